@@ -1,0 +1,1 @@
+//! A private pull-through cache for container images.
