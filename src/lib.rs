@@ -1,1 +1,3 @@
 //! A private pull-through cache for container images.
+
+pub mod domain;

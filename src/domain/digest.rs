@@ -1,0 +1,106 @@
+//! Content digests (OCI image specification, "Digests"). Parses and prints them; computing one is the business of `auth::sha256`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The SHA-256 of some content, written `sha256:` and 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// Why a string is not a digest that this service can verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DigestError {
+    /// The algorithm is missing, or is another than `sha256`.
+    #[error("only sha256 digests are supported: sha256: and 64 hexadecimal digits")]
+    Algorithm,
+    /// What follows `sha256:` is not 64 lower-case hexadecimal digits.
+    #[error("a sha256 digest has exactly 64 lower-case hexadecimal digits")]
+    Encoding,
+}
+
+impl Digest {
+    /// The digest whose 32 bytes these are.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Its 64 hexadecimal digits, without the algorithm.
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let encoded = text.strip_prefix("sha256:").ok_or(DigestError::Algorithm)?;
+        if encoded.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(DigestError::Encoding);
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(encoded, &mut bytes).map_err(|_| DigestError::Encoding)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_digest_survives_being_printed_and_parsed(bytes: [u8; 32]) {
+            let digest = Digest::from_bytes(bytes);
+            prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*") {
+            let _ = text.parse::<Digest>();
+        }
+    }
+
+    #[test]
+    fn another_algorithm_and_wrong_digits_are_told_apart() {
+        assert_eq!("sha512:00".parse::<Digest>(), Err(DigestError::Algorithm));
+        assert_eq!("sha256:00".parse::<Digest>(), Err(DigestError::Encoding));
+        let upper = format!("sha256:{}", "A".repeat(64));
+        assert_eq!(upper.parse::<Digest>(), Err(DigestError::Encoding));
+    }
+}

@@ -1,0 +1,328 @@
+//! Everything known about users, groups, members and tokens, as one value that is cheap to copy and to change. Decides
+//! nothing and stores nothing: a change is a list of [`Write`]s, applied here and made durable by the store.
+
+use std::sync::Arc;
+
+use imbl::{HashMap, OrdMap};
+use serde::{Deserialize, Serialize};
+
+use super::access::Membership;
+use super::digest::Digest;
+use super::group::{Group, GroupPath};
+use super::id::{CredentialId, GroupId, TokenId, UserId};
+use super::token::{Token, Tombstone};
+use super::user::User;
+
+/// A snapshot of all identities. Copying one is a few reference counts; a changed copy shares what did not change.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    users: OrdMap<UserId, Arc<User>>,
+    usernames: HashMap<String, UserId>,
+    groups: OrdMap<GroupId, Arc<Group>>,
+    paths: HashMap<GroupPath, GroupId>,
+    members: OrdMap<(GroupId, UserId), Arc<Membership>>,
+    tokens: OrdMap<TokenId, Arc<Token>>,
+    tombstones: HashMap<CredentialId, Arc<Tombstone>>,
+    secrets: HashMap<Digest, CredentialId>,
+    credentials: HashMap<CredentialId, Holder>,
+    service: Service,
+}
+
+/// What a credential id leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Password(UserId),
+    Token(TokenId),
+    Tombstone,
+}
+
+/// What holds for the whole service: switches set at run time, and the next numbers to give away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The switch of the whole proxy; `None`: as configured.
+    pub proxy_enabled: Option<bool>,
+    /// The last number given to a user.
+    pub last_user: u64,
+    /// The last number given to a group.
+    pub last_group: u64,
+    /// The last number given to a token.
+    pub last_token: u64,
+}
+
+/// A credential, resolved to what it stands for.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A user's password.
+    Password(Arc<User>),
+    /// A token that was not deleted; it may be revoked or expired.
+    Token(Arc<Token>),
+    /// A token that was deleted.
+    Deleted(Arc<Tombstone>),
+}
+
+/// One thing that is stored about identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A user.
+    User(User),
+    /// A group.
+    Group(Group),
+    /// A membership.
+    Membership(Membership),
+    /// A token.
+    Token(Token),
+    /// What stays of a deleted token.
+    Tombstone(Tombstone),
+    /// What holds for the whole service.
+    Service(Service),
+}
+
+/// What a record is found by. Its text form is the key in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// A user.
+    User(UserId),
+    /// A group.
+    Group(GroupId),
+    /// A membership.
+    Membership(GroupId, UserId),
+    /// A token.
+    Token(TokenId),
+    /// What stays of a deleted token.
+    Tombstone(CredentialId),
+    /// What holds for the whole service.
+    Service,
+}
+
+/// One step of a change. The steps of one change happen together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Adds the record, or replaces the one with its key.
+    Put(Record),
+    /// Removes the record with this key, if there is one.
+    Remove(RecordKey),
+}
+
+impl Directory {
+    /// The directory that holds these records.
+    pub fn from_records(records: impl IntoIterator<Item = Record>) -> Self {
+        let mut directory = Self::default();
+        for record in records {
+            directory.put(record);
+        }
+        directory
+    }
+
+    /// Applies the steps of a change in their order.
+    pub fn apply(&mut self, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::Put(record) => self.put(record.clone()),
+                Write::Remove(key) => self.remove(*key),
+            }
+        }
+    }
+
+    /// All records, so that they can be exported.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        let users = self.users.values().map(|user| Record::User(User::clone(user)));
+        let groups = self.groups.values().map(|group| Record::Group(Group::clone(group)));
+        let members = self.members.values().map(|member| Record::Membership(Membership::clone(member)));
+        let tokens = self.tokens.values().map(|token| Record::Token(Token::clone(token)));
+        let tombstones = self.tombstones.values().map(|stone| Record::Tombstone(Tombstone::clone(stone)));
+        let service = std::iter::once(Record::Service(self.service.clone()));
+        service.chain(users).chain(groups).chain(members).chain(tokens).chain(tombstones)
+    }
+
+    /// Whether nobody is known yet.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// What holds for the whole service.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The user with this id.
+    pub fn user(&self, id: UserId) -> Option<&Arc<User>> {
+        self.users.get(&id)
+    }
+
+    /// The user of this name, in any case.
+    pub fn user_named(&self, name: &str) -> Option<&Arc<User>> {
+        self.user(*self.usernames.get(&name.to_ascii_lowercase())?)
+    }
+
+    /// All users, by id.
+    pub fn users(&self) -> impl DoubleEndedIterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
+    /// The group with this id.
+    pub fn group(&self, id: GroupId) -> Option<&Arc<Group>> {
+        self.groups.get(&id)
+    }
+
+    /// The group at this path.
+    pub fn group_at(&self, path: &GroupPath) -> Option<&Arc<Group>> {
+        self.group(*self.paths.get(path)?)
+    }
+
+    /// All groups, by id.
+    pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
+        self.groups.values()
+    }
+
+    /// The group, then the one above it, and so on to the top.
+    pub fn lineage(&self, id: GroupId) -> impl Iterator<Item = &Arc<Group>> {
+        std::iter::successors(self.group(id), |group| self.group(group.parent?))
+    }
+
+    /// The user's own membership of this very group.
+    pub fn membership(&self, group: GroupId, user: UserId) -> Option<&Arc<Membership>> {
+        self.members.get(&(group, user))
+    }
+
+    /// The memberships of this very group, by user.
+    pub fn members(&self, group: GroupId) -> impl Iterator<Item = &Arc<Membership>> {
+        self.members.range((group, UserId(0))..=(group, UserId(u64::MAX))).map(|(_, member)| member)
+    }
+
+    /// All memberships of all groups.
+    pub fn memberships(&self) -> impl Iterator<Item = &Arc<Membership>> {
+        self.members.values()
+    }
+
+    /// The token with this number.
+    pub fn token(&self, id: TokenId) -> Option<&Arc<Token>> {
+        self.tokens.get(&id)
+    }
+
+    /// All tokens, by number.
+    pub fn tokens(&self) -> impl DoubleEndedIterator<Item = &Arc<Token>> {
+        self.tokens.values()
+    }
+
+    /// The tombstones of deleted tokens.
+    pub fn tombstones(&self) -> impl Iterator<Item = &Arc<Tombstone>> {
+        self.tombstones.values()
+    }
+
+    /// What this credential id stands for; `None` also for the password that a user had before the present one.
+    pub fn credential(&self, id: CredentialId) -> Option<Credential> {
+        match self.credentials.get(&id)? {
+            Holder::Password(user) => self.user(*user).cloned().map(Credential::Password),
+            Holder::Token(token) => self.token(*token).cloned().map(Credential::Token),
+            Holder::Tombstone => self.tombstones.get(&id).cloned().map(Credential::Deleted),
+        }
+    }
+
+    /// The token whose secret has this SHA-256.
+    pub fn secret(&self, secret: &Digest) -> Option<Credential> {
+        self.credential(*self.secrets.get(secret)?)
+    }
+
+    fn put(&mut self, record: Record) {
+        self.remove(record.key());
+        match record {
+            Record::User(user) => {
+                self.usernames.insert(user.username.folded(), user.id);
+                if let Some(password) = &user.password {
+                    self.credentials.insert(password.credential, Holder::Password(user.id));
+                }
+                self.users.insert(user.id, Arc::new(user));
+            }
+            Record::Group(group) => {
+                self.paths.insert(group.path.clone(), group.id);
+                self.groups.insert(group.id, Arc::new(group));
+            }
+            Record::Membership(member) => {
+                self.members.insert((member.group, member.user), Arc::new(member));
+            }
+            Record::Token(token) => {
+                self.secrets.insert(token.secret, token.credential);
+                self.credentials.insert(token.credential, Holder::Token(token.id));
+                self.tokens.insert(token.id, Arc::new(token));
+            }
+            Record::Tombstone(stone) => {
+                self.secrets.insert(stone.secret, stone.credential);
+                self.credentials.insert(stone.credential, Holder::Tombstone);
+                self.tombstones.insert(stone.credential, Arc::new(stone));
+            }
+            Record::Service(service) => self.service = service,
+        }
+    }
+
+    fn remove(&mut self, key: RecordKey) {
+        match key {
+            RecordKey::User(id) => {
+                if let Some(user) = self.users.remove(&id) {
+                    if self.usernames.get(&user.username.folded()) == Some(&id) {
+                        self.usernames.remove(&user.username.folded());
+                    }
+                    if let Some(password) = &user.password {
+                        self.credentials.remove(&password.credential);
+                    }
+                }
+            }
+            RecordKey::Group(id) => {
+                if let Some(group) = self.groups.remove(&id)
+                    && self.paths.get(&group.path) == Some(&id)
+                {
+                    self.paths.remove(&group.path);
+                }
+            }
+            RecordKey::Membership(group, user) => {
+                self.members.remove(&(group, user));
+            }
+            RecordKey::Token(id) => {
+                if let Some(token) = self.tokens.remove(&id) {
+                    self.forget(token.secret, token.credential, Holder::Token(id));
+                }
+            }
+            RecordKey::Tombstone(id) => {
+                if let Some(stone) = self.tombstones.remove(&id) {
+                    self.forget(stone.secret, id, Holder::Tombstone);
+                }
+            }
+            RecordKey::Service => self.service = Service::default(),
+        }
+    }
+
+    /// A token and its tombstone share their keys: only the present holder takes them away.
+    fn forget(&mut self, secret: Digest, credential: CredentialId, holder: Holder) {
+        if self.credentials.get(&credential) == Some(&holder) {
+            self.credentials.remove(&credential);
+            self.secrets.remove(&secret);
+        }
+    }
+}
+
+impl Record {
+    /// What this record is found by.
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Self::User(user) => RecordKey::User(user.id),
+            Self::Group(group) => RecordKey::Group(group.id),
+            Self::Membership(member) => RecordKey::Membership(member.group, member.user),
+            Self::Token(token) => RecordKey::Token(token.id),
+            Self::Tombstone(stone) => RecordKey::Tombstone(stone.credential),
+            Self::Service(_) => RecordKey::Service,
+        }
+    }
+}
+
+impl std::fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user/{id}"),
+            Self::Group(id) => write!(f, "group/{id}"),
+            Self::Membership(group, user) => write!(f, "membership/{group}/{user}"),
+            Self::Token(id) => write!(f, "token/{id}"),
+            Self::Tombstone(id) => write!(f, "tombstone/{id}"),
+            Self::Service => f.write_str("service"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Identifiers of users, groups, tokens and credentials. None is ever given to a second owner.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! numeric_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+numeric_id!(
+    /// A user, as numbered by the REST API.
+    UserId
+);
+numeric_id!(
+    /// A group, as numbered by the REST API.
+    GroupId
+);
+numeric_id!(
+    /// A personal, group or deploy token, as numbered by the REST API.
+    TokenId
+);
+
+/// One secret that opens the service: 128 random bits, so that it means nothing on another instance or after a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CredentialId(u128);
+
+/// A string is not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a credential id has 32 hexadecimal digits")]
+pub struct CredentialIdError;
+
+impl CredentialId {
+    /// The id made of these random bits.
+    pub fn from_random(bits: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bits))
+    }
+}
+
+impl FromStr for CredentialId {
+    type Err = CredentialIdError;
+
+    fn from_str(text: &str) -> Result<Self, CredentialIdError> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits {
+            return Err(CredentialIdError);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| CredentialIdError)
+    }
+}
+
+impl TryFrom<String> for CredentialId {
+    type Error = CredentialIdError;
+
+    fn try_from(text: String) -> Result<Self, CredentialIdError> {
+        text.parse()
+    }
+}
+
+impl From<CredentialId> for String {
+    fn from(id: CredentialId) -> Self {
+        id.to_string()
+    }
+}
+
+impl fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_id_survives_being_printed_and_parsed() {
+        let id = CredentialId::from_random([7; 16]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("+7".parse::<CredentialId>(), Err(CredentialIdError));
+    }
+}

@@ -1,0 +1,171 @@
+//! What stands behind `/v2/` in a request: a group, an image and what is wanted of it. Looks nothing up but the names of
+//! the configured upstreams.
+
+use super::digest::Digest;
+use super::group::{GroupPath, GroupPathError};
+use super::reference::{Reference, ReferenceError};
+use super::repository::{NameError, Repository, UpstreamName};
+use super::upstream::Upstreams;
+
+const MARKER: &str = "/dependency_proxy/containers/";
+
+/// A request path of the registry, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePath {
+    /// The group that pulls.
+    pub group: GroupPath,
+    /// The upstream that the image is of.
+    pub upstream: UpstreamName,
+    /// The image, as upstream calls it.
+    pub repository: Repository,
+    /// What is wanted of it.
+    pub target: Target,
+}
+
+/// What is wanted of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A manifest or an index.
+    Manifest(Reference),
+    /// A configuration or a layer.
+    Blob(Digest),
+    /// The list of tags.
+    Tags,
+    /// The list of manifests that refer to this one.
+    Referrers(Digest),
+}
+
+/// Why a path leads nowhere. The text is for the person who used it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImagePathError {
+    /// No `/dependency_proxy/containers/` in it.
+    #[error("This is a pull-through cache. Pull <this host>/<group>/dependency_proxy/containers/{image}")]
+    NotAProxyPath {
+        /// What the user seems to want, as an image and its tag.
+        image: String,
+    },
+    /// The image names a registry that is not configured.
+    #[error("{registry} is not an upstream of this service. Configured: {configured}")]
+    UnknownUpstream {
+        /// The registry that was named.
+        registry: String,
+        /// Those that could be.
+        configured: String,
+    },
+    /// `?ns=` names a registry that is not configured, or another than the path.
+    #[error("{registry} is not an upstream of this service, or not the one in the path. Configured: {configured}")]
+    UnknownNamespace {
+        /// The registry that was named.
+        registry: String,
+        /// Those that could be.
+        configured: String,
+    },
+    /// What stands before the marker cannot be a group.
+    #[error("the group {0}")]
+    Group(#[from] GroupPathError),
+    /// The image's name is malformed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The tag or digest of a manifest is malformed.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The digest of a blob is malformed.
+    #[error(transparent)]
+    Digest(#[from] super::digest::DigestError),
+    /// Neither a manifest nor a blob, nor a list that this service passes through.
+    #[error("This is a read-only cache of manifests and blobs; it has nothing at this path")]
+    NoSuchRoute,
+}
+
+impl ImagePath {
+    /// Understands the part of a path behind `/v2/` and the value of `?ns=`.
+    pub fn parse(path: &str, namespace: Option<&str>, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
+        let (group, rest) = path.split_once(MARKER).ok_or_else(|| not_a_proxy_path(path))?;
+        let (image, target) = split_target(rest)?;
+        let group = group.parse()?;
+        let (upstream, repository) = locate(image, namespace, upstreams)?;
+        Ok(Self { group, upstream, repository, target })
+    }
+}
+
+/// The image and what is wanted of it: the last of the words that separate the two counts.
+fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
+    if let Some(image) = rest.strip_suffix("/tags/list") {
+        return Ok((image, Target::Tags));
+    }
+    let words = ["/manifests/", "/blobs/", "/referrers/"];
+    let last = words.into_iter().filter_map(|word| Some((rest.rfind(word)?, word))).max();
+    let (at, word) = last.ok_or(ImagePathError::NoSuchRoute)?;
+    let (image, value) = (&rest[..at], &rest[at + word.len()..]);
+    let target = match word {
+        "/manifests/" => Target::Manifest(value.parse()?),
+        "/blobs/" => Target::Blob(value.parse()?),
+        _ => Target::Referrers(value.parse()?),
+    };
+    Ok((image, target))
+}
+
+/// Which upstream has the image, and what it calls it.
+fn locate(
+    image: &str,
+    namespace: Option<&str>,
+    upstreams: &Upstreams,
+) -> Result<(UpstreamName, Repository), ImagePathError> {
+    let image = image.strip_prefix("v2/").unwrap_or(image);
+    let (named, repository) = split_upstream(image, upstreams)?;
+    let asked = namespace.map(|name| upstreams.named(name).ok_or_else(|| unknown_namespace(name, upstreams)));
+    let asked = asked.transpose()?.map(|(name, _)| name);
+    let upstream = match (named, asked) {
+        (Some(named), Some(asked)) if named != asked => return Err(unknown_namespace(asked.as_str(), upstreams)),
+        (Some(name), _) | (None, Some(name)) => name.clone(),
+        (None, None) => default_upstream(upstreams)?,
+    };
+    let repository: Repository = repository.parse()?;
+    if upstream.is_docker_hub() && repository.is_single_part() {
+        return Ok((upstream, format!("library/{repository}").parse()?));
+    }
+    Ok((upstream, repository))
+}
+
+/// A first part that is, or can only be, the name of a registry, and what follows it.
+fn split_upstream<'a, 'u>(
+    image: &'a str,
+    upstreams: &'u Upstreams,
+) -> Result<(Option<&'u UpstreamName>, &'a str), ImagePathError> {
+    let Some((first, rest)) = image.split_once('/') else { return Ok((None, image)) };
+    match upstreams.named(first) {
+        Some((name, _)) => Ok((Some(name), rest)),
+        None if first.contains(['.', ':']) || first == "localhost" => {
+            Err(ImagePathError::UnknownUpstream { registry: first.to_owned(), configured: list(upstreams) })
+        }
+        None => Ok((None, image)),
+    }
+}
+
+fn default_upstream(upstreams: &Upstreams) -> Result<UpstreamName, ImagePathError> {
+    let unknown = || ImagePathError::UnknownUpstream { registry: "docker.io".to_owned(), configured: list(upstreams) };
+    upstreams.named("docker.io").map(|(name, _)| name.clone()).ok_or_else(unknown)
+}
+
+fn unknown_namespace(registry: &str, upstreams: &Upstreams) -> ImagePathError {
+    ImagePathError::UnknownNamespace { registry: registry.to_owned(), configured: list(upstreams) }
+}
+
+fn list(upstreams: &Upstreams) -> String {
+    upstreams.names().map(UpstreamName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads `library/alpine/manifests/latest` back into what the user typed.
+fn not_a_proxy_path(path: &str) -> ImagePathError {
+    let (name, reference) = path.split_once("/manifests/").unwrap_or((path, "latest"));
+    let name = name.split("/blobs/").next().unwrap_or(name);
+    let well_formed = name.parse::<Repository>().is_ok() && reference.parse::<Reference>().is_ok();
+    let image = if !well_formed {
+        "alpine:latest".to_owned()
+    } else if reference.contains(':') {
+        format!("{name}@{reference}")
+    } else {
+        format!("{name}:{reference}")
+    };
+    ImagePathError::NotAProxyPath { image }
+}

@@ -1,0 +1,18 @@
+//! The terms of the trade as types that cannot be wrong: names, digests, references, identities, policy, manifests and
+//! the life of a download. Does no I/O, reads no clock, draws no random numbers and names no framework.
+
+pub mod access;
+pub mod digest;
+pub mod directory;
+pub mod group;
+pub mod id;
+pub mod image_path;
+pub mod manifest;
+pub mod origin;
+pub mod policy;
+pub mod reference;
+pub mod repository;
+pub mod scope;
+pub mod token;
+pub mod upstream;
+pub mod user;

@@ -1,0 +1,116 @@
+//! References (OCI distribution specification, "Pulling manifests"): a tag or a digest. Never the name before them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::{Digest, DigestError};
+
+/// What stands behind `/manifests/`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// A name that upstream may move to other content.
+    Tag(Tag),
+    /// The content itself.
+    Digest(Digest),
+}
+
+/// A tag: at most 128 of `[A-Za-z0-9_.-]`, not starting with `.` or `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tag(String);
+
+/// Why a string is not a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// It is not a tag, and does not look like a digest.
+    #[error("a tag has 1 to 128 letters, digits, '_', '.' or '-', and does not start with '.' or '-'")]
+    Tag,
+    /// It looks like a digest and is none.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains(':') {
+            return Ok(Self::Digest(text.parse()?));
+        }
+        text.parse().map(Self::Tag)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl Tag {
+    /// The tag as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if starts_well && text.len() <= 128 && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ReferenceError::Tag)
+        }
+    }
+}
+
+impl TryFrom<String> for Tag {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl From<Tag> for String {
+    fn from(tag: Tag) -> Self {
+        tag.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_follow_the_specification() {
+        for good in ["latest", "_x", "1.2.3-rc.1", "A", &"a".repeat(128)] {
+            assert!(good.parse::<Tag>().is_ok(), "{good}");
+        }
+        for bad in ["", ".x", "-x", "a/b", "a b", "ä", &"a".repeat(129)] {
+            assert_eq!(bad.parse::<Tag>(), Err(ReferenceError::Tag), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_colon_must_be_a_digest() {
+        let zeros = format!("sha256:{}", "0".repeat(64));
+        assert!(matches!(zeros.parse(), Ok(Reference::Digest(_))));
+        assert!(matches!("md5:00".parse::<Reference>(), Err(ReferenceError::Digest(_))));
+    }
+}

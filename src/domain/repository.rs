@@ -1,0 +1,140 @@
+//! Names of repositories and of upstream registries. Knows their grammar, not which of them exist.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A repository as its upstream calls it, such as `library/alpine`: at most 255 characters of the grammar in the OCI
+/// distribution specification, "Pulling manifests".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository(String);
+
+/// The name that an upstream registry has in the configuration and in image paths, such as `docker.io` or `mirror:5000`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UpstreamName(String);
+
+/// Why a string is not such a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a repository.
+    #[error(
+        "an image name has lower-case letters and digits, with single '.', '_', '__' or '-' between them, in parts \
+         separated by '/', and at most 255 characters"
+    )]
+    Repository,
+    /// Not the name of an upstream.
+    #[error("the name of an upstream is a lower-case host name, with a port where it needs one")]
+    Upstream,
+}
+
+impl Repository {
+    /// The name as upstream knows it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it has a single part, as the official images of Docker Hub are written.
+    pub fn is_single_part(&self) -> bool {
+        !self.0.contains('/')
+    }
+}
+
+impl UpstreamName {
+    /// The name as configured.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is Docker Hub, whose official images live below `library/`.
+    pub fn is_docker_hub(&self) -> bool {
+        self.0 == "docker.io"
+    }
+}
+
+impl FromStr for Repository {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.len() <= 255 && text.split('/').all(is_path_component) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Repository)
+        }
+    }
+}
+
+impl FromStr for UpstreamName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (host, port) = text.split_once(':').unwrap_or((text, "443"));
+        let label = |label: &str| is_path_component(label) && !label.contains('_');
+        let well_formed = host.split('.').all(label) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        if well_formed && text.len() <= 255 { Ok(Self(text.to_owned())) } else { Err(NameError::Upstream) }
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_path_component(part: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut separators = part.split(|c: char| c.is_ascii() && alphanumeric(c as u8)).filter(|gap| !gap.is_empty());
+    let ends_well = part.bytes().next().is_some_and(alphanumeric) && part.bytes().last().is_some_and(alphanumeric);
+    ends_well && separators.all(|gap| matches!(gap, "." | "_" | "__") || gap.bytes().all(|byte| byte == b'-'))
+}
+
+macro_rules! as_string {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+as_string!(Repository);
+as_string!(UpstreamName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_follow_the_specification() {
+        for good in ["alpine", "library/alpine", "a/b/c", "a.b_c__d--e", "0", &"a".repeat(255)] {
+            assert!(good.parse::<Repository>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", "/", "a//b", "A", "a/", "-a", "a-", "a..b", "a___b", "a._b", "../a", "a%2fb", "ä", &"a".repeat(256)]
+        {
+            assert_eq!(bad.parse::<Repository>(), Err(NameError::Repository), "{bad}");
+        }
+    }
+
+    #[test]
+    fn upstreams_are_hosts_with_an_optional_port() {
+        for good in ["docker.io", "registry.k8s.io", "localhost", "mirror:5000", "10.0.0.1:5000"] {
+            assert!(good.parse::<UpstreamName>().is_ok(), "{good}");
+        }
+        for bad in ["", "docker.io/x", "Docker.io", "a_b", "x:0", "x:y", "x:", ".io"] {
+            assert_eq!(bad.parse::<UpstreamName>(), Err(NameError::Upstream), "{bad}");
+        }
+    }
+}

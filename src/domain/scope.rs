@@ -1,0 +1,160 @@
+//! The scopes of tokens, and which of them are enough to pull or to call the REST API.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everything its owner may do.
+    Api,
+    /// Everything its owner may read over the REST API.
+    ReadApi,
+    /// Pulling, together with `write_registry`.
+    ReadRegistry,
+    /// Pulling, together with `read_registry`.
+    WriteRegistry,
+    /// Pulling, together with `write_virtual_registry`.
+    ReadVirtualRegistry,
+    /// Pulling, together with `read_virtual_registry`.
+    WriteVirtualRegistry,
+}
+
+/// The scopes of one token: at least one, each once, in a fixed order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Scope>", into = "Vec<Scope>")]
+pub struct Scopes(Vec<Scope>);
+
+/// Why a list of scopes cannot be given to a token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// The list is empty.
+    #[error("scopes can't be blank")]
+    Empty,
+    /// There is no scope of this name.
+    #[error("'{0}' is not a scope; there are {list}", list = Scope::ALL.map(Scope::as_str).join(", "))]
+    Unknown(String),
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 6] = [
+        Self::Api,
+        Self::ReadApi,
+        Self::ReadRegistry,
+        Self::WriteRegistry,
+        Self::ReadVirtualRegistry,
+        Self::WriteVirtualRegistry,
+    ];
+
+    /// Its name in the REST API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::ReadApi => "read_api",
+            Self::ReadRegistry => "read_registry",
+            Self::WriteRegistry => "write_registry",
+            Self::ReadVirtualRegistry => "read_virtual_registry",
+            Self::WriteVirtualRegistry => "write_virtual_registry",
+        }
+    }
+}
+
+impl Scopes {
+    /// The pair that pulls and does nothing else.
+    pub fn pull() -> Self {
+        Self(vec![Scope::ReadRegistry, Scope::WriteRegistry])
+    }
+
+    /// The scopes, each once, in their fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether this scope is among them.
+    pub fn contains(&self, scope: Scope) -> bool {
+        self.0.contains(&scope)
+    }
+
+    /// Whether both scopes of a pair that pulls are here; all that a deploy token can have.
+    pub fn have_pull_pair(&self) -> bool {
+        let both = |read, write| self.contains(read) && self.contains(write);
+        both(Scope::ReadRegistry, Scope::WriteRegistry) || both(Scope::ReadVirtualRegistry, Scope::WriteVirtualRegistry)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        let named = |scope: &Self| scope.as_str() == text;
+        Self::ALL.into_iter().find(named).ok_or_else(|| ScopeError::Unknown(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<Vec<Scope>> for Scopes {
+    type Error = ScopeError;
+
+    fn try_from(mut scopes: Vec<Scope>) -> Result<Self, ScopeError> {
+        scopes.sort();
+        scopes.dedup();
+        if scopes.is_empty() { Err(ScopeError::Empty) } else { Ok(Self(scopes)) }
+    }
+}
+
+impl From<Scopes> for Vec<Scope> {
+    fn from(scopes: Scopes) -> Self {
+        scopes.0
+    }
+}
+
+impl fmt::Display for Scopes {
+    /// `a`, `a and b`, `a, b and c`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.len().saturating_sub(1);
+        for (place, scope) in self.0.iter().enumerate() {
+            let separator = match place {
+                0 => "",
+                _ if place == last => " and ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{scope}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn scopes(names: &[&str]) -> Scopes {
+        names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Scope>>().try_into().unwrap()
+    }
+
+    #[test]
+    fn only_a_whole_pair_pulls() {
+        assert!(Scopes::pull().have_pull_pair());
+        assert!(scopes(&["write_virtual_registry", "read_virtual_registry"]).have_pull_pair());
+        assert!(!scopes(&["read_registry", "write_virtual_registry"]).have_pull_pair());
+        assert!(!scopes(&["api"]).have_pull_pair());
+    }
+
+    #[test]
+    fn they_read_as_a_sentence() {
+        assert_eq!(
+            scopes(&["write_registry", "read_registry", "api"]).to_string(),
+            "api, read_registry and write_registry"
+        );
+    }
+}

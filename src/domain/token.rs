@@ -1,0 +1,114 @@
+//! Tokens: personal, group and deploy tokens, and what stays of one that was deleted. Holds digests of secrets only.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::id::{CredentialId, GroupId, TokenId, UserId};
+use super::scope::{Scope, Scopes};
+
+/// A secret that stands for a user or a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Its number in the REST API.
+    pub id: TokenId,
+    /// What a JWT issued for it names.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub owner: TokenOwner,
+    /// The name for people to read.
+    pub name: String,
+    /// What it is for, as its maker wrote it.
+    pub description: String,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// The SHA-256 of the secret.
+    pub secret: Digest,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it no longer counts.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Whom a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TokenOwner {
+    /// A user: a personal access token.
+    Personal {
+        /// The user.
+        user: UserId,
+    },
+    /// A group, through a bot that is a member of it: a group access token.
+    Group {
+        /// The group.
+        group: GroupId,
+        /// The bot.
+        bot: UserId,
+    },
+    /// A group, with a user name of the token's own: a deploy token.
+    Deploy {
+        /// The group.
+        group: GroupId,
+        /// What must be given as the user name with it.
+        username: String,
+    },
+}
+
+/// What is remembered of a deleted token, so that its user is told what happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The SHA-256 of its secret.
+    pub secret: Digest,
+    /// The id that JWTs issued for it name.
+    pub credential: CredentialId,
+    /// Its name.
+    pub name: String,
+    /// When it was deleted. Forgotten [`Tombstone::DAYS`] days later.
+    pub deleted_at: Timestamp,
+}
+
+impl Token {
+    /// Whether its scopes let it pull.
+    pub fn may_pull(&self) -> bool {
+        let api = match self.owner {
+            TokenOwner::Personal { .. } | TokenOwner::Group { .. } => self.scopes.contains(Scope::Api),
+            TokenOwner::Deploy { .. } => false,
+        };
+        api || self.scopes.have_pull_pair()
+    }
+
+    /// The user it acts as; `None` for a deploy token.
+    pub fn user(&self) -> Option<UserId> {
+        match self.owner {
+            TokenOwner::Personal { user } | TokenOwner::Group { bot: user, .. } => Some(user),
+            TokenOwner::Deploy { .. } => None,
+        }
+    }
+
+    /// The group it belongs to; `None` for a personal access token.
+    pub fn group(&self) -> Option<GroupId> {
+        match self.owner {
+            TokenOwner::Group { group, .. } | TokenOwner::Deploy { group, .. } => Some(group),
+            TokenOwner::Personal { .. } => None,
+        }
+    }
+
+    /// Whether it is neither revoked nor expired at this time.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+impl Tombstone {
+    /// For how many days a deleted token is remembered.
+    pub const DAYS: i64 = 90;
+
+    /// What stays of this token.
+    pub fn of(token: &Token, now: Timestamp) -> Self {
+        let deleted_at = token.revoked_at.unwrap_or(now);
+        Self { secret: token.secret, credential: token.credential, name: token.name.clone(), deleted_at }
+    }
+}

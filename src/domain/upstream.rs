@@ -1,0 +1,145 @@
+//! The closed world of configured upstreams: which there are, and as whom each is asked for what. Never a secret.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::group::GroupPath;
+use super::origin::{Account, Origin};
+use super::repository::{Repository, UpstreamName};
+
+/// All upstreams that may be pulled from. Anything else is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Upstreams(BTreeMap<UpstreamName, Upstream>);
+
+/// What is known about one upstream besides how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The accounts that may be used there; the first that matches is.
+    pub accounts: Vec<AccountRule>,
+    /// For how long a tag is believed without asking again.
+    pub tag_freshness: Duration,
+}
+
+/// Who may use the credentials of an account, and for what. An empty list allows everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRule {
+    /// The account's user name at the upstream.
+    pub username: String,
+    /// The groups, each with all groups below it.
+    pub groups: Vec<GroupPath>,
+    /// The repositories.
+    pub images: Vec<ImagePattern>,
+}
+
+/// A repository, or with `/*` at its end all repositories below it; `*` is all there are.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct ImagePattern {
+    prefix: String,
+    below: bool,
+}
+
+/// A string is not an image pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an image pattern is a repository such as acme/app, one with /* at its end, or *")]
+pub struct ImagePatternError;
+
+impl Upstreams {
+    /// The world of these upstreams.
+    pub fn new(upstreams: impl IntoIterator<Item = (UpstreamName, Upstream)>) -> Self {
+        Self(upstreams.into_iter().collect())
+    }
+
+    /// Their names, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &UpstreamName> {
+        self.0.keys()
+    }
+
+    /// The upstream of this name.
+    pub fn named(&self, name: &str) -> Option<(&UpstreamName, &Upstream)> {
+        self.0.get_key_value(&name.parse().ok()?)
+    }
+
+    /// For how long this upstream's tags are believed; zero for one that is not configured.
+    pub fn tag_freshness(&self, name: &UpstreamName) -> Duration {
+        self.0.get(name).map_or(Duration::ZERO, |upstream| upstream.tag_freshness)
+    }
+
+    /// Where this group's pull of this repository goes, and as whom.
+    pub fn origin(&self, upstream: UpstreamName, repository: Repository, group: &GroupPath) -> Origin {
+        let rules = self.0.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);
+        let account = match rules.iter().find(|rule| rule.allows(group, &repository)) {
+            Some(rule) => Account::Username(rule.username.clone()),
+            None => Account::Anonymous,
+        };
+        Origin { upstream, account, repository }
+    }
+}
+
+impl AccountRule {
+    fn allows(&self, group: &GroupPath, repository: &Repository) -> bool {
+        let group_fits = self.groups.is_empty() || self.groups.iter().any(|above| group.is_within(above));
+        let image_fits = self.images.is_empty() || self.images.iter().any(|pattern| pattern.matches(repository));
+        group_fits && image_fits
+    }
+}
+
+impl ImagePattern {
+    fn matches(&self, repository: &Repository) -> bool {
+        match repository.as_str().strip_prefix(&self.prefix) {
+            Some(rest) if self.below => self.prefix.is_empty() || rest.starts_with('/'),
+            Some(rest) => rest.is_empty(),
+            None => false,
+        }
+    }
+}
+
+impl TryFrom<String> for ImagePattern {
+    type Error = ImagePatternError;
+
+    fn try_from(text: String) -> Result<Self, ImagePatternError> {
+        if text == "*" {
+            return Ok(Self { prefix: String::new(), below: true });
+        }
+        let (prefix, below) = text.strip_suffix("/*").map_or((text.as_str(), false), |prefix| (prefix, true));
+        let repository: Repository = prefix.parse().map_err(|_| ImagePatternError)?;
+        Ok(Self { prefix: repository.as_str().to_owned(), below })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn world(groups: &[&str], images: &[&str]) -> Upstreams {
+        let rule = AccountRule {
+            username: "robot".into(),
+            groups: groups.iter().map(|group| group.parse().unwrap()).collect(),
+            images: images.iter().map(|image| ImagePattern::try_from((*image).to_owned()).unwrap()).collect(),
+        };
+        let upstream = Upstream { accounts: vec![rule], tag_freshness: Duration::ZERO };
+        Upstreams::new([("docker.io".parse().unwrap(), upstream)])
+    }
+
+    fn account(world: &Upstreams, group: &str, image: &str) -> Account {
+        world.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
+    }
+
+    #[test]
+    fn credentials_are_for_the_listed_groups_and_those_below_them() {
+        let world = world(&["team"], &[]);
+        assert_eq!(account(&world, "team/ci", "acme/app"), Account::Username("robot".into()));
+        assert_eq!(account(&world, "teams", "acme/app"), Account::Anonymous);
+    }
+
+    #[test]
+    fn credentials_are_for_the_listed_images() {
+        let world = world(&[], &["acme/*", "solo"]);
+        assert_eq!(account(&world, "a", "acme/app/x"), Account::Username("robot".into()));
+        assert_eq!(account(&world, "a", "solo"), Account::Username("robot".into()));
+        for other in ["acme", "acmes/app", "solo/x"] {
+            assert_eq!(account(&world, "a", other), Account::Anonymous, "{other}");
+        }
+    }
+}
