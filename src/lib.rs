@@ -1,3 +1,4 @@
 //! A private pull-through cache for container images.
 
+pub mod auth;
 pub mod domain;

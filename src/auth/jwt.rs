@@ -1,0 +1,228 @@
+//! The bearer tokens of the registry: HS256 JWTs that name a principal and the id of its credential. They carry no secret
+//! and no right: what they open is decided at every request.
+
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+
+use super::random;
+use crate::domain::id::CredentialId;
+
+/// Signs and verifies. The first key signs; any of them verifies, so that keys can be rotated.
+pub struct Signer {
+    keys: Vec<SigningKey>,
+    audience: String,
+    lifetime_secs: i64,
+}
+
+struct SigningKey {
+    kid: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+/// The keys as they are kept in the key file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySet {
+    /// The first one signs.
+    keys: Vec<StoredKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    kid: String,
+    /// 32 bytes or more, in hexadecimal digits.
+    secret: String,
+}
+
+/// What a verified token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who made it.
+    pub iss: String,
+    /// The service that it is for.
+    pub aud: String,
+    /// The principal, such as `user:7`.
+    pub sub: String,
+    /// The credential that it was issued for; none for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cred: Option<CredentialId>,
+    /// A name of its own, for logs.
+    pub jti: String,
+    /// When it was issued, in seconds since 1970.
+    pub iat: i64,
+    /// From when on it is accepted.
+    pub nbf: i64,
+    /// Until when it is accepted.
+    pub exp: i64,
+}
+
+/// The key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Not the JSON of a key set.
+    #[error("not a key set: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A secret is not in hexadecimal digits, or too short.
+    #[error("the secret of key '{0}' must be 64 hexadecimal digits or more")]
+    Secret(String),
+    /// No key at all.
+    #[error("there must be at least one key")]
+    Empty,
+}
+
+/// The token is malformed, expired, or not signed by one of our keys.
+#[derive(Debug, thiserror::Error)]
+#[error("the token is not valid: {0}")]
+pub struct InvalidToken(String);
+
+/// The token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the token could not be signed: {0}")]
+pub struct SigningError(#[from] jsonwebtoken::errors::Error);
+
+const ISSUER: &str = "dependency-proxy";
+const BACKDATED_SECS: i64 = 5;
+const LEEWAY_SECS: u64 = 60;
+
+impl KeySet {
+    /// A set with one new key.
+    pub fn generate() -> Self {
+        let key = StoredKey { kid: hex::encode(random::bytes::<4>()), secret: hex::encode(random::bytes::<32>()) };
+        Self { keys: vec![key] }
+    }
+
+    /// The set in this JSON.
+    pub fn from_json(json: &str) -> Result<Self, KeyError> {
+        Ok(serde_json::from_str(json)?)
+    }
+
+    /// The JSON to be kept. Contains the secrets.
+    pub fn to_json(&self) -> Result<String, KeyError> {
+        Ok(serde_json::to_string_pretty(self)?)
+    }
+}
+
+impl Signer {
+    /// A signer with these keys, for tokens to this audience that are accepted for this many seconds.
+    pub fn new(keys: &KeySet, audience: &str, lifetime_secs: i64) -> Result<Self, KeyError> {
+        let keys = keys.keys.iter().map(SigningKey::new).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        Ok(Self { keys, audience: audience.to_owned(), lifetime_secs })
+    }
+
+    /// A token for this principal and credential.
+    pub fn sign(&self, sub: String, cred: Option<CredentialId>, now: Timestamp) -> Result<String, SigningError> {
+        let iat = now.as_second();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: self.audience.clone(),
+            sub,
+            cred,
+            jti: hex::encode(random::bytes::<16>()),
+            iat,
+            nbf: iat - BACKDATED_SECS,
+            exp: iat + self.lifetime_secs,
+        };
+        let key = &self.keys[0];
+        let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::HS256) };
+        Ok(encode(&header, &claims, &key.encoding)?)
+    }
+
+    /// What this token says, if one of our keys signed it and it is accepted now.
+    pub fn verify(&self, token: &str) -> Result<Claims, InvalidToken> {
+        let invalid = |error: jsonwebtoken::errors::Error| InvalidToken(error.to_string());
+        let kid = decode_header(token).map_err(invalid)?.kid.unwrap_or_default();
+        let key = self.keys.iter().find(|key| key.kid == kid);
+        let key = key.ok_or_else(|| InvalidToken("it names no key of ours".to_owned()))?;
+        decode(token, &key.decoding, &self.validation()).map(|token| token.claims).map_err(invalid)
+    }
+
+    fn validation(&self) -> Validation {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[&self.audience]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY_SECS;
+        validation
+    }
+}
+
+impl SigningKey {
+    fn new(key: &StoredKey) -> Result<Self, KeyError> {
+        let secret = hex::decode(&key.secret).ok().filter(|secret| secret.len() >= 32);
+        let secret = secret.ok_or_else(|| KeyError::Secret(key.kid.clone()))?;
+        Ok(Self {
+            kid: key.kid.clone(),
+            encoding: EncodingKey::from_secret(&secret),
+            decoding: DecodingKey::from_secret(&secret),
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jiff::ToSpan;
+
+    fn signer(keys: &KeySet) -> Signer {
+        Signer::new(keys, "dependency_proxy", 3600).unwrap()
+    }
+
+    #[test]
+    fn a_signed_token_says_who_and_by_which_credential() {
+        let signer = signer(&KeySet::generate());
+        let credential = random::credential_id();
+        let token = signer.sign("user:7".to_owned(), Some(credential), Timestamp::now()).unwrap();
+        let claims = signer.verify(&token).unwrap();
+        assert_eq!((claims.sub.as_str(), claims.cred), ("user:7", Some(credential)));
+        assert_eq!(claims.nbf, claims.iat - 5);
+    }
+
+    #[test]
+    fn tokens_of_other_keys_and_other_times_are_refused() {
+        let (keys, now) = (KeySet::generate(), Timestamp::now());
+        let (signer, stranger) = (signer(&keys), signer(&KeySet::generate()));
+        let foreign = stranger.sign("user:7".to_owned(), None, now).unwrap();
+        let expired = signer.sign("user:7".to_owned(), None, now - 2.hours()).unwrap();
+        let early = signer.sign("user:7".to_owned(), None, now + 1.hours()).unwrap();
+        for token in [&foreign, &expired, &early, "", "a.b.c"] {
+            assert!(signer.verify(token).is_err());
+        }
+        let other_audience = Signer::new(&keys, "another", 3600).unwrap();
+        assert!(other_audience.verify(&signer.sign("user:7".to_owned(), None, now).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_header_cannot_choose_the_algorithm() {
+        let signer = signer(&KeySet::generate());
+        let token = signer.sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
+        let kid = &signer.keys[0].kid;
+        let claims = token.split('.').nth(1).unwrap();
+        let none = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"none","typ":"JWT","kid":"{kid}"}}"#));
+        let hs512 = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS512","typ":"JWT","kid":"{kid}"}}"#));
+        let signature = token.rsplit('.').next().unwrap();
+        assert!(signer.verify(&format!("{none}.{claims}.")).is_err());
+        assert!(signer.verify(&format!("{hs512}.{claims}.{signature}")).is_err());
+    }
+
+    #[test]
+    fn an_older_key_still_verifies_and_only_the_first_signs() {
+        let old = KeySet::generate();
+        let token = signer(&old).sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
+        let mut both = KeySet::generate();
+        both.keys.extend(old.keys);
+        let rotated = signer(&KeySet::from_json(&both.to_json().unwrap()).unwrap());
+        assert!(rotated.verify(&token).is_ok());
+        let new = rotated.sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
+        assert_eq!(decode_header(new).unwrap().kid.as_ref(), Some(&both.keys[0].kid));
+    }
+}

@@ -1,0 +1,8 @@
+//! Secrets: making, digesting and checking them, and signing and verifying JWTs. Pure but for the random source; keeps
+//! nothing, reads no file, and is the only room that knows jsonwebtoken and argon2.
+
+pub mod jwt;
+pub mod password;
+pub mod random;
+pub mod secret;
+pub mod sha256;

@@ -1,0 +1,110 @@
+//! The secrets of tokens: `dpp-`, `dpg-` or `dpd-`, 256 random bits, and a checksum that tells a mistyped or foreign
+//! string from one that was made here. Only their SHA-256 is ever stored.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+
+use super::{random, sha256};
+use crate::domain::digest::Digest;
+
+/// What kind of token a secret is for; shows in its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A personal access token: `dpp-`.
+    Personal,
+    /// A group access token: `dpg-`.
+    Group,
+    /// A deploy token: `dpd-`.
+    Deploy,
+}
+
+/// A secret that was just made.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// To be shown once.
+    pub secret: SecretString,
+    /// To be stored.
+    pub digest: Digest,
+}
+
+/// What the form of a string says about where it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Our prefix and a right checksum.
+    Ours,
+    /// The prefix of a token of GitLab.
+    Gitlab,
+    /// Neither: a password, or a secret that an administrator brought along.
+    Other,
+}
+
+const RANDOM_CHARS: usize = 43;
+const CHECKSUM_CHARS: usize = 6;
+
+/// Makes a secret of this kind.
+pub fn generate(kind: Kind) -> NewSecret {
+    let random = URL_SAFE_NO_PAD.encode(random::bytes::<32>());
+    let body = format!("{}{random}", kind.prefix());
+    let secret = format!("{body}{}", checksum(&body));
+    NewSecret { digest: digest(&secret), secret: secret.into() }
+}
+
+/// What a secret is looked up by.
+pub fn digest(secret: &str) -> Digest {
+    sha256::digest(secret.as_bytes())
+}
+
+/// What the form of this string says. Says nothing about whether it is known.
+pub fn form(secret: &str) -> Form {
+    if ["glpat-", "gldt-", "glcbt-"].iter().any(|prefix| secret.starts_with(prefix)) {
+        return Form::Gitlab;
+    }
+    let prefixes = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);
+    let body_len = prefixes[0].len() + RANDOM_CHARS;
+    let ours = secret.is_ascii()
+        && secret.len() == body_len + CHECKSUM_CHARS
+        && prefixes.iter().any(|prefix| secret.starts_with(prefix))
+        && checksum(&secret[..body_len]) == secret[body_len..];
+    if ours { Form::Ours } else { Form::Other }
+}
+
+impl Kind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Personal => "dpp-",
+            Self::Group => "dpg-",
+            Self::Deploy => "dpd-",
+        }
+    }
+}
+
+fn checksum(body: &str) -> String {
+    let digest = sha256::digest(body.as_bytes());
+    let mut text = URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..5]);
+    text.truncate(CHECKSUM_CHARS);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn a_generated_secret_is_recognised_and_a_changed_one_is_not() {
+        let made = generate(Kind::Deploy);
+        let secret = made.secret.expose_secret();
+        assert_eq!(form(secret), Form::Ours);
+        assert_eq!(digest(secret), made.digest);
+        let last = if secret.ends_with('A') { "B" } else { "A" };
+        assert_eq!(form(&format!("{}{last}", &secret[..secret.len() - 1])), Form::Other);
+    }
+
+    #[test]
+    fn tokens_of_gitlab_are_recognised() {
+        assert_eq!(form("glpat-abc"), Form::Gitlab);
+        assert_eq!(form("hunter2"), Form::Other);
+        assert_eq!(form("dpp-ä"), Form::Other);
+    }
+}
