@@ -1,0 +1,4 @@
+//! What this service keeps: the only room that knows sled and the file system. Everything here blocks; callers are on a
+//! blocking thread. Knows nothing of requests, upstreams or actors.
+
+pub mod durable;
