@@ -1,4 +1,9 @@
 //! What this service keeps: the only room that knows sled and the file system. Everything here blocks; callers are on a
 //! blocking thread. Knows nothing of requests, upstreams or actors.
 
+pub mod data_dir;
+mod database;
 pub mod durable;
+pub mod error;
+pub mod export;
+pub mod identity;

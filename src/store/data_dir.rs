@@ -1,0 +1,107 @@
+//! The folder of all data: made, tried out and locked for this process before anything in it is opened.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::durable;
+use super::error::{OpenError, StoreError};
+
+/// The right to use a folder of data. While it lives no other process gets it; the system gives it back however the process ends.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the folder, making it where there is none.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let lock = try_out(path).map_err(|error| refusal(path, error))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
+            Err(error) => Err(refusal(path, error.into())),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What stands in this file in the folder; made by `make`, durably and for this user alone, where there is none.
+    pub fn read_or_make<E>(&self, path: &Path, make: impl FnOnce() -> Result<String, E>) -> Result<String, OpenError>
+    where
+        E: std::fmt::Display,
+    {
+        let fail = |error: StoreError| OpenError::Io { path: path.to_owned(), error };
+        match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = make().map_err(|error| fail(StoreError::Io(error.to_string())))?;
+                durable::write_file(path, text.as_bytes()).map_err(|error| fail(error.into()))?;
+                Ok(text)
+            }
+            read => read.map_err(|error| fail(error.into())),
+        }
+    }
+
+    /// Writes a file in the folder, durably and for this user alone, replacing what was there.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, OpenError> {
+        let path = self.path.join(name);
+        match durable::write_file(&path, text.as_bytes()) {
+            Ok(()) => Ok(path),
+            Err(error) => Err(OpenError::Io { path, error: error.into() }),
+        }
+    }
+}
+
+/// Makes the folder for this service's user alone, and the file whose lock stands for it.
+fn try_out(path: &Path) -> io::Result<File> {
+    if !path.is_dir() {
+        durable::create_folder(path)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    }
+    tempfile::tempfile_in(path)?;
+    File::options().create(true).truncate(false).write(true).open(path.join("lock"))
+}
+
+fn refusal(path: &Path, error: io::Error) -> OpenError {
+    let uid = rustix::process::geteuid().as_raw();
+    OpenError::NotWritable { path: path.to_owned(), uid, error }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_for_one_process_at_a_time() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("a/data");
+        let first = DataDir::open(&path).unwrap();
+        assert!(matches!(DataDir::open(&path), Err(OpenError::InUse(_))));
+        drop(first);
+        assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_refused_with_the_command_to_run() {
+        let above = tempfile::NamedTempFile::new().unwrap();
+        let refusal = DataDir::open(&above.path().join("data")).unwrap_err().to_string();
+        assert!(refusal.contains("chown -R"), "{refusal}");
+    }
+
+    #[test]
+    fn a_file_is_made_once() {
+        let above = tempfile::tempdir().unwrap();
+        let data = DataDir::open(above.path()).unwrap();
+        let file = above.path().join("key");
+        let first = data.read_or_make(&file, || Ok::<_, StoreError>("one".to_owned())).unwrap();
+        let second = data.read_or_make(&file, || Ok::<_, StoreError>("two".to_owned())).unwrap();
+        assert_eq!((first.as_str(), second.as_str()), ("one", "one"));
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong with the store, as its callers see it. Never names sled's own types.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A read or a change of the store failed. Cheap to clone, so that everyone who waits can have it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The system refused.
+    #[error("the store failed: {0}")]
+    Io(String),
+    /// What was read is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// The store cannot be used at all: the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another process; only one may use it at a time", .0.display())]
+    InUse(PathBuf),
+    /// The folder cannot be written.
+    #[error(
+        "{} cannot be written by user {uid}: {error}. To give it to this user: chown -R {uid} '{}'",
+        .path.display(), .path.display()
+    )]
+    NotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// The user that this process runs as.
+        uid: u32,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The identities cannot be read. They are not rebuilt from anything but a backup.
+    #[error(
+        "the identities in {} cannot be opened: {reason}. Move that folder away and restore the export beside it: \
+         dependency-proxy admin restore --data {} --from {}",
+        .folder.display(), .data.display(), .export.display()
+    )]
+    Identities {
+        /// Where they are.
+        folder: PathBuf,
+        /// The folder of all data.
+        data: PathBuf,
+        /// The export that can be restored.
+        export: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something else in the folder failed.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        error: StoreError,
+    },
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => error.into(),
+            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
+            sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
+                Self::Io(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
