@@ -1,5 +1,6 @@
 //! A private pull-through cache for container images.
 
+pub mod actors;
 pub mod auth;
 pub mod domain;
 pub mod store;

@@ -2,6 +2,8 @@
 //! nothing, reads no file, and is the only room that knows jsonwebtoken and argon2.
 
 pub mod jwt;
+pub mod login;
+pub mod login_limit;
 pub mod password;
 pub mod random;
 pub mod secret;

@@ -1,0 +1,6 @@
+//! The actors: each the one owner of some changing state, or the queue before a scarce resource. The only room that knows
+//! actix; callers see handles. No bytes of a blob pass through a mailbox.
+
+mod abort_on_panic;
+pub mod policy_evaluator;
+pub mod token_issuer;

@@ -1,0 +1,234 @@
+//! The PolicyEvaluator owns the directory of identities: it takes one change after the other, has them made durable, and
+//! publishes snapshots. Deciding is a pure function over a snapshot (`domain::policy`) and needs no message.
+
+use std::mem;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::abort_on_panic::abort_on_panic;
+use crate::domain::directory::{Directory, Write};
+use crate::store::error::StoreError;
+use crate::store::identity::IdentityStore;
+
+/// Owns the directory; see the module.
+pub struct PolicyEvaluator {
+    store: Arc<IdentityStore>,
+    published: Arc<ArcSwap<Directory>>,
+    /// The published directory with all changes that wait to be made durable.
+    next: Directory,
+    waiting: Vec<Waiting>,
+    committing: bool,
+}
+
+/// What the rest of the service holds: reads without a message, changes through the actor.
+#[derive(Clone)]
+pub struct Policy {
+    published: Arc<ArcSwap<Directory>>,
+    actor: Addr<PolicyEvaluator>,
+    admission: Arc<tokio::sync::Semaphore>,
+}
+
+/// Why a change did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The change itself was refused.
+    #[error(transparent)]
+    Refused(E),
+    /// Too many changes wait already.
+    #[error("too many changes wait to be stored")]
+    Busy,
+    /// It could not be stored.
+    #[error("the change could not be stored: {0}")]
+    Store(String),
+}
+
+/// Asks for an edit of the directory; the edit answers its asker itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Change(Box<dyn FnOnce(&Directory) -> Option<Waiting> + Send>);
+
+/// Reports that the batch was written, or why not.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Committed {
+    directory: Directory,
+    batch: Vec<Waiting>,
+    outcome: Result<(), StoreError>,
+}
+
+/// A change that is to be made durable, and whom to tell.
+struct Waiting {
+    writes: Vec<Write>,
+    acknowledge: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+impl Policy {
+    /// Starts the actor on this arbiter over what the store holds. At most `max_waiting` changes wait at a time.
+    pub fn start(store: Arc<IdentityStore>, arbiter: &ArbiterHandle, max_waiting: usize) -> Result<Self, StoreError> {
+        let directory = store.load()?;
+        let published = Arc::new(ArcSwap::from_pointee(directory.clone()));
+        let actor = PolicyEvaluator {
+            store,
+            published: published.clone(),
+            next: directory,
+            waiting: Vec::new(),
+            committing: false,
+        };
+        let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
+        Ok(Self { published, actor, admission: Arc::new(tokio::sync::Semaphore::new(max_waiting)) })
+    }
+
+    /// The directory as it is now. A change that was acknowledged is in it.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.published.load_full()
+    }
+
+    /// Applies an edit: it sees the directory with all changes before it, and all of its writes are durable and published
+    /// when this returns, or none happened.
+    pub async fn change<T, E>(
+        &self,
+        edit: impl FnOnce(&Directory) -> Result<(Vec<Write>, T), E> + Send + 'static,
+    ) -> Result<T, ChangeError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let permit = self.admission.clone().try_acquire_owned().map_err(|_| ChangeError::Busy)?;
+        let (done, answer) = oneshot::channel();
+        self.actor.do_send(Change(Box::new(move |directory| match edit(directory) {
+            Err(error) => {
+                drop(done.send(Err(ChangeError::Refused(error))));
+                None
+            }
+            Ok((writes, value)) => {
+                let acknowledge = move |outcome: Result<(), StoreError>| {
+                    let answer = outcome.map(|()| value).map_err(|error| ChangeError::Store(error.to_string()));
+                    drop(done.send(answer));
+                    drop(permit);
+                };
+                Some(Waiting { writes, acknowledge: Box::new(acknowledge) })
+            }
+        })));
+        answer.await.unwrap_or_else(|_| Err(ChangeError::Store("the service is stopping".to_owned())))
+    }
+}
+
+impl PolicyEvaluator {
+    /// Writes all waiting changes at once, unless a batch is being written: then they wait for it.
+    fn commit(&mut self, me: Addr<Self>) {
+        if self.committing || self.waiting.is_empty() {
+            return;
+        }
+        self.committing = true;
+        let (store, directory, batch) = (self.store.clone(), self.next.clone(), mem::take(&mut self.waiting));
+        actix_rt::spawn(async move {
+            let writes: Vec<Write> = batch.iter().flat_map(|change| change.writes.clone()).collect();
+            let outcome = spawn_blocking(move || store.commit(&writes)).await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(StoreError::Io(panic.to_string())));
+            me.do_send(Committed { directory, batch, outcome });
+        });
+    }
+}
+
+impl Actor for PolicyEvaluator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(1024);
+    }
+}
+
+impl Handler<Change> for PolicyEvaluator {
+    type Result = ();
+
+    fn handle(&mut self, Change(edit): Change, ctx: &mut Self::Context) {
+        if let Some(change) = edit(&self.next) {
+            self.next.apply(&change.writes);
+            self.waiting.push(change);
+            self.commit(ctx.address());
+        }
+    }
+}
+
+impl Handler<Committed> for PolicyEvaluator {
+    type Result = ();
+
+    fn handle(&mut self, Committed { directory, mut batch, outcome }: Committed, ctx: &mut Self::Context) {
+        self.committing = false;
+        match &outcome {
+            Ok(()) => self.published.store(Arc::new(directory)),
+            Err(error) => {
+                tracing::error!(%error, "changes of identities could not be stored");
+                // Those that came after were made on top of what did not happen.
+                batch.append(&mut self.waiting);
+                self.next = Directory::clone(&self.published.load());
+            }
+        }
+        for change in batch {
+            (change.acknowledge)(outcome.clone());
+        }
+        self.commit(ctx.address());
+    }
+}
+
+impl Drop for PolicyEvaluator {
+    fn drop(&mut self) {
+        abort_on_panic("PolicyEvaluator");
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::domain::directory::{Record, Service};
+    use futures::future::join_all;
+
+    fn count_up(directory: &Directory) -> Result<(Vec<Write>, u64), String> {
+        let last_user = directory.service().last_user + 1;
+        let service = Service { last_user, ..directory.service().clone() };
+        Ok((vec![Write::Put(Record::Service(service))], last_user))
+    }
+
+    fn start(data: &std::path::Path) -> Policy {
+        let store = Arc::new(IdentityStore::open(data).unwrap());
+        Policy::start(store, &Arbiter::current(), 1000).unwrap()
+    }
+
+    #[actix_rt::test]
+    async fn changes_that_come_together_all_happen_one_after_the_other() {
+        let data = tempfile::tempdir().unwrap();
+        let policy = start(data.path());
+        let mut numbers: Vec<u64> =
+            join_all((0..200).map(|_| policy.change(count_up))).await.into_iter().map(Result::unwrap).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
+        assert_eq!(policy.directory().service().last_user, 200);
+        assert_eq!(policy.actor.send(Stored).await.unwrap(), 200, "acknowledged means stored");
+    }
+
+    #[actix_rt::test]
+    async fn a_refused_change_leaves_nothing_behind() {
+        let data = tempfile::tempdir().unwrap();
+        let policy = start(data.path());
+        let refused = policy.change(|_| Err::<(Vec<Write>, ()), _>("no")).await;
+        assert_eq!(refused, Err(ChangeError::Refused("no")));
+        assert_eq!(policy.change(count_up).await, Ok(1));
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "u64")]
+    struct Stored;
+
+    impl Handler<Stored> for PolicyEvaluator {
+        type Result = u64;
+
+        fn handle(&mut self, _: Stored, _: &mut Self::Context) -> u64 {
+            self.store.load().unwrap().service().last_user
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Counts failed logins, so that passwords cannot be guessed by trying. A leaky bucket per key; reads no clock.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// How many failures a key may have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allowance {
+    /// At once.
+    pub burst: u32,
+    /// After which time one failure is forgotten.
+    pub forget_one_after: Duration,
+}
+
+/// The failures of each key that are not yet forgotten.
+#[derive(Debug)]
+pub struct Failures<K> {
+    allowance: Allowance,
+    buckets: HashMap<K, Bucket>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    level: f64,
+    at: Instant,
+}
+
+/// Above this many keys, those whose failures are all forgotten are dropped.
+const SWEEP_ABOVE: usize = 10_000;
+
+impl<K: Eq + Hash> Failures<K> {
+    /// Counts against this allowance.
+    pub fn new(allowance: Allowance) -> Self {
+        Self { allowance, buckets: HashMap::new() }
+    }
+
+    /// How long this key has to wait before it may try again; `None`: not at all.
+    pub fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+        let over = self.level(key, now) + 1.0 - f64::from(self.allowance.burst);
+        (over > 0.0).then(|| self.allowance.forget_one_after.mul_f64(over))
+    }
+
+    /// Counts a failure.
+    pub fn record(&mut self, key: K, now: Instant) {
+        if self.buckets.len() >= SWEEP_ABOVE {
+            let allowance = self.allowance;
+            self.buckets.retain(|_, bucket| bucket.level(&allowance, now) > 0.0);
+        }
+        let level = self.level(&key, now) + 1.0;
+        self.buckets.insert(key, Bucket { level, at: now });
+    }
+
+    fn level(&self, key: &K, now: Instant) -> f64 {
+        self.buckets.get(key).map_or(0.0, |bucket| bucket.level(&self.allowance, now))
+    }
+}
+
+impl Bucket {
+    fn level(&self, allowance: &Allowance, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.level - passed / allowance.forget_one_after.as_secs_f64()).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWANCE: Allowance = Allowance { burst: 3, forget_one_after: Duration::from_secs(10) };
+
+    #[test]
+    fn a_key_waits_once_its_failures_are_used_up_and_no_other_key_does() {
+        let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(failures.wait(&"alice", now), None);
+            failures.record("alice", now);
+        }
+        assert_eq!(failures.wait(&"alice", now), Some(Duration::from_secs(10)));
+        assert_eq!(failures.wait(&"alice", now + Duration::from_secs(10)), None);
+        assert_eq!(failures.wait(&"bob", now), None);
+    }
+
+    #[test]
+    fn forgotten_keys_take_no_room() {
+        let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
+        for key in 0..SWEEP_ABOVE {
+            failures.record(key, now);
+        }
+        failures.record(0, now + Duration::from_secs(100));
+        assert_eq!(failures.buckets.len(), 1);
+    }
+}
