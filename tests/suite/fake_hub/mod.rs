@@ -5,9 +5,11 @@
 //! [`FakeHub`]. It never speaks TLS, takes no pushes over HTTP, and reaches out to nobody.
 #![allow(dead_code, unused_imports, reason = "each test uses the part it needs")]
 
+mod cdn;
 mod faults;
 mod image;
 mod listeners;
+mod realm;
 mod registry;
 mod requests;
 #[cfg(test)]
@@ -30,7 +32,8 @@ pub use self::{
 };
 use self::{
     listeners::Command,
-    registry::{Account, Repository, State},
+    realm::{Account, Token},
+    registry::{Repository, State},
 };
 
 /// The running hub; dropping it closes everything.
@@ -153,7 +156,7 @@ impl FakeHub {
     /// Ends every token given out so far, whatever it was said to live.
     pub fn expire_tokens(&self) {
         let mut state = self.state();
-        state.tokens.values_mut().for_each(registry::Token::expire);
+        state.tokens.values_mut().for_each(Token::expire);
     }
 
     /// Every token ever given out, to search for where none may be.

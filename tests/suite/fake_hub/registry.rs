@@ -1,24 +1,21 @@
-//! What an honest Docker Hub answers, from what the tests have put into it: challenge, tokens,
-//! manifests, redirects to signed URLs, and the cdn behind them. It does no I/O and never lies.
+//! What an honest Docker Hub answers, from what the tests have put into it: manifests, tags, referrers,
+//! redirects to blobs. It does no I/O and never lies.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
     faults::{self, ActiveRule},
     image::{Blob, Image, OCI_INDEX},
-    requests::{Authorization, Kind, Listener, Request},
+    realm::{Account, Token},
+    requests::{Kind, Listener, Request},
     wire::Reply,
 };
-
-pub(super) const SERVICE: &str = "registry.fake";
 
 /// All that the hub holds and knows; one mutex guards it.
 pub(super) struct State {
@@ -80,24 +77,6 @@ impl Repository {
     }
 }
 
-pub(super) struct Account {
-    pub(super) username: String,
-    pub(super) password: String,
-    pub(super) repositories: Vec<String>,
-}
-
-pub(super) struct Token {
-    asked: Vec<String>,
-    granted: Vec<String>,
-    until: Instant,
-}
-
-impl Token {
-    pub(super) fn expire(&mut self) {
-        self.until = Instant::now();
-    }
-}
-
 impl State {
     pub(super) fn new(addresses: [SocketAddr; 3]) -> Self {
         Self {
@@ -133,44 +112,6 @@ impl State {
         reply
     }
 
-    /// The 401 for a request without a valid token for the repository it names.
-    fn challenge(&self, request: &Request) -> Option<Reply> {
-        if !self.settings.auth || self.valid_token(request).is_some() {
-            return None;
-        }
-        Some(self.unauthorized(request, ""))
-    }
-
-    fn valid_token(&self, request: &Request) -> Option<&Token> {
-        let Some(Authorization::Bearer(text)) = &request.authorization else {
-            return None;
-        };
-        let token = self
-            .tokens
-            .get(text)
-            .filter(|token| token.until > Instant::now())?;
-        let covers = |repository: &String| token.asked.contains(repository);
-        request
-            .repository
-            .as_ref()
-            .is_none_or(covers)
-            .then_some(token)
-    }
-
-    fn unauthorized(&self, request: &Request, error: &str) -> Reply {
-        let own = format!("http://{}/token", self.addresses[Listener::Realm as usize]);
-        let realm = self.settings.realm.as_ref().unwrap_or(&own);
-        let scope = request
-            .repository
-            .as_ref()
-            .map_or(String::new(), |repository| {
-                format!(r#",scope="repository:{repository}:pull""#)
-            });
-        let challenge = format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}{error}"#);
-        Reply::error(401, "UNAUTHORIZED", "authentication required")
-            .with("WWW-Authenticate", challenge)
-    }
-
     fn registry(&mut self, request: &Request) -> Reply {
         let (Some(name), Some(reference)) = (&request.repository, &request.reference) else {
             return match request.kind {
@@ -179,8 +120,8 @@ impl State {
                 _ => Reply::error(405, "UNSUPPORTED", "The operation is unsupported."),
             };
         };
-        let granted = |token: &Token| token.granted.contains(name);
-        if self.settings.auth && !self.valid_token(request).is_some_and(granted) {
+        let opens = |token: &Token| token.opens(name);
+        if self.settings.auth && !self.valid_token(request).is_some_and(opens) {
             return self.unauthorized(request, r#",error="insufficient_scope""#);
         }
         if matches!(request.kind, Kind::ManifestGet | Kind::ManifestHead) {
@@ -247,150 +188,6 @@ impl State {
         }
         Reply::manifest(image).with("Docker-Distribution-Api-Version", "registry/2.0")
     }
-
-    /// A token for what was asked, good for what this account may pull; for the rest it opens nothing.
-    fn token(&mut self, request: &Request) -> Reply {
-        if request.kind != Kind::Token {
-            return Reply::error(404, "NOT_FOUND", "only GET /token");
-        }
-        let account = match &request.authorization {
-            None => None,
-            Some(Authorization::Basic { username, password }) => {
-                let known = |account: &&Account| {
-                    account.username == *username && account.password == *password
-                };
-                let Some(account) = self.accounts.iter().find(known) else {
-                    return Reply::json(401, &json!({"details": "incorrect username or password"}));
-                };
-                Some(account)
-            }
-            Some(_) => return Reply::json(401, &json!({"details": "only Basic is understood"})),
-        };
-        if request.parameter("service") != Some(SERVICE) {
-            return Reply::json(400, &json!({"details": "unknown service"}));
-        }
-        let asked = asked_repositories(request);
-        let granted = asked
-            .iter()
-            .filter(|name| self.may_pull(account, name))
-            .cloned()
-            .collect();
-        let lifetime = self.settings.token_lifetime;
-        let text = format!(
-            "fake-hub-token-{}",
-            fingerprint(&format!("{:?} {}", self.addresses, self.tokens.len()))
-        );
-        let token = Token {
-            asked,
-            granted,
-            until: Instant::now() + lifetime,
-        };
-        self.tokens.insert(text.clone(), token);
-        let body = json!({"token": text, "access_token": text, "expires_in": lifetime.as_secs(),
-            "issued_at": Timestamp::now().to_string()});
-        Reply::json(200, &body)
-    }
-
-    fn may_pull(&self, account: Option<&Account>, name: &String) -> bool {
-        let is_private = self
-            .accounts
-            .iter()
-            .any(|other| other.repositories.contains(name));
-        let is_mine = account.is_some_and(|account| account.repositories.contains(name));
-        self.repositories.contains_key(name) && (is_mine || !is_private)
-    }
-
-    fn signed_url(&self, digest: &str) -> String {
-        let expires = Timestamp::now() + self.settings.signature_lifetime;
-        let expires = expires.as_millisecond().to_string();
-        let host = &self.settings.cdn_host;
-        let port = self.addresses[Listener::Cdn as usize].port();
-        let signature = signature(digest, &expires);
-        format!("http://{host}:{port}/data/{digest}?expires={expires}&sig={signature}")
-    }
-
-    fn bad_signature(&self, request: &Request) -> Option<Reply> {
-        let digest = request.reference.as_deref().unwrap_or_default();
-        let expires = request.parameter("expires").unwrap_or_default();
-        let now = Timestamp::now().as_millisecond();
-        let refusal = if request.authorization.is_some() {
-            (400, "InvalidArgument: only one auth mechanism allowed")
-        } else if request.parameter("sig") != Some(&signature(digest, expires)) {
-            (403, "SignatureDoesNotMatch")
-        } else if expires.parse::<i64>().is_ok_and(|expires| expires > now) {
-            return None;
-        } else {
-            (403, "AccessDenied: request has expired")
-        };
-        let body = format!("<Error><Code>{}</Code></Error>", refusal.1);
-        Some(Reply::bytes(refusal.0, "application/xml", body))
-    }
-
-    fn cdn(&self, request: &Request) -> Reply {
-        let digest = request.reference.as_deref().unwrap_or_default();
-        let holder = self
-            .repositories
-            .values()
-            .find_map(|held| held.blobs.get(digest));
-        match holder {
-            Some(blob) => self.blob(request, digest, blob),
-            None => Reply::bytes(
-                404,
-                "application/xml",
-                "<Error><Code>NoSuchKey</Code></Error>",
-            ),
-        }
-    }
-
-    fn blob(&self, request: &Request, digest: &str, blob: &Blob) -> Reply {
-        let size = blob.size();
-        let range = request
-            .range
-            .as_deref()
-            .and_then(|range| byte_range(range, size));
-        let whole = Reply::blob(200, "application/octet-stream", blob.clone())
-            .with("Docker-Content-Digest", digest)
-            .with("ETag", format!("\"{digest}\""));
-        match range.filter(|_| self.settings.ranges) {
-            None => whole,
-            Some((start, end)) if start < end => {
-                let part = whole.with("Content-Range", format!("bytes {start}-{}/{size}", end - 1));
-                Reply {
-                    status: 206,
-                    start,
-                    end,
-                    ..part
-                }
-            }
-            Some(_) => Reply::empty(416).with("Content-Range", format!("bytes */{size}")),
-        }
-    }
-}
-
-/// `bytes=N-` and `bytes=N-M` as a half-open range, empty where it lies beyond the end; others are ignored.
-fn byte_range(header: &str, size: u64) -> Option<(u64, u64)> {
-    let (from, to) = header.strip_prefix("bytes=")?.split_once('-')?;
-    let end = match to {
-        "" => size,
-        to => to.parse::<u64>().ok()?.saturating_add(1).min(size),
-    };
-    Some((from.parse().ok()?, end))
-}
-
-fn asked_repositories(request: &Request) -> Vec<String> {
-    request
-        .query
-        .iter()
-        .filter(|(name, _)| name == "scope")
-        .flat_map(|(_, scopes)| scopes.split(' '))
-        .filter_map(|scope| {
-            let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
-            actions
-                .split(',')
-                .any(|action| action == "pull")
-                .then(|| name.to_owned())
-        })
-        .collect()
 }
 
 fn tags(repository: &Repository, name: &str, request: &Request) -> Reply {
@@ -431,12 +228,4 @@ fn referrers(repository: &Repository, request: &Request, subject: &str) -> Reply
         Some(_) => reply.with("OCI-Filters-Applied", "artifactType"),
         None => reply,
     }
-}
-
-fn signature(digest: &str, expires: &str) -> String {
-    fingerprint(&format!("{digest} {expires}"))
-}
-
-fn fingerprint(text: &str) -> String {
-    hex::encode(&digest(&SHA256, format!("fake hub {text}").as_bytes()).as_ref()[..16])
 }
