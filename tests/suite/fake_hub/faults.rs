@@ -108,9 +108,15 @@ impl<'hub> Rule<'hub> {
         self
     }
 
-    /// This status with a registry's error body.
+    /// This status with a registry's error body; a 401 of the registry has its challenge.
     pub fn status(self, status: u16) -> Self {
-        self.change(move |reply| *reply = Reply::error(status, "FAKED", "as the test commanded"))
+        self.change(move |reply| {
+            let challenge = std::mem::take(&mut reply.challenge);
+            *reply = Reply::error(status, "FAKED", "as the test commanded");
+            if status == 401 && !challenge.is_empty() {
+                reply.headers.push(("WWW-Authenticate", challenge));
+            }
+        })
     }
 
     /// 429 with `Retry-After` in seconds.

@@ -204,7 +204,7 @@ impl FakeHub {
         self.shared.releases.send_modify(|count| *count += 1);
     }
 
-    /// Refuses connections to this listener, and resets those it has.
+    /// Refuses connections to this listener, and ends those it has.
     pub fn down(&self, listener: Listener) {
         self.command(|done| Command::Down(listener, done));
     }

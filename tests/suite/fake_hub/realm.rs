@@ -62,17 +62,16 @@ impl State {
     }
 
     pub(super) fn unauthorized(&self, request: &Request, error: &str) -> Reply {
+        Reply::error(401, "UNAUTHORIZED", "authentication required")
+            .with("WWW-Authenticate", self.challenge_text(request) + error)
+    }
+
+    pub(super) fn challenge_text(&self, request: &Request) -> String {
         let own = format!("http://{}/token", self.addresses[Listener::Realm as usize]);
         let realm = self.settings.realm.as_ref().unwrap_or(&own);
-        let scope = request
-            .repository
-            .as_ref()
-            .map_or(String::new(), |repository| {
-                format!(r#",scope="repository:{repository}:pull""#)
-            });
-        let challenge = format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}{error}"#);
-        Reply::error(401, "UNAUTHORIZED", "authentication required")
-            .with("WWW-Authenticate", challenge)
+        let scoped = |repository| format!(r#",scope="repository:{repository}:pull""#);
+        let scope = request.repository.as_ref().map(scoped).unwrap_or_default();
+        format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}"#)
     }
 
     /// A token for what was asked, good for what this account may pull; for the rest it opens nothing.

@@ -107,6 +107,9 @@ impl State {
             Listener::Realm => self.token(&request),
             Listener::Cdn => self.cdn(&request),
         });
+        if self.settings.auth && request.listener == Listener::Registry {
+            reply.challenge = self.challenge_text(&request);
+        }
         faults::apply(&mut self.rules, &request, &mut reply);
         self.requests.push(request);
         reply

@@ -27,6 +27,8 @@ pub(super) struct Reply {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) length: Length,
+    /// What a 401 to this request says; empty where there is no challenge.
+    pub(super) challenge: String,
     pub(super) hang: bool,
     pub(super) reset: bool,
     pub(super) delay: Duration,
@@ -65,6 +67,7 @@ impl Reply {
             end: body.size(),
             body,
             length: Length::True,
+            challenge: String::new(),
             hang: false,
             reset: false,
             delay: Duration::ZERO,
