@@ -39,26 +39,16 @@ impl State {
 
     pub(super) fn cdn(&self, request: &Request) -> Reply {
         let digest = request.reference.as_deref().unwrap_or_default();
-        let holder = self
-            .repositories
-            .values()
-            .find_map(|held| held.blobs.get(digest));
+        let holder = self.repositories.values().find_map(|held| held.blobs.get(digest));
         match holder {
             Some(blob) => self.blob(request, digest, blob),
-            None => Reply::bytes(
-                404,
-                "application/xml",
-                "<Error><Code>NoSuchKey</Code></Error>",
-            ),
+            None => Reply::bytes(404, "application/xml", "<Error><Code>NoSuchKey</Code></Error>"),
         }
     }
 
     pub(super) fn blob(&self, request: &Request, digest: &str, blob: &Blob) -> Reply {
         let size = blob.size();
-        let range = request
-            .range
-            .as_deref()
-            .and_then(|range| byte_range(range, size));
+        let range = request.range.as_deref().and_then(|range| byte_range(range, size));
         let whole = Reply::blob(200, "application/octet-stream", blob.clone())
             .with("Docker-Content-Digest", digest)
             .with("ETag", format!("\"{digest}\""));
@@ -66,12 +56,7 @@ impl State {
             None => whole,
             Some((start, end)) if start < end => {
                 let part = whole.with("Content-Range", format!("bytes {start}-{}/{size}", end - 1));
-                Reply {
-                    status: 206,
-                    start,
-                    end,
-                    ..part
-                }
+                Reply { status: 206, start, end, ..part }
             }
             Some(_) => Reply::empty(416).with("Content-Range", format!("bytes */{size}")),
         }

@@ -64,13 +64,7 @@ pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Rep
 
 impl<'hub> Rule<'hub> {
     pub(super) fn new(hub: &'hub FakeHub, kind: Option<Kind>) -> Self {
-        Self {
-            hub,
-            active: ActiveRule {
-                kind,
-                ..ActiveRule::default()
-            },
-        }
+        Self { hub, active: ActiveRule { kind, ..ActiveRule::default() } }
     }
 
     /// Only for the first `count` matching requests; without it, for all.
@@ -122,12 +116,8 @@ impl<'hub> Rule<'hub> {
     /// 429 with `Retry-After` in seconds.
     pub fn too_many_requests(self, retry_after: u64) -> Self {
         self.change(move |reply| {
-            *reply = Reply::error(
-                429,
-                "TOOMANYREQUESTS",
-                "You have reached your pull rate limit",
-            )
-            .with("Retry-After", retry_after.to_string());
+            *reply = Reply::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit")
+                .with("Retry-After", retry_after.to_string());
         })
     }
 
@@ -172,20 +162,14 @@ impl<'hub> Rule<'hub> {
     /// The body at so many bytes per second, evenly.
     pub fn slow(self, bytes_per_second: u64) -> Self {
         self.change(move |reply| {
-            reply.pace = Some(Pace {
-                bytes_per_second,
-                first_byte_at_once: false,
-            });
+            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: false });
         })
     }
 
     /// One byte of the body at once, the rest at so many bytes per second.
     pub fn slow_after_first_byte(self, bytes_per_second: u64) -> Self {
         self.change(move |reply| {
-            reply.pace = Some(Pace {
-                bytes_per_second,
-                first_byte_at_once: true,
-            });
+            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: true });
         })
     }
 
@@ -231,10 +215,7 @@ impl<'hub> Rule<'hub> {
     pub fn endless_body(self) -> Self {
         self.change(|reply| {
             reply.length = Length::Chunked;
-            reply.body = Blob::Random {
-                seed: 0,
-                size: u64::MAX,
-            };
+            reply.body = Blob::Random { seed: 0, size: u64::MAX };
             reply.end = u64::MAX;
         })
     }
@@ -269,19 +250,13 @@ impl<'hub> Rule<'hub> {
 
 impl Drop for Rule<'_> {
     fn drop(&mut self) {
-        self.hub
-            .state()
-            .rules
-            .push(std::mem::take(&mut self.active));
+        self.hub.state().rules.push(std::mem::take(&mut self.active));
     }
 }
 
 impl Reply {
     /// An error in the distribution spec's shape.
     pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
-        Self::json(
-            status,
-            &json!({"errors": [{"code": code, "message": message}]}),
-        )
+        Self::json(status, &json!({"errors": [{"code": code, "message": message}]}))
     }
 }

@@ -29,10 +29,8 @@ impl Image {
         let config = json!({"architecture": "amd64", "os": "linux", "config": {},
             "rootfs": {"type": "layers", "diff_ids": diffs}});
         let config = Layer::of(config.to_string());
-        let entries: Vec<Value> = layers
-            .iter()
-            .map(|layer| layer.descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip"))
-            .collect();
+        let entries: Vec<Value> =
+            layers.iter().map(|layer| layer.descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip")).collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": DOCKER_MANIFEST,
             "config": config.descriptor("application/vnd.docker.container.image.v1+json"),
             "layers": entries});
@@ -58,8 +56,7 @@ impl Image {
     pub fn oci(mut self) -> Self {
         if self.children.is_empty() {
             self.manifest["mediaType"] = OCI_MANIFEST.into();
-            self.manifest["config"]["mediaType"] =
-                "application/vnd.oci.image.config.v1+json".into();
+            self.manifest["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
             for layer in self.manifest["layers"].as_array_mut().unwrap() {
                 layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
             }
@@ -122,22 +119,10 @@ impl Image {
         descriptor
     }
 
-    fn sealed(
-        manifest: Value,
-        config: Option<Layer>,
-        layers: Vec<Layer>,
-        children: Vec<Image>,
-    ) -> Self {
+    fn sealed(manifest: Value, config: Option<Layer>, layers: Vec<Layer>, children: Vec<Image>) -> Self {
         let bytes = Bytes::from(manifest.to_string());
         let digest = Blob::Bytes(bytes.clone()).digest();
-        Self {
-            manifest,
-            bytes,
-            digest,
-            config,
-            layers,
-            children,
-        }
+        Self { manifest, bytes, digest, config, layers, children }
     }
 }
 

@@ -26,20 +26,10 @@ pub(super) enum Command {
 pub(super) fn start() -> (Arc<Shared>, mpsc::UnboundedSender<Command>, JoinHandle<()>) {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (started, is_started) = blocking::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = move || runtime.block_on(run(inbox, &started));
-    let thread = std::thread::Builder::new()
-        .name("fake-hub".to_owned())
-        .spawn(body)
-        .unwrap();
-    (
-        is_started.recv().expect("three free ports"),
-        commands,
-        thread,
-    )
+    let thread = std::thread::Builder::new().name("fake-hub".to_owned()).spawn(body).unwrap();
+    (is_started.recv().expect("three free ports"), commands, thread)
 }
 
 /// Serves until the handle is dropped.
@@ -48,10 +38,7 @@ async fn run(mut inbox: mpsc::UnboundedReceiver<Command>, started: &blocking::Se
     let mut doors = listeners.map(|listener| Door::bind(listener).unwrap());
     let addresses = doors.each_ref().map(|door| door.address);
     let state = Mutex::new(State::new(addresses));
-    let shared = Arc::new(Shared {
-        state,
-        releases: watch::Sender::new(0),
-    });
+    let shared = Arc::new(Shared { state, releases: watch::Sender::new(0) });
     doors.iter_mut().for_each(|door| door.open(&shared));
     started.send(Arc::clone(&shared)).unwrap();
     while let Some(command) = inbox.recv().await {
@@ -91,11 +78,7 @@ impl Door {
     fn bind(listener: Listener) -> io::Result<Self> {
         let socket = bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
-        Ok(Self {
-            listener,
-            address,
-            state: DoorState::Refusing(Some(socket)),
-        })
+        Ok(Self { listener, address, state: DoorState::Refusing(Some(socket)) })
     }
 
     fn open(&mut self, shared: &Arc<Shared>) {
@@ -137,9 +120,7 @@ async fn serve(stream: TcpStream, listener: Listener, shared: &Shared) -> io::Re
     let mut connection = Connection::new(stream, shared.releases.subscribe())?;
     while let Some(request) = connection.request(listener).await? {
         let head_only = request.method == "HEAD";
-        let last = request
-            .header("connection")
-            .is_some_and(|value| value.contains("close"));
+        let last = request.header("connection").is_some_and(|value| value.contains("close"));
         let reply = shared.state.lock().unwrap().answer(request);
         if !connection.send(&reply, head_only).await? || last {
             break;

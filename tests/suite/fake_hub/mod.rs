@@ -54,12 +54,7 @@ impl FakeHub {
     pub fn start() -> Self {
         let (shared, commands, thread) = listeners::start();
         let addresses = shared.state.lock().unwrap().addresses;
-        Self {
-            shared,
-            addresses,
-            commands: Some(commands),
-            thread: Some(thread),
-        }
+        Self { shared, addresses, commands: Some(commands), thread: Some(thread) }
     }
 
     /// `http://127.0.0.1:PORT` of the registry: what an upstream's `url` is set to.
@@ -85,18 +80,12 @@ impl FakeHub {
 
     /// The same without a tag: a referrer, or an image pulled by digest.
     pub fn push_untagged(&self, repository: &str, image: &Image) {
-        self.state()
-            .repositories
-            .entry(repository.to_owned())
-            .or_default()
-            .insert(image);
+        self.state().repositories.entry(repository.to_owned()).or_default().insert(image);
     }
 
     /// Points the tag, which may be new, at this digest.
     pub fn move_tag(&self, repository: &str, tag: &str, digest: &str) {
-        self.repository(repository, |held| {
-            held.tags.insert(tag.to_owned(), digest.to_owned())
-        });
+        self.repository(repository, |held| held.tags.insert(tag.to_owned(), digest.to_owned()));
     }
 
     pub fn delete_tag(&self, repository: &str, tag: &str) {
@@ -123,9 +112,7 @@ impl FakeHub {
 
     /// Takes the account away; its repositories stay private only where another account names them.
     pub fn remove_account(&self, username: &str) {
-        self.state()
-            .accounts
-            .retain(|account| account.username != username);
+        self.state().accounts.retain(|account| account.username != username);
     }
 
     /// Off: a plain registry that asks nobody for a token and answers 404 for what it does not have.
@@ -227,10 +214,7 @@ impl FakeHub {
     pub async fn seen(&self, kind: Kind, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.requests().of(kind) < count {
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain for {count} x {kind:?}"
-            );
+            assert!(Instant::now() < deadline, "waited in vain for {count} x {kind:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -241,21 +225,12 @@ impl FakeHub {
 
     fn repository<T>(&self, name: &str, change: impl FnOnce(&mut Repository) -> T) -> T {
         let mut state = self.state();
-        change(
-            state
-                .repositories
-                .get_mut(name)
-                .expect("push an image there first"),
-        )
+        change(state.repositories.get_mut(name).expect("push an image there first"))
     }
 
     fn command(&self, command: impl FnOnce(std::sync::mpsc::Sender<()>) -> Command) {
         let (done, is_done) = std::sync::mpsc::channel();
-        self.commands
-            .as_ref()
-            .unwrap()
-            .send(command(done))
-            .expect("the hub's thread runs");
+        self.commands.as_ref().unwrap().send(command(done)).expect("the hub's thread runs");
         is_done.recv().expect("the hub's thread runs");
     }
 }

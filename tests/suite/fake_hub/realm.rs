@@ -49,16 +49,9 @@ impl State {
         let Some(Authorization::Bearer(text)) = &request.authorization else {
             return None;
         };
-        let token = self
-            .tokens
-            .get(text)
-            .filter(|token| token.until > Instant::now())?;
+        let token = self.tokens.get(text).filter(|token| token.until > Instant::now())?;
         let covers = |repository: &String| token.asked.contains(repository);
-        request
-            .repository
-            .as_ref()
-            .is_none_or(covers)
-            .then_some(token)
+        request.repository.as_ref().is_none_or(covers).then_some(token)
     }
 
     pub(super) fn unauthorized(&self, request: &Request, error: &str) -> Reply {
@@ -87,19 +80,11 @@ impl State {
             return Reply::json(400, &json!({"details": "unknown service"}));
         }
         let asked = asked_repositories(request);
-        let granted = asked
-            .iter()
-            .filter(|name| self.may_pull(account, name))
-            .cloned()
-            .collect();
+        let granted = asked.iter().filter(|name| self.may_pull(account, name)).cloned().collect();
         let lifetime = self.settings.token_lifetime;
         let number = format!("{:?} {}", self.addresses, self.tokens.len());
         let text = format!("fake-hub-token-{}", fingerprint(&number));
-        let token = Token {
-            asked,
-            granted,
-            until: Instant::now() + lifetime,
-        };
+        let token = Token { asked, granted, until: Instant::now() + lifetime };
         self.tokens.insert(text.clone(), token);
         let body = json!({"token": text, "access_token": text, "expires_in": lifetime.as_secs(),
             "issued_at": Timestamp::now().to_string()});
@@ -113,17 +98,13 @@ impl State {
             Some(Authorization::Basic { username, password }) => (username, password),
             Some(_) => return Err("only Basic is understood"),
         };
-        let is_theirs =
-            |known: &&Account| known.username == *username && known.password == *password;
+        let is_theirs = |known: &&Account| known.username == *username && known.password == *password;
         let account = self.accounts.iter().find(is_theirs);
         account.map(Some).ok_or("incorrect username or password")
     }
 
     fn may_pull(&self, account: Option<&Account>, name: &String) -> bool {
-        let is_private = self
-            .accounts
-            .iter()
-            .any(|other| other.repositories.contains(name));
+        let is_private = self.accounts.iter().any(|other| other.repositories.contains(name));
         let is_mine = account.is_some_and(|account| account.repositories.contains(name));
         self.repositories.contains_key(name) && (is_mine || !is_private)
     }
@@ -137,10 +118,7 @@ fn asked_repositories(request: &Request) -> Vec<String> {
         .flat_map(|(_, scopes)| scopes.split(' '))
         .filter_map(|scope| {
             let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
-            actions
-                .split(',')
-                .any(|action| action == "pull")
-                .then(|| name.to_owned())
+            actions.split(',').any(|action| action == "pull").then(|| name.to_owned())
         })
         .collect()
 }

@@ -69,11 +69,9 @@ impl Repository {
     pub(super) fn insert(&mut self, image: &Image) {
         image.children().iter().for_each(|child| self.insert(child));
         for layer in image.layers().iter().chain(image.config()) {
-            self.blobs
-                .insert(layer.digest().to_owned(), layer.blob.clone());
+            self.blobs.insert(layer.digest().to_owned(), layer.blob.clone());
         }
-        self.manifests
-            .insert(image.digest().to_owned(), image.clone());
+        self.manifests.insert(image.digest().to_owned(), image.clone());
     }
 }
 
@@ -139,9 +137,7 @@ impl State {
             Kind::Referrers => Reply::error(404, "NOT_FOUND", "page not found"),
             _ => match repository.blobs.get(reference) {
                 None => Reply::error(404, "BLOB_UNKNOWN", "blob unknown to registry"),
-                Some(_) if self.settings.redirects => {
-                    Reply::empty(307).with("Location", self.signed_url(reference))
-                }
+                Some(_) if self.settings.redirects => Reply::empty(307).with("Location", self.signed_url(reference)),
                 Some(blob) => self.blob(request, reference, blob),
             },
         }
@@ -151,12 +147,7 @@ impl State {
         let left = self.settings.pulls_left;
         let is_pull = request.kind == Kind::ManifestGet;
         let reply = if is_pull && left == Some(0) {
-            Reply::error(
-                429,
-                "TOOMANYREQUESTS",
-                "You have reached your pull rate limit.",
-            )
-            .with("Retry-After", "2820")
+            Reply::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit.").with("Retry-After", "2820")
         } else {
             self.manifest(request, name, reference)
         };
@@ -164,10 +155,7 @@ impl State {
         self.settings.pulls_left = left;
         reply
             .with("ratelimit-limit", "100;w=21600")
-            .with(
-                "ratelimit-remaining",
-                format!("{};w=21600", left.unwrap_or(100)),
-            )
+            .with("ratelimit-remaining", format!("{};w=21600", left.unwrap_or(100)))
             .with("docker-ratelimit-source", "127.0.0.1")
     }
 
@@ -175,16 +163,11 @@ impl State {
         let Some(repository) = self.repositories.get(name) else {
             return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         };
-        let digest = repository
-            .tags
-            .get(reference)
-            .map_or(reference, String::as_str);
+        let digest = repository.tags.get(reference).map_or(reference, String::as_str);
         let Some(image) = repository.manifests.get(digest) else {
             return Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown");
         };
-        let accepts = |(name, value): &(String, String)| {
-            name == "accept" && value.contains(image.media_type())
-        };
+        let accepts = |(name, value): &(String, String)| name == "accept" && value.contains(image.media_type());
         if !request.headers.iter().any(accepts) {
             let message = "manifest found, but accept header does not support its media type";
             return Reply::error(404, "MANIFEST_UNKNOWN", message);
@@ -195,15 +178,8 @@ impl State {
 
 fn tags(repository: &Repository, name: &str, request: &Request) -> Reply {
     let last = request.parameter("last").unwrap_or_default();
-    let rest: Vec<&String> = repository
-        .tags
-        .keys()
-        .filter(|tag| tag.as_str() > last)
-        .collect();
-    let limit = request
-        .parameter("n")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(rest.len());
+    let rest: Vec<&String> = repository.tags.keys().filter(|tag| tag.as_str() > last).collect();
+    let limit = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(rest.len());
     let page = &rest[..limit.min(rest.len())];
     let reply = Reply::json(200, &json!({"name": name, "tags": page}));
     match page.last() {

@@ -77,18 +77,11 @@ impl Request {
             })
             .collect();
         let (kind, repository, reference) = meaning(listener, &method, &path);
-        let header = |name| {
-            headers
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value.clone())
-        };
+        let header = |name| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         Self {
             authorization: header("authorization").map(Authorization::parse),
             range: header("range"),
-            query: url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             refused: false,
             listener,
             kind,
@@ -102,18 +95,12 @@ impl Request {
 
     /// The value of a header (name in lower case), if it was sent.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The value of a query parameter, if it was sent.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -128,10 +115,7 @@ impl Authorization {
             .and_then(|pair| String::from_utf8(pair).ok())
             .and_then(|pair| {
                 let (username, password) = pair.split_once(':')?;
-                Some(Self::Basic {
-                    username: username.to_owned(),
-                    password: password.to_owned(),
-                })
+                Some(Self::Basic { username: username.to_owned(), password: password.to_owned() })
             })
             .unwrap_or(Self::Other(value))
     }
@@ -147,46 +131,20 @@ fn meaning(listener: Listener, method: &str, path: &str) -> (Kind, Option<String
         Listener::Realm => (Kind::Other, None, None),
         Listener::Cdn => {
             let digest = path.strip_prefix("/data/").map(str::to_owned);
-            (
-                if head {
-                    Kind::BlobHead
-                } else {
-                    Kind::BlobDownload
-                },
-                None,
-                digest,
-            )
+            (if head { Kind::BlobHead } else { Kind::BlobDownload }, None, digest)
         }
         Listener::Registry if path == "/v2/" || path == "/v2" => (Kind::Ping, None, None),
         Listener::Registry => {
             let routes = [
-                (
-                    "/manifests/",
-                    if head {
-                        Kind::ManifestHead
-                    } else {
-                        Kind::ManifestGet
-                    },
-                ),
-                (
-                    "/blobs/",
-                    if head {
-                        Kind::BlobHead
-                    } else {
-                        Kind::BlobRedirect
-                    },
-                ),
+                ("/manifests/", if head { Kind::ManifestHead } else { Kind::ManifestGet }),
+                ("/blobs/", if head { Kind::BlobHead } else { Kind::BlobRedirect }),
                 ("/tags/", Kind::Tags),
                 ("/referrers/", Kind::Referrers),
             ];
             let rest = path.strip_prefix("/v2/").unwrap_or_default();
             let found = routes.iter().find_map(|(mark, kind)| {
                 let (repository, reference) = rest.rsplit_once(mark)?;
-                Some((
-                    *kind,
-                    Some(repository.to_owned()),
-                    Some(reference.to_owned()),
-                ))
+                Some((*kind, Some(repository.to_owned()), Some(reference.to_owned())))
             });
             found.unwrap_or((Kind::Other, None, None))
         }
@@ -208,10 +166,7 @@ impl Requests {
 
     /// Every request that came to this listener.
     pub fn at(&self, listener: Listener) -> usize {
-        self.0
-            .iter()
-            .filter(|request| request.listener == listener)
-            .count()
+        self.0.iter().filter(|request| request.listener == listener).count()
     }
 
     /// Requests without a valid token (or, at the cdn, signature): the first leg of each challenge.
@@ -220,10 +175,7 @@ impl Requests {
     }
 
     pub fn of(&self, kind: Kind) -> usize {
-        self.0
-            .iter()
-            .filter(|request| request.kind == kind && !request.refused)
-            .count()
+        self.0.iter().filter(|request| request.kind == kind && !request.refused).count()
     }
 
     pub fn token_requests(&self) -> usize {
@@ -242,11 +194,7 @@ impl Requests {
 
     /// `GET`s of this blob at the registry, whether it redirected or served.
     pub fn blob_gets(&self, repository: &str, digest: &str) -> usize {
-        self.named(
-            &[Kind::BlobRedirect, Kind::BlobDownload],
-            repository,
-            digest,
-        )
+        self.named(&[Kind::BlobRedirect, Kind::BlobDownload], repository, digest)
     }
 
     /// `HEAD`s of this blob at the registry.
@@ -257,9 +205,7 @@ impl Requests {
     /// `GET`s of this blob's bytes, at the cdn or at a registry that serves them itself.
     pub fn blob_downloads(&self, digest: &str) -> usize {
         let matches = |request: &&Request| {
-            request.kind == Kind::BlobDownload
-                && request.reference.as_deref() == Some(digest)
-                && !request.refused
+            request.kind == Kind::BlobDownload && request.reference.as_deref() == Some(digest) && !request.refused
         };
         self.0.iter().filter(matches).count()
     }

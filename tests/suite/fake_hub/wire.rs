@@ -102,8 +102,7 @@ impl Reply {
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        self.headers
-            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     }
 
     fn head(&self) -> String {
@@ -125,10 +124,7 @@ impl Reply {
         head += &match self.length {
             Length::True => format!("Content-Length: {real}\r\n\r\n"),
             Length::OffBy(bytes) => {
-                format!(
-                    "Content-Length: {}\r\n\r\n",
-                    real.saturating_add_signed(bytes)
-                )
+                format!("Content-Length: {}\r\n\r\n", real.saturating_add_signed(bytes))
             }
             Length::Chunked => "Transfer-Encoding: chunked\r\n\r\n".to_owned(),
         };
@@ -140,16 +136,9 @@ impl Reply {
         let mut piece = PIECE.min(self.end - self.start - sent);
         if let Some(pace) = self.pace {
             let tick = (pace.bytes_per_second / 20).max(1);
-            piece = piece.min(if pace.first_byte_at_once && sent == 0 {
-                1
-            } else {
-                tick
-            });
+            piece = piece.min(if pace.first_byte_at_once && sent == 0 { 1 } else { tick });
         }
-        for stop in [self.hold_after, self.cut.map(|(after, _)| after)]
-            .into_iter()
-            .flatten()
-        {
+        for stop in [self.hold_after, self.cut.map(|(after, _)| after)].into_iter().flatten() {
             if stop > sent {
                 piece = piece.min(stop - sent);
             }
@@ -180,11 +169,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: TcpStream, releases: watch::Receiver<u64>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            unread: BytesMut::new(),
-            releases,
-        })
+        Ok(Self { stream, unread: BytesMut::new(), releases })
     }
 
     /// The next request; nothing once the client has closed or speaks something else.
@@ -211,9 +196,7 @@ impl Connection {
     }
 
     async fn skip_body(&mut self, request: &Request) -> io::Result<()> {
-        let length = request
-            .header("content-length")
-            .and_then(|text| text.parse().ok());
+        let length = request.header("content-length").and_then(|text| text.parse().ok());
         let length: usize = length.unwrap_or(0);
         while self.unread.len() < length {
             if self.stream.read_buf(&mut self.unread).await? == 0 {
@@ -289,9 +272,7 @@ impl Connection {
         if length != Length::Chunked {
             return self.stream.write_all(bytes).await;
         }
-        self.stream
-            .write_all(format!("{:x}\r\n", bytes.len()).as_bytes())
-            .await?;
+        self.stream.write_all(format!("{:x}\r\n", bytes.len()).as_bytes()).await?;
         self.stream.write_all(bytes).await?;
         self.stream.write_all(b"\r\n").await
     }
@@ -326,7 +307,5 @@ fn unacknowledged(local: u16, peer: u16) -> io::Result<u64> {
         columns.nth(1).filter(|_| is_ours)
     });
     let sending = queues.and_then(|queues| queues.split(':').next());
-    Ok(sending
-        .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        .unwrap_or(0))
+    Ok(sending.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0))
 }

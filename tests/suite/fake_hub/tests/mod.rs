@@ -7,8 +7,7 @@ use reqwest::{Client, Response, redirect::Policy};
 use serde_json::Value;
 
 use super::{
-    Authorization, DOCKER_LIST, DOCKER_MANIFEST, FakeHub, Image, Kind, Layer, Listener, OCI_INDEX,
-    OCI_MANIFEST,
+    Authorization, DOCKER_LIST, DOCKER_MANIFEST, FakeHub, Image, Kind, Layer, Listener, OCI_INDEX, OCI_MANIFEST,
 };
 
 const REPOSITORY: &str = "library/alpine";
@@ -17,20 +16,12 @@ const REPOSITORY: &str = "library/alpine";
 fn hub_with_layer(size: u64) -> (FakeHub, Layer) {
     let hub = FakeHub::start();
     let layer = Layer::random(size, 7);
-    hub.push_image(
-        REPOSITORY,
-        "latest",
-        &Image::single(std::slice::from_ref(&layer)),
-    );
+    hub.push_image(REPOSITORY, "latest", &Image::single(std::slice::from_ref(&layer)));
     (hub, layer)
 }
 
 fn client() -> Client {
-    Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        .build()
-        .unwrap()
+    Client::builder().redirect(Policy::none()).no_proxy().build().unwrap()
 }
 
 async fn get(url: &str) -> Response {
@@ -38,16 +29,12 @@ async fn get(url: &str) -> Response {
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    response
-        .headers()
-        .get(name)
-        .map_or("", |value| value.to_str().unwrap())
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
 async fn token_answer(hub: &FakeHub, login: Option<(&str, &str)>, repository: &str) -> Response {
     let realm = hub.host(Listener::Realm);
-    let url =
-        format!("http://{realm}/token?service=registry.fake&scope=repository:{repository}:pull");
+    let url = format!("http://{realm}/token?service=registry.fake&scope=repository:{repository}:pull");
     let request = client().get(url);
     let request = match login {
         Some((username, password)) => request.basic_auth(username, Some(password)),
@@ -57,11 +44,7 @@ async fn token_answer(hub: &FakeHub, login: Option<(&str, &str)>, repository: &s
 }
 
 async fn token(hub: &FakeHub, login: Option<(&str, &str)>, repository: &str) -> String {
-    let body: Value = token_answer(hub, login, repository)
-        .await
-        .json()
-        .await
-        .unwrap();
+    let body: Value = token_answer(hub, login, repository).await.json().await.unwrap();
     body["token"].as_str().unwrap().to_owned()
 }
 
@@ -70,12 +53,7 @@ async fn pull(hub: &FakeHub, path: &str) -> reqwest::Result<Response> {
     let token = token(hub, None, REPOSITORY).await;
     let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
     let url = format!("{}/v2/{REPOSITORY}/{path}", hub.url());
-    client()
-        .get(url)
-        .bearer_auth(token)
-        .header("accept", accept)
-        .send()
-        .await
+    client().get(url).bearer_auth(token).header("accept", accept).send().await
 }
 
 /// Follows the redirect to the cdn, as it should be done: without the token.
