@@ -1,1 +1,13 @@
-//! The one test binary.
+//! The one test binary: the whole service against upstreams that behave and upstreams that do not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test says what is wrong by panicking, and nothing outside this binary sees its items"
+)]
+
+mod fake_hub;

@@ -1,0 +1,262 @@
+//! Misbehaviour on command: `hub.on(Kind::BlobDownload).times(1).cut_after(1_000_000);`
+//! A rule changes the honest answer just before it goes out; it never touches what the hub holds.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    FakeHub,
+    image::{Blob, Image},
+    requests::{Kind, Listener, Request},
+    wire::{Cut, Length, Pace, Reply},
+};
+
+type Change = Arc<dyn Fn(&mut Reply) + Send + Sync>;
+
+/// A rule in the making. It holds from the end of the statement on (when this is dropped); of the rules
+/// that match a request the oldest that is not used up changes the answer, alone and with all its changes.
+/// Requests without a valid token or signature neither use it up nor meet it, unless it is `before_auth`.
+pub struct Rule<'hub> {
+    hub: &'hub FakeHub,
+    active: ActiveRule,
+}
+
+/// A rule as the hub keeps it.
+#[derive(Clone, Default)]
+pub(super) struct ActiveRule {
+    kind: Option<Kind>,
+    listener: Option<Listener>,
+    repository: Option<String>,
+    reference: Option<String>,
+    before_auth: bool,
+    skip: usize,
+    left: Option<usize>,
+    changes: Vec<Change>,
+}
+
+impl ActiveRule {
+    fn matches(&self, request: &Request) -> bool {
+        fn allows<T: PartialEq>(wanted: Option<&T>, actual: Option<&T>) -> bool {
+            wanted.is_none() || wanted == actual
+        }
+        self.left != Some(0)
+            && (self.before_auth || !request.refused)
+            && allows(self.kind.as_ref(), Some(&request.kind))
+            && allows(self.listener.as_ref(), Some(&request.listener))
+            && allows(self.repository.as_ref(), request.repository.as_ref())
+            && allows(self.reference.as_ref(), request.reference.as_ref())
+    }
+}
+
+/// Lets the first matching rule change the reply, and counts it down.
+pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Reply) {
+    let Some(rule) = rules.iter_mut().find(|rule| rule.matches(request)) else {
+        return;
+    };
+    if rule.skip > 0 {
+        rule.skip -= 1;
+        return;
+    }
+    rule.left = rule.left.map(|left| left - 1);
+    rule.changes.iter().for_each(|change| change(reply));
+}
+
+impl<'hub> Rule<'hub> {
+    pub(super) fn new(hub: &'hub FakeHub, kind: Option<Kind>) -> Self {
+        Self { hub, active: ActiveRule { kind, ..ActiveRule::default() } }
+    }
+
+    /// Only for the first `count` matching requests; without it, for all.
+    pub fn times(mut self, count: usize) -> Self {
+        self.active.left = Some(count);
+        self
+    }
+
+    /// Leaves the first `count` matching requests alone.
+    pub fn after(mut self, count: usize) -> Self {
+        self.active.skip = count;
+        self
+    }
+
+    pub fn at(mut self, listener: Listener) -> Self {
+        self.active.listener = Some(listener);
+        self
+    }
+
+    /// Requests at the cdn name no repository and so never match.
+    pub fn in_repository(mut self, repository: &str) -> Self {
+        self.active.repository = Some(repository.to_owned());
+        self
+    }
+
+    /// Only where the path names this tag or digest.
+    pub fn for_reference(mut self, reference: &str) -> Self {
+        self.active.reference = Some(reference.to_owned());
+        self
+    }
+
+    /// Also for requests that would be turned away for want of a token.
+    pub fn before_auth(mut self) -> Self {
+        self.active.before_auth = true;
+        self
+    }
+
+    /// This status with a registry's error body; a 401 of the registry has its challenge.
+    pub fn status(self, status: u16) -> Self {
+        self.change(move |reply| {
+            let challenge = std::mem::take(&mut reply.challenge);
+            *reply = Reply::error(status, "FAKED", "as the test commanded");
+            if status == 401 && !challenge.is_empty() {
+                reply.headers.push(("WWW-Authenticate", challenge));
+            }
+        })
+    }
+
+    /// 429 with `Retry-After` in seconds.
+    pub fn too_many_requests(self, retry_after: u64) -> Self {
+        self.change(move |reply| {
+            *reply = Reply::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit")
+                .with("Retry-After", retry_after.to_string());
+        })
+    }
+
+    /// A 200 with a page, as a captive portal gives.
+    pub fn html(self) -> Self {
+        let page = "<!DOCTYPE html><html><body>Please sign in to the network</body></html>";
+        self.change(move |reply| *reply = Reply::bytes(200, "text/html; charset=utf-8", page))
+    }
+
+    /// A 200 with this JSON, say a token answer without a token.
+    pub fn json(self, body: serde_json::Value) -> Self {
+        self.change(move |reply| *reply = Reply::json(200, &body))
+    }
+
+    /// 307 to any URL.
+    pub fn redirect_to(self, url: &str) -> Self {
+        let url = url.to_owned();
+        self.change(move |reply| *reply = Reply::empty(307).with("Location", url.clone()))
+    }
+
+    /// Another manifest than the one asked for, with that one's own type and digest.
+    pub fn manifest_of(self, image: &Image) -> Self {
+        let image = image.clone();
+        self.change(move |reply| *reply = Reply::manifest(&image))
+    }
+
+    /// Takes the request and never answers.
+    pub fn hang(self) -> Self {
+        self.change(|reply| reply.hang = true)
+    }
+
+    /// Resets the connection instead of answering.
+    pub fn reset(self) -> Self {
+        self.change(|reply| reply.reset = true)
+    }
+
+    /// Waits before the headers.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.change(move |reply| reply.delay = delay)
+    }
+
+    /// The body at so many bytes per second, evenly.
+    pub fn slow(self, bytes_per_second: u64) -> Self {
+        self.change(move |reply| {
+            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: false });
+        })
+    }
+
+    /// One byte of the body at once, the rest at so many bytes per second.
+    pub fn slow_after_first_byte(self, bytes_per_second: u64) -> Self {
+        self.change(move |reply| {
+            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: true });
+        })
+    }
+
+    /// Stops after so many bytes of this body until [`FakeHub::release`].
+    pub fn hold_after(self, bytes: u64) -> Self {
+        self.change(move |reply| reply.hold_after = Some(bytes))
+    }
+
+    /// Resets the connection after so many bytes of this body; a client that reads too slowly
+    /// for them to be in its kernel within two seconds gets fewer.
+    pub fn cut_after(self, bytes: u64) -> Self {
+        self.change(move |reply| reply.cut = Some((bytes, Cut::Reset)))
+    }
+
+    /// Closes the connection, as if all were well, after so many bytes of this body.
+    pub fn close_after(self, bytes: u64) -> Self {
+        self.change(move |reply| reply.cut = Some((bytes, Cut::Close)))
+    }
+
+    /// Sends one byte wrong: the one at this offset of the blob or manifest, whatever the range.
+    pub fn flip_byte(self, offset: u64) -> Self {
+        self.change(move |reply| reply.flipped = Some(offset))
+    }
+
+    /// A `Content-Length` that is off by so much, around the real body, which ends in a close.
+    pub fn declared_length_off_by(self, bytes: i64) -> Self {
+        self.change(move |reply| reply.length = Length::OffBy(bytes))
+    }
+
+    /// A body that really is longer (zeros at its end) or shorter than it should be, and says so.
+    pub fn body_length_off_by(self, bytes: i64) -> Self {
+        self.change(move |reply| {
+            reply.end = reply.end.saturating_add_signed(bytes).max(reply.start);
+        })
+    }
+
+    /// Chunked, so that the length is not known beforehand.
+    pub fn without_content_length(self) -> Self {
+        self.change(|reply| reply.length = Length::Chunked)
+    }
+
+    /// Chunked, and it never ends.
+    pub fn endless_body(self) -> Self {
+        self.change(|reply| {
+            reply.length = Length::Chunked;
+            reply.body = Blob::Random { seed: 0, size: u64::MAX };
+            reply.end = u64::MAX;
+        })
+    }
+
+    /// Replaces this header, or adds it.
+    pub fn header(self, name: &'static str, value: &str) -> Self {
+        let value = value.to_owned();
+        self.change(move |reply| {
+            reply.remove(name);
+            reply.headers.push((name, value.clone()));
+        })
+    }
+
+    pub fn without_header(self, name: &'static str) -> Self {
+        self.change(move |reply| reply.remove(name))
+    }
+
+    pub fn content_type(self, value: &str) -> Self {
+        self.header("Content-Type", value)
+    }
+
+    /// A `Docker-Content-Digest` that may be wrong.
+    pub fn digest_header(self, digest: &str) -> Self {
+        self.header("Docker-Content-Digest", digest)
+    }
+
+    fn change(mut self, change: impl Fn(&mut Reply) + Send + Sync + 'static) -> Self {
+        self.active.changes.push(Arc::new(change));
+        self
+    }
+}
+
+impl Drop for Rule<'_> {
+    fn drop(&mut self) {
+        self.hub.state().rules.push(std::mem::take(&mut self.active));
+    }
+}
+
+impl Reply {
+    /// An error in the distribution spec's shape.
+    pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
+        Self::json(status, &json!({"errors": [{"code": code, "message": message}]}))
+    }
+}

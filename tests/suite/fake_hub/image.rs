@@ -1,0 +1,226 @@
+//! Images to put into the fake hub: layers of any size that cost no memory, manifests and indexes
+//! in docker or OCI media types. It never compresses: a layer is just bytes with a digest.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const PLATFORMS: [&str; 4] = ["amd64", "arm64", "s390x", "ppc64le"];
+
+/// A manifest with the blobs it names, or an index with the images it names.
+#[derive(Debug, Clone)]
+pub struct Image {
+    manifest: Value,
+    bytes: Bytes,
+    digest: String,
+    config: Option<Layer>,
+    layers: Vec<Layer>,
+    children: Vec<Image>,
+}
+
+impl Image {
+    /// One platform, as a docker schema 2 manifest with a small config that is its own.
+    pub fn single(layers: &[Layer]) -> Self {
+        let diffs: Vec<&str> = layers.iter().map(Layer::digest).collect();
+        let config = json!({"architecture": "amd64", "os": "linux", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": diffs}});
+        let config = Layer::of(config.to_string());
+        let entries: Vec<Value> =
+            layers.iter().map(|layer| layer.descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip")).collect();
+        let manifest = json!({"schemaVersion": 2, "mediaType": DOCKER_MANIFEST,
+            "config": config.descriptor("application/vnd.docker.container.image.v1+json"),
+            "layers": entries});
+        Self::sealed(manifest, Some(config), layers.to_vec(), Vec::new())
+    }
+
+    /// Several platforms (amd64, arm64, s390x, ppc64le in this order), as a docker manifest list.
+    pub fn index(children: &[Image]) -> Self {
+        let entries: Vec<Value> = children
+            .iter()
+            .zip(PLATFORMS)
+            .map(|(child, architecture)| {
+                let mut entry = child.descriptor();
+                entry["platform"] = json!({"architecture": architecture, "os": "linux"});
+                entry
+            })
+            .collect();
+        let manifest = json!({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": entries});
+        Self::sealed(manifest, None, Vec::new(), children.to_vec())
+    }
+
+    /// The same with OCI media types, and so with another digest; children stay as they are.
+    pub fn oci(mut self) -> Self {
+        if self.children.is_empty() {
+            self.manifest["mediaType"] = OCI_MANIFEST.into();
+            self.manifest["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
+            for layer in self.manifest["layers"].as_array_mut().unwrap() {
+                layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+            }
+        } else {
+            self.manifest["mediaType"] = OCI_INDEX.into();
+        }
+        Self::sealed(self.manifest, self.config, self.layers, self.children)
+    }
+
+    /// The same as an artifact (a signature, an SBOM) whose `subject` is another image: a referrer.
+    pub fn attached_to(mut self, subject: &Image, artifact_type: &str) -> Self {
+        self.manifest["artifactType"] = artifact_type.into();
+        self.manifest["subject"] = subject.descriptor();
+        Self::sealed(self.manifest, self.config, self.layers, self.children)
+    }
+
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn media_type(&self) -> &str {
+        self.manifest["mediaType"].as_str().unwrap()
+    }
+
+    /// The manifest as it goes over the wire, byte for byte.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The layers, without the config.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The config blob; an index has none.
+    pub fn config(&self) -> Option<&Layer> {
+        self.config.as_ref()
+    }
+
+    /// The images that an index names.
+    pub fn children(&self) -> &[Image] {
+        &self.children
+    }
+
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.manifest["subject"]["digest"].as_str()
+    }
+
+    pub(super) fn artifact_type(&self) -> Option<&str> {
+        self.manifest["artifactType"].as_str()
+    }
+
+    /// What an index says of it.
+    pub(super) fn descriptor(&self) -> Value {
+        let mut descriptor = json!({"mediaType": self.media_type(), "digest": self.digest,
+            "size": self.bytes.len()});
+        if let Some(artifact_type) = self.artifact_type() {
+            descriptor["artifactType"] = artifact_type.into();
+        }
+        descriptor
+    }
+
+    fn sealed(manifest: Value, config: Option<Layer>, layers: Vec<Layer>, children: Vec<Image>) -> Self {
+        let bytes = Bytes::from(manifest.to_string());
+        let digest = Blob::Bytes(bytes.clone()).digest();
+        Self { manifest, bytes, digest, config, layers, children }
+    }
+}
+
+/// A layer or config: a blob and its digest.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub(super) blob: Blob,
+    digest: String,
+}
+
+impl Layer {
+    /// `size` pseudo-random bytes, the same for the same seed, made only when they are read.
+    pub fn random(size: u64, seed: u64) -> Self {
+        Self::from_blob(Blob::Random { seed, size })
+    }
+
+    /// These very bytes, say a real tar archive.
+    pub fn of(bytes: impl Into<Bytes>) -> Self {
+        Self::from_blob(Blob::Bytes(bytes.into()))
+    }
+
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn size(&self) -> u64 {
+        self.blob.size()
+    }
+
+    /// All its bytes, in memory.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.blob.read(0, usize::try_from(self.size()).unwrap())
+    }
+
+    fn from_blob(blob: Blob) -> Self {
+        let digest = blob.digest();
+        Self { blob, digest }
+    }
+
+    fn descriptor(&self, media_type: &str) -> Value {
+        json!({"mediaType": media_type, "size": self.size(), "digest": self.digest})
+    }
+}
+
+/// Where bytes come from, at any offset.
+#[derive(Debug, Clone)]
+pub(super) enum Blob {
+    Bytes(Bytes),
+    Random { seed: u64, size: u64 },
+}
+
+impl Blob {
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Random { size, .. } => *size,
+        }
+    }
+
+    /// `length` bytes from `offset` on; beyond the end come zeros, for bodies that are too long.
+    pub(super) fn read(&self, offset: u64, length: usize) -> Vec<u8> {
+        let mut out = match self {
+            Self::Bytes(bytes) => {
+                let from = usize::try_from(offset).unwrap().min(bytes.len());
+                bytes[from..from.saturating_add(length).min(bytes.len())].to_vec()
+            }
+            Self::Random { seed, size } => {
+                let end = (offset + length as u64).min(*size).max(offset);
+                random_bytes(*seed, offset, end)
+            }
+        };
+        out.resize(length, 0);
+        out
+    }
+
+    pub(super) fn digest(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        let mut offset = 0;
+        while offset < self.size() {
+            let length = (self.size() - offset).min(1 << 20);
+            context.update(&self.read(offset, usize::try_from(length).unwrap()));
+            offset += length;
+        }
+        format!("sha256:{}", hex::encode(context.finish()))
+    }
+}
+
+/// splitmix64 of the position, so that a range costs no more than its own bytes.
+fn random_bytes(seed: u64, from: u64, to: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity((to - from) as usize + 16);
+    for word in from / 8..to.div_ceil(8) {
+        let mut mixed = seed.wrapping_add(word.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        out.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+    }
+    let skipped = (from % 8) as usize;
+    out.drain(..skipped.min(out.len()));
+    out.truncate((to - from) as usize);
+    out
+}

@@ -1,0 +1,129 @@
+//! The gate of the fake hub: who is challenged, who gets which token, and what a token opens.
+
+use std::time::Instant;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{
+    registry::State,
+    requests::{Authorization, Kind, Listener, Request},
+    wire::Reply,
+};
+
+const SERVICE: &str = "registry.fake";
+
+pub(super) struct Account {
+    pub(super) username: String,
+    pub(super) password: String,
+    pub(super) repositories: Vec<String>,
+}
+
+pub(super) struct Token {
+    asked: Vec<String>,
+    granted: Vec<String>,
+    until: Instant,
+}
+
+impl Token {
+    pub(super) fn expire(&mut self) {
+        self.until = Instant::now();
+    }
+
+    pub(super) fn opens(&self, repository: &String) -> bool {
+        self.granted.contains(repository)
+    }
+}
+
+impl State {
+    /// The 401 for a request without a valid token for the repository it names.
+    pub(super) fn challenge(&self, request: &Request) -> Option<Reply> {
+        if !self.settings.auth || self.valid_token(request).is_some() {
+            return None;
+        }
+        Some(self.unauthorized(request, ""))
+    }
+
+    pub(super) fn valid_token(&self, request: &Request) -> Option<&Token> {
+        let Some(Authorization::Bearer(text)) = &request.authorization else {
+            return None;
+        };
+        let token = self.tokens.get(text).filter(|token| token.until > Instant::now())?;
+        let covers = |repository: &String| token.asked.contains(repository);
+        request.repository.as_ref().is_none_or(covers).then_some(token)
+    }
+
+    pub(super) fn unauthorized(&self, request: &Request, error: &str) -> Reply {
+        Reply::error(401, "UNAUTHORIZED", "authentication required")
+            .with("WWW-Authenticate", self.challenge_text(request) + error)
+    }
+
+    pub(super) fn challenge_text(&self, request: &Request) -> String {
+        let own = format!("http://{}/token", self.addresses[Listener::Realm as usize]);
+        let realm = self.settings.realm.as_ref().unwrap_or(&own);
+        let scoped = |repository| format!(r#",scope="repository:{repository}:pull""#);
+        let scope = request.repository.as_ref().map(scoped).unwrap_or_default();
+        format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}"#)
+    }
+
+    /// A token for what was asked, good for what this account may pull; for the rest it opens nothing.
+    pub(super) fn token(&mut self, request: &Request) -> Reply {
+        if request.kind != Kind::Token {
+            return Reply::error(404, "NOT_FOUND", "only GET /token");
+        }
+        let account = match self.account(request) {
+            Ok(account) => account,
+            Err(details) => return Reply::json(401, &json!({"details": details})),
+        };
+        if request.parameter("service") != Some(SERVICE) {
+            return Reply::json(400, &json!({"details": "unknown service"}));
+        }
+        let asked = asked_repositories(request);
+        let granted = asked.iter().filter(|name| self.may_pull(account, name)).cloned().collect();
+        let lifetime = self.settings.token_lifetime;
+        let number = format!("{:?} {}", self.addresses, self.tokens.len());
+        let text = format!("fake-hub-token-{}", fingerprint(&number));
+        let token = Token { asked, granted, until: Instant::now() + lifetime };
+        self.tokens.insert(text.clone(), token);
+        let body = json!({"token": text, "access_token": text, "expires_in": lifetime.as_secs(),
+            "issued_at": Timestamp::now().to_string()});
+        Reply::json(200, &body)
+    }
+
+    /// Whose credentials came along; nobody's where none did.
+    fn account(&self, request: &Request) -> Result<Option<&Account>, &'static str> {
+        let (username, password) = match &request.authorization {
+            None => return Ok(None),
+            Some(Authorization::Basic { username, password }) => (username, password),
+            Some(_) => return Err("only Basic is understood"),
+        };
+        let is_theirs = |known: &&Account| known.username == *username && known.password == *password;
+        let account = self.accounts.iter().find(is_theirs);
+        account.map(Some).ok_or("incorrect username or password")
+    }
+
+    fn may_pull(&self, account: Option<&Account>, name: &String) -> bool {
+        let is_private = self.accounts.iter().any(|other| other.repositories.contains(name));
+        let is_mine = account.is_some_and(|account| account.repositories.contains(name));
+        self.repositories.contains_key(name) && (is_mine || !is_private)
+    }
+}
+
+fn asked_repositories(request: &Request) -> Vec<String> {
+    request
+        .query
+        .iter()
+        .filter(|(name, _)| name == "scope")
+        .flat_map(|(_, scopes)| scopes.split(' '))
+        .filter_map(|scope| {
+            let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
+            actions.split(',').any(|action| action == "pull").then(|| name.to_owned())
+        })
+        .collect()
+}
+
+/// 32 hex digits that look random and are the same each time.
+pub(super) fn fingerprint(text: &str) -> String {
+    hex::encode(&digest(&SHA256, format!("fake hub {text}").as_bytes()).as_ref()[..16])
+}
