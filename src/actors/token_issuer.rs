@@ -312,7 +312,7 @@ impl Handler<Checked> for TokenIssuer {
             }
         }
         for waiter in self.checking.remove(&proof).unwrap_or_default() {
-            drop(waiter.send(outcome));
+            let _ = waiter.send(outcome);
         }
     }
 }

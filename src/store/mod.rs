@@ -7,3 +7,7 @@ pub mod durable;
 pub mod error;
 pub mod export;
 pub mod identity;
+pub mod index;
+mod index_file;
+mod index_key;
+pub mod manifests;

@@ -1,0 +1,118 @@
+//! The small files that stand for the entries of the index: one for each link and each tag of a group, written before the
+//! index and removed after it.
+//!
+//! `groups/<group id>/links/<ab>/<sha256 of the key>.json` and `groups/<group id>/tags/...` alike.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::durable;
+use super::error::StoreError;
+use super::index::{Link, TagEntry};
+use super::index_key as key;
+use crate::auth::sha256;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Tag;
+
+/// A link in its file.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LinkFile {
+    pub(super) origin: Origin,
+    pub(super) digest: Digest,
+    #[serde(flatten)]
+    pub(super) link: Link,
+}
+
+/// A tag in its file.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TagFile {
+    pub(super) origin: Origin,
+    pub(super) tag: Tag,
+    #[serde(flatten)]
+    pub(super) entry: TagEntry,
+}
+
+impl LinkFile {
+    pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
+        let path = path(groups, group, "links", &key::link(&self.digest, group, &self.origin));
+        Ok(durable::write_small(&path, &serde_json::to_vec(self)?)?)
+    }
+}
+
+impl TagFile {
+    pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
+        let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag));
+        Ok(durable::write_small(&path, &serde_json::to_vec(self)?)?)
+    }
+
+    pub(super) fn remove(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        durable::remove_file(&path(groups, group, "tags", &key::tag(origin, tag)))?;
+        Ok(())
+    }
+}
+
+/// The groups that have files.
+pub(super) fn groups(groups: &Path) -> Result<impl Iterator<Item = Result<GroupId, StoreError>> + use<>, StoreError> {
+    let ids = entries(groups)?.filter_map(|entry| match entry {
+        Ok(path) => path.file_name()?.to_str()?.parse().ok().map(|id| Ok(GroupId(id))),
+        Err(error) => Some(Err(error)),
+    });
+    Ok(ids)
+}
+
+/// The links of a group. What cannot be read is left out: it opens nothing, and is made anew by the next pull.
+pub(super) fn links(
+    groups: &Path,
+    group: GroupId,
+) -> Result<impl Iterator<Item = Result<LinkFile, StoreError>> + use<>, StoreError> {
+    files(&groups.join(group.to_string()).join("links"))
+}
+
+/// The tags of a group, as [`links`].
+pub(super) fn tags(
+    groups: &Path,
+    group: GroupId,
+) -> Result<impl Iterator<Item = Result<TagFile, StoreError>> + use<>, StoreError> {
+    files(&groups.join(group.to_string()).join("tags"))
+}
+
+/// Removes all files of a group.
+pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError> {
+    match fs::remove_dir_all(groups.join(group.to_string())) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8]) -> PathBuf {
+    let name = sha256::digest(key).hex();
+    groups.join(group.to_string()).join(kind).join(&name[..2]).join(name + ".json")
+}
+
+fn files<T: DeserializeOwned>(
+    folder: &Path,
+) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
+    let mut paths = Vec::new();
+    for below in entries(folder)? {
+        paths.extend(entries(&below?)?.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(paths.into_iter().filter_map(|path| match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok().map(Ok),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(error.into())),
+    }))
+}
+
+fn entries(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
+    let read = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?),
+    };
+    Ok(read.into_iter().flatten().map(|entry| Ok(entry?.path())))
+}
