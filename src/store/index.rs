@@ -21,17 +21,22 @@ use crate::domain::reference::Tag;
 pub struct Index {
     database: Database,
     links: sled::Tree,
+    /// Which account of which upstream was seen to be given some content.
+    sources: sled::Tree,
     tags: sled::Tree,
     group_tags: sled::Tree,
     /// Where the small files are.
     groups: PathBuf,
 }
 
-/// That a group may open some content which came from an origin.
+/// That a group knows some content of an origin, by name or because upstream gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The length that a manifest gave for the content, in bytes.
+    /// The length that a manifest or upstream gave for the content, in bytes.
     pub size: Option<u64>,
+    /// Whether upstream itself was seen to give the content to this origin's account. Where it was not, a manifest of the
+    /// group names the content: enough to ask upstream for it, not to open bytes that came from elsewhere.
+    pub proven: bool,
 }
 
 /// What a tag stood for when upstream was last asked.
@@ -78,27 +83,40 @@ impl Index {
     fn open_trees(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
         let database = Database::open(folder, CACHE_BYTES)?;
         let links = database.open_tree("links")?;
+        let sources = database.open_tree("sources")?;
         let tags = database.open_tree("tags")?;
         let group_tags = database.open_tree("group_tags")?;
-        Ok(Self { database, links, tags, group_tags, groups })
+        Ok(Self { database, links, sources, tags, group_tags, groups })
     }
 
-    /// The group's link to this content from this origin.
+    /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
+    /// upstream was given the content for another repository or group.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
-        read(self.links.get(key::link(digest, group, origin))?)
+        let Some(link) = self.written_link(group, origin, digest)? else { return Ok(None) };
+        let proven = link.proven || self.sources.contains_key(key::source(digest, origin))?;
+        Ok(Some(Link { proven, ..link }))
     }
 
-    /// Lets the group open these contents from this origin.
+    /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (digest, link) in links {
-            if self.link(group, origin, digest)?.as_ref() == Some(link) {
+            let known = self.written_link(group, origin, digest)?;
+            let link = known.map_or(*link, |known| known.and(link));
+            if known == Some(link) {
                 continue;
             }
-            LinkFile { origin: origin.clone(), digest: *digest, link: *link }.write(&self.groups, group)?;
-            batch.insert(key::link(digest, group, origin), serde_json::to_vec(link)?);
+            LinkFile { origin: origin.clone(), digest: *digest, link }.write(&self.groups, group)?;
+            batch.insert(key::link(digest, group, origin), serde_json::to_vec(&link)?);
+            if link.proven {
+                self.sources.insert(key::source(digest, origin), b"")?;
+            }
         }
         Ok(self.links.apply_batch(batch)?)
+    }
+
+    fn written_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
+        read(self.links.get(key::link(digest, group, origin))?)
     }
 
     /// Whether any group may open this content.
@@ -151,6 +169,7 @@ impl Index {
             let LinkFile { origin, digest, .. } = file?;
             self.links.remove(key::link(&digest, group, &origin))?;
             if !self.is_linked(&digest)? {
+                self.forget_sources(&digest)?;
                 orphans.push(digest);
             }
         }
@@ -170,11 +189,18 @@ impl Index {
         self.database.flush()
     }
 
+    fn forget_sources(&self, digest: &Digest) -> Result<(), StoreError> {
+        for source in self.sources.scan_prefix(digest.as_bytes()).keys() {
+            self.sources.remove(source?)?;
+        }
+        Ok(())
+    }
+
     fn rebuild_unless_complete(&self) -> Result<(), StoreError> {
         if self.database.contains_key(COMPLETE)? {
             return Ok(());
         }
-        for tree in [&self.links, &self.tags, &self.group_tags] {
+        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags] {
             tree.clear()?;
         }
         for group in index_file::groups(&self.groups)? {
@@ -188,6 +214,9 @@ impl Index {
         for file in index_file::links(&self.groups, group)? {
             let LinkFile { origin, digest, link } = file?;
             self.links.insert(key::link(&digest, group, &origin), serde_json::to_vec(&link)?)?;
+            if link.proven {
+                self.sources.insert(key::source(&digest, &origin), b"")?;
+            }
         }
         for file in index_file::tags(&self.groups, group)? {
             let TagFile { origin, tag, entry } = file?;
@@ -198,6 +227,13 @@ impl Index {
             }
         }
         Ok(())
+    }
+}
+
+impl Link {
+    /// What both together say.
+    fn and(self, other: &Self) -> Self {
+        Self { size: other.size.or(self.size), proven: self.proven || other.proven }
     }
 }
 
@@ -222,6 +258,9 @@ mod tests {
     const A: GroupId = GroupId(1);
     const B: GroupId = GroupId(2);
 
+    const PROVEN: Link = Link { size: Some(7), proven: true };
+    const NAMED: Link = Link { size: Some(7), proven: false };
+
     fn origin(account: Account) -> Origin {
         Origin { upstream: "docker.io".parse().unwrap(), account, repository: "library/alpine".parse().unwrap() }
     }
@@ -243,10 +282,32 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let index = Index::open(data.path(), data.path()).unwrap();
         let (anonymous, robot) = (origin(Account::Anonymous), origin(Account::Username("robot".into())));
-        index.add_links(A, &anonymous, &[(digest(1), Link { size: Some(7) })]).unwrap();
-        assert_eq!(index.link(A, &anonymous, &digest(1)).unwrap(), Some(Link { size: Some(7) }));
+        index.add_links(A, &anonymous, &[(digest(1), PROVEN)]).unwrap();
+        assert_eq!(index.link(A, &anonymous, &digest(1)).unwrap(), Some(PROVEN));
         assert_eq!(index.link(B, &anonymous, &digest(1)).unwrap(), None);
         assert_eq!(index.link(A, &robot, &digest(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_name_in_a_manifest_opens_only_what_came_from_the_same_account() {
+        let data = tempfile::tempdir().unwrap();
+        let index = Index::open(data.path(), data.path()).unwrap();
+        let (anonymous, robot) = (origin(Account::Anonymous), origin(Account::Username("robot".into())));
+        index.add_links(A, &robot, &[(digest(1), PROVEN)]).unwrap();
+        index.add_links(B, &anonymous, &[(digest(1), NAMED)]).unwrap();
+        index.add_links(B, &robot, &[(digest(1), NAMED)]).unwrap();
+        assert_eq!(index.link(B, &anonymous, &digest(1)).unwrap(), Some(NAMED));
+        assert_eq!(index.link(B, &robot, &digest(1)).unwrap(), Some(PROVEN));
+    }
+
+    #[test]
+    fn what_is_known_of_a_link_stays_known() {
+        let data = tempfile::tempdir().unwrap();
+        let index = Index::open(data.path(), data.path()).unwrap();
+        let origin = origin(Account::Anonymous);
+        index.add_links(A, &origin, &[(digest(1), Link { size: None, proven: true })]).unwrap();
+        index.add_links(A, &origin, &[(digest(1), NAMED)]).unwrap();
+        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
     }
 
     #[test]
@@ -254,13 +315,13 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let origin = origin(Account::Anonymous);
         let index = Index::open(data.path(), data.path()).unwrap();
-        index.add_links(A, &origin, &[(digest(1), Link { size: Some(7) })]).unwrap();
+        index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
         index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
         index.set_tag(B, &origin, &latest(), entry(2, 200)).unwrap();
         drop(index);
         fs::remove_dir_all(data.path().join("index")).unwrap();
         let index = Index::open(data.path(), data.path()).unwrap();
-        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(Link { size: Some(7) }));
+        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
         assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)));
         assert_eq!(index.cached_tags(A).unwrap()[0].entry, entry(1, 100));
     }
@@ -270,7 +331,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let origin = origin(Account::Anonymous);
         let index = Index::open(data.path(), data.path()).unwrap();
-        let link = Link { size: None };
+        let link = PROVEN;
         index.add_links(A, &origin, &[(digest(1), link), (digest(2), link)]).unwrap();
         index.add_links(B, &origin, &[(digest(2), link)]).unwrap();
         index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();

@@ -10,6 +10,11 @@ pub(super) fn link(digest: &Digest, group: GroupId, origin: &Origin) -> Vec<u8> 
     [digest.as_bytes().as_slice(), &group.0.to_be_bytes(), &self::origin(origin)].concat()
 }
 
+/// That an account of an upstream was given some content.
+pub(super) fn source(digest: &Digest, origin: &Origin) -> Vec<u8> {
+    [digest.as_bytes().as_slice(), &account(origin)].concat()
+}
+
 /// The tag of an origin, whoever pulled it.
 pub(super) fn tag(origin: &Origin, tag: &Tag) -> Vec<u8> {
     [self::origin(origin).as_slice(), tag.as_str().as_bytes(), b"\0"].concat()
@@ -27,9 +32,14 @@ pub(super) fn group_of_tag(key: &[u8]) -> Option<GroupId> {
 
 /// Parts end with a zero byte, which none of them contains: the names by their grammar, user names by the settings.
 fn origin(origin: &Origin) -> Vec<u8> {
+    let repository = format!("{}\0", origin.repository);
+    [account(origin), repository.into_bytes()].concat()
+}
+
+fn account(origin: &Origin) -> Vec<u8> {
     let account = match &origin.account {
         Account::Anonymous => String::new(),
         Account::Username(name) => format!("={name}"),
     };
-    format!("{}\0{account}\0{}\0", origin.upstream, origin.repository).into_bytes()
+    format!("{}\0{account}\0", origin.upstream).into_bytes()
 }
