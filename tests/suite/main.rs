@@ -11,3 +11,4 @@
 )]
 
 mod fake_hub;
+mod real_clients;

@@ -1,0 +1,42 @@
+# Sourced by the scripts of the clients, which all are called in the same two ways:
+#
+#   NAME.sh login REGISTRY USER PASSWORD
+#   NAME.sh pull REGISTRY USER PASSWORD IMAGE
+#
+# IMAGE is `NAME:TAG` or `NAME@DIGEST`, without the registry. `pull` finds the credential where an earlier login would
+# have stored it, without one; an empty USER means none at all. It starts with nothing pulled and leaves nothing behind.
+#
+# Standard output of `pull`: every digest by which the client knows the image, one a line. For a multi-arch image the
+# index's is among them. Standard error: what the client said. A client that takes longer than CLIENT_SECONDS (120) is
+# ended, with status 124.
+set -euo pipefail
+export PATH="$PATH:/usr/sbin:/sbin"
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 143' TERM INT HUP
+
+# No setting or credential of the person who runs the tests is seen.
+export HOME=$folder DOCKER_CONFIG=$folder REGISTRY_AUTH_FILE=$folder/config.json
+unset XDG_CONFIG_HOME XDG_RUNTIME_DIR
+
+limited() {
+    timeout --foreground --kill-after 5 "${CLIENT_SECONDS:-120}" "$@"
+}
+
+store_credential() {
+    local registry=$1 user=$2 password=$3 entry=
+    [ -z "$user" ] || entry="\"$registry\":{\"auth\":\"$(printf %s "$user:$password" | base64 -w0)\"}"
+    echo "{\"auths\":{$entry}}" >"$REGISTRY_AUTH_FILE"
+}
+
+main() {
+    local verb=$1 registry=$2 user=$3 password=$4
+    case $verb in
+    login) login "$registry" "$user" "$password" >&2 ;;
+    *)
+        store_credential "$registry" "$user" "$password"
+        "$verb" "$registry/$5" </dev/null
+        ;;
+    esac
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Docker's command line, on the engine of with-dockerd.sh. How it is called: see client.sh.
+# Pulls of one engine share its layers: do not pull the same image twice at the same time.
+. "$(dirname "$0")/client.sh"
+
+# Debian's, whatever else is installed: newer command lines prompt where it reports an error.
+docker=/usr/bin/docker
+
+login() {
+    limited "$docker" login --username "$2" --password-stdin "$1" <<<"$3"
+}
+
+pull() {
+    limited "$docker" pull "$1" >&2
+    "$docker" image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$1" | sed -n 's/.*@//p'
+    "$docker" image rm --force "$1" >/dev/null
+}
+
+main "$@"

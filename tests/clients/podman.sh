@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Podman with a storage of its own. How it is called: see client.sh.
+. "$(dirname "$0")/client.sh"
+
+own_podman() {
+    limited podman --root "$folder/storage" --runroot "$folder/run" --tmpdir "$folder/tmp" --storage-driver vfs \
+        --cgroup-manager cgroupfs --events-backend none "$@"
+}
+
+login() {
+    own_podman login --tls-verify=false --username "$2" --password-stdin "$1" <<<"$3"
+}
+
+pull() {
+    own_podman pull --tls-verify=false "$1" >&2
+    own_podman image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$1" | sed -n 's/.*@//p'
+}
+
+main "$@"

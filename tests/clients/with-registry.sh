@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Runs a command beside Debian's `docker-registry` on a free loopback port.
+#
+#   with-registry.sh FOLDER plain COMMAND...
+#   with-registry.sh FOLDER basic USER PASSWORD COMMAND...
+#   with-registry.sh FOLDER token 'USER:PASSWORD=PREFIX[,PREFIX...] ...' COMMAND...
+#
+# FOLDER holds the images and is kept: several registries may serve one folder, so that a plain one fills what a
+# guarded one serves. `token` starts a token server too, on a port of its own; token_server.py says what its accounts
+# are. COMMAND sees the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY. The registry ends with COMMAND,
+# whose exit status is handed on.
+. "$(dirname "$0")/beside.sh"
+
+main() {
+    local images guard auth
+    images=$(mkdir -p "$1" && cd "$1" && pwd)
+    guard=$2
+    shift 2
+    case $guard in
+    plain)
+        auth=
+        ;;
+    basic)
+        htpasswd -Bbn "$1" "$2" >"$folder/htpasswd"
+        auth="htpasswd: {realm: registry, path: '$folder/htpasswd'}"
+        shift 2
+        ;;
+    token)
+        start_token_server $1
+        auth="token: {realm: 'http://$listener/token', service: registry, issuer: token-server,
+                      rootcertbundle: '$folder/certificate.pem'}"
+        shift
+        ;;
+    *)
+        echo "with-registry.sh: unknown guard '$guard'" >&2
+        exit 2
+        ;;
+    esac
+    start_registry "$images" "$auth"
+    export REGISTRY=$listener
+    run "$@"
+}
+
+start_token_server() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=token-server \
+        -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>/dev/null
+    start "$(dirname "$0")/token_server.py" "$folder/key.pem" "$folder/certificate.pem" "$@"
+    await listening
+}
+
+start_registry() {
+    cat >"$folder/config.yml" <<END
+version: 0.1
+log: {accesslog: {disabled: true}, formatter: text}
+storage:
+  filesystem: {rootdirectory: '$1'}
+  delete: {enabled: true}
+http: {addr: '127.0.0.1:0', secret: of-no-use}
+${2:+auth: {$2\}}
+END
+    start docker-registry serve "$folder/config.yml"
+    await listening
+}
+
+# Finds, in the log of the daemon started last, where it listens.
+listening() {
+    listener=$(sed -n 's/.*listening on \(127\.0\.0\.1:[0-9]*\).*/\1/p' "$log")
+    [ -n "$listener" ]
+}
+
+main "$@"

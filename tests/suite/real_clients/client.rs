@@ -1,0 +1,84 @@
+//! The clients, and what they are given.
+
+use std::process::{Command, Stdio};
+
+use super::held::{Engines, script};
+
+/// A program that pulls images. Each call starts from nothing and leaves nothing behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    Docker,
+    Podman,
+    Buildah,
+    Skopeo,
+    Ctr,
+}
+
+/// A user and a password, or neither.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credential<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: &'a str,
+}
+
+impl<'a> Credential<'a> {
+    /// Nobody.
+    pub(crate) const NONE: Credential<'static> = Credential::of("", "");
+
+    /// `password` may be a token.
+    pub(crate) const fn of(user: &'a str, password: &'a str) -> Self {
+        Self { user, password }
+    }
+}
+
+impl Client {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Docker, Self::Podman, Self::Buildah, Self::Skopeo, Self::Ctr];
+
+    /// Whether it knows a login apart from a pull.
+    pub(crate) fn has_login(self) -> bool {
+        self != Self::Ctr
+    }
+
+    /// Logs in at `registry`, a `HOST:PORT`. The error is what the client said.
+    pub(crate) fn login(self, engines: &Engines, registry: &str, credential: Credential<'_>) -> Result<(), String> {
+        self.run(engines, &["login", registry, credential.user, credential.password]).map(|_| ())
+    }
+
+    /// Pulls `image`, a `NAME:TAG` or `NAME@DIGEST`, with a credential stored as if by an earlier login. Returns the digests
+    /// by which the client then knows the image, that of its index among them. The error is what the client said.
+    pub(crate) fn pull(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<Vec<String>, String> {
+        let digests = self.run(engines, &["pull", registry, credential.user, credential.password, image])?;
+        Ok(digests.lines().map(str::to_owned).collect())
+    }
+
+    fn run(self, engines: &Engines, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(script(self.script()))
+            .args(arguments)
+            .envs(engines.environment())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    fn script(self) -> &'static str {
+        match self {
+            Self::Docker => "docker.sh",
+            Self::Podman => "podman.sh",
+            Self::Buildah => "buildah.sh",
+            Self::Skopeo => "skopeo.sh",
+            Self::Ctr => "ctr.sh",
+        }
+    }
+}
