@@ -4,3 +4,4 @@ pub mod actors;
 pub mod auth;
 pub mod domain;
 pub mod store;
+pub mod upstream;

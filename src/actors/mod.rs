@@ -4,3 +4,4 @@
 mod abort_on_panic;
 pub mod policy_evaluator;
 pub mod token_issuer;
+pub mod upstream_fetcher;

@@ -1,0 +1,214 @@
+//! The UpstreamFetcher runs everything that is asked of upstream registries on its own arbiter, where their connections live,
+//! and bounds how much of it is under way. The bytes of an answer go from the connection to the reader, not through a mailbox.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::abort_on_panic::abort_on_panic;
+use crate::domain::digest::Digest;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::domain::repository::UpstreamName;
+use crate::upstream::{
+    Content, ContentHead, ListAnswer, ListQuery, Registries, SetupError, UpstreamError, UpstreamOptions,
+};
+
+/// How long a question waits for its turn before it is refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many questions may wait for each that may be under way.
+const WAITING_PER_TURN: usize = 16;
+
+/// Asks upstream; see the module.
+pub struct UpstreamFetcher {
+    registries: Registries,
+}
+
+/// What the rest of the service holds. An asker that leaves stops nothing; a stream that is dropped does.
+#[derive(Clone)]
+pub struct Upstream {
+    actor: Addr<UpstreamFetcher>,
+    turns: Arc<HashMap<UpstreamName, Turns>>,
+}
+
+/// How much may be asked of one upstream at once.
+struct Turns {
+    upstream: UpstreamName,
+    /// Downloads, each until its last byte.
+    contents: Arc<Semaphore>,
+    /// Questions that are over when their answer is there; they do not wait behind downloads.
+    questions: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// The right to be under way, given back when it is dropped.
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+    in_flight: metrics::Gauge,
+}
+
+/// Something to run on the fetcher's arbiter. Answers what the work gives.
+struct Ask<T>(Box<dyn FnOnce(Registries) -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
+
+impl Upstream {
+    /// Starts the actor on this arbiter.
+    pub fn start(upstreams: Vec<UpstreamOptions>, arbiter: &ArbiterHandle) -> Result<Self, SetupError> {
+        let turns = upstreams.iter().map(|options| (options.name.clone(), Turns::new(options))).collect();
+        let registries = Registries::new(upstreams)?;
+        let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher { registries });
+        Ok(Self { actor, turns: Arc::new(turns) })
+    }
+
+    /// What upstream says about a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
+    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
+        let (asked, reference) = (origin.clone(), reference.clone());
+        self.question(origin, |registries| async move { registries.head_manifest(&asked, &reference).await }).await
+    }
+
+    /// A manifest or index, in the form that upstream keeps. The caller bounds its length and verifies its digest.
+    pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
+        let turn = self.turns(origin)?.question().await?;
+        let (asked, reference) = (origin.clone(), reference.clone());
+        self.run(|registries| async move { Ok(registries.manifest(&asked, &reference).await?.holding(turn)) }).await
+    }
+
+    /// What upstream says about a blob; an answer proves that this account may read it in this repository.
+    pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
+        let (asked, digest) = (origin.clone(), *digest);
+        self.question(origin, move |registries| async move { registries.head_blob(&asked, &digest).await }).await
+    }
+
+    /// A blob from this offset on.
+    pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
+        let turn = self.turns(origin)?.content().await?;
+        let (asked, digest) = (origin.clone(), *digest);
+        self.run(move |registries| async move { Ok(registries.blob(&asked, &digest, from).await?.holding(turn)) }).await
+    }
+
+    /// A page of the list of tags.
+    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
+        let (asked, query) = (origin.clone(), query.clone());
+        self.question(origin, |registries| async move { registries.tags(&asked, &query).await }).await
+    }
+
+    /// A page of the list of manifests that refer to this one; `NotFound` also where upstream knows no such list.
+    pub async fn referrers(
+        &self,
+        origin: &Origin,
+        digest: &Digest,
+        query: &ListQuery,
+    ) -> Result<ListAnswer, UpstreamError> {
+        let (asked, digest, query) = (origin.clone(), *digest, query.clone());
+        self.question(origin, move |registries| async move { registries.referrers(&asked, &digest, &query).await })
+            .await
+    }
+
+    /// Runs what is over with its answer, in its turn.
+    async fn question<T, F>(
+        &self,
+        origin: &Origin,
+        work: impl FnOnce(Registries) -> F + Send + 'static,
+    ) -> Result<T, UpstreamError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
+    {
+        let turn = self.turns(origin)?.question().await?;
+        let in_turn = |registries| async move {
+            let _turn = turn;
+            work(registries).await
+        };
+        self.run(in_turn).await
+    }
+
+    async fn run<T, F>(&self, work: impl FnOnce(Registries) -> F + Send + 'static) -> Result<T, UpstreamError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
+    {
+        let ask = Ask(Box::new(move |registries| Box::pin(work(registries))));
+        self.actor.send(ask).await.unwrap_or(Err(UpstreamError::Lost))
+    }
+
+    fn turns(&self, origin: &Origin) -> Result<&Turns, UpstreamError> {
+        self.turns.get(&origin.upstream).ok_or(UpstreamError::NotConfigured)
+    }
+}
+
+impl Actor for UpstreamFetcher {
+    type Context = Context<Self>;
+}
+
+impl Drop for UpstreamFetcher {
+    fn drop(&mut self) {
+        abort_on_panic("UpstreamFetcher");
+    }
+}
+
+impl<T: Send + 'static> Message for Ask<T> {
+    type Result = Result<T, UpstreamError>;
+}
+
+impl<T: Send + 'static> Handler<Ask<T>> for UpstreamFetcher {
+    type Result = ResponseFuture<Result<T, UpstreamError>>;
+
+    fn handle(&mut self, Ask(work): Ask<T>, _: &mut Context<Self>) -> Self::Result {
+        let registries = self.registries.clone();
+        // A task of its own: a panic in the work ends as an error of whoever asked.
+        let running = actix_rt::spawn(async move { work(registries).await });
+        Box::pin(async move { running.await.unwrap_or(Err(UpstreamError::Lost)) })
+    }
+}
+
+impl Turns {
+    fn new(options: &UpstreamOptions) -> Self {
+        let permits = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
+        Self {
+            upstream: options.name.clone(),
+            contents: permits(options.max_concurrent),
+            questions: permits(options.max_concurrent),
+            waiting: permits(options.max_concurrent.saturating_mul(WAITING_PER_TURN)),
+        }
+    }
+
+    async fn content(&self) -> Result<Turn, UpstreamError> {
+        self.turn(&self.contents, "content").await
+    }
+
+    async fn question(&self) -> Result<Turn, UpstreamError> {
+        self.turn(&self.questions, "question").await
+    }
+
+    /// Waits for a turn, if not too many do, and not for long.
+    async fn turn(&self, permits: &Arc<Semaphore>, kind: &'static str) -> Result<Turn, UpstreamError> {
+        let permit = match permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_all_taken) => self.wait(permits).await?,
+        };
+        let labels = [("upstream", self.upstream.to_string()), ("kind", kind.to_owned())];
+        let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
+        in_flight.increment(1);
+        Ok(Turn { _permit: permit, in_flight })
+    }
+
+    async fn wait(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        let place = self.waiting.clone().try_acquire_owned().map_err(|_all_taken| UpstreamError::Busy)?;
+        let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
+        let _place = Turn { _permit: place, in_flight: gauge.clone() };
+        gauge.increment(1);
+        let waited = tokio::time::timeout(PATIENCE, permits.clone().acquire_owned()).await;
+        waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.in_flight.decrement(1);
+    }
+}

@@ -1,0 +1,198 @@
+//! What a registry wants to see before it answers: the `WWW-Authenticate` header (RFC 9110, section 11; RFC 6750, section 3).
+//! Decides nothing about whether to comply.
+
+/// One challenge of a scheme that we can meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// A token from a realm.
+    Bearer(BearerChallenge),
+    /// User name and password, to the registry itself.
+    Basic,
+}
+
+/// Where a token is to be had, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BearerChallenge {
+    /// The address of the token endpoint, as it came.
+    pub(super) realm: String,
+    /// Who the token is for.
+    pub(super) service: Option<String>,
+    /// What it has to allow.
+    pub(super) scope: Option<String>,
+}
+
+/// The challenge to meet among all `WWW-Authenticate` fields of an answer: Bearer where it is offered, else Basic.
+pub(super) fn choose<'a>(fields: impl Iterator<Item = &'a str>) -> Option<Challenge> {
+    let mut offered: Vec<Challenge> = fields.flat_map(parse).collect();
+    let bearer = offered.iter().position(|challenge| matches!(challenge, Challenge::Bearer(_)));
+    (!offered.is_empty()).then(|| offered.swap_remove(bearer.unwrap_or(0)))
+}
+
+/// All challenges of one field that we can meet. What is malformed is left out; nothing makes this fail.
+fn parse(field: &str) -> Vec<Challenge> {
+    let mut rest = Rest(field);
+    let mut found = Vec::new();
+    while let Some(scheme) = rest.next_scheme() {
+        let parameters = rest.parameters();
+        let value = |name: &str| {
+            let mut all = parameters.iter();
+            all.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+        };
+        if scheme.eq_ignore_ascii_case("basic") {
+            found.push(Challenge::Basic);
+        } else if let (true, Some(realm)) = (scheme.eq_ignore_ascii_case("bearer"), value("realm")) {
+            found.push(Challenge::Bearer(BearerChallenge { realm, service: value("service"), scope: value("scope") }));
+        }
+    }
+    found
+}
+
+/// What is not read yet.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    fn next_scheme(&mut self) -> Option<&'a str> {
+        loop {
+            self.0 = self.0.trim_start_matches([' ', '\t', ',']);
+            if self.0.is_empty() {
+                return None;
+            }
+            match self.token() {
+                "" => self.skip_to_comma(),
+                scheme => return Some(scheme),
+            }
+        }
+    }
+
+    /// The parameters up to the next scheme. A token68, as Negotiate has it, is read and forgotten.
+    fn parameters(&mut self) -> Vec<(&'a str, String)> {
+        self.skip_token68();
+        let mut found = Vec::new();
+        loop {
+            let before = self.0;
+            self.0 = self.0.trim_start_matches([' ', '\t', ',']);
+            let name = self.token();
+            self.skip_spaces();
+            let Some(after) = self.0.strip_prefix('=').filter(|_| !name.is_empty()) else {
+                self.0 = before;
+                return found;
+            };
+            self.0 = after;
+            self.skip_spaces();
+            if let Some(value) = self.value() {
+                found.push((name, value));
+            }
+        }
+    }
+
+    fn value(&mut self) -> Option<String> {
+        match self.0.strip_prefix('"') {
+            Some(quoted) => self.quoted(quoted),
+            None => Some(self.token().to_owned()),
+        }
+    }
+
+    /// The text up to the closing quote; without one the rest is unusable.
+    fn quoted(&mut self, quoted: &'a str) -> Option<String> {
+        let mut text = String::new();
+        let mut chars = quoted.char_indices();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                '"' => {
+                    self.0 = &quoted[at + 1..];
+                    return Some(text);
+                }
+                '\\' => text.extend(chars.next().map(|(_, escaped)| escaped)),
+                other => text.push(other),
+            }
+        }
+        self.0 = "";
+        None
+    }
+
+    fn token(&mut self) -> &'a str {
+        let end = self.0.find(|c: char| !is_token_char(c)).unwrap_or(self.0.len());
+        let (token, rest) = self.0.split_at(end);
+        self.0 = rest;
+        token
+    }
+
+    fn skip_token68(&mut self) {
+        let start = self.0.trim_start_matches([' ', '\t']);
+        let characters = start.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
+        let end = characters.trim_start_matches('=');
+        let ends_here = matches!(end.trim_start_matches([' ', '\t']).bytes().next(), None | Some(b','));
+        if start.len() < self.0.len() && characters.len() < start.len() && ends_here {
+            self.0 = end;
+        }
+    }
+
+    fn skip_spaces(&mut self) {
+        self.0 = self.0.trim_start_matches([' ', '\t']);
+    }
+
+    fn skip_to_comma(&mut self) {
+        self.0 = self.0.find(',').map_or("", |at| &self.0[at + 1..]);
+    }
+}
+
+/// `tchar` of RFC 9110, section 5.6.2.
+fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Challenge::Bearer(BearerChallenge { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
+    }
+
+    #[test]
+    fn docker_hub_is_understood() {
+        let field = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
+        let expected =
+            bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:a/b:pull,push"));
+        assert_eq!(parse(field), [expected]);
+    }
+
+    #[test]
+    fn several_challenges_in_one_field_or_in_several() {
+        let one = parse(r#"Negotiate YWJj==, Basic realm="x, Bearer realm=y", bEaReR Realm = "r\"1" , scope=s"#);
+        assert_eq!(one, [Challenge::Basic, bearer("r\"1", None, Some("s"))]);
+        assert_eq!(choose(["Basic", r#"Bearer realm="r""#].into_iter()), Some(bearer("r", None, None)));
+        assert_eq!(choose([r#"Digest realm="d", Basic"#].into_iter()), Some(Challenge::Basic));
+    }
+
+    #[test]
+    fn what_is_malformed_is_left_out() {
+        for field in
+            ["", ",,,", "Bearer", "Bearer realm", r#"Bearer realm="open"#, "=x", r#"Bearer service="s""#, "Ä realm=x"]
+        {
+            assert_eq!(parse(field), [], "{field}");
+        }
+        assert_eq!(parse(r#"@@@, Bearer realm="r""#), [bearer("r", None, None)]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_or_loop(field in "\\PC*") {
+            let _ = parse(&field);
+        }
+
+        #[test]
+        fn near_misses_neither(field in "(Bearer|Basic|[a-z]{1,3})?[ ,=\"\\\\a-z]{0,40}") {
+            let _ = parse(&field);
+        }
+
+        #[test]
+        fn quoted_values_survive(realm in "[ -~]{0,30}", service in "[ -~]{0,30}", spaces in " {0,2}") {
+            let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+            let field = format!("Bearer realm={},{spaces}service{spaces}={spaces}{}", quote(&realm), quote(&service));
+            prop_assert_eq!(parse(&field), [bearer(&realm, Some(&service), None)]);
+        }
+    }
+}

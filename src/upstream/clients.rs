@@ -1,0 +1,179 @@
+//! The HTTP clients below everything: two for each way out, one of which connects to public addresses alone. They follow no
+//! redirect, decompress nothing and know no credential.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
+use url::Url;
+
+use super::address;
+use super::options::{SetupError, UpstreamOptions};
+
+/// The clients of one way out.
+pub(super) struct Clients {
+    /// For hosts that are listed: connects to any address but a link-local one.
+    pub(super) listed: Client,
+    /// For all others: connects to public addresses only.
+    pub(super) strict: Client,
+    /// Hosts that only a proxy's connection may lead to.
+    pub(super) proxy_hosts: Vec<String>,
+}
+
+/// Makes clients, the same for all upstreams that are reached in the same way: they share connections and authorities.
+#[derive(Default)]
+pub(super) struct ClientPool(HashMap<WayOut, Arc<Clients>>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct WayOut {
+    proxy: Option<String>,
+    ca_file: Option<PathBuf>,
+    connect_timeout: Duration,
+}
+
+/// The address that a name leads to is not one that we may connect to.
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that is not public")]
+pub(super) struct ForbiddenName;
+
+impl ClientPool {
+    /// The clients for this upstream.
+    pub(super) fn clients(&mut self, options: &UpstreamOptions) -> Result<Arc<Clients>, SetupError> {
+        let way_out = WayOut {
+            proxy: options.proxy.clone(),
+            ca_file: options.ca_file.clone(),
+            connect_timeout: options.connect_timeout,
+        };
+        if let Some(known) = self.0.get(&way_out) {
+            return Ok(known.clone());
+        }
+        let clients = Arc::new(build(options)?);
+        self.0.insert(way_out, clients.clone());
+        Ok(clients)
+    }
+}
+
+fn build(options: &UpstreamOptions) -> Result<Clients, SetupError> {
+    let proxy_hosts = proxy_hosts(options.proxy.as_deref());
+    let client = |public_only| {
+        let resolver = CheckedResolver { public_only, exempt: proxy_hosts.clone() };
+        let setup = with_authorities(with_proxy(builder(options, resolver), options)?, options)?;
+        setup.build().map_err(|error| fault(options, "ca_file", &error.without_url()))
+    };
+    Ok(Clients { listed: client(false)?, strict: client(true)?, proxy_hosts })
+}
+
+fn builder(options: &UpstreamOptions, resolver: CheckedResolver) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("dependency-proxy/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .dns_resolver(resolver)
+        .connect_timeout(options.connect_timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_keepalive(Duration::from_secs(30))
+}
+
+fn with_proxy(builder: ClientBuilder, options: &UpstreamOptions) -> Result<ClientBuilder, SetupError> {
+    match options.proxy.as_deref() {
+        None => Ok(builder),
+        Some("") => Ok(builder.no_proxy()),
+        Some(url) => {
+            // The error of reqwest would show the address, which may carry a password.
+            let wrong = |_| SetupError { reason: "not the address of a proxy".to_owned(), ..empty(options, "proxy") };
+            Ok(builder.proxy(Proxy::all(url).map_err(wrong)?))
+        }
+    }
+}
+
+fn with_authorities(builder: ClientBuilder, options: &UpstreamOptions) -> Result<ClientBuilder, SetupError> {
+    let Some(path) = &options.ca_file else { return Ok(builder) };
+    let pem = std::fs::read(path).map_err(|error| fault(options, "ca_file", &error))?;
+    let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| fault(options, "ca_file", &error))?;
+    if authorities.is_empty() {
+        return Err(SetupError { reason: "no certificate in it".to_owned(), ..empty(options, "ca_file") });
+    }
+    Ok(builder.tls_certs_merge(authorities))
+}
+
+fn fault(options: &UpstreamOptions, key: &'static str, error: &(dyn Error + 'static)) -> SetupError {
+    SetupError { reason: innermost(error), ..empty(options, key) }
+}
+
+fn empty(options: &UpstreamOptions, key: &'static str) -> SetupError {
+    SetupError { upstream: options.name.clone(), key, reason: String::new() }
+}
+
+/// What the last error of a chain says, shortened. The outer ones only repeat that something failed.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |cause| (*cause).source()).last().unwrap_or(error);
+    last.to_string().chars().filter(|char| !char.is_control()).take(160).collect()
+}
+
+/// The hosts of the proxies that may be used, which the operator has chosen and which need not be public.
+fn proxy_hosts(configured: Option<&str>) -> Vec<String> {
+    const VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    let urls = match configured {
+        Some(url) => vec![url.to_owned()],
+        None => VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).collect(),
+    };
+    urls.iter().filter_map(|url| proxy_host(url)).collect()
+}
+
+fn proxy_host(url: &str) -> Option<String> {
+    let parsed = if url.contains("://") { Url::parse(url) } else { Url::parse(&format!("http://{url}")) };
+    parsed.ok()?.host_str().map(str::to_owned)
+}
+
+/// Resolves names as the system does and leaves out the addresses that must not be connected to.
+struct CheckedResolver {
+    public_only: bool,
+    exempt: Vec<String>,
+}
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let public_only = self.public_only && !self.exempt.iter().any(|host| host == name.as_str());
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed = |address: &SocketAddr| {
+                !address::is_link_local(address.ip()) && (!public_only || address::is_public(address.ip()))
+            };
+            let kept: Vec<SocketAddr> = found.iter().copied().filter(allowed).collect();
+            if kept.is_empty() && !found.is_empty() {
+                return Err(ForbiddenName.into());
+            }
+            Ok(Box::new(kept.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_name_that_leads_inside_is_refused_unless_it_is_listed() {
+        let resolve = |public_only, exempt: &[&str]| {
+            let exempt = exempt.iter().map(|host| (*host).to_owned()).collect();
+            CheckedResolver { public_only, exempt }.resolve("localhost".parse().unwrap())
+        };
+        assert!(resolve(true, &[]).await.is_err_and(|error| error.is::<ForbiddenName>()));
+        assert!(resolve(false, &[]).await.unwrap().all(|address| address.ip().is_loopback()));
+        assert!(resolve(true, &["localhost"]).await.is_ok());
+    }
+
+    #[test]
+    fn the_host_of_a_proxy_is_found_however_it_is_written() {
+        assert_eq!(proxy_hosts(Some("http://u:p@Proxy.corp:3128")), ["proxy.corp"]);
+        assert_eq!(proxy_hosts(Some("proxy:3128")), ["proxy"]);
+        assert_eq!(proxy_hosts(Some("")), [""; 0]);
+    }
+}

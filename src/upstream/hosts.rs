@@ -1,0 +1,160 @@
+//! Which hosts are an upstream's own: those that may have any address, and those that may see its credentials. Resolves nothing.
+
+use url::Url;
+
+/// A host, with a port where it is not the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostPort {
+    host: String,
+    port: Option<u16>,
+}
+
+/// What an upstream's configuration says about hosts.
+#[derive(Clone, Debug)]
+pub(super) struct Hosts {
+    base: Url,
+    auth: Vec<HostPort>,
+    redirect: Vec<HostPort>,
+}
+
+impl Hosts {
+    /// `base` is the upstream's own address.
+    pub(super) fn new(base: Url, auth: Vec<HostPort>, redirect: Vec<HostPort>) -> Self {
+        Self { base, auth, redirect }
+    }
+
+    /// Whether host and port are the upstream's own or listed for it. Such an address need not be public.
+    pub(super) fn lists(&self, target: &Url) -> bool {
+        is_same_place(&self.base, target) || self.auth.iter().chain(&self.redirect).any(|listed| listed.matches(target))
+    }
+
+    /// Whether the configured credentials may be sent there: to the upstream's host, its registrable domain or a host of
+    /// `auth_hosts`, and never in the clear where the upstream itself is reached by https.
+    pub(super) fn may_have_credentials(&self, target: &Url) -> bool {
+        if is_downgrade(&self.base, target) {
+            return false;
+        }
+        self.base.host() == target.host()
+            || is_same_site(&self.base, target)
+            || self.auth.iter().any(|listed| listed.matches(target))
+    }
+}
+
+impl HostPort {
+    /// Reads `host` or `host:port`; an IPv6 address stands in brackets.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let has_port = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, rest)) if has_port(rest) => (host, Some(rest.parse().ok()?)),
+            Some(_) | None => (text, None),
+        };
+        let url = Url::parse(&format!("https://{host}/")).ok()?;
+        let plain = url.port().is_none() && url.path() == "/" && !has_userinfo(&url) && url.query().is_none();
+        let host = url.host_str().filter(|_| plain && url.fragment().is_none())?;
+        Some(Self { host: host.to_owned(), port })
+    }
+
+    fn matches(&self, target: &Url) -> bool {
+        let port_matches = match self.port {
+            Some(port) => target.port_or_known_default() == Some(port),
+            None => target.port().is_none(),
+        };
+        port_matches && target.host_str() == Some(&self.host)
+    }
+}
+
+/// Whether both lead to the same host and port.
+pub(super) fn is_same_place(one: &Url, other: &Url) -> bool {
+    one.host() == other.host() && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// Whether a step from one to the other leaves encryption.
+pub(super) fn is_downgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
+}
+
+/// Whether the address itself carries a user name or password.
+pub(super) fn has_userinfo(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn is_same_site(one: &Url, other: &Url) -> bool {
+    let (Some(one), Some(other)) = (one.domain(), other.domain()) else { return false };
+    matches!((psl::domain_str(one), psl::domain_str(other)), (Some(one), Some(other)) if one == other)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn hosts(base: &str, auth: &[&str], redirect: &[&str]) -> Hosts {
+        let parse = |texts: &[&str]| texts.iter().map(|text| HostPort::parse(text).unwrap()).collect();
+        Hosts::new(url(base), parse(auth), parse(redirect))
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn credentials_stay_at_the_upstreams_site() {
+        let hub =
+            hosts("https://registry-1.docker.io", &["login.example.com", "sso.example.org:8443"], &["cdn.example.net"]);
+        for good in [
+            "https://registry-1.docker.io/token",
+            "https://auth.docker.io/token",
+            "https://registry-1.docker.io:5000/",
+            "https://login.example.com/t",
+            "https://sso.example.org:8443/t",
+        ] {
+            assert!(hub.may_have_credentials(&url(good)), "{good}");
+        }
+        for bad in [
+            "http://auth.docker.io/token",
+            "http://registry-1.docker.io/token",
+            "https://docker.io.evil.example/token",
+            "https://evil-docker.io/",
+            "https://sso.example.org/t",
+            "https://login.example.com:444/t",
+            "http://login.example.com/t",
+            "https://cdn.example.net/",
+            "https://other.example.com/",
+        ] {
+            assert!(!hub.may_have_credentials(&url(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_suffix_is_not_a_site_and_addresses_have_none() {
+        assert!(!hosts("https://a.github.io", &[], &[]).may_have_credentials(&url("https://b.github.io/")));
+        assert!(!hosts("https://a.co.uk", &[], &[]).may_have_credentials(&url("https://b.co.uk/")));
+        let numeric = hosts("http://10.0.0.1:5000", &[], &[]);
+        assert!(!numeric.may_have_credentials(&url("http://11.0.0.1:5000/")));
+        assert!(numeric.may_have_credentials(&url("http://10.0.0.1:5001/")));
+        assert!(!hosts("http://localhost:1", &[], &[]).may_have_credentials(&url("http://127.0.0.1:1/")));
+    }
+
+    #[test]
+    fn only_listed_ports_of_listed_hosts_are_listed() {
+        let mirror = hosts("http://mirror:5000", &["auth"], &["cdn:8080", "[fd00::1]:9000"]);
+        for good in
+            ["http://mirror:5000/x", "http://auth/", "https://auth/", "http://cdn:8080/", "http://[fd00::1]:9000/"]
+        {
+            assert!(mirror.lists(&url(good)), "{good}");
+        }
+        for bad in
+            ["http://mirror/x", "http://auth:8080/", "https://cdn/", "http://[fd00::1]/", "http://[fd00::2]:9000/"]
+        {
+            assert!(!mirror.lists(&url(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_read_and_normalised() {
+        assert_eq!(HostPort::parse("Auth.Example.COM:443"), HostPort::parse("auth.example.com:443"));
+        for bad in ["", ":80", "a/b", "a:b", "u@h", "a:99999", "https://a", "a?b", "::1"] {
+            assert_eq!(HostPort::parse(bad), None, "{bad}");
+        }
+    }
+}

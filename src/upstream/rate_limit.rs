@@ -1,0 +1,72 @@
+//! What an upstream says about its limit in the headers of a 429 (RFC 9110, section 10.2.3; Docker Hub's `ratelimit-limit`).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use super::error::RateLimit;
+
+/// A day; what a registry asks for beyond that is not believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads what can be read; nothing makes this fail.
+pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> RateLimit {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (limit, window) = text("ratelimit-limit").map(limit_and_window).unwrap_or_default();
+    RateLimit { limit, window, retry_after: text(RETRY_AFTER.as_str()).and_then(|value| wait(value, now)) }
+}
+
+/// `100;w=21600`
+fn limit_and_window(value: &str) -> (Option<u64>, Option<Duration>) {
+    let mut parts = value.split(';').map(str::trim);
+    let limit = parts.next().and_then(|count| count.parse().ok());
+    let window = parts.find_map(|part| part.strip_prefix("w=")).and_then(|seconds| seconds.parse().ok());
+    (limit, window.map(Duration::from_secs))
+}
+
+/// Seconds, or a date.
+fn wait(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
+    Some(wait.min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn read_all(fields: &[(&'static str, &str)]) -> RateLimit {
+        let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        read(&headers, "2026-11-01T12:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn docker_hubs_limit_is_understood() {
+        let read = read_all(&[("ratelimit-limit", "100;w=21600"), ("retry-after", "2820")]);
+        let expected = RateLimit {
+            limit: Some(100),
+            window: Some(Duration::from_secs(21_600)),
+            retry_after: Some(Duration::from_secs(2820)),
+        };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_date_is_a_wait_from_now_and_never_negative() {
+        let wait = |date| read_all(&[("retry-after", date)]).retry_after;
+        assert_eq!(wait("Sun, 01 Nov 2026 12:01:30 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(wait("Sun, 01 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("99999999"), Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn what_is_unreadable_is_not_there() {
+        assert_eq!(read_all(&[("ratelimit-limit", "many;w=long"), ("retry-after", "soon")]), RateLimit::default());
+        assert_eq!(read_all(&[]), RateLimit::default());
+    }
+}

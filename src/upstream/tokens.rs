@@ -1,0 +1,199 @@
+//! Upstream tokens that are still good, per account and repository. Asks nobody: it is told how to get one, and lets all who
+//! need the same one at the same time wait for one request.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use reqwest::header::HeaderValue;
+
+use super::error::UpstreamError;
+use crate::domain::origin::Account;
+use crate::domain::repository::Repository;
+
+const MAX_TOKENS: usize = 4096;
+
+/// What to put into `Authorization`, and until when.
+pub(super) struct Token {
+    header: HeaderValue,
+    usable_until: Instant,
+}
+
+/// Who the token is for, and for what.
+pub(super) type TokenKey = (Account, Repository);
+
+type Outcome = Result<Arc<Token>, UpstreamError>;
+
+/// The tokens of one upstream, at most 4096.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    ready: HashMap<TokenKey, Arc<Token>>,
+    coming: HashMap<TokenKey, Shared<BoxFuture<'static, Outcome>>>,
+}
+
+impl Token {
+    /// One that is good for `lifetime` from now on; it is given up a little earlier.
+    pub(super) fn new(mut header: HeaderValue, lifetime: Duration) -> Self {
+        header.set_sensitive(true);
+        let margin = (lifetime / 10).min(Duration::from_secs(10));
+        Self { header, usable_until: Instant::now() + (lifetime - margin) }
+    }
+
+    /// The value of `Authorization`, marked as sensitive.
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    fn is_usable(&self) -> bool {
+        Instant::now() < self.usable_until
+    }
+}
+
+impl Tokens {
+    /// The token at hand, if it is still good.
+    pub(super) fn ready(&self, key: &TokenKey) -> Option<Arc<Token>> {
+        self.state().ready.get(key).filter(|token| token.is_usable()).cloned()
+    }
+
+    /// Another token than the one that was refused: one that somebody else got since, or the outcome of `fetch`, which runs
+    /// to its end even if everybody who waits for it leaves.
+    pub(super) async fn fresh<F>(self: &Arc<Self>, key: TokenKey, refused: Option<&Arc<Token>>, fetch: F) -> Outcome
+    where
+        F: Future<Output = Result<Token, UpstreamError>> + Send + 'static,
+    {
+        let coming = {
+            let mut state = self.state();
+            let is_other = |token: &&Arc<Token>| !refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
+            if let Some(token) = state.ready.get(&key).filter(is_other).filter(|token| token.is_usable()) {
+                return Ok(token.clone());
+            }
+            let known = state.coming.get(&key).cloned();
+            known.unwrap_or_else(|| {
+                let started = self.start(key.clone(), fetch);
+                state.coming.insert(key, started.clone());
+                started
+            })
+        };
+        coming.await
+    }
+
+    /// Forgets a token that was refused.
+    pub(super) fn forget(&self, key: &TokenKey, refused: &Arc<Token>) {
+        let mut state = self.state();
+        if state.ready.get(key).is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            state.ready.remove(key);
+        }
+    }
+
+    /// Runs beside the askers. The inner task turns a panic into an error.
+    fn start<F>(self: &Arc<Self>, key: TokenKey, fetch: F) -> Shared<BoxFuture<'static, Outcome>>
+    where
+        F: Future<Output = Result<Token, UpstreamError>> + Send + 'static,
+    {
+        let tokens = self.clone();
+        let task = tokio::spawn(async move {
+            let outcome = tokio::spawn(fetch).await.unwrap_or(Err(UpstreamError::Lost)).map(Arc::new);
+            tokens.state().settle(key, outcome.clone());
+            outcome
+        });
+        async move { task.await.unwrap_or(Err(UpstreamError::Lost)) }.boxed().shared()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn settle(&mut self, key: TokenKey, outcome: Outcome) {
+        self.coming.remove(&key);
+        let Ok(token) = outcome else { return };
+        if self.ready.len() >= MAX_TOKENS {
+            self.make_room();
+        }
+        self.ready.insert(key, token);
+    }
+
+    fn make_room(&mut self) {
+        self.ready.retain(|_, token| token.is_usable());
+        let oldest = self.ready.iter().min_by_key(|(_, token)| token.usable_until).map(|(key, _)| key.clone());
+        if let Some(key) = oldest.filter(|_| self.ready.len() >= MAX_TOKENS) {
+            self.ready.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn key(repository: &str) -> TokenKey {
+        (Account::Anonymous, repository.parse().unwrap())
+    }
+
+    fn token(text: &'static str) -> Token {
+        Token::new(HeaderValue::from_static(text), Duration::from_secs(60))
+    }
+
+    #[actix_rt::test]
+    async fn a_hundred_needs_are_one_request_and_then_none() {
+        let (tokens, fetches) = (Arc::new(Tokens::default()), Arc::new(AtomicUsize::new(0)));
+        let need = || {
+            let fetches = fetches.clone();
+            tokens.fresh(key("a"), None, async move {
+                fetches.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Ok(token("t"))
+            })
+        };
+        let all = futures::future::join_all((0..100).map(|_| need())).await;
+        assert!(all.iter().all(Result::is_ok));
+        assert!(need().await.is_ok());
+        assert_eq!(fetches.load(Ordering::SeqCst), 1);
+        assert_eq!(tokens.ready(&key("a")).unwrap().header(), "t");
+        assert!(tokens.ready(&key("b")).is_none());
+    }
+
+    #[actix_rt::test]
+    async fn a_refused_token_is_replaced_once_for_all_who_had_it() {
+        let tokens = Arc::new(Tokens::default());
+        let old = tokens.fresh(key("a"), None, async { Ok(token("old")) }).await.unwrap();
+        let new = tokens.fresh(key("a"), Some(&old), async { Ok(token("new")) }).await.unwrap();
+        let late = tokens.fresh(key("a"), Some(&old), async { Err(UpstreamError::Lost) }).await.unwrap();
+        assert!(Arc::ptr_eq(&new, &late));
+        tokens.forget(&key("a"), &old);
+        assert!(tokens.ready(&key("a")).is_some());
+        tokens.forget(&key("a"), &new);
+        assert!(tokens.ready(&key("a")).is_none());
+    }
+
+    #[actix_rt::test]
+    async fn a_panic_and_a_failure_reach_everybody_and_stick_to_nobody() {
+        let tokens = Arc::new(Tokens::default());
+        let boom = || tokens.fresh(key("a"), None, async { panic!("in a test") });
+        let (one, other) = tokio::join!(boom(), boom());
+        assert!(matches!((one, other), (Err(UpstreamError::Lost), Err(UpstreamError::Lost))));
+        assert!(tokens.fresh(key("a"), None, async { Ok(token("t")) }).await.is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn expired_tokens_are_not_used_and_the_number_is_bounded() {
+        let mut state = State::default();
+        for number in 0..MAX_TOKENS + 10 {
+            let lifetime = Duration::from_secs(100 + number as u64);
+            let token = Arc::new(Token::new(HeaderValue::from_static("t"), lifetime));
+            state.settle(key(&format!("r{number}")), Ok(token));
+        }
+        assert_eq!(state.ready.len(), MAX_TOKENS);
+        assert!(!state.ready.contains_key(&key("r0")) && state.ready.contains_key(&key("r4100")));
+        assert!(!Token::new(HeaderValue::from_static("t"), Duration::ZERO).is_usable());
+    }
+}
