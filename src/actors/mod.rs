@@ -2,6 +2,10 @@
 //! actix; callers see handles. No bytes of a blob pass through a mailbox.
 
 mod abort_on_panic;
+pub mod failure;
+mod flights;
+mod manifest_cache;
+pub mod manifests;
 pub mod policy_evaluator;
 pub mod token_issuer;
 pub mod upstream_fetcher;

@@ -2,6 +2,7 @@
 //! the life of a download. Does no I/O, reads no clock, draws no random numbers and names no framework.
 
 pub mod access;
+pub mod backoff;
 pub mod digest;
 pub mod directory;
 pub mod group;

@@ -1,0 +1,343 @@
+//! The ManifestCache joins what many ask of upstream at once, remembers what is not there, and leaves an upstream alone that
+//! has just failed. It fetches, verifies and stores; who may have what is decided in [`super::manifests`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::abort_on_panic::abort_on_panic;
+use super::failure::Cause;
+use super::flights::{Boarding, Flights};
+use super::upstream_fetcher::Upstream;
+use crate::domain::backoff::Backoff;
+use crate::domain::manifest;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::domain::repository::UpstreamName;
+use crate::store::manifests::{Manifest, ManifestStore};
+use crate::upstream::{Content, ContentHead, UpstreamError};
+
+/// Asks upstream for manifests; see the module.
+pub(super) struct ManifestCache {
+    fetcher: Fetcher,
+    options: ManifestCacheOptions,
+    heads: Flights<Question, Result<ContentHead, Cause>>,
+    fetches: Flights<Question, Result<Fetched, Cause>>,
+    absent: HashMap<Question, Instant>,
+    backoffs: HashMap<UpstreamName, Backoff>,
+}
+
+/// How manifests are cached.
+#[derive(Clone, Debug)]
+pub struct ManifestCacheOptions {
+    /// How long upstream may take to say whether a tag has moved.
+    pub revalidate_timeout: Duration,
+    /// For how long it is believed that something is not there.
+    pub negative_ttl: Duration,
+    /// Longer manifests are passed on and not stored.
+    pub max_manifest_bytes: u64,
+    /// How many different manifests are asked for at once.
+    pub max_fetches: usize,
+    /// How many bytes of manifests are kept in memory.
+    pub memory_bytes: u64,
+}
+
+/// What is asked: the same question is asked once at a time, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    pub(super) origin: Origin,
+    pub(super) reference: Reference,
+}
+
+/// A verified manifest.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    pub(super) manifest: Arc<Manifest>,
+    /// Whether it was stored; not where it is too long, or the store failed.
+    pub(super) stored: bool,
+}
+
+/// An answer that may have been asked for by somebody else.
+#[derive(Clone, Debug)]
+pub(super) struct Shared<T> {
+    pub(super) answer: T,
+    /// Whether the question was under way already.
+    pub(super) joined: bool,
+}
+
+/// Asks what upstream has, without fetching it.
+#[derive(Message)]
+#[rtype(result = "Result<Shared<ContentHead>, Cause>")]
+pub(super) struct AskHead {
+    pub(super) question: Question,
+    /// Whether the asker has something to serve should there be no answer: then it is given up early, and not asked at all
+    /// where upstream has just failed.
+    pub(super) revalidation: bool,
+}
+
+/// Fetches, verifies and stores a manifest.
+#[derive(Message)]
+#[rtype(result = "Result<Shared<Fetched>, Cause>")]
+pub(super) struct FetchManifest(pub(super) Question);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct HeadAnswered(Question, Result<ContentHead, Cause>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ManifestFetched(Question, Result<Fetched, Cause>);
+
+/// The work beside the actor.
+#[derive(Clone)]
+struct Fetcher {
+    upstream: Upstream,
+    store: Arc<ManifestStore>,
+    max_stored_bytes: u64,
+}
+
+/// No manifest is longer than this; more is an attack.
+const MAX_BYTES: usize = 64 << 20;
+
+/// For how long a pull is held back in the hope that upstream's limit passes.
+const HOLD: Duration = Duration::from_secs(18);
+
+impl ManifestCache {
+    pub(super) fn new(options: ManifestCacheOptions, upstream: Upstream, store: Arc<ManifestStore>) -> Self {
+        let max_stored_bytes = options.max_manifest_bytes;
+        Self {
+            heads: Flights::new(options.max_fetches),
+            fetches: Flights::new(options.max_fetches),
+            fetcher: Fetcher { upstream, store, max_stored_bytes },
+            options,
+            absent: HashMap::new(),
+            backoffs: HashMap::new(),
+        }
+    }
+
+    fn is_absent(&mut self, question: &Question, now: Instant) -> bool {
+        self.absent.retain(|_, until| now < *until);
+        self.absent.contains_key(question)
+    }
+
+    fn start_head(&self, AskHead { question, revalidation }: AskHead, me: Addr<Self>) {
+        let fetcher = self.fetcher.clone();
+        let limit = if revalidation { self.options.revalidate_timeout } else { HOLD };
+        actix_rt::spawn(async move {
+            let asked = question.clone();
+            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(Err(Cause::Unreachable)) };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
+            me.do_send(HeadAnswered(question, outcome));
+        });
+    }
+
+    fn start_fetch(&self, question: Question, me: Addr<Self>) {
+        let fetcher = self.fetcher.clone();
+        actix_rt::spawn(async move {
+            let asked = question.clone();
+            let work = async move { fetcher.fetch(&asked).await };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
+            me.do_send(ManifestFetched(question, outcome));
+        });
+    }
+
+    /// Learns from an outcome whether the thing exists and how its upstream is.
+    fn learn<T>(&mut self, question: &Question, outcome: &Result<T, Cause>) {
+        let (now, backoff) = (Instant::now(), self.backoffs.entry(question.origin.upstream.clone()).or_default());
+        match outcome {
+            Ok(_) | Err(Cause::Denied) => backoff.succeeded(),
+            Err(Cause::NotFound) => {
+                backoff.succeeded();
+                self.absent.insert(question.clone(), now + self.options.negative_ttl);
+            }
+            Err(Cause::Busy | Cause::Store) => backoff.not_asked(),
+            Err(Cause::RateLimited { .. } | Cause::Unreachable | Cause::Nonsense | Cause::Credentials) => {
+                backoff.failed(now);
+            }
+        }
+    }
+
+    fn gauge(&self) {
+        metrics::gauge!("dependency_proxy_manifest_questions").set((self.heads.len() + self.fetches.len()) as f64);
+    }
+}
+
+impl Fetcher {
+    async fn head(&self, question: &Question) -> Result<ContentHead, Cause> {
+        self.upstream
+            .head_manifest(&question.origin, &question.reference)
+            .await
+            .map_err(|error| cause(question, &error))
+    }
+
+    async fn fetch(&self, question: &Question) -> Result<Fetched, Cause> {
+        let content = self.open(question).await?;
+        let media_type = content.head.media_type.clone().ok_or(Cause::Nonsense)?;
+        let claimed = content.head.digest;
+        let bytes = collect(content).await.map_err(|error| cause(question, &error))?;
+        let manifest = Manifest::new(media_type, bytes);
+        let asked = match question.reference {
+            Reference::Digest(digest) => Some(digest),
+            Reference::Tag(_) => claimed,
+        };
+        if asked.is_some_and(|asked| asked != manifest.digest) {
+            tracing::warn!(origin = %question.origin, "upstream sent a manifest that does not have its digest");
+            return Err(Cause::Nonsense);
+        }
+        manifest::parse(&manifest.media_type, &manifest.bytes).map_err(|error| {
+            tracing::warn!(origin = %question.origin, %error, "upstream sent something else than a manifest");
+            Cause::Nonsense
+        })?;
+        let manifest = Arc::new(manifest);
+        let stored = self.keep(manifest.clone()).await;
+        Ok(Fetched { manifest, stored })
+    }
+
+    /// Opens the manifest; where upstream's limit is reached, waits a bounded time for it to pass.
+    async fn open(&self, question: &Question) -> Result<Content, Cause> {
+        let (start, mut pause) = (Instant::now(), Duration::from_secs(2));
+        loop {
+            match self.upstream.manifest(&question.origin, &question.reference).await {
+                Err(UpstreamError::RateLimited(limit)) => {
+                    let wait = limit.retry_after.unwrap_or(pause).max(Duration::from_millis(100));
+                    if start.elapsed() + wait > HOLD {
+                        return Err(cause(question, &UpstreamError::RateLimited(limit)));
+                    }
+                    sleep(wait).await;
+                    pause *= 2;
+                }
+                opened => return opened.map_err(|error| cause(question, &error)),
+            }
+        }
+    }
+
+    /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
+    async fn keep(&self, manifest: Arc<Manifest>) -> bool {
+        if manifest.bytes.len() as u64 > self.max_stored_bytes {
+            return false;
+        }
+        let store = self.store.clone();
+        match spawn_blocking(move || store.put(&manifest)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a manifest could not be stored");
+                false
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "storing a manifest failed");
+                false
+            }
+        }
+    }
+}
+
+async fn collect(mut content: Content) -> Result<Bytes, UpstreamError> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = content.stream.next().await {
+        bytes.extend_from_slice(&chunk?);
+        if bytes.len() > MAX_BYTES {
+            return Err(UpstreamError::TooLong);
+        }
+    }
+    if content.head.length.is_some_and(|length| length != bytes.len() as u64) {
+        return Err(UpstreamError::Nonsense { what: "another length than announced" });
+    }
+    Ok(bytes.freeze())
+}
+
+fn cause(question: &Question, error: &UpstreamError) -> Cause {
+    if !matches!(error, UpstreamError::NotFound) {
+        tracing::warn!(origin = %question.origin, reference = %question.reference, %error, "asking upstream failed");
+    }
+    Cause::from(error)
+}
+
+/// The outcome of a flight, for one who boarded it.
+async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Result<Shared<T>, Cause> {
+    let answer = receiver.await.unwrap_or(Err(Cause::Unreachable))?;
+    Ok(Shared { answer, joined })
+}
+
+impl Actor for ManifestCache {
+    type Context = Context<Self>;
+}
+
+impl Handler<AskHead> for ManifestCache {
+    type Result = Response<Result<Shared<ContentHead>, Cause>>;
+
+    fn handle(&mut self, ask: AskHead, ctx: &mut Self::Context) -> Self::Result {
+        let now = Instant::now();
+        if self.is_absent(&ask.question, now) {
+            return Response::reply(Err(Cause::NotFound));
+        }
+        let boarding = self.heads.board(&ask.question);
+        let (receiver, joined) = match boarding {
+            Boarding::Full => return Response::reply(Err(Cause::Busy)),
+            Boarding::Joined(receiver) => (receiver, true),
+            Boarding::First(receiver) => {
+                let backoff = self.backoffs.entry(ask.question.origin.upstream.clone()).or_default();
+                if ask.revalidation && !backoff.try_ask(now) {
+                    self.heads.land(&ask.question, &Err(Cause::Unreachable));
+                } else {
+                    self.start_head(ask, ctx.address());
+                }
+                (receiver, false)
+            }
+        };
+        self.gauge();
+        Response::fut(landed(receiver, joined))
+    }
+}
+
+impl Handler<FetchManifest> for ManifestCache {
+    type Result = Response<Result<Shared<Fetched>, Cause>>;
+
+    fn handle(&mut self, FetchManifest(question): FetchManifest, ctx: &mut Self::Context) -> Self::Result {
+        if self.is_absent(&question, Instant::now()) {
+            return Response::reply(Err(Cause::NotFound));
+        }
+        let (receiver, joined) = match self.fetches.board(&question) {
+            Boarding::Full => return Response::reply(Err(Cause::Busy)),
+            Boarding::Joined(receiver) => (receiver, true),
+            Boarding::First(receiver) => {
+                self.start_fetch(question, ctx.address());
+                (receiver, false)
+            }
+        };
+        self.gauge();
+        Response::fut(landed(receiver, joined))
+    }
+}
+
+impl Handler<HeadAnswered> for ManifestCache {
+    type Result = ();
+
+    fn handle(&mut self, HeadAnswered(question, outcome): HeadAnswered, _: &mut Self::Context) {
+        self.learn(&question, &outcome);
+        self.heads.land(&question, &outcome);
+        self.gauge();
+    }
+}
+
+impl Handler<ManifestFetched> for ManifestCache {
+    type Result = ();
+
+    fn handle(&mut self, ManifestFetched(question, outcome): ManifestFetched, _: &mut Self::Context) {
+        self.learn(&question, &outcome);
+        self.fetches.land(&question, &outcome);
+        self.gauge();
+    }
+}
+
+impl Drop for ManifestCache {
+    fn drop(&mut self) {
+        abort_on_panic("ManifestCache");
+    }
+}
