@@ -4,6 +4,8 @@
 mod abort_on_panic;
 pub mod failure;
 mod flights;
+pub mod last_used;
+pub mod lists;
 mod manifest_cache;
 pub mod manifests;
 pub mod policy_evaluator;

@@ -1,0 +1,66 @@
+//! What stands in an `Authorization` header (RFC 7617, RFC 6750). Knows nothing of what it is worth.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::SecretString;
+
+/// The header, understood.
+#[derive(Debug)]
+pub(super) enum Presented {
+    /// There is none.
+    Nothing,
+    /// A user name and a secret.
+    Basic(String, SecretString),
+    /// A bearer token.
+    Bearer(String),
+    /// Something else, or malformed.
+    Malformed,
+}
+
+impl Presented {
+    /// What this request presents.
+    pub(super) fn by(request: &HttpRequest) -> Self {
+        let Some(header) = request.headers().get(AUTHORIZATION) else { return Self::Nothing };
+        let parts = header.to_str().ok().and_then(|text| text.split_once(' '));
+        match parts {
+            Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(value.trim().to_owned()),
+            Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => Self::basic(value.trim()),
+            _ => Self::Malformed,
+        }
+    }
+
+    fn basic(encoded: &str) -> Self {
+        let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        match decoded.as_deref().and_then(|text| text.split_once(':')) {
+            Some((username, secret)) => Self::Basic(username.to_owned(), secret.to_owned().into()),
+            None => Self::Malformed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use secrecy::ExposeSecret;
+
+    fn presented(header: &str) -> Presented {
+        Presented::by(&TestRequest::default().insert_header((AUTHORIZATION, header)).to_http_request())
+    }
+
+    #[test]
+    fn a_secret_may_contain_colons() {
+        let header = format!("bAsIc {}", STANDARD.encode("alice:a:b"));
+        let Presented::Basic(username, secret) = presented(&header) else { panic!("not basic") };
+        assert_eq!((username.as_str(), secret.expose_secret()), ("alice", "a:b"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_malformed() {
+        for header in ["Basic", "Basic !!!", "Basic YWxpY2U=", "Digest x", ""] {
+            assert!(matches!(presented(header), Presented::Malformed), "{header}");
+        }
+    }
+}

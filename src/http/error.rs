@@ -1,0 +1,213 @@
+//! What goes wrong in the registry's routes, and the one place that knows which status, code and sentence each gets (OCI
+//! distribution specification, "Error codes"). The REST API has shapes of its own and a file of its own.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use super::request_id;
+use super::state::RegistryState;
+use crate::actors::failure::{Cause, PullFailure};
+use crate::actors::token_issuer::{IssueError, PasswordError};
+use crate::domain::image_path::{ImagePathError, Target};
+use crate::domain::policy::{PullDenial, Refusal};
+use crate::domain::reference::ReferenceError;
+
+/// Everything that the registry's routes answer besides success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegistryError {
+    /// No credential was presented.
+    #[error("Log in first")]
+    LoginNeeded,
+    /// A credential was presented that opens nothing (any more): the client should get a new token.
+    #[error("The token presented is not valid here, or no longer. Log in again")]
+    BadBearer,
+    /// The proxy is switched off as a whole.
+    #[error("The dependency proxy is switched off here. An administrator can switch it on")]
+    ProxyOff,
+    /// The credential is known to be no good.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No token was issued.
+    #[error("{error}")]
+    NotIssued {
+        /// Why.
+        error: IssueError,
+        /// Whether it was asked for in order to pull: then a 401 would make clients prompt and hang.
+        to_pull: bool,
+    },
+    /// A token for another service was asked for.
+    #[error("There is no service '{0}' here. Log in to this host again")]
+    UnknownService(String),
+    /// Not the way in which tokens are given here.
+    #[error("Only grant_type=password is supported")]
+    UnsupportedGrant,
+    /// The path cannot be understood, or leads nowhere.
+    #[error(transparent)]
+    Path(#[from] ImagePathError),
+    /// This group is not for this principal.
+    #[error(transparent)]
+    Denied(#[from] PullDenial),
+    /// Upstream or the cache could not give it.
+    #[error("{failure}")]
+    Failed {
+        /// Why.
+        failure: PullFailure,
+        /// What was wanted.
+        target: Target,
+    },
+    /// Anything that would change something.
+    #[error("This is a read-only cache. Push to the registry itself")]
+    ReadOnly,
+    /// A fault of ours.
+    #[error("Something went wrong here. The log has more under this id")]
+    Internal,
+}
+
+/// An error as it goes over the wire.
+struct Answer {
+    status: StatusCode,
+    code: &'static str,
+    /// Docker, podman and ctr show nothing else of a 5xx.
+    reason: Option<&'static str>,
+    retry_after: Option<Duration>,
+}
+
+impl RegistryError {
+    /// The response to this request.
+    pub(super) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
+        let answer = self.answer();
+        let mut response = HttpResponse::build(answer.status);
+        if answer.status == StatusCode::UNAUTHORIZED && !matches!(self, Self::NotIssued { .. }) {
+            response.insert_header((WWW_AUTHENTICATE, self.challenge(state, request)));
+        }
+        if let Some(wait) = answer.retry_after {
+            response.insert_header((RETRY_AFTER, wait.as_secs().max(1)));
+        }
+        if let Some(reason) = answer.reason {
+            response.reason(reason);
+        }
+        if matches!(self, Self::ReadOnly) {
+            response.insert_header((ALLOW, "GET, HEAD"));
+        }
+        let id = request_id::of(request);
+        let message = self.message(answer.status, &state.public_url.host(request), &id);
+        if answer.status.is_server_error() {
+            tracing::warn!(request = id, status = answer.status.as_u16(), message, "a request failed");
+        }
+        let body = json!({"errors": [{"code": answer.code, "message": message, "detail": null}]});
+        response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body)
+    }
+
+    fn message(&self, status: StatusCode, host: &str, id: &str) -> String {
+        let message = match self {
+            Self::Path(ImagePathError::NotAProxyPath { image }) => {
+                format!("This is a pull-through cache. Pull {host}/<group>/dependency_proxy/containers/{image}")
+            }
+            other => other.to_string(),
+        };
+        let with_id = status == StatusCode::FORBIDDEN || status.is_server_error();
+        if with_id { format!("{message} [{id}]") } else { message }
+    }
+
+    /// RFC 6750, section 3. Without a scope: tokens are not for anything in particular.
+    fn challenge(&self, state: &RegistryState, request: &HttpRequest) -> String {
+        let (base, service) = (state.public_url.base(request), &state.options.service);
+        let error = if matches!(self, Self::BadBearer) { ",error=\"invalid_token\"" } else { "" };
+        format!("Bearer realm=\"{base}/jwt/auth\",service=\"{service}\"{error}")
+    }
+
+    fn answer(&self) -> Answer {
+        match self {
+            Self::LoginNeeded | Self::BadBearer => Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::ProxyOff | Self::Denied(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+            Self::Refused(refusal) if refusal.is_wrong_secret() => {
+                Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
+            }
+            Self::Refused(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+            Self::NotIssued { error, to_pull } => not_issued(error, *to_pull),
+            Self::UnknownService(_) => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
+            Self::UnsupportedGrant => Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED"),
+            Self::Path(error) => path(error),
+            Self::Failed { failure, target } => failed(failure, target),
+            Self::ReadOnly => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::Internal => Answer::unavailable("Internal fault: the log of this service has more", None),
+        }
+    }
+}
+
+fn not_issued(error: &IssueError, to_pull: bool) -> Answer {
+    match error {
+        IssueError::Refused(refusal) if refusal.is_wrong_secret() && !to_pull => {
+            Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
+        }
+        IssueError::Refused(_) | IssueError::NoCredentials => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+        IssueError::Password(PasswordError::TooMany(wait)) => {
+            let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS");
+            Answer { retry_after: Some(*wait + Duration::from_secs(1)), ..answer }
+        }
+        IssueError::Password(PasswordError::Busy | PasswordError::Wrong) => {
+            Answer::unavailable("Too many logins at once - try again", Some(Duration::from_secs(2)))
+        }
+        IssueError::Signing => Answer::unavailable("Internal fault: the log of this service has more", None),
+    }
+}
+
+fn path(error: &ImagePathError) -> Answer {
+    match error {
+        ImagePathError::NotAProxyPath { .. } | ImagePathError::UnknownUpstream { .. } => {
+            Answer::new(StatusCode::FORBIDDEN, "DENIED")
+        }
+        ImagePathError::UnknownNamespace { .. } => Answer::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
+        ImagePathError::Group(_) | ImagePathError::Name(_) => Answer::new(StatusCode::BAD_REQUEST, "NAME_INVALID"),
+        ImagePathError::Reference(ReferenceError::Tag) => Answer::new(StatusCode::BAD_REQUEST, "TAG_INVALID"),
+        ImagePathError::Reference(ReferenceError::Digest(_)) | ImagePathError::Digest(_) => {
+            Answer::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID")
+        }
+        ImagePathError::NoSuchRoute => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
+    }
+}
+
+fn failed(failure: &PullFailure, target: &Target) -> Answer {
+    let retry = Some(failure.retry_after());
+    match failure.cause {
+        Cause::NotFound => Answer::new(StatusCode::NOT_FOUND, unknown(target)),
+        Cause::Denied => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+        Cause::RateLimited { .. } => {
+            Answer::unavailable("Pull limit of the upstream registry is reached and this is not cached here yet", retry)
+        }
+        Cause::Unreachable => {
+            Answer::unavailable("Upstream registry cannot be reached and this is not cached here yet", retry)
+        }
+        Cause::Nonsense => {
+            Answer::unavailable("Upstream registry gave a wrong answer and this is not cached here yet", retry)
+        }
+        Cause::Credentials => Answer::unavailable(
+            "Upstream registry refuses the configured credentials and this is not cached here yet",
+            retry,
+        ),
+        Cause::Busy => Answer::unavailable("Too many pulls at once - try again", retry),
+        Cause::Store => Answer::unavailable("The cache could not be read or written", retry),
+    }
+}
+
+fn unknown(target: &Target) -> &'static str {
+    match target {
+        Target::Manifest(_) => "MANIFEST_UNKNOWN",
+        Target::Blob(_) => "BLOB_UNKNOWN",
+        Target::Tags | Target::Referrers(_) => "NAME_UNKNOWN",
+    }
+}
+
+impl Answer {
+    fn new(status: StatusCode, code: &'static str) -> Self {
+        Self { status, code, reason: None, retry_after: None }
+    }
+
+    fn unavailable(reason: &'static str, retry_after: Option<Duration>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "UNAVAILABLE", reason: Some(reason), retry_after }
+    }
+}

@@ -1,0 +1,114 @@
+//! How clients address this service: the configured URL, or what the request says, a trusted proxy's word before the
+//! request's own.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::HOST;
+use actix_web::http::uri::Authority;
+use ipnet::IpNet;
+use url::Url;
+
+/// Knows which URL to show to which client.
+#[derive(Clone, Debug)]
+pub(crate) struct PublicUrl {
+    configured: Option<String>,
+    trusted_proxies: Vec<IpNet>,
+    tls: bool,
+}
+
+impl PublicUrl {
+    /// `configured` wins over whatever requests say; `tls` is what this service itself speaks.
+    pub(crate) fn new(configured: Option<&Url>, trusted_proxies: Vec<IpNet>, tls: bool) -> Self {
+        let configured = configured.map(|url| url.as_str().trim_end_matches('/').to_owned());
+        Self { configured, trusted_proxies, tls }
+    }
+
+    /// Scheme and host, without `/` at the end.
+    pub(crate) fn base(&self, request: &HttpRequest) -> String {
+        if let Some(configured) = &self.configured {
+            return configured.clone();
+        }
+        let forwarded = |name: &str| self.behind_proxy(request).then(|| header(request, name)).flatten();
+        let scheme = match forwarded("x-forwarded-proto") {
+            Some("https") => "https",
+            Some("http") => "http",
+            _ if self.tls => "https",
+            _ => "http",
+        };
+        let host = forwarded("x-forwarded-host").or_else(|| header(request, HOST.as_str()));
+        // The host goes into a challenge: what is no host must not get there.
+        let host = host.and_then(|host| host.parse::<Authority>().ok()).filter(|host| !host.as_str().contains('@'));
+        format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str))
+    }
+
+    /// The host, with its port, as users write it before an image.
+    pub(crate) fn host(&self, request: &HttpRequest) -> String {
+        let base = self.base(request);
+        base.split_once("://").map_or(base.clone(), |(_, host)| host.to_owned())
+    }
+
+    /// Where the request came from: the last address in `X-Forwarded-For` that is not a trusted proxy's.
+    pub(crate) fn client(&self, request: &HttpRequest) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());
+        if !self.is_trusted(peer) {
+            return peer;
+        }
+        let forwarded = header(request, "x-forwarded-for").unwrap_or_default();
+        let hops = forwarded.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.map(|hop| hop.to_canonical()).find(|hop| !self.is_trusted(*hop)).unwrap_or(peer)
+    }
+
+    fn behind_proxy(&self, request: &HttpRequest) -> bool {
+        request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip().to_canonical()))
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn request(peer: &str, headers: &[(&'static str, &'static str)]) -> HttpRequest {
+        let request = TestRequest::default().peer_addr(format!("{peer}:999").parse().unwrap());
+        headers.iter().fold(request, |request, header| request.insert_header(*header)).to_http_request()
+    }
+
+    fn behind(proxy: &str) -> PublicUrl {
+        PublicUrl::new(None, vec![proxy.parse().unwrap()], false)
+    }
+
+    #[test]
+    fn forwarded_headers_count_only_from_a_trusted_proxy() {
+        let headers = [("host", "inner:5050"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "proxy.example")];
+        assert_eq!(behind("10.0.0.0/8").base(&request("10.1.2.3", &headers)), "https://proxy.example");
+        assert_eq!(behind("10.0.0.0/8").base(&request("192.0.2.1", &headers)), "http://inner:5050");
+    }
+
+    #[test]
+    fn the_configured_url_wins_and_what_is_no_host_is_not_repeated() {
+        let url: Url = "https://cache.example/".parse().unwrap();
+        let configured = PublicUrl::new(Some(&url), Vec::new(), false);
+        assert_eq!(configured.base(&request("192.0.2.1", &[("host", "evil")])), "https://cache.example");
+        let hostile = request("192.0.2.1", &[("host", "evil\",x=\"y")]);
+        assert_eq!(behind("10.0.0.0/8").base(&hostile), "http://localhost");
+    }
+
+    #[test]
+    fn the_client_is_the_last_hop_that_no_proxy_of_ours_is() {
+        let headers = [("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.9")];
+        let two: IpAddr = "2.2.2.2".parse().unwrap();
+        assert_eq!(behind("10.0.0.0/8").client(&request("10.1.2.3", &headers)), two);
+        let stranger: IpAddr = "192.0.2.1".parse().unwrap();
+        assert_eq!(behind("10.0.0.0/8").client(&request("192.0.2.1", &headers)), stranger);
+    }
+}

@@ -1,0 +1,76 @@
+//! Manifests and indexes, byte for byte as upstream sent them.
+
+use std::time::Instant;
+
+use actix_web::http::Method;
+use actix_web::http::header::{AGE, CONTENT_LENGTH, ETAG};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+
+use super::super::authorized::Authorized;
+use super::super::error::RegistryError;
+use super::super::request_id;
+use super::super::state::RegistryState;
+use crate::actors::manifests::{PullManifest, PulledManifest};
+use crate::domain::image_path::Target;
+use crate::domain::reference::Reference;
+
+/// Answers `GET` and `HEAD` of a manifest, and logs the one line that a pull gets.
+pub(super) async fn pull(
+    request: &HttpRequest,
+    state: &RegistryState,
+    authorized: &Authorized,
+    reference: &Reference,
+) -> Result<HttpResponse, RegistryError> {
+    let started = Instant::now();
+    let head = request.method() == Method::HEAD;
+    let origin = authorized.origin().clone();
+    let tag_freshness = state.upstreams.tag_freshness(&origin.upstream);
+    let question =
+        PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
+    let pulled = state.manifests.pull(question).await;
+    log(request, authorized, reference, &pulled.as_ref().ok(), started);
+    let target = || Target::Manifest(reference.clone());
+    let pulled = pulled.map_err(|failure| RegistryError::Failed { failure, target: target() })?;
+    Ok(respond(pulled, head))
+}
+
+fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header(("docker-distribution-api-version", "registry/2.0"))
+        .insert_header(("docker-content-digest", pulled.digest.to_string()))
+        .insert_header((ETAG, format!("\"{}\"", pulled.digest)))
+        .insert_header(("x-cache", pulled.source.word()))
+        .content_type(pulled.media_type);
+    if let Some(age) = pulled.age {
+        response.insert_header((AGE, age.as_secs()));
+    }
+    match pulled.manifest {
+        Some(manifest) if !head => response.body(manifest.bytes.clone()),
+        _ => response.insert_header((CONTENT_LENGTH, pulled.size)).no_chunking(pulled.size).body(Bytes::new()),
+    }
+}
+
+fn log(
+    request: &HttpRequest,
+    authorized: &Authorized,
+    reference: &Reference,
+    pulled: &Option<&PulledManifest>,
+    started: Instant,
+) {
+    tracing::info!(
+        request = request_id::of(request),
+        method = %request.method(),
+        principal = authorized.identity().principal(),
+        credential = authorized.identity().credential().map(tracing::field::display),
+        group = %authorized.group().path,
+        image = %authorized.origin(),
+        reference = %reference,
+        digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
+        cache = pulled.map_or("failed", |pulled| pulled.source.word()),
+        bytes = pulled.map(|pulled| pulled.size),
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "manifest"
+    );
+}

@@ -1,0 +1,53 @@
+//! The registry's routes below `/v2` (OCI distribution specification, "Pull"). Everything needs an [`Authorized`] value.
+
+mod list;
+mod manifest;
+
+use actix_web::http::Method;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::authorized::{self, Authorized, query_value};
+use super::error::RegistryError;
+use super::state::RegistryState;
+use crate::domain::image_path::Target;
+
+/// Answers everything at and below `/v2`.
+pub(super) async fn answer(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
+    route(&request, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
+}
+
+async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpResponse, RegistryError> {
+    if !state.proxy_enabled() {
+        return Err(RegistryError::ProxyOff);
+    }
+    let path = request.uri().path();
+    if ![Method::GET, Method::HEAD].contains(request.method()) || path == "/v2/_catalog" {
+        return Err(RegistryError::ReadOnly);
+    }
+    if matches!(path, "/v2" | "/v2/") {
+        authorized::identify(state, request)?;
+        return Ok(base());
+    }
+    let authorized = Authorized::check(state, request)?;
+    let mut response = match authorized.target() {
+        Target::Manifest(reference) => manifest::pull(request, state, &authorized, reference).await?,
+        Target::Blob(_) => return Err(RegistryError::Internal),
+        Target::Tags => list::tags(request, state, &authorized).await?,
+        Target::Referrers(digest) => list::referrers(request, state, &authorized, digest).await?,
+    };
+    if let Some(name) = query_value(request, "ns").and_then(|name| name.parse().ok()) {
+        response.headers_mut().insert(NAMESPACE, name);
+    }
+    Ok(response)
+}
+
+const NAMESPACE: actix_web::http::header::HeaderName =
+    actix_web::http::header::HeaderName::from_static("oci-namespace");
+
+fn base() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("docker-distribution-api-version", "registry/2.0"))
+        .content_type("application/json")
+        .body("{}")
+}

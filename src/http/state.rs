@@ -1,0 +1,53 @@
+//! What the routes of the registry need from the rest of the house, and nothing else of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::public_url::PublicUrl;
+use crate::actors::last_used::LastUsed;
+use crate::actors::lists::Lists;
+use crate::actors::manifests::Manifests;
+use crate::actors::policy_evaluator::Policy;
+use crate::actors::token_issuer::Tokens;
+use crate::domain::policy::PublicGroups;
+use crate::domain::upstream::Upstreams;
+
+/// Shared by all routes of the registry, as `web::Data`.
+pub(crate) struct RegistryState {
+    /// Who may what.
+    pub(crate) policy: Policy,
+    /// Bearer tokens.
+    pub(crate) tokens: Tokens,
+    /// Manifests.
+    pub(crate) manifests: Manifests,
+    /// Lists that are passed through.
+    pub(crate) lists: Lists,
+    /// When credentials were last used.
+    pub(crate) last_used: LastUsed,
+    /// The upstreams there are.
+    pub(crate) upstreams: Arc<Upstreams>,
+    /// How this service is addressed.
+    pub(crate) public_url: PublicUrl,
+    /// What the operator chose.
+    pub(crate) options: RegistryOptions,
+}
+
+/// What the operator chose for the registry.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryOptions {
+    /// The name of the service in challenges and tokens.
+    pub(crate) service: String,
+    /// How long clients are told that a token lives.
+    pub(crate) token_advertised: Duration,
+    /// Who may pull from public groups.
+    pub(crate) public_groups: PublicGroups,
+    /// Whether the proxy is on where nobody switched it at run time.
+    pub(crate) proxy_enabled: bool,
+}
+
+impl RegistryState {
+    /// Whether the proxy is on as a whole.
+    pub(crate) fn proxy_enabled(&self) -> bool {
+        self.policy.directory().service().proxy_enabled.unwrap_or(self.options.proxy_enabled)
+    }
+}
