@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod backoff;
+pub mod bootstrap;
 pub mod digest;
 pub mod directory;
 pub mod group;

@@ -69,6 +69,11 @@ impl Scopes {
         Self(vec![Scope::ReadRegistry, Scope::WriteRegistry])
     }
 
+    /// Everything that the owner may do.
+    pub fn api() -> Self {
+        Self(vec![Scope::Api])
+    }
+
     /// The scopes, each once, in their fixed order.
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()

@@ -1,0 +1,104 @@
+//! What an empty store starts with: an administrator, and a group with a deploy token, so that a first pull is two commands
+//! away.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::digest::Digest;
+use super::directory::{Record, Service, Write};
+use super::group::{Group, GroupPath, Visibility};
+use super::id::{CredentialId, GroupId, TokenId, UserId};
+use super::scope::Scopes;
+use super::token::{Token, TokenOwner};
+use super::user::{Password, User, Username};
+
+/// The group that an empty store starts with.
+pub const GROUP: &str = "example";
+
+/// The user name of its deploy token.
+pub const TOKEN_USERNAME: &str = "example-pull";
+
+/// For how many days that token is valid.
+pub const TOKEN_DAYS: i64 = 90;
+
+/// What the first records are made of.
+#[derive(Debug)]
+pub struct FirstRecords {
+    /// The administrator's name.
+    pub admin: Username,
+    /// The administrator's password.
+    pub password: Password,
+    /// A token of the administrator, where the operator brought one along.
+    pub admin_token: Option<(CredentialId, Digest)>,
+    /// The example group's path; [`GROUP`].
+    pub group: GroupPath,
+    /// The deploy token.
+    pub deploy_token: (CredentialId, Digest),
+    /// The time.
+    pub now: Timestamp,
+}
+
+const ROOT: UserId = UserId(1);
+const EXAMPLE: GroupId = GroupId(1);
+
+impl FirstRecords {
+    /// The change that makes them all.
+    pub fn writes(self) -> Vec<Write> {
+        let admin_token = self.admin_token.map(|secret| Record::Token(self.admin_token_record(secret)));
+        let last_token = 1 + u64::from(admin_token.is_some());
+        let service = Service { last_user: ROOT.0, last_group: EXAMPLE.0, last_token, ..Service::default() };
+        let deploy_token = Record::Token(self.deploy_token_record());
+        let group = Record::Group(self.group_record());
+        let records = [Record::Service(service), group, deploy_token, Record::User(self.admin_record())];
+        records.into_iter().chain(admin_token).map(Write::Put).collect()
+    }
+
+    fn group_record(&self) -> Group {
+        Group {
+            id: EXAMPLE,
+            name: self.group.to_string(),
+            path: self.group.clone(),
+            description: "Made at the first start".to_owned(),
+            parent: None,
+            visibility: Visibility::Private,
+            proxy_enabled: None,
+            created_at: self.now,
+        }
+    }
+
+    fn deploy_token_record(&self) -> Token {
+        let owner = TokenOwner::Deploy { group: EXAMPLE, username: TOKEN_USERNAME.to_owned() };
+        let expires_at = self.now.checked_add(SignedDuration::from_hours(24 * TOKEN_DAYS)).ok();
+        self.token(TokenId(1), owner, TOKEN_USERNAME, Scopes::pull(), expires_at, self.deploy_token)
+    }
+
+    fn admin_token_record(&self, secret: (CredentialId, Digest)) -> Token {
+        self.token(TokenId(2), TokenOwner::Personal { user: ROOT }, "bootstrap", Scopes::api(), None, secret)
+    }
+
+    fn token(
+        &self,
+        id: TokenId,
+        owner: TokenOwner,
+        name: &str,
+        scopes: Scopes,
+        expires_at: Option<Timestamp>,
+        (credential, secret): (CredentialId, Digest),
+    ) -> Token {
+        let (name, description, created_at) = (name.to_owned(), String::new(), self.now);
+        Token { id, credential, owner, name, description, scopes, secret, created_at, expires_at, revoked_at: None }
+    }
+
+    fn admin_record(self) -> User {
+        User {
+            id: ROOT,
+            name: "Administrator".to_owned(),
+            email: format!("{}@localhost", self.admin),
+            username: self.admin,
+            admin: true,
+            blocked: false,
+            bot_of: None,
+            password: Some(self.password),
+            created_at: self.now,
+        }
+    }
+}
