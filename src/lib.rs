@@ -3,5 +3,7 @@
 pub mod actors;
 pub mod auth;
 pub mod domain;
+pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;
