@@ -4,5 +4,8 @@ pub mod actors;
 pub mod auth;
 pub mod domain;
 pub mod http;
+pub mod server;
+pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod upstream;

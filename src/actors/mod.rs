@@ -4,9 +4,10 @@
 mod abort_on_panic;
 pub mod failure;
 mod flights;
+pub mod janitor;
 pub mod last_used;
 pub mod lists;
-mod manifest_cache;
+pub mod manifest_cache;
 pub mod manifests;
 pub mod policy_evaluator;
 pub mod token_issuer;

@@ -1,0 +1,209 @@
+//! The Janitor does what nobody waits for: writes when credentials were last used, exports the identities after changes,
+//! forgets old tombstones, and removes what purged groups had cached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::spawn_blocking;
+
+use super::abort_on_panic::abort_on_panic;
+use super::last_used::LastUsed;
+use super::manifests::Manifests;
+use super::policy_evaluator::Policy;
+use crate::domain::directory::{Directory, RecordKey, Write};
+use crate::domain::id::GroupId;
+use crate::domain::token::Tombstone;
+use crate::store::error::StoreError;
+use crate::store::identity::IdentityStore;
+use crate::store::index::Index;
+use crate::store::manifests::ManifestStore;
+
+/// Tidies up; see the module.
+pub struct Janitor {
+    parts: Parts,
+    exported: Option<Arc<Directory>>,
+    busy: bool,
+}
+
+/// What the janitor works on.
+#[derive(Clone)]
+pub struct Parts {
+    /// The owner of the identities.
+    pub policy: Policy,
+    /// Times of last use.
+    pub last_used: LastUsed,
+    /// What remembers links and manifests in memory.
+    pub manifests: Manifests,
+    /// The identities on disk.
+    pub identities: Arc<IdentityStore>,
+    /// The index on disk.
+    pub index: Arc<Index>,
+    /// The manifests on disk.
+    pub manifest_store: Arc<ManifestStore>,
+}
+
+/// What the rest of the service holds.
+#[derive(Clone)]
+pub struct Tidying {
+    actor: Addr<Janitor>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Purge(GroupId);
+
+/// Writes everything that is waiting, and answers when it is on the disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Finish;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Tidied(Option<Arc<Directory>>);
+
+const EVERY: Duration = Duration::from_secs(5);
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+impl Tidying {
+    /// Starts the actor on this arbiter.
+    pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
+        let janitor = Janitor { parts, exported: None, busy: false };
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor) }
+    }
+
+    /// Takes everything that this group has cached from it, and returns at once: links and tags go first, then the files that no
+    /// group may open any more.
+    pub fn purge(&self, group: GroupId) {
+        self.actor.do_send(Purge(group));
+    }
+
+    /// Writes everything that is waiting to be written.
+    pub async fn finish(&self) {
+        if self.actor.send(Finish).await.is_err() {
+            tracing::warn!("the last times of use may not have been written");
+        }
+    }
+}
+
+impl Janitor {
+    fn tidy(&mut self, ctx: &mut Context<Self>) {
+        if self.busy {
+            return;
+        }
+        self.busy = true;
+        let (parts, exported, me) = (self.parts.clone(), self.exported.clone(), ctx.address());
+        actix_rt::spawn(async move {
+            let done = spawn_blocking(move || parts.tidy(exported)).await;
+            me.do_send(Tidied(done.unwrap_or(None)));
+        });
+    }
+
+    fn forget_tombstones(&mut self, _: &mut Context<Self>) {
+        let policy = self.parts.policy.clone();
+        actix_rt::spawn(async move {
+            let forgotten =
+                policy.change(|directory| Ok::<_, std::convert::Infallible>((old_tombstones(directory), ()))).await;
+            if let Err(error) = forgotten {
+                tracing::warn!(?error, "old tombstones could not be forgotten");
+            }
+        });
+    }
+}
+
+impl Parts {
+    /// Returns the directory that was exported last.
+    fn tidy(&self, exported: Option<Arc<Directory>>) -> Option<Arc<Directory>> {
+        report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
+        report("the index", self.index.flush());
+        let directory = self.policy.directory();
+        if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {
+            return exported;
+        }
+        let written = self.identities.write_export(&directory);
+        let exported = if written.is_ok() { Some(directory) } else { exported };
+        report("the export of identities", written);
+        exported
+    }
+
+    fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
+        let orphans = self.index.forget_group(group)?;
+        self.manifests.forget_group(group);
+        for digest in &orphans {
+            self.manifests.forget(digest);
+            self.manifest_store.remove(digest)?;
+        }
+        Ok(orphans.len())
+    }
+}
+
+fn old_tombstones(directory: &Directory) -> Vec<Write> {
+    let Ok(limit) = Timestamp::now().checked_sub(SignedDuration::from_hours(24 * Tombstone::DAYS)) else {
+        return Vec::new();
+    };
+    let old = directory.tombstones().filter(|stone| stone.deleted_at < limit);
+    old.map(|stone| Write::Remove(RecordKey::Tombstone(stone.credential))).collect()
+}
+
+fn report(what: &'static str, outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "{what} could not be written");
+    }
+}
+
+impl Actor for Janitor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(EVERY, Self::tidy);
+        ctx.run_interval(FORGET_EVERY, Self::forget_tombstones);
+    }
+}
+
+impl Handler<Tidied> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, Tidied(exported): Tidied, _: &mut Self::Context) {
+        self.busy = false;
+        self.exported = exported;
+    }
+}
+
+impl Handler<Purge> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, Purge(group): Purge, _: &mut Self::Context) {
+        let parts = self.parts.clone();
+        actix_rt::spawn(async move {
+            match spawn_blocking(move || parts.purge(group)).await {
+                Ok(Ok(files)) => tracing::info!(%group, files, "a group's cache was purged"),
+                Ok(Err(error)) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
+                Err(panic) => tracing::error!(%group, %panic, "purging a group's cache failed"),
+            }
+        });
+    }
+}
+
+impl Handler<Finish> for Janitor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
+        let parts = self.parts.clone();
+        Box::pin(async move {
+            let written = spawn_blocking(move || {
+                parts.tidy(None);
+                report("the identities", parts.identities.flush());
+            });
+            if let Err(panic) = written.await {
+                tracing::error!(%panic, "the last changes could not be written");
+            }
+        })
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        abort_on_panic("Janitor");
+    }
+}

@@ -1,0 +1,70 @@
+//! From settings to what each part wants to know of them.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use crate::actors::manifest_cache::ManifestCacheOptions;
+use crate::actors::token_issuer::PasswordOptions;
+use crate::auth::login_limit::Allowance;
+use crate::settings::{Auth, Cache, ConfiguredUpstreams, Server};
+use crate::upstream::{AccountOptions, UpstreamOptions};
+
+/// For how long a verified password is remembered.
+const REMEMBER: Duration = Duration::from_secs(300);
+
+/// How the clients of all upstreams work.
+pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
+    let account = |account: &crate::settings::ConfiguredAccount| AccountOptions {
+        username: account.username.clone(),
+        password: account.password.clone(),
+    };
+    let options = |upstream: &crate::settings::ConfiguredUpstream| UpstreamOptions {
+        name: upstream.name.clone(),
+        url: upstream.url.to_string(),
+        accounts: upstream.accounts.iter().map(account).collect(),
+        auth_hosts: upstream.auth_hosts.clone(),
+        redirect_hosts: upstream.redirect_hosts.clone(),
+        proxy: upstream.proxy.as_ref().map(ToString::to_string),
+        ca_file: upstream.ca_file.clone(),
+        max_concurrent: upstream.max_concurrent.get(),
+        connect_timeout: upstream.connect_timeout,
+        header_timeout: upstream.header_timeout,
+        idle_timeout: upstream.idle_timeout,
+    };
+    upstreams.iter().map(options).collect()
+}
+
+/// How passwords are checked.
+pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
+    let allowance = |failures: std::num::NonZeroU32| Allowance {
+        burst: failures.get(),
+        forget_one_after: auth.login_window / failures.get(),
+    };
+    PasswordOptions {
+        threads: auth.password_threads.get(),
+        max_waiting: auth.password_queue,
+        remember: REMEMBER,
+        failures_per_user: allowance(auth.max_failed_logins),
+        failures_per_address: allowance(auth.max_failed_logins_per_address),
+    }
+}
+
+/// How manifests are cached.
+pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
+    ManifestCacheOptions {
+        revalidate_timeout: cache.revalidate_timeout,
+        negative_ttl: cache.negative_ttl,
+        max_manifest_bytes: cache.max_manifest_bytes,
+        max_fetches: cache.max_waiters.get(),
+        memory_bytes: cache.manifest_memory,
+    }
+}
+
+/// How many threads serve requests.
+pub(super) fn workers(server: &Server) -> usize {
+    match server.workers {
+        0 => available_parallelism().map_or(1, NonZeroUsize::get),
+        workers => workers,
+    }
+}

@@ -1,0 +1,146 @@
+//! Times and sizes as operators write them: `"60s"`, `"1h"`, `90`, `"4MiB"`, `"10%"`.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// How much of a file system must stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinFree {
+    /// This many hundredths of it, less than 100.
+    Percent(u8),
+    /// This many bytes.
+    Bytes(u64),
+}
+
+impl MinFree {
+    /// The bytes that must stay free on a file system of `total` bytes.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Percent(percent) => total / 100 * u64::from(percent),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// A length of time: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    parse_duration(&text)
+        .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
+}
+
+/// As [`duration`], where nothing written means none.
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let time = parse_duration(&text);
+    time.map(Some).ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
+}
+
+/// A number of bytes: a whole number, or a string such as `"4MiB"` or `"10GB"`.
+pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    parse_bytes(&text)
+        .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
+}
+
+/// A share of the file system such as `"10%"`, or a number of bytes.
+pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    let value = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(MinFree::Percent),
+        None => parse_bytes(&text).map(MinFree::Bytes),
+    };
+    value.ok_or_else(|| {
+        D::Error::custom(format_args!("'{text}' is not a share such as \"10%\" or a size such as \"20GiB\""))
+    })
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    text.parse::<SignedDuration>().ok()?.try_into().ok()
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let factor: u64 = match text.get(digits.len()..)?.trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A quantity as text, whether it was written as a number or as a string.
+struct Written(String);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Quantity;
+
+        impl Visitor<'_> for Quantity {
+            type Value = Written;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number or a string with a unit")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Written, E> {
+                Ok(Written(text.trim().to_owned()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Written, E> {
+                Ok(Written(number.to_string()))
+            }
+        }
+
+        from.deserialize_any(Quantity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_or_are_seconds() {
+        for (text, milliseconds) in
+            [("60s", 60_000), ("25", 25_000), ("1h", 3_600_000), ("500ms", 500), ("1h 30m", 5_400_000), ("0", 0)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "-5s", "-5", "x", "5 parsecs"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit_or_are_bytes() {
+        for (text, bytes) in [("0", 0), ("17", 17), ("4MiB", 4 << 20), ("2 KiB", 2048), ("1GB", 1_000_000_000)] {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "4mib", "1.5GiB", "99999999TiB", "%"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_must_stay_free_is_a_share_or_a_size() {
+        assert_eq!(MinFree::Percent(10).of(1_000), 100);
+        assert_eq!(MinFree::Bytes(7).of(1_000), 7);
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads typed values out of a tree of settings with serde, so that what does not fit is refused with the key and the
+//! place it was written at. Messages never repeat a value, which may be a secret; only types that know better do.
+
+use std::fmt::Display;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, IntoDeserializer};
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserializer, forward_to_deserialize_any};
+
+use super::SettingsError;
+use super::tree::{Node, Place, Value, dotted};
+
+/// The whole tree as a `T`.
+pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, SettingsError> {
+    T::deserialize(Reader(root)).map_err(|mut refused| {
+        refused.path.reverse();
+        SettingsError::Refused {
+            place: refused.place.unwrap_or_else(|| root.place.clone()),
+            key: dotted(refused.path.iter().map(String::as_str)),
+            problem: refused.problem,
+        }
+    })
+}
+
+/// What did not fit: the innermost place that is known, and the keys from there to the top.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+struct Refused {
+    path: Vec<String>,
+    place: Option<Place>,
+    problem: String,
+}
+
+impl Refused {
+    fn at(mut self, key: &str, place: &Place) -> Self {
+        self.path.push(key.to_owned());
+        self.place.get_or_insert_with(|| place.clone());
+        self
+    }
+}
+
+impl Error for Refused {
+    fn custom<T: Display>(problem: T) -> Self {
+        Self { path: Vec::new(), place: None, problem: problem.to_string() }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("is {}, not {}", kind(&found), wanted(expected)))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of any other value only the kind is told")]
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match found {
+            Unexpected::Signed(number) => Self::custom(format_args!("{number} is not {}", wanted(expected))),
+            Unexpected::Unsigned(number) => Self::custom(format_args!("{number} is not {}", wanted(expected))),
+            other => Self::invalid_type(other, expected),
+        }
+    }
+
+    fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("there is no such key here; there are {}", known.join(", ")))
+    }
+
+    fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("'{found}' is not one of {}", known.join(", ")))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format_args!("the key {field} is missing"))
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "TOML has no other kinds")]
+fn kind(found: &Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a number",
+        Unexpected::Float(_) => "a number with a fraction or beyond all bounds",
+        Unexpected::Str(_) | Unexpected::Char(_) => "a string",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "a table",
+        _ => "a date",
+    }
+}
+
+fn wanted(expected: &dyn Expected) -> String {
+    match expected.to_string() {
+        text if text.starts_with("a nonzero ") => "a whole number of 1 or more".to_owned(),
+        text if matches!(text.as_str(), "u16" | "u32" | "u64" | "usize") => "a whole number of 0 or more".to_owned(),
+        text if text == "a boolean" => "true or false".to_owned(),
+        text if text == "a sequence" => "a list".to_owned(),
+        text if text.starts_with("struct ") || text == "a map" => "a table".to_owned(),
+        text => text,
+    }
+}
+
+struct Reader<'a>(&'a Node);
+
+macro_rules! parsed_from_variable {
+    ($($method:ident $visit:ident $expected:literal)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+            match &self.0.value {
+                Value::Variable(text) => match text.parse() {
+                    Ok(value) => visitor.$visit(value),
+                    Err(_) => Err(Refused::custom(concat!("is not ", $expected))),
+                },
+                _ => self.deserialize_any(visitor),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Refused;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        match &self.0.value {
+            Value::Table(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+            Value::List(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Text(text) | Value::Variable(text) => visitor.visit_str(text),
+            Value::Integer(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Boolean(value) => visitor.visit_bool(*value),
+            Value::Date => Err(Refused::invalid_type(Unexpected::Other("date"), &visitor)),
+        }
+    }
+
+    parsed_from_variable! {
+        deserialize_bool visit_bool "true or false"
+        deserialize_u8 visit_u8 "a whole number from 0 to 255"
+        deserialize_u16 visit_u64 "a whole number of 0 or more"
+        deserialize_u32 visit_u64 "a whole number of 0 or more"
+        deserialize_u64 visit_u64 "a whole number of 0 or more"
+    }
+
+    /// A variable holds a list as its items with commas between them.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        let Value::Variable(text) = &self.0.value else { return self.deserialize_any(visitor) };
+        let item = |text: &str| Node { place: self.0.place.clone(), value: Value::Variable(text.to_owned()) };
+        let items: Vec<Node> = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect();
+        visitor.visit_seq(Items(items.iter()))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refused> {
+        match &self.0.value {
+            Value::Text(text) | Value::Variable(text) => visitor.visit_enum(Variant(text)),
+            Value::Table(_)
+            | Value::List(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Date => Err(Refused::custom("is not a string")),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct tuple tuple_struct
+        map struct identifier ignored_any
+    }
+}
+
+struct Entries<'a> {
+    rest: std::slice::Iter<'a, (String, Node)>,
+    value: Option<&'a (String, Node)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Refused;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
+        self.value = self.rest.next();
+        let Some((key, node)) = self.value else { return Ok(None) };
+        let name: StrDeserializer<'_, Refused> = key.as_str().into_deserializer();
+        seed.deserialize(name).map(Some).map_err(|refused| refused.at(key, &node.place))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refused> {
+        match self.value.take() {
+            Some((key, node)) => seed.deserialize(Reader(node)).map_err(|refused| refused.at(key, &node.place)),
+            None => Err(Refused::custom("a value without a key")),
+        }
+    }
+}
+
+struct Items<'a>(std::slice::Iter<'a, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Refused;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refused> {
+        let Some(node) = self.0.next() else { return Ok(None) };
+        seed.deserialize(Reader(node)).map(Some).map_err(|mut refused| {
+            refused.place.get_or_insert_with(|| node.place.clone());
+            refused
+        })
+    }
+}
+
+struct Variant<'a>(&'a str);
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Refused;
+    type Variant = <StrDeserializer<'static, Refused> as EnumAccess<'de>>::Variant;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), Refused> {
+        let name: StrDeserializer<'_, Refused> = self.0.into_deserializer();
+        name.variant_seed(seed)
+    }
+}

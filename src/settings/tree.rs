@@ -1,0 +1,204 @@
+//! Settings as written: a tree of keys and values, each of which knows the place it was written at. Files and environment
+//! variables are laid over one another here; nothing here knows which keys there are or what they mean.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use super::SettingsError;
+
+/// A value and the place of its key.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// What stands behind a key.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// Keys in the order in which they were written.
+    Table(Vec<(String, Node)>),
+    List(Vec<Node>),
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Date,
+    /// The text of an environment variable, whose type is that of its key.
+    Variable(String),
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a file.
+    File {
+        /// The file as it was named.
+        file: Arc<str>,
+        /// The line of the key, counted from 1.
+        line: usize,
+    },
+    /// In the environment.
+    Variable(Arc<str>),
+}
+
+/// All variables that mean a setting start with this.
+pub(super) const VARIABLE_PREFIX: &str = "DEPENDENCY_PROXY__";
+
+/// The tree of a TOML text; `file` is its name in messages.
+pub(super) fn parse(file: &str, text: &str) -> Result<Node, SettingsError> {
+    let lines = Lines { file: file.into(), text };
+    match DeTable::parse(text) {
+        Ok(table) => Ok(lines.table(table.get_ref(), lines.place(0..0))),
+        Err(error) => Err(SettingsError::Syntax {
+            place: lines.place(error.span().unwrap_or(0..0)),
+            problem: error.message().to_owned(),
+        }),
+    }
+}
+
+struct Lines<'a> {
+    file: Arc<str>,
+    text: &'a str,
+}
+
+impl Lines<'_> {
+    fn place(&self, span: Range<usize>) -> Place {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Place::File { file: self.file.clone(), line }
+    }
+
+    fn table(&self, table: &DeTable<'_>, place: Place) -> Node {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = key.get_ref();
+            (name.to_string(), self.node(value.get_ref(), self.place(key.span())))
+        };
+        Node { place, value: Value::Table(entries.into_iter().map(entry).collect()) }
+    }
+
+    fn node(&self, value: &DeValue<'_>, place: Place) -> Node {
+        let value = match value {
+            DeValue::Table(table) => return self.table(table, place),
+            DeValue::Array(items) => {
+                Value::List(items.iter().map(|item| self.node(item.get_ref(), self.place(item.span()))).collect())
+            }
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => Value::Float(f64::INFINITY),
+            },
+            DeValue::Float(digits) => Value::Float(digits.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(value) => Value::Boolean(*value),
+            DeValue::Datetime(_) => Value::Date,
+        };
+        Node { place, value }
+    }
+}
+
+impl Node {
+    /// Lays `over` over this tree: tables key by key, anything else as a whole.
+    pub(super) fn overlay(&mut self, over: Self) {
+        self.place = over.place;
+        match (&mut self.value, over.value) {
+            (Value::Table(below), Value::Table(above)) => {
+                for (key, node) in above {
+                    match below.iter_mut().find(|(known, _)| *known == key) {
+                        Some((_, known)) => known.overlay(node),
+                        None => below.push((key, node)),
+                    }
+                }
+            }
+            (value, above) => *value = above,
+        }
+    }
+
+    /// Puts the text of an environment variable where its name says. In names `.`, `-` and `:` are `_`.
+    pub(super) fn set_variable(&mut self, variable: &str, text: OsString) -> Result<(), SettingsError> {
+        let place = Place::Variable(variable.into());
+        let Ok(text) = text.into_string() else {
+            return Err(SettingsError::Variable { place, problem: "is not UTF-8".to_owned() });
+        };
+        let rest = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or(variable);
+        let node = Node { place: place.clone(), value: Value::Variable(text) };
+        self.set(rest, node).map_err(|problem| SettingsError::Variable { place, problem: problem.to_owned() })
+    }
+
+    fn set(&mut self, rest: &str, node: Node) -> Result<(), &'static str> {
+        let Value::Table(entries) = &mut self.value else { return Err("names no setting") };
+        let fits = |key: &str| -> Option<Option<usize>> {
+            let name = variable_name(key);
+            let below = rest.strip_prefix(name.as_str())?;
+            if below.is_empty() { Some(None) } else { below.strip_prefix("__").map(|_| Some(name.len() + 2)) }
+        };
+        let mut found = entries.iter_mut().filter_map(|(key, known)| fits(key).map(|skip| (known, skip)));
+        let (first, second) = (found.next(), found.next());
+        match first {
+            Some(_) if second.is_some() => Err("could mean several settings: write them into the file"),
+            Some((known, Some(skip))) => known.set(&rest[skip..], node),
+            Some((Node { value: Value::Table(_), .. }, None)) => Err("names a section, not a setting"),
+            Some((known, None)) => {
+                *known = node;
+                Ok(())
+            }
+            None if rest.contains("__") || rest.is_empty() => {
+                Err("names no section that there is (upstreams and accounts are added in the file)")
+            }
+            None => {
+                entries.push((rest.to_ascii_lowercase(), node));
+                Ok(())
+            }
+        }
+    }
+
+    /// The node at this path.
+    pub(super) fn at<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Option<&Self> {
+        path.into_iter().try_fold(self, |node, key| node.child(key))
+    }
+
+    /// The node behind this key of this table.
+    pub(super) fn child(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(known, _)| known == key).map(|(_, node)| node)
+    }
+
+    /// The keys of this table; none of anything else.
+    pub(super) fn entries(&self) -> &[(String, Self)] {
+        if let Value::Table(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// The keys of this table, to be changed; `None` for anything else.
+    pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<(String, Self)>> {
+        if let Value::Table(entries) = &mut self.value { Some(entries) } else { None }
+    }
+}
+
+fn variable_name(key: &str) -> String {
+    key.chars()
+        .map(|c| match c {
+            '.' | '-' | ':' => '_',
+            other => other.to_ascii_uppercase(),
+        })
+        .collect()
+}
+
+/// A key as one writes it in TOML, in quotes where it needs them.
+pub(super) fn dotted<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
+    let bare = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    let part = |key: &str| if bare(key) { key.to_owned() } else { format!("{key:?}") };
+    path.into_iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line } => write!(f, "{file}, line {line}"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}

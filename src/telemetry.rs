@@ -1,0 +1,242 @@
+//! Sets up what the operator is told: logs through tracing, numbers through metrics. Knows nothing of what they are about.
+//!
+//! Other crates may only warn: at their lower levels HTTP libraries write headers and signed URLs, which are secrets. No
+//! filter can lift that, so a log at any level can be shown to others. No metric has a group, a user or an image in a label.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Deserialize;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// Which events of this program are logged, in the syntax of tracing's `EnvFilter`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(String);
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// Why the telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Something else in this process already logs.
+    #[error("logging is already set up: {0}")]
+    Logging(#[from] tracing_subscriber::util::TryInitError),
+    /// The text is not a filter; it cannot come from the settings, which check it.
+    #[error("{0}")]
+    Filter(#[from] NotAFilter),
+}
+
+/// A string is not a filter for logs.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not a log filter such as \"info\" or \"info,dependency_proxy::upstream=debug\"")]
+pub struct NotAFilter(String);
+
+/// The numbers of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+/// Logs to standard error from now on. Once a process.
+pub fn start_logging(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+    let terminal = std::io::stderr().is_terminal();
+    let human = match format {
+        LogFormat::Auto => terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Ok(subscriber(filter, human, colours, std::io::stderr)?.try_init()?)
+}
+
+fn subscriber<W>(
+    filter: &LogFilter,
+    human: bool,
+    colours: bool,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync + 'static, NotAFilter>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = if human {
+        lines.with_ansi(colours).with_target(false).boxed()
+    } else {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    };
+    let filter = filter.directives()?;
+    Ok(tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(may_be_logged)))
+}
+
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
+    own || *metadata.level() <= Level::WARN
+}
+
+impl LogFilter {
+    fn directives(&self) -> Result<EnvFilter, NotAFilter> {
+        EnvFilter::try_new(&self.0).map_err(|_| NotAFilter(self.0.clone()))
+    }
+}
+
+impl TryFrom<String> for LogFilter {
+    type Error = NotAFilter;
+
+    fn try_from(text: String) -> Result<Self, NotAFilter> {
+        let filter = Self(text);
+        filter.directives()?;
+        Ok(filter)
+    }
+}
+
+impl Metrics {
+    /// The metrics of this process, which are collected from the first call on.
+    pub fn collected() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        Self(HANDLE.get_or_init(start_collecting).clone())
+    }
+
+    /// All of them in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds what was measured into the histograms; to be called every few seconds, or memory grows while nobody scrapes.
+    pub fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+const SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, 120.0];
+
+fn start_collecting() -> PrometheusHandle {
+    let builder = PrometheusBuilder::new();
+    let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
+    let recorder = builder.unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another recorder of metrics is in place: /metrics stays empty");
+    }
+    describe();
+    handle
+}
+
+/// One line for each metric that the rooms count.
+fn describe() {
+    describe_counter!("dependency_proxy_http_requests_total", "Requests answered, by route and status");
+    describe_histogram!("dependency_proxy_http_first_byte_seconds", "Until an answer began, by route");
+    describe_counter!(
+        "dependency_proxy_cache_requests_total",
+        "Manifests and blobs served, by kind and result: hit, revalidated, stale, miss or joined"
+    );
+    describe_counter!("dependency_proxy_unstored_total", "Images passed through without being stored, by reason");
+    describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
+    describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
+    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
+    describe_gauge!("dependency_proxy_downloads", "Blobs being downloaded");
+    describe_gauge!("dependency_proxy_waiters", "Requests waiting for a manifest or a blob");
+    describe_gauge!("dependency_proxy_queue_length", "Work that waits, by queue");
+    describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
+    describe_gauge!("dependency_proxy_free_bytes", "Free space where the cache is");
+    describe_gauge!(
+        "dependency_proxy_tokens_expiring",
+        "Active tokens that expire, by the days until then: 1, 7 or 30"
+    );
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, human: bool, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let filter = LogFilter::try_from(filter.to_owned()).unwrap();
+        let subscriber = subscriber(&filter, human, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn other_crates_may_only_warn_whatever_the_filter_says() {
+        let text = logged("trace,hyper=trace,reqwest=trace", true, || {
+            tracing::trace!(target: "hyper::proto", "authorization: hidden");
+            tracing::debug!(target: "reqwest::connect", "hidden?X-Amz-Signature=1");
+            tracing::info!(target: "dependency_proxy_of_others", "hidden");
+            tracing::warn!(target: "h2", "a warning of h2");
+            tracing::trace!("our own trace");
+        });
+        assert!(!text.contains("hidden"), "{text}");
+        assert!(text.contains("a warning of h2") && text.contains("our own trace"), "{text}");
+    }
+
+    #[test]
+    fn the_filter_holds_for_our_own_lines() {
+        let text = logged("info", true, || {
+            tracing::debug!("unseen");
+            tracing::info!("seen");
+        });
+        assert!(text.contains("seen") && !text.contains("unseen"), "{text}");
+    }
+
+    #[test]
+    fn machines_get_one_object_a_line() {
+        let text = logged("info", false, || tracing::info!(bytes = 7, "served"));
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!((&line["message"], &line["bytes"]), (&"served".into(), &7.into()));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        let refused = LogFilter::try_from("dependency_proxy=loud".to_owned()).unwrap_err();
+        assert!(refused.to_string().starts_with("'dependency_proxy=loud' is not a log filter"), "{refused}");
+    }
+
+    #[test]
+    fn metrics_are_rendered_with_their_descriptions() {
+        let metrics = Metrics::collected();
+        metrics::counter!("dependency_proxy_refused_total", "queue" => "password").increment(2);
+        metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => "blob").record(0.2);
+        metrics.run_upkeep();
+        let text = Metrics::collected().render();
+        assert!(text.contains("# HELP dependency_proxy_refused_total Requests refused"), "{text}");
+        assert!(text.contains("dependency_proxy_refused_total{queue=\"password\"} 2"), "{text}");
+        assert!(
+            text.contains("dependency_proxy_http_first_byte_seconds_bucket{route=\"blob\",le=\"0.5\"} 1"),
+            "{text}"
+        );
+    }
+}
