@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::address;
 use super::clients::{Clients, ForbiddenName, innermost};
 use super::error::UpstreamError;
-use super::hosts::{self, Hosts};
+use super::hosts::{Hosts, Step, has_userinfo};
 use crate::domain::repository::UpstreamName;
 
 const MAX_REDIRECTS: usize = 5;
@@ -63,12 +63,10 @@ impl Transport {
             let Some(next) = redirect_target(&response, &url)? else {
                 return if is_encoded(&response) { Err(ENCODED) } else { Ok(Answer { response, redirected }) };
             };
-            if hosts::is_downgrade(&url, &next) && !self.hosts.lists(&next) {
-                return Err(UpstreamError::Nonsense { what: "a redirect from https to http" });
-            }
-            if !hosts::is_same_place(&url, &next) || url.scheme() != next.scheme() {
-                authorization = None;
-                redirected = true;
+            match self.hosts.step(&url, &next) {
+                Step::Same => {}
+                Step::Elsewhere => (authorization, redirected) = (None, true),
+                Step::Refused => return Err(UpstreamError::Nonsense { what: "a redirect from https to http" }),
             }
             url = next;
         }
@@ -77,7 +75,7 @@ impl Transport {
 
     /// The client that may connect there, if any may.
     fn client_for(&self, url: &Url) -> Result<&Client, UpstreamError> {
-        if !matches!(url.scheme(), "http" | "https") || hosts::has_userinfo(url) {
+        if !matches!(url.scheme(), "http" | "https") || has_userinfo(url) {
             return Err(UpstreamError::Nonsense { what: "an address that is not plain http or https" });
         }
         let listed = self.hosts.lists(url);

@@ -11,3 +11,4 @@
 )]
 
 mod fake_hub;
+mod upstream_client;
