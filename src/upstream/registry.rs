@@ -21,7 +21,7 @@ use super::link;
 use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials};
 use super::tokens::{Token, Tokens};
-use super::transport::{Answer, Question, Transport};
+use super::transport::{self, Answer, Question, Transport};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
@@ -144,7 +144,7 @@ impl Registry {
             return Ok(answer);
         }
         let fetch = self.meet(challenge_of(&answer)?, origin, credentials);
-        drop(answer);
+        transport::discard(answer.response).await;
         let token = self.tokens.fresh(key.clone(), shown.as_ref(), fetch).await?;
         let answer = self.transport.ask(self.question(origin, wanted, Some(&token))?).await?;
         if answer.response.status().as_u16() == 401 {

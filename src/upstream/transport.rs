@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -15,6 +16,8 @@ use super::hosts::{Hosts, Step, has_userinfo};
 use crate::domain::repository::UpstreamName;
 
 const MAX_REDIRECTS: usize = 5;
+const MAX_DISCARDED: usize = 16 << 10;
+const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The way to one upstream and wherever it sends us.
 pub(super) struct Transport {
@@ -68,6 +71,7 @@ impl Transport {
                 Step::Elsewhere => (authorization, redirected) = (None, true),
                 Step::Refused => return Err(UpstreamError::Nonsense { what: "a redirect from https to http" }),
             }
+            discard(response).await;
             url = next;
         }
         Err(UpstreamError::Nonsense { what: "more than five redirects" })
@@ -111,6 +115,19 @@ impl Drop for Counted<'_> {
 }
 
 const ENCODED: UpstreamError = UpstreamError::Nonsense { what: "an encoded body" };
+
+/// Reads what is left of an answer that only leads elsewhere, if that is little: its connection can then be used again.
+pub(super) async fn discard(mut response: Response) {
+    let read = async {
+        let mut left = MAX_DISCARDED;
+        while let Ok(Some(bytes)) = response.chunk().await {
+            let Some(less) = left.checked_sub(bytes.len()) else { return };
+            left = less;
+        }
+    };
+    // Giving up costs a new connection, no more.
+    let _ = tokio::time::timeout(DISCARD_PATIENCE, read).await;
+}
 
 fn is_encoded(response: &Response) -> bool {
     let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();

@@ -100,3 +100,46 @@ fn options_that_cannot_be_used_name_their_key() {
     assert!(!format!("{error} {error:?} {:?}", setup.options()).contains("hunter2"));
     assert_eq!(key(setup.options()), None);
 }
+
+/// A proxy that answers itself: every manifest with `{}`, every blob with a redirect to the proxy's own host.
+async fn proxy(asked: tokio::sync::mpsc::UnboundedSender<String>) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = vec![0; 8192];
+            let length = socket.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let status = if request.contains("/blobs/") { "307 Away" } else { "200 OK" };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: {}\r\nLocation: http://localhost:{port}/\r\n\
+                 Content-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+                crate::fake_hub::OCI_INDEX
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            asked.send(request).unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_proxy_may_stand_inside_and_resolves_the_names_itself() {
+    let (asked, mut asked_of_proxy) = tokio::sync::mpsc::unbounded_channel();
+    let port = proxy(asked).await;
+    let options = UpstreamOptions {
+        url: "http://registry.invalid/path/".into(),
+        proxy: Some(format!("http://user:hunter2@localhost:{port}")),
+        ..UpstreamOptions::new("docker.io".parse().unwrap(), "")
+    };
+    assert!(!format!("{options:?}").contains("hunter2"));
+    let registries = registries(options);
+    let content = registries.manifest(&anonymous(), &latest()).await.unwrap();
+    assert_eq!(bytes(content).await.unwrap(), b"{}");
+    let request = asked_of_proxy.recv().await.unwrap();
+    let line = format!("GET http://registry.invalid/v2/path/{REPOSITORY}/manifests/latest HTTP/1.1\r\n");
+    assert!(request.starts_with(&line), "{request}");
+    let refused = error(registries.blob(&anonymous(), &Digest::from_bytes([9; 32]), 0).await);
+    assert_eq!(refused, UpstreamError::ForbiddenAddress { host: "localhost".into() });
+}
