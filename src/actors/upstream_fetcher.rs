@@ -212,3 +212,33 @@ impl Drop for Turn {
         self.in_flight.decrement(1);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_panic_in_the_work_is_an_error_of_its_asker_alone() {
+        let arbiter = Arbiter::new();
+        let upstream = Upstream::start(Vec::new(), &arbiter.handle()).unwrap();
+        let (boom, fine) = tokio::join!(
+            upstream.run(|_| async { if true { panic!("in a test") } else { Ok(()) } }),
+            upstream.run(|_| async { Ok(7) })
+        );
+        assert_eq!((boom, fine), (Err(UpstreamError::Lost), Ok(7)));
+        assert_eq!(upstream.run(|_| async { Ok(8) }).await, Ok(8));
+        arbiter.stop();
+    }
+
+    #[actix_rt::test]
+    async fn too_many_who_wait_are_refused_at_once_and_the_others_in_time() {
+        let name: UpstreamName = "docker.io".parse().unwrap();
+        let turns = Turns::new(&UpstreamOptions { max_concurrent: 1, ..UpstreamOptions::new(name, "") });
+        let taken = turns.content().await.unwrap();
+        let waiting = futures::future::join_all((0..WAITING_PER_TURN + 1).map(|_| turns.content())).await;
+        assert!(waiting.iter().all(|turn| matches!(turn, Err(UpstreamError::Busy))));
+        drop(taken);
+        assert!(turns.content().await.is_ok() && turns.question().await.is_ok());
+    }
+}

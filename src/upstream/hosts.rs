@@ -9,6 +9,17 @@ pub(super) struct HostPort {
     port: Option<u16>,
 }
 
+/// What may be shown at the next hop of a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is the same place: whatever was shown before.
+    Same,
+    /// It is another place: no `Authorization`.
+    Elsewhere,
+    /// It leaves encryption for a place that is not listed: no step at all.
+    Refused,
+}
+
 /// What an upstream's configuration says about hosts.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
@@ -26,6 +37,17 @@ impl Hosts {
     /// Whether host and port are the upstream's own or listed for it. Such an address need not be public.
     pub(super) fn lists(&self, target: &Url) -> bool {
         is_same_place(&self.base, target) || self.auth.iter().chain(&self.redirect).any(|listed| listed.matches(target))
+    }
+
+    /// How a redirect from one address to another is followed.
+    pub(super) fn step(&self, from: &Url, to: &Url) -> Step {
+        if is_downgrade(from, to) && !self.lists(to) {
+            Step::Refused
+        } else if is_same_place(from, to) && from.scheme() == to.scheme() {
+            Step::Same
+        } else {
+            Step::Elsewhere
+        }
     }
 
     /// Whether the configured credentials may be sent there: to the upstream's host, its registrable domain or a host of
@@ -64,12 +86,12 @@ impl HostPort {
 }
 
 /// Whether both lead to the same host and port.
-pub(super) fn is_same_place(one: &Url, other: &Url) -> bool {
+fn is_same_place(one: &Url, other: &Url) -> bool {
     one.host() == other.host() && one.port_or_known_default() == other.port_or_known_default()
 }
 
 /// Whether a step from one to the other leaves encryption.
-pub(super) fn is_downgrade(from: &Url, to: &Url) -> bool {
+fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() != "https"
 }
 
@@ -147,6 +169,21 @@ mod tests {
             ["http://mirror/x", "http://auth:8080/", "https://cdn/", "http://[fd00::1]/", "http://[fd00::2]:9000/"]
         {
             assert!(!mirror.lists(&url(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn authorization_stays_at_its_place_and_encryption_is_not_left() {
+        let hub = hosts("https://hub.example", &[], &["mirror:5000"]);
+        let step = |from, to| hub.step(&url(from), &url(to));
+        assert_eq!(step("https://hub.example/a", "https://hub.example:443/b"), Step::Same);
+        for elsewhere in ["https://hub.example:444/", "https://cdn.hub.example/", "http://mirror:5000/"] {
+            assert_eq!(step("https://hub.example/a", elsewhere), Step::Elsewhere, "{elsewhere}");
+        }
+        assert_eq!(step("https://hub.example/a", "http://hub.example:443/"), Step::Elsewhere);
+        assert_eq!(step("http://hub.example/a", "https://hub.example/"), Step::Elsewhere);
+        for refused in ["http://hub.example/", "http://cdn.hub.example/", "http://mirror/"] {
+            assert_eq!(step("https://hub.example/a", refused), Step::Refused, "{refused}");
         }
     }
 

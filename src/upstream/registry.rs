@@ -21,7 +21,7 @@ use super::link;
 use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials};
 use super::tokens::{Token, Tokens};
-use super::transport::{Answer, Question, Transport};
+use super::transport::{self, Answer, Question, Transport};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
@@ -84,7 +84,7 @@ impl Registry {
         let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
         let response = self.ask(origin, wanted, Refusal::OfRegistry).await?;
         let head = answer::manifest_head(response.headers())?;
-        Ok(self.content(head, response, 0))
+        Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
     }
 
     pub(super) async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
@@ -97,7 +97,7 @@ impl Registry {
         let wanted = Wanted { from, ..Wanted::new("blob", Method::GET, format!("blobs/{digest}")) };
         let response = self.ask(origin, wanted, Refusal::OfStorage).await?;
         let (head, skip) = answer::blob_head(response.status().as_u16() == 206, response.headers(), from)?;
-        Ok(self.content(head, response, skip))
+        Ok(content_of(head, response, skip, self.idle_timeout))
     }
 
     pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
@@ -123,7 +123,8 @@ impl Registry {
         if !media_type.as_deref().is_some_and(|media_type| media_type.ends_with("json")) {
             return Err(UpstreamError::Nonsense { what: "a list that is not JSON" });
         }
-        let body = content::collect(self.content(ContentHead::default(), response, 0).stream, MAX_LIST_BYTES);
+        let body =
+            content::collect(content_of(ContentHead::default(), response, 0, self.idle_timeout).stream, MAX_LIST_BYTES);
         let body = in_time(self.header_timeout, body).await?;
         Ok(ListAnswer { body, media_type, next })
     }
@@ -143,7 +144,7 @@ impl Registry {
             return Ok(answer);
         }
         let fetch = self.meet(challenge_of(&answer)?, origin, credentials);
-        drop(answer);
+        transport::discard(answer.response).await;
         let token = self.tokens.fresh(key.clone(), shown.as_ref(), fetch).await?;
         let answer = self.transport.ask(self.question(origin, wanted, Some(&token))?).await?;
         if answer.response.status().as_u16() == 401 {
@@ -197,12 +198,6 @@ impl Registry {
             authorization: token.map(Token::header),
         })
     }
-
-    fn content(&self, head: ContentHead, response: Response, skip: u64) -> Content {
-        let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
-        let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), self.idle_timeout);
-        Content { head, stream: content::skipping(stream, skip) }
-    }
 }
 
 impl<'a> Wanted<'a> {
@@ -226,6 +221,13 @@ impl<'a> Wanted<'a> {
         }
         Ok(headers)
     }
+}
+
+/// The body of a response, without its first `skip` bytes.
+fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) -> Content {
+    let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
+    let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), idle);
+    Content { head, stream: content::skipping(stream, skip) }
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode};
@@ -11,10 +12,12 @@ use url::{Host, Url};
 use super::address;
 use super::clients::{Clients, ForbiddenName, innermost};
 use super::error::UpstreamError;
-use super::hosts::{self, Hosts};
+use super::hosts::{Hosts, Step, has_userinfo};
 use crate::domain::repository::UpstreamName;
 
 const MAX_REDIRECTS: usize = 5;
+const MAX_DISCARDED: usize = 16 << 10;
+const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The way to one upstream and wherever it sends us.
 pub(super) struct Transport {
@@ -63,13 +66,12 @@ impl Transport {
             let Some(next) = redirect_target(&response, &url)? else {
                 return if is_encoded(&response) { Err(ENCODED) } else { Ok(Answer { response, redirected }) };
             };
-            if hosts::is_downgrade(&url, &next) && !self.hosts.lists(&next) {
-                return Err(UpstreamError::Nonsense { what: "a redirect from https to http" });
+            match self.hosts.step(&url, &next) {
+                Step::Same => {}
+                Step::Elsewhere => (authorization, redirected) = (None, true),
+                Step::Refused => return Err(UpstreamError::Nonsense { what: "a redirect from https to http" }),
             }
-            if !hosts::is_same_place(&url, &next) || url.scheme() != next.scheme() {
-                authorization = None;
-                redirected = true;
-            }
+            discard(response).await;
             url = next;
         }
         Err(UpstreamError::Nonsense { what: "more than five redirects" })
@@ -77,7 +79,7 @@ impl Transport {
 
     /// The client that may connect there, if any may.
     fn client_for(&self, url: &Url) -> Result<&Client, UpstreamError> {
-        if !matches!(url.scheme(), "http" | "https") || hosts::has_userinfo(url) {
+        if !matches!(url.scheme(), "http" | "https") || has_userinfo(url) {
             return Err(UpstreamError::Nonsense { what: "an address that is not plain http or https" });
         }
         let listed = self.hosts.lists(url);
@@ -113,6 +115,19 @@ impl Drop for Counted<'_> {
 }
 
 const ENCODED: UpstreamError = UpstreamError::Nonsense { what: "an encoded body" };
+
+/// Reads what is left of an answer that only leads elsewhere, if that is little: its connection can then be used again.
+pub(super) async fn discard(mut response: Response) {
+    let read = async {
+        let mut left = MAX_DISCARDED;
+        while let Ok(Some(bytes)) = response.chunk().await {
+            let Some(less) = left.checked_sub(bytes.len()) else { return };
+            left = less;
+        }
+    };
+    // Giving up costs a new connection, no more.
+    let _ = tokio::time::timeout(DISCARD_PATIENCE, read).await;
+}
 
 fn is_encoded(response: &Response) -> bool {
     let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();

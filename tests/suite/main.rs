@@ -12,3 +12,4 @@
 
 mod fake_hub;
 mod real_clients;
+mod upstream_client;

@@ -1,0 +1,116 @@
+//! What upstream's answers are taken for.
+
+use std::time::Duration;
+
+use dependency_proxy::upstream::{ListQuery, RateLimit, UpstreamError};
+
+use super::*;
+use crate::fake_hub::Kind;
+
+#[tokio::test]
+async fn statuses_are_told_apart() {
+    let setup = Setup::new(10);
+    let registries = setup.registries();
+    let unknown = "misspelt".parse().unwrap();
+    assert_eq!(error(registries.head_manifest(&anonymous(), &unknown).await), UpstreamError::NotFound);
+    let other = Origin { repository: "library/ngnix".parse().unwrap(), ..anonymous() };
+    assert_eq!(error(registries.manifest(&other, &latest()).await), UpstreamError::Denied);
+    for (status, retryable) in [(500, true), (503, true), (405, false), (400, false)] {
+        setup.hub.on(Kind::ManifestHead).times(1).status(status);
+        let failed = error(registries.head_manifest(&anonymous(), &latest()).await);
+        assert_eq!((failed.is_retryable(), failed), (retryable, UpstreamError::Failed { status }));
+    }
+    setup.hub.on(Kind::ManifestGet).times(1).status(403);
+    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), UpstreamError::Denied);
+    assert!(registries.manifest(&anonymous(), &latest()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_pull_limit_is_read() {
+    let setup = Setup::new(10);
+    setup.hub.pulls_left(0);
+    let limit = RateLimit {
+        limit: Some(100),
+        window: Some(Duration::from_secs(21_600)),
+        retry_after: Some(Duration::from_secs(2820)),
+    };
+    let refused = error(setup.registries().manifest(&anonymous(), &latest()).await);
+    assert_eq!(refused, UpstreamError::RateLimited(limit));
+}
+
+#[tokio::test]
+async fn a_page_or_an_encoded_body_is_no_manifest() {
+    let setup = Setup::new(10);
+    let registries = setup.registries();
+    setup.hub.on(Kind::ManifestGet).times(1).html();
+    setup.hub.on(Kind::ManifestGet).times(1).content_type("application/json");
+    setup.hub.on(Kind::ManifestGet).times(1).without_header("Content-Type");
+    setup.hub.on(Kind::ManifestGet).times(1).header("Content-Encoding", "gzip");
+    for round in 0..4 {
+        let wrong = error(registries.manifest(&anonymous(), &latest()).await);
+        assert!(matches!(wrong, UpstreamError::Nonsense { .. }), "{round}: {wrong}");
+    }
+    setup.hub.on(Kind::ManifestHead).times(1).html();
+    let wrong = error(registries.head_manifest(&anonymous(), &latest()).await);
+    assert!(matches!(wrong, UpstreamError::Nonsense { .. }), "{wrong}");
+    setup.hub.on(Kind::ManifestHead).times(1).digest_header("sha256:00");
+    assert_eq!(registries.head_manifest(&anonymous(), &latest()).await.unwrap().digest, None);
+}
+
+#[tokio::test]
+async fn down_hanging_and_reset() {
+    let setup = Setup::new(10);
+    let options = UpstreamOptions { header_timeout: Duration::from_millis(300), ..setup.options() };
+    let registries = registries(options);
+    setup.hub.on(Kind::ManifestHead).times(1).hang();
+    assert_eq!(error(registries.head_manifest(&anonymous(), &latest()).await), UpstreamError::TimedOut);
+    setup.hub.on(Kind::ManifestHead).times(1).reset();
+    let reset = error(registries.head_manifest(&anonymous(), &latest()).await);
+    assert!(matches!(reset, UpstreamError::Unreachable { .. }), "{reset}");
+    setup.hub.down(Listener::Registry);
+    let down = error(registries.head_manifest(&anonymous(), &latest()).await);
+    assert!(matches!(down, UpstreamError::Unreachable { .. }) && down.is_retryable(), "{down}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_unreachable() {
+    let setup = Setup::new(10);
+    let options = UpstreamOptions { url: "http://registry.invalid".into(), ..setup.options() };
+    let unknown = error(registries(options).head_manifest(&anonymous(), &latest()).await);
+    assert!(matches!(unknown, UpstreamError::Unreachable { .. }), "{unknown}");
+    let nowhere = Origin { upstream: "quay.io".parse().unwrap(), ..anonymous() };
+    let outcome = setup.registries().head_manifest(&nowhere, &latest()).await;
+    assert_eq!(error(outcome), UpstreamError::NotConfigured);
+}
+
+#[tokio::test]
+async fn lists_come_page_by_page() {
+    let setup = Setup::new(10);
+    setup.hub.push_image(REPOSITORY, "3.20", &setup.image);
+    let registries = setup.registries();
+    let first = ListQuery { n: Some(1), ..ListQuery::default() };
+    let page = registries.tags(&anonymous(), &first).await.unwrap();
+    assert_eq!(page.next.as_deref(), Some("last=3.20&n=1"));
+    assert_eq!(page.media_type.as_deref(), Some("application/json"));
+    let second = ListQuery { last: Some("3.20".into()), ..first };
+    let page = registries.tags(&anonymous(), &second).await.unwrap();
+    let tags: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
+    assert_eq!((&tags["tags"], page.next), (&serde_json::json!(["latest"]), None));
+    setup.hub.on(Kind::Tags).times(1).json(serde_json::json!({"tags": ["x".repeat(5 << 20)]}));
+    assert_eq!(error(registries.tags(&anonymous(), &second).await), UpstreamError::TooLong);
+    setup.hub.on(Kind::Tags).times(1).html();
+    assert!(matches!(error(registries.tags(&anonymous(), &second).await), UpstreamError::Nonsense { .. }));
+}
+
+#[tokio::test]
+async fn referrers_are_asked_for_by_type_and_may_be_unknown() {
+    let setup = Setup::new(10);
+    let registries = setup.registries();
+    let subject = setup.image.digest().parse().unwrap();
+    let query = ListQuery { artifact_type: Some("test/sig".into()), ..ListQuery::default() };
+    let page = registries.referrers(&anonymous(), &subject, &query).await.unwrap();
+    assert_eq!(page.media_type.as_deref(), Some(crate::fake_hub::OCI_INDEX));
+    assert_eq!(setup.hub.requests().last().unwrap().parameter("artifactType"), Some("test/sig"));
+    setup.hub.referrers_api(false);
+    assert_eq!(error(registries.referrers(&anonymous(), &subject, &query).await), UpstreamError::NotFound);
+}

@@ -1,0 +1,87 @@
+//! The client of upstream registries against a hub that behaves, and one that does not.
+
+mod addresses;
+mod answers;
+mod blobs;
+mod fetcher;
+mod tokens;
+
+use std::time::Duration;
+
+use dependency_proxy::domain::digest::Digest;
+use dependency_proxy::domain::origin::{Account, Origin};
+use dependency_proxy::domain::reference::Reference;
+use dependency_proxy::upstream::{AccountOptions, Content, Registries, UpstreamError, UpstreamOptions};
+use futures::TryStreamExt;
+
+use crate::fake_hub::{FakeHub, Image, Layer, Listener};
+
+const REPOSITORY: &str = "library/alpine";
+
+/// A hub with `library/alpine:latest` of one layer.
+struct Setup {
+    hub: FakeHub,
+    image: Image,
+    layer: Layer,
+}
+
+impl Setup {
+    fn new(layer_size: u64) -> Self {
+        let hub = FakeHub::start();
+        let layer = Layer::random(layer_size, 7);
+        let image = Image::single(std::slice::from_ref(&layer));
+        hub.push_image(REPOSITORY, "latest", &image);
+        Self { hub, image, layer }
+    }
+
+    /// The hub as upstream, its own realm and cdn listed.
+    fn options(&self) -> UpstreamOptions {
+        UpstreamOptions {
+            auth_hosts: vec![self.hub.host(Listener::Realm)],
+            redirect_hosts: vec![self.hub.host(Listener::Cdn)],
+            proxy: Some(String::new()),
+            accounts: vec![AccountOptions { username: "robot".into(), password: "hunter2".to_owned().into() }],
+            connect_timeout: Duration::from_secs(2),
+            header_timeout: Duration::from_secs(4),
+            idle_timeout: Duration::from_secs(2),
+            ..UpstreamOptions::new("docker.io".parse().unwrap(), self.hub.url())
+        }
+    }
+
+    fn registries(&self) -> Registries {
+        registries(self.options())
+    }
+
+    fn layer(&self) -> Digest {
+        self.layer.digest().parse().unwrap()
+    }
+}
+
+fn registries(options: UpstreamOptions) -> Registries {
+    Registries::new(vec![options]).unwrap()
+}
+
+fn anonymous() -> Origin {
+    origin(Account::Anonymous)
+}
+
+fn robot() -> Origin {
+    origin(Account::Username("robot".into()))
+}
+
+fn origin(account: Account) -> Origin {
+    Origin { upstream: "docker.io".parse().unwrap(), account, repository: REPOSITORY.parse().unwrap() }
+}
+
+fn latest() -> Reference {
+    "latest".parse().unwrap()
+}
+
+async fn bytes(content: Content) -> Result<Vec<u8>, UpstreamError> {
+    content.stream.map_ok(|bytes| bytes.to_vec()).try_concat().await
+}
+
+/// The error of an answer that has to be one.
+fn error<T>(outcome: Result<T, UpstreamError>) -> UpstreamError {
+    outcome.err().expect("this has to fail")
+}
