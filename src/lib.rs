@@ -3,5 +3,6 @@
 pub mod actors;
 pub mod auth;
 pub mod domain;
+pub mod http;
 pub mod store;
 pub mod upstream;

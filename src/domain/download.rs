@@ -220,9 +220,7 @@ impl Download {
         self.written = self.written.saturating_add(bytes);
         self.fruitless = 0;
         match self.length {
-            Some(expected) if self.written > expected => {
-                fail(Failure::WrongLength { expected, told: self.written })
-            }
+            Some(expected) if self.written > expected => fail(Failure::WrongLength { expected, told: self.written }),
             _ => self.receive_or_verify(),
         }
     }
@@ -318,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_wrong_digest_gives_the_last_byte_to_nobody() {
-        let download = run(Some(2), ROOMY, &[&[Event::Answered(None)], &arrived(2)[..], &[Event::Verified(false)]].concat());
+        let download =
+            run(Some(2), ROOMY, &[&[Event::Answered(None)], &arrived(2)[..], &[Event::Verified(false)]].concat());
         assert_eq!(download.next(), fail(Failure::WrongDigest));
         assert_eq!(download.readable(), 1);
     }

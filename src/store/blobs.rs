@@ -98,7 +98,9 @@ impl BlobFiles {
         let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
         let kept = match self.min_free {
             MinFree::Bytes(bytes) => bytes,
-            MinFree::Percent(percent) => (disk.f_blocks.saturating_mul(disk.f_frsize) / 100).saturating_mul(percent.into()),
+            MinFree::Percent(percent) => {
+                (disk.f_blocks.saturating_mul(disk.f_frsize) / 100).saturating_mul(percent.into())
+            }
         };
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept))
     }
