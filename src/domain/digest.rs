@@ -23,7 +23,7 @@ pub enum DigestError {
 
 impl Digest {
     /// The digest whose 32 bytes these are.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

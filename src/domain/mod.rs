@@ -4,8 +4,10 @@
 pub mod access;
 pub mod backoff;
 pub mod bootstrap;
+pub mod byte_range;
 pub mod digest;
 pub mod directory;
+pub mod download;
 pub mod group;
 pub mod id;
 pub mod image_path;

@@ -11,6 +11,7 @@
 //! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
 
 mod authorized;
+mod body;
 mod credentials;
 mod error;
 mod health;

@@ -1,6 +1,7 @@
 //! What this service keeps: the only room that knows sled and the file system. Everything here blocks; callers are on a
 //! blocking thread. Knows nothing of requests, upstreams or actors.
 
+pub mod blobs;
 pub mod data_dir;
 mod database;
 pub mod durable;
@@ -11,3 +12,4 @@ pub mod index;
 mod index_file;
 mod index_key;
 pub mod manifests;
+pub mod spool;

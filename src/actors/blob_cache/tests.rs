@@ -1,0 +1,526 @@
+//! The blob cache against an upstream that cuts, lies, stalls and panics.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test; panics are tested")]
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix_rt::Arbiter;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::{self, BoxStream};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::*;
+use crate::auth::sha256;
+use crate::domain::origin::Account;
+use crate::store::blobs::MinFree;
+use crate::upstream::Content;
+
+/// How the fake upstream answers one request; anything beyond the script is answered honestly.
+#[derive(Clone)]
+enum Reply {
+    Refuse(UpstreamError),
+    /// Honest up to this byte, then the connection breaks.
+    CutAt(usize),
+    /// Honest up to this byte, then a clean end.
+    EndAt(usize),
+    /// The byte there is another.
+    Corrupt(usize),
+    /// Tells this length, whatever comes.
+    Tell(Option<u64>),
+    PanicAt(usize),
+    Silence,
+}
+
+struct FakeUpstream {
+    content: Bytes,
+    chunk: usize,
+    pause: Duration,
+    script: Mutex<VecDeque<Reply>>,
+    heads: Mutex<VecDeque<Reply>>,
+    asked_from: Mutex<Vec<u64>>,
+    asked_heads: AtomicUsize,
+}
+
+type Piece = Result<Bytes, UpstreamError>;
+
+impl FakeUpstream {
+    fn of(length: usize) -> Self {
+        let content = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
+        Self {
+            content,
+            chunk: 16 * 1024,
+            pause: Duration::ZERO,
+            script: Mutex::default(),
+            heads: Mutex::default(),
+            asked_from: Mutex::default(),
+            asked_heads: AtomicUsize::new(0),
+        }
+    }
+
+    fn replying(self, script: impl IntoIterator<Item = Reply>) -> Self {
+        self.script.lock().unwrap().extend(script);
+        self
+    }
+
+    fn gets(&self) -> Vec<u64> {
+        self.asked_from.lock().unwrap().clone()
+    }
+
+    fn pieces(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Piece> {
+        let mut content = self.content.to_vec();
+        if let Some(at) = corrupt {
+            content[at] ^= 1;
+        }
+        let pieces: Vec<Bytes> = content[from as usize..to].chunks(self.chunk).map(Bytes::copy_from_slice).collect();
+        let pause = self.pause;
+        stream::iter(pieces)
+            .then(move |piece| async move {
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
+                Ok(piece)
+            })
+            .boxed()
+    }
+}
+
+fn broken() -> UpstreamError {
+    UpstreamError::Interrupted { reason: "cut".to_owned() }
+}
+
+impl BlobUpstream for FakeUpstream {
+    fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
+        self.asked_from.lock().unwrap().push(from);
+        let reply = self.script.lock().unwrap().pop_front();
+        let whole = self.content.len();
+        let mut length = Some(whole as u64);
+        let stream = match reply {
+            None => self.pieces(from, whole, None),
+            Some(Reply::Refuse(error)) => return Box::pin(async { Err(error) }),
+            Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
+            Some(Reply::EndAt(at)) => self.pieces(from, at, None),
+            Some(Reply::Corrupt(at)) => self.pieces(from, whole, Some(at)),
+            Some(Reply::Tell(told)) => {
+                length = told;
+                self.pieces(from, whole, None)
+            }
+            Some(Reply::PanicAt(at)) => {
+                self.pieces(from, at, None).chain(stream::once(async { panic!("a fault of ours") })).boxed()
+            }
+            Some(Reply::Silence) => stream::pending().boxed(),
+        };
+        let head = ContentHead { length, ..ContentHead::default() };
+        Box::pin(async { Ok(Content { head, stream }) })
+    }
+
+    fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+        self.asked_heads.fetch_add(1, Ordering::SeqCst);
+        let told = match self.heads.lock().unwrap().pop_front() {
+            Some(Reply::Refuse(error)) => Err(error),
+            Some(Reply::Tell(length)) => Ok(length),
+            _ => Ok(Some(self.content.len() as u64)),
+        };
+        Box::pin(async move {
+            sleep(Duration::from_millis(5)).await;
+            told.map(|length| ContentHead { length, ..ContentHead::default() })
+        })
+    }
+}
+
+struct House {
+    folder: TempDir,
+    arbiter: Arbiter,
+    blobs: Blobs,
+    upstream: Arc<FakeUpstream>,
+    index: Arc<Index>,
+    digest: Digest,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.arbiter.stop();
+    }
+}
+
+const ROOMY: BlobCacheOptions = BlobCacheOptions {
+    max_downloads: 4,
+    max_waiters: 256,
+    max_unstored_streams: 4,
+    known_links: 1000,
+    max_blob_bytes: None,
+    answer_within: Duration::from_secs(10),
+};
+
+impl House {
+    fn new(upstream: FakeUpstream) -> Self {
+        Self::with(upstream, ROOMY, |file, bytes, offset| file.write_all_at(bytes, offset))
+    }
+
+    fn with(upstream: FakeUpstream, options: BlobCacheOptions, write: fn(&File, &[u8], u64) -> io::Result<()>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = sha256::digest(&upstream.content);
+        let (arbiter, upstream) = (Arbiter::new(), Arc::new(upstream));
+        let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
+        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0)).unwrap();
+        let spool = Spool::open_with(folder.path(), write).unwrap();
+        let (asked, links) = (Arc::clone(&upstream), Arc::clone(&index));
+        let blobs = Blobs::start(&arbiter.handle(), asked, links, files, spool, options);
+        Self { folder, arbiter, blobs, upstream, index, digest }
+    }
+
+    fn wanted(&self, group: u64) -> OpenBlob {
+        OpenBlob { group: GroupId(group), origin: origin(), digest: self.digest }
+    }
+
+    async fn open(&self, group: u64) -> Result<OpenedBlob, BlobError> {
+        self.blobs.open(self.wanted(group)).await
+    }
+
+    /// A manifest of the group names the blob, with this size.
+    fn name(&self, group: u64, size: u64) {
+        let link = Link { size: Some(size), proven: false };
+        self.index.add_links(GroupId(group), &origin(), &[(self.digest, link)]).unwrap();
+    }
+
+    /// The committed bytes, once the spool has nothing left of the download.
+    async fn committed(&self) -> Option<Vec<u8>> {
+        while self.folder.path().join("spool").read_dir().unwrap().count() > 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+        let hex = self.digest.hex();
+        std::fs::read(self.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex)).ok()
+    }
+
+    fn linked(&self, group: u64) -> bool {
+        self.index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.proven)
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        upstream: "docker.io".parse().unwrap(),
+        account: Account::Anonymous,
+        repository: "library/alpine".parse().unwrap(),
+    }
+}
+
+/// The bytes given out, and how they ended.
+async fn read(blob: OpenedBlob) -> (Vec<u8>, Option<BlobError>) {
+    let length = blob.length();
+    read_range(blob, 0..length).await
+}
+
+async fn read_range(blob: OpenedBlob, range: std::ops::Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+    let (mut bytes, mut stream) = (Vec::new(), blob.bytes(range));
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}
+
+#[actix_rt::test]
+async fn two_hundred_clients_arriving_over_time_cause_one_request() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(4), ..FakeUpstream::of(1 << 20) };
+    let house = House::new(upstream);
+    let clients = (0..200_u64).map(|n| {
+        let house = &house;
+        async move {
+            sleep(Duration::from_millis(n * 2)).await;
+            let blob = house.open(n % 7).await.unwrap();
+            let (source, content) = (blob.source(), &house.upstream.content);
+            let start = if n % 5 == 0 { 1000 * n as usize } else { 0 };
+            let (bytes, error) = read_range(blob, start as u64..content.len() as u64).await;
+            assert!(error.is_none() && bytes == content[start..], "client {n}: {error:?}");
+            source
+        }
+    });
+    let sourcees = join_all(clients).await;
+    assert_eq!(house.upstream.gets(), [0]);
+    assert_eq!(sourcees.iter().filter(|&&source| source == Source::Miss).count(), 1);
+    assert_eq!(house.committed().await.unwrap(), house.upstream.content);
+    assert!((0..7).all(|group| house.linked(group)));
+}
+
+#[actix_rt::test]
+async fn the_first_bytes_leave_while_the_rest_is_still_far_away() {
+    let house = House::new(FakeUpstream::of(100_000).replying([Reply::CutAt(50_000), Reply::Silence]));
+    let blob = house.open(1).await.unwrap();
+    assert_eq!((blob.length(), blob.source()), (100_000, Source::Miss));
+    let (bytes, error) = read_range(blob, 0..50_000).await;
+    assert!(error.is_none() && bytes == house.upstream.content[..50_000]);
+}
+
+#[actix_rt::test]
+async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
+    let house = House::new(FakeUpstream::of(100_000));
+    read(house.open(1).await.unwrap()).await;
+    house.committed().await;
+    while !house.linked(1) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    for _ in 0..3 {
+        let blob = house.open(1).await.unwrap();
+        assert!(blob.source() == Source::Hit && blob.file().is_some());
+        assert_eq!(read_range(blob, 10..20).await.0, house.upstream.content[10..20]);
+    }
+    assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
+}
+
+/// A house whose blob is committed and linked to group 1 alone.
+async fn stocked(heads: impl IntoIterator<Item = Reply>) -> House {
+    let upstream = FakeUpstream::of(100_000);
+    upstream.heads.lock().unwrap().extend(heads);
+    let house = House::new(upstream);
+    house.name(1, 100_000);
+    read(house.open(1).await.unwrap()).await;
+    house.committed().await;
+    // Another account may have come by it: what opens it for others is their own upstream's word.
+    house
+}
+
+fn elsewhere(house: &House, group: u64) -> OpenBlob {
+    let origin =
+        Origin { repository: "library/other".parse().unwrap(), account: Account::Username("x".into()), ..origin() };
+    OpenBlob { origin, ..house.wanted(group) }
+}
+
+#[actix_rt::test]
+async fn without_a_link_upstream_decides_once_for_all_who_ask() {
+    let house = stocked([]).await;
+    let wanted = elsewhere(&house, 2);
+    for opened in join_all((0..20).map(|_| house.blobs.open(wanted.clone()))).await {
+        assert_eq!(read(opened.unwrap()).await.0, house.upstream.content);
+    }
+    assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 1));
+    assert!(house.blobs.open(wanted).await.unwrap().file().is_some());
+    assert_eq!(house.upstream.asked_heads.load(Ordering::SeqCst), 1);
+}
+
+#[actix_rt::test]
+async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
+    let house = stocked([
+        Reply::Refuse(UpstreamError::NotFound),
+        Reply::Refuse(UpstreamError::Denied),
+        Reply::Refuse(UpstreamError::TimedOut),
+        Reply::Tell(Some(1234)),
+        Reply::Tell(None),
+    ])
+    .await;
+    let wanted = elsewhere(&house, 2);
+    let mut refusals = Vec::new();
+    for _ in 0..5 {
+        refusals.push(house.blobs.open(wanted.clone()).await.err().unwrap());
+    }
+    assert!(matches!(refusals[0], BlobError::Unknown));
+    assert!(matches!(refusals[1], BlobError::Denied));
+    assert!(matches!(refusals[2], BlobError::Unavailable(UpstreamError::TimedOut)));
+    assert!(matches!(refusals[3], BlobError::WrongLength { .. }));
+    assert!(matches!(refusals[4], BlobError::Unavailable(UpstreamError::Nonsense { .. })));
+}
+
+#[actix_rt::test]
+async fn a_guessed_digest_is_unknown_whether_stored_or_not() {
+    let house = House::new(FakeUpstream::of(10).replying([Reply::Refuse(UpstreamError::NotFound)]));
+    assert!(matches!(house.open(1).await, Err(BlobError::Unknown)));
+    assert!(house.committed().await.is_none() && !house.linked(1));
+}
+
+#[actix_rt::test]
+async fn an_interrupted_download_is_resumed_while_the_clients_wait() {
+    let script = [Reply::CutAt(40_000), Reply::Refuse(UpstreamError::TimedOut), Reply::EndAt(70_000)];
+    let house = House::new(FakeUpstream::of(100_000).replying(script));
+    let (bytes, error) = read(house.open(1).await.unwrap()).await;
+    assert!(error.is_none() && bytes == house.upstream.content);
+    assert_eq!(house.upstream.gets(), [0, 40_000, 40_000, 70_000]);
+    assert_eq!(house.committed().await.unwrap(), house.upstream.content);
+}
+
+#[actix_rt::test]
+async fn a_download_without_progress_is_given_up() {
+    let house = House::new(FakeUpstream::of(100_000).replying((0..9).map(|_| Reply::EndAt(0))));
+    let (bytes, error) = read(house.open(1).await.unwrap()).await;
+    assert!(bytes.is_empty() && matches!(error, Some(BlobError::Unavailable(UpstreamError::Interrupted { .. }))));
+    assert_eq!(house.upstream.gets().len(), 5);
+}
+
+#[actix_rt::test]
+async fn a_wrong_digest_gives_the_last_byte_to_nobody_and_stores_nothing() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
+    let house = House::new(upstream.replying([Reply::Corrupt(3)]));
+    let blobs = join_all((1..5).map(|group| house.open(group))).await;
+    for (bytes, error) in join_all(blobs.into_iter().map(|blob| read(blob.unwrap()))).await {
+        assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
+    }
+    assert!(house.committed().await.is_none());
+    assert!(!house.linked(1), "what turned out wrong makes no link");
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+}
+
+#[actix_rt::test]
+async fn another_length_than_the_descriptor_promises_is_refused_before_the_first_byte() {
+    let house = House::new(FakeUpstream::of(100_000));
+    house.name(1, 99_999);
+    let refusal = house.open(1).await.err().unwrap();
+    assert!(matches!(refusal, BlobError::WrongLength { expected: 99_999, told: 100_000 }), "{refusal:?}");
+    assert!(house.committed().await.is_none());
+}
+
+#[actix_rt::test]
+async fn more_bytes_than_promised_are_cut_off() {
+    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Tell(Some(60_000))]));
+    let (bytes, error) = read(house.open(1).await.unwrap()).await;
+    assert!(bytes.len() < 60_000 && error.is_some(), "{} {error:?}", bytes.len());
+    assert!(house.committed().await.is_none());
+}
+
+#[actix_rt::test]
+async fn without_a_length_a_head_is_asked_or_the_end_awaited() {
+    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Tell(None)]));
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+    let upstream = FakeUpstream::of(100_000).replying([Reply::Tell(None)]);
+    upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
+    let house = House::new(upstream);
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+}
+
+fn full_at_70_000(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    if offset + bytes.len() as u64 > 70_000 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(bytes, offset)
+}
+
+#[actix_rt::test]
+async fn on_a_full_disk_clients_finish_from_the_spool_and_go_on_alone() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(10), ..FakeUpstream::of(200_000) };
+    let house = House::with(upstream, ROOMY, full_at_70_000);
+    let (early, ranged) = (house.open(1).await.unwrap(), house.open(2).await.unwrap());
+    let (whole, part) = tokio::join!(read(early), read_range(ranged, 150_000..200_000));
+    assert!(whole.1.is_none() && whole.0 == house.upstream.content, "{:?}", whole.1);
+    assert!(part.1.is_none() && part.0 == house.upstream.content[150_000..], "{:?}", part.1);
+    let gets = house.upstream.gets();
+    assert_eq!(gets.len(), 3);
+    assert!(gets[1] > 0 && gets[1] <= 70_000 && gets[1] == gets[2], "{gets:?}");
+    assert!(house.committed().await.is_none());
+}
+
+#[actix_rt::test]
+async fn going_on_alone_is_verified_too() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(10), ..FakeUpstream::of(200_000) };
+    upstream.script.lock().unwrap().extend([Reply::Tell(Some(200_000)), Reply::Corrupt(150_000)]);
+    let house = House::with(upstream, ROOMY, full_at_70_000);
+    let (bytes, error) = read(house.open(1).await.unwrap()).await;
+    assert!(bytes.len() < 200_000 && matches!(error, Some(BlobError::WrongDigest)));
+}
+
+#[actix_rt::test]
+async fn a_panic_in_a_download_leaves_nobody_waiting() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
+    let house = House::new(upstream.replying([Reply::PanicAt(50_000)]));
+    let blobs = join_all((1..5).map(|group| house.open(group))).await;
+    for (bytes, error) in join_all(blobs.into_iter().map(|blob| read(blob.unwrap()))).await {
+        assert!(bytes.len() <= 50_000 && matches!(error, Some(BlobError::Interrupted)));
+    }
+    house.committed().await;
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+}
+
+#[actix_rt::test]
+async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
+    let house = House::new(FakeUpstream::of(1 << 20));
+    drop(house.open(1).await.unwrap());
+    let slow = house.open(1).await.unwrap();
+    let length = slow.length();
+    let mut slow = slow.bytes(0..length);
+    let first = slow.next().await.unwrap().unwrap();
+    assert!(first.len() <= 64 * 1024, "a client holds one chunk");
+    assert_eq!(house.committed().await.unwrap(), house.upstream.content);
+    let mut bytes = first.to_vec();
+    while let Some(piece) = slow.next().await {
+        bytes.extend_from_slice(&piece.unwrap());
+    }
+    assert_eq!(bytes, house.upstream.content);
+    assert_eq!(house.upstream.gets(), [0]);
+}
+
+#[actix_rt::test]
+async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams() {
+    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), max_unstored_streams: 1, ..ROOMY };
+    let house = House::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
+    house.name(1, 100_000);
+    let blob = house.open(1).await.unwrap();
+    assert!(matches!(house.open(1).await, Err(BlobError::Busy)));
+    assert_eq!(read(blob).await.0, house.upstream.content);
+    let blob = house.open(1).await.unwrap();
+    assert_eq!(read_range(blob, 99_000..100_000).await.0, house.upstream.content[99_000..]);
+    house.upstream.script.lock().unwrap().push_back(Reply::Corrupt(99_999));
+    let (bytes, error) = read(house.open(1).await.unwrap()).await;
+    assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
+    house.upstream.script.lock().unwrap().extend([Reply::CutAt(30_000)]);
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+    assert!(house.committed().await.is_none());
+}
+
+#[actix_rt::test]
+async fn too_many_downloads_or_waiters_are_refused() {
+    let options = BlobCacheOptions { max_downloads: 1, max_waiters: 2, ..ROOMY };
+    let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);
+    silent.heads.lock().unwrap().push_back(Reply::Tell(None));
+    let house = House::with(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
+    let other = OpenBlob { digest: Digest::from_bytes([1; 32]), ..house.wanted(1) };
+    let later = async {
+        sleep(Duration::from_millis(50)).await;
+        let other = house.blobs.open(other).await;
+        (other, join_all((0..3).map(|_| house.open(1))).await)
+    };
+    let (_, (other, three)) = tokio::join!(house.open(1), later);
+    assert!(matches!(other, Err(BlobError::Busy)), "a second download");
+    assert_eq!(three.iter().filter(|opened| matches!(opened, Err(BlobError::Busy))).count(), 2);
+}
+
+#[actix_rt::test]
+async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
+    let options = BlobCacheOptions { answer_within: Duration::from_millis(50), ..ROOMY };
+    let upstream = FakeUpstream::of(10).replying([Reply::Tell(None)]);
+    upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
+    let house =
+        House::with(FakeUpstream { pause: Duration::from_millis(200), ..upstream }, options, |file, bytes, offset| {
+            file.write_all_at(bytes, offset)
+        });
+    assert!(matches!(house.open(1).await, Err(BlobError::TooSlow)));
+    assert_eq!(house.committed().await.unwrap(), house.upstream.content, "the download goes on");
+}
+
+#[actix_rt::test]
+async fn a_stored_blob_that_a_power_cut_left_short_is_fetched_again() {
+    let house = stocked([]).await;
+    let hex = house.digest.hex();
+    std::fs::write(house.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex), b"").unwrap();
+    assert_eq!(read(house.open(1).await.unwrap()).await.0, house.upstream.content);
+    assert_eq!(house.committed().await.unwrap(), house.upstream.content);
+}
+
+#[actix_rt::test]
+async fn a_forgotten_group_is_looked_up_again() {
+    let house = stocked([]).await;
+    while !house.linked(1) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    house.open(1).await.unwrap();
+    assert!(house.blobs.known.contains_key(&house.wanted(1)));
+    house.blobs.forget_group(GroupId(2));
+    assert!(house.blobs.known.contains_key(&house.wanted(1)));
+    house.blobs.forget_group(GroupId(1));
+    assert!(!house.blobs.known.contains_key(&house.wanted(1)));
+}

@@ -1,0 +1,112 @@
+//! The body of a blob's answer: the one place that decides how its bytes get to the socket. Has a length from the start; what
+//! ends before it is an error, which cuts the connection, never a clean end.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_web::body::{BodySize, MessageBody};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use metrics::Counter;
+
+use crate::actors::blob_cache::{BlobError, OpenedBlob};
+
+/// Some of the bytes of a blob, as a response body.
+pub struct BlobBody {
+    length: u64,
+    remaining: u64,
+    bytes: BoxStream<'static, Result<Bytes, BlobError>>,
+    served: Counter,
+}
+
+/// Why the connection is cut in the middle of a body.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The rest cannot be had.
+    #[error(transparent)]
+    Blob(BlobError),
+    /// There is another number of bytes than was announced.
+    #[error("a body has another length than was announced")]
+    Length,
+}
+
+impl BlobBody {
+    /// These bytes of the blob, as they become readable. The range lies within [`OpenedBlob::length`].
+    pub fn new(blob: OpenedBlob, range: Range<u64>) -> Self {
+        Self::of(range.end.saturating_sub(range.start), blob.bytes(range))
+    }
+
+    /// The body of the answer to a `HEAD` for so many bytes: tells the length and is never read.
+    pub fn head(length: u64) -> Self {
+        Self { remaining: 0, ..Self::of(length, stream::empty().boxed()) }
+    }
+
+    fn of(length: u64, bytes: BoxStream<'static, Result<Bytes, BlobError>>) -> Self {
+        let served = metrics::counter!("dependency_proxy_served_bytes_total");
+        Self { length, remaining: length, bytes, served }
+    }
+}
+
+impl MessageBody for BlobBody {
+    type Error = BodyError;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.length)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.remaining == 0 {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(match ready!(self.bytes.poll_next_unpin(cx)) {
+            Some(Ok(bytes)) if bytes.len() as u64 <= self.remaining => {
+                self.remaining -= bytes.len() as u64;
+                self.served.increment(bytes.len() as u64);
+                Ok(bytes)
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a blob is cut off: its rest cannot be had");
+                Err(BodyError::Blob(error))
+            }
+            Some(Ok(_)) | None => Err(BodyError::Length),
+        }))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn body(length: u64, pieces: Vec<Result<&'static str, BlobError>>) -> BlobBody {
+        BlobBody::of(length, stream::iter(pieces).map(|piece| piece.map(Bytes::from)).boxed())
+    }
+
+    async fn read(mut body: BlobBody) -> Result<String, BodyError> {
+        let mut text = String::new();
+        while let Some(bytes) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
+            text.push_str(std::str::from_utf8(&bytes?).unwrap());
+        }
+        Ok(text)
+    }
+
+    #[actix_rt::test]
+    async fn a_body_ends_cleanly_only_with_its_announced_length() {
+        assert_eq!(body(5, vec![]).size(), BodySize::Sized(5));
+        assert_eq!(read(body(5, vec![Ok("he"), Ok("llo")])).await.unwrap(), "hello");
+        assert!(matches!(read(body(5, vec![Ok("he")])).await, Err(BodyError::Length)));
+        assert!(matches!(read(body(5, vec![Ok("hello!")])).await, Err(BodyError::Length)));
+        let wrong = read(body(5, vec![Ok("hell"), Err(BlobError::WrongDigest)])).await;
+        assert!(matches!(wrong, Err(BodyError::Blob(BlobError::WrongDigest))));
+    }
+
+    #[actix_rt::test]
+    async fn the_answer_to_head_has_a_length_and_no_bytes() {
+        assert_eq!(BlobBody::head(5).size(), BodySize::Sized(5));
+        assert_eq!(read(BlobBody::head(5)).await.unwrap(), "");
+    }
+}

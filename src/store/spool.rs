@@ -1,0 +1,94 @@
+//! Files that downloads grow in: `spool/` below the cache folder. What is here was not verified and does not outlive the
+//! process; whoever has a file open reads on after it was removed or became a blob.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempPath;
+
+use super::durable;
+use super::error::StoreError;
+
+/// Writes all of some bytes at an offset of a file, or fails.
+pub type WriteAt = fn(&File, &[u8], u64) -> io::Result<()>;
+
+/// The folder of growing files. Cheap to clone; its methods block.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    folder: PathBuf,
+    write: WriteAt,
+}
+
+/// One growing file. Removed when dropped, unless it became a blob.
+#[derive(Debug)]
+pub struct SpoolFile {
+    file: Arc<File>,
+    path: TempPath,
+    write: WriteAt,
+}
+
+impl Spool {
+    /// The spool of this cache folder, made where there is none and emptied of what a killed process left.
+    pub fn open(cache_dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(cache_dir, |file, bytes, offset| file.write_all_at(bytes, offset))
+    }
+
+    /// As [`Self::open`], writing through `write`: for tests of a disk that fails.
+    pub fn open_with(cache_dir: &Path, write: WriteAt) -> Result<Self, StoreError> {
+        let folder = cache_dir.join("spool");
+        durable::create_folder(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(Self { folder, write })
+    }
+
+    /// A new empty file.
+    pub fn create(&self) -> Result<SpoolFile, StoreError> {
+        let (file, path) = tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder)?.into_parts();
+        Ok(SpoolFile { file: Arc::new(file), path, write: self.write })
+    }
+}
+
+impl SpoolFile {
+    /// The file, for reading what was written.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Writes all of these bytes at this offset.
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        Ok((self.write)(&self.file, bytes, offset)?)
+    }
+
+    pub(super) fn persist(self, to: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        durable::rename(&self.path, to)?;
+        // It has another name now: there is nothing to remove.
+        let _ = self.path.keep();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spool_is_emptied_at_start_and_a_dropped_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool_dir = folder.path().join("spool");
+        fs::create_dir(&spool_dir).unwrap();
+        fs::write(spool_dir.join("blob-left"), "x").unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        assert_eq!(spool_dir.read_dir().unwrap().count(), 0);
+        let spooled = spool.create().unwrap();
+        assert_eq!(spool_dir.read_dir().unwrap().count(), 1);
+        drop(spooled);
+        assert_eq!(spool_dir.read_dir().unwrap().count(), 0);
+    }
+}
