@@ -14,6 +14,7 @@ use actix_web::{App, HttpResponse, HttpServer};
 
 pub use first_start::FirstStart;
 
+use crate::actors::blob_cache::Blobs;
 use crate::actors::janitor::{Parts, Tidying};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
@@ -24,11 +25,13 @@ use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
 use crate::http::{self, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
+use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
+use crate::store::spool::Spool;
 use crate::telemetry::Metrics;
 use crate::upstream::SetupError;
 
@@ -88,7 +91,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let manifest_store = Arc::new(ManifestStore::new(&settings.storage.cache_dir));
     let signer = signer(&data, &settings)?;
 
-    let (identity_arbiter, cache_arbiter, upstream_arbiter) = (arbiter(), arbiter(), arbiter());
+    let (identity_arbiter, manifest_arbiter) = (arbiter(), arbiter());
+    let (blob_arbiter, upstream_arbiter) = (arbiter(), arbiter());
     let upstream = Upstream::start(options::upstreams(&settings.upstreams), &upstream_arbiter)?;
     let policy = Policy::start(identities.clone(), &identity_arbiter, MAX_WAITING_CHANGES)?;
     let last_used = LastUsed::new(identities.last_used()?);
@@ -97,14 +101,21 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let tokens = Tokens::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
     let manifest_options = options::manifests(&settings.cache);
     let manifests =
-        Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store.clone(), &cache_arbiter);
+        Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store.clone(), &manifest_arbiter);
+    let files = BlobFiles::open(&settings.storage.cache_dir, options::min_free(settings.storage.min_free))?;
+    let spool = Spool::open(&settings.storage.cache_dir)?;
+    let blob_options = options::blobs(&settings.cache);
+    let blobs =
+        Blobs::start(&blob_arbiter, Arc::new(upstream.clone()), index.clone(), files.clone(), spool, blob_options);
     let parts = Parts {
         policy: policy.clone(),
         last_used: last_used.clone(),
         manifests: manifests.clone(),
+        blobs: blobs.clone(),
         identities,
         index,
         manifest_store,
+        files,
     };
     let tidying = Tidying::start(parts, &identity_arbiter);
     let first_start = first_start::run(&data, &settings.bootstrap, &policy, &tokens).await?;
@@ -114,6 +125,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         policy,
         tokens,
         manifests,
+        blobs,
         lists: Lists::new(upstream),
         last_used,
         upstreams: Arc::new(settings.upstreams.world()),

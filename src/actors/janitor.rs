@@ -9,12 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
+use super::blob_cache::Blobs;
 use super::last_used::LastUsed;
 use super::manifests::Manifests;
 use super::policy_evaluator::Policy;
 use crate::domain::directory::{Directory, RecordKey, Write};
 use crate::domain::id::GroupId;
 use crate::domain::token::Tombstone;
+use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
@@ -36,12 +38,16 @@ pub struct Parts {
     pub last_used: LastUsed,
     /// What remembers links and manifests in memory.
     pub manifests: Manifests,
+    /// What remembers links in memory.
+    pub blobs: Blobs,
     /// The identities on disk.
     pub identities: Arc<IdentityStore>,
     /// The index on disk.
     pub index: Arc<Index>,
     /// The manifests on disk.
     pub manifest_store: Arc<ManifestStore>,
+    /// The blobs on disk.
+    pub files: BlobFiles,
 }
 
 /// What the rest of the service holds.
@@ -130,9 +136,11 @@ impl Parts {
     fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
         let orphans = self.index.forget_group(group)?;
         self.manifests.forget_group(group);
+        self.blobs.forget_group(group);
         for digest in &orphans {
             self.manifests.forget(digest);
             self.manifest_store.remove(digest)?;
+            self.files.remove(digest)?;
         }
         Ok(orphans.len())
     }

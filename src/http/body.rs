@@ -14,7 +14,7 @@ use metrics::Counter;
 use crate::actors::blob_cache::{BlobError, OpenedBlob};
 
 /// Some of the bytes of a blob, as a response body.
-pub struct BlobBody {
+pub(super) struct BlobBody {
     length: u64,
     remaining: u64,
     bytes: BoxStream<'static, Result<Bytes, BlobError>>,
@@ -23,7 +23,7 @@ pub struct BlobBody {
 
 /// Why the connection is cut in the middle of a body.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub(super) enum BodyError {
     /// The rest cannot be had.
     #[error(transparent)]
     Blob(BlobError),
@@ -34,12 +34,12 @@ pub enum BodyError {
 
 impl BlobBody {
     /// These bytes of the blob, as they become readable. The range lies within [`OpenedBlob::length`].
-    pub fn new(blob: OpenedBlob, range: Range<u64>) -> Self {
+    pub(super) fn new(blob: OpenedBlob, range: Range<u64>) -> Self {
         Self::of(range.end.saturating_sub(range.start), blob.bytes(range))
     }
 
     /// The body of the answer to a `HEAD` for so many bytes: tells the length and is never read.
-    pub fn head(length: u64) -> Self {
+    pub(super) fn head(length: u64) -> Self {
         Self { remaining: 0, ..Self::of(length, stream::empty().boxed()) }
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
@@ -62,9 +62,12 @@ pub(super) enum RegistryError {
     /// Anything that would change something.
     #[error("This is a read-only cache. Push to the registry itself")]
     ReadOnly,
-    /// A fault of ours.
-    #[error("Something went wrong here. The log has more under this id")]
-    Internal,
+    /// A range that begins beyond the end.
+    #[error("The range begins beyond the end: there are {length} bytes")]
+    Unsatisfiable {
+        /// The length of the whole.
+        length: u64,
+    },
 }
 
 /// An error as it goes over the wire.
@@ -92,6 +95,9 @@ impl RegistryError {
         }
         if matches!(self, Self::ReadOnly) {
             response.insert_header((ALLOW, "GET, HEAD"));
+        }
+        if let Self::Unsatisfiable { length } = self {
+            response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
         }
         let id = request_id::of(request);
         let message = self.message(answer.status, &state.public_url.host(request), &id);
@@ -134,7 +140,7 @@ impl RegistryError {
             Self::Path(error) => path(error),
             Self::Failed { failure, target } => failed(failure, target),
             Self::ReadOnly => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
-            Self::Internal => Answer::unavailable("Internal fault: the log of this service has more", None),
+            Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
         }
     }
 }

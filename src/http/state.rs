@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::public_url::PublicUrl;
+use crate::actors::blob_cache::Blobs;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifests::Manifests;
@@ -20,6 +21,8 @@ pub(crate) struct RegistryState {
     pub(crate) tokens: Tokens,
     /// Manifests.
     pub(crate) manifests: Manifests,
+    /// Blobs.
+    pub(crate) blobs: Blobs,
     /// Lists that are passed through.
     pub(crate) lists: Lists,
     /// When credentials were last used.

@@ -4,22 +4,30 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use crate::actors::blob_cache::BlobCacheOptions;
 use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
-use crate::settings::{Auth, Cache, ConfiguredUpstreams, Server};
+use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, Server};
+use crate::store::blobs::MinFree;
 use crate::upstream::{AccountOptions, UpstreamOptions};
+
+/// How many links of groups to blobs are remembered in memory.
+const KNOWN_LINKS: usize = 100_000;
+
+/// Clients give up where no answer begins within 30 seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(24);
 
 /// For how long a verified password is remembered.
 const REMEMBER: Duration = Duration::from_secs(300);
 
 /// How the clients of all upstreams work.
 pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
-    let account = |account: &crate::settings::ConfiguredAccount| AccountOptions {
+    let account = |account: &settings::ConfiguredAccount| AccountOptions {
         username: account.username.clone(),
         password: account.password.clone(),
     };
-    let options = |upstream: &crate::settings::ConfiguredUpstream| UpstreamOptions {
+    let options = |upstream: &settings::ConfiguredUpstream| UpstreamOptions {
         name: upstream.name.clone(),
         url: upstream.url.to_string(),
         accounts: upstream.accounts.iter().map(account).collect(),
@@ -58,6 +66,26 @@ pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
         max_manifest_bytes: cache.max_manifest_bytes,
         max_fetches: cache.max_waiters.get(),
         memory_bytes: cache.manifest_memory,
+    }
+}
+
+/// How blobs are cached.
+pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
+    BlobCacheOptions {
+        max_downloads: cache.max_downloads.get(),
+        max_waiters: cache.max_waiters.get(),
+        max_unstored_streams: cache.max_passthrough.get(),
+        known_links: KNOWN_LINKS,
+        max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
+        answer_within: ANSWER_WITHIN,
+    }
+}
+
+/// How much of the disk stays free.
+pub(super) fn min_free(min_free: settings::MinFree) -> MinFree {
+    match min_free {
+        settings::MinFree::Percent(percent) => MinFree::Percent(percent),
+        settings::MinFree::Bytes(bytes) => MinFree::Bytes(bytes),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The registry's routes below `/v2` (OCI distribution specification, "Pull"). Everything needs an [`Authorized`] value.
 
+mod blob;
 mod list;
 mod manifest;
 
@@ -32,7 +33,7 @@ async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpRespo
     let authorized = Authorized::check(state, request)?;
     let mut response = match authorized.target() {
         Target::Manifest(reference) => manifest::pull(request, state, &authorized, reference).await?,
-        Target::Blob(_) => return Err(RegistryError::Internal),
+        Target::Blob(digest) => blob::pull(request, state, &authorized, digest).await?,
         Target::Tags => list::tags(request, state, &authorized).await?,
         Target::Referrers(digest) => list::referrers(request, state, &authorized, digest).await?,
     };

@@ -1,0 +1,77 @@
+//! Configurations and layers, whole or in part, from the cache or as they arrive.
+
+use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::super::authorized::Authorized;
+use super::super::body::BlobBody;
+use super::super::error::RegistryError;
+use super::super::request_id;
+use super::super::state::RegistryState;
+use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
+use crate::actors::failure::{Cause, PullFailure, image_name};
+use crate::domain::byte_range::{Wanted, wanted};
+use crate::domain::digest::Digest;
+use crate::domain::image_path::Target;
+
+/// Answers `GET` and `HEAD` of a blob.
+pub(super) async fn pull(
+    request: &HttpRequest,
+    state: &RegistryState,
+    authorized: &Authorized,
+    digest: &Digest,
+) -> Result<HttpResponse, RegistryError> {
+    let origin = authorized.origin().clone();
+    let question = OpenBlob { group: authorized.group().id, origin, digest: *digest };
+    let opened = state.blobs.open(question).await;
+    log(request, authorized, digest, opened.as_ref());
+    let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
+    let (range, if_range, etag) = (header(request, RANGE), header(request, IF_RANGE), digest.to_string());
+    let length = opened.length();
+    let mut response = HttpResponse::Ok();
+    let part = match wanted(range, if_range, &etag, length) {
+        Wanted::Whole => 0..length,
+        Wanted::Part(part) => {
+            response.status(StatusCode::PARTIAL_CONTENT);
+            response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{length}", part.start, part.end - 1)));
+            part
+        }
+        Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
+    };
+    response
+        .insert_header(("docker-distribution-api-version", "registry/2.0"))
+        .insert_header(("docker-content-digest", digest.to_string()))
+        .insert_header((ETAG, format!("\"{digest}\"")))
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .insert_header(("x-cache", opened.source().word()))
+        .content_type("application/octet-stream");
+    let head = request.method() == Method::HEAD;
+    Ok(response.body(if head { BlobBody::head(part.end - part.start) } else { BlobBody::new(opened, part) }))
+}
+
+fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> RegistryError {
+    let origin = authorized.origin().clone();
+    let image = format!("blob {}", image_name(&origin, &digest.to_string()));
+    let failure = PullFailure { origin, image, cause: Cause::from(error) };
+    RegistryError::Failed { failure, target: Target::Blob(*digest) }
+}
+
+fn log(request: &HttpRequest, authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {
+    let word = opened.map_or("failed", |opened| opened.source().word());
+    metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word).increment(1);
+    tracing::debug!(
+        request = request_id::of(request),
+        principal = authorized.identity().principal(),
+        group = %authorized.group().path,
+        image = %authorized.origin(),
+        %digest,
+        cache = word,
+        error = opened.err().map(tracing::field::display),
+        "blob"
+    );
+}
+
+fn header(request: &HttpRequest, name: actix_web::http::header::HeaderName) -> Option<&str> {
+    request.headers().get(name)?.to_str().ok()
+}
