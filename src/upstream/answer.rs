@@ -65,14 +65,27 @@ pub(super) fn blob_head(partial: bool, headers: &HeaderMap, from: u64) -> Result
             Ok((head, from))
         };
     }
-    let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range);
-    match range {
+    match range_of(headers) {
         Some((start, total)) if from > 0 && start == from => {
             head.length = total;
             Ok((head, 0))
         }
         Some(_) | None => Err(UpstreamError::WrongRange),
     }
+}
+
+/// What the headers say of the whole blob when its first byte was asked for.
+pub(super) fn first_byte_head(partial: bool, headers: &HeaderMap) -> Result<ContentHead, UpstreamError> {
+    let head = content_head(headers);
+    match range_of(headers) {
+        Some((0, total)) if partial => Ok(ContentHead { length: total, ..head }),
+        Some(_) | None if partial => Err(UpstreamError::WrongRange),
+        Some(_) | None => Ok(head),
+    }
+}
+
+fn range_of(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range)
 }
 
 /// The start and the whole length in `bytes 5-9/10` (RFC 9110, section 14.4), if they fit together.

@@ -159,7 +159,7 @@ impl Resolve for CheckedResolver {
 mod tests {
     use super::*;
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_name_that_leads_inside_is_refused_unless_it_is_listed() {
         let resolve = |public_only, exempt: &[&str]| {
             let exempt = exempt.iter().map(|host| (*host).to_owned()).collect();

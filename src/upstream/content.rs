@@ -148,7 +148,7 @@ mod tests {
         stream.collect().await
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn skipping_starts_exactly_there() {
         for skip in 0..=6 {
             let rest = collect(skipping(of(&["ab", "", "cde", "f"]), skip), 100).await;
@@ -157,20 +157,20 @@ mod tests {
         assert_eq!(all(skipping(of(&["ab"]), 3)).await, [Err(UpstreamError::WrongRange)]);
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_pause_that_is_too_long_ends_the_stream() {
         let slow = of(&["a"]).chain(stream::pending());
         let items = all(with_idle_timeout(slow, Duration::from_millis(20))).await;
         assert_eq!(items, [Ok(Bytes::from("a")), Err(UpstreamError::TimedOut)]);
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_list_is_bounded() {
         assert_eq!(collect(of(&["abc", "def"]), 6).await, Ok(Bytes::from("abcdef")));
         assert_eq!(collect(of(&["abc", "def"]), 5).await, Err(UpstreamError::TooLong));
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn what_is_held_is_dropped_with_the_stream() {
         let held = std::sync::Arc::new(());
         let content = Content { head: ContentHead::default(), stream: of(&["a"]) }.holding(held.clone());

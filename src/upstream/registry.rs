@@ -48,7 +48,7 @@ struct Wanted<'a> {
     path: String,
     query: Vec<(&'static str, String)>,
     accept: &'a [&'static str],
-    from: u64,
+    range: Option<String>,
 }
 
 impl Registry {
@@ -89,14 +89,28 @@ impl Registry {
 
     pub(super) async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
-        let response = self.ask(origin, wanted, Refusal::OfStorage).await?;
-        Ok(answer::content_head(response.headers()))
+        let head = async {
+            match self.ask(origin, wanted, Refusal::OfStorage).await {
+                Ok(response) => Ok(answer::content_head(response.headers())),
+                Err(UpstreamError::Storage { .. }) => self.first_byte_of_blob(origin, digest).await,
+                Err(error) => Err(error),
+            }
+        };
+        in_time(self.header_timeout, head).await
+    }
+
+    /// What a `GET` of the first byte says: storage whose signed addresses are good for `GET` alone refuses a `HEAD`.
+    async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
+        let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
+        let response = self.ask(origin, first, Refusal::OfStorage).await?;
+        answer::first_byte_head(is_partial(&response), response.headers())
     }
 
     pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        let wanted = Wanted { from, ..Wanted::new("blob", Method::GET, format!("blobs/{digest}")) };
+        let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
+        let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
         let response = self.ask(origin, wanted, Refusal::OfStorage).await?;
-        let (head, skip) = answer::blob_head(response.status().as_u16() == 206, response.headers(), from)?;
+        let (head, skip) = answer::blob_head(is_partial(&response), response.headers(), from)?;
         Ok(content_of(head, response, skip, self.idle_timeout))
     }
 
@@ -202,11 +216,15 @@ impl Registry {
 
 impl<'a> Wanted<'a> {
     fn new(kind: &'static str, method: Method, path: String) -> Self {
-        Self { kind, method, path, query: Vec::new(), accept: &[], from: 0 }
+        Self { kind, method, path, query: Vec::new(), accept: &[], range: None }
     }
 
     fn accepting(self, accept: &'a [&'static str]) -> Self {
         Self { accept, ..self }
+    }
+
+    fn in_range(self, range: String) -> Self {
+        Self { range: Some(range), ..self }
     }
 
     fn headers(&self) -> Result<HeaderMap, UpstreamError> {
@@ -214,10 +232,8 @@ impl<'a> Wanted<'a> {
         for media_type in self.accept {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        if self.from > 0 {
-            let range =
-                HeaderValue::try_from(format!("bytes={}-", self.from)).map_err(|_| UpstreamError::WrongRange)?;
-            headers.insert(RANGE, range);
+        if let Some(range) = &self.range {
+            headers.insert(RANGE, HeaderValue::from_str(range).map_err(|_| UpstreamError::WrongRange)?);
         }
         Ok(headers)
     }
@@ -232,6 +248,10 @@ fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) 
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::TimedOut))
+}
+
+fn is_partial(response: &Response) -> bool {
+    response.status().as_u16() == 206
 }
 
 /// A 401 without a challenge that we can meet is a refusal.

@@ -143,7 +143,7 @@ mod tests {
         Token::new(HeaderValue::from_static(text), Duration::from_secs(60))
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_hundred_needs_are_one_request_and_then_none() {
         let (tokens, fetches) = (Arc::new(Tokens::default()), Arc::new(AtomicUsize::new(0)));
         let need = || {
@@ -162,7 +162,7 @@ mod tests {
         assert!(tokens.ready(&key("b")).is_none());
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_refused_token_is_replaced_once_for_all_who_had_it() {
         let tokens = Arc::new(Tokens::default());
         let old = tokens.fresh(key("a"), None, async { Ok(token("old")) }).await.unwrap();
@@ -175,7 +175,7 @@ mod tests {
         assert!(tokens.ready(&key("a")).is_none());
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_panic_and_a_failure_reach_everybody_and_stick_to_nobody() {
         let tokens = Arc::new(Tokens::default());
         let boom = || tokens.fresh(key("a"), None, async { panic!("in a test") });
@@ -184,7 +184,7 @@ mod tests {
         assert!(tokens.fresh(key("a"), None, async { Ok(token("t")) }).await.is_ok());
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn expired_tokens_are_not_used_and_the_number_is_bounded() {
         let mut state = State::default();
         for number in 0..MAX_TOKENS + 10 {

@@ -114,3 +114,28 @@ async fn referrers_are_asked_for_by_type_and_may_be_unknown() {
     setup.hub.referrers_api(false);
     assert_eq!(error(registries.referrers(&anonymous(), &subject, &query).await), UpstreamError::NotFound);
 }
+
+#[tokio::test]
+async fn every_request_is_counted_by_kind_and_outcome() {
+    let setup = Setup::new(10);
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let registries = registries(UpstreamOptions { header_timeout: Duration::from_millis(300), ..setup.options() });
+    registries.manifest(&anonymous(), &latest()).await.unwrap();
+    registries.blob(&anonymous(), &setup.layer(), 0).await.unwrap();
+    setup.hub.on(Kind::ManifestHead).times(1).hang();
+    error(registries.head_manifest(&anonymous(), &latest()).await);
+    let told = recorder.handle().render();
+    for (kind, outcome) in [
+        ("manifest", "unauthorized"),
+        ("token", "ok"),
+        ("manifest", "ok"),
+        ("blob", "redirect"),
+        ("blob", "ok"),
+        ("manifest_head", "given_up"),
+    ] {
+        let labels = format!(r#"upstream="docker.io",kind="{kind}",outcome="{outcome}""#);
+        let line = format!("dependency_proxy_upstream_requests_total{{{labels}}} 1\n");
+        assert!(told.contains(&line), "{line} is not in {told}");
+    }
+}

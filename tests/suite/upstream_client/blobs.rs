@@ -95,3 +95,18 @@ async fn a_refusal_by_the_storage_is_none_by_the_registry() {
     let guess = Digest::from_bytes([9; 32]);
     assert_eq!(error(setup.registries().head_blob(&anonymous(), &guess).await), UpstreamError::NotFound);
 }
+
+#[tokio::test]
+async fn storage_that_knows_no_head_is_asked_for_the_first_byte() {
+    let setup = Setup::new(1000);
+    setup.hub.on(Kind::BlobHead).at(Listener::Cdn).status(403);
+    for honoured in [true, false] {
+        setup.hub.honour_ranges(honoured);
+        let head = setup.registries().head_blob(&anonymous(), &setup.layer()).await.unwrap();
+        assert_eq!(head.length, Some(1000));
+        assert_eq!(setup.hub.requests().last().unwrap().range.as_deref(), Some("bytes=0-0"));
+    }
+    setup.hub.on(Kind::BlobDownload).status(403);
+    let refused = error(setup.registries().head_blob(&anonymous(), &setup.layer()).await);
+    assert_eq!(refused, UpstreamError::Storage { status: 403 });
+}

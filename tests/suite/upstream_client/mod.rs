@@ -4,6 +4,7 @@ mod addresses;
 mod answers;
 mod blobs;
 mod fetcher;
+mod tls;
 mod tokens;
 
 use std::time::Duration;
