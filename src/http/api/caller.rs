@@ -91,9 +91,11 @@ impl Caller {
 
     /// The caller's level in a group; an administrator has the highest everywhere.
     pub(super) fn level(&self, group: GroupId) -> Option<AccessLevel> {
-        if self.user.admin {
-            return Some(AccessLevel::Owner);
-        }
+        if self.user.admin { Some(AccessLevel::Owner) } else { self.own_level(group) }
+    }
+
+    /// The caller's level in a group as a member of it.
+    pub(super) fn own_level(&self, group: GroupId) -> Option<AccessLevel> {
         policy::access_level(&self.directory, self.user.id, group, self.now)
     }
 
@@ -103,7 +105,7 @@ impl Caller {
         what: &'static str,
         edit: impl FnOnce(&Directory) -> Edit<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let value = self.state.change(edit).await?;
+        let value = self.state.policy.change(edit).await?;
         tracing::info!(user = %self.user.id, credential = %self.token.credential, what, "identities changed");
         Ok(value)
     }
@@ -138,15 +140,15 @@ impl FromRequest for AnyScope {
 fn identify(request: &HttpRequest) -> Result<Caller, ApiError> {
     let state = request.app_data::<web::Data<ApiState>>().ok_or(ApiError::Unauthorized)?.clone();
     let presented = presented(request).ok_or(ApiError::Unauthorized)?;
-    let (directory, now) = (state.house.directory(), Timestamp::now());
+    let (directory, now) = (state.policy.directory(), Timestamp::now());
     let credential = directory.secret(&secret::digest(presented)).ok_or(ApiError::Unauthorized)?;
     let identity = policy::identify(&directory, credential, now).map_err(refused)?;
     let (token, user) = match identity {
         Identity::UserToken(token, user) => (token, user),
         Identity::Nobody | Identity::User(..) | Identity::DeployToken(_) => return Err(ApiError::Unauthorized),
     };
-    state.house.note_use(token.credential, now);
-    let base_url = state.house.base_url(request);
+    state.last_used.note(token.credential, now);
+    let base_url = (state.base_url)(request);
     Ok(Caller { state, directory, token, user, now, base_url })
 }
 

@@ -8,7 +8,7 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
-use super::state::Failure;
+use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::edit::{EditError, Thing};
 
 /// Why a request to the API was not carried out.
@@ -57,7 +57,10 @@ pub(crate) enum ApiError {
     TooLarge,
     /// The change could not be made.
     #[error("the change was not made: {0}")]
-    Failed(#[from] Failure),
+    Failed(#[from] ChangeError<EditError>),
+    /// Too many passwords are being hashed.
+    #[error("503 Service Unavailable - too many passwords at once, try again")]
+    Busy,
 }
 
 impl ApiError {
@@ -80,10 +83,11 @@ impl ApiError {
             Self::Parameter(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Failed(failure) => match failure {
-                Failure::Edit(error) => edit_status(error),
-                Failure::Busy => StatusCode::SERVICE_UNAVAILABLE,
-                Failure::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                ChangeError::Refused(error) => edit_status(error),
+                ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -98,15 +102,16 @@ impl ApiError {
             }
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
             Self::Failed(failure) => match failure {
-                Failure::Edit(error) => edit_body(error),
-                Failure::Busy => json!({"message": "503 Service Unavailable - too many passwords at once, try again"}),
-                Failure::Store(_) => json!({"message": "500 Internal Server Error"}),
+                ChangeError::Refused(error) => edit_body(error),
+                ChangeError::Busy => json!({"message": "503 Service Unavailable - too many changes at once, try again"}),
+                ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
             | Self::Forbidden
             | Self::Refused(_)
             | Self::NotFound(_)
-            | Self::NothingThere => json!({"message": self.to_string()}),
+            | Self::NothingThere
+            | Self::Busy => json!({"message": self.to_string()}),
         }
     }
 }
@@ -138,7 +143,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Failed(Failure::Store(reason)) = self {
+        if let Self::Failed(ChangeError::Store(reason)) = self {
             tracing::error!(reason, "a change of identities could not be stored");
         }
         let status = self.status();
