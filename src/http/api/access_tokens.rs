@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::params::{Params, days_ahead};
-use crate::auth::secret::{self, Kind};
 use crate::auth::random;
+use crate::auth::secret::{self, Kind};
 use crate::domain::edit::token::{Fresh, NewToken};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -57,11 +57,7 @@ pub(super) fn fresh(kind: Kind) -> (SecretString, Fresh) {
 }
 
 /// A token of this kind as a request describes it, with its secret. It lives for a year where the request does not say.
-pub(super) fn described(
-    params: &Params,
-    kind: Kind,
-    now: Timestamp,
-) -> Result<(NewToken, SecretString), ApiError> {
+pub(super) fn described(params: &Params, kind: Kind, now: Timestamp) -> Result<(NewToken, SecretString), ApiError> {
     params.require(&["name", "scopes"])?;
     let (secret, fresh) = fresh(kind);
     let new = NewToken {

@@ -166,9 +166,7 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::Expired { .. } => {
             ApiError::InvalidToken("Token is expired. You can either do re-authorization or token refresh.")
         }
-        Refusal::Revoked { .. } => {
-            ApiError::InvalidToken("Token was revoked. You have to re-authorize from the user.")
-        }
+        Refusal::Revoked { .. } => ApiError::InvalidToken("Token was revoked. You have to re-authorize from the user."),
         Refusal::Blocked { .. } => ApiError::Refused("Your account has been blocked."),
         Refusal::Unknown
         | Refusal::GitlabToken

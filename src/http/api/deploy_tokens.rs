@@ -25,11 +25,7 @@ const MIN_BROUGHT_CHARS: usize = 20;
 const MAX_BROUGHT_CHARS: usize = 1024;
 
 /// `POST /groups/:id/deploy_tokens`
-pub(super) async fn create(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let group = caller.group(&path, Right::Own)?.id;
     params.require(&["name", "scopes"])?;
     let (secret, fresh) = brought(&caller, &params)?.unwrap_or_else(|| fresh(Kind::Deploy));

@@ -103,7 +103,9 @@ impl ApiError {
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_body(error),
-                ChangeError::Busy => json!({"message": "503 Service Unavailable - too many changes at once, try again"}),
+                ChangeError::Busy => {
+                    json!({"message": "503 Service Unavailable - too many changes at once, try again"})
+                }
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
@@ -128,7 +130,9 @@ fn edit_status(error: &EditError) -> StatusCode {
 
 fn edit_body(error: &EditError) -> Value {
     match error {
-        EditError::Missing(thing @ (Thing::User | Thing::Group)) => json!({"message": format!("404 {thing} Not Found")}),
+        EditError::Missing(thing @ (Thing::User | Thing::Group)) => {
+            json!({"message": format!("404 {thing} Not Found")})
+        }
         EditError::Missing(Thing::Member | Thing::Token) => json!({"message": "404 Not found"}),
         EditError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
         EditError::Conflict(text) => json!({"message": text}),

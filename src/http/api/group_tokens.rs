@@ -20,11 +20,7 @@ use crate::domain::token::{Token, TokenOwner};
 type GroupAndToken = web::Path<(String, String)>;
 
 /// `POST /groups/:id/access_tokens`
-pub(super) async fn create(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let group = caller.group(&path, Right::Own)?.id;
     if caller.user.bot_of.is_some() {
         return Err(ApiError::Refused("A group access token cannot make another"));
@@ -58,11 +54,7 @@ pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResp
 }
 
 /// `POST /groups/:id/access_tokens/:token_id/rotate`
-pub(super) async fn rotate(
-    caller: Caller,
-    path: GroupAndToken,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = find(&caller, group, &path.1)?;
     rotated(&caller, &token, &params).await

@@ -75,11 +75,7 @@ pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Http
 }
 
 /// `PUT /groups/:id`
-pub(super) async fn update(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let id = caller.group(&path, Right::Own)?.id;
     let inherit = params.is_blank("dependency_proxy_enabled").then_some(None);
     let change = GroupChange {
@@ -116,7 +112,8 @@ pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Htt
 
 fn view(caller: &Caller, group: &Group) -> Value {
     let above = group.parent.into_iter().flat_map(|parent| caller.directory.lineage(parent));
-    let mut names: Vec<&str> = std::iter::once(&group.name).chain(above.map(|above| &above.name)).map(String::as_str).collect();
+    let mut names: Vec<&str> =
+        std::iter::once(&group.name).chain(above.map(|above| &above.name)).map(String::as_str).collect();
     names.reverse();
     json!({
         "id": group.id,
@@ -144,11 +141,7 @@ fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {
 }
 
 /// The groups that the caller may see and that fit the usual filters of a list, in its order.
-fn chosen(
-    caller: &Caller,
-    params: &Params,
-    fits: impl Fn(&Group) -> bool,
-) -> Result<Vec<Arc<Group>>, ApiError> {
+fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Result<Vec<Arc<Group>>, ApiError> {
     let search = params.text("search")?.unwrap_or_default().to_lowercase();
     let found = |group: &Group| group.name.to_lowercase().contains(&search) || group.path.last_part().contains(&search);
     let owned = params.asks("owned")?.then_some(AccessLevel::Owner);

@@ -20,11 +20,7 @@ use crate::domain::user::User;
 type GroupAndUser = web::Path<(String, String)>;
 
 /// `POST /groups/:id/members`
-pub(super) async fn add(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let group = caller.group(&path, Right::Own)?.id;
     let level = params.level("access_level")?;
     let level = level.ok_or_else(|| ApiError::Parameter("access_level is missing".to_owned()))?;

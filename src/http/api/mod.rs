@@ -25,6 +25,8 @@ mod state;
 mod users;
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod rights;
 
 use actix_web::{Resource, web};
@@ -86,7 +88,9 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/groups/{id}/access_tokens/{token_id}/rotate").route(post().to(bots::rotate)))
         .service(at("/groups/{id}/deploy_tokens").route(get().to(deploy::list)).route(post().to(deploy::create)))
         .service(
-            at("/groups/{id}/deploy_tokens/{token_id}").route(get().to(deploy::show)).route(delete().to(deploy::delete)),
+            at("/groups/{id}/deploy_tokens/{token_id}")
+                .route(get().to(deploy::show))
+                .route(delete().to(deploy::delete)),
         )
         .service(at("/deploy_tokens").route(get().to(deploy::list_all)))
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))

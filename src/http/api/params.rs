@@ -206,7 +206,11 @@ mod tests {
         let asked = [
             params("name=a&scopes[]=api&scopes[]=read_api&access_level=30&admin=true", "", ""),
             params("", form, "name=a&scopes%5B%5D=api&scopes%5B%5D=read_api&access_level=30&admin=1"),
-            params("", "application/json; charset=utf-8", r#"{"name":"a","scopes":["api","read_api"],"access_level":30,"admin":true}"#),
+            params(
+                "",
+                "application/json; charset=utf-8",
+                r#"{"name":"a","scopes":["api","read_api"],"access_level":30,"admin":true}"#,
+            ),
         ];
         for params in asked {
             assert_eq!(params.text("name").unwrap().as_deref(), Some("a"));

@@ -17,11 +17,7 @@ use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::Token;
 
 /// `POST /users/:id/personal_access_tokens`
-pub(super) async fn create(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let user = users::find(&caller, &path)?.id;
     caller.administrator_or(user)?;
     let now = caller.now;
@@ -58,11 +54,7 @@ pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<HttpResponse
 }
 
 /// `POST /personal_access_tokens/:id/rotate`
-pub(super) async fn rotate(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn rotate(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let token = find(&caller, &path)?;
     rotated(&caller, &token, &params).await
 }

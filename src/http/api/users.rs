@@ -66,11 +66,7 @@ pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
 }
 
 /// `PUT /users/:id`
-pub(super) async fn update(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     caller.administrator()?;
     let id = find(&caller, &path)?.id;
     let change = UserChange {
@@ -101,11 +97,7 @@ pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<H
 }
 
 /// `DELETE /users/:id`
-pub(super) async fn delete(
-    caller: Caller,
-    path: web::Path<String>,
-    params: Params,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     caller.administrator()?;
     let id = other(&caller, &path, "The API initiating user cannot be deleted by the API")?;
     let (force, now) = (params.asks("hard_delete")?, caller.now);
