@@ -28,6 +28,8 @@ mod users;
 mod fixture;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod wire;
 
 use actix_web::{Resource, web};
 
