@@ -148,7 +148,7 @@ fn identify(request: &HttpRequest) -> Result<Caller, ApiError> {
         Identity::Nobody | Identity::User(..) | Identity::DeployToken(_) => return Err(ApiError::Unauthorized),
     };
     state.last_used.note(token.credential, now);
-    let base_url = (state.base_url)(request);
+    let base_url = state.public_url.base(request);
     Ok(Caller { state, directory, token, user, now, base_url })
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test, web};
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ApiState, LastUsed, Purge, configure};
+use super::configure;
+use super::state::{ApiState, Purge};
+use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::{PasswordOptions, Tokens};
 use crate::auth::jwt::{KeySet, Signer};
@@ -22,10 +23,11 @@ use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Write};
 use crate::domain::edit::{Edit, group, member, token, user};
 use crate::domain::group::Visibility;
-use crate::domain::id::{CredentialId, GroupId, UserId};
+use crate::domain::id::{GroupId, UserId};
 use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{Upstream, Upstreams};
+use crate::http::PublicUrl;
 use crate::store::identity::IdentityStore;
 
 /// The API over the company, as of its founding.
@@ -54,9 +56,6 @@ pub(super) enum Body<'a> {
 
 #[derive(Default)]
 pub(super) struct Purged(pub(super) Mutex<Vec<GroupId>>);
-
-#[derive(Default)]
-struct Uses(Mutex<HashMap<CredentialId, Timestamp>>);
 
 /// Founds the company: root is user 1, then owner, maintainer, guest and stranger; `team` is group 1 with `team/ci`, 2,
 /// and `other`, 3; the tokens are, by number: root's, root's to read, owner's, maintainer's, guest's, stranger's, the
@@ -130,12 +129,12 @@ impl Company {
         let state = ApiState {
             policy,
             tokens,
-            last_used: Arc::new(Uses::default()),
+            last_used: LastUsed::default(),
             purge: purged.clone(),
             upstreams: Arc::new(Upstreams::new(names)),
             public_groups,
             proxy_enabled: true,
-            base_url: Box::new(|_| "https://proxy.example".to_owned()),
+            public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),
         };
         Self { state: web::Data::new(state), purged, _data: data }
     }
@@ -184,16 +183,6 @@ impl Company {
         let headers = response.headers().iter().map(text).collect();
         let bytes = to_bytes(response.into_body()).await.ok().unwrap();
         Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
-    }
-}
-
-impl LastUsed for Uses {
-    fn note(&self, credential: CredentialId, at: Timestamp) {
-        self.0.lock().unwrap().insert(credential, at);
-    }
-
-    fn of(&self, credential: CredentialId) -> Option<Timestamp> {
-        self.0.lock().unwrap().get(&credential).copied()
     }
 }
 

@@ -34,7 +34,7 @@ mod wire;
 use actix_web::{Resource, web};
 
 use self::error::ApiError;
-pub(crate) use self::state::{ApiState, LastUsed, Purge};
+pub(crate) use self::state::ApiState;
 
 /// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
-use jiff::Timestamp;
-
+use crate::actors::janitor::Tidying;
+use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
-use crate::domain::id::{CredentialId, GroupId};
+use crate::domain::id::GroupId;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
+use crate::http::PublicUrl;
 
 /// Shared by all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {
@@ -18,7 +18,7 @@ pub(crate) struct ApiState {
     /// Where passwords are hashed.
     pub(crate) tokens: Tokens,
     /// When credentials were last used.
-    pub(crate) last_used: Arc<dyn LastUsed>,
+    pub(crate) last_used: LastUsed,
     /// What removes a group's cache.
     pub(crate) purge: Arc<dyn Purge>,
     /// The upstreams, whose names no group may have.
@@ -27,21 +27,18 @@ pub(crate) struct ApiState {
     pub(crate) public_groups: PublicGroups,
     /// Whether the proxy is on where nobody switched it at run time.
     pub(crate) proxy_enabled: bool,
-    /// What URLs of this service start with, as this client sees it: scheme and host, without `/` at the end.
-    pub(crate) base_url: Box<dyn Fn(&HttpRequest) -> String + Send + Sync>,
-}
-
-/// Remembers when credentials were last used. Called on every request: in memory only.
-pub(crate) trait LastUsed: Send + Sync {
-    /// Takes note that a credential was used.
-    fn note(&self, credential: CredentialId, at: Timestamp);
-
-    /// When a credential was last used, as far as known.
-    fn of(&self, credential: CredentialId) -> Option<Timestamp>;
+    /// How this service is addressed.
+    pub(crate) public_url: PublicUrl,
 }
 
 /// Removes what groups have cached.
 pub(crate) trait Purge: Send + Sync {
     /// Starts to remove this group's links and tags, and returns at once.
     fn start(&self, group: GroupId);
+}
+
+impl Purge for Tidying {
+    fn start(&self, group: GroupId) {
+        self.purge(group);
+    }
 }
