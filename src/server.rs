@@ -23,7 +23,7 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
-use crate::http::{self, PublicUrl, RegistryOptions, RegistryState};
+use crate::http::{self, ApiState, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -121,6 +121,18 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let first_start = first_start::run(&data, &settings.bootstrap, &policy, &tokens).await?;
 
     let server = &settings.server;
+    let upstreams = Arc::new(settings.upstreams.world());
+    let public_url = PublicUrl::new(server.external_url.as_ref(), server.trusted_proxies.clone(), server.tls.is_some());
+    let api = Data::new(ApiState {
+        policy: policy.clone(),
+        tokens: tokens.clone(),
+        last_used: last_used.clone(),
+        purge: Arc::new(tidying.clone()),
+        upstreams: upstreams.clone(),
+        public_groups,
+        proxy_enabled: settings.proxy.enabled,
+        public_url: public_url.clone(),
+    });
     let state = Data::new(RegistryState {
         policy,
         tokens,
@@ -128,8 +140,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         blobs,
         lists: Lists::new(upstream),
         last_used,
-        upstreams: Arc::new(settings.upstreams.world()),
-        public_url: PublicUrl::new(server.external_url.as_ref(), server.trusted_proxies.clone(), server.tls.is_some()),
+        upstreams,
+        public_url,
         options: RegistryOptions {
             service: settings.auth.service.clone(),
             token_advertised: settings.auth.token_advertised,
@@ -138,7 +150,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         },
     });
     let (address, listener) = listen(server.listen)?;
-    let public = serve(state, &settings, listener, address)?;
+    let public = serve(state, api, &settings, listener, address)?;
     let metrics = server.metrics_listen.map(serve_metrics).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, tidying, _data: data })
@@ -184,12 +196,14 @@ fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> 
 
 fn serve(
     state: Data<RegistryState>,
+    api: Data<ApiState>,
     settings: &Settings,
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<actix_web::dev::Server, StartError> {
     let server = HttpServer::new(move || {
-        App::new().app_data(state.clone()).app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
+        let app = App::new().app_data(state.clone()).app_data(api.clone());
+        app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
     });
     let server =
         server.workers(options::workers(&settings.server)).shutdown_timeout(settings.server.shutdown_timeout.as_secs());

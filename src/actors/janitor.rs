@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
@@ -13,9 +13,9 @@ use super::blob_cache::Blobs;
 use super::last_used::LastUsed;
 use super::manifests::Manifests;
 use super::policy_evaluator::Policy;
-use crate::domain::directory::{Directory, RecordKey, Write};
+use crate::domain::directory::Directory;
+use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
-use crate::domain::token::Tombstone;
 use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
@@ -106,13 +106,11 @@ impl Janitor {
         });
     }
 
-    fn forget_tombstones(&mut self, _: &mut Context<Self>) {
+    fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
         let policy = self.parts.policy.clone();
         actix_rt::spawn(async move {
-            let forgotten =
-                policy.change(|directory| Ok::<_, std::convert::Infallible>((old_tombstones(directory), ()))).await;
-            if let Err(error) = forgotten {
-                tracing::warn!(?error, "old tombstones could not be forgotten");
+            if let Err(error) = policy.change(|directory| retention::forget(directory, Timestamp::now())).await {
+                tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
             }
         });
     }
@@ -146,14 +144,6 @@ impl Parts {
     }
 }
 
-fn old_tombstones(directory: &Directory) -> Vec<Write> {
-    let Ok(limit) = Timestamp::now().checked_sub(SignedDuration::from_hours(24 * Tombstone::DAYS)) else {
-        return Vec::new();
-    };
-    let old = directory.tombstones().filter(|stone| stone.deleted_at < limit);
-    old.map(|stone| Write::Remove(RecordKey::Tombstone(stone.credential))).collect()
-}
-
 fn report(what: &'static str, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "{what} could not be written");
@@ -165,7 +155,7 @@ impl Actor for Janitor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(EVERY, Self::tidy);
-        ctx.run_interval(FORGET_EVERY, Self::forget_tombstones);
+        ctx.run_interval(FORGET_EVERY, Self::forget_old_tokens);
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Group {
     pub created_at: Timestamp,
 }
 
-/// Who may see a group besides its members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Who may see a group besides its members. Ordered: each is open to more than the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Nobody.
@@ -115,6 +115,23 @@ impl TryFrom<String> for GroupPath {
 impl From<GroupPath> for String {
     fn from(path: GroupPath) -> Self {
         path.0
+    }
+}
+
+impl Visibility {
+    /// Its name in the REST API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Internal => "internal",
+            Self::Public => "public",
+        }
+    }
+}
+
+impl fmt::Display for Visibility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -8,6 +8,7 @@ pub mod byte_range;
 pub mod digest;
 pub mod directory;
 pub mod download;
+pub mod edit;
 pub mod group;
 pub mod id;
 pub mod image_path;

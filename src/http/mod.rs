@@ -8,8 +8,10 @@
 //! | `/v2/<group>/dependency_proxy/containers/<image>/blobs/<digest>` | a configuration or a layer | [`registry`] |
 //! | `.../tags/list`, `.../referrers/<digest>` | lists, as upstream has them | [`registry`] |
 //! | `/jwt/auth` | a bearer token for a credential | [`token`] |
+//! | `/api/v4/...` | identities, as GitLab's REST API has them | [`api`] |
 //! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
 
+mod api;
 mod authorized;
 mod body;
 mod credentials;
@@ -24,6 +26,7 @@ mod token;
 use actix_web::middleware::from_fn;
 use actix_web::web;
 
+pub(crate) use api::ApiState;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use state::{RegistryOptions, RegistryState};
 
@@ -32,6 +35,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
             .wrap(from_fn(request_id::give))
+            .configure(api::configure)
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::ready))
             .route("/jwt/auth", web::route().to(token::answer))

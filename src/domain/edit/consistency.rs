@@ -1,0 +1,225 @@
+//! Whatever is changed in whatever order, the directory stays whole: nothing belongs to what is not there, and no number
+//! is given twice.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::token::{Fresh, NewToken};
+use super::{Edit, EditError, group, member, retention, service, token, user};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::digest::Digest;
+use crate::domain::directory::{Directory, Record, RecordKey, Write};
+use crate::domain::group::Visibility;
+use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
+use crate::domain::scope::Scopes;
+use crate::domain::upstream::Upstreams;
+
+/// A change by small numbers, which are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    NewUser { name: u8, admin: bool },
+    RenameUser { user: u64, name: u8 },
+    Admin { user: u64, admin: bool },
+    Block { user: u64, blocked: bool },
+    DeleteUser { user: u64, force: bool },
+    NewGroup { part: u8, parent: Option<u64>, creator: u64, visibility: u8 },
+    RenameGroup { group: u64, part: u8 },
+    Show { group: u64, visibility: u8 },
+    DeleteGroup { group: u64 },
+    Join { group: u64, user: u64, level: u8 },
+    Level { group: u64, user: u64, level: u8 },
+    Leave { group: u64, user: u64 },
+    Personal { user: u64 },
+    GroupToken { group: u64 },
+    Deploy { group: u64, secret: Option<u8> },
+    Rotate { token: u64 },
+    Revoke { token: u64 },
+    Forget { days: u8 },
+    Switch { enabled: Option<bool> },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (id, part) = (1..12_u64, 0..6_u8);
+    prop_oneof![
+        (part.clone(), any::<bool>()).prop_map(|(name, admin)| Step::NewUser { name, admin }),
+        (id.clone(), part.clone()).prop_map(|(user, name)| Step::RenameUser { user, name }),
+        (id.clone(), any::<bool>()).prop_map(|(user, admin)| Step::Admin { user, admin }),
+        (id.clone(), any::<bool>()).prop_map(|(user, blocked)| Step::Block { user, blocked }),
+        (id.clone(), any::<bool>()).prop_map(|(user, force)| Step::DeleteUser { user, force }),
+        (part.clone(), prop::option::of(id.clone()), id.clone(), 0..3_u8)
+            .prop_map(|(part, parent, creator, visibility)| Step::NewGroup { part, parent, creator, visibility }),
+        (id.clone(), part).prop_map(|(group, part)| Step::RenameGroup { group, part }),
+        (id.clone(), 0..3_u8).prop_map(|(group, visibility)| Step::Show { group, visibility }),
+        id.clone().prop_map(|group| Step::DeleteGroup { group }),
+        (id.clone(), id.clone(), 1..6_u8).prop_map(|(group, user, level)| Step::Join { group, user, level }),
+        (id.clone(), id.clone(), 1..6_u8).prop_map(|(group, user, level)| Step::Level { group, user, level }),
+        (id.clone(), id.clone()).prop_map(|(group, user)| Step::Leave { group, user }),
+        id.clone().prop_map(|user| Step::Personal { user }),
+        id.clone().prop_map(|group| Step::GroupToken { group }),
+        (id.clone(), prop::option::of(0..3_u8)).prop_map(|(group, secret)| Step::Deploy { group, secret }),
+        id.clone().prop_map(|token| Step::Rotate { token }),
+        id.prop_map(|token| Step::Revoke { token }),
+        (0..100_u8).prop_map(|days| Step::Forget { days }),
+        any::<Option<bool>>().prop_map(|enabled| Step::Switch { enabled }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn the_directory_stays_whole(steps in prop::collection::vec(step(), 1..60)) {
+        let mut directory = Directory::default();
+        let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut given = HashSet::new();
+        for (place, step) in steps.into_iter().enumerate() {
+            now += SignedDuration::from_hours(1);
+            let before = directory.clone();
+            let Ok(writes) = change(&directory, &step, place, &mut now) else { continue };
+            directory.apply(&writes);
+            check_whole(&directory)?;
+            check_numbers(&before, &directory, &mut given)?;
+            let again = Directory::from_records(directory.records());
+            let records = |directory: &Directory| directory.records().map(|r| format!("{r:?}")).collect::<HashSet<_>>();
+            prop_assert_eq!(records(&again), records(&directory));
+        }
+    }
+}
+
+fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp) -> Result<Vec<Write>, EditError> {
+    let at = *now;
+    let world = Upstreams::default();
+    match step.clone() {
+        Step::NewUser { name, admin } => writes(user::create(directory, new_user(name, admin), at)),
+        Step::RenameUser { user, name } => {
+            let username = Some(format!("User{name}").parse().unwrap());
+            writes(user::update(directory, UserId(user), user::UserChange { username, ..Default::default() }))
+        }
+        Step::Admin { user, admin } => {
+            let change = user::UserChange { admin: Some(admin), ..Default::default() };
+            writes(user::update(directory, UserId(user), change))
+        }
+        Step::Block { user, blocked: true } => writes(user::block(directory, UserId(user))),
+        Step::Block { user, blocked: false } => writes(user::unblock(directory, UserId(user))),
+        Step::DeleteUser { user, force } => writes(user::delete(directory, UserId(user), force, at)),
+        Step::NewGroup { part, parent, creator, visibility } => {
+            let (parent, creator) = (parent.map(GroupId), UserId(creator));
+            let (name, path) = ("A group".to_owned(), format!("Part{part}"));
+            let visibility = Some(self::visibility(visibility));
+            let new = group::NewGroup { name, path, description: String::new(), parent, visibility, creator };
+            writes(group::create(directory, &world, new, at))
+        }
+        Step::RenameGroup { group, part } => {
+            let change = group::GroupChange { path: Some(format!("part{part}")), ..Default::default() };
+            writes(group::update(directory, &world, GroupId(group), change))
+        }
+        Step::Show { group, visibility } => {
+            let change = group::GroupChange { visibility: Some(self::visibility(visibility)), ..Default::default() };
+            writes(group::update(directory, &world, GroupId(group), change))
+        }
+        Step::DeleteGroup { group } => writes(group::delete(directory, GroupId(group), at)),
+        Step::Join { group, user, level } => {
+            let (group, user, level) = (GroupId(group), UserId(user), level_of(level));
+            writes(member::add(directory, Membership { group, user, level, expires_at: None, created_at: at }))
+        }
+        Step::Level { group, user, level } => {
+            let change = member::MemberChange { level: Some(level_of(level)), expires_at: None };
+            writes(member::update(directory, GroupId(group), UserId(user), change, at))
+        }
+        Step::Leave { group, user } => writes(member::remove(directory, GroupId(group), UserId(user), at)),
+        Step::Personal { user } => writes(token::create_personal(directory, UserId(user), new_token(place, None), at)),
+        Step::GroupToken { group } => {
+            let level = AccessLevel::Maintainer;
+            writes(token::create_group(directory, GroupId(group), level, new_token(place, None), at))
+        }
+        Step::Deploy { group, secret } => {
+            writes(token::create_deploy(directory, GroupId(group), None, new_token(place, secret), at))
+        }
+        Step::Rotate { token } => {
+            writes(token::rotate(directory, TokenId(token), None, new_token(place, None).fresh, at))
+        }
+        Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),
+        Step::Forget { days } => {
+            *now += SignedDuration::from_hours(24 * i64::from(days));
+            writes(retention::forget(directory, *now))
+        }
+        Step::Switch { enabled } => writes(service::switch_proxy(directory, enabled)),
+    }
+}
+
+fn check_whole(directory: &Directory) -> Result<(), TestCaseError> {
+    for member in directory.memberships() {
+        prop_assert!(directory.group(member.group).is_some(), "{member:?} of no group");
+        prop_assert!(directory.user(member.user).is_some(), "{member:?} of no user");
+    }
+    for token in directory.tokens() {
+        prop_assert!(token.user().is_none_or(|user| directory.user(user).is_some()), "{token:?} of no user");
+        prop_assert!(token.group().is_none_or(|group| directory.group(group).is_some()), "{token:?} of no group");
+        prop_assert!(directory.secret(&token.secret).is_some(), "{token:?} cannot be found");
+        prop_assert!(directory.credential(token.credential).is_some(), "{token:?} cannot be found");
+    }
+    for stone in directory.tombstones() {
+        prop_assert!(directory.secret(&stone.secret).is_some(), "{stone:?} cannot be found");
+    }
+    for user in directory.users() {
+        prop_assert_eq!(directory.user_named(user.username.as_str()).map(|found| found.id), Some(user.id));
+        if let Some(group) = user.bot_of {
+            prop_assert!(directory.tokens().any(|token| token.user() == Some(user.id)), "a bot without a token");
+            prop_assert!(directory.membership(group, user.id).is_some(), "a bot that is no member");
+        }
+    }
+    for group in directory.groups() {
+        prop_assert_eq!(directory.group_at(&group.path).map(|found| found.id), Some(group.id));
+        let parent = group.parent.map(|parent| directory.group(parent).unwrap());
+        let above = parent.map(|parent| parent.path.as_str());
+        prop_assert_eq!(group.path.lineage().nth(1), above);
+        prop_assert!(parent.is_none_or(|parent| group.visibility <= parent.visibility));
+    }
+    let had_administrator = directory.service().last_user > 0 && directory.users().any(|user| user.admin);
+    let has_one = directory.users().any(|user| user.admin && !user.blocked);
+    prop_assert!(!had_administrator || has_one, "every administrator is blocked");
+    Ok(())
+}
+
+/// What was not there before has a number that was never given.
+fn check_numbers(before: &Directory, after: &Directory, given: &mut HashSet<RecordKey>) -> Result<(), TestCaseError> {
+    let numbered = |record: &Record| match record {
+        Record::User(_) | Record::Group(_) | Record::Token(_) => Some(record.key()),
+        Record::Membership(_) | Record::Tombstone(_) | Record::Service(_) => None,
+    };
+    let old: HashSet<RecordKey> = before.records().filter_map(|record| numbered(&record)).collect();
+    for key in after.records().filter_map(|record| numbered(&record)).filter(|key| !old.contains(key)) {
+        prop_assert!(given.insert(key), "{key} was given twice");
+    }
+    Ok(())
+}
+
+fn writes<T>(edit: Edit<T>) -> Result<Vec<Write>, EditError> {
+    edit.map(|(writes, _)| writes)
+}
+
+fn new_user(name: u8, admin: bool) -> user::NewUser {
+    let username = format!("user{name}").parse().unwrap();
+    user::NewUser { username, name: "A user".to_owned(), email: String::new(), admin, password: None }
+}
+
+fn new_token(place: usize, secret: Option<u8>) -> NewToken {
+    let mut bits = [0; 16];
+    bits[..8].copy_from_slice(&place.to_be_bytes());
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&place.to_be_bytes());
+    let secret = Digest::from_bytes(secret.map_or(digest, |byte| [byte + 100; 32]));
+    let fresh = Fresh { credential: CredentialId::from_random(bits), secret };
+    let name = "A token".to_owned();
+    NewToken { name, description: String::new(), scopes: Scopes::pull(), expires_at: None, fresh }
+}
+
+fn level_of(number: u8) -> AccessLevel {
+    AccessLevel::try_from(number * 10).unwrap()
+}
+
+fn visibility(number: u8) -> Visibility {
+    [Visibility::Private, Visibility::Internal, Visibility::Public][usize::from(number)]
+}

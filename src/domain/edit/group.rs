@@ -1,0 +1,200 @@
+//! Making, changing and deleting groups, with all that stands below them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Draft, Edit, EditError, Thing};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::directory::{Directory, Record, RecordKey};
+use crate::domain::group::{Group, GroupPath, Visibility};
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::policy;
+use crate::domain::upstream::Upstreams;
+
+/// A group to be made.
+#[derive(Clone, Debug)]
+pub struct NewGroup {
+    /// For people to read.
+    pub name: String,
+    /// The last part of its path.
+    pub path: String,
+    /// What it is for.
+    pub description: String,
+    /// The group above it.
+    pub parent: Option<GroupId>,
+    /// Who else may see it: no more than may see the group above it. `None`: as many, but nobody at the top.
+    pub visibility: Option<Visibility>,
+    /// Who makes it, and owns it where not already an owner of a group above.
+    pub creator: UserId,
+}
+
+/// What is to be different about a group; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct GroupChange {
+    /// For people to read.
+    pub name: Option<String>,
+    /// The last part of its path; all groups below move along.
+    pub path: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Who else may see it: no more than may see the group above it, no fewer than may see a group below it.
+    pub visibility: Option<Visibility>,
+    /// The switch of the proxy; `Some(None)`: as the group above says.
+    pub proxy_enabled: Option<Option<bool>>,
+}
+
+/// Makes a group. Its path is neither taken, nor reserved, nor that of an upstream.
+pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: Timestamp) -> Edit<Group> {
+    let parent = match new.parent {
+        Some(id) => Some(find(directory, id)?),
+        None => None,
+    };
+    let path = child_path(upstreams, parent.map(|parent| &parent.path), &new.path)?;
+    check_free(directory, &path, None)?;
+    check_text(&new.name, &new.description)?;
+    let inherited = parent.map_or(Visibility::Private, |parent| parent.visibility);
+    let visibility = new.visibility.unwrap_or(inherited);
+    check_not_wider(visibility, parent)?;
+    let mut draft = Draft::of(directory);
+    let group = Group {
+        id: draft.next_group(),
+        name: new.name,
+        path,
+        description: new.description,
+        parent: new.parent,
+        visibility,
+        proxy_enabled: None,
+        created_at: now,
+    };
+    draft.put(Record::Group(group.clone()));
+    let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
+    if level < Some(AccessLevel::Owner) && directory.user(new.creator).is_some() {
+        let user = new.creator;
+        let level = AccessLevel::Owner;
+        let membership = Membership { group: group.id, user, level, expires_at: None, created_at: now };
+        draft.put(Record::Membership(membership));
+    }
+    Ok(draft.finish(group))
+}
+
+/// Changes a group.
+pub fn update(directory: &Directory, upstreams: &Upstreams, id: GroupId, change: GroupChange) -> Edit<Group> {
+    let old = find(directory, id)?;
+    let parent = old.parent.and_then(|parent| directory.group(parent));
+    let mut group = Group::clone(old);
+    let mut draft = Draft::of(directory);
+    if let Some(visibility) = change.visibility {
+        check_not_wider(visibility, parent)?;
+        check_covers_children(directory, id, visibility)?;
+        group.visibility = visibility;
+    }
+    if let Some(part) = &change.path {
+        group.path = child_path(upstreams, parent.map(|parent| &parent.path), part)?;
+    }
+    group.name = change.name.unwrap_or(group.name);
+    group.description = change.description.unwrap_or(group.description);
+    group.proxy_enabled = change.proxy_enabled.unwrap_or(group.proxy_enabled);
+    check_text(&group.name, &group.description)?;
+    if group.path != old.path {
+        check_free(directory, &group.path, Some(id))?;
+        move_below(directory, &mut draft, &old.path, &group.path)?;
+    }
+    draft.put(Record::Group(group.clone()));
+    Ok(draft.finish(group))
+}
+
+/// Deletes a group and all groups below it, with their members, bots and tokens, which leave tombstones.
+pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<GroupId>> {
+    let top = find(directory, id)?;
+    let groups: Vec<GroupId> = within(directory, &top.path).map(|group| group.id).collect();
+    let goes = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
+    let mut draft = Draft::of(directory);
+    for token in directory.tokens().filter(|token| goes(token.group())) {
+        draft.bury(token, now);
+    }
+    for member in groups.iter().flat_map(|group| directory.members(*group)) {
+        draft.remove(RecordKey::Membership(member.group, member.user));
+    }
+    for bot in directory.users().filter(|user| goes(user.bot_of)) {
+        draft.delete_user(directory, bot.id, now);
+    }
+    for group in &groups {
+        draft.remove(RecordKey::Group(*group));
+    }
+    Ok(draft.finish(groups))
+}
+
+/// The group at this path and all groups below it.
+pub fn within<'a>(directory: &'a Directory, path: &'a GroupPath) -> impl Iterator<Item = &'a Arc<Group>> {
+    directory.groups().filter(move |group| group.path.is_within(path))
+}
+
+fn find(directory: &Directory, id: GroupId) -> Result<&Arc<Group>, EditError> {
+    directory.group(id).ok_or(EditError::Missing(Thing::Group))
+}
+
+fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> Result<GroupPath, EditError> {
+    let like_upstream = |name: &str| {
+        let host = name.split_once(':').map_or(name, |(host, _)| host);
+        part.eq_ignore_ascii_case(name) || part.eq_ignore_ascii_case(host)
+    };
+    if upstreams.names().any(|name| like_upstream(name.as_str())) {
+        return Err(EditError::invalid("path", format!("'{part}' is the name of an upstream")));
+    }
+    let path = match parent {
+        Some(parent) => parent.child(part),
+        None if part.contains('/') => Err(crate::domain::group::GroupPathError::Malformed),
+        None => part.parse(),
+    };
+    path.map_err(|error| EditError::invalid("path", error.to_string()))
+}
+
+fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> Result<(), EditError> {
+    match directory.group_at(path) {
+        Some(group) if Some(group.id) != own => Err(EditError::invalid("path", "has already been taken")),
+        _ => Ok(()),
+    }
+}
+
+fn check_text(name: &str, description: &str) -> Result<(), EditError> {
+    if name.is_empty() {
+        return Err(EditError::invalid("name", "can't be blank"));
+    }
+    if name.chars().count() > 255 {
+        return Err(EditError::invalid("name", "is too long (maximum is 255 characters)"));
+    }
+    if description.chars().count() > 500 {
+        return Err(EditError::invalid("description", "is too long (maximum is 500 characters)"));
+    }
+    Ok(())
+}
+
+fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), EditError> {
+    match parent {
+        Some(parent) if visibility > parent.visibility => Err(EditError::invalid(
+            "visibility_level",
+            format!("{visibility} is not allowed since the parent group has a {} visibility.", parent.visibility),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_covers_children(directory: &Directory, id: GroupId, visibility: Visibility) -> Result<(), EditError> {
+    let wider = |group: &Arc<Group>| group.parent == Some(id) && group.visibility > visibility;
+    if directory.groups().any(wider) {
+        let reason = format!("{visibility} is not allowed since there are sub-groups with higher visibility.");
+        return Err(EditError::invalid("visibility_level", reason));
+    }
+    Ok(())
+}
+
+fn move_below(directory: &Directory, draft: &mut Draft, from: &GroupPath, to: &GroupPath) -> Result<(), EditError> {
+    for group in within(directory, from).filter(|group| group.path != *from) {
+        let below = &group.path.as_str()[from.as_str().len()..];
+        let path = format!("{to}{below}").parse();
+        let path = path.map_err(|_| EditError::invalid("path", "is too long for the groups below it"))?;
+        draft.put(Record::Group(Group { path, ..Group::clone(group) }));
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Giving, changing and taking memberships. Only owners and administrators get here, and an owner is the highest there
+//! is: so nobody can give more than they have.
+
+use jiff::Timestamp;
+
+use super::{Draft, Edit, EditError, Thing};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::directory::{Directory, Record, RecordKey};
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::policy;
+
+/// Makes a user a member of a group. The bot of a token stays in its own group.
+pub fn add(directory: &Directory, new: Membership) -> Edit<Membership> {
+    directory.group(new.group).ok_or(EditError::Missing(Thing::Group))?;
+    let user = directory.user(new.user).ok_or(EditError::Missing(Thing::User))?;
+    if user.bot_of.is_some() {
+        return Err(EditError::invalid("user", "cannot be added: it stands for a group access token"));
+    }
+    if directory.membership(new.group, new.user).is_some() {
+        return Err(EditError::Conflict("Member already exists".to_owned()));
+    }
+    check(directory, &new, new.created_at)?;
+    put(directory, new)
+}
+
+/// What is to be different about a membership; `None` leaves a field as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemberChange {
+    /// What the member may do.
+    pub level: Option<AccessLevel>,
+    /// From when on it no longer counts; `Some(None)`: it always does.
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// Changes a membership. The last owner stays one, without end.
+pub fn update(
+    directory: &Directory,
+    group: GroupId,
+    user: UserId,
+    change: MemberChange,
+    now: Timestamp,
+) -> Edit<Membership> {
+    let old = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
+    let mut new = Membership::clone(old);
+    new.level = change.level.unwrap_or(old.level);
+    new.expires_at = change.expires_at.unwrap_or(old.expires_at);
+    let stays_owner = new.level == AccessLevel::Owner && new.expires_at.is_none();
+    if !stays_owner && is_last_owner(directory, old, now) {
+        return Err(LAST_OWNER);
+    }
+    check(directory, &new, now)?;
+    put(directory, new)
+}
+
+/// Takes a membership away. The last owner stays; the bot of a token goes with its token only.
+pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestamp) -> Edit<()> {
+    let member = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
+    if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
+        return Err(EditError::Refused("The member of a group access token goes with its token"));
+    }
+    if is_last_owner(directory, member, now) {
+        return Err(LAST_OWNER);
+    }
+    let mut draft = Draft::of(directory);
+    draft.remove(RecordKey::Membership(group, user));
+    Ok(draft.finish(()))
+}
+
+const LAST_OWNER: EditError = EditError::Refused("The last owner of a group stays one");
+
+/// Whether this membership is the one that keeps its group from having no owner: no other person owns it or a group
+/// above it.
+pub fn is_last_owner(directory: &Directory, member: &Membership, now: Timestamp) -> bool {
+    let owns = |other: &Membership| other.level == AccessLevel::Owner && other.is_active(now);
+    let person = |id| directory.user(id).is_some_and(|user| user.bot_of.is_none() && !user.blocked);
+    let other = |other: &Membership| other.user != member.user && owns(other) && person(other.user);
+    let own_above = |other: &Membership| other.user == member.user && other.group != member.group && owns(other);
+    let mut around = directory.lineage(member.group).flat_map(|group| directory.members(group.id));
+    owns(member) && person(member.user) && !around.any(|candidate| other(candidate) || own_above(candidate))
+}
+
+fn check(directory: &Directory, new: &Membership, now: Timestamp) -> Result<(), EditError> {
+    let parent = directory.group(new.group).and_then(|group| group.parent);
+    let inherited = parent.and_then(|parent| policy::access_level(directory, new.user, parent, now));
+    if inherited > Some(new.level) {
+        let reason = "should be greater than or equal to the one inherited from a group above";
+        return Err(EditError::invalid("access_level", reason));
+    }
+    Ok(())
+}
+
+fn put(directory: &Directory, member: Membership) -> Edit<Membership> {
+    let mut draft = Draft::of(directory);
+    draft.put(Record::Membership(member.clone()));
+    Ok(draft.finish(member))
+}

@@ -1,0 +1,10 @@
+//! The switches that hold for the whole service.
+
+use super::Edit;
+use crate::domain::directory::{Directory, Record, Service, Write};
+
+/// Switches the proxy on or off for everybody; `None`: as configured.
+pub fn switch_proxy(directory: &Directory, enabled: Option<bool>) -> Edit<()> {
+    let service = Service { proxy_enabled: enabled, ..directory.service().clone() };
+    Ok((vec![Write::Put(Record::Service(service))], ()))
+}

@@ -1,0 +1,207 @@
+//! Making, rotating and revoking tokens. Sees digests of secrets, never a secret.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Draft, Edit, EditError, Thing};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::digest::Digest;
+use crate::domain::directory::{Credential, Directory, Record, RecordKey};
+use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::token::{Token, TokenOwner};
+use crate::domain::user::{User, Username};
+
+/// What every new token has.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// For people to read.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// From when on it no longer counts: in the future.
+    pub expires_at: Option<Timestamp>,
+    /// Its secret.
+    pub fresh: Fresh,
+}
+
+/// A secret that no token has yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// Made for this token.
+    pub credential: CredentialId,
+    /// The SHA-256 of the secret.
+    pub secret: Digest,
+}
+
+/// Makes a personal access token; bots have none besides their own.
+pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, now: Timestamp) -> Edit<Token> {
+    match directory.user(user) {
+        None => return Err(EditError::Missing(Thing::User)),
+        Some(user) if user.bot_of.is_some() => {
+            return Err(EditError::Refused("The user of a group access token has no token but that one"));
+        }
+        Some(_) => {}
+    }
+    let mut draft = Draft::of(directory);
+    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, now)?;
+    Ok(draft.finish(token))
+}
+
+/// Makes a group access token: a bot, its membership with this level, and the token, all or nothing.
+pub fn create_group(
+    directory: &Directory,
+    group: GroupId,
+    level: AccessLevel,
+    new: NewToken,
+    now: Timestamp,
+) -> Edit<Token> {
+    directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
+    let mut draft = Draft::of(directory);
+    let bot = bot(directory, &mut draft, group, &new, now)?;
+    let membership = Membership { group, user: bot.id, level, expires_at: None, created_at: now };
+    let owner = TokenOwner::Group { group, bot: bot.id };
+    draft.put(Record::User(bot));
+    draft.put(Record::Membership(membership));
+    let token = put(directory, &mut draft, owner, new, now)?;
+    Ok(draft.finish(token))
+}
+
+/// Makes a deploy token. `username`: what must be given with it; `gitlab+deploy-token-N` where there is none.
+pub fn create_deploy(
+    directory: &Directory,
+    group: GroupId,
+    username: Option<String>,
+    new: NewToken,
+    now: Timestamp,
+) -> Edit<Token> {
+    directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
+    if new.scopes.contains(Scope::Api) || new.scopes.contains(Scope::ReadApi) {
+        return Err(EditError::invalid("scopes", "can only be those of a registry"));
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte);
+    let well_formed = |name: &String| (1..=255).contains(&name.len()) && name.bytes().all(allowed);
+    if username.as_ref().is_some_and(|name| !well_formed(name)) {
+        let reason = "can contain only letters, digits, '_', '-', '+', and '.'";
+        return Err(EditError::invalid("username", reason));
+    }
+    let mut draft = Draft::of(directory);
+    let number = directory.service().last_token + 1;
+    let username = username.unwrap_or_else(|| format!("gitlab+deploy-token-{number}"));
+    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, now)?;
+    Ok(draft.finish(token))
+}
+
+/// Revokes an active personal or group access token and makes one like it with a new secret.
+pub fn rotate(
+    directory: &Directory,
+    id: TokenId,
+    expires_at: Option<Timestamp>,
+    fresh: Fresh,
+    now: Timestamp,
+) -> Edit<Token> {
+    let old = find(directory, id)?;
+    if old.user().is_none() {
+        return Err(EditError::Missing(Thing::Token));
+    }
+    if !old.is_active(now) {
+        return Err(EditError::Inactive);
+    }
+    let mut draft = Draft::of(directory);
+    draft.put(Record::Token(Token { revoked_at: Some(now), ..Token::clone(old) }));
+    let Token { name, description, scopes, owner, .. } = Token::clone(old);
+    let new = NewToken { name, description, scopes, expires_at, fresh };
+    let token = put(directory, &mut draft, owner, new, now)?;
+    Ok(draft.finish(token))
+}
+
+/// Ends a token. A personal one stays to be listed as revoked; a group access token goes with its bot and a deploy token
+/// goes alone, both leaving tombstones.
+pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
+    let token = find(directory, id)?;
+    let mut draft = Draft::of(directory);
+    match token.owner {
+        TokenOwner::Personal { .. } => {
+            let revoked_at = token.revoked_at.or(Some(now));
+            draft.put(Record::Token(Token { revoked_at, ..Token::clone(token) }));
+        }
+        TokenOwner::Group { bot, .. } => draft.delete_user(directory, bot, now),
+        TokenOwner::Deploy { .. } => draft.bury(token, now),
+    }
+    Ok(draft.finish(()))
+}
+
+fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
+    directory.token(id).ok_or(EditError::Missing(Thing::Token))
+}
+
+fn bot(
+    directory: &Directory,
+    draft: &mut Draft,
+    group: GroupId,
+    new: &NewToken,
+    now: Timestamp,
+) -> Result<User, EditError> {
+    let text = format!("group_{group}_bot_{}", new.fresh.credential);
+    let username: Username = text.parse().map_err(|_| EditError::invalid("username", "is invalid"))?;
+    if directory.user_named(&text).is_some() {
+        return Err(EditError::Conflict("Username has already been taken".to_owned()));
+    }
+    Ok(User {
+        id: draft.next_user(),
+        email: format!("{text}@noreply.localhost"),
+        username,
+        name: new.name.clone(),
+        admin: false,
+        blocked: false,
+        bot_of: Some(group),
+        password: None,
+        created_at: now,
+    })
+}
+
+fn put(
+    directory: &Directory,
+    draft: &mut Draft,
+    owner: TokenOwner,
+    new: NewToken,
+    now: Timestamp,
+) -> Result<Token, EditError> {
+    check(&new, now)?;
+    match directory.secret(&new.fresh.secret) {
+        None => {}
+        // A secret that is brought back would be forgotten again together with its old tombstone.
+        Some(Credential::Deleted(stone)) => draft.remove(RecordKey::Tombstone(stone.credential)),
+        Some(_) => return Err(EditError::invalid("token", "has already been taken")),
+    }
+    let token = Token {
+        id: draft.next_token(),
+        credential: new.fresh.credential,
+        owner,
+        name: new.name,
+        description: new.description,
+        scopes: new.scopes,
+        secret: new.fresh.secret,
+        created_at: now,
+        expires_at: new.expires_at,
+        revoked_at: None,
+    };
+    draft.put(Record::Token(token.clone()));
+    Ok(token)
+}
+
+fn check(new: &NewToken, now: Timestamp) -> Result<(), EditError> {
+    if new.name.is_empty() {
+        return Err(EditError::invalid("name", "can't be blank"));
+    }
+    if new.name.chars().count() > 255 {
+        return Err(EditError::invalid("name", "is too long (maximum is 255 characters)"));
+    }
+    if new.expires_at.is_some_and(|end| end <= now) {
+        return Err(EditError::invalid("expires_at", "must be in the future"));
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Making, changing, blocking and deleting users. Sees hashes of passwords, never a password.
+
+use jiff::Timestamp;
+
+use super::{Draft, Edit, EditError, Thing, member};
+use crate::domain::access::AccessLevel;
+use crate::domain::directory::{Directory, Record};
+use crate::domain::id::UserId;
+use crate::domain::user::{Password, User, Username};
+
+/// A user to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// What it logs in with.
+    pub username: Username,
+    /// For people to read.
+    pub name: String,
+    /// Empty, or an address that no other user has.
+    pub email: String,
+    /// Whether it may do everything.
+    pub admin: bool,
+    /// `None`: it can only be used with tokens.
+    pub password: Option<Password>,
+}
+
+/// What is to be different about a user; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// What it logs in with.
+    pub username: Option<Username>,
+    /// For people to read.
+    pub name: Option<String>,
+    /// Empty, or an address that no other user has.
+    pub email: Option<String>,
+    /// Whether it may do everything.
+    pub admin: Option<bool>,
+    /// Its new password, with a new credential id: what was issued for the old one stops working.
+    pub password: Option<Password>,
+}
+
+/// Makes a user.
+pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User> {
+    check_name(&new.name)?;
+    check_unique(directory, None, Some(&new.username), Some(&new.email))?;
+    let mut draft = Draft::of(directory);
+    let user = User {
+        id: draft.next_user(),
+        username: new.username,
+        name: new.name,
+        email: new.email,
+        admin: new.admin,
+        blocked: false,
+        bot_of: None,
+        password: new.password,
+        created_at: now,
+    };
+    draft.put(Record::User(user.clone()));
+    Ok(draft.finish(user))
+}
+
+/// Changes a user. The last administrator stays one; a bot becomes neither an administrator nor gets a password.
+pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<User> {
+    let mut user = find(directory, id)?;
+    if user.bot_of.is_some() {
+        return Err(EditError::Refused("The user of a group access token is changed through its token"));
+    }
+    check_unique(directory, Some(id), change.username.as_ref(), change.email.as_deref())?;
+    if change.admin == Some(false) {
+        check_other_administrator(directory, &user)?;
+    }
+    user.username = change.username.unwrap_or(user.username);
+    user.name = change.name.unwrap_or(user.name);
+    user.email = change.email.unwrap_or(user.email);
+    user.admin = change.admin.unwrap_or(user.admin);
+    user.password = change.password.or(user.password);
+    check_name(&user.name)?;
+    let mut draft = Draft::of(directory);
+    draft.put(Record::User(user.clone()));
+    Ok(draft.finish(user))
+}
+
+/// Shuts a user out, with all its tokens. The last administrator stays in.
+pub fn block(directory: &Directory, id: UserId) -> Edit<()> {
+    set_blocked(directory, id, true)
+}
+
+/// Lets a user in again.
+pub fn unblock(directory: &Directory, id: UserId) -> Edit<()> {
+    set_blocked(directory, id, false)
+}
+
+/// Deletes a user with its memberships; its tokens leave tombstones. The last administrator stays, and so does, unless
+/// `force`d, the only owner of a group.
+pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) -> Edit<()> {
+    let user = find(directory, id)?;
+    check_other_administrator(directory, &user)?;
+    let owned = |level| level == AccessLevel::Owner;
+    let mut owns = directory.memberships().filter(|member| member.user == id && owned(member.level));
+    if user.bot_of.is_none() && !force && owns.any(|own| member::is_last_owner(directory, own, now)) {
+        return Err(EditError::Conflict("User cannot be removed while is the sole-owner of a group".to_owned()));
+    }
+    let mut draft = Draft::of(directory);
+    draft.delete_user(directory, id, now);
+    Ok(draft.finish(()))
+}
+
+fn set_blocked(directory: &Directory, id: UserId, blocked: bool) -> Edit<()> {
+    let mut user = find(directory, id)?;
+    if blocked {
+        check_other_administrator(directory, &user)?;
+    }
+    user.blocked = blocked;
+    let mut draft = Draft::of(directory);
+    draft.put(Record::User(user));
+    Ok(draft.finish(()))
+}
+
+fn find(directory: &Directory, id: UserId) -> Result<User, EditError> {
+    directory.user(id).map(|user| User::clone(user)).ok_or(EditError::Missing(Thing::User))
+}
+
+fn check_name(name: &str) -> Result<(), EditError> {
+    match name.chars().count() {
+        0 => Err(EditError::invalid("name", "can't be blank")),
+        1..=255 => Ok(()),
+        _ => Err(EditError::invalid("name", "is too long (maximum is 255 characters)")),
+    }
+}
+
+fn check_unique(
+    directory: &Directory,
+    own: Option<UserId>,
+    username: Option<&Username>,
+    email: Option<&str>,
+) -> Result<(), EditError> {
+    let email = email.filter(|email| !email.is_empty());
+    let same_email = |user: &User| email.is_some_and(|email| user.email.eq_ignore_ascii_case(email));
+    if directory.users().any(|user| Some(user.id) != own && same_email(user)) {
+        return Err(EditError::Conflict("Email has already been taken".to_owned()));
+    }
+    match username.and_then(|name| directory.user_named(name.as_str())) {
+        Some(user) if Some(user.id) != own => Err(EditError::Conflict("Username has already been taken".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to go on where this user is the only administrator that is not blocked.
+fn check_other_administrator(directory: &Directory, user: &User) -> Result<(), EditError> {
+    let other = |candidate: &User| candidate.admin && !candidate.blocked && candidate.id != user.id;
+    if user.admin && !directory.users().any(|candidate| other(candidate)) {
+        return Err(EditError::Refused("The last administrator stays an administrator, unblocked and undeleted"));
+    }
+    Ok(())
+}

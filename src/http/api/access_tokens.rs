@@ -1,0 +1,111 @@
+//! What personal and group access tokens have in common: how they are shown, listed and made. A secret is in the answer
+//! that makes it, and never again.
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::params::{Params, days_ahead};
+use crate::auth::random;
+use crate::auth::secret::{self, Kind};
+use crate::domain::edit::token::{Fresh, NewToken};
+use crate::domain::token::{Token, TokenOwner};
+
+const LIFE_DAYS: i64 = 365;
+const ROTATED_LIFE_DAYS: i64 = 7;
+
+/// An access token as GitLab shows it.
+pub(super) fn view(caller: &Caller, token: &Token) -> Value {
+    let mut shown = json!({
+        "id": token.id,
+        "name": token.name,
+        "description": token.description,
+        "revoked": token.revoked_at.is_some(),
+        "active": token.is_active(caller.now),
+        "created_at": format!("{:.3}", token.created_at),
+        "scopes": token.scopes,
+        "user_id": token.user(),
+        "last_used_at": last_used(caller, token),
+        "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
+    });
+    if let TokenOwner::Group { group, bot } = token.owner {
+        let membership = caller.state.policy.directory().membership(group, bot).cloned();
+        shown["access_level"] = json!(membership.map(|membership| membership.level));
+        shown["resource_type"] = json!("group");
+        shown["resource_id"] = json!(group);
+    }
+    shown
+}
+
+/// The same with its secret, for the answer to the request that made it.
+pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
+    shown["token"] = json!(secret.expose_secret());
+    shown
+}
+
+/// When a token was last used.
+pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
+    caller.state.last_used.of(token.credential).map(|at| format!("{at:.3}"))
+}
+
+/// A secret of this kind, with what is stored of it.
+pub(super) fn fresh(kind: Kind) -> (SecretString, Fresh) {
+    let made = secret::generate(kind);
+    (made.secret, Fresh { credential: random::credential_id(), secret: made.digest })
+}
+
+/// A token of this kind as a request describes it, with its secret. It lives for a year where the request does not say.
+pub(super) fn described(params: &Params, kind: Kind, now: Timestamp) -> Result<(NewToken, SecretString), ApiError> {
+    params.require(&["name", "scopes"])?;
+    let (secret, fresh) = fresh(kind);
+    let new = NewToken {
+        name: params.required_text("name")?,
+        description: params.text("description")?.unwrap_or_default(),
+        scopes: params.scopes()?,
+        expires_at: Some(params.day("expires_at")?.unwrap_or_else(|| days_ahead(now, LIFE_DAYS))),
+        fresh,
+    };
+    Ok((new, secret))
+}
+
+/// When a rotated token ends: in a week where the request does not say.
+pub(super) fn rotated_end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    Ok(Some(params.day("expires_at")?.unwrap_or_else(|| days_ahead(now, ROTATED_LIFE_DAYS))))
+}
+
+/// The kind of secret that a token like this one has.
+pub(super) fn kind_of(token: &Token) -> Kind {
+    match token.owner {
+        TokenOwner::Personal { .. } => Kind::Personal,
+        TokenOwner::Group { .. } => Kind::Group,
+        TokenOwner::Deploy { .. } => Kind::Deploy,
+    }
+}
+
+/// Which tokens a list is to have.
+pub(super) struct Filter {
+    active: Option<bool>,
+    revoked: Option<bool>,
+    search: String,
+}
+
+impl Filter {
+    pub(super) fn read(params: &Params) -> Result<Self, ApiError> {
+        let active = match params.text("state")?.as_deref() {
+            None | Some("") => None,
+            Some("active") => Some(true),
+            Some("inactive") => Some(false),
+            Some(_) => return Err(ApiError::impossible("state")),
+        };
+        let search = params.text("search")?.unwrap_or_default().to_lowercase();
+        Ok(Self { active, revoked: params.flag("revoked")?, search })
+    }
+
+    pub(super) fn fits(&self, token: &Token, now: Timestamp) -> bool {
+        self.active.is_none_or(|active| active == token.is_active(now))
+            && self.revoked.is_none_or(|revoked| revoked == token.revoked_at.is_some())
+            && token.name.to_lowercase().contains(&self.search)
+    }
+}

@@ -1,0 +1,128 @@
+//! `/groups/:id/deploy_tokens`: tokens that pull for a group, with a user name of their own. An administrator may bring
+//! the secret along, so that a fleet's stored credentials stay valid when it moves here.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::access_tokens::{fresh, last_used, with_secret};
+use super::caller::{Caller, Right};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use super::personal_tokens::revoked;
+use crate::auth::random;
+use crate::auth::secret::{self, Kind};
+use crate::domain::edit::token::{self as edit, Fresh, NewToken};
+use crate::domain::id::{GroupId, TokenId};
+use crate::domain::token::{Token, TokenOwner};
+
+type GroupAndToken = web::Path<(String, String)>;
+
+const MIN_BROUGHT_CHARS: usize = 20;
+const MAX_BROUGHT_CHARS: usize = 1024;
+
+/// `POST /groups/:id/deploy_tokens`
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?.id;
+    params.require(&["name", "scopes"])?;
+    let (secret, fresh) = brought(&caller, &params)?.unwrap_or_else(|| fresh(Kind::Deploy));
+    let new = NewToken {
+        name: params.required_text("name")?,
+        description: String::new(),
+        scopes: params.scopes()?,
+        expires_at: params.time("expires_at")?,
+        fresh,
+    };
+    let username = params.text("username")?.filter(|name| !name.is_empty());
+    let now = caller.now;
+    let create = move |directory: &_| edit::create_deploy(directory, group, username, new, now);
+    let token = caller.change("deploy token created", create).await?;
+    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+}
+
+/// `GET /groups/:id/deploy_tokens`
+pub(super) async fn list(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?.id;
+    listed(&caller, &page, &params, |token| is_of(token, group))
+}
+
+/// `GET /deploy_tokens`
+pub(super) async fn list_all(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    listed(&caller, &page, &params, |token| matches!(token.owner, TokenOwner::Deploy { .. }))
+}
+
+/// `GET /groups/:id/deploy_tokens/:token_id`
+pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = find(&caller, group, &path.1)?;
+    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+}
+
+/// `DELETE /groups/:id/deploy_tokens/:token_id`
+pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = find(&caller, group, &path.1)?;
+    revoked(&caller, token.id).await
+}
+
+fn view(caller: &Caller, token: &Token) -> Value {
+    let username = match &token.owner {
+        TokenOwner::Deploy { username, .. } => Some(username),
+        TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
+    };
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "username": username,
+        "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
+        "scopes": token.scopes,
+        "revoked": token.revoked_at.is_some(),
+        "expired": token.expires_at.is_some_and(|end| end <= caller.now),
+        "last_used_at": last_used(caller, token),
+    })
+}
+
+fn listed(
+    caller: &Caller,
+    page: &Page,
+    params: &Params,
+    fits: impl Fn(&Token) -> bool,
+) -> Result<HttpResponse, ApiError> {
+    let active = params.flag("active")?;
+    let wanted = |token: &&Arc<Token>| fits(token) && active.is_none_or(|active| active == token.is_active(caller.now));
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(wanted).cloned().collect();
+    Ok(page.of(&caller.base_url, &tokens, |token| view(caller, token)))
+}
+
+/// The secret that an administrator brought along.
+fn brought(caller: &Caller, params: &Params) -> Result<Option<(SecretString, Fresh)>, ApiError> {
+    let Some(secret) = params.secret("token")? else { return Ok(None) };
+    caller.administrator()?;
+    let reason = match secret.expose_secret().chars().count() {
+        0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
+        MIN_BROUGHT_CHARS..=MAX_BROUGHT_CHARS => {
+            let digest = secret::digest(secret.expose_secret());
+            return Ok(Some((secret, Fresh { credential: random::credential_id(), secret: digest })));
+        }
+        _ => format!("is too long (maximum is {MAX_BROUGHT_CHARS} characters)"),
+    };
+    Err(ApiError::Invalid { field: "token", reason })
+}
+
+fn is_of(token: &Token, group: GroupId) -> bool {
+    matches!(token.owner, TokenOwner::Deploy { group: of, .. } if of == group)
+}
+
+fn find(caller: &Caller, group: GroupId, id: &str) -> Result<Arc<Token>, ApiError> {
+    let token = caller.directory.token(TokenId(number("token_id", id)?));
+    token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
+}

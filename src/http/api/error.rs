@@ -1,0 +1,163 @@
+//! What goes wrong in the REST API, in the shapes that GitLab's clients expect. They differ from the registry's, whose
+//! errors are elsewhere: `{"message": "404 Group Not Found"}` for what was refused, `{"message": {"path": ["is ..."]}}`
+//! for values that cannot be, `{"error": "name is missing"}` for requests that cannot be read. The one place in the API
+//! that knows status codes of failures.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Value, json};
+
+use crate::actors::policy_evaluator::ChangeError;
+use crate::domain::edit::{EditError, Thing};
+
+/// Why a request to the API was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No token, one that is not known, or one that does not open the API.
+    #[error("401 Unauthorized")]
+    Unauthorized,
+    /// A token that once was good; the text says what ended it.
+    #[error("{0}")]
+    InvalidToken(&'static str),
+    /// The token's scopes do not reach this far; these would.
+    #[error("The request requires higher privileges than provided by the access token.")]
+    InsufficientScope(&'static str),
+    /// The caller has not the right.
+    #[error("403 Forbidden")]
+    Forbidden,
+    /// The caller has the right, but a rule stands against it.
+    #[error("403 Forbidden - {0}")]
+    Refused(&'static str),
+    /// There is none that the caller may see.
+    #[error("404 {0} Not Found")]
+    NotFound(&'static str),
+    /// There is no such member, token or the like.
+    #[error("404 Not found")]
+    NothingThere,
+    /// No route has this path.
+    #[error("404 Not Found")]
+    NoRoute,
+    /// The route does not have this method.
+    #[error("405 Not Allowed")]
+    MethodNotAllowed,
+    /// The request cannot be read, or lacks something.
+    #[error("{0}")]
+    Parameter(String),
+    /// A field has a value that cannot be.
+    #[error("{field} {reason}")]
+    Invalid {
+        /// The field's name.
+        field: &'static str,
+        /// The rest of a sentence that starts with the field.
+        reason: String,
+    },
+    /// The body is larger than any request needs.
+    #[error("413 Request Entity Too Large")]
+    TooLarge,
+    /// The change could not be made.
+    #[error("the change was not made: {0}")]
+    Failed(#[from] ChangeError<EditError>),
+    /// Too many passwords are being hashed.
+    #[error("503 Service Unavailable - too many passwords at once, try again")]
+    Busy,
+}
+
+impl ApiError {
+    /// A parameter that is there, but of the wrong type.
+    pub(super) fn unreadable(name: &str) -> Self {
+        Self::Parameter(format!("{name} is invalid"))
+    }
+
+    /// A parameter that is not one of those it can be.
+    pub(super) fn impossible(name: &str) -> Self {
+        Self::Parameter(format!("{name} does not have a valid value"))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::NothingThere | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Parameter(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Failed(failure) => match failure {
+                ChangeError::Refused(error) => edit_status(error),
+                ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn body(&self) -> Value {
+        match self {
+            Self::InvalidToken(text) => json!({"error": "invalid_token", "error_description": text}),
+            Self::InsufficientScope(scope) => {
+                json!({"error": "insufficient_scope", "error_description": self.to_string(), "scope": scope})
+            }
+            Self::Parameter(_) | Self::NoRoute | Self::MethodNotAllowed | Self::TooLarge => {
+                json!({"error": self.to_string()})
+            }
+            Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+            Self::Failed(failure) => match failure {
+                ChangeError::Refused(error) => edit_body(error),
+                ChangeError::Busy => {
+                    json!({"message": "503 Service Unavailable - too many changes at once, try again"})
+                }
+                ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
+            },
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::Refused(_)
+            | Self::NotFound(_)
+            | Self::NothingThere
+            | Self::Busy => json!({"message": self.to_string()}),
+        }
+    }
+}
+
+fn edit_status(error: &EditError) -> StatusCode {
+    match error {
+        EditError::Missing(_) => StatusCode::NOT_FOUND,
+        EditError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        EditError::Conflict(_) => StatusCode::CONFLICT,
+        EditError::Inactive => StatusCode::UNAUTHORIZED,
+        EditError::Refused(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+fn edit_body(error: &EditError) -> Value {
+    match error {
+        EditError::Missing(thing @ (Thing::User | Thing::Group)) => {
+            json!({"message": format!("404 {thing} Not Found")})
+        }
+        EditError::Missing(Thing::Member | Thing::Token) => json!({"message": "404 Not found"}),
+        EditError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+        EditError::Conflict(text) => json!({"message": text}),
+        EditError::Inactive => json!({"message": "401 Unauthorized"}),
+        EditError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        if let Self::Failed(ChangeError::Store(reason)) = self {
+            tracing::error!(reason, "a change of identities could not be stored");
+        }
+        let status = self.status();
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, "1"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));
+        }
+        response.json(self.body())
+    }
+}

@@ -1,0 +1,221 @@
+//! A small company for tests: `team` with a group `team/ci` below it and people of every rank, `other` of which they know
+//! nothing, and tokens of every kind, behind the real owner of the directory.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::body::to_bytes;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{App, test, web};
+use serde_json::Value;
+
+use super::configure;
+use super::state::{ApiState, Purge};
+use crate::actors::last_used::LastUsed;
+use crate::actors::policy_evaluator::Policy;
+use crate::actors::token_issuer::{PasswordOptions, Tokens};
+use crate::auth::jwt::{KeySet, Signer};
+use crate::auth::login_limit::Allowance;
+use crate::auth::{random, secret};
+use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::directory::{Directory, Write};
+use crate::domain::edit::{Edit, group, member, token, user};
+use crate::domain::group::Visibility;
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::policy::PublicGroups;
+use crate::domain::scope::Scopes;
+use crate::domain::upstream::{Upstream, Upstreams};
+use crate::http::PublicUrl;
+use crate::store::identity::IdentityStore;
+
+/// The API over the company, as of its founding.
+pub(super) struct Company {
+    state: web::Data<ApiState>,
+    /// Which groups' caches were purged.
+    pub(super) purged: Arc<Purged>,
+    _data: tempfile::TempDir,
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HashMap<String, String>,
+    pub(super) body: Value,
+}
+
+/// What a request sends besides its path.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body<'a> {
+    Nothing,
+    Json(&'a str),
+    Form(&'a str),
+}
+
+#[derive(Default)]
+pub(super) struct Purged(pub(super) Mutex<Vec<GroupId>>);
+
+/// Founds the company: root is user 1, then owner, maintainer, guest and stranger; `team` is group 1 with `team/ci`, 2,
+/// and `other`, 3; the tokens are, by number: root's, root's to read, owner's, maintainer's, guest's, stranger's, the
+/// owning bot's of `team` (user 6), the owner's for the registry, and the deploy token of `team`.
+pub(super) fn records() -> Directory {
+    let mut company = Directory::default();
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    for name in ["root", "owner", "maintainer", "guest", "stranger"] {
+        let new = user::NewUser {
+            username: name.parse().unwrap(),
+            name: name.to_uppercase(),
+            email: format!("{name}@example.com"),
+            admin: name == "root",
+            password: None,
+        };
+        apply(&mut company, |directory| user::create(directory, new, now));
+    }
+    for (path, parent) in [("team", None), ("ci", Some(GroupId(1))), ("other", None)] {
+        let new = group::NewGroup {
+            name: path.to_uppercase(),
+            path: path.to_owned(),
+            description: String::new(),
+            parent,
+            visibility: Some(Visibility::Private),
+            creator: UserId(1),
+        };
+        apply(&mut company, |directory| group::create(directory, &Upstreams::default(), new, now));
+    }
+    let levels = [(2, AccessLevel::Owner), (3, AccessLevel::Maintainer), (4, AccessLevel::Guest)];
+    for (user, level) in levels {
+        let new = Membership { group: GroupId(1), user: UserId(user), level, expires_at: None, created_at: now };
+        apply(&mut company, |directory| member::add(directory, new));
+    }
+    let personal = [(1, "admin", "api"), (1, "reader", "read_api"), (2, "owner", "api"), (3, "maintainer", "api")];
+    for (user, name, scope) in personal.into_iter().chain([(4, "guest", "api"), (5, "stranger", "api")]) {
+        apply(&mut company, |directory| {
+            token::create_personal(directory, UserId(user), new_token(name, &[scope]), now)
+        });
+    }
+    let owning = AccessLevel::Owner;
+    apply(&mut company, |directory| {
+        token::create_group(directory, GroupId(1), owning, new_token("bot", &["api"]), now)
+    });
+    let pair = ["read_registry", "write_registry"];
+    apply(&mut company, |directory| token::create_personal(directory, UserId(2), new_token("registry", &pair), now));
+    apply(&mut company, |directory| token::create_deploy(directory, GroupId(1), None, new_token("deploy", &pair), now));
+    company
+}
+
+/// The secret of the token of this name.
+pub(super) fn secret_of(name: &str) -> String {
+    format!("the secret of {name}")
+}
+
+impl Company {
+    pub(super) fn open(records: &Directory) -> Self {
+        Self::open_with(records, PublicGroups::Members)
+    }
+
+    pub(super) fn open_with(records: &Directory, public_groups: PublicGroups) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let store = IdentityStore::open(data.path()).unwrap();
+        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>()).unwrap();
+        let arbiter = actix::Arbiter::current();
+        let policy = Policy::start(Arc::new(store), &arbiter, 100).unwrap();
+        let signer = Signer::new(&KeySet::generate(), "dependency_proxy", 300).unwrap();
+        let tokens = Tokens::start(password_options(), policy.clone(), signer, public_groups, &arbiter);
+        let purged = Arc::new(Purged::default());
+        let upstream = Upstream { accounts: Vec::new(), tag_freshness: Duration::ZERO };
+        let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
+        let state = ApiState {
+            policy,
+            tokens,
+            last_used: LastUsed::default(),
+            purge: purged.clone(),
+            upstreams: Arc::new(Upstreams::new(names)),
+            public_groups,
+            proxy_enabled: true,
+            public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),
+        };
+        Self { state: web::Data::new(state), purged, _data: data }
+    }
+
+    /// The identities now.
+    pub(super) fn directory(&self) -> Arc<Directory> {
+        self.state.policy.directory()
+    }
+
+    /// Calls the API with the token of this name; `nobody` has none.
+    pub(super) async fn call(&self, name: &str, method: &str, path: &str, body: Body<'_>) -> Answer {
+        let secret = secret_of(name);
+        let header = (name != "nobody").then_some(("PRIVATE-TOKEN", secret.as_str()));
+        self.send(header, method, path, body).await
+    }
+
+    /// Calls the API with this header.
+    pub(super) async fn send(
+        &self,
+        header: Option<(&'static str, &str)>,
+        method: &str,
+        path: &str,
+        body: Body<'_>,
+    ) -> Answer {
+        let app = test::init_service(App::new().app_data(self.state.clone()).configure(configure)).await;
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = test::TestRequest::with_uri(&format!("/api/v4{path}")).method(method);
+        if let Some(header) = header {
+            request = request.insert_header(header);
+        }
+        request = match body {
+            Body::Nothing => request,
+            Body::Json(text) => {
+                request.insert_header(("Content-Type", "application/json")).set_payload(text.to_owned())
+            }
+            Body::Form(text) => {
+                let form = ("Content-Type", "application/x-www-form-urlencoded");
+                request.insert_header(form).set_payload(text.to_owned())
+            }
+        };
+        let response = test::call_service(&app, request.to_request()).await;
+        let status = response.status();
+        let text = |(name, value): (&actix_web::http::header::HeaderName, &actix_web::http::header::HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_owned())
+        };
+        let headers = response.headers().iter().map(text).collect();
+        let bytes = to_bytes(response.into_body()).await.ok().unwrap();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+}
+
+impl Purge for Purged {
+    fn start(&self, group: GroupId) {
+        self.0.lock().unwrap().push(group);
+    }
+}
+
+fn apply<T>(directory: &mut Directory, edit: impl FnOnce(&Directory) -> Edit<T>) {
+    let (writes, _) = edit(directory).unwrap();
+    directory.apply(&writes);
+}
+
+fn new_token(name: &str, scopes: &[&str]) -> token::NewToken {
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.parse().unwrap()).collect();
+    let secret = secret::digest(&secret_of(name));
+    token::NewToken {
+        name: name.to_owned(),
+        description: String::new(),
+        scopes: Scopes::try_from(scopes).unwrap(),
+        expires_at: None,
+        fresh: token::Fresh { credential: random::credential_id(), secret },
+    }
+}
+
+fn password_options() -> PasswordOptions {
+    let allowance = Allowance { burst: 10, forget_one_after: Duration::from_secs(1) };
+    PasswordOptions {
+        threads: 1,
+        max_waiting: 10,
+        remember: Duration::from_secs(1),
+        failures_per_user: allowance,
+        failures_per_address: allowance,
+    }
+}

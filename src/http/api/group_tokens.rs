@@ -1,0 +1,90 @@
+//! `/groups/:id/access_tokens`: tokens that act as a bot, which is a member of the group. For owners of the group, but as
+//! in GitLab no such token makes another.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+
+use super::access_tokens::{Filter, described, view, with_secret};
+use super::caller::{Caller, Right};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use super::personal_tokens::{revoked, rotated};
+use crate::auth::secret::Kind;
+use crate::domain::access::AccessLevel;
+use crate::domain::edit::token as edit;
+use crate::domain::id::{GroupId, TokenId};
+use crate::domain::token::{Token, TokenOwner};
+
+type GroupAndToken = web::Path<(String, String)>;
+
+/// `POST /groups/:id/access_tokens`
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?.id;
+    if caller.user.bot_of.is_some() {
+        return Err(ApiError::Refused("A group access token cannot make another"));
+    }
+    let (now, level) = (caller.now, params.level("access_level")?.unwrap_or(AccessLevel::Maintainer));
+    let (new, secret) = described(&params, Kind::Group, now)?;
+    let create = move |directory: &_| edit::create_group(directory, group, level, new, now);
+    let token = caller.change("group access token created", create).await?;
+    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+}
+
+/// `GET /groups/:id/access_tokens`
+pub(super) async fn list(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?.id;
+    let filter = Filter::read(&params)?;
+    let fits = |token: &&Arc<Token>| is_of(token, group) && filter.fits(token, caller.now);
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
+    Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
+}
+
+/// `GET /groups/:id/access_tokens/:token_id`
+pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = find(&caller, group, &path.1)?;
+    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+}
+
+/// `POST /groups/:id/access_tokens/:token_id/rotate`
+pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = find(&caller, group, &path.1)?;
+    rotated(&caller, &token, &params).await
+}
+
+/// `POST /groups/:id/access_tokens/self/rotate`
+pub(super) async fn rotate_self(
+    caller: Caller,
+    path: web::Path<String>,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::See)?.id;
+    if !is_of(&caller.token, group) {
+        return Err(ApiError::Unauthorized);
+    }
+    rotated(&caller, &caller.token, &params).await
+}
+
+/// `DELETE /groups/:id/access_tokens/:token_id`; the bot goes too.
+pub(super) async fn revoke(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = find(&caller, group, &path.1)?;
+    revoked(&caller, token.id).await
+}
+
+fn is_of(token: &Token, group: GroupId) -> bool {
+    matches!(token.owner, TokenOwner::Group { group: of, .. } if of == group)
+}
+
+fn find(caller: &Caller, group: GroupId, id: &str) -> Result<Arc<Token>, ApiError> {
+    let token = caller.directory.token(TokenId(number("token_id", id)?));
+    token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
+}

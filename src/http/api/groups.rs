@@ -1,0 +1,167 @@
+//! `/groups`: the groups that the caller may see, and for their owners what makes them.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::caller::{Caller, Right};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::Params;
+use crate::domain::access::AccessLevel;
+use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
+use crate::domain::group::{Group, Visibility};
+
+/// `POST /groups`
+pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+    params.require(&["name", "path"])?;
+    let parent = match params.number("parent_id")? {
+        Some(id) => Some(caller.group(&id.to_string(), Right::Own)?.id),
+        None => {
+            caller.administrator()?;
+            None
+        }
+    };
+    let new = NewGroup {
+        name: params.required_text("name")?,
+        path: params.required_text("path")?,
+        description: params.text("description")?.unwrap_or_default(),
+        parent,
+        visibility: visibility(&params)?,
+        creator: caller.user.id,
+    };
+    let (upstreams, now) = (caller.state.upstreams.clone(), caller.now);
+    let create = move |directory: &_| edit::create(directory, &upstreams, new, now);
+    let group = caller.change("group created", create).await?;
+    Ok(HttpResponse::Created().json(view(&caller, &group)))
+}
+
+/// `GET /groups`
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+    let top_level = params.asks("top_level_only")?;
+    let groups = chosen(&caller, &params, |group| !top_level || group.parent.is_none())?;
+    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
+}
+
+/// `GET /groups/:id/subgroups`
+pub(super) async fn subgroups(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let parent = caller.group(&path, Right::See)?;
+    let groups = chosen(&caller, &params, |group| group.parent == Some(parent.id))?;
+    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
+}
+
+/// `GET /groups/:id/descendant_groups`
+pub(super) async fn descendants(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let top = caller.group(&path, Right::See)?;
+    let groups = chosen(&caller, &params, |group| group.id != top.id && group.path.is_within(&top.path))?;
+    Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
+}
+
+/// `GET /groups/:id`
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::See)?;
+    Ok(HttpResponse::Ok().json(view(&caller, &group)))
+}
+
+/// `PUT /groups/:id`
+pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let id = caller.group(&path, Right::Own)?.id;
+    let inherit = params.is_blank("dependency_proxy_enabled").then_some(None);
+    let change = GroupChange {
+        name: params.text("name")?,
+        path: params.text("path")?,
+        description: params.text("description")?,
+        visibility: visibility(&params)?,
+        proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
+    };
+    let upstreams = caller.state.upstreams.clone();
+    let update = move |directory: &_| edit::update(directory, &upstreams, id, change);
+    let group = caller.change("group changed", update).await?;
+    Ok(HttpResponse::Ok().json(view(&caller, &group)))
+}
+
+/// `DELETE /groups/:id`
+pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let id = caller.group(&path, Right::Own)?.id;
+    let now = caller.now;
+    let deleted = caller.change("group deleted", move |directory| edit::delete(directory, id, now)).await?;
+    for group in deleted {
+        caller.state.purge.start(group);
+    }
+    Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+}
+
+/// `DELETE /groups/:id/dependency_proxy/cache`
+pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?;
+    caller.state.purge.start(group.id);
+    tracing::info!(user = %caller.user.id, group = %group.id, "purging the cache of a group");
+    Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+}
+
+fn view(caller: &Caller, group: &Group) -> Value {
+    let above = group.parent.into_iter().flat_map(|parent| caller.directory.lineage(parent));
+    let mut names: Vec<&str> =
+        std::iter::once(&group.name).chain(above.map(|above| &above.name)).map(String::as_str).collect();
+    names.reverse();
+    json!({
+        "id": group.id,
+        "web_url": format!("{}/groups/{}", caller.base_url, group.path),
+        "name": group.name,
+        "path": group.path.last_part(),
+        "description": group.description,
+        "visibility": group.visibility.as_str(),
+        "full_name": names.join(" / "),
+        "full_path": group.path.as_str(),
+        "parent_id": group.parent,
+        "avatar_url": null,
+        "created_at": format!("{:.3}", group.created_at),
+        "dependency_proxy_enabled": group.proxy_enabled,
+    })
+}
+
+fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {
+    let all = [Visibility::Private, Visibility::Internal, Visibility::Public];
+    let named = |name: String| {
+        let visibility = all.into_iter().find(|visibility| visibility.as_str() == name);
+        visibility.ok_or_else(|| ApiError::impossible("visibility"))
+    };
+    params.text("visibility")?.map(named).transpose()
+}
+
+/// The groups that the caller may see and that fit the usual filters of a list, in its order.
+fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Result<Vec<Arc<Group>>, ApiError> {
+    let search = params.text("search")?.unwrap_or_default().to_lowercase();
+    let found = |group: &Group| group.name.to_lowercase().contains(&search) || group.path.last_part().contains(&search);
+    let owned = params.asks("owned")?.then_some(AccessLevel::Owner);
+    let wanted = owned.max(params.level("min_access_level")?);
+    let visibility = visibility(params)?;
+    let mut groups: Vec<Arc<Group>> = caller
+        .directory
+        .groups()
+        .filter(|group| fits(group) && caller.sees(group) && found(group))
+        .filter(|group| visibility.is_none_or(|visibility| visibility == group.visibility))
+        .filter(|group| wanted.is_none() || caller.own_level(group.id) >= wanted)
+        .cloned()
+        .collect();
+    match params.text("order_by")?.as_deref() {
+        Some("id") => {}
+        Some("path") => groups.sort_by(|a, b| a.path.cmp(&b.path)),
+        _ => groups.sort_by_key(|group| group.name.to_lowercase()),
+    }
+    if params.text("sort")?.as_deref() == Some("desc") {
+        groups.reverse();
+    }
+    Ok(groups)
+}

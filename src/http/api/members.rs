@@ -1,0 +1,151 @@
+//! `/groups/:id/members`: who belongs to a group. Whoever sees the group sees them; its owners change them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::caller::{Caller, Right};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use super::users;
+use crate::domain::access::Membership;
+use crate::domain::edit::member::{self as edit, MemberChange};
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::user::User;
+
+type GroupAndUser = web::Path<(String, String)>;
+
+/// `POST /groups/:id/members`
+pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::Own)?.id;
+    let level = params.level("access_level")?;
+    let level = level.ok_or_else(|| ApiError::Parameter("access_level is missing".to_owned()))?;
+    let user = named(&caller, &params)?.id;
+    let expires_at = end(&params, caller.now)?;
+    let new = Membership { group, user, level, expires_at, created_at: caller.now };
+    let member = caller.change("member added", move |directory| edit::add(directory, new)).await?;
+    Ok(HttpResponse::Created().json(view(&caller, &member)))
+}
+
+/// `GET /groups/:id/members`
+pub(super) async fn list(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::See)?.id;
+    let members = matching(&caller, &params, caller.directory.members(group).cloned())?;
+    Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
+}
+
+/// `GET /groups/:id/members/all`
+pub(super) async fn list_all(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path, Right::See)?.id;
+    let members = matching(&caller, &params, effective(&caller, group).into_values())?;
+    Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
+}
+
+/// `GET /groups/:id/members/:user_id`
+pub(super) async fn show(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::See)?.id;
+    let member = caller.directory.membership(group, user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
+    Ok(HttpResponse::Ok().json(view(&caller, member)))
+}
+
+/// `GET /groups/:id/members/all/:user_id`
+pub(super) async fn show_all(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::See)?.id;
+    let member = effective(&caller, group).remove(&user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
+    Ok(HttpResponse::Ok().json(view(&caller, &member)))
+}
+
+/// `PUT /groups/:id/members/:user_id`
+pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -> Result<HttpResponse, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let (user, now) = (user_id(&path.1)?, caller.now);
+    let endless = params.is_blank("expires_at").then_some(None);
+    let expires_at = end(&params, now)?.map(Some).or(endless);
+    let change = MemberChange { level: params.level("access_level")?, expires_at };
+    let update = move |directory: &_| edit::update(directory, group, user, change, now);
+    let member = caller.change("member changed", update).await?;
+    Ok(HttpResponse::Ok().json(view(&caller, &member)))
+}
+
+/// `DELETE /groups/:id/members/:user_id`; everybody may leave.
+pub(super) async fn remove(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
+    let (user, now) = (user_id(&path.1)?, caller.now);
+    let right = if user == caller.user.id { Right::See } else { Right::Own };
+    let group = caller.group(&path.0, right)?.id;
+    let remove = move |directory: &_| edit::remove(directory, group, user, now);
+    caller.change("member removed", remove).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn view(caller: &Caller, member: &Membership) -> Value {
+    let user = caller.directory.user(member.user);
+    let mut shown = user.map_or_else(|| json!({"id": member.user}), |user| users::basic(user, &caller.base_url));
+    shown["access_level"] = json!(member.level);
+    shown["created_at"] = json!(format!("{:.3}", member.created_at));
+    shown["expires_at"] = json!(member.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()));
+    shown["membership_state"] = json!("active");
+    shown
+}
+
+fn named(caller: &Caller, params: &Params) -> Result<Arc<User>, ApiError> {
+    let user = match (params.number("user_id")?, params.text("username")?) {
+        (None, None) => {
+            let text = "user_id, username are missing, at least one parameter must be provided";
+            return Err(ApiError::Parameter(text.to_owned()));
+        }
+        (Some(id), _) => caller.directory.user(UserId(id)),
+        (None, Some(name)) => caller.directory.user_named(&name),
+    };
+    user.cloned().ok_or(ApiError::NotFound("User"))
+}
+
+fn user_id(text: &str) -> Result<UserId, ApiError> {
+    number("user_id", text).map(UserId)
+}
+
+fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    let end = params.day("expires_at")?;
+    if end.is_some_and(|end| end <= now) {
+        let reason = "cannot be a date in the past".to_owned();
+        return Err(ApiError::Invalid { field: "expires_at", reason });
+    }
+    Ok(end)
+}
+
+/// Everybody who counts as a member now, by the highest of their memberships here and above.
+fn effective(caller: &Caller, group: GroupId) -> BTreeMap<UserId, Arc<Membership>> {
+    let mut members: BTreeMap<UserId, Arc<Membership>> = BTreeMap::new();
+    let around = caller.directory.lineage(group).flat_map(|group| caller.directory.members(group.id));
+    for member in around.filter(|member| member.is_active(caller.now)) {
+        let highest = members.entry(member.user).or_insert_with(|| member.clone());
+        if member.level > highest.level {
+            *highest = member.clone();
+        }
+    }
+    members
+}
+
+fn matching(
+    caller: &Caller,
+    params: &Params,
+    members: impl Iterator<Item = Arc<Membership>>,
+) -> Result<Vec<Arc<Membership>>, ApiError> {
+    let query = params.text("query")?.unwrap_or_default().to_lowercase();
+    let found = |text: &str| text.to_lowercase().contains(&query);
+    let fits = |user: &Arc<User>| found(&user.name) || found(user.username.as_str());
+    Ok(members.filter(|member| caller.directory.user(member.user).is_some_and(fits)).collect())
+}

@@ -1,0 +1,113 @@
+//! The REST API, shaped like GitLab's v4 so that its clients work unchanged: every route is on this page. It changes
+//! identities and switches, and never serves content. Handlers take a [`caller::Caller`] or get at nothing.
+//!
+//! Where GitLab leaves a choice or this service differs:
+//! - Users need no e-mail address. With `force_random_password` a user has no password at all, only tokens.
+//! - Access tokens without `expires_at` live for 365 days, rotated ones for 7; both take any day in the future. Deploy
+//!   tokens without it live until they are deleted.
+//! - A revoked personal access token stays listed as `revoked` for 90 days. A revoked group access token goes at once,
+//!   with its bot, and so does a deleted deploy token.
+//! - Managing group tokens and deploy tokens, and purging, needs an owner.
+//! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
+
+mod access_tokens;
+mod caller;
+mod deploy_tokens;
+mod error;
+mod group_tokens;
+mod groups;
+mod members;
+mod page;
+mod params;
+mod personal_tokens;
+mod settings;
+mod state;
+mod users;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod wire;
+
+use actix_web::{Resource, web};
+
+use self::error::ApiError;
+pub(crate) use self::state::ApiState;
+
+/// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
+pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
+    use self::{deploy_tokens as deploy, group_tokens as bots, personal_tokens as personal};
+    use web::{delete, get, post, put};
+    let api = web::scope("/api/v4")
+        .service(at("/user").route(get().to(users::current)))
+        .service(at("/users").route(get().to(users::list)).route(post().to(users::create)))
+        .service(
+            at("/users/{id}")
+                .route(get().to(users::show))
+                .route(put().to(users::update))
+                .route(delete().to(users::delete)),
+        )
+        .service(at("/users/{id}/block").route(post().to(users::block)))
+        .service(at("/users/{id}/unblock").route(post().to(users::unblock)))
+        .service(at("/users/{id}/personal_access_tokens").route(post().to(personal::create)))
+        .service(at("/personal_access_tokens").route(get().to(personal::list)))
+        .service(
+            at("/personal_access_tokens/self")
+                .route(get().to(personal::show_self))
+                .route(delete().to(personal::revoke_self)),
+        )
+        .service(at("/personal_access_tokens/self/rotate").route(post().to(personal::rotate_self)))
+        .service(
+            at("/personal_access_tokens/{id}").route(get().to(personal::show)).route(delete().to(personal::revoke)),
+        )
+        .service(at("/personal_access_tokens/{id}/rotate").route(post().to(personal::rotate)))
+        .service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
+        .service(
+            at("/groups/{id}")
+                .route(get().to(groups::show))
+                .route(put().to(groups::update))
+                .route(delete().to(groups::delete)),
+        )
+        .service(at("/groups/{id}/subgroups").route(get().to(groups::subgroups)))
+        .service(at("/groups/{id}/descendant_groups").route(get().to(groups::descendants)))
+        .service(at("/groups/{id}/dependency_proxy/cache").route(delete().to(groups::purge)))
+        .service(at("/groups/{id}/members").route(get().to(members::list)).route(post().to(members::add)))
+        .service(at("/groups/{id}/members/all").route(get().to(members::list_all)))
+        .service(at("/groups/{id}/members/all/{user_id}").route(get().to(members::show_all)))
+        .service(
+            at("/groups/{id}/members/{user_id}")
+                .route(get().to(members::show))
+                .route(put().to(members::update))
+                .route(delete().to(members::remove)),
+        )
+        .service(at("/groups/{id}/access_tokens").route(get().to(bots::list)).route(post().to(bots::create)))
+        .service(at("/groups/{id}/access_tokens/self/rotate").route(post().to(bots::rotate_self)))
+        .service(
+            at("/groups/{id}/access_tokens/{token_id}").route(get().to(bots::show)).route(delete().to(bots::revoke)),
+        )
+        .service(at("/groups/{id}/access_tokens/{token_id}/rotate").route(post().to(bots::rotate)))
+        .service(at("/groups/{id}/deploy_tokens").route(get().to(deploy::list)).route(post().to(deploy::create)))
+        .service(
+            at("/groups/{id}/deploy_tokens/{token_id}")
+                .route(get().to(deploy::show))
+                .route(delete().to(deploy::delete)),
+        )
+        .service(at("/deploy_tokens").route(get().to(deploy::list_all)))
+        .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
+        .default_service(web::to(no_route));
+    cfg.service(api);
+}
+
+fn at(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(method_not_allowed))
+}
+
+async fn no_route() -> Result<&'static str, ApiError> {
+    Err(ApiError::NoRoute)
+}
+
+async fn method_not_allowed() -> Result<&'static str, ApiError> {
+    Err(ApiError::MethodNotAllowed)
+}

@@ -1,0 +1,115 @@
+//! Lists in pages, with the headers that GitLab's clients follow: `X-Total` and the like, and `Link`.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use serde_json::Value;
+
+use super::error::ApiError;
+
+const DEFAULT_PER_PAGE: usize = 20;
+const MAX_PER_PAGE: usize = 100;
+
+/// Which part of a list was asked for. Pages are counted from 1 and have 1 to 100 items.
+pub(crate) struct Page {
+    number: usize,
+    per_page: usize,
+    path: String,
+    others: Vec<(String, String)>,
+}
+
+impl Page {
+    /// This page of the items; only what is on it is shown.
+    pub(super) fn of<T>(&self, base_url: &str, items: &[T], show: impl Fn(&T) -> Value) -> HttpResponse {
+        let pages = items.len().div_ceil(self.per_page).max(1);
+        let start = (self.number - 1).saturating_mul(self.per_page);
+        let shown: Vec<Value> = items.iter().skip(start).take(self.per_page).map(show).collect();
+        let next = (self.number < pages).then(|| self.number + 1);
+        let previous = (1 < self.number && self.number <= pages + 1).then(|| self.number - 1);
+        let text = |number: Option<usize>| number.map(|number| number.to_string()).unwrap_or_default();
+        HttpResponse::Ok()
+            .insert_header(("X-Total", items.len().to_string()))
+            .insert_header(("X-Total-Pages", pages.to_string()))
+            .insert_header(("X-Per-Page", self.per_page.to_string()))
+            .insert_header(("X-Page", self.number.to_string()))
+            .insert_header(("X-Next-Page", text(next)))
+            .insert_header(("X-Prev-Page", text(previous)))
+            .insert_header(("Link", self.links(base_url, previous, next, pages)))
+            .json(shown)
+    }
+
+    fn links(&self, base_url: &str, previous: Option<usize>, next: Option<usize>, last: usize) -> String {
+        let targets = [("prev", previous), ("next", next), ("first", Some(1)), ("last", Some(last))];
+        let link = |(relation, number): (&str, Option<usize>)| {
+            number.map(|number| format!("<{}>; rel=\"{relation}\"", self.url(base_url, number)))
+        };
+        targets.into_iter().filter_map(link).collect::<Vec<_>>().join(", ")
+    }
+
+    fn url(&self, base_url: &str, number: usize) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.others);
+        query.append_pair("page", &number.to_string()).append_pair("per_page", &self.per_page.to_string());
+        format!("{base_url}{}?{}", self.path, query.finish())
+    }
+}
+
+impl FromRequest for Page {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request.uri().path(), request.query_string()))
+    }
+}
+
+fn read(path: &str, query: &str) -> Result<Page, ApiError> {
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let asked = |name: &str| match pairs.iter().rev().find(|(key, _)| key == name) {
+        None => Ok(None),
+        Some((_, text)) => text.parse::<usize>().map(Some).map_err(|_| ApiError::unreadable(name)),
+    };
+    let (number, per_page) = (asked("page")?.unwrap_or(1), asked("per_page")?.unwrap_or(DEFAULT_PER_PAGE));
+    if number == 0 || per_page == 0 {
+        return Err(ApiError::impossible(if number == 0 { "page" } else { "per_page" }));
+    }
+    let others = pairs.iter().filter(|(key, _)| key != "page" && key != "per_page").cloned().collect();
+    Ok(Page { number, per_page: per_page.min(MAX_PER_PAGE), path: path.to_owned(), others })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn headers(query: &str, total: usize) -> Vec<String> {
+        let items: Vec<usize> = (0..total).collect();
+        let answer = read("/api/v4/groups/a%2Fb/members", query).unwrap().of("http://h", &items, |n| (*n).into());
+        let header = |name| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        ["X-Total", "X-Total-Pages", "X-Page", "X-Next-Page", "X-Prev-Page", "Link"].map(header).into()
+    }
+
+    #[test]
+    fn a_page_in_the_middle_leads_to_its_neighbours() {
+        let url = "http://h/api/v4/groups/a%2Fb/members?query=x&page";
+        let link = format!(
+            "<{url}=1&per_page=2>; rel=\"prev\", <{url}=3&per_page=2>; rel=\"next\", \
+             <{url}=1&per_page=2>; rel=\"first\", <{url}=3&per_page=2>; rel=\"last\""
+        );
+        assert_eq!(headers("page=2&per_page=2&query=x", 5), ["5", "3", "2", "3", "1", &link]);
+    }
+
+    #[test]
+    fn an_empty_list_is_one_page() {
+        assert_eq!(headers("", 0)[..5], ["0", "1", "1", "", ""]);
+        assert_eq!(headers("page=7", 3)[..5], ["3", "1", "7", "", ""]);
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        assert_eq!(read("/", "per_page=5000").unwrap().per_page, 100);
+        assert!(read("/", "per_page=0").is_err() && read("/", "page=0").is_err() && read("/", "page=x").is_err());
+        assert!(read("/", "page=18446744073709551615").is_ok());
+    }
+}

@@ -1,0 +1,247 @@
+//! The parameters of a request, wherever they are written: in the query, in a form or in a JSON object, as GitLab takes
+//! them. Errors are in its words.
+
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest, web};
+use futures::future::LocalBoxFuture;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use crate::domain::access::AccessLevel;
+use crate::domain::scope::{Scope, Scopes};
+
+/// The parameters of one request. Never printed: there are secrets among them.
+pub(crate) struct Params(Map<String, Value>);
+
+impl Params {
+    /// Goes on if all of these are there; else names those that are not.
+    pub(super) fn require(&self, names: &[&str]) -> Result<(), ApiError> {
+        let missing: Vec<String> =
+            names.iter().filter(|name| !self.0.contains_key(**name)).map(|name| format!("{name} is missing")).collect();
+        if missing.is_empty() { Ok(()) } else { Err(ApiError::Parameter(missing.join(", "))) }
+    }
+
+    /// Whether this parameter is there and says nothing: `null` or empty.
+    pub(super) fn is_blank(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
+    }
+
+    /// A text; a number will do.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(ApiError::unreadable(name)),
+        }
+    }
+
+    /// A text that was required, trimmed of nothing.
+    pub(super) fn required_text(&self, name: &str) -> Result<String, ApiError> {
+        self.text(name)?.ok_or_else(|| ApiError::Parameter(format!("{name} is missing")))
+    }
+
+    /// A secret text.
+    pub(super) fn secret(&self, name: &str) -> Result<Option<SecretString>, ApiError> {
+        Ok(self.filled(name)?.map(SecretString::from))
+    }
+
+    /// A whole number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.filled(name)?.map(|text| number(name, &text)).transpose()
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        if let Some(Value::Bool(flag)) = self.0.get(name) {
+            return Ok(Some(*flag));
+        }
+        match self.filled(name)?.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            None => Ok(None),
+            Some("true" | "t" | "1" | "on") => Ok(Some(true)),
+            Some("false" | "f" | "0" | "off") => Ok(Some(false)),
+            Some(_) => Err(ApiError::unreadable(name)),
+        }
+    }
+
+    /// Whether this parameter is there and says yes.
+    pub(super) fn asks(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.flag(name)? == Some(true))
+    }
+
+    /// Midnight UTC at the start of a day.
+    pub(super) fn day(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        self.filled(name)?.map(|text| day(&text).ok_or_else(|| ApiError::unreadable(name))).transpose()
+    }
+
+    /// A point in time: RFC 3339, in UTC where it names no zone; or midnight UTC of a day.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let read = |text: &str| text.parse::<Timestamp>().ok().or_else(|| civil(text)).or_else(|| day(text));
+        self.filled(name)?.map(|text| read(&text).ok_or_else(|| ApiError::unreadable(name))).transpose()
+    }
+
+    /// One of GitLab's access levels.
+    pub(super) fn level(&self, name: &str) -> Result<Option<AccessLevel>, ApiError> {
+        let level = |number: u64| u8::try_from(number).ok().and_then(|number| AccessLevel::try_from(number).ok());
+        self.number(name)?.map(|number| level(number).ok_or_else(|| ApiError::impossible(name))).transpose()
+    }
+
+    /// The scopes of a token to be made.
+    pub(super) fn scopes(&self) -> Result<Scopes, ApiError> {
+        let read = |name: &String| name.parse().map_err(|_| ApiError::impossible("scopes"));
+        let scopes: Vec<Scope> = self.list("scopes")?.iter().map(read).collect::<Result<_, _>>()?;
+        let blank = |_| ApiError::Invalid { field: "scopes", reason: "can't be blank".to_owned() };
+        Scopes::try_from(scopes).map_err(blank)
+    }
+
+    /// Several texts: an array, `name[]` once for each, or one text with commas.
+    fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
+        match self.0.get(name) {
+            Some(Value::Array(items)) => {
+                let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| ApiError::unreadable(name));
+                items.iter().map(text).collect()
+            }
+            _ => Ok(self.filled(name)?.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()),
+        }
+    }
+
+    fn filled(&self, name: &str) -> Result<Option<String>, ApiError> {
+        Ok(self.text(name)?.filter(|text| !text.is_empty()))
+    }
+
+    fn read(query: &str, content_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let mut params = Map::new();
+        add_pairs(&mut params, query.as_bytes())?;
+        if body.is_empty() {
+            return Ok(Self(params));
+        }
+        match content_type.split(';').next().unwrap_or_default().trim() {
+            "application/x-www-form-urlencoded" => add_pairs(&mut params, body)?,
+            "application/json" | "" => {
+                let object: Map<String, Value> = serde_json::from_slice(body)
+                    .map_err(|_| ApiError::Parameter("the body is not a JSON object".to_owned()))?;
+                params.extend(object);
+            }
+            other => {
+                let text = format!("a body of type '{other}' cannot be read; send JSON or a form");
+                return Err(ApiError::Parameter(text));
+            }
+        }
+        Ok(Self(params))
+    }
+}
+
+impl FromRequest for Params {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = web::Bytes::from_request(request, payload);
+        let query = request.query_string().to_owned();
+        let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = header.unwrap_or_default().to_ascii_lowercase();
+        Box::pin(async move {
+            let body = body.await.map_err(|error| match error.as_response_error().status_code().as_u16() {
+                413 => ApiError::TooLarge,
+                _ => ApiError::Parameter("the body could not be read".to_owned()),
+            })?;
+            Self::read(&query, &content_type, &body)
+        })
+    }
+}
+
+/// The number in a path or a parameter.
+pub(super) fn number(name: &str, text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| ApiError::unreadable(name))
+}
+
+/// A day so many days after today, at midnight UTC.
+pub(super) fn days_ahead(now: Timestamp, days: i64) -> Timestamp {
+    let day = (now + SignedDuration::from_hours(24 * days)).to_zoned(TimeZone::UTC).date();
+    day.to_zoned(TimeZone::UTC).map_or(now, |midnight| midnight.timestamp())
+}
+
+fn day(text: &str) -> Option<Timestamp> {
+    Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+fn civil(text: &str) -> Option<Timestamp> {
+    Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+fn add_pairs(params: &mut Map<String, Value>, encoded: &[u8]) -> Result<(), ApiError> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded)
+        .map_err(|_| ApiError::Parameter("the parameters are not well encoded".to_owned()))?;
+    for (name, value) in pairs {
+        match name.strip_suffix("[]") {
+            None => {
+                params.insert(name, Value::String(value));
+            }
+            Some(list) => match params.entry(list).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(items) => items.push(Value::String(value)),
+                single => *single = Value::Array(vec![Value::String(value)]),
+            },
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn params(query: &str, content_type: &str, body: &str) -> Params {
+        Params::read(query, content_type, body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn query_form_and_json_say_the_same() {
+        let form = "application/x-www-form-urlencoded";
+        let asked = [
+            params("name=a&scopes[]=api&scopes[]=read_api&access_level=30&admin=true", "", ""),
+            params("", form, "name=a&scopes%5B%5D=api&scopes%5B%5D=read_api&access_level=30&admin=1"),
+            params(
+                "",
+                "application/json; charset=utf-8",
+                r#"{"name":"a","scopes":["api","read_api"],"access_level":30,"admin":true}"#,
+            ),
+        ];
+        for params in asked {
+            assert_eq!(params.text("name").unwrap().as_deref(), Some("a"));
+            assert_eq!(params.scopes().unwrap().to_string(), "api and read_api");
+            assert_eq!(params.level("access_level").unwrap(), Some(AccessLevel::Developer));
+            assert_eq!(params.flag("admin").unwrap(), Some(true));
+        }
+    }
+
+    #[test]
+    fn null_is_told_from_absent() {
+        let params = params("", "application/json", r#"{"expires_at":null}"#);
+        assert!(params.is_blank("expires_at"));
+        assert!(!params.is_blank("name"));
+        assert_eq!(params.day("expires_at").unwrap(), None);
+    }
+
+    #[test]
+    fn days_and_times_are_in_utc() {
+        let params = params("a=2026-03-01&b=2026-03-01T02:00:00%2B02:00&c=2026-03-01T00:00:00&d=tomorrow", "", "");
+        let midnight: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        assert_eq!(params.day("a").unwrap(), Some(midnight));
+        for name in ["a", "b", "c"] {
+            assert_eq!(params.time(name).unwrap(), Some(midnight), "{name}");
+        }
+        assert_eq!(params.day("d").unwrap_err().to_string(), "d is invalid");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = params("path=x", "", "").require(&["name", "path", "id"]).unwrap_err();
+        assert_eq!(error.to_string(), "name is missing, id is missing");
+    }
+}

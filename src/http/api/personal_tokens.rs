@@ -1,0 +1,104 @@
+//! `/personal_access_tokens`: users see and end their own tokens, administrators everybody's. As in GitLab these routes
+//! also reach group access tokens, which are tokens of bots.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+
+use super::access_tokens::{self, Filter, described, kind_of, rotated_end, view, with_secret};
+use super::caller::{AnyScope, Caller};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use super::users;
+use crate::auth::secret::Kind;
+use crate::domain::edit::token as edit;
+use crate::domain::id::{TokenId, UserId};
+use crate::domain::token::Token;
+
+/// `POST /users/:id/personal_access_tokens`
+pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let user = users::find(&caller, &path)?.id;
+    caller.administrator_or(user)?;
+    let now = caller.now;
+    let (new, secret) = described(&params, Kind::Personal, now)?;
+    let create = move |directory: &_| edit::create_personal(directory, user, new, now);
+    let token = caller.change("personal access token created", create).await?;
+    Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+}
+
+/// `GET /personal_access_tokens`
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+    let asked = params.number("user_id")?.map(UserId);
+    if !caller.user.admin && asked.is_some_and(|user| user != caller.user.id) {
+        return Err(ApiError::Unauthorized);
+    }
+    let whose = if caller.user.admin { asked } else { Some(caller.user.id) };
+    let filter = Filter::read(&params)?;
+    let fits = |token: &&Arc<Token>| {
+        token.user().is_some_and(|user| whose.is_none_or(|whose| whose == user)) && filter.fits(token, caller.now)
+    };
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
+    Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
+}
+
+/// `GET /personal_access_tokens/:id`
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let token = find(&caller, &path)?;
+    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+}
+
+/// `GET /personal_access_tokens/self`, with any scope
+pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(view(&caller, &caller.token)))
+}
+
+/// `POST /personal_access_tokens/:id/rotate`
+pub(super) async fn rotate(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let token = find(&caller, &path)?;
+    rotated(&caller, &token, &params).await
+}
+
+/// `POST /personal_access_tokens/self/rotate`
+pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+    rotated(&caller, &caller.token, &params).await
+}
+
+/// `DELETE /personal_access_tokens/:id`
+pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let token = find(&caller, &path)?;
+    revoked(&caller, token.id).await
+}
+
+/// `DELETE /personal_access_tokens/self`, with any scope
+pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
+    revoked(&caller, caller.token.id).await
+}
+
+/// Answers with a token that takes this one's place; this one is revoked.
+pub(super) async fn rotated(caller: &Caller, token: &Token, params: &Params) -> Result<HttpResponse, ApiError> {
+    let (id, now) = (token.id, caller.now);
+    let end = rotated_end(params, now)?;
+    let (secret, fresh) = access_tokens::fresh(kind_of(token));
+    let rotate = move |directory: &_| edit::rotate(directory, id, end, fresh, now);
+    let token = caller.change("access token rotated", rotate).await?;
+    Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
+}
+
+/// Ends this token.
+pub(super) async fn revoked(caller: &Caller, id: TokenId) -> Result<HttpResponse, ApiError> {
+    let now = caller.now;
+    caller.change("token revoked", move |directory| edit::revoke(directory, id, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The token with the number in a path, if it acts as the caller or the caller is an administrator. Others are not told
+/// whether there is one.
+fn find(caller: &Caller, id: &str) -> Result<Arc<Token>, ApiError> {
+    let token = caller.directory.token(TokenId(number("id", id)?)).filter(|token| token.user().is_some());
+    if caller.user.admin {
+        return token.cloned().ok_or(ApiError::NothingThere);
+    }
+    let own = |token: &&Arc<Token>| token.user() == Some(caller.user.id);
+    token.filter(own).cloned().ok_or(ApiError::Unauthorized)
+}

@@ -1,0 +1,44 @@
+//! What the API needs from the rest of the house, and nothing else of it.
+
+use std::sync::Arc;
+
+use crate::actors::janitor::Tidying;
+use crate::actors::last_used::LastUsed;
+use crate::actors::policy_evaluator::Policy;
+use crate::actors::token_issuer::Tokens;
+use crate::domain::id::GroupId;
+use crate::domain::policy::PublicGroups;
+use crate::domain::upstream::Upstreams;
+use crate::http::PublicUrl;
+
+/// Shared by all routes of the API, as `web::Data`.
+pub(crate) struct ApiState {
+    /// The owner of the identities.
+    pub(crate) policy: Policy,
+    /// Where passwords are hashed.
+    pub(crate) tokens: Tokens,
+    /// When credentials were last used.
+    pub(crate) last_used: LastUsed,
+    /// What removes a group's cache.
+    pub(crate) purge: Arc<dyn Purge>,
+    /// The upstreams, whose names no group may have.
+    pub(crate) upstreams: Arc<Upstreams>,
+    /// Who else may see public groups.
+    pub(crate) public_groups: PublicGroups,
+    /// Whether the proxy is on where nobody switched it at run time.
+    pub(crate) proxy_enabled: bool,
+    /// How this service is addressed.
+    pub(crate) public_url: PublicUrl,
+}
+
+/// Removes what groups have cached.
+pub(crate) trait Purge: Send + Sync {
+    /// Starts to remove this group's links and tags, and returns at once.
+    fn start(&self, group: GroupId);
+}
+
+impl Purge for Tidying {
+    fn start(&self, group: GroupId) {
+        self.purge(group);
+    }
+}

@@ -1,0 +1,197 @@
+//! `/users` and `/user`. Everybody sees who there is; only administrators see and change more than that.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use crate::auth::random;
+use crate::domain::edit::user::{self as edit, NewUser, UserChange};
+use crate::domain::id::UserId;
+use crate::domain::user::{Password, User, Username};
+
+const MIN_PASSWORD_CHARS: usize = 8;
+const MAX_PASSWORD_CHARS: usize = 128;
+
+/// `POST /users`
+pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    params.require(&["name", "username"])?;
+    let (password, none) = (params.secret("password")?, params.asks("force_random_password")?);
+    if password.is_none() && !none {
+        let text = "password, force_random_password are missing, at least one parameter must be provided";
+        return Err(ApiError::Parameter(text.to_owned()));
+    }
+    let new = NewUser {
+        username: username(&params.required_text("username")?)?,
+        name: params.required_text("name")?,
+        email: params.text("email")?.unwrap_or_default(),
+        admin: params.asks("admin")?,
+        password: hashed(&caller, password.filter(|_| !none)).await?,
+    };
+    let now = caller.now;
+    let user = caller.change("user created", move |directory| edit::create(directory, new, now)).await?;
+    Ok(HttpResponse::Created().json(full(&user, &caller.base_url)))
+}
+
+/// `GET /users`
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+    let filter = Filter::read(&params, caller.user.admin)?;
+    let mut users: Vec<Arc<User>> = caller.directory.users().filter(|user| filter.fits(user)).cloned().collect();
+    match params.text("order_by")?.as_deref() {
+        Some("name") => users.sort_by_key(|user| user.name.to_lowercase()),
+        Some("username") => users.sort_by_key(|user| user.username.folded()),
+        _ => {}
+    }
+    if params.text("sort")?.as_deref() != Some("asc") {
+        users.reverse();
+    }
+    Ok(page.of(&caller.base_url, &users, |user| seen_by(&caller, user)))
+}
+
+/// `GET /users/:id`
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let user = find(&caller, &path)?;
+    Ok(HttpResponse::Ok().json(seen_by(&caller, &user)))
+}
+
+/// `GET /user`
+pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(full(&caller.user, &caller.base_url)))
+}
+
+/// `PUT /users/:id`
+pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    let id = find(&caller, &path)?.id;
+    let change = UserChange {
+        username: params.text("username")?.map(|name| username(&name)).transpose()?,
+        name: params.text("name")?,
+        email: params.text("email")?,
+        admin: params.flag("admin")?,
+        password: hashed(&caller, params.secret("password")?).await?,
+    };
+    let user = caller.change("user changed", move |directory| edit::update(directory, id, change)).await?;
+    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+}
+
+/// `POST /users/:id/block`
+pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    let id = other(&caller, &path, "The API initiating user cannot be blocked by the API")?;
+    caller.change("user blocked", move |directory| edit::block(directory, id)).await?;
+    Ok(HttpResponse::Created().json(true))
+}
+
+/// `POST /users/:id/unblock`
+pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    let id = find(&caller, &path)?.id;
+    caller.change("user unblocked", move |directory| edit::unblock(directory, id)).await?;
+    Ok(HttpResponse::Created().json(true))
+}
+
+/// `DELETE /users/:id`
+pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    caller.administrator()?;
+    let id = other(&caller, &path, "The API initiating user cannot be deleted by the API")?;
+    let (force, now) = (params.asks("hard_delete")?, caller.now);
+    caller.change("user deleted", move |directory| edit::delete(directory, id, force, now)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The user with the number in a path.
+pub(super) fn find(caller: &Caller, id: &str) -> Result<Arc<User>, ApiError> {
+    let id = UserId(number("id", id)?);
+    caller.directory.user(id).cloned().ok_or(ApiError::NotFound("User"))
+}
+
+/// What everybody with a token may know of a user.
+pub(super) fn basic(user: &User, base_url: &str) -> Value {
+    json!({
+        "id": user.id,
+        "username": user.username,
+        "name": user.name,
+        "state": if user.blocked { "blocked" } else { "active" },
+        "locked": false,
+        "avatar_url": null,
+        "web_url": format!("{base_url}/{}", user.username),
+    })
+}
+
+fn full(user: &User, base_url: &str) -> Value {
+    let mut shown = basic(user, base_url);
+    shown["email"] = json!(user.email);
+    shown["is_admin"] = json!(user.admin);
+    shown["bot"] = json!(user.bot_of.is_some());
+    shown["created_at"] = json!(format!("{:.3}", user.created_at));
+    shown
+}
+
+fn seen_by(caller: &Caller, user: &User) -> Value {
+    let all = caller.user.admin || caller.user.id == user.id;
+    if all { full(user, &caller.base_url) } else { basic(user, &caller.base_url) }
+}
+
+fn other(caller: &Caller, id: &str, refusal: &'static str) -> Result<UserId, ApiError> {
+    let user = find(caller, id)?;
+    if user.id == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user.id) }
+}
+
+fn username(text: &str) -> Result<Username, ApiError> {
+    text.parse().map_err(|error| ApiError::Invalid { field: "username", reason: format!("{error}") })
+}
+
+async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
+    let Some(password) = password else { return Ok(None) };
+    let reason = match password.expose_secret().chars().count() {
+        0..MIN_PASSWORD_CHARS => format!("is too short (minimum is {MIN_PASSWORD_CHARS} characters)"),
+        MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS => {
+            let hash = caller.state.tokens.hash_password(password).await.map_err(|_| ApiError::Busy)?;
+            return Ok(Some(Password { credential: random::credential_id(), hash }));
+        }
+        _ => format!("is too long (maximum is {MAX_PASSWORD_CHARS} characters)"),
+    };
+    Err(ApiError::Invalid { field: "password", reason })
+}
+
+/// Which users a list is to have.
+struct Filter {
+    search: String,
+    search_email: bool,
+    username: Option<String>,
+    active: bool,
+    blocked: bool,
+    admins: bool,
+    humans: bool,
+}
+
+impl Filter {
+    fn read(params: &Params, admin: bool) -> Result<Self, ApiError> {
+        Ok(Self {
+            search: params.text("search")?.unwrap_or_default().to_lowercase(),
+            search_email: admin,
+            username: params.text("username")?,
+            active: params.asks("active")?,
+            blocked: params.asks("blocked")?,
+            admins: admin && params.asks("admins")?,
+            humans: params.asks("humans")? || params.asks("without_project_bots")?,
+        })
+    }
+
+    fn fits(&self, user: &User) -> bool {
+        let found = |text: &str| text.to_lowercase().contains(&self.search);
+        let named = |name: &String| user.username.as_str().eq_ignore_ascii_case(name);
+        (found(&user.name) || found(user.username.as_str()) || self.search_email && found(&user.email))
+            && self.username.as_ref().is_none_or(named)
+            && !(self.active && user.blocked)
+            && (!self.blocked || user.blocked)
+            && (!self.admins || user.admin)
+            && !(self.humans && user.bot_of.is_some())
+    }
+}

@@ -1,0 +1,371 @@
+//! What is on the wire: error bodies, ways to authenticate, encoded paths, pages, forms; in the shapes of GitLab's API.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use serde_json::{Value, json};
+
+use super::fixture::{Answer, Body, Company, records, secret_of};
+use crate::domain::directory::{Credential, Record, Write};
+use crate::domain::id::{GroupId, TokenId, UserId};
+use crate::domain::policy::PublicGroups;
+use crate::domain::token::Token;
+use crate::domain::user::User;
+
+fn company() -> Company {
+    Company::open(&records())
+}
+
+fn assert_answer(answer: &Answer, status: u16, body: Value) {
+    assert_eq!((answer.status.as_u16(), &answer.body), (status, &body));
+}
+
+#[actix_rt::test]
+async fn errors_have_the_shapes_that_clients_parse() {
+    let company = company();
+    let (error, message) = (|text: &str| json!({"error": text}), |text: &str| json!({"message": text}));
+    let long = "x".repeat(256);
+    let cases = [
+        ("GET", "/groups/9", Body::Nothing, 404, message("404 Group Not Found")),
+        ("GET", "/users/9", Body::Nothing, 404, message("404 User Not Found")),
+        ("GET", "/users/nine", Body::Nothing, 400, error("id is invalid")),
+        ("GET", "/groups/1/members/5", Body::Nothing, 404, message("404 Not found")),
+        ("GET", "/groups/team/ci", Body::Nothing, 404, error("404 Not Found")),
+        ("GET", "/nonsense", Body::Nothing, 404, error("404 Not Found")),
+        ("PATCH", "/groups/1", Body::Nothing, 405, error("405 Not Allowed")),
+        ("POST", "/groups", Body::Nothing, 400, error("name is missing, path is missing")),
+        ("POST", "/groups", Body::Json("[]"), 400, error("the body is not a JSON object")),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=team"),
+            400,
+            json!({"message": {"path": ["has already been taken"]}}),
+        ),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=TEAM"),
+            400,
+            json!({"message": {"path": ["has already been taken"]}}),
+        ),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=API"),
+            400,
+            json!({"message": {"path": ["'api' is a reserved name"]}}),
+        ),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=Docker.io"),
+            400,
+            json!({"message": {"path": ["'Docker.io' is the name of an upstream"]}}),
+        ),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=mirror"),
+            400,
+            json!({"message": {"path": ["'mirror' is the name of an upstream"]}}),
+        ),
+        (
+            "POST",
+            "/groups",
+            Body::Form("name=n&path=p&visibility=x"),
+            400,
+            error("visibility does not have a valid value"),
+        ),
+        ("POST", "/groups/1/members", Body::Form("user_id=5"), 400, error("access_level is missing")),
+        (
+            "POST",
+            "/groups/1/members",
+            Body::Form("user_id=5&access_level=45"),
+            400,
+            error("access_level does not have a valid value"),
+        ),
+        (
+            "POST",
+            "/groups/1/members",
+            Body::Form("access_level=10"),
+            400,
+            error("user_id, username are missing, at least one parameter must be provided"),
+        ),
+        ("POST", "/groups/1/members", Body::Form("user_id=9&access_level=10"), 404, message("404 User Not Found")),
+        ("POST", "/groups/1/members", Body::Form("user_id=4&access_level=10"), 409, message("Member already exists")),
+        (
+            "POST",
+            "/groups/1/members",
+            Body::Form("user_id=5&access_level=10&expires_at=2020-01-01"),
+            400,
+            json!({"message": {"expires_at": ["cannot be a date in the past"]}}),
+        ),
+        (
+            "POST",
+            "/groups/2/members",
+            Body::Form("username=Maintainer&access_level=10"),
+            400,
+            json!({"message": {"access_level": ["should be greater than or equal to the one inherited from a group above"]}}),
+        ),
+        (
+            "POST",
+            "/users",
+            Body::Form("name=n&username=owner&password=longenough"),
+            409,
+            message("Username has already been taken"),
+        ),
+        (
+            "POST",
+            "/users",
+            Body::Form("name=n&username=oauth2&password=longenough"),
+            400,
+            json!({"message": {"username": ["is a reserved name"]}}),
+        ),
+        (
+            "POST",
+            "/users",
+            Body::Form("name=n&username=n&password=short"),
+            400,
+            json!({"message": {"password": ["is too short (minimum is 8 characters)"]}}),
+        ),
+        (
+            "POST",
+            "/groups/1/access_tokens",
+            Body::Form("name=t&scopes[]=sudo"),
+            400,
+            error("scopes does not have a valid value"),
+        ),
+        (
+            "POST",
+            "/groups/1/access_tokens",
+            Body::Json(r#"{"name":"t","scopes":[]}"#),
+            400,
+            json!({"message": {"scopes": ["can't be blank"]}}),
+        ),
+        (
+            "POST",
+            "/groups/1/deploy_tokens",
+            Body::Json(r#"{"name":"t","scopes":["api"]}"#),
+            400,
+            json!({"message": {"scopes": ["can only be those of a registry"]}}),
+        ),
+    ];
+    for (method, path, body, status, expected) in cases {
+        let answer = company.call("admin", method, path, body).await;
+        assert_eq!((answer.status.as_u16(), &answer.body), (status, &expected), "{method} {path} {body:?}");
+    }
+    let answer = company.call("admin", "PUT", "/groups/1", Body::Form(&format!("path={long}"))).await;
+    assert_eq!(answer.status.as_u16(), 400);
+    let huge = "x".repeat(1 << 20);
+    let answer = company.call("admin", "PUT", "/groups/1", Body::Form(&huge)).await;
+    assert_answer(&answer, 413, error("413 Request Entity Too Large"));
+}
+
+#[actix_rt::test]
+async fn only_active_access_tokens_open_the_api() {
+    let company = company();
+    let unauthorized = json!({"message": "401 Unauthorized"});
+    let (admin, deploy) = (secret_of("admin"), secret_of("deploy"));
+    let bearer = format!("bearer {admin}");
+    let basic = format!("Basic {admin}");
+    let good = [("PRIVATE-TOKEN", admin.as_str()), ("Authorization", bearer.as_str())];
+    for header in good {
+        assert_eq!(company.send(Some(header), "GET", "/user", Body::Nothing).await.status.as_u16(), 200, "{header:?}");
+    }
+    let bad = [("PRIVATE-TOKEN", "wrong"), ("PRIVATE-TOKEN", &deploy), ("Authorization", &basic)];
+    for header in bad {
+        assert_answer(&company.send(Some(header), "GET", "/user", Body::Nothing).await, 401, unauthorized.clone());
+    }
+    let query = format!("/user?private_token={}", admin.replace(' ', "%20"));
+    assert_answer(&company.call("nobody", "GET", &query, Body::Nothing).await, 401, unauthorized);
+}
+
+#[actix_rt::test]
+async fn a_token_that_once_was_good_is_told_what_ended_it() {
+    let mut records = records();
+    let guest = Token::clone(records.token(TokenId(5)).unwrap());
+    let stranger = Token::clone(records.token(TokenId(6)).unwrap());
+    let maintainer = User { blocked: true, ..User::clone(records.user(UserId(3)).unwrap()) };
+    let past = Some("2026-02-01T00:00:00Z".parse().unwrap());
+    records.apply(&[
+        Write::Put(Record::Token(Token { revoked_at: past, ..guest })),
+        Write::Put(Record::Token(Token { expires_at: past, ..stranger })),
+        Write::Put(Record::User(maintainer)),
+    ]);
+    let company = Company::open(&records);
+    let ended = |text: &str| json!({"error": "invalid_token", "error_description": text});
+    let guest = company.call("guest", "GET", "/user", Body::Nothing).await;
+    assert_answer(&guest, 401, ended("Token was revoked. You have to re-authorize from the user."));
+    let stranger = company.call("stranger", "GET", "/user", Body::Nothing).await;
+    let text = "Token is expired. You can either do re-authorization or token refresh.";
+    assert_answer(&stranger, 401, ended(text));
+    let maintainer = company.call("maintainer", "GET", "/user", Body::Nothing).await;
+    assert_answer(&maintainer, 403, json!({"message": "403 Forbidden - Your account has been blocked."}));
+    let reader = company.call("reader", "DELETE", "/groups/1", Body::Nothing).await;
+    let text = "The request requires higher privileges than provided by the access token.";
+    assert_answer(&reader, 403, json!({"error": "insufficient_scope", "error_description": text, "scope": "api"}));
+}
+
+#[actix_rt::test]
+async fn a_group_is_found_by_number_and_by_encoded_path_in_any_case() {
+    let company = company();
+    for reference in ["2", "team%2Fci", "Team%2fCI"] {
+        let group = company.call("guest", "GET", &format!("/groups/{reference}"), Body::Nothing).await;
+        assert_eq!(group.body["full_path"], "team/ci", "{reference}");
+        assert_eq!(group.body["full_name"], "TEAM / CI");
+        assert_eq!(group.body["parent_id"], 1);
+        let members = company.call("guest", "GET", &format!("/groups/{reference}/members/all"), Body::Nothing).await;
+        assert_eq!(members.body.as_array().unwrap().len(), 5, "root, owner, maintainer, guest and bot: {reference}");
+    }
+    for reference in ["team%252Fci", "team%2F", "%2Fteam", "team%2F..%2Fother", "0", "18446744073709551616"] {
+        let answer = company.call("admin", "GET", &format!("/groups/{reference}"), Body::Nothing).await;
+        assert_eq!(answer.status.as_u16(), 404, "{reference}");
+    }
+}
+
+#[actix_rt::test]
+async fn lists_come_in_pages_that_link_to_each_other() {
+    let company = company();
+    let page = company.call("admin", "GET", "/groups/team%2Fci/members/all?page=2&per_page=2", Body::Nothing).await;
+    assert_eq!(page.body.as_array().unwrap().len(), 2);
+    let header = |name: &str| page.headers[name].as_str();
+    let names = ["x-total", "x-total-pages", "x-per-page", "x-page", "x-next-page", "x-prev-page"];
+    assert_eq!(names.map(header), ["5", "3", "2", "2", "3", "1"]);
+    let next = "<https://proxy.example/api/v4/groups/team%2Fci/members/all?page=3&per_page=2>; rel=\"next\"";
+    assert!(header("link").contains(next), "{}", header("link"));
+}
+
+#[actix_rt::test]
+async fn lists_show_only_what_the_caller_may_see() {
+    let company = company();
+    let paths = |answer: Answer| -> Vec<String> {
+        answer.body.as_array().unwrap().iter().map(|group| group["full_path"].as_str().unwrap().to_owned()).collect()
+    };
+    for (caller, query, expected) in [
+        ("admin", "", vec!["team/ci", "other", "team"]),
+        ("guest", "", vec!["team/ci", "team"]),
+        ("guest", "?top_level_only=true", vec!["team"]),
+        ("guest", "?owned=true", vec![]),
+        ("owner", "?min_access_level=50&search=T", vec!["team"]),
+        ("stranger", "", vec![]),
+    ] {
+        let answer = company.call(caller, "GET", &format!("/groups{query}"), Body::Nothing).await;
+        assert_eq!(paths(answer), expected, "{caller} {query}");
+    }
+    let user = company.call("guest", "GET", "/users/2", Body::Nothing).await;
+    assert_eq!((&user.body["username"], user.body.get("email")), (&json!("owner"), None));
+    let user = company.call("admin", "GET", "/users?search=owner@EXAMPLE", Body::Nothing).await;
+    assert_eq!(user.body[0]["email"], "owner@example.com");
+    let own = company.call("guest", "GET", "/personal_access_tokens", Body::Nothing).await;
+    assert_eq!(own.body.as_array().unwrap().len(), 1);
+    assert!(own.body[0]["last_used_at"].is_string());
+}
+
+#[actix_rt::test]
+async fn public_groups_are_seen_by_whom_the_setting_says() {
+    for (setting, status) in [(PublicGroups::Members, 404), (PublicGroups::SignedIn, 200), (PublicGroups::Anyone, 200)]
+    {
+        let company = Company::open_with(&records(), setting);
+        company.call("admin", "PUT", "/groups/team", Body::Form("visibility=public")).await;
+        assert_eq!(company.call("stranger", "GET", "/groups/1", Body::Nothing).await.status.as_u16(), status);
+        assert_eq!(company.call("stranger", "GET", "/groups/2", Body::Nothing).await.status.as_u16(), 404);
+        assert_eq!(company.call("nobody", "GET", "/groups/1", Body::Nothing).await.status.as_u16(), 401);
+    }
+}
+
+#[actix_rt::test]
+async fn the_proxy_is_switched_for_all_and_for_each_group() {
+    let company = company();
+    let group = company.call("owner", "PUT", "/groups/2", Body::Form("dependency_proxy_enabled=false")).await;
+    assert_eq!(group.body["dependency_proxy_enabled"], false);
+    let kept = company.call("owner", "PUT", "/groups/2", Body::Form("name=CI")).await;
+    assert_eq!(kept.body["dependency_proxy_enabled"], false);
+    let group = company.call("owner", "PUT", "/groups/2", Body::Json(r#"{"dependency_proxy_enabled":null}"#)).await;
+    assert_eq!(group.body["dependency_proxy_enabled"], Value::Null);
+    for (body, enabled, kept) in [("true", true, Some(true)), ("false", false, Some(false)), ("null", true, None)] {
+        let body = format!(r#"{{"dependency_proxy_enabled":{body}}}"#);
+        let settings = company.call("admin", "PUT", "/application/settings", Body::Json(&body)).await;
+        assert_eq!(settings.body["dependency_proxy_enabled"], enabled);
+        assert_eq!(company.directory().service().proxy_enabled, kept);
+    }
+}
+
+#[actix_rt::test]
+async fn purging_and_deleting_a_group_empty_its_cache() {
+    let company = company();
+    let answer = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;
+    assert_answer(&answer, 202, json!({"message": "202 Accepted"}));
+    assert_eq!(*company.purged.0.lock().unwrap(), [GroupId(2)]);
+    let answer = company.call("owner", "DELETE", "/groups/team", Body::Nothing).await;
+    assert_answer(&answer, 202, json!({"message": "202 Accepted"}));
+    assert_eq!(*company.purged.0.lock().unwrap(), [GroupId(2), GroupId(1), GroupId(2)]);
+    let directory = company.directory();
+    assert_eq!(directory.memberships().filter(|member| member.group != GroupId(3)).count(), 0);
+    assert!(directory.user(UserId(6)).is_none(), "the bot is gone");
+    for gone in ["bot", "deploy"] {
+        let credential = directory.secret(&crate::auth::secret::digest(&secret_of(gone)));
+        assert!(matches!(credential, Some(Credential::Deleted(_))), "{gone}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_secret_is_shown_once_and_rotating_ends_the_old_one() {
+    let company = company();
+    let made = company.call("owner", "POST", "/groups/1/access_tokens", Body::Form("name=t&scopes[]=api")).await;
+    assert_eq!((made.status.as_u16(), &made.body["access_level"]), (201, &json!(40)));
+    let (id, first) = (made.body["id"].clone(), made.body["token"].as_str().unwrap().to_owned());
+    let shown = company.call("owner", "GET", &format!("/groups/1/access_tokens/{id}"), Body::Nothing).await;
+    assert_eq!(shown.body.get("token"), None);
+    let rotated = company.call("owner", "POST", &format!("/groups/1/access_tokens/{id}/rotate"), Body::Nothing).await;
+    let second = rotated.body["token"].as_str().unwrap().to_owned();
+    assert_eq!(rotated.body["user_id"], made.body["user_id"], "the same bot");
+    assert_ne!(first, second);
+    let old = company.send(Some(("PRIVATE-TOKEN", &first)), "GET", "/user", Body::Nothing).await;
+    let new = company.send(Some(("PRIVATE-TOKEN", &second)), "GET", "/user", Body::Nothing).await;
+    assert_eq!((old.status.as_u16(), new.status.as_u16()), (401, 200));
+    let again = company.call("owner", "POST", &format!("/groups/1/access_tokens/{id}/rotate"), Body::Nothing).await;
+    assert_answer(&again, 401, json!({"message": "401 Unauthorized"}));
+}
+
+#[actix_rt::test]
+async fn a_brought_secret_can_be_brought_again_after_its_token_was_deleted() {
+    let company = company();
+    let body = Body::Form("name=t&scopes[]=read_registry&scopes[]=write_registry&token=brought from elsewhere");
+    let made = company.call("admin", "POST", "/groups/1/deploy_tokens", body).await;
+    assert_eq!((made.status.as_u16(), &made.body["token"]), (201, &json!("brought from elsewhere")));
+    let twice = company.call("admin", "POST", "/groups/3/deploy_tokens", body).await;
+    assert_answer(&twice, 400, json!({"message": {"token": ["has already been taken"]}}));
+    let path = format!("/groups/1/deploy_tokens/{}", made.body["id"]);
+    assert_eq!(company.call("admin", "DELETE", &path, Body::Nothing).await.status.as_u16(), 204);
+    let again = company.call("admin", "POST", "/groups/3/deploy_tokens", body).await;
+    assert_eq!((again.status.as_u16(), company.directory().tombstones().count()), (201, 0));
+}
+
+#[actix_rt::test]
+async fn the_last_administrator_and_the_last_owner_stay() {
+    let company = company();
+    company.call("admin", "DELETE", "/groups/1/members/1", Body::Nothing).await;
+    for (method, path, body) in [
+        ("PUT", "/users/1", Body::Form("admin=false")),
+        ("PUT", "/groups/1/members/2", Body::Form("access_level=40")),
+        ("PUT", "/groups/1/members/2", Body::Form("expires_at=2999-01-01")),
+        ("DELETE", "/groups/1/members/2", Body::Nothing),
+    ] {
+        assert_eq!(company.call("admin", method, path, body).await.status.as_u16(), 403, "{method} {path}");
+    }
+    let sole = company.call("admin", "DELETE", "/users/2", Body::Nothing).await;
+    assert_answer(&sole, 409, json!({"message": "User cannot be removed while is the sole-owner of a group"}));
+    let forced = company.call("admin", "DELETE", "/users/2?hard_delete=true", Body::Nothing).await;
+    assert_eq!(forced.status.as_u16(), 204);
+}
+
+#[actix_rt::test]
+async fn a_renamed_group_takes_those_below_along() {
+    let company = company();
+    let renamed = company.call("owner", "PUT", "/groups/1", Body::Form("path=Crew")).await;
+    assert_eq!(renamed.body["full_path"], "crew");
+    assert_eq!(company.call("guest", "GET", "/groups/crew%2Fci", Body::Nothing).await.body["id"], 2);
+    assert_eq!(company.call("guest", "GET", "/groups/team%2Fci", Body::Nothing).await.status.as_u16(), 404);
+    let wider = company.call("owner", "PUT", "/groups/2", Body::Form("visibility=public")).await;
+    let text = "public is not allowed since the parent group has a private visibility.";
+    assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
+}
