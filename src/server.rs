@@ -11,6 +11,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use first_start::FirstStart;
 
@@ -166,12 +167,26 @@ impl RunningServer {
 
     /// Serves until the process is told to stop, then lets running transfers finish and writes what waits.
     pub async fn run(self) -> io::Result<()> {
+        actix_rt::spawn(stop_when_told(self.public.handle()));
         let served = self.public.await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
         served
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. By hand, because the server's own handling ends the actors with it, before they have written
+/// what waits.
+async fn stop_when_told(server: ServerHandle) {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::info!("stopping: running transfers may finish");
+            server.stop(true).await;
+        }
+        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "signals cannot be handled"),
     }
 }
 
@@ -205,8 +220,10 @@ fn serve(
         let app = App::new().app_data(state.clone()).app_data(api.clone());
         app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
     });
-    let server =
-        server.workers(options::workers(&settings.server)).shutdown_timeout(settings.server.shutdown_timeout.as_secs());
+    let server = server
+        .workers(options::workers(&settings.server))
+        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
+        .disable_signals();
     let server = server.listen(listener).map_err(|error| StartError::Listen { address, error })?;
     Ok(server.run())
 }

@@ -11,5 +11,7 @@
 )]
 
 mod fake_hub;
+mod pull;
 mod real_clients;
+mod service;
 mod upstream_client;

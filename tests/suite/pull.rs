@@ -1,0 +1,27 @@
+//! A pull, from the first time through the later ones: what upstream is asked, and what the client gets.
+
+use crate::fake_hub::{FakeHub, Image, Layer};
+use crate::service::Config;
+
+#[actix_rt::test]
+async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
+    let hub = FakeHub::start();
+    let image = Image::single(&[Layer::random(100_000, 1)]);
+    hub.push_image("library/alpine", "latest", &image);
+    let service = Config::docker_hub(&hub).start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    let layer = image.layers()[0].clone();
+    for word in ["miss", "hit", "hit"] {
+        let manifest = client.manifest("team", "alpine", "latest").await;
+        assert_eq!((manifest.status, manifest.header("x-cache")), (200, word));
+        assert_eq!(&manifest.body, image.bytes());
+        assert_eq!(manifest.header("docker-content-digest"), image.digest());
+        let blob = client.blob("team", "alpine", &layer.digest()).await;
+        assert_eq!((blob.status, blob.header("x-cache")), (200, word));
+        assert_eq!(blob.body, layer.bytes());
+    }
+    assert_eq!(hub.requests().manifest_gets("library/alpine", "latest"), 1);
+    assert_eq!(hub.requests().blob_gets("library/alpine", &layer.digest()), 1);
+}

@@ -1,0 +1,130 @@
+//! What a container client does, one request at a time.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::Value;
+
+use super::Service;
+
+/// A client of the service with some credential.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    /// The value of `Authorization`, if any.
+    authorization: Option<String>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// What arrived of the body.
+    pub body: Bytes,
+    /// Whether the body ended before its announced length.
+    pub cut: bool,
+}
+
+impl Service {
+    /// A client without credentials.
+    pub fn stranger(&self) -> Client {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Client { http, base: self.url(), authorization: None }
+    }
+
+    /// A client that got a bearer token with these credentials, as for a pull.
+    pub async fn log_in(&self, username: &str, secret: &str) -> Client {
+        let answer = self.token(username, secret, "&scope=repository:any/thing:pull").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let token = answer.json()["token"].as_str().unwrap().to_owned();
+        self.stranger().with_authorization(&format!("Bearer {token}"))
+    }
+
+    /// The answer of the token endpoint to these credentials; `more` is added to the query.
+    pub async fn token(&self, username: &str, secret: &str, more: &str) -> Answer {
+        let path = format!("/jwt/auth?service=dependency_proxy{more}");
+        self.stranger().with_basic(username, secret).get(&path).await
+    }
+}
+
+impl Client {
+    pub fn with_authorization(&self, value: &str) -> Self {
+        Self { authorization: Some(value.to_owned()), ..self.clone() }
+    }
+
+    pub fn with_basic(&self, username: &str, secret: &str) -> Self {
+        self.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{secret}"))))
+    }
+
+    /// A manifest of an image as docker names it: `manifest("team", "alpine", "latest")`.
+    pub async fn manifest(&self, group: &str, image: &str, reference: &str) -> Answer {
+        self.get(&format!("/v2/{group}/dependency_proxy/containers/{image}/manifests/{reference}")).await
+    }
+
+    /// The headers of a manifest.
+    pub async fn manifest_head(&self, group: &str, image: &str, reference: &str) -> Answer {
+        let path = format!("/v2/{group}/dependency_proxy/containers/{image}/manifests/{reference}");
+        self.send(self.request(Method::HEAD, &path)).await
+    }
+
+    pub async fn blob(&self, group: &str, image: &str, digest: &str) -> Answer {
+        self.get(&format!("/v2/{group}/dependency_proxy/containers/{image}/blobs/{digest}")).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A request that is not sent yet; see [`Client::send`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let mut response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let (mut body, mut cut) = (BytesMut::new(), false);
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => {
+                    cut = true;
+                    break;
+                }
+            }
+        }
+        Answer { status, headers, body: body.freeze(), cut }
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of a registry error.
+    pub fn code(&self) -> String {
+        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The message of a registry error.
+    pub fn message(&self) -> String {
+        self.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
+    }
+}

@@ -1,0 +1,177 @@
+//! The real binary on a free port in a temporary folder, and short words for what tests do with it. Ends it with the test.
+
+mod client;
+mod identities;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub use client::{Answer, Client};
+pub use identities::{Group, Token, User};
+
+use crate::fake_hub::{FakeHub, Listener};
+
+/// The secret of the administrator's API token in every test.
+pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+
+/// A running service.
+pub struct Service {
+    child: Child,
+    config: PathBuf,
+    folder: tempfile::TempDir,
+    log: Arc<Mutex<String>>,
+    pub address: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+/// What a test wants of the service besides the defaults.
+pub struct Config {
+    text: String,
+    variables: Vec<(String, String)>,
+}
+
+impl Config {
+    /// A service whose docker.io is this hub.
+    pub fn docker_hub(hub: &FakeHub) -> Self {
+        Self::hub_named("docker.io", hub)
+    }
+
+    /// A service with an upstream of this name that is this hub, whose realm and storage it may use.
+    pub fn hub_named(name: &str, hub: &FakeHub) -> Self {
+        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Cdn));
+        Self::upstream_at(name, &hub.url()).and(&format!("auth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]"))
+    }
+
+    /// A service that knows one upstream besides those that are shipped.
+    pub fn upstream_at(name: &str, url: &str) -> Self {
+        Self { text: format!("[upstreams.\"{name}\"]\nurl = \"{url}\"\n"), variables: Vec::new() }
+    }
+
+    /// With these lines of TOML behind the others: `"[cache]\ntag_freshness = 0"`, or more keys of the last upstream.
+    pub fn and(mut self, lines: &str) -> Self {
+        self.text = format!("{}\n{lines}\n", self.text);
+        self
+    }
+
+    /// With an environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn start(self) -> Service {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.toml");
+        let text = format!(
+            "{}\n[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
+             [storage]\ndata_dir = \"{}\"\nmin_free = 0\n\
+             [bootstrap]\nadmin_password = \"a-root-password\"\nadmin_token = \"{ADMIN_TOKEN}\"\n",
+            self.text,
+            folder.path().join("data").display()
+        );
+        fs::write(&config, text).unwrap();
+        let (child, log, address, metrics) = spawn(&config, &self.variables);
+        Service { child, config, folder, log, address, metrics }
+    }
+}
+
+impl Service {
+    /// Where clients find it, without `/` at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The folder of all its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Everything it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Ends it as a power cut would, and starts it again on the same data, at another port.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.restart();
+    }
+
+    /// Tells it to stop, and waits until it has. Returns its exit status.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// Starts it again after it has ended.
+    pub fn restart(&mut self) {
+        (self.child, self.log, self.address, self.metrics) = spawn(&self.config, &[]);
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the service's log ---\n{}", self.log());
+        }
+    }
+}
+
+type Started = (Child, Arc<Mutex<String>>, SocketAddr, SocketAddr);
+
+fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .envs(variables.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Arc::new(Mutex::new(String::new()));
+    let (stderr, lines) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            lines.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let ready = listening(&log.lock().unwrap());
+        if let Some((address, metrics)) = ready {
+            return (child, log, address, metrics);
+        }
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none() && Instant::now() < deadline, "it did not start: {}", log.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let line = lines.into_iter().find(|line| line["message"] == "listening")?;
+    let address = |name: &str| line[name].as_str()?.parse().ok();
+    Some((address("address")?, address("metrics")?))
+}
