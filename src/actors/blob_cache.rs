@@ -298,6 +298,12 @@ struct Running {
     unlinked: Unlinked,
 }
 
+impl Running {
+    fn is_over(&self) -> bool {
+        self.progress.borrow().end.is_some() || self.progress.has_changed().is_err()
+    }
+}
+
 type Confirmed = Result<ContentHead, UpstreamError>;
 
 impl BlobCache {
@@ -307,6 +313,7 @@ impl BlobCache {
     }
 
     fn begin(&mut self, key: Key, size: Option<u64>, me: Addr<Self>) -> Result<&Running, BlobError> {
+        self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
             return Err(BlobError::Busy);
         }
@@ -363,9 +370,11 @@ impl Handler<JoinDownload> for BlobCache {
     type Result = Result<Joined, BlobError>;
 
     fn handle(&mut self, JoinDownload { key, size, unlinked }: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
-        let (running, source) = match self.downloads.get(&key) {
-            Some(_) => (&self.downloads[&key], Source::Joined),
-            None => (self.begin(key, size, ctx.address())?, Source::Miss),
+        // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
+        let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
+        let (running, source) = match joined {
+            true => (&self.downloads[&key], Source::Joined),
+            false => (self.begin(key, size, ctx.address())?, Source::Miss),
         };
         if let Some(group) = unlinked {
             running.unlinked.add(group);
@@ -383,7 +392,10 @@ impl Handler<DownloadEnded> for BlobCache {
     type Result = ();
 
     fn handle(&mut self, DownloadEnded(key): DownloadEnded, _: &mut Self::Context) {
-        self.downloads.remove(&key);
+        // It may have been replaced already.
+        if self.downloads.get(&key).is_some_and(Running::is_over) {
+            self.downloads.remove(&key);
+        }
         metrics::gauge!("dependency_proxy_downloads_in_flight").set(self.downloads.len() as f64);
     }
 }

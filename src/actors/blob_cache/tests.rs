@@ -210,6 +210,12 @@ impl House {
         std::fs::read(self.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex)).ok()
     }
 
+    async fn until_linked(&self, group: u64) {
+        while !self.linked(group) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn linked(&self, group: u64) -> bool {
         self.index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.proven)
     }
@@ -260,7 +266,7 @@ async fn two_hundred_clients_arriving_over_time_cause_one_request() {
     assert_eq!(house.upstream.gets(), [0]);
     assert_eq!(sourcees.iter().filter(|&&source| source == Source::Miss).count(), 1);
     assert!(house.committed().await.unwrap() == house.upstream.content);
-    assert!((0..7).all(|group| house.linked(group)));
+    join_all((0..7).map(|group| house.until_linked(group))).await;
 }
 
 #[actix_rt::test]
@@ -277,9 +283,7 @@ async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
     let house = House::new(FakeUpstream::of(100_000));
     house.fetch(1).await;
     house.committed().await;
-    while !house.linked(1) {
-        sleep(Duration::from_millis(1)).await;
-    }
+    house.until_linked(1).await;
     for _ in 0..3 {
         let blob = house.open(1).await.unwrap();
         assert!(blob.source() == Source::Hit && blob.file().is_some());
@@ -525,9 +529,7 @@ async fn a_stored_blob_that_a_power_cut_left_short_is_fetched_again() {
 #[actix_rt::test]
 async fn a_forgotten_group_is_looked_up_again() {
     let house = stocked([]).await;
-    while !house.linked(1) {
-        sleep(Duration::from_millis(1)).await;
-    }
+    house.until_linked(1).await;
     house.open(1).await.unwrap();
     assert!(house.blobs.known.contains_key(&house.wanted(1)));
     house.blobs.forget_group(GroupId(2));
