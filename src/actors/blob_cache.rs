@@ -13,28 +13,30 @@ mod error;
 mod flight;
 mod opened;
 mod ports;
+mod progress;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 use quick_cache::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::error::BlobError;
 pub use self::opened::OpenedBlob;
 pub use self::ports::BlobUpstream;
 
 use self::alone::Alone;
-use self::flight::{Accepted, End, Order, Progress, Unlinked};
+
 use self::opened::{Follower, Held};
 use self::ports::Key;
+use self::progress::{Accepted, End, Order, Progress, Unlinked};
 use super::abort_on_panic::abort_on_panic;
 use super::flights::{Boarding, Flights};
 use super::manifests::Source;
@@ -113,8 +115,8 @@ impl Blobs {
     /// Opens a blob for this group: the committed file, or the download that is under way, or one that begins with this. Answers
     /// once upstream's acceptance and the length are certain, within the configured time.
     pub async fn open(&self, wanted: OpenBlob) -> Result<OpenedBlob, BlobError> {
-        let within = self.shared.options.answer_within;
-        timeout(within, self.look(&wanted)).await.unwrap_or(Err(BlobError::TooSlow))
+        let late = Instant::now() + self.shared.options.answer_within;
+        timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
     /// Forgets what links of this group are remembered in memory: they are looked up again.
@@ -122,7 +124,7 @@ impl Blobs {
         self.known.retain(|wanted, _| wanted.group != group);
     }
 
-    async fn look(&self, wanted: &OpenBlob) -> Result<OpenedBlob, BlobError> {
+    async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
         for _ in 0..LOOKS {
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.proven => {
@@ -133,7 +135,7 @@ impl Blobs {
                     self.confirm(wanted, stored.length).await?;
                     return Ok(stored.opened(Source::Revalidated));
                 }
-                (link, None) => match self.download(wanted, link).await? {
+                (link, None) => match self.download(wanted, link, late).await? {
                     Some(opened) => return Ok(opened),
                     None => continue,
                 },
@@ -185,13 +187,19 @@ impl Blobs {
     }
 
     /// Joins or begins the download. `None`: the blob has been committed meanwhile.
-    async fn download(&self, wanted: &OpenBlob, link: Option<Link>) -> Result<Option<OpenedBlob>, BlobError> {
+    async fn download(
+        &self,
+        wanted: &OpenBlob,
+        link: Option<Link>,
+        late: Instant,
+    ) -> Result<Option<OpenedBlob>, BlobError> {
         let _waiting = self.wait()?;
         let (key, size) = (wanted.key(), link.and_then(|link| link.size));
         let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
         let join = JoinDownload { key: key.clone(), size, unlinked };
         let Joined { mut progress, source } = self.cache.send(join).await.map_err(|_| BlobError::Interrupted)??;
-        let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some()).await;
+        let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
+        let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
         let Progress { accepted, end, .. } = decided.map_err(|_| BlobError::Interrupted)?.clone();
         match (end, accepted) {
             (Some(End::Failed(error)), _) => Err(error),
@@ -228,6 +236,11 @@ impl StoredBlob {
     fn opened(self, source: Source) -> OpenedBlob {
         OpenedBlob::new(self.length, source, Held::File(self.file))
     }
+}
+
+/// Why there is nothing yet, as far as upstream said.
+fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
+    progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
 }
 
 /// One of those who wait for upstream's first byte.
@@ -285,6 +298,12 @@ struct Running {
     unlinked: Unlinked,
 }
 
+impl Running {
+    fn is_over(&self) -> bool {
+        self.progress.borrow().end.is_some() || self.progress.has_changed().is_err()
+    }
+}
+
 type Confirmed = Result<ContentHead, UpstreamError>;
 
 impl BlobCache {
@@ -294,6 +313,7 @@ impl BlobCache {
     }
 
     fn begin(&mut self, key: Key, size: Option<u64>, me: Addr<Self>) -> Result<&Running, BlobError> {
+        self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
             return Err(BlobError::Busy);
         }
@@ -350,9 +370,11 @@ impl Handler<JoinDownload> for BlobCache {
     type Result = Result<Joined, BlobError>;
 
     fn handle(&mut self, JoinDownload { key, size, unlinked }: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
-        let (running, source) = match self.downloads.get(&key) {
-            Some(_) => (&self.downloads[&key], Source::Joined),
-            None => (self.begin(key, size, ctx.address())?, Source::Miss),
+        // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
+        let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
+        let (running, source) = match joined {
+            true => (&self.downloads[&key], Source::Joined),
+            false => (self.begin(key, size, ctx.address())?, Source::Miss),
         };
         if let Some(group) = unlinked {
             running.unlinked.add(group);
@@ -370,7 +392,10 @@ impl Handler<DownloadEnded> for BlobCache {
     type Result = ();
 
     fn handle(&mut self, DownloadEnded(key): DownloadEnded, _: &mut Self::Context) {
-        self.downloads.remove(&key);
+        // It may have been replaced already.
+        if self.downloads.get(&key).is_some_and(Running::is_over) {
+            self.downloads.remove(&key);
+        }
         metrics::gauge!("dependency_proxy_downloads_in_flight").set(self.downloads.len() as f64);
     }
 }

@@ -151,9 +151,10 @@ impl Download {
     }
 
     /// How long the content is, once an asker may be told: upstream delivers it, and its end can be held back. `None` also
-    /// where no one tells a length, until everything is here and verified.
+    /// where no one tells a length, until everything is here and verified; and once it is refused.
     pub fn announced(&self) -> Option<u64> {
-        self.length.filter(|&length| self.verified || (self.answered && length > 0))
+        let refused = matches!(self.next, Action::End(Outcome::Unstored(_) | Outcome::Failed(_)));
+        self.length.filter(|&length| !refused && (self.verified || (self.answered && length > 0)))
     }
 
     /// How many bytes, from the first on, may be given out.
@@ -326,7 +327,7 @@ mod tests {
     fn an_upstream_length_that_differs_is_refused_before_anything_is_announced() {
         let download = run(Some(10), ROOMY, &[Event::Answered(Some(9))]);
         assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, told: 9 }));
-        assert_eq!(download.readable(), 0);
+        assert_eq!((download.announced(), download.readable()), (None, 0));
     }
 
     #[test]
@@ -420,7 +421,10 @@ mod tests {
                 verified |= before == Action::Verify && event == Event::Verified(true);
                 prop_assert!(verified || !matches!(after, Action::Commit | Action::End(Outcome::Stored | Outcome::NotCommitted)));
                 prop_assert!(download.readable() <= written);
-                prop_assert!(verified || download.readable() == 0 || Some(download.readable()) < download.announced());
+                prop_assert!(verified || download.announced().or(length).is_none_or(|length| download.readable() < length || length == 0));
+                if matches!(after, Action::End(Outcome::Unstored(_) | Outcome::Failed(_))) {
+                    prop_assert_eq!(download.announced(), None);
+                }
                 prop_assert!(!verified || download.readable() == written);
                 if let Some(expected) = length {
                     prop_assert!(download.announced().is_none_or(|announced| announced == expected));

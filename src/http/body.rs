@@ -80,6 +80,10 @@ impl MessageBody for BlobBody {
 mod tests {
     use std::future::poll_fn;
 
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
 
     fn body(length: u64, pieces: Vec<Result<&'static str, BlobError>>) -> BlobBody {
@@ -108,5 +112,34 @@ mod tests {
     async fn the_answer_to_head_has_a_length_and_no_bytes() {
         assert_eq!(BlobBody::head(5).size(), BodySize::Sized(5));
         assert_eq!(read(BlobBody::head(5)).await.unwrap(), "");
+    }
+
+    /// What a connection to a server that answers with this body carries after the head.
+    async fn served(method: &str, body: fn() -> BlobBody) -> (String, String) {
+        let app = move || App::new().default_service(web::to(move || async move { HttpResponse::Ok().body(body()) }));
+        let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let request = format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        handle.stop(false).await;
+        // Where the failure comes at once, not even the head gets out.
+        let (head, bytes) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (head.to_lowercase(), bytes.to_owned())
+    }
+
+    #[actix_rt::test]
+    async fn on_the_wire_a_head_has_no_bytes_and_a_failure_cuts_the_connection() {
+        let (head, bytes) = served("HEAD", || BlobBody::head(5)).await;
+        assert!(head.contains("content-length: 5") && bytes.is_empty(), "{head}");
+        let (head, bytes) = served("GET", || body(5, vec![Ok("hello")])).await;
+        assert!(head.contains("content-length: 5") && bytes == "hello", "{head}");
+        let (_, bytes) = served("GET", || body(5, vec![Ok("hell"), Err(BlobError::WrongDigest)])).await;
+        assert!(bytes.len() < 5, "{bytes}");
     }
 }

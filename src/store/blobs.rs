@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::durable;
 use super::error::StoreError;
-use super::spool::SpoolFile;
+use super::spool::{SpoolFile, WriteAt};
 use crate::domain::digest::Digest;
 
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -37,10 +38,14 @@ pub enum MinFree {
 #[derive(Clone, Debug)]
 pub struct StoredBlob {
     /// Its bytes.
-    pub file: Arc<File>,
+    pub file: BlobFile,
     /// How many there are.
     pub length: u64,
 }
+
+/// The open file of a blob, committed or growing. Cheap to clone; stays readable when the file is renamed or removed.
+#[derive(Clone, Debug)]
+pub struct BlobFile(Arc<File>);
 
 impl BlobFiles {
     /// The blobs below this cache folder, which is made where there is none.
@@ -63,7 +68,7 @@ impl BlobFiles {
             Some(expected) => length == expected,
             None => length > 0 || digest.hex() == SHA256_OF_NOTHING,
         };
-        Ok(whole.then(|| StoredBlob { file: Arc::new(file), length }))
+        Ok(whole.then(|| StoredBlob { file: BlobFile::new(file), length }))
     }
 
     /// Makes a verified spool file the blob of this digest: its bytes are forced to the disk, then it is renamed, then the
@@ -112,35 +117,55 @@ impl BlobFiles {
     }
 }
 
-/// Up to `most` bytes of the file from `offset` on, fewer at its end, if they are in memory; `None` where the disk would have
-/// to be waited for. Never blocks.
-pub fn read_cached(file: &File, offset: u64, most: usize) -> io::Result<Option<Bytes>> {
-    let mut bytes = BytesMut::zeroed(most);
-    match preadv2(file, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT) {
-        Ok(read) => {
-            bytes.truncate(read);
-            Ok(Some(bytes.freeze()))
+impl BlobFile {
+    pub(super) fn new(file: File) -> Self {
+        Self(Arc::new(file))
+    }
+
+    /// Up to `most` bytes from `offset` on, fewer at the end, if they are in memory; `None` where the disk would have to be
+    /// waited for. Never blocks.
+    pub fn read_cached(&self, offset: u64, most: usize) -> Result<Option<Bytes>, StoreError> {
+        let mut bytes = BytesMut::zeroed(most);
+        match preadv2(&*self.0, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => {
+                bytes.truncate(read);
+                Ok(Some(bytes.freeze()))
+            }
+            // Not in memory; or a file system or kernel that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
+            Err(error) => Err(io::Error::from(error).into()),
         }
-        // Not in memory; or a file system or kernel that cannot tell.
-        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
-        Err(error) => Err(error.into()),
+    }
+
+    /// Up to `most` bytes from `offset` on, fewer only at the end. Blocks.
+    pub fn read(&self, offset: u64, most: usize) -> Result<Bytes, StoreError> {
+        let mut bytes = BytesMut::zeroed(most);
+        let mut filled = 0;
+        while filled < most {
+            match self.0.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes.freeze())
+    }
+
+    pub(super) fn write_with(&self, write: WriteAt, bytes: &[u8], offset: u64) -> io::Result<()> {
+        write(&self.0, bytes, offset)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
     }
 }
 
-/// Up to `most` bytes of the file from `offset` on, fewer only at its end. Blocks.
-pub fn read(file: &File, offset: u64, most: usize) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::zeroed(most);
-    let mut filled = 0;
-    while filled < most {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+impl AsFd for BlobFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
-    bytes.truncate(filled);
-    Ok(bytes.freeze())
 }
 
 #[cfg(test)]
@@ -166,12 +191,12 @@ mod tests {
         let blobs = committed(folder.path(), b"hello");
         let blob = blobs.blob(&DIGEST, Some(5)).unwrap().unwrap();
         assert_eq!(blob.length, 5);
-        assert_eq!(read(&blob.file, 1, 10).unwrap(), "ello");
+        assert_eq!(blob.file.read(1, 10).unwrap(), "ello");
         assert_eq!(blobs.digests().unwrap(), [DIGEST]);
         assert_eq!(folder.path().join("spool").read_dir().unwrap().count(), 0);
         assert!(blobs.remove(&DIGEST).unwrap());
         assert!(blobs.blob(&DIGEST, None).unwrap().is_none());
-        assert_eq!(read(&blob.file, 0, 2).unwrap(), "he");
+        assert_eq!(blob.file.read(0, 2).unwrap(), "he");
     }
 
     #[test]
@@ -188,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blob = committed(folder.path(), b"hello").blob(&DIGEST, None).unwrap().unwrap();
         // A file system that cannot tell says `None`.
-        assert!(read_cached(&blob.file, 1, 3).unwrap().is_none_or(|bytes| bytes == "ell"));
+        assert!(blob.file.read_cached(1, 3).unwrap().is_none_or(|bytes| bytes == "ell"));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tempfile::TempPath;
 
+use super::blobs::BlobFile;
 use super::durable;
 use super::error::StoreError;
 
@@ -25,7 +25,7 @@ pub struct Spool {
 /// One growing file. Removed when dropped, unless it became a blob.
 #[derive(Debug)]
 pub struct SpoolFile {
-    file: Arc<File>,
+    file: BlobFile,
     path: TempPath,
     write: WriteAt,
 }
@@ -49,23 +49,23 @@ impl Spool {
     /// A new empty file.
     pub fn create(&self) -> Result<SpoolFile, StoreError> {
         let (file, path) = tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder)?.into_parts();
-        Ok(SpoolFile { file: Arc::new(file), path, write: self.write })
+        Ok(SpoolFile { file: BlobFile::new(file), path, write: self.write })
     }
 }
 
 impl SpoolFile {
     /// The file, for reading what was written.
-    pub fn file(&self) -> &Arc<File> {
+    pub fn file(&self) -> &BlobFile {
         &self.file
     }
 
     /// Writes all of these bytes at this offset.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        Ok((self.write)(&self.file, bytes, offset)?)
+        Ok(self.file.write_with(self.write, bytes, offset)?)
     }
 
     pub(super) fn persist(self, to: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
+        self.file.sync()?;
         durable::rename(&self.path, to)?;
         // It has another name now: there is nothing to remove.
         let _ = self.path.keep();

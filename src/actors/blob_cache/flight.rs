@@ -1,9 +1,8 @@
 //! One running download: drives the state machine of `domain::download` with a stream, a file and a hash, and publishes how far
 //! it is. No client owns it; whoever follows holds a receiver of its [`Progress`].
 
-use std::fs::File;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +15,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Shared;
 use super::error::BlobError;
 use super::ports::Key;
+use super::progress::{Accepted, End, Order, Progress};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Limits, Outcome, Unstored};
-use crate::domain::id::GroupId;
+use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 use crate::upstream::{Content, UpstreamError};
@@ -38,114 +38,30 @@ const ROOM_CHECK: u64 = 64 * 1024 * 1024;
 /// Upstream may ask for a longer pause before the next request than ours, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// How far a download is.
-#[derive(Clone, Default)]
-pub(super) struct Progress {
-    /// Set once upstream delivers content that can be given out.
-    pub(super) accepted: Option<Accepted>,
-    /// How many bytes, from the first on, may be given out.
-    pub(super) readable: u64,
-    /// Set once nothing more changes.
-    pub(super) end: Option<End>,
-}
-
-/// Content that upstream delivers.
-#[derive(Clone)]
-pub(super) struct Accepted {
-    pub(super) length: u64,
-    /// Where its bytes are, as far as they are readable.
-    pub(super) file: Arc<File>,
-}
-
-/// How a download ended, for those who follow it.
-#[derive(Clone)]
-pub(super) enum End {
-    /// Everything is readable.
-    Done,
-    /// There was nothing to do: the blob is committed.
-    AlreadyStored,
-    /// It is not to be stored: each on its own.
-    Unstored,
-    /// Each on its own after these bytes, which are in the file and in this hash.
-    Spilled {
-        at: u64,
-        hasher: Hasher,
-    },
-    Failed(BlobError),
-}
-
-/// The groups that get a link once the digest holds.
-#[derive(Clone, Default)]
-pub(super) struct Unlinked(Arc<Mutex<Vec<GroupId>>>);
-
-impl Unlinked {
-    pub(super) fn add(&self, group: GroupId) {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !groups.contains(&group) {
-            groups.push(group);
-        }
-    }
-
-    fn take(&self) -> Vec<GroupId> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What a download is to bring.
-pub(super) struct Order {
-    pub(super) key: Key,
-    /// The size that a descriptor promises.
-    pub(super) size: Option<u64>,
-    pub(super) unlinked: Unlinked,
-}
-
 /// Runs a download to its end. Should it stop without one, the dropped sender tells those who follow.
 pub(super) async fn run(shared: Arc<Shared>, order: Order, progress: watch::Sender<Progress>) {
     let ended = match prepare(&shared, &order).await {
-        Ok(Prepared::Fly { machine, writer }) => {
-            let file = Arc::clone(writer.spooled.file());
-            let mut flight = Flight {
-                shared,
-                order,
-                progress: &progress,
-                machine,
-                file,
-                writer: Some(writer),
-                stream: None,
-                batch: Vec::new(),
-                ahead: None,
-                refusal: None,
-            };
-            flight.fly().await
-        }
-        Ok(Prepared::AlreadyStored) => Ok(End::AlreadyStored),
-        Err(error) => error.map(End::Failed),
+        Ok(Ok((machine, writer))) => Flight::new(shared, order, &progress, machine, writer).fly().await,
+        Ok(Err(end)) => Ok(end),
+        Err(lost) => Err(lost),
     };
     if let Ok(end) = ended {
         progress.send_modify(|progress| progress.end = Some(end));
     }
 }
 
-enum Prepared {
-    AlreadyStored,
-    Fly { machine: Download, writer: Writer },
-}
-
 /// Nothing more can be said: a blocking task was lost.
 type Lost = JoinError;
 
-async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Prepared, Result<BlobError, Lost>> {
+/// What a download begins with, or why it does not.
+async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download, Writer), End>, Lost> {
     let (shared, digest, size) = (Arc::clone(shared), order.key.digest, order.size);
-    let prepared = spawn_blocking(move || -> Result<Prepared, StoreError> {
-        if shared.files.blob(&digest, size)?.is_some() {
-            return Ok(Prepared::AlreadyStored);
-        }
-        let limits = Limits { max_length: shared.options.max_blob_bytes, room: shared.files.room()? };
-        let spooled = shared.spool.create()?;
-        let writer = Writer { shared, spooled, hasher: Hasher::default(), written: 0, checked: 0 };
-        Ok(Prepared::Fly { machine: Download::new(size, limits), writer })
-    });
-    prepared.await.map_err(Err)?.map_err(|error| Ok(error.into()))
+    spawn_blocking(move || match shared.files.blob(&digest, size) {
+        Ok(Some(_)) => Err(End::AlreadyStored),
+        Ok(None) => Writer::new(&shared).map(|(limits, writer)| (Download::new(size, limits), writer)),
+        Err(error) => Err(End::Failed(error.into())),
+    })
+    .await
 }
 
 struct Flight<'a> {
@@ -153,7 +69,7 @@ struct Flight<'a> {
     order: Order,
     progress: &'a watch::Sender<Progress>,
     machine: Download,
-    file: Arc<File>,
+    file: BlobFile,
     /// Absent while it writes, and once its file is committed.
     writer: Option<Writer>,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
@@ -164,7 +80,19 @@ struct Flight<'a> {
     refusal: Option<UpstreamError>,
 }
 
-impl Flight<'_> {
+impl<'a> Flight<'a> {
+    fn new(
+        shared: Arc<Shared>,
+        order: Order,
+        progress: &'a watch::Sender<Progress>,
+        machine: Download,
+        writer: Writer,
+    ) -> Self {
+        let file = writer.spooled.file().clone();
+        let (writer, stream, batch) = (Some(writer), None, Vec::new());
+        Self { shared, order, progress, machine, file, writer, stream, batch, ahead: None, refusal: None }
+    }
+
     async fn fly(&mut self) -> Result<End, Lost> {
         loop {
             self.publish();
@@ -184,10 +112,11 @@ impl Flight<'_> {
     fn publish(&self) {
         let (announced, readable) = (self.machine.announced(), self.machine.readable());
         self.progress.send_if_modified(|progress| {
-            let news = progress.readable != readable || progress.accepted.is_some() != announced.is_some();
+            let news = progress.readable != readable || (progress.accepted.is_none() && announced.is_some());
             progress.readable = readable;
+            progress.refusal.clone_from(&self.refusal);
             if progress.accepted.is_none() {
-                progress.accepted = announced.map(|length| Accepted { length, file: Arc::clone(&self.file) });
+                progress.accepted = announced.map(|length| Accepted { length, file: self.file.clone() });
             }
             news
         });
@@ -349,6 +278,20 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(shared: &Arc<Shared>) -> Result<(Limits, Self), End> {
+        let begun = shared.files.room().and_then(|room| Ok((room, shared.spool.create()?)));
+        let (room, spooled) = match begun {
+            Ok(begun) => begun,
+            Err(StoreError::Full) => {
+                shared.tell_unstored(Unstored::NoRoom);
+                return Err(End::Unstored);
+            }
+            Err(error) => return Err(End::Failed(error.into())),
+        };
+        let limits = Limits { max_length: shared.options.max_blob_bytes, room };
+        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, checked: 0 }))
+    }
+
     /// Writes and hashes all pieces; after an error the hash and the count are those from before.
     fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
         self.check_room()?;

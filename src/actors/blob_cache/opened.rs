@@ -1,7 +1,5 @@
 //! An open blob: its length, and its bytes as they may be given out. A client that reads slowly holds one chunk, nobody else.
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,10 +12,11 @@ use tokio::task::spawn_blocking;
 use super::Shared;
 use super::alone::Alone;
 use super::error::BlobError;
-use super::flight::{End, Progress};
 use super::ports::Key;
+use super::progress::{End, Progress};
 use crate::actors::manifests::Source;
-use crate::store::blobs::{read, read_cached};
+use crate::store::blobs::BlobFile;
+use crate::store::error::StoreError;
 
 /// A client holds at most so many bytes of a blob in memory.
 const CHUNK: usize = 64 * 1024;
@@ -30,7 +29,7 @@ pub struct OpenedBlob {
 }
 
 pub(super) enum Held {
-    File(Arc<File>),
+    File(BlobFile),
     Spool(Follower),
     Alone(Alone),
 }
@@ -39,7 +38,7 @@ pub(super) enum Held {
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
-    pub(super) file: Arc<File>,
+    pub(super) file: BlobFile,
     pub(super) length: u64,
     pub(super) progress: watch::Receiver<Progress>,
 }
@@ -60,7 +59,7 @@ impl OpenedBlob {
     }
 
     /// The file that holds all of it, where it is committed: it may be sent without being read.
-    pub fn file(&self) -> Option<&Arc<File>> {
+    pub fn file(&self) -> Option<&BlobFile> {
         match &self.held {
             Held::File(file) => Some(file),
             Held::Spool(_) | Held::Alone(_) => None,
@@ -134,27 +133,21 @@ impl Follower {
 
 /// The first bytes of a range of a file, up to a chunk; `None` where the range is empty. An end of the file within the range is
 /// an error. Reads at once what is in memory, and on a blocking thread what is not.
-async fn next_chunk(file: &Arc<File>, range: &Range<u64>) -> Result<Option<Bytes>, BlobError> {
+async fn next_chunk(file: &BlobFile, range: &Range<u64>) -> Result<Option<Bytes>, BlobError> {
     let most = range.end.saturating_sub(range.start).min(CHUNK as u64) as usize;
     if most == 0 {
         return Ok(None);
     }
-    let bytes = match read_cached(file, range.start, most).map_err(BlobError::io)? {
+    let bytes = match file.read_cached(range.start, most)? {
         Some(bytes) => bytes,
         None => {
-            let (file, start) = (Arc::clone(file), range.start);
-            let bytes = spawn_blocking(move || read(&file, start, most)).await;
-            bytes.map_err(|_| BlobError::Interrupted)?.map_err(BlobError::io)?
+            let (file, start) = (file.clone(), range.start);
+            let bytes = spawn_blocking(move || file.read(start, most)).await;
+            bytes.map_err(|_| BlobError::Interrupted)??
         }
     };
     if bytes.is_empty() {
-        return Err(BlobError::io(io::ErrorKind::UnexpectedEof.into()));
+        return Err(StoreError::Damaged("a blob is shorter than it was".to_owned()).into());
     }
     Ok(Some(bytes))
-}
-
-impl BlobError {
-    fn io(error: io::Error) -> Self {
-        Self::Store(error.into())
-    }
 }
