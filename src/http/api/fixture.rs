@@ -20,7 +20,7 @@ use crate::auth::jwt::{KeySet, Signer};
 use crate::auth::login_limit::Allowance;
 use crate::auth::{random, secret};
 use crate::domain::access::{AccessLevel, Membership};
-use crate::domain::directory::{Directory, Write};
+use crate::domain::directory::Directory;
 use crate::domain::edit::{Edit, group, member, token, user};
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
@@ -28,7 +28,6 @@ use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{Upstream, Upstreams};
 use crate::http::PublicUrl;
-use crate::store::identity::IdentityStore;
 
 /// The API over the company, as of its founding.
 pub(super) struct Company {
@@ -117,12 +116,15 @@ impl Company {
 
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
-        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>()).unwrap();
-        let arbiter = actix::Arbiter::current();
-        let policy = Policy::start(Arc::new(store), &arbiter, 100).unwrap();
+        let policy = Policy::over(records, data.path()).unwrap();
         let signer = Signer::new(&KeySet::generate(), "dependency_proxy", 300).unwrap();
-        let tokens = Tokens::start(password_options(), policy.clone(), signer, public_groups, &arbiter);
+        let tokens = Tokens::start(
+            password_options(),
+            policy.clone(),
+            signer,
+            public_groups,
+            &actix_web::rt::Arbiter::current(),
+        );
         let purged = Arc::new(Purged::default());
         let upstream = Upstream { accounts: Vec::new(), tag_freshness: Duration::ZERO };
         let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));

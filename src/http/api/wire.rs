@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{Answer, Body, Company, records, secret_of};
+use crate::auth::password;
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::policy::PublicGroups;
@@ -368,4 +369,23 @@ async fn a_renamed_group_takes_those_below_along() {
     let wider = company.call("owner", "PUT", "/groups/2", Body::Form("visibility=public")).await;
     let text = "public is not allowed since the parent group has a private visibility.";
     assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
+}
+
+#[actix_rt::test]
+async fn a_password_is_stored_as_a_hash_and_a_new_one_ends_what_the_old_one_began() {
+    let company = company();
+    let body = Body::Form("name=n&username=n&password=first password");
+    let user = company.call("admin", "POST", "/users", body).await;
+    assert_eq!((user.status.as_u16(), user.body.get("password")), (201, None));
+    let id = UserId(user.body["id"].as_u64().unwrap());
+    let stored = || company.directory().user(id).unwrap().password.clone().unwrap();
+    let old = stored();
+    assert!(password::verify("first password", &old.hash));
+    let body = Body::Form("password=second password");
+    let changed = company.call("admin", "PUT", &format!("/users/{id}"), body).await;
+    assert_eq!(changed.status.as_u16(), 200);
+    assert!(password::verify("second password", &stored().hash));
+    assert!(company.directory().credential(old.credential).is_none());
+    company.call("admin", "PUT", &format!("/users/{id}"), Body::Form("name=m")).await;
+    assert!(password::verify("second password", &stored().hash), "another change leaves it alone");
 }
