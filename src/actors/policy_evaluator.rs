@@ -82,6 +82,14 @@ impl Policy {
         Ok(Self { published, actor, admission: Arc::new(tokio::sync::Semaphore::new(max_waiting)) })
     }
 
+    /// An actor on this thread over these records, stored in this folder.
+    #[cfg(test)]
+    pub(crate) fn over(records: &Directory, data: &std::path::Path) -> Result<Self, Box<dyn std::error::Error>> {
+        let store = IdentityStore::open(data)?;
+        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>())?;
+        Ok(Self::start(Arc::new(store), &Arbiter::current(), 100)?)
+    }
+
     /// The directory as it is now. A change that was acknowledged is in it.
     pub fn directory(&self) -> Arc<Directory> {
         self.published.load_full()

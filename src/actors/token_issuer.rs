@@ -146,6 +146,21 @@ impl Tokens {
         Self { actor, policy, signer: Arc::new(signer), public_groups, hashing }
     }
 
+    /// An actor on this thread that hashes one password at a time and refuses nobody.
+    #[cfg(test)]
+    pub(crate) fn over(policy: Policy) -> Result<Self, crate::auth::jwt::KeyError> {
+        let allowance = Allowance { burst: u32::MAX, forget_one_after: Duration::from_secs(1) };
+        let options = PasswordOptions {
+            threads: 1,
+            max_waiting: 1000,
+            remember: Duration::from_secs(300),
+            failures_per_user: allowance,
+            failures_per_address: allowance,
+        };
+        let signer = Signer::new(&crate::auth::jwt::KeySet::generate(), "dependency_proxy", 300)?;
+        Ok(Self::start(options, policy, signer, PublicGroups::Members, &Arbiter::current()))
+    }
+
     /// A token for whoever these credentials stand for.
     pub async fn issue(&self, request: IssueToken) -> Result<Issued, IssueError> {
         let identity = match request.credentials {

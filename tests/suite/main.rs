@@ -10,6 +10,7 @@
     reason = "a test says what is wrong by panicking, and nothing outside this binary sees its items"
 )]
 
+mod api;
 mod fake_hub;
 mod pull;
 mod real_clients;

@@ -15,12 +15,10 @@ use super::configure;
 use super::state::{ApiState, Purge};
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::{PasswordOptions, Tokens};
-use crate::auth::jwt::{KeySet, Signer};
-use crate::auth::login_limit::Allowance;
+use crate::actors::token_issuer::Tokens;
 use crate::auth::{random, secret};
 use crate::domain::access::{AccessLevel, Membership};
-use crate::domain::directory::{Directory, Write};
+use crate::domain::directory::Directory;
 use crate::domain::edit::{Edit, group, member, token, user};
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
@@ -28,7 +26,6 @@ use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{Upstream, Upstreams};
 use crate::http::PublicUrl;
-use crate::store::identity::IdentityStore;
 
 /// The API over the company, as of its founding.
 pub(super) struct Company {
@@ -117,12 +114,8 @@ impl Company {
 
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
-        store.commit(&records.records().map(Write::Put).collect::<Vec<_>>()).unwrap();
-        let arbiter = actix::Arbiter::current();
-        let policy = Policy::start(Arc::new(store), &arbiter, 100).unwrap();
-        let signer = Signer::new(&KeySet::generate(), "dependency_proxy", 300).unwrap();
-        let tokens = Tokens::start(password_options(), policy.clone(), signer, public_groups, &arbiter);
+        let policy = Policy::over(records, data.path()).unwrap();
+        let tokens = Tokens::over(policy.clone()).unwrap();
         let purged = Arc::new(Purged::default());
         let upstream = Upstream { accounts: Vec::new(), tag_freshness: Duration::ZERO };
         let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
@@ -206,16 +199,5 @@ fn new_token(name: &str, scopes: &[&str]) -> token::NewToken {
         scopes: Scopes::try_from(scopes).unwrap(),
         expires_at: None,
         fresh: token::Fresh { credential: random::credential_id(), secret },
-    }
-}
-
-fn password_options() -> PasswordOptions {
-    let allowance = Allowance { burst: 10, forget_one_after: Duration::from_secs(1) };
-    PasswordOptions {
-        threads: 1,
-        max_waiting: 10,
-        remember: Duration::from_secs(1),
-        failures_per_user: allowance,
-        failures_per_address: allowance,
     }
 }

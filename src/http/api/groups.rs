@@ -147,11 +147,13 @@ fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Re
     let owned = params.asks("owned")?.then_some(AccessLevel::Owner);
     let wanted = owned.max(params.level("min_access_level")?);
     let visibility = visibility(params)?;
+    let joined_only = params.flag("all_available")? == Some(false);
     let mut groups: Vec<Arc<Group>> = caller
         .directory
         .groups()
         .filter(|group| fits(group) && caller.sees(group) && found(group))
         .filter(|group| visibility.is_none_or(|visibility| visibility == group.visibility))
+        .filter(|group| !joined_only || caller.own_level(group.id).is_some())
         .filter(|group| wanted.is_none() || caller.own_level(group.id) >= wanted)
         .cloned()
         .collect();

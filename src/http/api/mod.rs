@@ -31,7 +31,7 @@ mod rights;
 #[cfg(test)]
 mod wire;
 
-use actix_web::{Resource, web};
+use actix_web::{Resource, Route, guard, web};
 
 use self::error::ApiError;
 pub(crate) use self::state::ApiState;
@@ -39,7 +39,7 @@ pub(crate) use self::state::ApiState;
 /// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     use self::{deploy_tokens as deploy, group_tokens as bots, personal_tokens as personal};
-    use web::{delete, get, post, put};
+    use web::{delete, post, put};
     let api = web::scope("/api/v4")
         .service(at("/user").route(get().to(users::current)))
         .service(at("/users").route(get().to(users::list)).route(post().to(users::create)))
@@ -98,6 +98,11 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
         .default_service(web::to(no_route));
     cfg.service(api);
+}
+
+/// As in GitLab, `HEAD` is answered wherever `GET` is.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 fn at(path: &str) -> Resource {

@@ -182,10 +182,12 @@ fn add_pairs(params: &mut Map<String, Value>, encoded: &[u8]) -> Result<(), ApiE
             None => {
                 params.insert(name, Value::String(value));
             }
-            Some(list) => match params.entry(list).or_insert_with(|| Value::Array(Vec::new())) {
-                Value::Array(items) => items.push(Value::String(value)),
-                single => *single = Value::Array(vec![Value::String(value)]),
-            },
+            Some(list) => {
+                let items = params.entry(list).or_insert_with(|| Value::Array(Vec::new()));
+                if let Some(items) = items.as_array_mut() {
+                    items.push(Value::String(value));
+                }
+            }
         }
     }
     Ok(())

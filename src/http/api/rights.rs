@@ -78,7 +78,7 @@ const TABLE: &[(&str, &str, &str, [u16; 10])] = &[
                                                                            [200,  403,  403,  403,  403,  403,  403,  403,  401,  401]),
 ];
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn every_route_answers_every_caller_as_the_table_says() {
     let records = records();
     let mut wrong = Vec::new();

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::fixture::{Answer, Body, Company, records, secret_of};
+use crate::auth::password;
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::policy::PublicGroups;
@@ -18,7 +19,7 @@ fn assert_answer(answer: &Answer, status: u16, body: Value) {
     assert_eq!((answer.status.as_u16(), &answer.body), (status, &body));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn errors_have_the_shapes_that_clients_parse() {
     let company = company();
     let (error, message) = (|text: &str| json!({"error": text}), |text: &str| json!({"message": text}));
@@ -160,7 +161,7 @@ async fn errors_have_the_shapes_that_clients_parse() {
     assert_answer(&answer, 413, error("413 Request Entity Too Large"));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn only_active_access_tokens_open_the_api() {
     let company = company();
     let unauthorized = json!({"message": "401 Unauthorized"});
@@ -179,7 +180,7 @@ async fn only_active_access_tokens_open_the_api() {
     assert_answer(&company.call("nobody", "GET", &query, Body::Nothing).await, 401, unauthorized);
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_token_that_once_was_good_is_told_what_ended_it() {
     let mut records = records();
     let guest = Token::clone(records.token(TokenId(5)).unwrap());
@@ -205,7 +206,7 @@ async fn a_token_that_once_was_good_is_told_what_ended_it() {
     assert_answer(&reader, 403, json!({"error": "insufficient_scope", "error_description": text, "scope": "api"}));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_group_is_found_by_number_and_by_encoded_path_in_any_case() {
     let company = company();
     for reference in ["2", "team%2Fci", "Team%2fCI"] {
@@ -222,7 +223,7 @@ async fn a_group_is_found_by_number_and_by_encoded_path_in_any_case() {
     }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn lists_come_in_pages_that_link_to_each_other() {
     let company = company();
     let page = company.call("admin", "GET", "/groups/team%2Fci/members/all?page=2&per_page=2", Body::Nothing).await;
@@ -234,7 +235,7 @@ async fn lists_come_in_pages_that_link_to_each_other() {
     assert!(header("link").contains(next), "{}", header("link"));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn lists_show_only_what_the_caller_may_see() {
     let company = company();
     let paths = |answer: Answer| -> Vec<String> {
@@ -260,7 +261,7 @@ async fn lists_show_only_what_the_caller_may_see() {
     assert!(own.body[0]["last_used_at"].is_string());
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn public_groups_are_seen_by_whom_the_setting_says() {
     for (setting, status) in [(PublicGroups::Members, 404), (PublicGroups::SignedIn, 200), (PublicGroups::Anyone, 200)]
     {
@@ -272,7 +273,7 @@ async fn public_groups_are_seen_by_whom_the_setting_says() {
     }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn the_proxy_is_switched_for_all_and_for_each_group() {
     let company = company();
     let group = company.call("owner", "PUT", "/groups/2", Body::Form("dependency_proxy_enabled=false")).await;
@@ -289,7 +290,7 @@ async fn the_proxy_is_switched_for_all_and_for_each_group() {
     }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn purging_and_deleting_a_group_empty_its_cache() {
     let company = company();
     let answer = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;
@@ -307,7 +308,7 @@ async fn purging_and_deleting_a_group_empty_its_cache() {
     }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_secret_is_shown_once_and_rotating_ends_the_old_one() {
     let company = company();
     let made = company.call("owner", "POST", "/groups/1/access_tokens", Body::Form("name=t&scopes[]=api")).await;
@@ -326,7 +327,7 @@ async fn a_secret_is_shown_once_and_rotating_ends_the_old_one() {
     assert_answer(&again, 401, json!({"message": "401 Unauthorized"}));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_brought_secret_can_be_brought_again_after_its_token_was_deleted() {
     let company = company();
     let body = Body::Form("name=t&scopes[]=read_registry&scopes[]=write_registry&token=brought from elsewhere");
@@ -340,7 +341,7 @@ async fn a_brought_secret_can_be_brought_again_after_its_token_was_deleted() {
     assert_eq!((again.status.as_u16(), company.directory().tombstones().count()), (201, 0));
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn the_last_administrator_and_the_last_owner_stay() {
     let company = company();
     company.call("admin", "DELETE", "/groups/1/members/1", Body::Nothing).await;
@@ -358,7 +359,7 @@ async fn the_last_administrator_and_the_last_owner_stay() {
     assert_eq!(forced.status.as_u16(), 204);
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_renamed_group_takes_those_below_along() {
     let company = company();
     let renamed = company.call("owner", "PUT", "/groups/1", Body::Form("path=Crew")).await;
@@ -368,4 +369,23 @@ async fn a_renamed_group_takes_those_below_along() {
     let wider = company.call("owner", "PUT", "/groups/2", Body::Form("visibility=public")).await;
     let text = "public is not allowed since the parent group has a private visibility.";
     assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
+}
+
+#[actix_web::test]
+async fn a_password_is_stored_as_a_hash_and_a_new_one_ends_what_the_old_one_began() {
+    let company = company();
+    let body = Body::Form("name=n&username=n&password=first password");
+    let user = company.call("admin", "POST", "/users", body).await;
+    assert_eq!((user.status.as_u16(), user.body.get("password")), (201, None));
+    let id = UserId(user.body["id"].as_u64().unwrap());
+    let stored = || company.directory().user(id).unwrap().password.clone().unwrap();
+    let old = stored();
+    assert!(password::verify("first password", &old.hash));
+    let body = Body::Form("password=second password");
+    let changed = company.call("admin", "PUT", &format!("/users/{id}"), body).await;
+    assert_eq!(changed.status.as_u16(), 200);
+    assert!(password::verify("second password", &stored().hash));
+    assert!(company.directory().credential(old.credential).is_none());
+    company.call("admin", "PUT", &format!("/users/{id}"), Body::Form("name=m")).await;
+    assert!(password::verify("second password", &stored().hash), "another change leaves it alone");
 }
