@@ -2,6 +2,7 @@
 
 mod first_start;
 mod options;
+mod process;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +14,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 
 pub use first_start::FirstStart;
+pub use process::{RunError, run};
 
 use crate::actors::blob_cache::Blobs;
 use crate::actors::janitor::{Parts, Tidying};
