@@ -2,6 +2,7 @@
 
 mod first_start;
 mod options;
+mod process;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,6 +15,7 @@ use actix_web::{App, HttpResponse, HttpServer};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use first_start::FirstStart;
+pub use process::{RunError, run};
 
 use crate::actors::blob_cache::Blobs;
 use crate::actors::janitor::{Parts, Tidying};
