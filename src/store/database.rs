@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::durable;
 use super::error::StoreError;
@@ -22,9 +23,7 @@ impl Database {
         durable::create_folder(folder)?;
         remove_unfinished_snapshots(folder)?;
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
-        // sled panics on some damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let sled = opened.map_err(|_| StoreError::Damaged("sled could not read its own files".to_owned()))??;
+        let sled = open_patiently(&config)?;
         let file = File::open(folder.join("db"))?;
         Ok(Self { sled, file })
     }
@@ -42,6 +41,22 @@ impl Deref for Database {
 
     fn deref(&self) -> &sled::Db {
         &self.sled
+    }
+}
+
+/// The folder of data is this process's alone, so that sled's own lock can only be held by a handle that is being closed: sled
+/// gives it back a moment after the handle is gone.
+fn open_patiently(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        // sled panics on some damage.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        match opened.map_err(|_| StoreError::Damaged("sled could not read its own files".to_owned()))? {
+            Err(sled::Error::Io(error)) if error.to_string().contains("lock") && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 
