@@ -1,63 +1,63 @@
-//! The REST API of the real server, driven by the clients that people have for GitLab's.
+//! The REST API of the real binary, driven by the client that people have for GitLab's, and what is left of it all after
+//! the process is killed.
 
-use std::ffi::OsString;
 use std::process::Command;
-use std::sync::mpsc;
-use std::thread;
 
-use dependency_proxy::server;
-use dependency_proxy::settings::Settings;
+use serde_json::Value;
 
-const ADMIN_TOKEN: &str = "the administrator's token";
+use crate::fake_hub::FakeHub;
+use crate::service::{ADMIN_TOKEN, Config, Service};
 
-#[test]
-fn python_gitlab_finds_everything_as_in_gitlab() {
-    let data = tempfile::tempdir().unwrap();
-    let service = Service::start(data.path());
+#[actix_rt::test]
+async fn python_gitlab_finds_everything_as_in_gitlab_and_a_killed_service_forgets_none_of_it() {
+    let hub = FakeHub::start();
+    let mut service = Config::docker_hub(&hub).start();
+    drive(&service);
+
+    let log = service.log();
+    for secret in [ADMIN_TOKEN, "long enough", "another long one", "a secret from elsewhere", "dpp-", "dpg-", "dpd-"] {
+        assert!(!log.contains(secret), "'{secret}' is in the log");
+    }
+
+    let before = everything(&service).await;
+    service.kill_and_restart();
+    assert_eq!(everything(&service).await, before);
+}
+
+/// Runs all checks of `tests/clients/gitlab.py`.
+fn drive(service: &Service) {
     let python = std::env::var_os("DEPENDENCY_PROXY_TEST_PYTHON")
         .expect("DEPENDENCY_PROXY_TEST_PYTHON names a Python that has python-gitlab; tests/run makes one");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/gitlab.py");
-    let url = format!("http://{}", service.address);
-    let driven = Command::new(python).arg(script).arg(url).env("GITLAB_ADMIN_TOKEN", ADMIN_TOKEN).output().unwrap();
+    let mut command = Command::new(python);
+    let driven = command.arg(script).arg(service.url()).env("GITLAB_ADMIN_TOKEN", ADMIN_TOKEN).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&driven.stdout), String::from_utf8_lossy(&driven.stderr));
     assert!(driven.status.success(), "in {out}\n{err}");
     assert!(out.ends_with("settings\n"), "every check ran: {out}");
 }
 
-/// The service on a port of its own, until the value goes.
-struct Service {
-    address: std::net::SocketAddr,
-    handle: actix_web::dev::ServerHandle,
-    thread: Option<thread::JoinHandle<()>>,
+/// All identities that the administrator can list, but for what changes with the time and the port.
+async fn everything(service: &Service) -> Vec<Value> {
+    let mut all = Vec::new();
+    for list in ["/users", "/groups", "/personal_access_tokens", "/deploy_tokens"] {
+        all.extend(listed(service, list).await);
+    }
+    let groups = listed(service, "/groups").await;
+    for group in groups.iter().map(|group| &group["id"]) {
+        all.extend(listed(service, &format!("/groups/{group}/members")).await);
+        all.extend(listed(service, &format!("/groups/{group}/access_tokens")).await);
+    }
+    assert!(all.len() > 40, "the checks leave much behind: {}", all.len());
+    all
 }
 
-impl Service {
-    fn start(data: &std::path::Path) -> Self {
-        let variables = [
-            ("DEPENDENCY_PROXY__SERVER__LISTEN", OsString::from("127.0.0.1:0")),
-            ("DEPENDENCY_PROXY__SERVER__METRICS_LISTEN", "127.0.0.1:0".into()),
-            ("DEPENDENCY_PROXY__STORAGE__DATA_DIR", data.into()),
-            ("DEPENDENCY_PROXY__BOOTSTRAP__ADMIN_TOKEN", ADMIN_TOKEN.into()),
-        ];
-        let environment = variables.map(|(name, value)| (OsString::from(name), value));
-        let settings = Settings::load(None, environment).unwrap();
-        let (started, starts) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let running = server::build(settings).await.unwrap();
-                started.send((running.address, running.handle())).unwrap();
-                running.run().await.unwrap();
-            });
-        });
-        let (address, handle) = starts.recv().unwrap();
-        Self { address, handle, thread: Some(thread) }
+async fn listed(service: &Service, path: &str) -> Vec<Value> {
+    let answer = service.api("GET", &format!("{path}?per_page=100"), Value::Null).await;
+    assert_eq!((answer.status, answer.header("x-next-page")), (200, ""), "one page of {path}");
+    let mut items: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        item.remove("web_url");
+        item.remove("last_used_at");
     }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        drop(self.handle.stop(false));
-        let ended = self.thread.take().map(thread::JoinHandle::join);
-        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
-    }
+    items
 }
