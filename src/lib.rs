@@ -49,6 +49,7 @@
 
 pub mod actors;
 pub mod auth;
+pub mod cli;
 pub mod domain;
 pub mod http;
 pub mod server;

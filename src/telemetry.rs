@@ -141,19 +141,19 @@ fn start_collecting() -> PrometheusHandle {
 fn describe() {
     describe_counter!("dependency_proxy_http_requests_total", "Requests answered, by route and status");
     describe_histogram!("dependency_proxy_http_first_byte_seconds", "Until an answer began, by route");
-    describe_counter!(
-        "dependency_proxy_cache_requests_total",
-        "Manifests and blobs served, by kind and result: hit, revalidated, stale, miss or joined"
-    );
-    describe_counter!("dependency_proxy_unstored_total", "Images passed through without being stored, by reason");
+    let words = "hit, revalidated, stale, miss or joined";
+    describe_counter!("dependency_proxy_manifest_pulls_total", format!("Manifests served, by cache: {words}"));
+    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache: {words}"));
+    describe_gauge!("dependency_proxy_manifest_questions", "Different manifests being asked for");
+    describe_gauge!("dependency_proxy_downloads_in_flight", "Different blobs being downloaded");
+    describe_gauge!("dependency_proxy_download_waiters", "Requests waiting for the first byte of a blob");
+    describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
+    describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
+    describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
+    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
-    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
-    describe_gauge!("dependency_proxy_downloads", "Blobs being downloaded");
-    describe_gauge!("dependency_proxy_waiters", "Requests waiting for a manifest or a blob");
-    describe_gauge!("dependency_proxy_queue_length", "Work that waits, by queue");
     describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
-    describe_gauge!("dependency_proxy_free_bytes", "Free space where the cache is");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",
         "Active tokens that expire, by the days until then: 1, 7 or 30"

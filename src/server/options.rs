@@ -12,14 +12,8 @@ use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, Server};
 use crate::store::blobs::MinFree;
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
-/// How many links of groups to blobs are remembered in memory.
-const KNOWN_LINKS: usize = 100_000;
-
 /// Clients give up where no answer begins within 30 seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(24);
-
-/// For how long a verified password is remembered.
-const REMEMBER: Duration = Duration::from_secs(300);
 
 /// How the clients of all upstreams work.
 pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
@@ -52,7 +46,7 @@ pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
     PasswordOptions {
         threads: auth.password_threads.get(),
         max_waiting: auth.password_queue,
-        remember: REMEMBER,
+        remember: auth.password_remembered,
         failures_per_user: allowance(auth.max_failed_logins),
         failures_per_address: allowance(auth.max_failed_logins_per_address),
     }
@@ -64,7 +58,7 @@ pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
         revalidate_timeout: cache.revalidate_timeout,
         negative_ttl: cache.negative_ttl,
         max_manifest_bytes: cache.max_manifest_bytes,
-        max_fetches: cache.max_waiters.get(),
+        max_fetches: cache.max_fetches.get(),
         memory_bytes: cache.manifest_memory,
     }
 }
@@ -74,8 +68,8 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
     BlobCacheOptions {
         max_downloads: cache.max_downloads.get(),
         max_waiters: cache.max_waiters.get(),
-        max_unstored_streams: cache.max_passthrough.get(),
-        known_links: KNOWN_LINKS,
+        max_unstored_streams: cache.max_unstored_streams.get(),
+        known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
         answer_within: ANSWER_WITHIN,
     }

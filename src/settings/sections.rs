@@ -61,6 +61,9 @@ pub struct Auth {
     pub password_threads: NonZeroUsize,
     /// Passwords that may wait to be.
     pub password_queue: usize,
+    /// How long a password that was right is remembered; zero: not at all.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub password_remembered: Duration,
     /// Wrong passwords for one user name from one address in a `login_window`.
     pub max_failed_logins: NonZeroU32,
     /// Wrong passwords from one address in a `login_window`.
@@ -100,12 +103,16 @@ pub struct Cache {
     /// Memory for manifests, in bytes.
     #[serde(deserialize_with = "quantity::bytes")]
     pub manifest_memory: u64,
-    /// Downloads at the same time.
+    /// Different manifests that are asked for at the same time.
+    pub max_fetches: NonZeroUsize,
+    /// Different blobs that are downloaded at the same time.
     pub max_downloads: NonZeroUsize,
-    /// Requests that may wait for manifests and blobs.
+    /// Requests that may wait for the first byte of a blob.
     pub max_waiters: NonZeroUsize,
     /// Blobs that are passed through unstored at the same time.
-    pub max_passthrough: NonZeroUsize,
+    pub max_unstored_streams: NonZeroUsize,
+    /// Rights of groups to blobs that are remembered in memory.
+    pub known_links: NonZeroUsize,
 }
 
 /// What is logged, and how.

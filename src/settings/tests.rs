@@ -321,8 +321,8 @@ fn settings_that_cannot_be_together_are_refused() {
             "line 2: upstreams.\"quay.io\".username: is that of another account of this upstream; each account needs its own",
         ),
         (
-            "[upstreams.'quay.io']\nheader_timeout = '26s'",
-            "line 2: upstreams.\"quay.io\".header_timeout: is longer than 25 s, and clients give up after 30",
+            "[upstreams.'quay.io']\nheader_timeout = '13s'",
+            "line 2: upstreams.\"quay.io\".header_timeout: is longer than 12 s; a pull may need two answers, and clients give up after 30 s",
         ),
         ("[upstreams.'quay.io']\nidle_timeout = 0", "line 2: upstreams.\"quay.io\".idle_timeout: is zero"),
     ] {

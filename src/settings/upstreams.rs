@@ -29,19 +29,19 @@ pub struct ConfiguredUpstream {
     pub url: Url,
     /// The accounts to ask with, each user name once; the first that fits is used.
     pub accounts: Vec<ConfiguredAccount>,
-    /// Hosts, with a port unless 443, that may be given the account besides its own.
+    /// Hosts, with a port where it is not the usual one, that may be given the account besides its own.
     pub auth_hosts: Vec<String>,
-    /// Hosts, with a port unless 443, that it may redirect to although their addresses are private.
+    /// Hosts, with a port where it is not the usual one, that it may redirect to although their addresses are private.
     pub redirect_hosts: Vec<String>,
     /// The HTTP proxy; `None`: as `HTTPS_PROXY` and `NO_PROXY` say.
     pub proxy: Option<Url>,
     /// Certificates to trust beside the public ones, as a PEM file.
     pub ca_file: Option<PathBuf>,
-    /// Requests at the same time.
+    /// Downloads at the same time and, counted apart, short questions.
     pub max_concurrent: NonZeroUsize,
     /// To connect, TLS included; more than zero, as the other times.
     pub connect_timeout: Duration,
-    /// Until an answer begins; at most 25 seconds.
+    /// Until an answer begins, with token and redirects; at most 12 seconds.
     pub header_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
@@ -188,7 +188,8 @@ impl WrittenUpstreams {
     }
 }
 
-const CLIENTS_WAIT: Duration = Duration::from_secs(25);
+/// A look-up and then a download, one after the other, must leave time before 25 seconds are over.
+const MAX_HEADER_TIMEOUT: Duration = Duration::from_secs(12);
 
 impl WrittenUpstream {
     fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<ConfiguredUpstream, Impossible> {
@@ -225,9 +226,10 @@ impl WrittenUpstream {
         ];
         match times.iter().find(|(_, time)| time.is_zero()) {
             Some((key, _)) => refused(key, "is zero"),
-            None if self.header_timeout > CLIENTS_WAIT => {
-                refused("header_timeout", "is longer than 25 s, and clients give up after 30")
-            }
+            None if self.header_timeout > MAX_HEADER_TIMEOUT => refused(
+                "header_timeout",
+                "is longer than 12 s; a pull may need two answers, and clients give up after 30 s",
+            ),
             None => Ok(()),
         }
     }

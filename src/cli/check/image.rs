@@ -1,0 +1,67 @@
+//! An image as it is typed: `alpine`, `alpine:3.20`, `docker.io/library/alpine@sha256:...`. What it means the service decides.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::domain::reference::{Reference, ReferenceError};
+
+/// A path and a reference.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Image {
+    path: String,
+    reference: Reference,
+}
+
+impl Image {
+    /// What stands before the tag or digest.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tag or digest; `latest` where none was typed.
+    pub(super) fn reference(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+impl FromStr for Image {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (path, reference) = match text.split_once('@') {
+            Some(parts) => parts,
+            None => match text.rsplit_once(':') {
+                Some((path, tag)) if !tag.contains('/') => (path, tag),
+                _ => (text, "latest"),
+            },
+        };
+        Ok(Self { path: path.to_owned(), reference: reference.parse()? })
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if matches!(self.reference, Reference::Digest(_)) { '@' } else { ':' };
+        write!(f, "{}{separator}{}", self.path, self.reference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_a_tag_or_a_digest_or_are_the_latest() {
+        let digest = format!("a/b@sha256:{}", "0".repeat(64));
+        for (text, expected) in [
+            ("alpine", "alpine:latest"),
+            ("alpine:3", "alpine:3"),
+            ("mirror:5000/a/b", "mirror:5000/a/b:latest"),
+            ("mirror:5000/a/b:c", "mirror:5000/a/b:c"),
+            (&digest, &digest),
+        ] {
+            assert_eq!(text.parse::<Image>().map(|image| image.to_string()), Ok(expected.to_owned()));
+        }
+        assert!("a@md5:1".parse::<Image>().is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! What all verbs for a person have in common: where the service is, who asks, and secrets that are piped in. A secret is
+//! never an argument, where other users of the machine could read it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+use url::Url;
+
+use super::client::{Api, Http};
+use super::failure::Failure;
+
+/// Where the service is and who asks.
+#[derive(Debug, Args)]
+pub(super) struct Connection {
+    #[command(flatten)]
+    service: Service,
+    /// A file with the token to ask with; otherwise it is in the environment variable DEPENDENCY_PROXY_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print what the service answers, as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// Where the service is.
+#[derive(Debug, Args)]
+pub(super) struct Service {
+    /// Where the service is
+    #[arg(long, global = true, env = "DEPENDENCY_PROXY_URL", default_value = "http://127.0.0.1:5050", value_parser = base_url)]
+    pub(super) url: Url,
+    /// A PEM file with authorities to trust besides the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+const TOKEN_VARIABLE: &str = "DEPENDENCY_PROXY_TOKEN";
+
+impl Connection {
+    /// The API there.
+    pub(super) fn api(&self) -> Result<Api, Failure> {
+        Ok(Api::new(self.service.http()?, self.service.url.clone(), self.token()?))
+    }
+
+    fn token(&self) -> Result<SecretString, Failure> {
+        let missing =
+            || Failure::Input(format!("a token is needed: set {TOKEN_VARIABLE}, or name a file with --token-file"));
+        match &self.token_file {
+            Some(file) => read_secret(file),
+            None => secret_variable(TOKEN_VARIABLE).ok_or_else(missing),
+        }
+    }
+}
+
+impl Service {
+    /// A client that can reach it.
+    pub(super) fn http(&self) -> Result<Http, Failure> {
+        let authorities = self.ca_file.as_deref().map(read).transpose()?;
+        Http::new(&self.url, authorities.as_deref())
+    }
+}
+
+/// A secret in the environment.
+pub(super) fn secret_variable(name: &str) -> Option<SecretString> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
+}
+
+/// A secret from standard input, without the newline at its end.
+pub(super) fn piped_secret() -> Result<SecretString, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(1 << 16).read_to_string(&mut text);
+    read.map_err(|error| Failure::Input(format!("standard input cannot be read: {error}")))?;
+    secret(&text).ok_or_else(|| Failure::Input("there is no secret on standard input".to_owned()))
+}
+
+fn read_secret(file: &Path) -> Result<SecretString, Failure> {
+    let text = String::from_utf8(read(file)?).unwrap_or_default();
+    secret(&text).ok_or_else(|| Failure::Input(format!("{} holds no secret", file.display())))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))
+}
+
+fn secret(text: &str) -> Option<SecretString> {
+    Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()).map(SecretString::from)
+}
+
+fn base_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.path() == "/" {
+        Ok(url)
+    } else {
+        Err("is not a URL such as https://images.example.com, without path and credentials".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_piped_secret_loses_its_newline_and_nothing_else() {
+        assert_eq!(secret(" a b \r\n").map(|secret| secret.expose_secret().to_owned()), Some(" a b ".to_owned()));
+        assert!(secret("\n").is_none());
+    }
+
+    #[test]
+    fn the_service_is_named_by_scheme_host_and_port() {
+        assert!(base_url("https://images.example.com:8443").is_ok());
+        for bad in ["images.example.com:80", "ftp://x", "http://x/y", "http://u:p@x", "http://x?y"] {
+            assert!(base_url(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a verb ends without having done its work, and the exit code that goes with it. Never a secret.
+
+use std::process::ExitCode;
+
+use crate::server::{ResetError, RunError};
+use crate::settings::SettingsError;
+use crate::telemetry::TelemetryError;
+
+/// Why a verb failed. The text is for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The service said no.
+    #[error("{message} ({status})")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the service says.
+        message: String,
+    },
+    /// The service said something that is not of its API.
+    #[error("{0} does not answer as this service does: is --url right?")]
+    Foreign(String),
+    /// A step of `check` failed; it has been told already.
+    #[error("the check failed at '{0}'")]
+    Check(&'static str),
+    /// What was typed, piped or set in the environment cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// The service cannot be reached.
+    #[error("{url} cannot be reached: {problem}")]
+    Unreachable {
+        /// Where it should be.
+        url: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Logging.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The service did not start, or could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The store was not changed.
+    #[error(transparent)]
+    Reset(#[from] ResetError),
+}
+
+impl Failure {
+    /// As documented in `--help`.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) | Self::Reset(_) => 1,
+            Self::Input(_) => 2,
+            Self::Unreachable { .. } => 3,
+            Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) => 4,
+        })
+    }
+}

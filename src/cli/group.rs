@@ -1,0 +1,158 @@
+//! `group`: the teams that pull.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::Api;
+use super::connection::Connection;
+use super::failure::Failure;
+use super::output::{Columns, Output};
+
+/// Arguments of `group`.
+#[derive(Debug, Args)]
+pub(super) struct GroupArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: GroupVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum GroupVerb {
+    /// Make a group; the groups above it in the path must exist
+    Create {
+        /// Its full path, such as team or team/ci
+        path: String,
+        #[command(flatten)]
+        profile: Profile,
+    },
+    /// Show all groups
+    List {
+        /// Only those with this in their name or path
+        #[arg(long)]
+        search: Option<String>,
+    },
+    /// Show one group
+    Show {
+        /// Full path or number
+        group: String,
+    },
+    /// Change a group
+    Change {
+        /// Full path or number
+        group: String,
+        #[command(flatten)]
+        profile: Profile,
+        /// Whether it can be pulled from; `inherit`: as the group above it
+        #[arg(long)]
+        proxy: Option<Switch>,
+    },
+    /// Delete a group with all groups below it, their tokens and their cache
+    Delete {
+        /// Full path or number
+        group: String,
+    },
+    /// Forget what this group has cached
+    Purge {
+        /// Full path or number
+        group: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Profile {
+    /// The name for people to read; the last part of the path where it is not given
+    #[arg(long)]
+    name: Option<String>,
+    /// What the group is for
+    #[arg(long)]
+    description: Option<String>,
+    /// Who may see it besides its members
+    #[arg(long)]
+    visibility: Option<Visibility>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Visibility {
+    Private,
+    Internal,
+    Public,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+    Inherit,
+}
+
+const COLUMNS: Columns =
+    &["id", "full_path", "name", "visibility", "dependency_proxy_enabled", "parent_id", "description", "created_at"];
+
+impl GroupArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        self.verb.run(&api).await?.print(self.connection.json);
+        Ok(())
+    }
+}
+
+impl GroupVerb {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        match self {
+            Self::Create { path, profile } => {
+                let (parent, part) = path.rsplit_once('/').map_or((None, path.as_str()), |(up, part)| (Some(up), part));
+                let mut body = profile.fields();
+                body["path"] = json!(part);
+                if body["name"].is_null() {
+                    body["name"] = json!(part);
+                }
+                if let Some(parent) = parent {
+                    body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
+                }
+                Ok(Output::One(COLUMNS, api.post(&["groups"], &body).await?))
+            }
+            Self::List { search } => {
+                let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
+                Ok(Output::List(COLUMNS, api.list(&["groups"], &query).await?))
+            }
+            Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &group]).await?)),
+            Self::Change { group, profile, proxy } => {
+                let mut body = profile.fields();
+                match proxy {
+                    Some(Switch::On) => body["dependency_proxy_enabled"] = json!(true),
+                    Some(Switch::Off) => body["dependency_proxy_enabled"] = json!(false),
+                    Some(Switch::Inherit) => body["dependency_proxy_enabled"] = Value::Null,
+                    None => {}
+                }
+                Ok(Output::One(COLUMNS, api.put(&["groups", &group], &body).await?))
+            }
+            Self::Delete { group } => {
+                api.delete(&["groups", &group]).await?;
+                Ok(Output::Done(format!("{group} is deleted")))
+            }
+            Self::Purge { group } => {
+                api.delete(&["groups", &group, "dependency_proxy", "cache"]).await?;
+                Ok(Output::Done(format!("the cache of {group} is being emptied")))
+            }
+        }
+    }
+}
+
+impl Profile {
+    fn fields(self) -> Value {
+        let visibility = self.visibility.map(|visibility| match visibility {
+            Visibility::Private => "private".to_owned(),
+            Visibility::Internal => "internal".to_owned(),
+            Visibility::Public => "public".to_owned(),
+        });
+        let mut body = json!({});
+        for (field, value) in [("name", self.name), ("description", self.description), ("visibility", visibility)] {
+            if let Some(value) = value {
+                body[field] = json!(value);
+            }
+        }
+        body
+    }
+}

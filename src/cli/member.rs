@@ -1,0 +1,134 @@
+//! `member`: who belongs to a group.
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::client::Api;
+use super::connection::Connection;
+use super::failure::Failure;
+use super::output::{Columns, Output};
+use super::user;
+use crate::domain::access::AccessLevel;
+
+/// Arguments of `member`.
+#[derive(Debug, Args)]
+pub(super) struct MemberArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: MemberVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum MemberVerb {
+    /// Let a user pull from a group and from those below it
+    Add {
+        /// Full path or number of the group
+        group: String,
+        /// User name or number
+        user: String,
+        /// Everyone can pull; an owner can also change the group, its members and its tokens
+        #[arg(long, default_value = "guest")]
+        access_level: Level,
+        /// The day from which on it no longer counts
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        expires_at: Option<Date>,
+    },
+    /// Show the members of a group
+    List {
+        /// Full path or number of the group
+        group: String,
+        /// Also those of the groups above it
+        #[arg(long)]
+        inherited: bool,
+    },
+    /// Change a membership
+    Change {
+        /// Full path or number of the group
+        group: String,
+        /// User name or number
+        user: String,
+        /// What the member may do
+        #[arg(long)]
+        access_level: Level,
+        /// The day from which on it no longer counts
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        expires_at: Option<Date>,
+    },
+    /// Take a user out of a group
+    Remove {
+        /// Full path or number of the group
+        group: String,
+        /// User name or number
+        user: String,
+    },
+}
+
+/// What a member may do, as GitLab calls it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Level {
+    Guest,
+    Planner,
+    Reporter,
+    Developer,
+    Maintainer,
+    Owner,
+}
+
+const COLUMNS: Columns = &["id", "username", "name", "state", "access_level", "expires_at"];
+
+impl MemberArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        self.verb.run(&api).await?.print(self.connection.json);
+        Ok(())
+    }
+}
+
+impl MemberVerb {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        match self {
+            Self::Add { group, user, access_level, expires_at } => {
+                let user = user::id(api, &user).await?;
+                let mut body = json!({ "user_id": user, "access_level": access_level.number() });
+                if let Some(day) = expires_at {
+                    body["expires_at"] = json!(day);
+                }
+                Ok(Output::One(COLUMNS, api.post(&["groups", &group, "members"], &body).await?))
+            }
+            Self::List { group, inherited } => {
+                let all: &[&str] = if inherited { &["all"] } else { &[] };
+                let path = [&["groups", group.as_str(), "members"], all].concat();
+                Ok(Output::List(COLUMNS, api.list(&path, &[]).await?))
+            }
+            Self::Change { group, user, access_level, expires_at } => {
+                let user = user::id(api, &user).await?;
+                let mut body = json!({ "access_level": access_level.number() });
+                if let Some(day) = expires_at {
+                    body["expires_at"] = json!(day);
+                }
+                Ok(Output::One(COLUMNS, api.put(&["groups", &group, "members", &user], &body).await?))
+            }
+            Self::Remove { group, user } => {
+                api.delete(&["groups", &group, "members", &user::id(api, &user).await?]).await?;
+                Ok(Output::Done(format!("{user} is no longer a member of {group}")))
+            }
+        }
+    }
+}
+
+impl Level {
+    /// Its number in the API.
+    pub(super) fn number(self) -> u8 {
+        u8::from(match self {
+            Self::Guest => AccessLevel::Guest,
+            Self::Planner => AccessLevel::Planner,
+            Self::Reporter => AccessLevel::Reporter,
+            Self::Developer => AccessLevel::Developer,
+            Self::Maintainer => AccessLevel::Maintainer,
+            Self::Owner => AccessLevel::Owner,
+        })
+    }
+}

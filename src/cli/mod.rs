@@ -1,0 +1,108 @@
+//! The command line: one file a verb. `serve` runs the service; the others are a person's and talk to a running one over
+//! its REST API. Only here is anything printed to standard output. Decides nothing that the service decides.
+
+mod admin;
+mod check;
+mod client;
+mod connection;
+mod failure;
+mod group;
+mod member;
+mod output;
+mod serve;
+mod token;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the service refused, a step of `check` failed, or the store was not changed
+  2  the command line is wrong
+  3  the service cannot be reached
+  4  the settings are refused, or the service cannot start or go on";
+
+/// A private pull-through cache for container images, with access rules per group.
+#[derive(Debug, Parser)]
+#[command(name = "dependency-proxy", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the service; this is what is done where no verb is given.
+    Serve(serve::ServeArgs),
+    /// Users: create, list, show, change, block, unblock, delete.
+    User(user::UserArgs),
+    /// Groups: create, list, show, change, delete, purge.
+    Group(group::GroupArgs),
+    /// Members of a group: add, list, change, remove.
+    Member(member::MemberArgs),
+    /// Tokens: create, list, show, rotate, revoke.
+    Token(token::TokenArgs),
+    /// Work on the data of a service that is stopped: reset the administrator's password.
+    Admin(admin::AdminArgs),
+    /// Walk the way of a pull step by step and say at which it fails, and why.
+    Check(check::CheckArgs),
+}
+
+/// Does what the command line of this process says.
+pub fn run() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => error.exit(),
+    };
+    match perform(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}
+
+fn perform(line: CommandLine) -> Result<(), Failure> {
+    match line.verb {
+        None => line.serve.run(),
+        Some(Verb::Serve(args)) => args.run(),
+        Some(Verb::User(args)) => block_on(args.run()),
+        Some(Verb::Group(args)) => block_on(args.run()),
+        Some(Verb::Member(args)) => block_on(args.run()),
+        Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Admin(args)) => args.run(),
+        Some(Verb::Check(args)) => block_on(args.run()),
+    }
+}
+
+/// A verb for a person needs one thread and no actors.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Input(format!("cannot start: {error}")))?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_done_when_nothing_is_said() {
+        let line = CommandLine::try_parse_from(["dependency-proxy", "--config", "x.toml"]);
+        assert!(line.is_ok_and(|line| line.verb.is_none()));
+    }
+}

@@ -1,0 +1,131 @@
+//! `serve`, the verb that is meant when none is given: runs the service, and says how to use it. Prints no secret.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use url::Url;
+
+use super::failure::Failure;
+use super::output::say;
+use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
+use crate::server::{self, FirstStart};
+use crate::settings::{Settings, Storage};
+use crate::telemetry;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// A TOML file; what it does not say is as in config/default.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Runs until it is stopped.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let settings = self.settings()?;
+        let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
+        let storage = settings.storage.clone();
+        server::run(settings, |running| {
+            let metrics = running.metrics_address.map(tracing::field::display);
+            tracing::info!(address = %running.address, metrics, "listening");
+            let place = place(external.as_ref(), running.address);
+            say(&format!(
+                "dependency-proxy {} is at {}",
+                env!("CARGO_PKG_VERSION"),
+                url(&place, external.as_ref(), secure)
+            ));
+            if let Some(first) = &running.first_start {
+                say(&welcome(first, &storage, &place, running.address));
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The checked settings, with logging set up as they say.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
+        telemetry::start_logging(&settings.log.filter, settings.log.format)?;
+        for (upstream, username) in settings.upstreams.unrestricted_accounts() {
+            tracing::warn!(
+                "every group can pull what the account '{username}' can see at {upstream}: give \
+                 upstreams.\"{upstream}\" groups or images to restrict it"
+            );
+        }
+        Ok(settings)
+    }
+}
+
+/// What clients write before the first `/` of an image.
+fn place(external: Option<&Url>, address: SocketAddr) -> String {
+    let authority = |url: &Url| Some((url.host_str()?.to_owned(), url.port()));
+    match external.and_then(authority) {
+        Some((host, Some(port))) => format!("{host}:{port}"),
+        Some((host, None)) => host,
+        None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+        None => address.to_string(),
+    }
+}
+
+fn url(place: &str, external: Option<&Url>, secure: bool) -> String {
+    let scheme = external.map_or(if secure { "https" } else { "http" }, Url::scheme);
+    format!("{scheme}://{place}")
+}
+
+/// The way to a first pull, told once.
+fn welcome(first: &FirstStart, storage: &Storage, place: &str, address: SocketAddr) -> String {
+    let login = shown(&first.login_file, storage);
+    let password = match &first.password_file {
+        Some(file) => format!("The password of the administrator {} is in {}.", first.admin, shown(file, storage)),
+        None => format!("The administrator is {}, with the password that you chose.", first.admin),
+    };
+    let reach = if address.ip().is_loopback() {
+        "Only this machine can connect; \"For a team\" in README.md says how others can."
+    } else {
+        "\"For a team\" in README.md says how others can use it."
+    };
+    format!(
+        "\nA first pull, which works for 90 days:\n\n  \
+         docker login {place} -u {TOKEN_USERNAME} --password-stdin < {login}\n  \
+         docker pull  {place}/{GROUP}/dependency_proxy/containers/alpine:latest\n\n{password}\n{reach}\n"
+    )
+}
+
+/// A file of the data folder, by the folder's name as the operator wrote it.
+fn shown(file: &Path, storage: &Storage) -> String {
+    let name = file.file_name().unwrap_or_default();
+    storage.data_dir.join(name).display().to_string()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_start_tells_the_two_commands() {
+        let settings = Settings::load(None, []).unwrap();
+        let first = FirstStart {
+            admin: "root".to_owned(),
+            password_file: Some("/somewhere/data/initial-admin-password".into()),
+            login_file: "/somewhere/data/first-login".into(),
+        };
+        let address = settings.server.listen;
+        let text = welcome(&first, &settings.storage, &place(None, address), address);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[3], "  docker login 127.0.0.1:5050 -u example-pull --password-stdin < ./data/first-login");
+        assert_eq!(lines[4], "  docker pull  127.0.0.1:5050/example/dependency_proxy/containers/alpine:latest");
+        assert_eq!(lines[6], "The password of the administrator root is in ./data/initial-admin-password.");
+        assert!(lines[7].starts_with("Only this machine can connect"), "{text}");
+    }
+
+    #[test]
+    fn clients_are_told_the_name_that_they_can_reach() {
+        let external: Url = "https://images.example.com".parse().unwrap();
+        let any: SocketAddr = "0.0.0.0:5050".parse().unwrap();
+        assert_eq!(place(Some(&external), any), "images.example.com");
+        assert_eq!(place(None, any), "localhost:5050");
+        assert_eq!(url("localhost:5050", None, true), "https://localhost:5050");
+    }
+}

@@ -1,0 +1,292 @@
+//! `token`: the secrets that programs log in with. Deploy tokens and group access tokens belong to a group, personal
+//! access tokens to a user.
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::client::Api;
+use super::connection::{Connection, piped_secret};
+use super::failure::Failure;
+use super::member::Level;
+use super::output::{Columns, Output};
+use super::user;
+use crate::domain::scope::{Scope, Scopes};
+
+/// Arguments of `token`.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: TokenVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenVerb {
+    /// Make a token, by default one that can only pull, for 90 days; its secret is shown this once
+    Create(Create),
+    /// Show the tokens of a group or of a user, or all personal access tokens
+    List {
+        #[command(flatten)]
+        owner: Owner,
+        /// Only those that can still be used
+        #[arg(long)]
+        active: bool,
+    },
+    /// Show one token
+    Show {
+        #[command(flatten)]
+        owner: Owner,
+        /// Its number
+        id: u64,
+    },
+    /// Replace a token by a new one with the same rights; not for deploy tokens
+    Rotate {
+        #[command(flatten)]
+        owner: Owner,
+        /// Its number
+        id: u64,
+        #[command(flatten)]
+        end: End,
+    },
+    /// End a token: it stops working with the next request
+    Revoke {
+        #[command(flatten)]
+        owner: Owner,
+        /// Its number
+        id: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    #[command(flatten)]
+    owner: Owner,
+    /// What the token is for
+    #[arg(long)]
+    name: String,
+    /// What it may be used for, with commas
+    #[arg(long, value_delimiter = ',', default_value = "read_registry,write_registry")]
+    scopes: Vec<Scope>,
+    #[command(flatten)]
+    end: End,
+    /// The user name of a deploy token; gitlab+deploy-token-N where it is not given
+    #[arg(long, conflicts_with = "user")]
+    username: Option<String>,
+    /// What the bot of a group access token may do in the group
+    #[arg(long, default_value = "guest", conflicts_with = "user")]
+    access_level: Level,
+    /// Read the secret of a deploy token from standard input instead of making one, so that stored credentials stay
+    /// valid; for administrators, 20 characters or more
+    #[arg(long, conflicts_with = "user")]
+    secret_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+struct Owner {
+    /// The group it belongs to: full path or number
+    #[arg(long, conflicts_with = "user")]
+    group: Option<String>,
+    /// The user it belongs to: user name or number
+    #[arg(long)]
+    user: Option<String>,
+    /// Of the group's tokens: one with a user name of its own, or one with a bot that is a member
+    #[arg(long, default_value = "deploy", conflicts_with = "user")]
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Deploy,
+    Group,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+struct End {
+    /// The day from which on it no longer works
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
+    expires_at: Option<Date>,
+    /// So many days it works
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+}
+
+const COLUMNS: Columns =
+    &["id", "name", "username", "user_id", "scopes", "access_level", "active", "revoked", "expired", "expires_at"];
+const DEPLOY: Columns = &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at"];
+const ACCESS: Columns = &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at"];
+const MADE: Columns = &["id", "name", "username", "user_id", "scopes", "access_level", "expires_at", "token"];
+
+impl TokenArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        self.verb.run(&api).await?.print(self.connection.json);
+        Ok(())
+    }
+}
+
+impl TokenVerb {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        match self {
+            Self::Create(create) => create.run(api).await,
+            Self::List { owner, active } => owner.list(api, active).await,
+            Self::Show { owner, id } => {
+                Ok(Output::One(COLUMNS, api.show(&segments(&owner.path(&id.to_string()))).await?))
+            }
+            Self::Rotate { owner, id, end } => {
+                if owner.is_deploy() {
+                    let text = "a deploy token cannot be rotated: create another, then revoke this one";
+                    return Err(Failure::Input(text.to_owned()));
+                }
+                let mut path = owner.path(&id.to_string());
+                path.push("rotate".to_owned());
+                Ok(Output::One(MADE, api.post(&segments(&path), &json!({ "expires_at": end.day()? })).await?))
+            }
+            Self::Revoke { owner, id } => {
+                api.delete(&segments(&owner.path(&id.to_string()))).await?;
+                Ok(Output::Done(format!("token {id} is revoked")))
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        let body = self.body()?;
+        let path = match (&self.owner.group, &self.owner.user) {
+            (Some(_), _) => self.owner.group_path(),
+            (None, Some(name)) => {
+                ["users", &user::id(api, name).await?, "personal_access_tokens"].map(str::to_owned).to_vec()
+            }
+            (None, None) => return Err(Failure::Input("whose token? Give --group or --user".to_owned())),
+        };
+        Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
+    }
+
+    fn body(&self) -> Result<Value, Failure> {
+        let scopes = Scopes::try_from(self.scopes.clone()).map_err(|error| Failure::Input(error.to_string()))?;
+        let mut body = json!({ "name": self.name, "scopes": scopes, "expires_at": self.end.day()? });
+        let deploy = self.owner.is_deploy();
+        if !deploy && (self.username.is_some() || self.secret_stdin) {
+            return Err(Failure::Input("--username and --secret-stdin are for deploy tokens".to_owned()));
+        }
+        if let Some(username) = &self.username {
+            body["username"] = json!(username);
+        }
+        if self.secret_stdin {
+            body["token"] = json!(piped_secret()?.expose_secret());
+        }
+        if self.owner.group.is_some() && !deploy {
+            body["access_level"] = json!(self.access_level.number());
+        }
+        Ok(body)
+    }
+}
+
+impl Owner {
+    fn is_deploy(&self) -> bool {
+        self.group.is_some() && self.kind == Kind::Deploy
+    }
+
+    async fn list(self, api: &Api, active: bool) -> Result<Output, Failure> {
+        let mut query = Vec::new();
+        if active {
+            query.push(if self.is_deploy() { ("active", "true".to_owned()) } else { ("state", "active".to_owned()) });
+        }
+        if let Some(name) = &self.user {
+            query.push(("user_id", user::id(api, name).await?));
+        }
+        let columns = if self.is_deploy() { DEPLOY } else { ACCESS };
+        Ok(Output::List(columns, api.list(&segments(&self.group_path()), &query).await?))
+    }
+
+    /// The path of one token.
+    fn path(&self, id: &str) -> Vec<String> {
+        let mut path = self.group_path();
+        path.push(id.to_owned());
+        path
+    }
+
+    /// The path of the tokens of the group, or of all personal access tokens.
+    fn group_path(&self) -> Vec<String> {
+        let kind = match self.kind {
+            Kind::Deploy => "deploy_tokens",
+            Kind::Group => "access_tokens",
+        };
+        match &self.group {
+            Some(group) => ["groups", group, kind].map(str::to_owned).to_vec(),
+            None => vec!["personal_access_tokens".to_owned()],
+        }
+    }
+}
+
+impl End {
+    fn day(&self) -> Result<Date, Failure> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let end = self.expires_at.map_or_else(|| today.checked_add(Span::new().days(i64::from(self.days))), Ok);
+        end.map_err(|error| Failure::Input(error.to_string()))
+    }
+}
+
+fn segments(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        create: Create,
+    }
+
+    fn create(line: &str) -> Create {
+        Line::try_parse_from(["x"].into_iter().chain(line.split_whitespace())).unwrap().create
+    }
+
+    #[test]
+    fn a_token_for_a_group_is_a_deploy_token_that_can_only_pull_for_90_days() {
+        let create = create("--group team/ci --name fleet");
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let body = create.body().unwrap();
+        assert_eq!(create.owner.group_path(), ["groups", "team/ci", "deploy_tokens"]);
+        assert_eq!(body["scopes"], json!(["read_registry", "write_registry"]));
+        assert_eq!(body["expires_at"], json!(today.checked_add(Span::new().days(90)).unwrap()));
+        assert!(body.get("access_level").is_none() && body.get("token").is_none());
+    }
+
+    #[test]
+    fn a_group_access_token_has_a_level() {
+        let create = create("--group team --kind group --name bot --scopes api --expires-at 2999-01-01");
+        assert_eq!(create.owner.group_path(), ["groups", "team", "access_tokens"]);
+        assert_eq!(
+            create.body().unwrap(),
+            json!({"name": "bot", "scopes": ["api"], "expires_at": "2999-01-01", "access_level": 10})
+        );
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let refused = create("--group team --kind group --name bot --username x").body().unwrap_err();
+        assert_eq!(refused.to_string(), "--username and --secret-stdin are for deploy tokens");
+        for line in [
+            "--group a --user b --name c",
+            "--user b --secret-stdin --name c",
+            "--name c --days 3 --expires-at 2999-01-01",
+        ] {
+            assert!(Line::try_parse_from(["x"].into_iter().chain(line.split_whitespace())).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `user`: the people who use the service.
+
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::client::Api;
+use super::connection::{Connection, piped_secret};
+use super::failure::Failure;
+use super::output::{Columns, Output};
+
+/// Arguments of `user`.
+#[derive(Debug, Args)]
+pub(super) struct UserArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: UserVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserVerb {
+    /// Make a user; without a password it can only use tokens that an administrator makes
+    Create {
+        /// What the user logs in with
+        username: String,
+        #[command(flatten)]
+        profile: Profile,
+        /// The user may do everything
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Show all users
+    List {
+        /// Only those with this in their name, user name or address
+        #[arg(long)]
+        search: Option<String>,
+    },
+    /// Show one user
+    Show {
+        /// User name or number
+        user: String,
+    },
+    /// Change a user
+    Change {
+        /// User name or number
+        user: String,
+        #[command(flatten)]
+        profile: Profile,
+        /// Whether the user may do everything
+        #[arg(long)]
+        admin: Option<bool>,
+    },
+    /// Shut a user out: password and tokens stop working with the next request
+    Block {
+        /// User name or number
+        user: String,
+    },
+    /// Let a user in again
+    Unblock {
+        /// User name or number
+        user: String,
+    },
+    /// Delete a user with its tokens and memberships
+    Delete {
+        /// User name or number
+        user: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Profile {
+    /// The name for people to read; the user name where it is not given
+    #[arg(long)]
+    name: Option<String>,
+    /// An address to reach the user by
+    #[arg(long)]
+    email: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+const COLUMNS: Columns = &["id", "username", "name", "state", "is_admin", "bot", "email", "created_at"];
+
+impl UserArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        self.verb.run(&api).await?.print(self.connection.json);
+        Ok(())
+    }
+}
+
+impl UserVerb {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        match self {
+            Self::Create { username, profile, admin } => {
+                let mut body = profile.fields()?;
+                body["username"] = json!(username);
+                body["admin"] = json!(admin);
+                if body["name"].is_null() {
+                    body["name"] = json!(username);
+                }
+                if body["password"].is_null() {
+                    body["force_random_password"] = json!(true);
+                }
+                Ok(Output::One(COLUMNS, api.post(&["users"], &body).await?))
+            }
+            Self::List { search } => {
+                let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
+                Ok(Output::List(COLUMNS, api.list(&["users"], &query).await?))
+            }
+            Self::Show { user } => Ok(Output::One(COLUMNS, api.show(&["users", &id(api, &user).await?]).await?)),
+            Self::Change { user, profile, admin } => {
+                let mut body = profile.fields()?;
+                if let Some(admin) = admin {
+                    body["admin"] = json!(admin);
+                }
+                Ok(Output::One(COLUMNS, api.put(&["users", &id(api, &user).await?], &body).await?))
+            }
+            Self::Block { user } => {
+                api.post(&["users", &id(api, &user).await?, "block"], &json!({})).await?;
+                Ok(Output::Done(format!("{user} is blocked")))
+            }
+            Self::Unblock { user } => {
+                api.post(&["users", &id(api, &user).await?, "unblock"], &json!({})).await?;
+                Ok(Output::Done(format!("{user} is no longer blocked")))
+            }
+            Self::Delete { user } => {
+                api.delete(&["users", &id(api, &user).await?]).await?;
+                Ok(Output::Done(format!("{user} is deleted")))
+            }
+        }
+    }
+}
+
+impl Profile {
+    fn fields(self) -> Result<Value, Failure> {
+        let mut body = json!({});
+        for (field, value) in [("name", self.name), ("email", self.email)] {
+            if let Some(value) = value {
+                body[field] = json!(value);
+            }
+        }
+        if self.password_stdin {
+            body["password"] = json!(piped_secret()?.expose_secret());
+        }
+        Ok(body)
+    }
+}
+
+/// The number of the user with this name; a number is taken as it is.
+pub(super) async fn id(api: &Api, user: &str) -> Result<String, Failure> {
+    if user.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(user.to_owned());
+    }
+    let found = api.list(&["users"], &[("username", user.to_owned())]).await?;
+    match found.first().map(|user| &user["id"]) {
+        Some(id) => Ok(id.to_string()),
+        None => Err(Failure::Refused { status: 404, message: format!("there is no user '{user}'") }),
+    }
+}
