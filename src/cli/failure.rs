@@ -49,6 +49,12 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The service's refusal; GitLab's messages often begin with the status.
+    pub(super) fn refused(status: u16, message: &str) -> Self {
+        let message = message.strip_prefix(&format!("{status} ")).unwrap_or(message).to_owned();
+        Self::Refused { status, message }
+    }
+
     /// As documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
