@@ -7,6 +7,7 @@ mod client;
 mod connection;
 mod failure;
 mod group;
+mod health;
 mod member;
 mod output;
 mod serve;
@@ -53,6 +54,8 @@ enum Verb {
     Admin(admin::AdminArgs),
     /// Walk the way of a pull step by step and say at which it fails, and why.
     Check(check::CheckArgs),
+    /// Say whether the service is ready; for health checks of containers.
+    Health(health::HealthArgs),
 }
 
 /// Does what the command line of this process says.
@@ -80,6 +83,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Token(args)) => block_on(args.run()),
         Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
+        Some(Verb::Health(args)) => block_on(args.run()),
     }
 }
 
