@@ -1,5 +1,6 @@
 //! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
 
+mod admin_reset;
 mod first_start;
 mod options;
 mod process;
@@ -14,6 +15,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
 pub use process::{RunError, run};
 

@@ -195,7 +195,7 @@ impl Api {
             let message = value.as_ref().map(message).filter(|message| !message.is_empty());
             let status = reply.status;
             return Err(match message {
-                Some(message) => Failure::Refused { status, message },
+                Some(message) => Failure::refused(status, &message),
                 None => Failure::Foreign(self.base.to_string()),
             });
         }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::server::RunError;
+use crate::server::{ResetError, RunError};
 use crate::settings::SettingsError;
 use crate::telemetry::TelemetryError;
 
@@ -43,13 +43,22 @@ pub(super) enum Failure {
     /// The service did not start, or could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The store was not changed.
+    #[error(transparent)]
+    Reset(#[from] ResetError),
 }
 
 impl Failure {
+    /// The service's refusal; GitLab's messages often begin with the status.
+    pub(super) fn refused(status: u16, message: &str) -> Self {
+        let message = message.strip_prefix(&format!("{status} ")).unwrap_or(message).to_owned();
+        Self::Refused { status, message }
+    }
+
     /// As documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) => 1,
+            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) | Self::Reset(_) => 1,
             Self::Input(_) => 2,
             Self::Unreachable { .. } => 3,
             Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) => 4,

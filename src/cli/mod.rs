@@ -1,11 +1,13 @@
 //! The command line: one file a verb. `serve` runs the service; the others are a person's and talk to a running one over
 //! its REST API. Only here is anything printed to standard output. Decides nothing that the service decides.
 
+mod admin;
 mod check;
 mod client;
 mod connection;
 mod failure;
 mod group;
+mod health;
 mod member;
 mod output;
 mod serve;
@@ -21,7 +23,7 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the service refused, or a step of `check` failed
+  1  the service refused, a step of `check` failed, or the store was not changed
   2  the command line is wrong
   3  the service cannot be reached
   4  the settings are refused, or the service cannot start or go on";
@@ -48,8 +50,12 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, revoke.
     Token(token::TokenArgs),
+    /// Work on the data of a service that is stopped: reset the administrator's password.
+    Admin(admin::AdminArgs),
     /// Walk the way of a pull step by step and say at which it fails, and why.
     Check(check::CheckArgs),
+    /// Say whether the service is ready; for health checks of containers.
+    Health(health::HealthArgs),
 }
 
 /// Does what the command line of this process says.
@@ -75,7 +81,9 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Group(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
+        Some(Verb::Health(args)) => block_on(args.run()),
     }
 }
 

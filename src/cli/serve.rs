@@ -28,6 +28,8 @@ impl ServeArgs {
         let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
         let storage = settings.storage.clone();
         server::run(settings, |running| {
+            let metrics = running.metrics_address.map(tracing::field::display);
+            tracing::info!(address = %running.address, metrics, "listening");
             let place = place(external.as_ref(), running.address);
             say(&format!(
                 "dependency-proxy {} is at {}",

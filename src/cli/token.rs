@@ -81,7 +81,7 @@ struct Create {
     #[arg(long, default_value = "guest", conflicts_with = "user")]
     access_level: Level,
     /// Read the secret of a deploy token from standard input instead of making one, so that stored credentials stay
-    /// valid; for administrators, 20 characters or more
+    /// valid; for administrators, 20 characters or more. It is not shown again
     #[arg(long, conflicts_with = "user")]
     secret_stdin: bool,
 }
@@ -167,7 +167,11 @@ impl Create {
             }
             (None, None) => return Err(Failure::Input("whose token? Give --group or --user".to_owned())),
         };
-        Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
+        let mut made = api.post(&segments(&path), &body).await?;
+        if let Some(fields) = made.as_object_mut().filter(|_| self.secret_stdin) {
+            fields.remove("token");
+        }
+        Ok(Output::One(MADE, made))
     }
 
     fn body(&self) -> Result<Value, Failure> {

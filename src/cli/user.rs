@@ -158,6 +158,6 @@ pub(super) async fn id(api: &Api, user: &str) -> Result<String, Failure> {
     let found = api.list(&["users"], &[("username", user.to_owned())]).await?;
     match found.first().map(|user| &user["id"]) {
         Some(id) => Ok(id.to_string()),
-        None => Err(Failure::Refused { status: 404, message: format!("there is no user '{user}'") }),
+        None => Err(Failure::refused(404, &format!("there is no user '{user}'"))),
     }
 }

@@ -23,8 +23,6 @@ pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer)) -> Result<(),
     raise_open_files();
     actix_rt::System::new().block_on(async move {
         let running = build(settings).await?;
-        let metrics = running.metrics_address.map(tracing::field::display);
-        tracing::info!(address = %running.address, metrics, "listening");
         ready(&running);
         Ok(running.run().await?)
     })

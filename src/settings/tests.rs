@@ -71,6 +71,25 @@ fn without_a_file_the_documented_defaults_hold() {
 }
 
 #[test]
+fn the_example_for_operators_is_accepted_with_and_without_what_is_commented_out() {
+    let example = include_str!("../../config/example.toml");
+    let settings = load(example, &[]).unwrap();
+    assert!(
+        settings.server.tls.is_some() && settings.upstreams.iter().all(|upstream| upstream.name.as_str() != "gcr.io")
+    );
+    let keys = |line: &str| line.starts_with("# [") || line.starts_with("# ") && line.contains(" = ");
+    let uncommented = |line: &str| if keys(line) { line[2..].to_owned() } else { line.to_owned() };
+    let file = secret_file("secret");
+    let all: Vec<String> = example.lines().map(uncommented).collect();
+    let all = all.join("\n").replace("/etc/dependency-proxy/robot-team.secret", file.path().to_str().unwrap());
+    let all = all.replace("/etc/dependency-proxy/robot-platform.secret", file.path().to_str().unwrap());
+    let settings = load(&all, &[("DEPENDENCY_PROXY__UPSTREAMS__DOCKER_IO__PASSWORD", "secret")]).unwrap();
+    assert_eq!(account(&settings, "registry.example.com", "robot-platform").groups.len(), 1);
+    assert_eq!(account(&settings, "docker.io", "example-robot").groups.len(), 2);
+    assert_eq!(settings.upstreams.unrestricted_accounts().count(), 0);
+}
+
+#[test]
 fn a_file_is_laid_over_the_defaults_key_by_key() {
     let settings = load("[upstreams.'docker.io']\ntag_freshness = 0\n[server]\nworkers = 3\n", &[]).unwrap();
     assert_eq!(settings.server.workers, 3);

@@ -1,0 +1,123 @@
+//! Gives an administrator a new password in a store that no service has open: the way back in for whoever can write there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::password::{self, HashError};
+use crate::auth::random;
+use crate::domain::directory::{Directory, Record, Write};
+use crate::domain::user::{Password, User};
+use crate::store::data_dir::DataDir;
+use crate::store::error::{OpenError, StoreError};
+use crate::store::identity::IdentityStore;
+
+/// What was done.
+#[derive(Debug)]
+pub struct AdminReset {
+    /// The user with a new password: an administrator who is not blocked.
+    pub username: String,
+    /// The file with the password, for this user of the machine alone.
+    pub password_file: PathBuf,
+}
+
+/// Why it was not.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// There is nothing there.
+    #[error("there is no data in {}", .0.display())]
+    NoData(PathBuf),
+    /// The folder cannot be used; a service may be running on it.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no user who could be an administrator again.
+    #[error("there is no administrator in {}; start the service on it once", .0.display())]
+    NoAdministrator(PathBuf),
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+const PASSWORD_FILE: &str = "initial-admin-password";
+
+/// Makes a new random password for the first administrator in this folder, who is unblocked too.
+pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
+    if !folder.join("lock").exists() {
+        return Err(ResetError::NoData(folder.to_owned()));
+    }
+    let data = DataDir::open(folder)?;
+    let store = IdentityStore::open(data.path())?;
+    let directory = store.load()?;
+    let found = first_administrator(&directory).ok_or_else(|| ResetError::NoAdministrator(folder.to_owned()))?;
+    let secret: SecretString = hex::encode(random::bytes::<16>()).into();
+    let hash = password::hash(secret.expose_secret())?;
+    let password = Some(Password { credential: random::credential_id(), hash });
+    let user = User { blocked: false, password, ..User::clone(&found) };
+    let password_file = data.write(PASSWORD_FILE, &format!("{}\n", secret.expose_secret()))?;
+    let username = user.username.to_string();
+    store.commit(&[Write::Put(Record::User(user))])?;
+    store.write_export(&store.load()?)?;
+    Ok(AdminReset { username, password_file })
+}
+
+fn first_administrator(directory: &Directory) -> Option<Arc<User>> {
+    directory.users().filter(|user| user.admin && user.bot_of.is_none()).min_by_key(|user| user.id).cloned()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::id::UserId;
+
+    fn user(id: u64, username: &str, admin: bool) -> Record {
+        Record::User(User {
+            id: UserId(id),
+            username: username.parse().unwrap(),
+            name: username.to_owned(),
+            email: String::new(),
+            admin,
+            blocked: true,
+            bot_of: None,
+            password: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        })
+    }
+
+    fn store_with(folder: &Path, records: impl IntoIterator<Item = Record>) {
+        let data = DataDir::open(folder).unwrap();
+        let store = IdentityStore::open(data.path()).unwrap();
+        store.commit(&records.into_iter().map(Write::Put).collect::<Vec<_>>()).unwrap();
+    }
+
+    #[test]
+    fn the_first_administrator_gets_a_new_password_and_is_let_in_again() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), [user(1, "alice", false), user(2, "root", true), user(3, "other", true)]);
+        let reset = reset_admin(folder.path()).unwrap();
+        assert_eq!(reset.username, "root");
+        let secret = std::fs::read_to_string(&reset.password_file).unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let directory = IdentityStore::open(data.path()).unwrap().load().unwrap();
+        let root = directory.user(UserId(2)).unwrap();
+        assert!(!root.blocked && password::verify(secret.trim_end(), &root.password.as_ref().unwrap().hash));
+        assert!(directory.user(UserId(1)).unwrap().blocked);
+    }
+
+    #[test]
+    fn a_store_that_is_open_or_empty_or_missing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(reset_admin(folder.path()), Err(ResetError::NoData(_))));
+        assert!(!folder.path().join("lock").exists());
+        store_with(folder.path(), [user(1, "alice", false)]);
+        assert!(matches!(reset_admin(folder.path()), Err(ResetError::NoAdministrator(_))));
+        let _running = DataDir::open(folder.path()).unwrap();
+        assert!(matches!(reset_admin(folder.path()), Err(ResetError::Open(OpenError::InUse(_)))));
+    }
+}
