@@ -22,6 +22,7 @@ use crate::auth::{password, random};
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
+use crate::domain::user::User;
 
 /// Checks passwords; see the module.
 pub struct TokenIssuer {
@@ -200,17 +201,33 @@ impl Tokens {
         let directory = self.policy.directory();
         match login::by_token(&directory, &username, secret.expose_secret(), Timestamp::now())? {
             Login::Token(identity) => Ok(identity),
-            Login::PerhapsPassword => self.identify_user(&directory, username, secret, address).await,
+            Login::PerhapsPassword => {
+                let user = self.identify_by_password_in(&directory, username, secret, address).await?;
+                Ok(policy::identify(&directory, Credential::Password(user), Timestamp::now())?)
+            }
         }
     }
 
-    async fn identify_user(
+    /// The user of this name, if this is the password and the user is not blocked.
+    pub async fn identify_by_password(
+        &self,
+        username: String,
+        password: SecretString,
+        address: IpAddr,
+    ) -> Result<Arc<User>, IssueError> {
+        let directory = self.policy.directory();
+        let user = self.identify_by_password_in(&directory, username, password, address).await?;
+        policy::identify(&directory, Credential::Password(user.clone()), Timestamp::now())?;
+        Ok(user)
+    }
+
+    async fn identify_by_password_in(
         &self,
         directory: &Directory,
         username: String,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<Identity, IssueError> {
+    ) -> Result<Arc<User>, IssueError> {
         let user = directory.user_named(&username).cloned();
         let stored = user.as_ref().and_then(|user| user.password.clone());
         let stored = stored.map(|password| (password.credential, password.hash));
@@ -221,8 +238,7 @@ impl Tokens {
             Err(PasswordError::Wrong) => return Err(Refusal::Unknown.into()),
             Err(error) => return Err(error.into()),
         }
-        let user = user.ok_or(Refusal::Unknown)?;
-        Ok(policy::identify(directory, Credential::Password(user), Timestamp::now())?)
+        Ok(user.ok_or(Refusal::Unknown)?)
     }
 }
 

@@ -44,11 +44,19 @@ pub(super) struct Reply {
     headers: HeaderMap,
 }
 
-/// The REST API of the service, asked with a token.
+/// The REST API of the service.
 pub(super) struct Api {
     http: Http,
     base: Url,
-    token: SecretString,
+    credential: Credential,
+}
+
+/// With what the API is asked.
+pub(super) enum Credential {
+    /// An API token.
+    Token(SecretString),
+    /// A user name and its password, which are good for making a token.
+    Password(String, SecretString),
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,8 +145,8 @@ impl Reply {
 
 impl Api {
     /// The API of the service at `base`.
-    pub(super) fn new(http: Http, base: Url, token: SecretString) -> Self {
-        Self { http, base, token }
+    pub(super) fn new(http: Http, base: Url, credential: Credential) -> Self {
+        Self { http, base, credential }
     }
 
     /// `GET`: one thing.
@@ -187,7 +195,10 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<(Reply, Result<Value, Failure>), Failure> {
         let url = self.url(path, query);
-        let login = Login::Bearer(&self.token);
+        let login = match &self.credential {
+            Credential::Token(token) => Login::Bearer(token),
+            Credential::Password(username, password) => Login::Basic(username, password),
+        };
         let request = Request { url, method, accept: "application/json".to_owned(), login, body };
         let reply = self.http.send(request).await?;
         let value = reply.json();
@@ -263,7 +274,7 @@ mod tests {
     #[test]
     fn paths_of_groups_are_one_segment() {
         let base: Url = "http://127.0.0.1:5050".parse().unwrap();
-        let api = Api::new(Http::new(&base, None).unwrap(), base, "x".into());
+        let api = Api::new(Http::new(&base, None).unwrap(), base, Credential::Token("x".into()));
         let url = api.url(&["groups", "team/ci", "members"], &[("search", "a b&c".to_owned())]);
         assert_eq!(url.as_str(), "http://127.0.0.1:5050/api/v4/groups/team%2Fci/members?search=a+b%26c");
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use secrecy::SecretString;
 use url::Url;
 
-use super::client::{Api, Http};
+use super::client::{Api, Credential, Http};
 use super::failure::Failure;
 
 /// Where the service is and who asks.
@@ -40,12 +40,16 @@ const TOKEN_VARIABLE: &str = "DEPENDENCY_PROXY_TOKEN";
 impl Connection {
     /// The API there.
     pub(super) fn api(&self) -> Result<Api, Failure> {
-        Ok(Api::new(self.service.http()?, self.service.url.clone(), self.token()?))
+        let credential = Credential::Token(self.token()?);
+        Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
     }
 
     fn token(&self) -> Result<SecretString, Failure> {
-        let missing =
-            || Failure::Input(format!("a token is needed: set {TOKEN_VARIABLE}, or name a file with --token-file"));
+        let missing = || {
+            Failure::Input(format!(
+                "a token is needed: set {TOKEN_VARIABLE}, or name a file with --token-file; `login` makes one"
+            ))
+        };
         match &self.token_file {
             Some(file) => read_secret(file),
             None => secret_variable(TOKEN_VARIABLE).ok_or_else(missing),

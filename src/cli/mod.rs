@@ -8,6 +8,7 @@ mod connection;
 mod failure;
 mod group;
 mod health;
+mod login;
 mod member;
 mod output;
 mod serve;
@@ -42,6 +43,8 @@ struct CommandLine {
 enum Verb {
     /// Run the service; this is what is done where no verb is given.
     Serve(serve::ServeArgs),
+    /// Exchange a user's password for an API token, which the other verbs need.
+    Login(login::LoginArgs),
     /// Users: create, list, show, change, block, unblock, delete.
     User(user::UserArgs),
     /// Groups: create, list, show, change, delete, purge.
@@ -77,6 +80,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
     match line.verb {
         None => line.serve.run(),
         Some(Verb::Serve(args)) => args.run(),
+        Some(Verb::Login(args)) => block_on(args.run()),
         Some(Verb::User(args)) => block_on(args.run()),
         Some(Verb::Group(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),

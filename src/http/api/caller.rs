@@ -6,7 +6,7 @@
 //! - A group is seen by its members, those of the groups above it, and, if it is public, by whom `public_groups` says.
 //!   For everybody else it does not exist.
 //! - A group's settings, members and tokens, and purging its cache, need an owner of it or of a group above it.
-//! - Passwords, deploy tokens and JWTs open nothing here.
+//! - Deploy tokens and JWTs open nothing here, and a password one route only: see [`super::own_token`].
 
 use std::future::{Ready, ready};
 use std::sync::Arc;

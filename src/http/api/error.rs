@@ -61,6 +61,9 @@ pub(crate) enum ApiError {
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
+    /// Too many wrong passwords.
+    #[error("429 Too Many Requests")]
+    TooManyLogins,
 }
 
 impl ApiError {
@@ -88,6 +91,7 @@ impl ApiError {
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyLogins => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -113,7 +117,8 @@ impl ApiError {
             | Self::Refused(_)
             | Self::NotFound(_)
             | Self::NothingThere
-            | Self::Busy => json!({"message": self.to_string()}),
+            | Self::Busy
+            | Self::TooManyLogins => json!({"message": self.to_string()}),
         }
     }
 }

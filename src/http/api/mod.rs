@@ -17,6 +17,7 @@ mod error;
 mod group_tokens;
 mod groups;
 mod members;
+mod own_token;
 mod page;
 mod params;
 mod personal_tokens;
@@ -42,6 +43,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     use web::{delete, post, put};
     let api = web::scope("/api/v4")
         .service(at("/user").route(get().to(users::current)))
+        .service(at("/user/personal_access_tokens").route(post().to(own_token::create)))
         .service(at("/users").route(get().to(users::list)).route(post().to(users::create)))
         .service(
             at("/users/{id}")

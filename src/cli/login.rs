@@ -1,0 +1,48 @@
+//! `login`: exchanges a user's password for an API token. Prints the token and nothing else, so that a shell can keep it.
+
+use clap::Args;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use serde_json::json;
+
+use super::client::{Api, Credential};
+use super::connection::{Service, piped_secret};
+use super::failure::Failure;
+use super::output::say;
+
+/// Arguments of `login`.
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    #[command(flatten)]
+    service: Service,
+    /// The user
+    #[arg(long, default_value = "root")]
+    username: String,
+    /// Read the password from standard input; there is no other way to give it
+    #[arg(long, required = true)]
+    password_stdin: bool,
+    /// So many days the token works
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=365))]
+    days: u16,
+}
+
+impl LoginArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let credential = Credential::Password(self.username.clone(), piped_secret()?);
+        let api = Api::new(self.service.http()?, self.service.url.clone(), credential);
+        let body = json!({"name": "login", "scopes": ["api"], "expires_at": self.last_day()?});
+        let made = api.post(&["user", "personal_access_tokens"], &body).await?;
+        let token = made["token"].as_str().ok_or_else(|| Failure::Foreign(self.service.url.to_string()))?;
+        say(token);
+        Ok(())
+    }
+
+    /// A token ends at the beginning of a day.
+    fn last_day(&self) -> Result<Date, Failure> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let end = today.checked_add(Span::new().days(i64::from(self.days) + 1));
+        end.map_err(|error| Failure::Input(error.to_string()))
+    }
+}
