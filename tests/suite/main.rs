@@ -16,3 +16,4 @@ mod pull;
 mod real_clients;
 mod service;
 mod upstream_client;
+mod verbs;
