@@ -23,6 +23,8 @@ pub struct PullFailure {
 pub enum Cause {
     /// Upstream has no such tag, manifest or blob.
     NotFound,
+    /// Upstream has no such repository.
+    NoRepository,
     /// Upstream refuses the repository to this account, or has none.
     Denied,
     /// Upstream's limit is reached.
@@ -51,6 +53,7 @@ impl PullFailure {
             Cause::RateLimited { retry_after, .. } => retry_after.unwrap_or(Duration::from_secs(60)),
             Cause::Busy => Duration::from_secs(2),
             Cause::NotFound
+            | Cause::NoRepository
             | Cause::Denied
             | Cause::Unreachable
             | Cause::Nonsense
@@ -63,7 +66,7 @@ impl PullFailure {
         let (upstream, image) = (&self.origin.upstream, &self.image);
         match &self.cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
-            Cause::Denied => format!(
+            Cause::NoRepository | Cause::Denied => format!(
                 "{upstream} has no '{}', or it is private (asked {})",
                 self.origin.repository,
                 asked_as(&self.origin.account)

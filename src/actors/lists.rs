@@ -18,7 +18,10 @@ impl Lists {
 
     /// A page of the tags of a repository.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
-        self.0.tags(origin, query).await.map_err(|error| failure(origin, "the list of tags", Cause::from(&error)))
+        self.0.tags(origin, query).await.map_err(|error| match Cause::from(&error) {
+            Cause::NotFound => failure(origin, "the list of tags", Cause::NoRepository),
+            cause => failure(origin, "the list of tags", cause),
+        })
     }
 
     /// A page of the manifests that refer to this one; none where upstream has no such list.

@@ -51,6 +51,13 @@ impl<K: Eq + Hash> Failures<K> {
         self.buckets.insert(key, Bucket { level, at: now });
     }
 
+    /// Takes one failure back.
+    pub fn forgive(&mut self, key: &K) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.level = (bucket.level - 1.0).max(0.0);
+        }
+    }
+
     fn level(&self, key: &K, now: Instant) -> f64 {
         self.buckets.get(key).map_or(0.0, |bucket| bucket.level(&self.allowance, now))
     }
@@ -79,6 +86,16 @@ mod tests {
         assert_eq!(failures.wait(&"alice", now), Some(Duration::from_secs(10)));
         assert_eq!(failures.wait(&"alice", now + Duration::from_secs(10)), None);
         assert_eq!(failures.wait(&"bob", now), None);
+    }
+
+    #[test]
+    fn what_was_forgiven_does_not_count() {
+        let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
+        for _ in 0..10 {
+            failures.record("alice", now);
+            failures.forgive(&"alice");
+        }
+        assert_eq!(failures.wait(&"alice", now), None);
     }
 
     #[test]

@@ -11,17 +11,22 @@ pub enum Wanted {
     Part(Range<u64>),
     /// Nothing, the range begins beyond the end: 416.
     Unsatisfiable,
+    /// Nothing, the range is none: 400.
+    Malformed,
 }
 
 /// What a request with these header values wants of content that is `length` bytes long and has this entity tag, written
-/// without quotes. Several ranges, other units, and what cannot be parsed are ignored, as the RFC allows: the whole is sent.
-/// `If-Range` holds only for the same strong tag; a date never does.
+/// without quotes. Several ranges and other units are ignored, as the RFC allows: the whole is sent. `If-Range` holds only for
+/// the same strong tag; a date never does.
 pub fn wanted(range: Option<&str>, if_range: Option<&str>, etag: &str, length: u64) -> Wanted {
     let same = if_range.is_none_or(|tag| strong_tag(tag) == Some(etag));
-    match range.filter(|_| same).and_then(Spec::parse) {
-        Some(spec) => spec.within(length),
-        None => Wanted::Whole,
+    let Some((unit, set)) = range.filter(|_| same).and_then(|range| range.split_once('=')) else {
+        return Wanted::Whole;
+    };
+    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+        return Wanted::Whole;
     }
+    Spec::parse(set).map_or(Wanted::Malformed, |spec| spec.within(length))
 }
 
 #[derive(Clone, Copy)]
@@ -32,11 +37,7 @@ enum Spec {
 }
 
 impl Spec {
-    fn parse(header: &str) -> Option<Self> {
-        let (unit, set) = header.split_once('=')?;
-        if !unit.trim().eq_ignore_ascii_case("bytes") {
-            return None;
-        }
+    fn parse(set: &str) -> Option<Self> {
         let (first, last) = set.trim().split_once('-')?;
         match (number(first), number(last)) {
             (Some(first), Some(last)) => (first <= last).then_some(Self::Between(first, last)),
@@ -96,9 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_range_of_bytes_is_ignored() {
-        for other in ["bytes=5-3", "bytes=1-2,4-5", "lines=1-2", "bytes=-", "bytes=+1-2", "bytes", "bytes=a-b", ""] {
+    fn several_ranges_and_other_units_are_ignored() {
+        for other in ["bytes=1-2,4-5", "lines=1-2", "bytes", ""] {
             assert_eq!(of_ten(other), Wanted::Whole, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_none_is_malformed() {
+        for other in ["bytes=5-3", "bytes=-", "bytes=+1-2", "bytes=a-b", "bytes="] {
+            assert_eq!(of_ten(other), Wanted::Malformed, "{other}");
         }
     }
 

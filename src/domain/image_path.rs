@@ -157,6 +157,7 @@ fn list(upstreams: &Upstreams) -> String {
 
 /// Reads `library/alpine/manifests/latest` back into what the user typed.
 fn not_a_proxy_path(path: &str) -> ImagePathError {
+    let path = path.strip_prefix(&MARKER[1..]).unwrap_or(path);
     let (name, reference) = path.split_once("/manifests/").unwrap_or((path, "latest"));
     let name = name.split("/blobs/").next().unwrap_or(name);
     let well_formed = name.parse::<Repository>().is_ok() && reference.parse::<Reference>().is_ok();

@@ -99,14 +99,12 @@ pub enum Refusal {
         username: String,
     },
     /// A token that is not meant for pulling.
-    #[error("Token '{name}' has the {noun} {scopes}; pulling needs {needed}", noun = if scopes.iter().count() == 1 { "scope" } else { "scopes" })]
+    #[error("Token '{name}' has the {noun} {scopes}; pulling needs read_registry and write_registry, or api", noun = if scopes.iter().count() == 1 { "scope" } else { "scopes" })]
     Scopes {
         /// The token's name.
         name: String,
         /// The scopes it has.
         scopes: Scopes,
-        /// The scopes it would need.
-        needed: &'static str,
     },
     /// A JWT for a password that has been changed, or for a credential that is long gone.
     #[error("This login is no longer valid. Log in again")]
@@ -166,10 +164,7 @@ fn identify_token(directory: &Directory, token: Arc<Token>, now: Timestamp) -> R
 pub fn check_pull_scopes(identity: &Identity) -> Result<(), Refusal> {
     match identity {
         Identity::UserToken(token, _) | Identity::DeployToken(token) if !token.may_pull() => {
-            let deploy = matches!(token.owner, TokenOwner::Deploy { .. });
-            let pair = "read_registry and write_registry";
-            let needed = if deploy { pair } else { "read_registry and write_registry, or api" };
-            Err(Refusal::Scopes { name: token.name.clone(), scopes: token.scopes.clone(), needed })
+            Err(Refusal::Scopes { name: token.name.clone(), scopes: token.scopes.clone() })
         }
         Identity::Nobody | Identity::User(..) | Identity::UserToken(..) | Identity::DeployToken(_) => Ok(()),
     }

@@ -40,7 +40,7 @@ fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpReque
                 BearerError::Invalid(_) | BearerError::Refused(_) => RegistryError::BadBearer,
             }
         })?,
-        Presented::Basic(username, secret) => state.tokens.identify_token(&username, &secret)?,
+        Presented::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
     };
     if let Some(credential) = identity.credential() {
         state.last_used.note(credential, Timestamp::now());

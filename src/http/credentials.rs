@@ -15,15 +15,16 @@ pub(super) enum Presented {
     Basic(String, SecretString),
     /// A bearer token.
     Bearer(String),
-    /// Something else, or malformed.
+    /// Something else, malformed, or more than one: a proxy in front may have looked at another one.
     Malformed,
 }
 
 impl Presented {
     /// What this request presents.
     pub(super) fn by(request: &HttpRequest) -> Self {
-        let Some(header) = request.headers().get(AUTHORIZATION) else { return Self::Nothing };
-        let parts = header.to_str().ok().and_then(|text| text.split_once(' '));
+        let mut headers = request.headers().get_all(AUTHORIZATION);
+        let Some(header) = headers.next() else { return Self::Nothing };
+        let parts = header.to_str().ok().filter(|_| headers.next().is_none()).and_then(|text| text.split_once(' '));
         match parts {
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(value.trim().to_owned()),
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => Self::basic(value.trim()),
@@ -62,5 +63,8 @@ mod tests {
         for header in ["Basic", "Basic !!!", "Basic YWxpY2U=", "Digest x", ""] {
             assert!(matches!(presented(header), Presented::Malformed), "{header}");
         }
+        let twice = TestRequest::default().append_header((AUTHORIZATION, "Bearer a"));
+        let twice = twice.append_header((AUTHORIZATION, "Bearer b")).to_http_request();
+        assert!(matches!(Presented::by(&twice), Presented::Malformed));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::request_id;
 use super::state::RegistryState;
 use crate::actors::failure::{Cause, PullFailure};
-use crate::actors::token_issuer::{IssueError, PasswordError};
+use crate::actors::token_issuer::IssueError;
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
@@ -45,6 +45,12 @@ pub(super) enum RegistryError {
     /// Not the way in which tokens are given here.
     #[error("Only grant_type=password is supported")]
     UnsupportedGrant,
+    /// Not a method of the token endpoint.
+    #[error("Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password")]
+    NoSuchLogin,
+    /// The form sent to the token endpoint is larger than any login, or ended early.
+    #[error("The form is larger than any login needs, or incomplete")]
+    FormTooLarge,
     /// The path cannot be understood, or leads nowhere.
     #[error(transparent)]
     Path(#[from] ImagePathError),
@@ -62,6 +68,9 @@ pub(super) enum RegistryError {
     /// Anything that would change something.
     #[error("This is a read-only cache. Push to the registry itself")]
     ReadOnly,
+    /// A range that is none.
+    #[error("The range is malformed; one of this form is bytes=0-99")]
+    MalformedRange,
     /// A range that begins beyond the end.
     #[error("The range begins beyond the end: there are {length} bytes")]
     Unsatisfiable {
@@ -93,8 +102,8 @@ impl RegistryError {
         if let Some(reason) = answer.reason {
             response.reason(reason);
         }
-        if matches!(self, Self::ReadOnly) {
-            response.insert_header((ALLOW, "GET, HEAD"));
+        if let Some(methods) = self.allowed_methods() {
+            response.insert_header((ALLOW, methods));
         }
         if let Self::Unsatisfiable { length } = self {
             response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
@@ -119,6 +128,14 @@ impl RegistryError {
         if with_id { format!("{message} [{id}]") } else { message }
     }
 
+    /// What a 405 has to say besides.
+    fn allowed_methods(&self) -> Option<&'static str> {
+        if matches!(self, Self::ReadOnly) {
+            return Some("GET, HEAD");
+        }
+        matches!(self, Self::NoSuchLogin).then_some("GET, POST")
+    }
+
     /// RFC 6750, section 3. Without a scope: tokens are not for anything in particular.
     fn challenge(&self, state: &RegistryState, request: &HttpRequest) -> String {
         let (base, service) = (state.public_url.base(request), &state.options.service);
@@ -139,7 +156,9 @@ impl RegistryError {
             Self::UnsupportedGrant => Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Path(error) => path(error),
             Self::Failed { failure, target } => failed(failure, target),
-            Self::ReadOnly => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
+            Self::MalformedRange => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
             Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
         }
     }
@@ -151,13 +170,11 @@ fn not_issued(error: &IssueError, to_pull: bool) -> Answer {
             Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")
         }
         IssueError::Refused(_) | IssueError::NoCredentials => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
-        IssueError::Password(PasswordError::TooMany(wait)) => {
+        IssueError::TooManyFailures(wait) => {
             let answer = Answer::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS");
             Answer { retry_after: Some(*wait + Duration::from_secs(1)), ..answer }
         }
-        IssueError::Password(PasswordError::Busy | PasswordError::Wrong) => {
-            Answer::unavailable("Too many logins at once - try again", Some(Duration::from_secs(2)))
-        }
+        IssueError::Busy => Answer::unavailable("Too many logins at once - try again", Some(Duration::from_secs(2))),
         IssueError::Signing => Answer::unavailable("Internal fault: the log of this service has more", None),
     }
 }
@@ -181,6 +198,7 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
     let retry = Some(failure.retry_after());
     match failure.cause {
         Cause::NotFound => Answer::new(StatusCode::NOT_FOUND, unknown(target)),
+        Cause::NoRepository => Answer::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
         Cause::Denied => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
         Cause::RateLimited { .. } => {
             Answer::unavailable("Pull limit of the upstream registry is reached and this is not cached here yet", retry)

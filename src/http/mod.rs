@@ -10,6 +10,8 @@
 //! | `/jwt/auth` | a bearer token for a credential | [`token`] |
 //! | `/api/v4/...` | identities, as GitLab's REST API has them | [`api`] |
 //! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
+//!
+//! Around all of them: [`request_id`] names each request, [`measured`] counts it.
 
 mod api;
 mod authorized;
@@ -17,6 +19,7 @@ mod body;
 mod credentials;
 mod error;
 mod health;
+mod measured;
 mod public_url;
 mod registry;
 mod request_id;
@@ -34,12 +37,14 @@ pub(crate) use state::{RegistryOptions, RegistryState};
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("")
+            .wrap(from_fn(measured::count))
             .wrap(from_fn(request_id::give))
             .configure(api::configure)
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::ready))
             .route("/jwt/auth", web::route().to(token::answer))
             .route("/v2", web::route().to(registry::answer))
-            .route("/v2/{path:.*}", web::route().to(registry::answer)),
+            .route("/v2/{path:.*}", web::route().to(registry::answer))
+            .default_service(web::route().to(registry::nothing_here)),
     );
 }

@@ -1,7 +1,9 @@
 //! How clients address this service: the configured URL, or what the request says, a trusted proxy's word before the
 //! request's own.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HOST;
@@ -15,17 +17,23 @@ pub(crate) struct PublicUrl {
     configured: Option<String>,
     trusted_proxies: Vec<IpNet>,
     tls: bool,
+    /// Peers that the operator was told about.
+    told: Arc<Mutex<HashSet<IpAddr>>>,
 }
+
+/// More peers than this are not told about: they are no forgotten proxy.
+const MAX_TOLD: usize = 100;
 
 impl PublicUrl {
     /// `configured` wins over whatever requests say; `tls` is what this service itself speaks.
     pub(crate) fn new(configured: Option<&Url>, trusted_proxies: Vec<IpNet>, tls: bool) -> Self {
         let configured = configured.map(|url| url.as_str().trim_end_matches('/').to_owned());
-        Self { configured, trusted_proxies, tls }
+        Self { configured, trusted_proxies, tls, told: Arc::default() }
     }
 
     /// Scheme and host, without `/` at the end.
     pub(crate) fn base(&self, request: &HttpRequest) -> String {
+        self.tell_of_untrusted(request);
         if let Some(configured) = &self.configured {
             return configured.clone();
         }
@@ -61,6 +69,22 @@ impl PublicUrl {
 
     fn behind_proxy(&self, request: &HttpRequest) -> bool {
         request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip().to_canonical()))
+    }
+
+    /// Without this, a forgotten setting shows only as clients that are sent to `http://`.
+    fn tell_of_untrusted(&self, request: &HttpRequest) {
+        if header(request, "x-forwarded-proto").is_none() || self.behind_proxy(request) {
+            return;
+        }
+        let Some(peer) = request.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MAX_TOLD && told.insert(peer) {
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-Proto is ignored, because it comes from no trusted proxy. If this is your proxy, put its \
+                 address into trusted_proxies in [server]"
+            );
+        }
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {

@@ -7,46 +7,46 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::credentials::Presented;
 use super::error::RegistryError;
 use super::state::RegistryState;
-use crate::actors::token_issuer::{IssueError, IssueToken};
+use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
 
-/// What is asked for, in the query or in a form.
-#[derive(Default, Deserialize)]
-struct Question {
-    service: Option<String>,
-    scope: Option<String>,
-    grant_type: Option<String>,
-    username: Option<String>,
-    password: Option<SecretString>,
-}
-
 /// Answers `GET` and `POST /jwt/auth`.
-pub(super) async fn answer(request: HttpRequest, body: Bytes, state: Data<RegistryState>) -> HttpResponse {
-    issue(&request, &body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
+pub(super) async fn answer(
+    request: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+    state: Data<RegistryState>,
+) -> HttpResponse {
+    issue(&request, body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
 
-async fn issue(request: &HttpRequest, body: &Bytes, state: &RegistryState) -> Result<HttpResponse, RegistryError> {
+async fn issue(
+    request: &HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+    state: &RegistryState,
+) -> Result<HttpResponse, RegistryError> {
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }
-    let (question, credentials) = match *request.method() {
-        Method::GET => by_query(request)?,
-        Method::POST => by_form(body)?,
-        _ => return Err(RegistryError::ReadOnly),
+    let body = body.map_err(|_| RegistryError::FormTooLarge)?;
+    let question = match *request.method() {
+        Method::GET => Question::in_query(request),
+        Method::POST => Question::in_form(&body)?,
+        _ => return Err(RegistryError::NoSuchLogin),
     };
-    if let Some(service) = question.service.filter(|service| *service != state.options.service) {
+    let Question { service, to_pull, credentials } = question;
+    if let Some(service) = service.filter(|service| *service != state.options.service) {
         return Err(RegistryError::UnknownService(service));
     }
-    let to_pull = question.scope.is_some() || request.method() == Method::POST;
+    let refused = |error| RegistryError::NotIssued { error, to_pull };
+    let credentials = credentials.map_err(|refusal| refused(refusal.into()))?;
     let address = state.public_url.client(request);
     let issued = state.tokens.issue(IssueToken { credentials, address }).await;
-    let issued = issued.map_err(|error| RegistryError::NotIssued { error, to_pull })?;
+    let issued = issued.map_err(refused)?;
     if let Some(credential) = issued.identity.credential() {
         state.last_used.note(credential, Timestamp::now());
     }
@@ -58,25 +58,45 @@ async fn issue(request: &HttpRequest, body: &Bytes, state: &RegistryState) -> Re
     })))
 }
 
-type Credentials = Option<(String, SecretString)>;
+/// What is asked for, in the query or in a form.
+struct Question {
+    service: Option<String>,
+    /// Whether a scope is asked for, which means a pull, or a form was sent, which no login does.
+    to_pull: bool,
+    credentials: Result<Option<(String, SecretString)>, Refusal>,
+}
 
-fn by_query(request: &HttpRequest) -> Result<(Question, Credentials), RegistryError> {
-    let question: Question = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
-    match Presented::by(request) {
-        Presented::Basic(username, secret) => Ok((question, Some((username, secret)))),
-        Presented::Nothing => Ok((question, None)),
-        Presented::Bearer(_) | Presented::Malformed => {
-            let error = IssueError::Refused(Refusal::Unknown);
-            Err(RegistryError::NotIssued { error, to_pull: question.scope.is_some() })
+impl Question {
+    fn in_query(request: &HttpRequest) -> Self {
+        let mut fields = Fields::of(request.query_string().as_bytes());
+        let credentials = match Presented::by(request) {
+            Presented::Basic(username, secret) => Ok(Some((username, secret))),
+            Presented::Nothing => Ok(None),
+            Presented::Bearer(_) | Presented::Malformed => Err(Refusal::Unknown),
+        };
+        Self { service: fields.take("service"), to_pull: fields.take("scope").is_some(), credentials }
+    }
+
+    fn in_form(body: &[u8]) -> Result<Self, RegistryError> {
+        let mut fields = Fields::of(body);
+        if fields.take("grant_type").as_deref() != Some("password") {
+            return Err(RegistryError::UnsupportedGrant);
         }
+        let password = fields.take("password").map(SecretString::from);
+        let credentials = Ok(fields.take("username").zip(password));
+        Ok(Self { service: fields.take("service"), to_pull: true, credentials })
     }
 }
 
-fn by_form(body: &Bytes) -> Result<(Question, Credentials), RegistryError> {
-    let mut question: Question = serde_urlencoded::from_bytes(body).map_err(|_| RegistryError::UnsupportedGrant)?;
-    if question.grant_type.as_deref() != Some("password") {
-        return Err(RegistryError::UnsupportedGrant);
+/// The fields of a query or a form. Some may stand there several times, as `scope` does: the first counts.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn of(encoded: &[u8]) -> Self {
+        Self(serde_urlencoded::from_bytes(encoded).unwrap_or_default())
     }
-    let credentials = question.username.take().zip(question.password.take());
-    Ok((question, credentials))
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        self.0.iter_mut().find(|(key, _)| key == name).map(|(_, value)| std::mem::take(value))
+    }
 }

@@ -12,6 +12,7 @@
 
 mod api;
 mod fake_hub;
+mod protocol;
 mod pull;
 mod real_clients;
 mod service;

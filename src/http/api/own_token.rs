@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::params::Params;
 use super::state::ApiState;
-use crate::actors::token_issuer::{IssueError, PasswordError};
+use crate::actors::token_issuer::IssueError;
 use crate::auth::secret::Kind;
 use crate::domain::edit::token as edit;
 use crate::http::credentials::Presented;
@@ -36,10 +36,8 @@ pub(super) async fn create(
 
 fn refused(error: IssueError) -> ApiError {
     match error {
-        IssueError::Password(PasswordError::Busy) => ApiError::Busy,
-        IssueError::Password(PasswordError::TooMany(_)) => ApiError::TooManyLogins,
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing | IssueError::Password(_) => {
-            ApiError::Unauthorized
-        }
+        IssueError::Busy => ApiError::Busy,
+        IssueError::TooManyFailures(_) => ApiError::TooManyLogins,
+        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::Unauthorized,
     }
 }

@@ -27,7 +27,10 @@ pub(super) async fn pull(
     let opened = state.blobs.open(question).await;
     log(request, authorized, digest, opened.as_ref());
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
-    let (range, if_range, etag) = (header(request, RANGE), header(request, IF_RANGE), digest.to_string());
+    let head = request.method() == Method::HEAD;
+    // RFC 9110, section 14.2: a range means something for GET alone.
+    let range = header(request, RANGE).filter(|_| !head);
+    let (if_range, etag) = (header(request, IF_RANGE), digest.to_string());
     let length = opened.length();
     let mut response = HttpResponse::Ok();
     let part = match wanted(range, if_range, &etag, length) {
@@ -37,6 +40,7 @@ pub(super) async fn pull(
             response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{length}", part.start, part.end - 1)));
             part
         }
+        Wanted::Malformed => return Err(RegistryError::MalformedRange),
         Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
     response
@@ -46,7 +50,6 @@ pub(super) async fn pull(
         .insert_header((ACCEPT_RANGES, "bytes"))
         .insert_header(("x-cache", opened.source().word()))
         .content_type("application/octet-stream");
-    let head = request.method() == Method::HEAD;
     Ok(response.body(if head { BlobBody::head(part.end - part.start) } else { BlobBody::new(opened, part) }))
 }
 

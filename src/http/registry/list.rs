@@ -51,7 +51,9 @@ fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.content_type(list.media_type.unwrap_or_else(|| "application/json".to_owned()));
     if let Some(next) = list.next {
-        response.insert_header((LINK, format!("<{}?{next}>; rel=\"next\"", request.uri().path())));
+        // Without it the next page would be asked of another upstream.
+        let ns = query_value(request, "ns").map(|name| format!("&ns={name}")).unwrap_or_default();
+        response.insert_header((LINK, format!("<{}?{next}{ns}>; rel=\"next\"", request.uri().path())));
     }
     response.body(list.body)
 }

@@ -11,11 +11,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::authorized::{self, Authorized, query_value};
 use super::error::RegistryError;
 use super::state::RegistryState;
-use crate::domain::image_path::Target;
+use crate::domain::image_path::{ImagePathError, Target};
 
 /// Answers everything at and below `/v2`.
 pub(super) async fn answer(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     route(&request, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
+}
+
+/// Answers every path that no route has.
+pub(super) async fn nothing_here(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
+    std::future::ready(RegistryError::Path(ImagePathError::NoSuchRoute).respond(&state, &request)).await
 }
 
 async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpResponse, RegistryError> {

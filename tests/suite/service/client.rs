@@ -59,6 +59,11 @@ impl Client {
         self.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{secret}"))))
     }
 
+    /// What this client sends as `Authorization`; empty where it sends nothing.
+    pub fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
     /// A manifest of an image as docker names it: `manifest("team", "alpine", "latest")`.
     pub async fn manifest(&self, group: &str, image: &str, reference: &str) -> Answer {
         self.get(&format!("/v2/{group}/dependency_proxy/containers/{image}/manifests/{reference}")).await

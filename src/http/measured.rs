@@ -1,0 +1,65 @@
+//! Counts every answer, by route and status, in one place. A label is one of a fixed few words: never a path, a group, a
+//! user or an image.
+
+use std::time::Instant;
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+
+/// Middleware that counts, and measures how long an answer took to begin.
+pub(super) async fn count(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let (started, route) = (Instant::now(), route(request.path()));
+    let response = next.call(request).await?;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("dependency_proxy_http_requests_total", "route" => route, "status" => status).increment(1);
+    metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route).record(started.elapsed());
+    Ok(response)
+}
+
+/// The word for what this path leads to, whether or not it is there.
+fn route(path: &str) -> &'static str {
+    match path {
+        "/v2" | "/v2/" => "base",
+        "/jwt/auth" => "token",
+        "/healthz" | "/readyz" => "health",
+        _ if path.starts_with("/api/v4/") => "api",
+        _ if path.starts_with("/v2/") => content(path),
+        _ => "other",
+    }
+}
+
+/// As the registry's routes are split: the last of these words counts.
+fn content(path: &str) -> &'static str {
+    let words = [("/manifests/", "manifest"), ("/blobs/", "blob"), ("/referrers/", "referrers")];
+    if path.ends_with("/tags/list") {
+        return "tags";
+    }
+    let last = words.into_iter().filter_map(|(word, route)| Some((path.rfind(word)?, route))).max();
+    last.map_or("other", |(_, route)| route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_of_a_few_words() {
+        for (path, word) in [
+            ("/v2/", "base"),
+            ("/v2/team/dependency_proxy/containers/alpine/manifests/latest", "manifest"),
+            ("/v2/team/dependency_proxy/containers/manifests/x/blobs/sha256:00", "blob"),
+            ("/v2/team/dependency_proxy/containers/alpine/tags/list", "tags"),
+            ("/v2/team/secret-project", "other"),
+            ("/jwt/auth", "token"),
+            ("/api/v4/groups/team", "api"),
+            ("/secret", "other"),
+        ] {
+            assert_eq!(route(path), word, "{path}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Requests byte by byte, for what no HTTP library sends, and answers with their reason phrase, which none shows.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// An answer as it came, header names in lower case.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    pub reason: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// Sends these bytes and reads until the connection ends. `None` where it ended without an answer. Blocks.
+pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<RawAnswer> {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // A server that has answered need not read the rest.
+    let _ = connection.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next()?.splitn(3, ' ').skip(1);
+    let status = first.next()?.parse().unwrap();
+    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    Some(RawAnswer {
+        status,
+        reason: first.next().unwrap_or_default().to_owned(),
+        headers: lines.filter_map(header).collect(),
+        body: answer[end + 4..].to_vec(),
+    })
+}
+
+/// A request without a body, whose answer ends the connection.
+pub fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: cache.test\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    (text + "\r\n").into_bytes()
+}
+
+impl RawAnswer {
+    /// Every value of this header.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The code in the body, which has to be a registry error.
+    pub fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{} with a body that is no error", self.status));
+        body["errors"][0]["code"].as_str().unwrap().to_owned()
+    }
+}

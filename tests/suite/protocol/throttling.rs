@@ -1,0 +1,68 @@
+//! Guessing passwords comes to an end, and nobody else notices.
+
+use futures::StreamExt;
+
+use super::{ALICES_PASSWORD, House, PAIR, PULL, WRONG, denied, refusal, said, served};
+
+#[actix_rt::test]
+async fn failures_shut_out_guesses_and_nothing_that_is_known_to_be_good() {
+    let house = House::with("[auth]\nmax_failed_logins = 3").await;
+    let service = &house.service;
+    service.user("bob", "bobs-own-password").await;
+    let personal = service.personal_token(&house.alice, "mine", &PAIR).await;
+    assert_eq!(house.pull("alice", ALICES_PASSWORD, "team").await, served(), "from now on remembered");
+    for user in ["alice", "bob", "nobody-here"] {
+        for number in 0..3 {
+            assert_eq!(said(&service.token(user, &format!("guess-{number}"), PULL).await), denied(WRONG), "{user}");
+        }
+        let limited = service.token(user, "guess-3", "").await;
+        let wait: u64 = limited.header("retry-after").parse().unwrap();
+        let sentence = format!("Too many failed logins. Wait {wait} seconds");
+        assert_eq!(said(&limited), refusal(429, "TOOMANYREQUESTS", &sentence), "{user}");
+        assert!((1..=101).contains(&wait), "{wait}");
+    }
+    assert_eq!(service.token("bob", "bobs-own-password", PULL).await.status, 429, "it may be the last guess");
+    assert_eq!(house.pull("alice", ALICES_PASSWORD, "team").await, served(), "a remembered password");
+    assert_eq!(house.pull("alice", &personal.secret, "team").await, served());
+    assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
+    service.user("carol", "carols-own-password").await;
+    assert_eq!(service.token("carol", "carols-own-password", "").await.status, 200, "who did not fail");
+}
+
+#[actix_rt::test]
+async fn guesses_at_the_same_moment_are_no_more_than_one_after_the_other() {
+    let house = House::with("[auth]\nmax_failed_logins = 3").await;
+    let guess = |number: usize| {
+        let service = &house.service;
+        async move { service.token("alice", &format!("guess-{number}"), PULL).await.status }
+    };
+    let statuses: Vec<u16> = futures::future::join_all((0..20).map(guess)).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 17, "{statuses:?}");
+}
+
+#[actix_rt::test]
+async fn the_same_login_many_times_at_once_is_one_check_and_no_failure() {
+    let house = House::with("[auth]\nmax_failed_logins = 1").await;
+    let login = |_: usize| house.service.token("alice", ALICES_PASSWORD, PULL);
+    let answers = futures::future::join_all((0..50).map(login)).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[actix_rt::test]
+async fn five_hundred_bad_logins_from_one_address_and_then_good_ones() {
+    let house = House::new().await;
+    let service = &house.service;
+    service.user("bob", "bobs-own-password").await;
+    let bad = |number: usize| async move {
+        let secret = format!("{}{number}", ["a-guess-", "dpd-wrong-", "glpat-", "dpp-"][number % 4]);
+        let other = format!("user-{number}");
+        let user = if number % 2 == 0 { "alice" } else { &other };
+        service.token(user, &secret, PULL).await.status
+    };
+    let statuses: Vec<u16> = futures::stream::iter(0..500).map(bad).buffer_unordered(16).collect().await;
+    assert!(statuses.iter().all(|status| [403, 429].contains(status)), "{statuses:?}");
+    assert_eq!(said(&service.token(&house.ci.username, &house.ci.secret, PULL).await), served());
+    assert_eq!(said(&service.token(&house.ci.username, &house.ci.secret, "").await), served());
+    assert_eq!(said(&service.token("bob", "bobs-own-password", PULL).await), served());
+}
