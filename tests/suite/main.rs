@@ -12,7 +12,11 @@
 
 mod api;
 mod fake_hub;
+mod faults;
+mod freshness;
+mod isolation;
 mod pull;
+mod purge;
 mod real_clients;
 mod service;
 mod upstream_client;
