@@ -106,7 +106,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let tokens = Tokens::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
     let manifest_options = options::manifests(&settings.cache);
     let manifests =
-        Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store.clone(), &manifest_arbiter);
+        Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store, &manifest_arbiter);
     let files = BlobFiles::open(&settings.storage.cache_dir, options::min_free(settings.storage.min_free))?;
     let spool = Spool::open(&settings.storage.cache_dir)?;
     let blob_options = options::blobs(&settings.cache);
@@ -119,7 +119,6 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         blobs: blobs.clone(),
         identities,
         index,
-        manifest_store,
         files,
     };
     let tidying = Tidying::start(parts, &identity_arbiter);

@@ -1,14 +1,17 @@
 //! Work that is under way for several askers at once: the first starts it, the others wait for the same outcome. Starts
 //! nothing itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 /// What is under way, by what it is for, and who waits for it.
 pub(super) struct Flights<K, T> {
     waiters: HashMap<K, Vec<oneshot::Sender<T>>>,
+    landed: HashMap<K, (Instant, T)>,
+    landings: VecDeque<(Instant, K)>,
     limit: usize,
 }
 
@@ -16,34 +19,44 @@ pub(super) struct Flights<K, T> {
 pub(super) enum Boarding<T> {
     /// The asker has to start the work.
     First(oneshot::Receiver<T>),
-    /// The work is under way.
+    /// The work is under way, or was when the asker came.
     Joined(oneshot::Receiver<T>),
     /// Too much is under way already.
     Full,
 }
 
+/// An asker is under way to us for less than this time.
+const KEEP: Duration = Duration::from_secs(2);
+
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
     /// At most `limit` different things at once.
     pub(super) fn new(limit: usize) -> Self {
-        Self { waiters: HashMap::new(), limit }
+        Self { waiters: HashMap::new(), landed: HashMap::new(), landings: VecDeque::new(), limit }
     }
 
     /// Waits for the work of this key.
     pub(super) fn board(&mut self, key: &K) -> Boarding<T> {
+        self.board_since(key, Instant::now())
+    }
+
+    /// The same for one who has looked elsewhere since `asked_at`: work that ended in between is as good as joined.
+    pub(super) fn board_since(&mut self, key: &K, asked_at: Instant) -> Boarding<T> {
         let (sender, receiver) = oneshot::channel();
         let under_way = self.waiters.len();
-        match self.waiters.get_mut(key) {
-            Some(waiters) => {
-                waiters.retain(|waiter| !waiter.is_closed());
-                waiters.push(sender);
-                Boarding::Joined(receiver)
-            }
-            None if under_way >= self.limit => Boarding::Full,
-            None => {
-                self.waiters.insert(key.clone(), vec![sender]);
-                Boarding::First(receiver)
-            }
+        if let Some(waiters) = self.waiters.get_mut(key) {
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.push(sender);
+            return Boarding::Joined(receiver);
         }
+        if let Some((_, outcome)) = self.landed.get(key).filter(|(landed_at, _)| asked_at < *landed_at) {
+            drop(sender.send(outcome.clone()));
+            return Boarding::Joined(receiver);
+        }
+        if under_way >= self.limit {
+            return Boarding::Full;
+        }
+        self.waiters.insert(key.clone(), vec![sender]);
+        Boarding::First(receiver)
     }
 
     /// Gives everyone who waits the outcome.
@@ -51,10 +64,42 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         for waiter in self.waiters.remove(key).unwrap_or_default() {
             drop(waiter.send(outcome.clone()));
         }
+        let now = Instant::now();
+        self.forget_before(now.checked_sub(KEEP));
+        self.landed.insert(key.clone(), (now, outcome.clone()));
+        self.landings.push_back((now, key.clone()));
     }
 
     /// How many different things are under way.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
+    }
+
+    fn forget_before(&mut self, oldest: Option<Instant>) {
+        while let Some((landed_at, key)) =
+            self.landings.pop_front_if(|(at, _)| oldest.is_some_and(|oldest| *at < oldest))
+        {
+            if self.landed.get(&key).is_some_and(|(at, _)| *at == landed_at) {
+                self.landed.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_came_before_the_landing_has_joined_and_one_who_came_after_has_not() {
+        let mut flights = Flights::new(1);
+        let before = Instant::now();
+        let Boarding::First(_first) = flights.board(&"key") else { panic!("nothing was under way") };
+        assert!(matches!(flights.board(&"other"), Boarding::Full));
+        flights.land(&"key", &7);
+        let Boarding::Joined(mut late) = flights.board_since(&"key", before) else { panic!("it has just landed") };
+        assert_eq!(late.try_recv().unwrap(), 7);
+        assert!(matches!(flights.board(&"key"), Boarding::First(_)));
     }
 }

@@ -1,5 +1,5 @@
 //! The Janitor does what nobody waits for: writes when credentials were last used, exports the identities after changes,
-//! forgets old tombstones, and removes what purged groups had cached.
+//! forgets old tombstones, and removes what purged and deleted groups had cached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,6 @@ use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
-use crate::store::manifests::ManifestStore;
 
 /// Tidies up; see the module.
 pub struct Janitor {
@@ -44,8 +43,6 @@ pub struct Parts {
     pub identities: Arc<IdentityStore>,
     /// The index on disk.
     pub index: Arc<Index>,
-    /// The manifests on disk.
-    pub manifest_store: Arc<ManifestStore>,
     /// The blobs on disk.
     pub files: BlobFiles,
 }
@@ -106,6 +103,16 @@ impl Janitor {
         });
     }
 
+    fn purge_deleted(&mut self, _: &mut Context<Self>) {
+        let parts = self.parts.clone();
+        actix_rt::spawn(async move {
+            match spawn_blocking(move || parts.purge_deleted()).await {
+                Ok(purged) => report("the end of deleted groups' caches", purged),
+                Err(panic) => tracing::error!(%panic, "purging the caches of deleted groups failed"),
+            }
+        });
+    }
+
     fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
         let policy = self.parts.policy.clone();
         actix_rt::spawn(async move {
@@ -136,11 +143,20 @@ impl Parts {
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
         for digest in &orphans {
-            self.manifests.forget(digest);
-            self.manifest_store.remove(digest)?;
-            self.files.remove(digest)?;
+            self.manifests.remove_unlinked(digest)?;
+            if !self.index.is_linked(digest)? {
+                self.files.remove(digest)?;
+            }
         }
+        self.index.remove_files(group)?;
         Ok(orphans.len())
+    }
+
+    /// Purges groups that are gone: a crash may have come between their end and that of their cache, or a late pull.
+    fn purge_deleted(&self) -> Result<(), StoreError> {
+        let directory = self.policy.directory();
+        let deleted = self.index.groups()?.into_iter().filter(|group| directory.group(*group).is_none());
+        deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
     }
 }
 
@@ -156,6 +172,8 @@ impl Actor for Janitor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(EVERY, Self::tidy);
         ctx.run_interval(FORGET_EVERY, Self::forget_old_tokens);
+        ctx.run_interval(FORGET_EVERY, Self::purge_deleted);
+        self.purge_deleted(ctx);
     }
 }
 

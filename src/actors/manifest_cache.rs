@@ -10,17 +10,16 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::abort_on_panic::abort_on_panic;
+use super::backoffs::Backoffs;
 use super::failure::Cause;
 use super::flights::{Boarding, Flights};
 use super::upstream_fetcher::Upstream;
-use crate::domain::backoff::Backoff;
 use crate::domain::manifest;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
-use crate::domain::repository::UpstreamName;
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::upstream::{Content, ContentHead, UpstreamError};
 
@@ -28,10 +27,11 @@ use crate::upstream::{Content, ContentHead, UpstreamError};
 pub(super) struct ManifestCache {
     fetcher: Fetcher,
     options: ManifestCacheOptions,
-    heads: Flights<Question, Result<ContentHead, Cause>>,
+    /// By question and whether it is a revalidation, because those are given up earlier.
+    heads: Flights<(Question, bool), Result<ContentHead, Cause>>,
     fetches: Flights<Question, Result<Fetched, Cause>>,
     absent: HashMap<Question, Instant>,
-    backoffs: HashMap<UpstreamName, Backoff>,
+    backoffs: Backoffs,
 }
 
 /// How manifests are cached.
@@ -67,29 +67,37 @@ pub(super) struct Fetched {
 /// An answer that may have been asked for by somebody else.
 #[derive(Clone, Debug)]
 pub(super) struct Shared<T> {
-    pub(super) answer: T,
+    pub(super) answer: Result<T, Cause>,
     /// Whether the question was under way already.
     pub(super) joined: bool,
+    /// Whether upstream was asked because of this asker.
+    pub(super) asked: bool,
 }
 
 /// Asks what upstream has, without fetching it.
 #[derive(Message)]
-#[rtype(result = "Result<Shared<ContentHead>, Cause>")]
+#[rtype(result = "Shared<ContentHead>")]
 pub(super) struct AskHead {
     pub(super) question: Question,
     /// Whether the asker has something to serve should there be no answer: then it is given up early, and not asked at all
     /// where upstream has just failed.
     pub(super) revalidation: bool,
+    /// When the asker began: what upstream has answered since will do.
+    pub(super) asked_at: Instant,
 }
 
 /// Fetches, verifies and stores a manifest.
 #[derive(Message)]
-#[rtype(result = "Result<Shared<Fetched>, Cause>")]
-pub(super) struct FetchManifest(pub(super) Question);
+#[rtype(result = "Shared<Fetched>")]
+pub(super) struct FetchManifest {
+    pub(super) question: Question,
+    /// As for [`AskHead`].
+    pub(super) asked_at: Instant,
+}
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HeadAnswered(Question, Result<ContentHead, Cause>);
+struct HeadAnswered((Question, bool), Result<ContentHead, Cause>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -106,8 +114,8 @@ struct Fetcher {
 /// No manifest is longer than this; more is an attack.
 const MAX_BYTES: usize = 64 << 20;
 
-/// For how long a pull is held back in the hope that upstream's limit passes.
-const HOLD: Duration = Duration::from_secs(18);
+/// How long upstream may take to answer where there is nothing to serve instead.
+const PATIENCE: Duration = Duration::from_secs(18);
 
 impl ManifestCache {
     pub(super) fn new(options: ManifestCacheOptions, upstream: Upstream, store: Arc<ManifestStore>) -> Self {
@@ -118,7 +126,7 @@ impl ManifestCache {
             fetcher: Fetcher { upstream, store, max_stored_bytes },
             options,
             absent: HashMap::new(),
-            backoffs: HashMap::new(),
+            backoffs: Backoffs::default(),
         }
     }
 
@@ -127,14 +135,14 @@ impl ManifestCache {
         self.absent.contains_key(question)
     }
 
-    fn start_head(&self, AskHead { question, revalidation }: AskHead, me: Addr<Self>) {
+    fn start_head(&self, question: Question, revalidation: bool, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
-        let limit = if revalidation { self.options.revalidate_timeout } else { HOLD };
+        let limit = if revalidation { self.options.revalidate_timeout } else { PATIENCE };
         actix_rt::spawn(async move {
             let asked = question.clone();
             let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(Err(Cause::Unreachable)) };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
-            me.do_send(HeadAnswered(question, outcome));
+            me.do_send(HeadAnswered((question, revalidation), outcome));
         });
     }
 
@@ -150,17 +158,10 @@ impl ManifestCache {
 
     /// Learns from an outcome whether the thing exists and how its upstream is.
     fn learn<T>(&mut self, question: &Question, outcome: &Result<T, Cause>) {
-        let (now, backoff) = (Instant::now(), self.backoffs.entry(question.origin.upstream.clone()).or_default());
-        match outcome {
-            Ok(_) | Err(Cause::Denied) => backoff.succeeded(),
-            Err(Cause::NotFound) => {
-                backoff.succeeded();
-                self.absent.insert(question.clone(), now + self.options.negative_ttl);
-            }
-            Err(Cause::Busy | Cause::Store) => backoff.not_asked(),
-            Err(Cause::RateLimited { .. } | Cause::Unreachable | Cause::Nonsense | Cause::Credentials) => {
-                backoff.failed(now);
-            }
+        let (now, failure) = (Instant::now(), outcome.as_ref().err());
+        self.backoffs.learn(&question.origin, failure, now);
+        if failure == Some(&Cause::NotFound) {
+            self.absent.insert(question.clone(), now + self.options.negative_ttl);
         }
     }
 
@@ -178,7 +179,8 @@ impl Fetcher {
     }
 
     async fn fetch(&self, question: &Question) -> Result<Fetched, Cause> {
-        let content = self.open(question).await?;
+        let content = self.upstream.manifest(&question.origin, &question.reference).await;
+        let content = content.map_err(|error| cause(question, &error))?;
         let media_type = content.head.media_type.clone().ok_or(Cause::Nonsense)?;
         let claimed = content.head.digest;
         let bytes = collect(content).await.map_err(|error| cause(question, &error))?;
@@ -198,24 +200,6 @@ impl Fetcher {
         let manifest = Arc::new(manifest);
         let stored = self.keep(manifest.clone()).await;
         Ok(Fetched { manifest, stored })
-    }
-
-    /// Opens the manifest; where upstream's limit is reached, waits a bounded time for it to pass.
-    async fn open(&self, question: &Question) -> Result<Content, Cause> {
-        let (start, mut pause) = (Instant::now(), Duration::from_secs(2));
-        loop {
-            match self.upstream.manifest(&question.origin, &question.reference).await {
-                Err(UpstreamError::RateLimited(limit)) => {
-                    let wait = limit.retry_after.unwrap_or(pause).max(Duration::from_millis(100));
-                    if start.elapsed() + wait > HOLD {
-                        return Err(cause(question, &UpstreamError::RateLimited(limit)));
-                    }
-                    sleep(wait).await;
-                    pause *= 2;
-                }
-                opened => return opened.map_err(|error| cause(question, &error)),
-            }
-        }
     }
 
     /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
@@ -259,10 +243,17 @@ fn cause(question: &Question, error: &UpstreamError) -> Cause {
     Cause::from(error)
 }
 
+impl<T> Shared<T> {
+    /// An answer for which nobody had to be asked.
+    fn at_once(cause: Cause) -> Self {
+        Self { answer: Err(cause), joined: false, asked: false }
+    }
+}
+
 /// The outcome of a flight, for one who boarded it.
-async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Result<Shared<T>, Cause> {
-    let answer = receiver.await.unwrap_or(Err(Cause::Unreachable))?;
-    Ok(Shared { answer, joined })
+async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Shared<T> {
+    let answer = receiver.await.unwrap_or(Err(Cause::Unreachable));
+    Shared { answer, joined, asked: !joined }
 }
 
 impl Actor for ManifestCache {
@@ -270,24 +261,24 @@ impl Actor for ManifestCache {
 }
 
 impl Handler<AskHead> for ManifestCache {
-    type Result = Response<Result<Shared<ContentHead>, Cause>>;
+    type Result = Response<Shared<ContentHead>>;
 
     fn handle(&mut self, ask: AskHead, ctx: &mut Self::Context) -> Self::Result {
         let now = Instant::now();
         if self.is_absent(&ask.question, now) {
-            return Response::reply(Err(Cause::NotFound));
+            return Response::reply(Shared::at_once(Cause::NotFound));
         }
-        let boarding = self.heads.board(&ask.question);
-        let (receiver, joined) = match boarding {
-            Boarding::Full => return Response::reply(Err(Cause::Busy)),
+        let AskHead { question, revalidation, asked_at } = ask;
+        let key = (question, revalidation);
+        let (receiver, joined) = match self.heads.board_since(&key, asked_at) {
+            Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
             Boarding::Joined(receiver) => (receiver, true),
+            Boarding::First(_) if revalidation && !self.backoffs.try_ask(&key.0.origin, now) => {
+                self.heads.land(&key, &Err(Cause::Unreachable));
+                return Response::reply(Shared::at_once(Cause::Unreachable));
+            }
             Boarding::First(receiver) => {
-                let backoff = self.backoffs.entry(ask.question.origin.upstream.clone()).or_default();
-                if ask.revalidation && !backoff.try_ask(now) {
-                    self.heads.land(&ask.question, &Err(Cause::Unreachable));
-                } else {
-                    self.start_head(ask, ctx.address());
-                }
+                self.start_head(key.0, revalidation, ctx.address());
                 (receiver, false)
             }
         };
@@ -297,14 +288,14 @@ impl Handler<AskHead> for ManifestCache {
 }
 
 impl Handler<FetchManifest> for ManifestCache {
-    type Result = Response<Result<Shared<Fetched>, Cause>>;
+    type Result = Response<Shared<Fetched>>;
 
-    fn handle(&mut self, FetchManifest(question): FetchManifest, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, FetchManifest { question, asked_at }: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
         if self.is_absent(&question, Instant::now()) {
-            return Response::reply(Err(Cause::NotFound));
+            return Response::reply(Shared::at_once(Cause::NotFound));
         }
-        let (receiver, joined) = match self.fetches.board(&question) {
-            Boarding::Full => return Response::reply(Err(Cause::Busy)),
+        let (receiver, joined) = match self.fetches.board_since(&question, asked_at) {
+            Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(receiver) => {
                 self.start_fetch(question, ctx.address());
@@ -319,9 +310,9 @@ impl Handler<FetchManifest> for ManifestCache {
 impl Handler<HeadAnswered> for ManifestCache {
     type Result = ();
 
-    fn handle(&mut self, HeadAnswered(question, outcome): HeadAnswered, _: &mut Self::Context) {
-        self.learn(&question, &outcome);
-        self.heads.land(&question, &outcome);
+    fn handle(&mut self, HeadAnswered(key, outcome): HeadAnswered, _: &mut Self::Context) {
+        self.learn(&key.0, &outcome);
+        self.heads.land(&key, &outcome);
         self.gauge();
     }
 }

@@ -2,6 +2,7 @@
 //! actix; callers see handles. No bytes of a blob pass through a mailbox.
 
 mod abort_on_panic;
+mod backoffs;
 pub mod blob_cache;
 pub mod failure;
 mod flights;

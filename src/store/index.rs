@@ -1,6 +1,7 @@
 //! The index of the cache: which group may open which content (links), and which content a tag last stood for. Kept in
 //! sled for speed; each entry also stands in a small file, from which the index is rebuilt when it is lost.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,9 @@ pub struct TagEntry {
     pub digest: Digest,
     /// When upstream last said so.
     pub checked_at: Timestamp,
+    /// Whether upstream has refused the repository to this account since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
 }
 
 /// A tag that a group has pulled.
@@ -141,6 +145,20 @@ impl Index {
         Ok(())
     }
 
+    /// Whether this group has pulled this tag, whatever it stood for then.
+    pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
+        Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?)
+    }
+
+    /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it.
+    pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        if let Some(entry) = self.tag(origin, tag)? {
+            let denied = TagEntry { denied: true, ..entry };
+            self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
+        }
+        Ok(())
+    }
+
     /// Forgets a tag that upstream no longer has, for every group.
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         self.tags.remove(key::tag(origin, tag))?;
@@ -162,26 +180,59 @@ impl Index {
     }
 
     /// Takes everything from a group: its links, and its tags where no other group has them. Returns the contents that no
-    /// group may open any more.
+    /// group may open any more. Its small files stay, so that this can be done again after a crash.
     pub fn forget_group(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
+        let digests = self.forget_links(group)?;
+        self.forget_tags(group)?;
         let mut orphans = Vec::new();
-        for file in index_file::links(&self.groups, group)? {
-            let LinkFile { origin, digest, .. } = file?;
-            self.links.remove(key::link(&digest, group, &origin))?;
+        for digest in digests {
             if !self.is_linked(&digest)? {
                 self.forget_sources(&digest)?;
                 orphans.push(digest);
             }
         }
-        for file in index_file::tags(&self.groups, group)? {
-            let TagFile { origin, tag, .. } = file?;
-            self.group_tags.remove(key::group_tag(&origin, &tag, group))?;
-            if self.group_tags.scan_prefix(key::tag(&origin, &tag)).next().is_none() {
-                self.tags.remove(key::tag(&origin, &tag))?;
+        Ok(orphans)
+    }
+
+    /// Removes the small files of a group that was forgotten: the last step, after the contents that nobody may open.
+    pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
+        index_file::remove_all(&self.groups, group)
+    }
+
+    /// The groups that have something cached, or once had.
+    pub fn groups(&self) -> Result<Vec<GroupId>, StoreError> {
+        index_file::groups(&self.groups)?.collect()
+    }
+
+    /// Returns the contents that the links opened.
+    fn forget_links(&self, group: GroupId) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut digests = BTreeSet::new();
+        for entry in self.links.iter().keys() {
+            let link = entry?;
+            if let Some(digest) = key::digest_of_link(&link, group) {
+                self.links.remove(&link)?;
+                digests.insert(digest);
             }
         }
-        index_file::remove_all(&self.groups, group)?;
-        Ok(orphans)
+        for file in index_file::links(&self.groups, group)? {
+            digests.insert(file?.digest);
+        }
+        Ok(digests)
+    }
+
+    fn forget_tags(&self, group: GroupId) -> Result<(), StoreError> {
+        for entry in self.group_tags.iter().keys() {
+            let group_tag = entry?;
+            if key::group_of_tag(&group_tag) != Some(group) {
+                continue;
+            }
+            self.group_tags.remove(&group_tag)?;
+            let tag = key::tag_of_group_tag(&group_tag);
+            if self.group_tags.scan_prefix(tag).next().transpose()?.is_none() {
+                self.tags.remove(tag)?;
+            }
+        }
+        Ok(())
     }
 
     /// Forces everything to the disk. What is lost without it is found again in the small files.
@@ -231,9 +282,10 @@ impl Index {
 }
 
 impl Link {
-    /// What both together say.
+    /// What both together say. What upstream said of the content itself counts for more than what a manifest says of it.
     fn and(self, other: &Self) -> Self {
-        Self { size: other.size.or(self.size), proven: self.proven || other.proven }
+        let (first, second) = if self.proven && !other.proven { (self, *other) } else { (*other, self) };
+        Self { size: first.size.or(second.size), proven: self.proven || other.proven }
     }
 }
 
@@ -250,107 +302,4 @@ fn set_aside(folder: &Path) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use super::*;
-    use crate::domain::origin::Account;
-
-    const A: GroupId = GroupId(1);
-    const B: GroupId = GroupId(2);
-
-    const PROVEN: Link = Link { size: Some(7), proven: true };
-    const NAMED: Link = Link { size: Some(7), proven: false };
-
-    fn origin(account: Account) -> Origin {
-        Origin { upstream: "docker.io".parse().unwrap(), account, repository: "library/alpine".parse().unwrap() }
-    }
-
-    fn digest(byte: u8) -> Digest {
-        Digest::from_bytes([byte; 32])
-    }
-
-    fn entry(byte: u8, second: i64) -> TagEntry {
-        TagEntry { digest: digest(byte), checked_at: Timestamp::from_second(second).unwrap() }
-    }
-
-    fn latest() -> Tag {
-        "latest".parse().unwrap()
-    }
-
-    #[test]
-    fn a_link_opens_content_for_one_group_and_one_account() {
-        let data = tempfile::tempdir().unwrap();
-        let index = Index::open(data.path(), data.path()).unwrap();
-        let (anonymous, robot) = (origin(Account::Anonymous), origin(Account::Username("robot".into())));
-        index.add_links(A, &anonymous, &[(digest(1), PROVEN)]).unwrap();
-        assert_eq!(index.link(A, &anonymous, &digest(1)).unwrap(), Some(PROVEN));
-        assert_eq!(index.link(B, &anonymous, &digest(1)).unwrap(), None);
-        assert_eq!(index.link(A, &robot, &digest(1)).unwrap(), None);
-    }
-
-    #[test]
-    fn a_name_in_a_manifest_opens_only_what_came_from_the_same_account() {
-        let data = tempfile::tempdir().unwrap();
-        let index = Index::open(data.path(), data.path()).unwrap();
-        let (anonymous, robot) = (origin(Account::Anonymous), origin(Account::Username("robot".into())));
-        index.add_links(A, &robot, &[(digest(1), PROVEN)]).unwrap();
-        index.add_links(B, &anonymous, &[(digest(1), NAMED)]).unwrap();
-        index.add_links(B, &robot, &[(digest(1), NAMED)]).unwrap();
-        assert_eq!(index.link(B, &anonymous, &digest(1)).unwrap(), Some(NAMED));
-        assert_eq!(index.link(B, &robot, &digest(1)).unwrap(), Some(PROVEN));
-    }
-
-    #[test]
-    fn what_is_known_of_a_link_stays_known() {
-        let data = tempfile::tempdir().unwrap();
-        let index = Index::open(data.path(), data.path()).unwrap();
-        let origin = origin(Account::Anonymous);
-        index.add_links(A, &origin, &[(digest(1), Link { size: None, proven: true })]).unwrap();
-        index.add_links(A, &origin, &[(digest(1), NAMED)]).unwrap();
-        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
-    }
-
-    #[test]
-    fn a_lost_index_is_rebuilt_from_the_small_files() {
-        let data = tempfile::tempdir().unwrap();
-        let origin = origin(Account::Anonymous);
-        let index = Index::open(data.path(), data.path()).unwrap();
-        index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
-        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
-        index.set_tag(B, &origin, &latest(), entry(2, 200)).unwrap();
-        drop(index);
-        fs::remove_dir_all(data.path().join("index")).unwrap();
-        let index = Index::open(data.path(), data.path()).unwrap();
-        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
-        assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)));
-        assert_eq!(index.cached_tags(A).unwrap()[0].entry, entry(1, 100));
-    }
-
-    #[test]
-    fn forgetting_a_group_leaves_what_others_have() {
-        let data = tempfile::tempdir().unwrap();
-        let origin = origin(Account::Anonymous);
-        let index = Index::open(data.path(), data.path()).unwrap();
-        let link = PROVEN;
-        index.add_links(A, &origin, &[(digest(1), link), (digest(2), link)]).unwrap();
-        index.add_links(B, &origin, &[(digest(2), link)]).unwrap();
-        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
-        assert_eq!(index.forget_group(A).unwrap(), [digest(1)]);
-        assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), None);
-        assert_eq!(index.link(B, &origin, &digest(2)).unwrap(), Some(link));
-        assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
-        assert!(index.cached_tags(A).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_dropped_tag_is_gone_for_every_group() {
-        let data = tempfile::tempdir().unwrap();
-        let origin = origin(Account::Anonymous);
-        let index = Index::open(data.path(), data.path()).unwrap();
-        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
-        index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
-        index.drop_tag(&origin, &latest()).unwrap();
-        assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
-        assert!(index.cached_tags(A).unwrap().is_empty() && index.cached_tags(B).unwrap().is_empty());
-    }
-}
+mod tests;

@@ -30,6 +30,17 @@ pub(super) fn group_of_tag(key: &[u8]) -> Option<GroupId> {
     key.last_chunk::<8>().map(|bytes| GroupId(u64::from_be_bytes(*bytes)))
 }
 
+/// What stands before the group in a key made by [`group_tag`]: the key of the tag.
+pub(super) fn tag_of_group_tag(key: &[u8]) -> &[u8] {
+    key.split_last_chunk::<8>().map_or(key, |(tag, _)| tag)
+}
+
+/// The digest of a key made by [`link`], if it is a link of this group.
+pub(super) fn digest_of_link(key: &[u8], group: GroupId) -> Option<Digest> {
+    let (digest, rest) = key.split_first_chunk::<32>()?;
+    (rest.first_chunk::<8>()? == &group.0.to_be_bytes()).then(|| Digest::from_bytes(*digest))
+}
+
 /// Parts end with a zero byte, which none of them contains: the names by their grammar, user names by the settings.
 fn origin(origin: &Origin) -> Vec<u8> {
     let repository = format!("{}\0", origin.repository);

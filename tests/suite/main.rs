@@ -12,8 +12,12 @@
 
 mod api;
 mod fake_hub;
+mod faults;
+mod freshness;
+mod isolation;
 mod protocol;
 mod pull;
+mod purge;
 mod real_clients;
 mod service;
 mod upstream_client;

@@ -11,7 +11,7 @@ use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::request_id;
 use super::super::state::RegistryState;
-use crate::actors::manifests::{PullManifest, PulledManifest};
+use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
 
@@ -29,9 +29,9 @@ pub(super) async fn pull(
     let question =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
     let pulled = state.manifests.pull(question).await;
-    log(request, authorized, reference, &pulled.as_ref().ok(), started);
+    log(request, authorized, reference, &pulled, started);
     let target = || Target::Manifest(reference.clone());
-    let pulled = pulled.map_err(|failure| RegistryError::Failed { failure, target: target() })?;
+    let pulled = pulled.outcome.map_err(|failure| RegistryError::Failed { failure, target: target() })?;
     Ok(respond(pulled, head))
 }
 
@@ -52,13 +52,9 @@ fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
     }
 }
 
-fn log(
-    request: &HttpRequest,
-    authorized: &Authorized,
-    reference: &Reference,
-    pulled: &Option<&PulledManifest>,
-    started: Instant,
-) {
+fn log(request: &HttpRequest, authorized: &Authorized, reference: &Reference, pulled: &Pulled, started: Instant) {
+    let upstream_calls = pulled.upstream_calls;
+    let pulled = pulled.outcome.as_ref().ok();
     tracing::info!(
         request = request_id::of(request),
         method = %request.method(),
@@ -69,6 +65,7 @@ fn log(
         reference = %reference,
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
         cache = pulled.map_or("failed", |pulled| pulled.source.word()),
+        upstream_calls,
         bytes = pulled.map(|pulled| pulled.size),
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "manifest"

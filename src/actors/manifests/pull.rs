@@ -1,0 +1,168 @@
+//! One pull of a manifest that is not answered from memory: what is stored where the group may have it and it is fresh, else
+//! as upstream says. Stores nothing itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::pulled::{PullManifest, PulledManifest, Source};
+use super::shelf::{Known, Shelf, is_fresh};
+use crate::actors::failure::Cause;
+use crate::actors::manifest_cache::{AskHead, FetchManifest, Fetched, ManifestCache, Question, Shared};
+use crate::domain::digest::Digest;
+use crate::domain::reference::Reference;
+use crate::store::index::TagEntry;
+use crate::store::manifests::Manifest;
+use crate::upstream::ContentHead;
+
+/// A pull under way.
+pub(super) struct Pull<'a> {
+    pub(super) shelf: &'a Arc<Shelf>,
+    pub(super) actor: &'a Addr<ManifestCache>,
+    pub(super) request: &'a PullManifest,
+    /// How long upstream may take to say whether a tag has moved.
+    pub(super) revalidate_timeout: Duration,
+    /// How often this pull asked upstream; what it joined is not counted.
+    pub(super) upstream_calls: &'a AtomicU32,
+    /// When the client asked: what upstream answered since is an answer to it.
+    pub(super) asked_at: Instant,
+}
+
+/// How long a client waits for what a tag has moved to, where there is something older to serve.
+const PATIENCE_WITH_FALLBACK: Duration = Duration::from_secs(10);
+
+/// A shared question is given up by those who ask it; this is how much later it is by those who joined.
+const GRACE: Duration = Duration::from_millis(500);
+
+impl Pull<'_> {
+    pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
+        match self.shelf.look_up(self.request).await {
+            Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
+            Some(Known { manifest: Some(_), .. }) => self.confirm().await,
+            _ if self.request.head => self.head().await,
+            _ => self.fetch().await,
+        }
+    }
+
+    /// A stored manifest that the group has: as it is by digest and while the tag is fresh, else as upstream says.
+    async fn serve(&self, manifest: Arc<Manifest>, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
+        let checked_at = tag.map(|entry| entry.checked_at);
+        if tag.is_none_or(|entry| is_fresh(&entry, self.request.tag_freshness)) {
+            return Ok(PulledManifest::new(manifest, Source::Hit, checked_at));
+        }
+        let outcome = match self.ask_head(true).await {
+            Ok((head, _)) => match self.as_told(&head).await {
+                Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
+                None => timeout(PATIENCE_WITH_FALLBACK, self.fetch()).await.unwrap_or(Err(Cause::Unreachable)),
+            },
+            Err(cause) => Err(cause),
+        };
+        match outcome {
+            Err(Cause::NotFound) => {
+                self.shelf.drop_tag(self.request).await;
+                Err(Cause::NotFound)
+            }
+            Err(Cause::Denied) => {
+                self.shelf.deny_tag(self.request).await;
+                Err(Cause::Denied)
+            }
+            Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied),
+            Err(cause) => {
+                let (origin, reference) = (&self.request.origin, &self.request.reference);
+                tracing::warn!(%origin, %reference, ?cause, "a tag is served stale");
+                Ok(PulledManifest::new(manifest, Source::Stale, checked_at))
+            }
+            pulled => pulled,
+        }
+    }
+
+    /// A stored manifest that the group does not have yet: upstream decides.
+    async fn confirm(&self) -> Result<PulledManifest, Cause> {
+        let (head, joined) = self.ask_head(false).await?;
+        let Some(manifest) = self.as_told(&head).await else { return self.fetch().await };
+        let source = if joined { Source::Joined } else { Source::Revalidated };
+        Ok(PulledManifest::new(manifest, source, self.by_tag()))
+    }
+
+    /// The stored manifest that upstream just told of, if it is that; with this the group has it.
+    async fn as_told(&self, head: &ContentHead) -> Option<Arc<Manifest>> {
+        let told = head.digest.filter(|told| self.fits(told))?;
+        let manifest = self.shelf.stored(told).await?;
+        if head.length.is_some_and(|length| length != manifest.bytes.len() as u64) {
+            return None;
+        }
+        self.shelf.grant(self.request, &manifest, true).await;
+        Some(manifest)
+    }
+
+    /// The headers of what is not stored.
+    async fn head(&self) -> Result<PulledManifest, Cause> {
+        let (head, joined) = self.ask_head(false).await?;
+        if let Some(manifest) = self.as_told(&head).await {
+            return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
+        }
+        let ContentHead { media_type: Some(media_type), length: Some(size), digest } = head else {
+            return self.fetch().await;
+        };
+        let digest = match (&self.request.reference, digest) {
+            (Reference::Digest(asked), None) => *asked,
+            (Reference::Tag(_), None) => return self.fetch().await,
+            (_, Some(told)) if self.fits(&told) => told,
+            (_, Some(_)) => return Err(Cause::Nonsense),
+        };
+        self.shelf.told(self.request, digest, size).await;
+        let source = if joined { Source::Joined } else { Source::Miss };
+        Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None })
+    }
+
+    async fn fetch(&self) -> Result<PulledManifest, Cause> {
+        let (fetched, joined) = self.send(FetchManifest { question: self.question(), asked_at: self.asked_at }).await?;
+        let Fetched { manifest, stored } = fetched;
+        self.shelf.grant(self.request, &manifest, stored).await;
+        let source = if joined { Source::Joined } else { Source::Miss };
+        Ok(PulledManifest::new(manifest, source, self.by_tag()))
+    }
+
+    async fn ask_head(&self, revalidation: bool) -> Result<(ContentHead, bool), Cause> {
+        let answer = self.send(AskHead { question: self.question(), revalidation, asked_at: self.asked_at });
+        if !revalidation {
+            return answer.await;
+        }
+        timeout(self.revalidate_timeout + GRACE, answer).await.unwrap_or(Err(Cause::Unreachable))
+    }
+
+    /// Says, beside the answer, whether somebody else had asked.
+    async fn send<M, T>(&self, message: M) -> Result<(T, bool), Cause>
+    where
+        M: Message<Result = Shared<T>> + Send + 'static,
+        T: Send + 'static,
+        ManifestCache: Handler<M>,
+        <ManifestCache as Actor>::Context: ToEnvelope<ManifestCache, M>,
+    {
+        let Shared { answer, joined, asked } = self.actor.send(message).await.map_err(|_| Cause::Busy)?;
+        self.upstream_calls.fetch_add(u32::from(asked), Ordering::Relaxed);
+        Ok((answer?, joined))
+    }
+
+    fn question(&self) -> Question {
+        Question { origin: self.request.origin.clone(), reference: self.request.reference.clone() }
+    }
+
+    /// Whether the reference may stand for this digest.
+    fn fits(&self, told: &Digest) -> bool {
+        match &self.request.reference {
+            Reference::Digest(asked) => asked == told,
+            Reference::Tag(_) => true,
+        }
+    }
+
+    /// The time, where upstream just said what a tag stands for.
+    fn by_tag(&self) -> Option<Timestamp> {
+        matches!(self.request.reference, Reference::Tag(_)).then(Timestamp::now)
+    }
+}

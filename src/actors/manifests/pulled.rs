@@ -1,0 +1,86 @@
+//! What a pull of a manifest asks and what it gives. Decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::manifests::Manifest;
+
+/// Asks for a manifest on behalf of a group that may pull.
+#[derive(Clone, Debug)]
+pub struct PullManifest {
+    /// The group.
+    pub group: GroupId,
+    /// Where the image is.
+    pub origin: Origin,
+    /// Which of its manifests.
+    pub reference: Reference,
+    /// Whether only the headers are wanted.
+    pub head: bool,
+    /// For how long a tag of this upstream is believed.
+    pub tag_freshness: Duration,
+}
+
+/// A manifest that the group may have.
+#[derive(Clone, Debug)]
+pub struct PulledManifest {
+    /// Its digest: verified, unless only the headers were wanted and nothing is stored.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The manifest itself; missing only where only the headers were wanted and it is not stored.
+    pub manifest: Option<Arc<Manifest>>,
+    /// Where it came from.
+    pub source: Source,
+    /// How long ago upstream last said what the tag stands for.
+    pub age: Option<Duration>,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cache, without a word to upstream.
+    Hit,
+    /// The cache, after upstream confirmed it.
+    Revalidated,
+    /// The cache, because upstream gave no usable answer.
+    Stale,
+    /// Upstream.
+    Miss,
+    /// Upstream, asked for by somebody else at the same time.
+    Joined,
+}
+
+impl PulledManifest {
+    /// This manifest; `checked_at` is when upstream last said that the tag stands for it, where a tag was asked for.
+    pub(super) fn new(manifest: Arc<Manifest>, source: Source, checked_at: Option<Timestamp>) -> Self {
+        Self {
+            digest: manifest.digest,
+            media_type: manifest.media_type.clone(),
+            size: manifest.bytes.len() as u64,
+            age: checked_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()),
+            manifest: Some(manifest),
+            source,
+        }
+    }
+}
+
+impl Source {
+    /// The value of `X-Cache`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Joined => "joined",
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What is at hand of manifests: in memory for most requests, in the index and the store for the rest. Knows which group
+//! has which; asks nobody. A store that fails keeps nobody from what upstream gave.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::task::spawn_blocking;
+
+use super::pulled::{PullManifest, PulledManifest, Source};
+use crate::actors::failure::Cause;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::manifest::{self, Named};
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
+use crate::store::error::StoreError;
+use crate::store::index::{Index, Link, TagEntry};
+use crate::store::manifests::{Manifest, ManifestStore};
+
+/// Manifests, links and tags, in memory and on the disk.
+pub(super) struct Shelf {
+    index: Arc<Index>,
+    store: Arc<ManifestStore>,
+    manifests: Cache<Digest, Arc<Manifest>, ByLength>,
+    links: Cache<LinkKey, ()>,
+    tags: Cache<(Origin, Tag), TagEntry>,
+    /// Counts what was taken away: what was read before that is not remembered.
+    forgotten: AtomicU64,
+    /// Held for writing while a manifest is removed that nobody has, and for reading while somebody gets one.
+    removing: RwLock<()>,
+}
+
+/// What is known here about a tag or a digest.
+pub(super) struct Known {
+    /// What the tag stands for; missing where a digest was asked for.
+    pub(super) tag: Option<TagEntry>,
+    /// Whether upstream was seen to give it to this group's account.
+    pub(super) linked: bool,
+    pub(super) manifest: Option<Arc<Manifest>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct LinkKey {
+    group: GroupId,
+    origin: Origin,
+    digest: Digest,
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+const REMEMBERED_LINKS: usize = 100_000;
+const REMEMBERED_TAGS: usize = 20_000;
+const REMEMBERED_MANIFESTS: usize = 10_000;
+
+impl Shelf {
+    /// A shelf of which `memory_bytes` of manifests are kept in memory.
+    pub(super) fn new(index: Arc<Index>, store: Arc<ManifestStore>, memory_bytes: u64) -> Self {
+        Self {
+            index,
+            store,
+            manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, memory_bytes, ByLength),
+            links: Cache::new(REMEMBERED_LINKS),
+            tags: Cache::new(REMEMBERED_TAGS),
+            forgotten: AtomicU64::new(0),
+            removing: RwLock::new(()),
+        }
+    }
+
+    /// The answer to most requests: everything that it takes is in memory, and fresh.
+    pub(super) fn from_memory(&self, request: &PullManifest) -> Option<PulledManifest> {
+        let (digest, checked_at) = match &request.reference {
+            Reference::Digest(digest) => (*digest, None),
+            Reference::Tag(tag) => {
+                let entry = self.tags.get(&(request.origin.clone(), tag.clone()))?;
+                is_fresh(&entry, request.tag_freshness).then_some((entry.digest, Some(entry.checked_at)))?
+            }
+        };
+        self.links.get(&link_key(request, digest))?;
+        let manifest = self.manifests.get(&digest)?;
+        Some(PulledManifest::new(manifest, Source::Hit, checked_at))
+    }
+
+    /// What the index and the store know; remembered, so that the next asker finds it in memory. An index that cannot be read
+    /// knows nothing.
+    pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Option<Known> {
+        let (shelf, request) = (self.clone(), request.clone());
+        blocking(move || shelf.look_up_blocking(&request)).await.unwrap_or(None)
+    }
+
+    /// The manifest with this digest, if it is stored, whoever may have it.
+    pub(super) async fn stored(self: &Arc<Self>, digest: Digest) -> Option<Arc<Manifest>> {
+        let shelf = self.clone();
+        blocking(move || shelf.read(&digest)).await.unwrap_or(None)
+    }
+
+    /// Gives the group what upstream gave its account: the manifest, and the names of what the manifest names.
+    pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>, stored: bool) {
+        let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
+        let granted = blocking(move || {
+            let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
+            let _nothing_is_removed = shelf.removing.read().unwrap_or_else(PoisonError::into_inner);
+            if stored {
+                shelf.store.put(&manifest)?;
+                shelf.manifests.insert(manifest.digest, manifest.clone());
+            }
+            shelf.link(&request, manifest.digest, &links(&manifest, &named))?;
+            shelf.set_tag(&request, manifest.digest)
+        });
+        drop(granted.await);
+    }
+
+    /// Notes that upstream told the group's account of a digest, which is not stored. Many clients go on to ask by digest, and
+    /// their next pull by tag must find what they got.
+    pub(super) async fn told(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
+        let (shelf, request) = (self.clone(), request.clone());
+        let noted = blocking(move || {
+            shelf.link(&request, digest, &[(digest, Link { size: Some(size), proven: true })])?;
+            shelf.set_tag(&request, digest)
+        });
+        drop(noted.await);
+    }
+
+    /// Forgets a tag that upstream no longer has.
+    pub(super) async fn drop_tag(self: &Arc<Self>, request: &PullManifest) {
+        let Reference::Tag(tag) = request.reference.clone() else { return };
+        let (shelf, origin) = (self.clone(), request.origin.clone());
+        let dropped = blocking(move || {
+            let dropped = shelf.index.drop_tag(&origin, &tag);
+            shelf.tags.remove(&(origin, tag));
+            dropped
+        });
+        drop(dropped.await);
+    }
+
+    /// Notes that upstream refuses the tag's repository now.
+    pub(super) async fn deny_tag(self: &Arc<Self>, request: &PullManifest) {
+        let Reference::Tag(tag) = request.reference.clone() else { return };
+        let (shelf, origin) = (self.clone(), request.origin.clone());
+        let denied = blocking(move || {
+            let denied = shelf.index.deny_tag(&origin, &tag);
+            shelf.tags.remove(&(origin, tag));
+            denied
+        });
+        drop(denied.await);
+    }
+
+    /// Forgets what is remembered of a group, whose links were taken away in the index.
+    pub(super) fn forget_group(&self, group: GroupId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.links.retain(|key, ()| key.group != group);
+        self.tags.clear();
+    }
+
+    /// Removes a manifest that no group has. Blocks.
+    pub(super) fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
+        let _nobody_gets_it = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+        if self.index.is_linked(digest)? {
+            return Ok(());
+        }
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.manifests.remove(digest);
+        self.store.remove(digest)
+    }
+
+    fn look_up_blocking(&self, request: &PullManifest) -> Result<Option<Known>, StoreError> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let (digest, tag) = match &request.reference {
+            Reference::Digest(digest) => (*digest, None),
+            Reference::Tag(tag) => match self.index.tag(&request.origin, tag)? {
+                Some(entry) => (entry.digest, Some(entry)),
+                None => return Ok(None),
+            },
+        };
+        let manifest = self.read(&digest)?;
+        let linked = self.is_linked(request, digest, tag, manifest.as_ref())?;
+        if forgotten == self.forgotten.load(Ordering::SeqCst) {
+            if linked {
+                self.links.insert(link_key(request, digest), ());
+            }
+            if let (Reference::Tag(tag), Some(entry)) = (&request.reference, tag) {
+                self.tags.insert((request.origin.clone(), tag.clone()), entry);
+            }
+        }
+        Ok(Some(Known { tag, linked, manifest }))
+    }
+
+    /// Whether upstream gave it to this group's account. Where another group with the same account saw the tag move, a group that
+    /// had pulled that tag moves along: it would have been told the same.
+    fn is_linked(
+        &self,
+        request: &PullManifest,
+        digest: Digest,
+        entry: Option<TagEntry>,
+        manifest: Option<&Arc<Manifest>>,
+    ) -> Result<bool, StoreError> {
+        if self.index.link(request.group, &request.origin, &digest)?.is_some_and(|link| link.proven) {
+            return Ok(true);
+        }
+        let (Reference::Tag(tag), Some(entry), Some(manifest)) = (&request.reference, entry, manifest) else {
+            return Ok(false);
+        };
+        if !self.index.has_tag(request.group, &request.origin, tag)? {
+            return Ok(false);
+        }
+        let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
+        self.index.add_links(request.group, &request.origin, &links(manifest, &named))?;
+        self.index.set_tag(request.group, &request.origin, tag, entry)?;
+        Ok(true)
+    }
+
+    fn read(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+        if let Some(manifest) = self.manifests.get(digest) {
+            return Ok(Some(manifest));
+        }
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let Some(manifest) = self.store.read(digest)?.map(Arc::new) else { return Ok(None) };
+        if forgotten == self.forgotten.load(Ordering::SeqCst) {
+            self.manifests.insert(*digest, manifest.clone());
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Adds links of the group, the proven one of `digest` among them, and remembers that one.
+    fn link(&self, request: &PullManifest, digest: Digest, links: &[(Digest, Link)]) -> Result<(), StoreError> {
+        self.index.add_links(request.group, &request.origin, links)?;
+        self.links.insert(link_key(request, digest), ());
+        Ok(())
+    }
+
+    /// Notes what the tag stands for now, where a tag was asked for.
+    fn set_tag(&self, request: &PullManifest, digest: Digest) -> Result<(), StoreError> {
+        let Reference::Tag(tag) = &request.reference else { return Ok(()) };
+        let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
+        self.index.set_tag(request.group, &request.origin, tag, entry)?;
+        self.tags.insert((request.origin.clone(), tag.clone()), entry);
+        Ok(())
+    }
+}
+
+impl Weighter<Digest, Arc<Manifest>> for ByLength {
+    fn weight(&self, _: &Digest, manifest: &Arc<Manifest>) -> u64 {
+        manifest.bytes.len() as u64 + 256
+    }
+}
+
+fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
+    let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
+    let names = named.blobs.iter().chain(&named.manifests);
+    let names = names.map(|named| (named.digest, Link { size: Some(named.size), proven: false }));
+    std::iter::once(itself).chain(names).collect()
+}
+
+/// Whether what upstream said of a tag is still believed.
+pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
+    let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
+    !entry.denied && age.is_ok_and(|age| age < freshness)
+}
+
+fn link_key(request: &PullManifest, digest: Digest) -> LinkKey {
+    LinkKey { group: request.group, origin: request.origin.clone(), digest }
+}
+
+/// Runs this where it may block. What fails is logged.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Cause> {
+    match spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Upstreams that lead to where nobody should go, or that have no address at all.
+
+use std::fs;
+
+use super::{EVERY_MANIFEST_REQUEST, Scene, UNREACHABLE, WRONG};
+use crate::fake_hub::{Kind, Listener};
+
+#[actix_rt::test]
+async fn a_redirect_to_a_private_address_is_not_followed() {
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let listening = format!("http://{}/secret", elsewhere.local_addr().unwrap());
+    for target in [listening.as_str(), "http://10.0.0.1/secret", "http://169.254.169.254/latest/meta-data/"] {
+        let scene = Scene::start().await;
+        for kind in EVERY_MANIFEST_REQUEST {
+            scene.hub.on(kind).redirect_to(target);
+        }
+        scene.hub.on(Kind::BlobRedirect).redirect_to(target);
+        let sentence = "docker.io gave an answer that cannot be right, and new:latest is not cached here yet";
+        scene.pull_new().await.is_unavailable(sentence, WRONG);
+        assert_eq!(scene.pull_new_layer().await.status, 503);
+        scene.cached_tag_is("stale").await;
+        scene.cached_is_there().await;
+        scene.nothing_bad_is_left().await;
+    }
+    assert!(elsewhere.accept().is_err(), "somebody came");
+}
+
+#[actix_rt::test]
+async fn a_realm_at_another_site_gets_no_credentials() {
+    let scene = Scene::start().await;
+    let elsewhere = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    scene.hub.expire_tokens();
+    scene.hub.realm_at(&format!("http://{}/token", elsewhere.local_addr().unwrap()));
+    let reason = "Upstream registry refuses the configured credentials and this is not cached here yet";
+    let sentence = "docker.io does not accept the credentials configured here, and new:latest is not cached here yet";
+    scene.pull_new().await.is_unavailable(sentence, reason);
+    scene.cached_tag_is("stale").await;
+    scene.cached_is_there().await;
+    scene.nothing_bad_is_left().await;
+    assert!(elsewhere.accept().is_err(), "somebody came");
+}
+
+#[actix_rt::test]
+async fn a_name_that_does_not_resolve() {
+    let mut scene = Scene::start().await;
+    let config = scene.service.data().with_file_name("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&scene.hub.host(Listener::Registry), "registry.invalid:5000")).unwrap();
+    scene.service.stop();
+    scene.service.restart();
+    scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    let sentence = "docker.io cannot be reached and new:latest is not cached here yet";
+    scene.pull_new().await.is_unavailable(sentence, UNREACHABLE);
+    assert_eq!(scene.pull_new_layer().await.status, 503);
+    scene.cached_tag_is("stale").await;
+    scene.cached_is_there().await;
+    scene.nothing_bad_is_left().await;
+}

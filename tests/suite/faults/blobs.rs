@@ -1,0 +1,127 @@
+//! Blobs: each way in which upstream, or the storage it redirects to, can fail to give one.
+
+use super::{Scene, is_stored};
+use crate::fake_hub::{Kind, Listener, Rule};
+
+/// Nothing of it is stored, what is cached is there, and once upstream behaves the blob comes whole.
+async fn is_survived(scene: &Scene) {
+    scene.cached_is_there().await;
+    scene.nothing_bad_is_left().await;
+    assert!(!is_stored(&scene.service, "blobs", scene.new_layer().digest()));
+    scene.hub.behave();
+    comes_whole(scene).await;
+}
+
+async fn comes_whole(scene: &Scene) {
+    let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+    assert_eq!((blob.status, blob.cut), (200, false), "{}", blob.text());
+    assert!(blob.body == scene.new_layer().bytes());
+    scene.nothing_bad_is_left().await;
+    assert!(is_stored(&scene.service, "blobs", scene.new_layer().digest()));
+}
+
+/// A client sees an error instead of the blob, or a blob that is cut; never a whole one that is wrong.
+async fn never_ends_well(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>) {
+    let scene = Scene::start().await;
+    assert_eq!(scene.pull_new().await.status, 200);
+    drop(fault(scene.hub.on(kind)));
+    let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+    assert!(blob.cut || blob.status == 503, "{}", blob.status);
+    assert!(blob.status == 503 || blob.header("content-length") == "200000");
+    is_survived(&scene).await;
+}
+
+async fn gives(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>, status: u16, code: &str, sentence: &str) {
+    let scene = Scene::start().await;
+    drop(fault(scene.hub.on(kind)));
+    let seen = scene.pull_new_layer().await;
+    assert_eq!((seen.status, seen.answer.code().as_str()), (status, code), "{}", seen.answer.text());
+    seen.says(&sentence.replace("BLOB", &format!("blob new@{}", scene.new_layer().digest())));
+    is_survived(&scene).await;
+}
+
+const CANNOT_BE_REACHED: &str = "docker.io cannot be reached and BLOB is not cached here yet";
+const CANNOT_BE_RIGHT: &str = "docker.io gave an answer that cannot be right, and BLOB is not cached here yet";
+
+#[actix_rt::test]
+async fn upstream_is_down() {
+    for listener in [Listener::Registry, Listener::Cdn] {
+        let scene = Scene::start().await;
+        scene.hub.down(listener);
+        let seen = scene.pull_new_layer().await;
+        assert_eq!((seen.status, seen.answer.code().as_str()), (503, "UNAVAILABLE"));
+        scene.cached_is_there().await;
+        scene.hub.up(listener);
+        comes_whole(&scene).await;
+    }
+}
+
+#[actix_rt::test]
+async fn upstream_does_not_have_it() {
+    gives(Kind::BlobRedirect, |rule| rule.status(404), 404, "BLOB_UNKNOWN", "docker.io has no BLOB").await;
+}
+
+#[actix_rt::test]
+async fn upstream_refuses_the_repository() {
+    let sentence = "docker.io has no 'library/new', or it is private (asked as robot)";
+    for status in [401, 403] {
+        gives(Kind::BlobRedirect, |rule| rule.status(status), 403, "DENIED", sentence).await;
+    }
+}
+
+#[actix_rt::test]
+async fn upstream_answers_500() {
+    gives(Kind::BlobRedirect, |rule| rule.status(500), 503, "UNAVAILABLE", CANNOT_BE_REACHED).await;
+}
+
+#[actix_rt::test]
+async fn the_storage_refuses_what_upstream_granted() {
+    gives(Kind::BlobDownload, |rule| rule.status(403), 503, "UNAVAILABLE", CANNOT_BE_RIGHT).await;
+}
+
+#[actix_rt::test]
+async fn an_interrupted_download_is_resumed_while_the_client_waits() {
+    let scene = Scene::start().await;
+    scene.hub.on(Kind::BlobDownload).times(1).cut_after(100_000);
+    comes_whole(&scene).await;
+    let ranges: Vec<_> = scene.hub.requests().iter().filter_map(|request| request.range.clone()).collect();
+    assert!(!ranges.is_empty() && ranges.iter().all(|range| range.starts_with("bytes=")), "{ranges:?}");
+}
+
+#[actix_rt::test]
+async fn the_bytes_are_wrong() {
+    never_ends_well(Kind::BlobDownload, |rule| rule.flip_byte(150_000)).await;
+}
+
+#[actix_rt::test]
+async fn the_length_is_not_the_one_in_the_manifest() {
+    for bytes in [-10, 10] {
+        let scene = Scene::start().await;
+        assert_eq!(scene.pull_new().await.status, 200);
+        scene.hub.on(Kind::BlobDownload).body_length_off_by(bytes);
+        let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+        assert_eq!((blob.status, blob.code().as_str()), (503, "UNAVAILABLE"), "refused before the first byte");
+        is_survived(&scene).await;
+    }
+}
+
+#[actix_rt::test]
+async fn the_length_is_wrong_and_no_manifest_says_so() {
+    for bytes in [-10, 10] {
+        let scene = Scene::start().await;
+        scene.hub.on(Kind::BlobDownload).body_length_off_by(bytes);
+        let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+        assert!(blob.cut || blob.status == 503, "{}", blob.status);
+        is_survived(&scene).await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_web_page_comes_instead() {
+    never_ends_well(Kind::BlobDownload, |rule| rule.html()).await;
+}
+
+#[actix_rt::test]
+async fn the_body_never_ends() {
+    never_ends_well(Kind::BlobDownload, |rule| rule.endless_body()).await;
+}

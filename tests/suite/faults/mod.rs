@@ -1,0 +1,238 @@
+//! Upstreams that fail, refuse and lie: what the client sees, that nothing wrong is stored, that no credential leaves for
+//! where it does not belong, and that what the group has is served throughout.
+
+mod addresses;
+mod blobs;
+mod limits;
+mod manifests;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener};
+use crate::service::{Answer, Client, Config, Service, Token};
+
+/// The account that the group `team` asks docker.io with.
+pub const USERNAME: &str = "robot";
+pub const PASSWORD: &str = "the-robots-password";
+
+/// A service with a group that has one image cached, and a hub that holds another.
+pub struct Scene {
+    pub hub: FakeHub,
+    pub service: Service,
+    pub client: Client,
+    /// Of `library/cached`, pulled by the group.
+    pub cached: Image,
+    /// Of `library/new`, not pulled yet.
+    pub new: Image,
+    token: Token,
+}
+
+/// What a client sees of an answer, its reason phrase included.
+#[derive(Debug)]
+pub struct Seen {
+    pub status: u16,
+    pub reason: String,
+    pub answer: Answer,
+}
+
+/// Puts both images into the hub.
+pub fn stock(hub: &FakeHub) -> (Image, Image) {
+    let cached = Image::single(&[Layer::random(50_000, 1)]);
+    let new = Image::single(&[Layer::random(200_000, 2)]);
+    hub.add_account(USERNAME, PASSWORD, &[]);
+    hub.push_image("library/cached", "latest", &cached);
+    hub.push_image("library/new", "latest", &new);
+    (cached, new)
+}
+
+impl Scene {
+    /// Tags are revalidated each time; the hub has a second to answer.
+    pub async fn start() -> Self {
+        let hub = FakeHub::start();
+        let (cached, new) = stock(&hub);
+        let service = Config::docker_hub(&hub)
+            .and(&format!("username = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\ngroups = [\"team\"]"))
+            .and("header_timeout = \"2s\"\nidle_timeout = \"1s\"")
+            .and("[cache]\ntag_freshness = 0\nnegative_ttl = 0\nrevalidate_timeout = \"1s\"")
+            .and("[log]\nfilter = \"debug\"")
+            .start();
+        let team = service.group("team").await;
+        let token = service.deploy_token(&team, "ci").await;
+        let client = service.log_in(&token.username, &token.secret).await;
+        let scene = Self { hub, service, client, cached, new, token };
+        scene.warm().await;
+        scene.hub.reset_counts();
+        scene
+    }
+
+    async fn warm(&self) {
+        assert_eq!(self.client.manifest("team", "cached", "latest").await.status, 200);
+        for blob in self.blobs() {
+            // The last byte leaves a moment before the group's link is written.
+            while self.client.blob("team", "cached", blob.digest()).await.header("x-cache") != "hit" {}
+        }
+    }
+
+    fn blobs(&self) -> Vec<Layer> {
+        self.cached.config().into_iter().chain(self.cached.layers()).cloned().collect()
+    }
+
+    pub fn new_layer(&self) -> &Layer {
+        &self.new.layers()[0]
+    }
+
+    /// Moves the cached tag upstream, so that it has to be fetched again.
+    pub fn move_cached_tag(&self) {
+        self.hub.push_image("library/cached", "latest", &Image::single(&[Layer::random(10, 3)]));
+    }
+
+    /// What a pull of the tag that is not cached gives.
+    pub async fn pull_new(&self) -> Seen {
+        self.see("/v2/team/dependency_proxy/containers/new/manifests/latest").await
+    }
+
+    /// What the layer of the image that is not cached gives.
+    pub async fn pull_new_layer(&self) -> Seen {
+        let digest = self.new_layer().digest();
+        self.see(&format!("/v2/team/dependency_proxy/containers/new/blobs/{digest}")).await
+    }
+
+    /// One answer, first as a plain client gets it, then read by a person at the socket for its reason phrase.
+    async fn see(&self, path: &str) -> Seen {
+        let (status, reason) = self.status_line(path).await;
+        let answer = self.client.get(path).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        Seen { status, reason, answer }
+    }
+
+    async fn status_line(&self, path: &str) -> (u16, String) {
+        let answer = self.service.token(&self.token.username, &self.token.secret, "&scope=x").await;
+        let token = answer.json()["token"].as_str().unwrap().to_owned();
+        let mut stream = TcpStream::connect(self.service.address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _cut = stream.read_to_end(&mut answer).await;
+        let text = String::from_utf8_lossy(&answer);
+        let mut words = text.lines().next().unwrap_or_default().splitn(3, ' ').skip(1);
+        let status = words.next().unwrap_or_default().parse().unwrap_or_default();
+        (status, words.next().unwrap_or_default().to_owned())
+    }
+
+    /// By digest, and all blobs: hits, whatever upstream does.
+    pub async fn cached_is_there(&self) {
+        let manifest = self.client.manifest("team", "cached", self.cached.digest()).await;
+        assert_eq!((manifest.status, manifest.header("x-cache")), (200, "hit"), "{}", manifest.text());
+        assert_eq!(&manifest.body, self.cached.bytes());
+        for blob in self.blobs() {
+            let answer = self.client.blob("team", "cached", blob.digest()).await;
+            assert_eq!((answer.status, answer.header("x-cache")), (200, "hit"));
+            assert!(answer.body == blob.bytes());
+        }
+    }
+
+    /// By tag: the cached one, with this word.
+    pub async fn cached_tag_is(&self, word: &str) {
+        let manifest = self.client.manifest("team", "cached", "latest").await;
+        assert_eq!((manifest.status, manifest.header("x-cache")), (200, word), "{}", manifest.text());
+        assert_eq!(&manifest.body, self.cached.bytes());
+    }
+
+    /// Every stored file has its digest, nothing is left in the spool, and credentials went where they belong.
+    pub async fn nothing_bad_is_left(&self) {
+        assert_store_is_clean(&self.service).await;
+        for request in self.hub.requests().iter() {
+            let shown = request.authorization.as_ref();
+            match (request.listener, shown) {
+                (Listener::Registry, None | Some(Authorization::Bearer(_))) | (Listener::Realm, None) => {}
+                (Listener::Realm, Some(Authorization::Basic { username, password })) => {
+                    assert_eq!((username.as_str(), password.as_str()), (USERNAME, PASSWORD));
+                }
+                (Listener::Cdn, None) => {}
+                other => panic!("a credential in the wrong place: {other:?}"),
+            }
+        }
+        let mut secrets = self.hub.issued_tokens();
+        secrets.push(PASSWORD.to_owned());
+        assert_nowhere(&self.service, &secrets);
+    }
+}
+
+impl Seen {
+    /// A 503 that says this, in its message, its code and its reason phrase, and when to come back.
+    pub fn is_unavailable(&self, sentence: &str, reason: &str) {
+        assert_eq!((self.status, self.answer.code().as_str()), (503, "UNAVAILABLE"), "{}", self.answer.text());
+        self.says(sentence);
+        assert_eq!(self.reason, reason);
+        assert!(self.answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+
+    /// A message that begins so; a short id of the request follows where there is one.
+    pub fn says(&self, sentence: &str) {
+        let message = self.answer.message();
+        assert!(message.starts_with(sentence), "{message}");
+        let ending = &message[sentence.len()..];
+        let with_id = ending.starts_with(" [") && ending.ends_with(']');
+        assert_eq!(with_id, self.status != 404, "{message}");
+    }
+}
+
+/// Waits until the spool is empty; then every manifest and blob has to have its digest.
+pub async fn assert_store_is_clean(service: &Service) {
+    let cache = service.data().join("cache");
+    for _ in 0..500 {
+        if files(&cache.join("spool")).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(files(&cache.join("spool")), Vec::<PathBuf>::new());
+    let stored = files(&cache.join("blobs")).into_iter().chain(files(&cache.join("manifests")));
+    for file in stored.filter(|file| file.extension().is_none()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert_eq!(hex(&fs::read(&file).unwrap()), name, "{}", file.display());
+    }
+}
+
+/// None of these stands in the log or in a file of the cache.
+fn assert_nowhere(service: &Service, secrets: &[String]) {
+    let log = service.log();
+    for secret in secrets {
+        assert!(!log.contains(secret), "the log contains a secret");
+    }
+    for file in files(&service.data().join("cache")) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{} contains a secret", file.display());
+    }
+}
+
+/// All files below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(|entry| below(entry.unwrap().path())).collect()
+}
+
+/// Whether the manifest or blob of this digest is stored.
+pub fn is_stored(service: &Service, kind: &str, digest: &str) -> bool {
+    let hex = digest.trim_start_matches("sha256:");
+    service.data().join("cache").join(kind).join("sha256").join(&hex[..2]).join(hex).exists()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Answers to every request of the registry, whatever it asks.
+pub const EVERY_MANIFEST_REQUEST: [Kind; 2] = [Kind::ManifestHead, Kind::ManifestGet];
+
+pub const UNREACHABLE: &str = "Upstream registry cannot be reached and this is not cached here yet";
+pub const WRONG: &str = "Upstream registry gave a wrong answer and this is not cached here yet";

@@ -1,0 +1,249 @@
+//! How long a tag is believed, what upstream is asked when it no longer is, and that many who ask at once ask once.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
+use crate::service::{Answer, Client, Config, Service};
+
+const ASK_EACH_TIME: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
+const BELIEVE: &str = "[cache]\ntag_freshness = \"1h\"";
+
+struct Scene {
+    hub: FakeHub,
+    service: Service,
+    client: Client,
+    image: Image,
+}
+
+impl Scene {
+    async fn start(lines: &str) -> Self {
+        let hub = FakeHub::start();
+        let image = Image::single(&[Layer::random(1_000, 1)]);
+        hub.push_image("library/alpine", "latest", &image);
+        let service = Config::docker_hub(&hub).and(lines).start();
+        let team = service.group("team").await;
+        let token = service.deploy_token(&team, "ci").await;
+        let client = service.log_in(&token.username, &token.secret).await;
+        Self { hub, service, client, image }
+    }
+
+    async fn pull(&self, reference: &str) -> Answer {
+        self.client.manifest("team", "alpine", reference).await
+    }
+
+    /// Pulls the tag; the answer is to be this image, with this word.
+    async fn gives(&self, image: &Image, word: &str) -> Answer {
+        let answer = self.pull("latest").await;
+        assert_eq!((answer.status, answer.header("x-cache")), (200, word), "{}", answer.text());
+        assert_eq!(&answer.body, image.bytes());
+        assert_eq!(answer.header("docker-content-digest"), image.digest());
+        assert_eq!(answer.header("content-type"), image.media_type());
+        answer
+    }
+
+    fn heads(&self) -> usize {
+        self.hub.requests().of(Kind::ManifestHead)
+    }
+
+    fn gets(&self) -> usize {
+        self.hub.requests().of(Kind::ManifestGet)
+    }
+
+    /// The log line of the last manifest.
+    fn last_line(&self) -> serde_json::Value {
+        let log = self.service.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.into_iter().filter(|line| line["message"] == "manifest").last().unwrap()
+    }
+}
+
+#[actix_rt::test]
+async fn a_fresh_tag_asks_nobody() {
+    let scene = Scene::start(BELIEVE).await;
+    let first = scene.gives(&scene.image, "miss").await;
+    assert_eq!(first.header("age"), "0");
+    assert_eq!(scene.last_line()["upstream_calls"], 1);
+    scene.hub.reset_counts();
+    let later = scene.gives(&scene.image, "hit").await;
+    assert!(later.header("age").parse::<u64>().is_ok());
+    assert_eq!(scene.client.manifest_head("team", "alpine", "latest").await.header("x-cache"), "hit");
+    assert_eq!(scene.last_line()["upstream_calls"], 0);
+    assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "hit");
+    assert_eq!(scene.hub.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn a_stale_tag_asks_once_by_head_and_is_fetched_if_it_moved() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    scene.gives(&scene.image, "miss").await;
+    scene.hub.reset_counts();
+    scene.gives(&scene.image, "revalidated").await;
+    assert_eq!((scene.heads(), scene.gets()), (1, 0));
+    assert_eq!(scene.last_line()["upstream_calls"], 1);
+    let moved = Image::single(&[Layer::random(1_000, 2)]);
+    scene.hub.push_image("library/alpine", "latest", &moved);
+    scene.gives(&moved, "miss").await;
+    assert_eq!((scene.heads(), scene.gets()), (2, 1));
+    assert_eq!(scene.last_line()["upstream_calls"], 2);
+    // Back to what is stored already: nothing to fetch.
+    scene.hub.move_tag("library/alpine", "latest", scene.image.digest());
+    scene.gives(&scene.image, "revalidated").await;
+    assert_eq!((scene.heads(), scene.gets()), (3, 1));
+}
+
+#[actix_rt::test]
+async fn a_digest_is_never_revalidated() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "miss");
+    scene.hub.reset_counts();
+    let again = scene.pull(scene.image.digest()).await;
+    assert_eq!((again.header("x-cache"), again.header("age")), ("hit", ""));
+    assert_eq!(scene.hub.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn only_a_404_is_believed_for_a_while() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    for _ in 0..3 {
+        assert_eq!(scene.pull("nope").await.status, 404);
+    }
+    assert_eq!(scene.hub.requests().manifest_gets("library/alpine", "nope"), 1);
+    scene.hub.on(Kind::ManifestGet).for_reference("refused").status(403);
+    for _ in 0..3 {
+        assert_eq!(scene.pull("refused").await.status, 403);
+    }
+    assert_eq!(scene.hub.requests().manifest_gets("library/alpine", "refused"), 3);
+}
+
+#[actix_rt::test]
+async fn a_head_of_an_unknown_tag_is_one_head_and_what_follows_can_be_served_without_upstream() {
+    let scene = Scene::start(BELIEVE).await;
+    let head = scene.client.manifest_head("team", "alpine", "latest").await;
+    assert_eq!((head.status, head.header("x-cache")), (200, "miss"));
+    assert_eq!(head.header("docker-content-digest"), scene.image.digest());
+    assert_eq!(head.header("content-length"), scene.image.bytes().len().to_string());
+    assert_eq!((scene.heads(), scene.gets()), (1, 0));
+    assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "miss");
+    assert_eq!((scene.heads(), scene.gets()), (1, 1));
+    scene.hub.down(Listener::Registry);
+    scene.gives(&scene.image, "hit").await;
+}
+
+#[actix_rt::test]
+async fn each_upstream_may_have_a_freshness_of_its_own() {
+    let scene = Scene::start("tag_freshness = 0\n[cache]\ntag_freshness = \"1h\"").await;
+    scene.gives(&scene.image, "miss").await;
+    scene.gives(&scene.image, "revalidated").await;
+}
+
+#[actix_rt::test]
+async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    scene.gives(&scene.image, "miss").await;
+    scene.hub.on(Kind::ManifestHead).hang();
+    scene.hub.reset_counts();
+    let began = Instant::now();
+    scene.gives(&scene.image, "stale").await;
+    let first = began.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&first), "{first:?}");
+    let began = Instant::now();
+    for _ in 0..20 {
+        scene.gives(&scene.image, "stale").await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(scene.heads(), 1);
+    // An answer to anything else ends the pause.
+    scene.hub.behave();
+    assert_eq!(scene.pull("nope").await.status, 404);
+    scene.gives(&scene.image, "revalidated").await;
+}
+
+#[actix_rt::test]
+async fn after_a_restart_everything_is_there_while_upstream_is_down() {
+    let mut scene = Scene::start(ASK_EACH_TIME).await;
+    scene.gives(&scene.image, "miss").await;
+    let layer = scene.image.layers()[0].clone();
+    assert_eq!(scene.client.blob("team", "alpine", layer.digest()).await.status, 200);
+    scene.hub.down(Listener::Registry);
+    for index in ["kept", "lost", "damaged"] {
+        assert!(scene.service.stop().success());
+        let folder = scene.service.data().join("index");
+        match index {
+            "lost" => std::fs::remove_dir_all(&folder).unwrap(),
+            "damaged" => damage(&folder),
+            _ => {}
+        }
+        scene.service.restart();
+        let token = scene.service.api("GET", "/user", serde_json::Value::Null).await;
+        assert_eq!(token.status, 200);
+        let team = scene.service.api("GET", "/groups/team", serde_json::Value::Null).await.json();
+        let team = crate::service::Group { id: team["id"].as_u64().unwrap(), path: "team".to_owned() };
+        let token = scene.service.deploy_token(&team, index).await;
+        scene.client = scene.service.log_in(&token.username, &token.secret).await;
+        scene.gives(&scene.image, "stale").await;
+        assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "hit");
+        let blob = scene.client.blob("team", "alpine", layer.digest()).await;
+        assert_eq!((blob.status, blob.header("x-cache")), (200, "hit"));
+        assert_eq!(blob.body, layer.bytes());
+    }
+}
+
+/// Overwrites the beginning of every file.
+fn damage(folder: &std::path::Path) {
+    for file in crate::faults::files(folder) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        let damaged = bytes.len().min(4096);
+        bytes[..damaged].fill(0xa5);
+        std::fs::write(&file, bytes).unwrap();
+    }
+}
+
+#[actix_rt::test]
+async fn five_hundred_askers_of_an_unknown_tag_cause_one_get() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    scene.hub.on(Kind::ManifestGet).delay(Duration::from_millis(300));
+    let answers = join_all((0..500).map(|_| scene.pull("latest"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == scene.image.bytes()));
+    assert_eq!(scene.gets(), 1);
+    let joined = answers.iter().filter(|answer| answer.header("x-cache") == "joined").count();
+    let missed = answers.iter().filter(|answer| answer.header("x-cache") == "miss").count();
+    assert!(missed == 1 && joined > 400, "{missed} missed and {joined} joined");
+}
+
+#[actix_rt::test]
+async fn five_hundred_askers_of_a_stale_tag_cause_one_head() {
+    let scene = Scene::start("[cache]\ntag_freshness = \"2s\"").await;
+    scene.gives(&scene.image, "miss").await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    scene.hub.reset_counts();
+    scene.hub.on(Kind::ManifestHead).delay(Duration::from_millis(300));
+    let answers = join_all((0..500).map(|_| scene.pull("latest"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == scene.image.bytes()));
+    assert_eq!((scene.heads(), scene.gets()), (1, 0));
+}
+
+#[actix_rt::test]
+async fn a_long_manifest_is_passed_on_verified_and_not_stored() {
+    let scene = Scene::start("[cache]\nmax_manifest_bytes = 100").await;
+    for gets in 1..3 {
+        scene.gives(&scene.image, "miss").await;
+        assert_eq!(scene.gets(), gets);
+    }
+    assert!(!crate::faults::is_stored(&scene.service, "manifests", scene.image.digest()));
+    scene.hub.on(Kind::ManifestGet).flip_byte(20);
+    assert_eq!(scene.pull("latest").await.status, 503);
+    assert_eq!(scene.pull(scene.image.digest()).await.status, 503);
+}
+
+#[actix_rt::test]
+async fn a_tag_that_moved_to_what_cannot_be_fetched_is_served_as_it_was() {
+    let scene = Scene::start(ASK_EACH_TIME).await;
+    scene.gives(&scene.image, "miss").await;
+    scene.hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(10, 5)]));
+    scene.hub.on(Kind::ManifestGet).too_many_requests(5);
+    let began = Instant::now();
+    scene.gives(&scene.image, "stale").await;
+    assert!(began.elapsed() < Duration::from_secs(4), "nobody waits for a limit with something to serve");
+}
