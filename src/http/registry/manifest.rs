@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use actix_web::http::Method;
-use actix_web::http::header::{AGE, CONTENT_LENGTH, ETAG};
+use actix_web::http::header::{AGE, ETAG};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
 
 use super::super::authorized::Authorized;
+use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::request_id;
 use super::super::state::RegistryState;
@@ -48,7 +48,7 @@ fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
     }
     match pulled.manifest {
         Some(manifest) if !head => response.body(manifest.bytes.clone()),
-        _ => response.insert_header((CONTENT_LENGTH, pulled.size)).no_chunking(pulled.size).body(Bytes::new()),
+        _ => response.body(BlobBody::head(pulled.size)),
     }
 }
 
