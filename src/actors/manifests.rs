@@ -126,7 +126,7 @@ impl Manifests {
 
     /// The manifest that this reference stands for, if the group may have it.
     pub async fn pull(&self, request: PullManifest) -> Result<PulledManifest, PullFailure> {
-        let pulled = match self.0.from_memory(&request) {
+        let pulled = match self.0.remembered(&request) {
             Some(pulled) => Ok(pulled),
             None => timeout(PATIENCE, self.0.pull(&request)).await.unwrap_or(Err(Cause::Unreachable)),
         };
@@ -152,7 +152,7 @@ impl Manifests {
 
 impl Inner {
     /// The answer to most requests: everything that it takes is in memory, and fresh.
-    fn from_memory(&self, request: &PullManifest) -> Option<PulledManifest> {
+    fn remembered(&self, request: &PullManifest) -> Option<PulledManifest> {
         let (digest, checked_at) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
             Reference::Tag(tag) => {

@@ -31,7 +31,7 @@ pub(super) async fn pull(
     let pulled = state.manifests.pull(question).await;
     log(request, authorized, reference, &pulled.as_ref().ok(), started);
     let target = || Target::Manifest(reference.clone());
-    let pulled = pulled.map_err(|failure| RegistryError::Failed { failure, target: target() })?;
+    let pulled = pulled.map_err(|failure| RegistryError::Failed { failure: failure.into(), target: target() })?;
     Ok(respond(pulled, head))
 }
 
