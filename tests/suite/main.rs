@@ -14,5 +14,6 @@ mod api;
 mod fake_hub;
 mod pull;
 mod real_clients;
+#[allow(dead_code, unused_imports, reason = "words for tests, whichever tests there are")]
 mod service;
 mod upstream_client;

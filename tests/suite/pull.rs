@@ -18,12 +18,12 @@ async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
         assert_eq!((manifest.status, manifest.header("x-cache")), (200, word));
         assert_eq!(&manifest.body, image.bytes());
         assert_eq!(manifest.header("docker-content-digest"), image.digest());
-        let blob = client.blob("team", "alpine", &layer.digest()).await;
+        let blob = client.blob("team", "alpine", layer.digest()).await;
         assert_eq!((blob.status, blob.header("x-cache")), (200, word));
         assert_eq!(blob.body, layer.bytes());
     }
     assert_eq!(hub.requests().manifest_gets("library/alpine", "latest"), 1);
-    assert_eq!(hub.requests().blob_gets("library/alpine", &layer.digest()), 1);
+    assert_eq!(hub.requests().blob_gets("library/alpine", layer.digest()), 1);
 }
 
 /// Containerd refuses to go on where the length is missing or 0, docker where it is missing.

@@ -42,12 +42,10 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let images = push(&DebianRegistry::plain(folder.path()), images);
         let registry = DebianRegistry::with_tokens(folder.path(), &[(ACCOUNT, "library/")]);
-        let config = Config::upstream_at("docker.io", &format!("http://{}", registry.address())).and(&format!(
-            "auth_hosts = [{:?}]\nusername = {:?}\npassword = {:?}\ngroups = [\"team\"]",
-            registry.token_server(),
-            ACCOUNT.user,
-            ACCOUNT.password
-        ));
+        let (realm, user) = (registry.token_server(), ACCOUNT.user);
+        let config = Config::upstream_at("docker.io", &format!("http://{}", registry.address()))
+            .and(&format!("auth_hosts = [{realm:?}]\nusername = {user:?}\ngroups = [\"team\"]"))
+            .variable("DEPENDENCY_PROXY__UPSTREAMS__DOCKER_IO__PASSWORD", ACCOUNT.password);
         Self::start(folder, registry, images, config).await
     }
 
@@ -74,7 +72,7 @@ impl Scene {
 
     /// Pulls `NAME:TAG` or `NAME@DIGEST` of docker.io for `team`.
     fn pull(&self, client: Client, image: &str) -> Result<Vec<String>, String> {
-        client.pull(&self.engines, &self.host(), self.credential(), &of("team", image))
+        client.pull(&self.engines, &self.host(), self.credential(), &of(&self.team.path, image))
     }
 
     /// The digest of `NAME:TAG` upstream.

@@ -54,6 +54,30 @@ async fn every_client_pulls_what_the_service_has_an_account_for() {
 }
 
 #[actix_rt::test]
+async fn docker_and_podman_log_in_and_pull_with_every_kind_of_credential() {
+    let scene = Scene::with_open_registry(&["library/tool:1=oci"]).await;
+    let (service, team) = (&scene.service, &scene.team);
+    let password = "the-password-of-alice";
+    let alice = service.user("alice", password).await;
+    service.add_member(team, &alice, 10).await;
+    let personal = service.personal_token(&alice, "laptop", &["read_registry", "write_registry"]).await;
+    let group = service.group_token(team, "bot", &["read_virtual_registry", "write_virtual_registry"]).await;
+    let credentials = [
+        Credential::of("alice", password),
+        Credential::of("alice", &personal.secret),
+        Credential::of("any-name", &group.secret),
+        scene.credential(),
+    ];
+    for client in [Client::Docker, Client::Podman] {
+        for credential in credentials {
+            client.login(&scene.engines, &scene.host(), credential).unwrap();
+            let pulled = client.pull(&scene.engines, &scene.host(), credential, &of("team", "tool:1")).unwrap();
+            assert!(pulled.iter().any(|digest| digest == scene.digest("library/tool:1")), "{client:?} {credential:?}");
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn clients_that_pull_one_image_at_the_same_time_share_its_downloads() {
     let scene = Scene::with_open_registry(&["--layer-bytes", "20000000", "library/big:1=oci-index"]).await;
     let digest = scene.digest("library/big:1");
