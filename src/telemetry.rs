@@ -86,8 +86,12 @@ where
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
-    own || *metadata.level() <= Level::WARN
+    own || (*metadata.level() <= Level::WARN && !metadata.target().starts_with(ONE_CONNECTION))
 }
+
+/// What actix reports as an error here is what one client did: it sent no HTTP, or left. Anybody could fill the log so, and
+/// it names no address; what goes wrong in a body of ours is logged where that is made.
+const ONE_CONNECTION: &str = "actix_http::h1::dispatcher";
 
 impl LogFilter {
     fn directives(&self) -> Result<EnvFilter, NotAFilter> {
@@ -196,6 +200,7 @@ mod tests {
             tracing::trace!(target: "hyper::proto", "authorization: hidden");
             tracing::debug!(target: "reqwest::connect", "hidden?X-Amz-Signature=1");
             tracing::info!(target: "dependency_proxy_of_others", "hidden");
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error: hidden");
             tracing::warn!(target: "h2", "a warning of h2");
             tracing::trace!("our own trace");
         });

@@ -18,9 +18,10 @@ impl Lists {
 
     /// A page of the tags of a repository.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
-        self.0.tags(origin, query).await.map_err(|error| match Cause::from(&error) {
-            Cause::NotFound => failure(origin, "the list of tags", Cause::NoRepository),
-            cause => failure(origin, "the list of tags", cause),
+        self.0.tags(origin, query).await.map_err(|error| {
+            let cause = Cause::from(&error);
+            let cause = if cause == Cause::NotFound { Cause::NoRepository } else { cause };
+            failure(origin, "the list of tags", cause)
         })
     }
 

@@ -71,7 +71,7 @@ impl Manifests {
     /// The manifest that this reference stands for, if the group may have it.
     pub async fn pull(&self, request: PullManifest) -> Pulled {
         let calls = AtomicU32::new(0);
-        let pulled = match self.0.shelf.from_memory(&request) {
+        let pulled = match self.0.shelf.remembered(&request) {
             Some(pulled) => Ok(pulled),
             None => timeout(PATIENCE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::Unreachable)),
         };

@@ -49,7 +49,9 @@ pub enum ChangeError<E> {
 /// Asks for an edit of the directory; the edit answers its asker itself.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Change(Box<dyn FnOnce(&Directory) -> Option<Waiting> + Send>);
+struct Change(Edit);
+
+type Edit = Box<dyn FnOnce(&Directory) -> Option<Waiting> + Send>;
 
 /// Reports that the batch was written, or why not.
 #[derive(Message)]

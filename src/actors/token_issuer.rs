@@ -90,7 +90,8 @@ impl Tokens {
     /// An actor on this thread that hashes one password at a time and refuses nobody.
     #[cfg(test)]
     pub(crate) fn over(policy: Policy) -> Result<Self, crate::auth::jwt::KeyError> {
-        let allowance = Allowance { burst: u32::MAX, forget_one_after: Duration::from_secs(1) };
+        let allowance =
+            crate::auth::login_limit::Allowance { burst: u32::MAX, forget_one_after: Duration::from_secs(1) };
         let options = PasswordOptions {
             threads: 1,
             max_waiting: 1000,

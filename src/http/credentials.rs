@@ -42,6 +42,7 @@ impl Presented {
 }
 
 #[cfg(test)]
+#[expect(clippy::panic, reason = "a panic is a failed test")]
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;

@@ -61,7 +61,7 @@ pub(super) enum RegistryError {
     #[error("{failure}")]
     Failed {
         /// Why.
-        failure: PullFailure,
+        failure: Box<PullFailure>,
         /// What was wanted.
         target: Target,
     },
@@ -118,11 +118,10 @@ impl RegistryError {
     }
 
     fn message(&self, status: StatusCode, host: &str, id: &str) -> String {
-        let message = match self {
-            Self::Path(ImagePathError::NotAProxyPath { image }) => {
-                format!("This is a pull-through cache. Pull {host}/<group>/dependency_proxy/containers/{image}")
-            }
-            other => other.to_string(),
+        let message = if let Self::Path(ImagePathError::NotAProxyPath { image }) = self {
+            format!("This is a pull-through cache. Pull {host}/<group>/dependency_proxy/containers/{image}")
+        } else {
+            self.to_string()
         };
         let with_id = status == StatusCode::FORBIDDEN || status.is_server_error();
         if with_id { format!("{message} [{id}]") } else { message }

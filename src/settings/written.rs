@@ -48,7 +48,7 @@ pub(super) fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
     optional_url(from)?.ok_or_else(|| D::Error::custom("is empty"))
 }
 
-/// As [`url`], or nothing where it is empty.
+/// As [`url()`], or nothing where it is empty.
 pub(super) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
     let Some(text) = text(from)? else { return Ok(None) };
     let Some(url) = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

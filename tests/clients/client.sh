@@ -30,6 +30,14 @@ store_credential() {
     echo "{\"auths\":{$entry}}" >"$REGISTRY_AUTH_FILE"
 }
 
+# Of HOST/GROUP/dependency_proxy/containers/IMAGE: where the images of a group are, and the name that an image has at home.
+proxy_of() {
+    echo "${1%%/dependency_proxy/containers/*}/dependency_proxy/containers"
+}
+home_of() {
+    echo "${1#*/dependency_proxy/containers/}"
+}
+
 main() {
     local verb=$1 registry=$2 user=$3 password=$4
     case $verb in

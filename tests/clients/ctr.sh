@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
-# containerd's command line, on the daemon of with-containerd.sh. How it is called: see client.sh; it has no login.
+# containerd's command line, on the daemon of with-containerd.sh. How it is called: see client.sh; it has no login. And
+#
+#   ctr.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE
+#
+# pulls docker.io/IMAGE by way of the group, as its hosts.toml then says, with the credential in a header.
 . "$(dirname "$0")/client.sh"
 
 login() {
@@ -8,11 +12,33 @@ login() {
 }
 
 pull() {
-    limited ctr images pull --plain-http --snapshotter native "${credential[@]}" "$1" >&2
-    ctr images list "name==$1" | awk 'NR > 1 { print $3 }'
-    ctr images remove --sync "$1" >&2
+    fetch "$1" --plain-http "${credential[@]}"
 }
 
+mirror() {
+    local hosts=$folder/hosts
+    mkdir -p "$hosts/docker.io"
+    # What does not come from the mirror comes from nowhere.
+    cat >"$hosts/docker.io/hosts.toml" <<END
+server = "http://127.0.0.1:1"
+[host."http://$(sed 's|/|/v2/|' <<<"$(proxy_of "$1")")"]
+capabilities = ["pull", "resolve"]
+override_path = true
+[host."http://$(sed 's|/|/v2/|' <<<"$(proxy_of "$1")")".header]
+Authorization = "Basic $(printf %s "$user:$password" | base64 -w0)"
+END
+    fetch "docker.io/$(home_of "$1")" --hosts-dir "$hosts"
+}
+
+fetch() {
+    local image=$1
+    shift
+    limited ctr images pull --snapshotter native "$@" "$image" >&2
+    ctr images list "name==$image" | awk 'NR > 1 { print $3 }'
+    ctr images remove --sync "$image" >&2
+}
+
+user=${3:-} password=${4:-}
 credential=()
-[ -z "${3:-}" ] || credential=(--user "$3:$4")
+[ -z "$user" ] || credential=(--user "$user:$password")
 main "$@"

@@ -1,5 +1,9 @@
 #!/usr/bin/env bash
-# Podman with a storage of its own. How it is called: see client.sh.
+# Podman with a storage of its own. How it is called: see client.sh; and
+#
+#   podman.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE
+#
+# pulls docker.io/IMAGE by way of the group, as its registries.conf then says.
 . "$(dirname "$0")/client.sh"
 
 own_podman() {
@@ -14,6 +18,17 @@ login() {
 pull() {
     own_podman pull --tls-verify=false "$1" >&2
     own_podman image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$1" | sed -n 's/.*@//p'
+}
+
+mirror() {
+    export CONTAINERS_REGISTRIES_CONF=$folder/registries.conf
+    cat >"$CONTAINERS_REGISTRIES_CONF" <<END
+[[registry]]
+prefix = "docker.io"
+location = "$(proxy_of "$1")"
+insecure = true
+END
+    pull "docker.io/$(home_of "$1")"
 }
 
 main "$@"

@@ -7,12 +7,13 @@
 #
 # FOLDER holds the images and is kept: several registries may serve one folder, so that a plain one fills what a
 # guarded one serves. `token` starts a token server too, on a port of its own; token_server.py says what its accounts
-# are. COMMAND sees the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY. The registry ends with COMMAND,
-# whose exit status is handed on.
+# are. COMMAND sees the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY, and that of the token server, if
+# there is one, in TOKEN_SERVER. Both end with COMMAND, whose exit status is handed on.
 . "$(dirname "$0")/beside.sh"
 
 main() {
     local images guard auth
+    export TOKEN_SERVER=
     images=$(mkdir -p "$1" && cd "$1" && pwd)
     guard=$2
     shift 2
@@ -27,7 +28,8 @@ main() {
         ;;
     token)
         start_token_server $1
-        auth="token: {realm: 'http://$listener/token', service: registry, issuer: token-server,
+        TOKEN_SERVER=$listener
+        auth="token: {realm: 'http://$TOKEN_SERVER/token', service: registry, issuer: token-server,
                       rootcertbundle: '$folder/certificate.pem'}"
         shift
         ;;

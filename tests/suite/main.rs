@@ -19,6 +19,7 @@ mod protocol;
 mod pull;
 mod purge;
 mod real_clients;
+#[allow(dead_code, unused_imports, reason = "words for tests, whichever tests there are")]
 mod service;
 mod upstream_client;
 mod verbs;

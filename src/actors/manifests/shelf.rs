@@ -72,7 +72,7 @@ impl Shelf {
     }
 
     /// The answer to most requests: everything that it takes is in memory, and fresh.
-    pub(super) fn from_memory(&self, request: &PullManifest) -> Option<PulledManifest> {
+    pub(super) fn remembered(&self, request: &PullManifest) -> Option<PulledManifest> {
         let (digest, checked_at) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
             Reference::Tag(tag) => {

@@ -57,7 +57,7 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     let origin = authorized.origin().clone();
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));
     let failure = PullFailure { origin, image, cause: Cause::from(error) };
-    RegistryError::Failed { failure, target: Target::Blob(*digest) }
+    RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
 }
 
 fn log(request: &HttpRequest, authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {

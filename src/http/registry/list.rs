@@ -59,5 +59,5 @@ fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
 }
 
 fn failed(failure: PullFailure, authorized: &Authorized) -> RegistryError {
-    RegistryError::Failed { failure, target: authorized.target().clone() }
+    RegistryError::Failed { failure: failure.into(), target: authorized.target().clone() }
 }

@@ -31,7 +31,8 @@ pub(super) async fn pull(
     let pulled = state.manifests.pull(question).await;
     log(request, authorized, reference, &pulled, started);
     let target = || Target::Manifest(reference.clone());
-    let pulled = pulled.outcome.map_err(|failure| RegistryError::Failed { failure, target: target() })?;
+    let pulled =
+        pulled.outcome.map_err(|failure| RegistryError::Failed { failure: Box::new(failure), target: target() })?;
     Ok(respond(pulled, head))
 }
 

@@ -1,5 +1,6 @@
 //! The clients, and what they are given.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::held::{Engines, script};
@@ -7,12 +8,17 @@ use super::held::{Engines, script};
 /// A program that pulls images. Each call starts from nothing and leaves nothing behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
+    /// Debian's command line on Debian's engine.
     Docker,
+    /// A newer command line on the same engine, where one is installed: see [`Client::dockers`].
+    NewerDocker,
     Podman,
     Buildah,
     Skopeo,
     Ctr,
 }
+
+const NEWER_DOCKER: &str = "/usr/local/bin/docker";
 
 /// A user and a password, or neither.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,12 @@ impl<'a> Credential<'a> {
 impl Client {
     /// Each of them.
     pub(crate) const ALL: [Self; 5] = [Self::Docker, Self::Podman, Self::Buildah, Self::Skopeo, Self::Ctr];
+
+    /// Docker's command lines that are installed here.
+    pub(crate) fn dockers() -> impl Iterator<Item = Self> {
+        let newer = Path::new(NEWER_DOCKER).exists().then_some(Self::NewerDocker);
+        std::iter::once(Self::Docker).chain(newer)
+    }
 
     /// Whether it knows a login apart from a pull.
     pub(crate) fn has_login(self) -> bool {
@@ -58,10 +70,46 @@ impl Client {
         Ok(digests.lines().map(str::to_owned).collect())
     }
 
+    /// Pulls the image of docker.io that `image`, a `GROUP/dependency_proxy/containers/NAME:TAG`, is at `registry`: by its
+    /// own name, with the group configured as its mirror. Podman and ctr only. Returns what [`Client::pull`] does.
+    pub(crate) fn pull_by_mirror(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<Vec<String>, String> {
+        let digests = self.run(engines, &["mirror", registry, credential.user, credential.password, image])?;
+        Ok(digests.lines().map(str::to_owned).collect())
+    }
+
+    /// Pulls an image and pushes it to where it came from. Docker only. The error is what the client said.
+    pub(crate) fn push(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<(), String> {
+        self.run(engines, &["push", registry, credential.user, credential.password, image]).map(|_| ())
+    }
+
+    /// What `skopeo inspect` prints, which asks for the list of tags too. Skopeo only.
+    pub(crate) fn inspect(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<String, String> {
+        self.run(engines, &["inspect", registry, credential.user, credential.password, image])
+    }
+
     fn run(self, engines: &Engines, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(script(self.script()))
             .args(arguments)
             .envs(engines.environment())
+            .envs((self == Self::NewerDocker).then_some(("DOCKER_COMMAND", NEWER_DOCKER)))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
@@ -74,7 +122,7 @@ impl Client {
 
     fn script(self) -> &'static str {
         match self {
-            Self::Docker => "docker.sh",
+            Self::Docker | Self::NewerDocker => "docker.sh",
             Self::Podman => "podman.sh",
             Self::Buildah => "buildah.sh",
             Self::Skopeo => "skopeo.sh",

@@ -7,6 +7,7 @@
 mod client;
 mod held;
 mod registry;
+mod through_the_service;
 
 pub(crate) use client::{Client, Credential};
 pub(crate) use held::Engines;

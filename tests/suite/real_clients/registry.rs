@@ -35,12 +35,17 @@ impl DebianRegistry {
     fn start(folder: &Path, guard: &[&str]) -> Self {
         let mut command = vec![script("with-registry.sh"), folder.to_str().unwrap().to_owned()];
         command.extend(guard.iter().map(|&word| word.to_owned()));
-        Self { held: Held::start(command, &["REGISTRY"]) }
+        Self { held: Held::start(command, &["REGISTRY", "TOKEN_SERVER"]) }
     }
 
     /// `127.0.0.1:PORT`; it speaks plain HTTP.
     pub(crate) fn address(&self) -> &str {
         self.held.variable("REGISTRY")
+    }
+
+    /// Where the tokens of [`Self::with_tokens`] come from: `127.0.0.1:PORT`.
+    pub(crate) fn token_server(&self) -> &str {
+        self.held.variable("TOKEN_SERVER")
     }
 
     /// Makes and pushes images, each given as `NAME:TAG=FORM` with a form of `images.py`: `docker`, `oci`, `docker-list` or
