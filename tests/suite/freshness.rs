@@ -55,7 +55,7 @@ impl Scene {
     fn last_line(&self) -> serde_json::Value {
         let log = self.service.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.into_iter().filter(|line| line["message"] == "manifest").last().unwrap()
+        lines.into_iter().rfind(|line| line["message"] == "manifest").unwrap()
     }
 }
 
