@@ -162,7 +162,7 @@ async fn a_manifest_of_ones_own_that_names_anothers_blob_does_not_open_it() {
     let (a, b) = (&company.a, &company.b);
     b.has_its_own().await;
     // In a's repository, naming b's layer and, as a child of an index, b's manifest; upstream has neither there.
-    let forged = Image::single(&[b.layer().clone()]);
+    let forged = Image::single(&[b.layer().clone(), Layer::random(7, 7)]);
     let index = Image::index(&[b.image.clone()]);
     for (tag, image) in [("forged", &forged), ("index", &index)] {
         company.hub.push_image("private/a", tag, image);
