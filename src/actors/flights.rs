@@ -19,13 +19,13 @@ pub(super) struct Flights<K, T> {
 pub(super) enum Boarding<T> {
     /// The asker has to start the work.
     First(oneshot::Receiver<T>),
-    /// The work is under way, or was when the asker came.
+    /// The work is under way, or was a moment ago.
     Joined(oneshot::Receiver<T>),
     /// Too much is under way already.
     Full,
 }
 
-/// An asker is under way to us for less than this time.
+/// Outcomes are at hand for this time.
 const KEEP: Duration = Duration::from_secs(2);
 
 impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
@@ -36,11 +36,11 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
 
     /// Waits for the work of this key.
     pub(super) fn board(&mut self, key: &K) -> Boarding<T> {
-        self.board_since(key, Instant::now())
+        self.board_unless(key, |_, _| false)
     }
 
-    /// The same for one who has looked elsewhere since `asked_at`: work that ended in between is as good as joined.
-    pub(super) fn board_since(&mut self, key: &K, asked_at: Instant) -> Boarding<T> {
+    /// The same for one to whom an outcome of the last seconds will do, if it is so recent: that is as good as joined.
+    pub(super) fn board_unless(&mut self, key: &K, will_do: impl Fn(Instant, &T) -> bool) -> Boarding<T> {
         let (sender, receiver) = oneshot::channel();
         let under_way = self.waiters.len();
         if let Some(waiters) = self.waiters.get_mut(key) {
@@ -48,7 +48,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
             waiters.push(sender);
             return Boarding::Joined(receiver);
         }
-        if let Some((_, outcome)) = self.landed.get(key).filter(|(landed_at, _)| asked_at < *landed_at) {
+        if let Some((_, outcome)) = self.landed.get(key).filter(|(landed_at, outcome)| will_do(*landed_at, outcome)) {
             drop(sender.send(outcome.clone()));
             return Boarding::Joined(receiver);
         }
@@ -68,6 +68,12 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         self.forget_before(now.checked_sub(KEEP));
         self.landed.insert(key.clone(), (now, outcome.clone()));
         self.landings.push_back((now, key.clone()));
+    }
+
+    /// Forgets what has landed: nobody joins it any more.
+    pub(super) fn forget_landed(&mut self) {
+        self.landed.clear();
+        self.landings.clear();
     }
 
     /// How many different things are under way.
@@ -98,7 +104,7 @@ mod tests {
         let Boarding::First(_first) = flights.board(&"key") else { panic!("nothing was under way") };
         assert!(matches!(flights.board(&"other"), Boarding::Full));
         flights.land(&"key", &7);
-        let Boarding::Joined(mut late) = flights.board_since(&"key", before) else { panic!("it has just landed") };
+        let Boarding::Joined(mut late) = flights.board_unless(&"key", |at, _| before < at) else { panic!("it has just landed") };
         assert_eq!(late.try_recv().unwrap(), 7);
         assert!(matches!(flights.board(&"key"), Boarding::First(_)));
     }

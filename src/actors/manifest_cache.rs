@@ -82,8 +82,7 @@ pub(super) struct AskHead {
     /// Whether the asker has something to serve should there be no answer: then it is given up early, and not asked at all
     /// where upstream has just failed.
     pub(super) revalidation: bool,
-    /// When the asker began: what upstream has answered since will do.
-    pub(super) asked_at: Instant,
+    pub(super) since: Since,
 }
 
 /// Fetches, verifies and stores a manifest.
@@ -91,9 +90,22 @@ pub(super) struct AskHead {
 #[rtype(result = "Shared<Fetched>")]
 pub(super) struct FetchManifest {
     pub(super) question: Question,
-    /// As for [`AskHead`].
-    pub(super) asked_at: Instant,
+    pub(super) since: Since,
 }
+
+/// How old an answer may be that will do. The time between an answer and its being at hand for all is bridged with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since {
+    /// When the asker came: whatever upstream has answered since.
+    pub(super) asked_at: Instant,
+    /// For how long before that what upstream gave is believed.
+    pub(super) believed: Duration,
+}
+
+/// Forgets the answers of the last moments.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ForgetAnswers;
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -113,6 +125,9 @@ struct Fetcher {
 
 /// No manifest is longer than this; more is an attack.
 const MAX_BYTES: usize = 64 << 20;
+
+/// A manifest that takes longer to arrive is given up: one that trickles in must not keep its tag from ever being fetched.
+const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
 /// How long upstream may take to answer where there is nothing to serve instead.
 const PATIENCE: Duration = Duration::from_secs(18);
@@ -150,7 +165,8 @@ impl ManifestCache {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let asked = question.clone();
-            let work = async move { fetcher.fetch(&asked).await };
+            let work =
+                async move { timeout(LONGEST_FETCH, fetcher.fetch(&asked)).await.unwrap_or(Err(Cause::Unreachable)) };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
             me.do_send(ManifestFetched(question, outcome));
         });
@@ -250,6 +266,13 @@ impl<T> Shared<T> {
     }
 }
 
+impl Since {
+    fn covers<T>(&self, answered_at: Instant, answer: &Result<T, Cause>) -> bool {
+        let believed = if answer.is_ok() { self.believed } else { Duration::ZERO };
+        self.asked_at < answered_at + believed
+    }
+}
+
 /// The outcome of a flight, for one who boarded it.
 async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Shared<T> {
     let answer = receiver.await.unwrap_or(Err(Cause::Unreachable));
@@ -268,9 +291,9 @@ impl Handler<AskHead> for ManifestCache {
         if self.is_absent(&ask.question, now) {
             return Response::reply(Shared::at_once(Cause::NotFound));
         }
-        let AskHead { question, revalidation, asked_at } = ask;
+        let AskHead { question, revalidation, since } = ask;
         let key = (question, revalidation);
-        let (receiver, joined) = match self.heads.board_since(&key, asked_at) {
+        let (receiver, joined) = match self.heads.board_unless(&key, |at, answer| since.covers(at, answer)) {
             Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(_) if revalidation && !self.backoffs.try_ask(&key.0.origin, now) => {
@@ -290,11 +313,11 @@ impl Handler<AskHead> for ManifestCache {
 impl Handler<FetchManifest> for ManifestCache {
     type Result = Response<Shared<Fetched>>;
 
-    fn handle(&mut self, FetchManifest { question, asked_at }: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, FetchManifest { question, since }: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
         if self.is_absent(&question, Instant::now()) {
             return Response::reply(Shared::at_once(Cause::NotFound));
         }
-        let (receiver, joined) = match self.fetches.board_since(&question, asked_at) {
+        let (receiver, joined) = match self.fetches.board_unless(&question, |at, answer| since.covers(at, answer)) {
             Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(receiver) => {
@@ -304,6 +327,15 @@ impl Handler<FetchManifest> for ManifestCache {
         };
         self.gauge();
         Response::fut(landed(receiver, joined))
+    }
+}
+
+impl Handler<ForgetAnswers> for ManifestCache {
+    type Result = ();
+
+    fn handle(&mut self, _: ForgetAnswers, _: &mut Self::Context) {
+        self.heads.forget_landed();
+        self.fetches.forget_landed();
     }
 }
 

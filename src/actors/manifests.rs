@@ -17,7 +17,7 @@ pub use self::pulled::{PullManifest, PulledManifest, Source};
 use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
-use super::manifest_cache::{ManifestCache, ManifestCacheOptions};
+use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -87,6 +87,7 @@ impl Manifests {
     /// Forgets what is remembered of a group, whose links were taken away in the index.
     pub fn forget_group(&self, group: GroupId) {
         self.0.shelf.forget_group(group);
+        self.0.actor.do_send(ForgetAnswers);
     }
 
     /// Removes a manifest that no group has any more. Blocks.

@@ -64,8 +64,11 @@ pub enum OpenError {
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        if full { Self::Full } else { Self::Io(error.to_string()) }
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::Damaged(error.to_string()),
+            _ => Self::Io(error.to_string()),
+        }
     }
 }
 
@@ -73,10 +76,11 @@ impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> Self {
         match error {
             sled::Error::Io(error) => error.into(),
-            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
-            sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-                Self::Io(error.to_string())
-            }
+            // Damage has many faces: a damaged file of settings is taken for one of an older version.
+            sled::Error::Corruption { .. }
+            | sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_) => Self::Damaged(error.to_string()),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -72,16 +73,24 @@ impl Index {
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::Io { path: folder.clone(), error };
-        let index = match Self::open_trees(&folder, groups.clone()) {
+        match Self::open_complete(&folder, groups.clone()) {
             Err(StoreError::Damaged(reason)) => {
                 tracing::warn!(reason, "the index is damaged; it is set aside and rebuilt");
                 set_aside(&folder).map_err(fail)?;
-                Self::open_trees(&folder, groups).map_err(fail)?
+                Self::open_complete(&folder, groups).map_err(fail)
             }
-            opened => opened.map_err(fail)?,
-        };
-        index.rebuild_unless_complete().map_err(fail)?;
-        Ok(index)
+            opened => opened.map_err(fail),
+        }
+    }
+
+    fn open_complete(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
+        // sled panics on some damage, also after it has opened.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let index = Self::open_trees(folder, groups)?;
+            index.rebuild_unless_complete()?;
+            Ok(index)
+        }));
+        opened.unwrap_or_else(|_| Err(StoreError::Damaged("sled could not read its own files".to_owned())))
     }
 
     fn open_trees(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {

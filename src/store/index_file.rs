@@ -20,6 +20,9 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
 
+/// How often the removal of a folder begins anew that is written to at the same time.
+const REMOVALS: usize = 10;
+
 /// A link in its file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinkFile {
@@ -82,12 +85,19 @@ pub(super) fn tags(
     files(&groups.join(group.to_string()).join("tags"))
 }
 
-/// Removes all files of a group.
+/// Removes all files of a group. What the group pulls meanwhile may stay.
 pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError> {
-    match fs::remove_dir_all(groups.join(group.to_string())) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+    let folder = groups.join(group.to_string());
+    for _ in 0..REMOVALS {
+        match fs::remove_dir_all(&folder) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
+            // The group pulls at the same time, or is purged twice.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(())
 }
 
 fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8]) -> PathBuf {

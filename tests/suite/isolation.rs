@@ -9,7 +9,7 @@ use crate::service::{Answer, Client, Config, Service};
 /// Groups `a` and `b`, each with an account and a private repository, and `c` with neither.
 struct Company {
     hub: FakeHub,
-    service: Service,
+    _service: Service,
     a: Member,
     b: Member,
     c: Client,
@@ -82,7 +82,7 @@ async fn company(lines: &str) -> Company {
     let a = Member { group: "a", image: image_a, client: client(&service, "a").await };
     let b = Member { group: "b", image: image_b, client: client(&service, "b").await };
     let c = client(&service, "c").await;
-    Company { hub, service, a, b, c }
+    Company { hub, _service: service, a, b, c }
 }
 
 async fn client(service: &Service, group: &str) -> Client {
@@ -162,7 +162,7 @@ async fn a_manifest_of_ones_own_that_names_anothers_blob_does_not_open_it() {
     let (a, b) = (&company.a, &company.b);
     b.has_its_own().await;
     // In a's repository, naming b's layer and, as a child of an index, b's manifest; upstream has neither there.
-    let forged = Image::single(&[b.layer().clone()]);
+    let forged = Image::single(&[b.layer().clone(), Layer::random(7, 7)]);
     let index = Image::index(std::slice::from_ref(&b.image));
     for (tag, image) in [("forged", &forged), ("index", &index)] {
         company.hub.push_image("private/a", tag, image);
@@ -230,6 +230,25 @@ async fn a_tag_that_moved_for_one_group_is_there_for_the_other_when_upstream_is_
     let moved = other.manifest("other", "alpine", "latest").await;
     assert_eq!((moved.status, moved.header("x-cache")), (200, "stale"), "{}", moved.text());
     assert_eq!(other.manifest("other", "alpine", first.digest()).await.header("x-cache"), "hit");
+}
+
+#[actix_rt::test]
+async fn what_a_lying_upstream_says_of_a_tag_opens_nothing_that_came_from_another() {
+    let (docker, liar) = (FakeHub::start(), FakeHub::start());
+    let private = Image::single(&[Layer::random(2_000, 1)]);
+    docker.push_image("acme/app", "1", &private);
+    liar.push_image("acme/bait", "1", &Image::single(&[Layer::random(9, 9)]));
+    // The tag is said to stand for a blob of the other upstream.
+    liar.on(Kind::ManifestHead).digest_header(private.layers()[0].digest());
+    let hosts =
+        format!("[upstreams.\"quay.io\"]\nurl = \"{}\"\nauth_hosts = [\"{}\"]", liar.url(), liar.host(Listener::Realm));
+    let service = Config::docker_hub(&docker).and(&hosts).start();
+    let (victim, thief) = (client(&service, "victim").await, client(&service, "thief").await);
+    assert_eq!(victim.manifest("victim", "acme/app", "1").await.status, 200);
+    assert_eq!(victim.blob("victim", "acme/app", private.layers()[0].digest()).await.status, 200);
+    assert_eq!(thief.manifest_head("thief", "quay.io/acme/bait", "1").await.status, 200);
+    let stolen = thief.blob("thief", "quay.io/acme/bait", private.layers()[0].digest()).await;
+    assert_eq!((stolen.status, stolen.code().as_str()), (404, "BLOB_UNKNOWN"));
 }
 
 #[actix_rt::test]

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::faults::{files, is_stored};
+use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
+use crate::faults::{assert_store_is_clean, files, is_stored};
 use crate::service::{Client, Config, Group, Service};
 
 struct Scene {
@@ -110,6 +110,25 @@ async fn a_blob_can_be_had_right_after_a_purge() {
         assert_eq!((blob.status, blob.body.as_ref()), (200, scene.own.layers()[0].bytes().as_slice()));
         pull(&scene.one, "own", &scene.own, "").await;
     }
+}
+
+#[actix_rt::test]
+async fn purges_while_both_groups_pull_take_nothing_from_the_other() {
+    let scene = Scene::start().await;
+    let path = format!("/groups/{}/dependency_proxy/cache", scene.one.0.id);
+    for round in 0..10 {
+        let image = Image::single(&[Layer::random(3_000, 100 + round)]);
+        let name = format!("round-{round}");
+        scene.hub.push_image(&format!("library/{name}"), "latest", &image);
+        let pulls = async { tokio::join!(pull(&scene.one, &name, &image, ""), pull(&scene.other, &name, &image, "")) };
+        let purge = async { assert_eq!(scene.service.api("DELETE", &path, Value::Null).await.status, 202) };
+        tokio::join!(pulls, purge);
+        pull(&scene.one, "own", &scene.own, "").await;
+    }
+    scene.hub.down(Listener::Registry);
+    pull(&scene.other, "shared", &scene.shared, "hit").await;
+    assert_store_is_clean(&scene.service).await;
+    assert!(!scene.service.log().contains("could not be purged"));
 }
 
 #[actix_rt::test]

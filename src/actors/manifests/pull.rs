@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::pulled::{PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
-use crate::actors::manifest_cache::{AskHead, FetchManifest, Fetched, ManifestCache, Question, Shared};
+use crate::actors::manifest_cache::{AskHead, FetchManifest, Fetched, ManifestCache, Question, Shared, Since};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;
@@ -29,12 +29,15 @@ pub(super) struct Pull<'a> {
     pub(super) revalidate_timeout: Duration,
     /// How often this pull asked upstream; what it joined is not counted.
     pub(super) upstream_calls: &'a AtomicU32,
-    /// When the client asked: what upstream answered since is an answer to it.
+    /// When the client asked.
     pub(super) asked_at: Instant,
 }
 
 /// How long a client waits for what a tag has moved to, where there is something older to serve.
 const PATIENCE_WITH_FALLBACK: Duration = Duration::from_secs(10);
+
+/// In less than this time what upstream answered is on the disk.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A shared question is given up by those who ask it; this is how much later it is by those who joined.
 const GRACE: Duration = Duration::from_millis(500);
@@ -121,7 +124,7 @@ impl Pull<'_> {
     }
 
     async fn fetch(&self) -> Result<PulledManifest, Cause> {
-        let (fetched, joined) = self.send(FetchManifest { question: self.question(), asked_at: self.asked_at }).await?;
+        let (fetched, joined) = self.send(FetchManifest { question: self.question(), since: self.since() }).await?;
         let Fetched { manifest, stored } = fetched;
         self.shelf.grant(self.request, &manifest, stored).await;
         let source = if joined { Source::Joined } else { Source::Miss };
@@ -129,7 +132,7 @@ impl Pull<'_> {
     }
 
     async fn ask_head(&self, revalidation: bool) -> Result<(ContentHead, bool), Cause> {
-        let answer = self.send(AskHead { question: self.question(), revalidation, asked_at: self.asked_at });
+        let answer = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
         if !revalidation {
             return answer.await;
         }
@@ -151,6 +154,11 @@ impl Pull<'_> {
 
     fn question(&self) -> Question {
         Question { origin: self.request.origin.clone(), reference: self.request.reference.clone() }
+    }
+
+    /// A tag is believed as long as is configured, but no longer here than it takes to note what it stands for.
+    fn since(&self) -> Since {
+        Since { asked_at: self.asked_at, believed: self.request.tag_freshness.min(MOMENT) }
     }
 
     /// Whether the reference may stand for this digest.

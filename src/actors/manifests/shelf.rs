@@ -115,11 +115,12 @@ impl Shelf {
     }
 
     /// Notes that upstream told the group's account of a digest, which is not stored. Many clients go on to ask by digest, and
-    /// their next pull by tag must find what they got.
+    /// their next pull by tag must find what they got. A name alone opens nothing: no bytes came with it.
     pub(super) async fn told(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
         let (shelf, request) = (self.clone(), request.clone());
         let noted = blocking(move || {
-            shelf.link(&request, digest, &[(digest, Link { size: Some(size), proven: true })])?;
+            let named = Link { size: Some(size), proven: false };
+            shelf.index.add_links(request.group, &request.origin, &[(digest, named)])?;
             shelf.set_tag(&request, digest)
         });
         drop(noted.await);
@@ -178,7 +179,7 @@ impl Shelf {
         };
         let manifest = self.read(&digest)?;
         let linked = self.is_linked(request, digest, tag, manifest.as_ref())?;
-        if forgotten == self.forgotten.load(Ordering::SeqCst) {
+        if self.is_current(forgotten) {
             if linked {
                 self.links.insert(link_key(request, digest), ());
             }
@@ -219,7 +220,7 @@ impl Shelf {
         }
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let Some(manifest) = self.store.read(digest)?.map(Arc::new) else { return Ok(None) };
-        if forgotten == self.forgotten.load(Ordering::SeqCst) {
+        if self.is_current(forgotten) {
             self.manifests.insert(*digest, manifest.clone());
         }
         Ok(Some(manifest))
@@ -227,8 +228,11 @@ impl Shelf {
 
     /// Adds links of the group, the proven one of `digest` among them, and remembers that one.
     fn link(&self, request: &PullManifest, digest: Digest, links: &[(Digest, Link)]) -> Result<(), StoreError> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         self.index.add_links(request.group, &request.origin, links)?;
-        self.links.insert(link_key(request, digest), ());
+        if self.is_current(forgotten) {
+            self.links.insert(link_key(request, digest), ());
+        }
         Ok(())
     }
 
@@ -236,9 +240,17 @@ impl Shelf {
     fn set_tag(&self, request: &PullManifest, digest: Digest) -> Result<(), StoreError> {
         let Reference::Tag(tag) = &request.reference else { return Ok(()) };
         let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         self.index.set_tag(request.group, &request.origin, tag, entry)?;
-        self.tags.insert((request.origin.clone(), tag.clone()), entry);
+        if self.is_current(forgotten) {
+            self.tags.insert((request.origin.clone(), tag.clone()), entry);
+        }
         Ok(())
+    }
+
+    /// Whether nothing was taken away since, so that what was read may be remembered.
+    fn is_current(&self, forgotten: u64) -> bool {
+        forgotten == self.forgotten.load(Ordering::SeqCst)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Blobs: each way in which upstream, or the storage it redirects to, can fail to give one.
 
+use std::time::{Duration, Instant};
+
 use super::{Scene, is_stored};
 use crate::fake_hub::{Kind, Listener, Rule};
 
@@ -119,6 +121,31 @@ async fn the_length_is_wrong_and_no_manifest_says_so() {
 #[actix_rt::test]
 async fn a_web_page_comes_instead() {
     never_ends_well(Kind::BlobDownload, |rule| rule.html()).await;
+}
+
+#[actix_rt::test]
+async fn a_web_page_comes_instead_of_the_redirect() {
+    for manifest_known in [true, false] {
+        let scene = Scene::start().await;
+        if manifest_known {
+            assert_eq!(scene.pull_new().await.status, 200);
+        }
+        scene.hub.on(Kind::BlobRedirect).html();
+        let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+        assert!(blob.cut || blob.status == 503, "{}", blob.status);
+        is_survived(&scene).await;
+    }
+}
+
+#[actix_rt::test]
+async fn the_storage_hangs() {
+    let scene = Scene::start().await;
+    scene.hub.on(Kind::BlobDownload).hang();
+    let began = Instant::now();
+    let blob = scene.client.blob("team", "new", scene.new_layer().digest()).await;
+    assert_eq!((blob.status, blob.code().as_str()), (503, "UNAVAILABLE"));
+    assert!(began.elapsed() < Duration::from_secs(28), "clients give up after 30 s");
+    scene.cached_is_there().await;
 }
 
 #[actix_rt::test]
