@@ -276,3 +276,6 @@ fn remedy(directory: &Directory, token: &Token) -> String {
 fn date(at: Timestamp) -> Date {
     at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
+
+#[cfg(test)]
+mod tests;

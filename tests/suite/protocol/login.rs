@@ -1,13 +1,13 @@
 //! `/v2/` and `/jwt/auth`: who is told what when they log in, and when they pull.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
 use super::{ALICES_PASSWORD, House, PULL, WRONG, denied, no_member, refusal, said, served};
-use crate::service::{Answer, Service};
+use crate::service::{Answer, Config, Service};
 
 async fn post(service: &Service, form: &[(&str, &str)]) -> Answer {
     let client = service.stranger();
@@ -155,4 +155,30 @@ async fn public_groups_open_as_far_as_the_setting_says() {
             assert_eq!(private, no_member("team", "somebody who is not logged in"));
         }
     }
+}
+
+#[actix_rt::test]
+async fn a_proxy_that_is_not_trusted_is_told_of_once_and_not_believed() {
+    let house = House::new().await;
+    let stranger = house.service.stranger();
+    let told = "put its address into trusted_proxies in [server]";
+    assert_eq!(house.service.log().matches(told).count(), 0);
+    for _ in 0..3 {
+        let headers = stranger.request(Method::GET, "/v2/").header("x-forwarded-proto", "https");
+        let answer = stranger.send(headers.header("x-forwarded-host", "evil.example")).await;
+        let challenge = format!("Bearer realm=\"{}/jwt/auth\",service=\"dependency_proxy\"", house.service.url());
+        assert_eq!(answer.header("www-authenticate"), challenge);
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !house.service.log().contains(told) {
+        assert!(Instant::now() < deadline, "{}", house.service.log());
+        actix_rt::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(house.service.log().matches(told).count(), 1);
+    let trusting =
+        Config::docker_hub(&house.hub).variable("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let trusting = trusting.start();
+    let request = trusting.stranger().request(Method::GET, "/v2/").header("x-forwarded-proto", "https");
+    let answer = trusting.stranger().send(request.header("x-forwarded-host", "cache.example")).await;
+    assert!(answer.header("www-authenticate").starts_with("Bearer realm=\"https://cache.example/jwt/auth\""));
 }

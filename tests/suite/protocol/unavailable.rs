@@ -22,6 +22,7 @@ async fn is_unavailable(house: &House, path: &str, sentence: &str, reason: &'sta
         let raw = actix_rt::task::spawn_blocking(move || exchange(address, &bytes)).await.unwrap().unwrap();
         assert_eq!((raw.status, raw.reason.as_str()), (503, reason), "{method}");
         assert_eq!(raw.header("retry-after").len(), 1, "{method}");
+        assert_eq!(raw.body.is_empty(), method == "HEAD");
     }
 }
 
@@ -47,7 +48,7 @@ async fn a_misspelt_or_private_image_is_named() {
 
 #[actix_rt::test]
 async fn a_private_image_is_named_with_the_account_that_was_used() {
-    let house = House::with("[upstreams.\"docker.io\"]\nusername = \"robot\"\npassword = \"robots-password\"").await;
+    let house = House::with("username = \"robot\"\npassword = \"robots-password\"").await;
     house.hub.add_account("robot", "robots-password", &[]);
     house.hub.add_account("owner", "x", &["acme/app"]);
     house.hub.push_image("acme/app", "latest", &house.image);
