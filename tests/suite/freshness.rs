@@ -54,8 +54,8 @@ impl Scene {
     /// The log line of the last manifest.
     fn last_line(&self) -> serde_json::Value {
         let log = self.service.log();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.into_iter().filter(|line| line["message"] == "manifest").last().unwrap()
+        let mut lines = log.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.find(|line| line["message"] == "manifest").unwrap()
     }
 }
 

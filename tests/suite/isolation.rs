@@ -9,7 +9,8 @@ use crate::service::{Answer, Client, Config, Service};
 /// Groups `a` and `b`, each with an account and a private repository, and `c` with neither.
 struct Company {
     hub: FakeHub,
-    service: Service,
+    /// It runs for as long as the company lives.
+    _service: Service,
     a: Member,
     b: Member,
     c: Client,
@@ -82,7 +83,7 @@ async fn company(lines: &str) -> Company {
     let a = Member { group: "a", image: image_a, client: client(&service, "a").await };
     let b = Member { group: "b", image: image_b, client: client(&service, "b").await };
     let c = client(&service, "c").await;
-    Company { hub, service, a, b, c }
+    Company { hub, _service: service, a, b, c }
 }
 
 async fn client(service: &Service, group: &str) -> Client {
@@ -163,7 +164,7 @@ async fn a_manifest_of_ones_own_that_names_anothers_blob_does_not_open_it() {
     b.has_its_own().await;
     // In a's repository, naming b's layer and, as a child of an index, b's manifest; upstream has neither there.
     let forged = Image::single(&[b.layer().clone()]);
-    let index = Image::index(&[b.image.clone()]);
+    let index = Image::index(std::slice::from_ref(&b.image));
     for (tag, image) in [("forged", &forged), ("index", &index)] {
         company.hub.push_image("private/a", tag, image);
         assert_eq!(a.manifest(a, tag).await.status, 200);

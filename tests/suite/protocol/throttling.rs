@@ -57,7 +57,7 @@ async fn five_hundred_bad_logins_from_one_address_and_then_good_ones() {
     let bad = |number: usize| async move {
         let secret = format!("{}{number}", ["a-guess-", "dpd-wrong-", "glpat-", "dpp-"][number % 4]);
         let other = format!("user-{number}");
-        let user = if number % 2 == 0 { "alice" } else { &other };
+        let user = if number.is_multiple_of(2) { "alice" } else { &other };
         service.token(user, &secret, PULL).await.status
     };
     let statuses: Vec<u16> = futures::stream::iter(0..500).map(bad).buffer_unordered(16).collect().await;
