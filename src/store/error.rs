@@ -38,7 +38,7 @@ pub enum OpenError {
     },
     /// The identities cannot be read. They are not rebuilt from anything but a backup.
     #[error(
-        "the identities in {} cannot be opened: {reason}. Move that folder away and restore the export beside it: \
+        "the identities in {} cannot be opened: {reason}. To put back the export beside them: \
          dependency-proxy admin restore --data {} --from {}",
         .folder.display(), .data.display(), .export.display()
     )]
@@ -73,10 +73,11 @@ impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> Self {
         match error {
             sled::Error::Io(error) => error.into(),
-            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
-            sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-                Self::Io(error.to_string())
+            // sled calls its own files unsupported where it cannot read them.
+            sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
+                Self::Damaged(error.to_string())
             }
+            sled::Error::CollectionNotFound(_) => Self::Io(error.to_string()),
         }
     }
 }

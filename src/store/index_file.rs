@@ -82,11 +82,16 @@ pub(super) fn tags(
     files(&groups.join(group.to_string()).join("tags"))
 }
 
-/// Removes all files of a group.
+/// Removes all files of a group. A pull under way may put one into a folder that was just emptied: then it is done again.
 pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError> {
-    match fs::remove_dir_all(groups.join(group.to_string())) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+    let folder = groups.join(group.to_string());
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 100 => tries += 1,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => return Ok(()),
+        }
     }
 }
 
