@@ -4,6 +4,8 @@ mod admin_reset;
 mod first_start;
 mod options;
 mod process;
+mod restore;
+mod stop_signals;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,12 +15,13 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
-use tokio::signal::unix::{SignalKind, signal};
 
 pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
 pub use process::{RunError, run};
+pub use restore::{RestoreError, Restored, restore};
 
+use self::stop_signals::StopSignals;
 use crate::actors::blob_cache::Blobs;
 use crate::actors::janitor::{Parts, Tidying};
 use crate::actors::last_used::LastUsed;
@@ -32,6 +35,7 @@ use crate::http::{self, ApiState, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
+use crate::store::durable::Leftovers;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
@@ -51,6 +55,7 @@ pub struct RunningServer {
     public: actix_web::dev::Server,
     metrics: Option<ServerHandle>,
     tidying: Tidying,
+    stop: StopSignals,
     /// Given back last, when nothing writes any more.
     _data: DataDir,
 }
@@ -83,6 +88,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Nobody could tell the process to stop.
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
     /// The first records could not be made.
     #[error("the first administrator could not be made: {0}")]
     FirstStart(String),
@@ -90,7 +98,9 @@ pub enum StartError {
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
+    let stop = StopSignals::listen().map_err(StartError::Signals)?;
     let data = DataDir::open(&settings.storage.data_dir)?;
+    let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
     let identities = Arc::new(IdentityStore::open(data.path())?);
     let index = Arc::new(Index::open(data.path(), &settings.storage.cache_dir)?);
     let manifest_store = Arc::new(ManifestStore::new(&settings.storage.cache_dir));
@@ -120,6 +130,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         identities,
         index,
         files,
+        leftovers,
     };
     let tidying = Tidying::start(parts, &identity_arbiter);
     let first_start = first_start::run(&data, &settings.bootstrap, &policy, &tokens).await?;
@@ -157,7 +168,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let public = serve(state, api, &settings, listener, address)?;
     let metrics = server.metrics_listen.map(serve_metrics).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
-    Ok(RunningServer { address, metrics_address, first_start, public, metrics, tidying, _data: data })
+    Ok(RunningServer { address, metrics_address, first_start, public, metrics, tidying, stop, _data: data })
 }
 
 const MAX_WAITING_CHANGES: usize = 1024;
@@ -170,26 +181,13 @@ impl RunningServer {
 
     /// Serves until the process is told to stop, then lets running transfers finish and writes what waits.
     pub async fn run(self) -> io::Result<()> {
-        actix_rt::spawn(stop_when_told(self.public.handle()));
+        actix_rt::spawn(self.stop.wait_and_stop(self.public.handle()));
         let served = self.public.await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
         served
-    }
-}
-
-/// Waits for SIGTERM or SIGINT. By hand, because the server's own handling ends the actors with it, before they have written
-/// what waits.
-async fn stop_when_told(server: ServerHandle) {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            tracing::info!("stopping: running transfers may finish");
-            server.stop(true).await;
-        }
-        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "signals cannot be handled"),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::directory::Directory;
 use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
+use crate::store::durable::Leftovers;
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub index: Arc<Index>,
     /// The blobs on disk.
     pub files: BlobFiles,
+    /// What killed processes have left half-written.
+    pub leftovers: Leftovers,
 }
 
 /// What the rest of the service holds.
@@ -170,6 +173,12 @@ impl Actor for Janitor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let leftovers = self.parts.leftovers.clone();
+        actix_rt::spawn(spawn_blocking(move || match leftovers.remove() {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed what killed processes had left half-written"),
+            Err(error) => tracing::warn!(%error, "what killed processes left half-written could not all be removed"),
+        }));
         ctx.run_interval(EVERY, Self::tidy);
         ctx.run_interval(FORGET_EVERY, Self::forget_old_tokens);
         ctx.run_interval(FORGET_EVERY, Self::purge_deleted);

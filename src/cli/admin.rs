@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::failure::Failure;
 use super::output::say;
-use crate::server;
+use crate::server::{self, Restored};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -23,14 +23,33 @@ enum AdminVerb {
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
     },
+    /// Put back the identities of an export; those that are there are kept aside, and the service must be stopped
+    Restore {
+        /// The folder with its data (storage.data_dir)
+        #[arg(long, value_name = "DIR", default_value = "./data")]
+        data: PathBuf,
+        /// The export: identity.jsonl of the folder with the data, or a copy of it
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
 }
 
 impl AdminArgs {
     /// Does it.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let AdminVerb::Reset { data } = self.verb;
-        let reset = server::reset_admin(&data)?;
-        say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
+        match self.verb {
+            AdminVerb::Reset { data } => {
+                let reset = server::reset_admin(&data)?;
+                say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
+            }
+            AdminVerb::Restore { data, from } => {
+                let Restored { users, groups, tokens, aside } = server::restore(&data, &from)?;
+                say(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
+                if let Some(aside) = aside {
+                    say(&format!("What was there before is in {}.", aside.display()));
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::server::{ResetError, RunError};
+use crate::server::{ResetError, RestoreError, RunError};
 use crate::settings::SettingsError;
 use crate::telemetry::TelemetryError;
 
@@ -46,6 +46,9 @@ pub(super) enum Failure {
     /// The store was not changed.
     #[error(transparent)]
     Reset(#[from] ResetError),
+    /// The identities were not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
 }
 
 impl Failure {
@@ -58,7 +61,7 @@ impl Failure {
     /// As documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) | Self::Reset(_) => 1,
+            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) | Self::Reset(_) | Self::Restore(_) => 1,
             Self::Input(_) => 2,
             Self::Unreachable { .. } => 3,
             Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) => 4,

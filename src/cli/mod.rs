@@ -53,7 +53,7 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, revoke.
     Token(token::TokenArgs),
-    /// Work on the data of a service that is stopped: reset the administrator's password.
+    /// Work on the data of a service that is stopped: reset the administrator's password, restore a backup.
     Admin(admin::AdminArgs),
     /// Walk the way of a pull step by step and say at which it fails, and why.
     Check(check::CheckArgs),

@@ -4,7 +4,8 @@
 use std::fs::{self, File};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::durable;
@@ -15,7 +16,13 @@ pub(super) struct Database {
     sled: sled::Db,
     /// A second handle on sled's own file: sled writes it, and never asks the disk to keep it.
     file: File,
+    folder: PathBuf,
+    /// Set once the disk failed: what it kept of the last writes is not known, so nothing is written on top of them.
+    failed: AtomicBool,
 }
+
+/// sled cannot go on after a full disk, so it never sees one: below this nothing is written.
+const MIN_FREE_BYTES: u64 = 4 << 20;
 
 impl Database {
     /// Opens or makes the database in this folder, with this many bytes of cache.
@@ -25,14 +32,36 @@ impl Database {
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
         let sled = open_patiently(&config)?;
         let file = File::open(folder.join("db"))?;
-        Ok(Self { sled, file })
+        Ok(Self { sled, file, folder: folder.to_owned(), failed: AtomicBool::new(false) })
+    }
+
+    /// Whether something may be written now: to be asked before each change.
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::Io("the disk failed before; check it and restart the service".to_owned()));
+        }
+        if durable::free_bytes(&self.folder)? < MIN_FREE_BYTES {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    /// Hands everything written so far to the system: it survives the end of this process, but not a power cut.
+    pub(super) fn write_out(&self) -> Result<(), StoreError> {
+        self.watched(self.sled.flush().map(drop).map_err(StoreError::from))
     }
 
     /// Forces everything written so far to the disk.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.sled.flush()?;
-        self.file.sync_data()?;
-        Ok(())
+        self.write_out()?;
+        self.watched(self.file.sync_data().map_err(StoreError::from))
+    }
+
+    fn watched(&self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if outcome.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 }
 

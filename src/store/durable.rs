@@ -1,12 +1,13 @@
 //! Files that are there whole or not at all: written beside their name and renamed into place. Never writes in place.
 //!
 //! Everything here blocks. Files are made readable for this service's user alone (mode 0600), folders as the umask says.
-//! A process killed in the middle leaves a file whose name [`is_leftover`] recognises.
+//! A process killed in the middle leaves a file beside it, which [`Leftovers`] removes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
@@ -67,9 +68,64 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a file of this name was left by a process that was killed while writing: it may be removed at start.
-pub fn is_leftover(name: &OsStr) -> bool {
+/// What processes that were killed while writing have left below some folders.
+#[derive(Clone, Debug)]
+pub struct Leftovers {
+    folders: Vec<PathBuf>,
+    before: SystemTime,
+}
+
+impl Leftovers {
+    /// Those that are there now: what is written from now on is none.
+    pub fn below(folders: &[&Path]) -> Self {
+        let apart = folders.iter().filter(|folder| !folders.iter().any(|other| is_inside(folder, other)));
+        Self { folders: apart.map(|folder| (*folder).to_owned()).collect(), before: SystemTime::now() }
+    }
+
+    /// Removes them, and says how many there were. Walks through all names below the folders.
+    pub fn remove(&self) -> io::Result<usize> {
+        self.folders.iter().map(|folder| self.remove_below(folder)).sum()
+    }
+
+    fn remove_below(&self, folder: &Path) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in if_there(fs::read_dir(folder))?.into_iter().flatten() {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                removed += self.remove_below(&entry.path())?;
+            } else if is_leftover(&entry.file_name()) && self.is_old(&entry)? {
+                removed += usize::from(if_there(fs::remove_file(entry.path()))?.is_some());
+            }
+        }
+        Ok(removed)
+    }
+
+    fn is_old(&self, entry: &fs::DirEntry) -> io::Result<bool> {
+        let written = if_there(entry.metadata().and_then(|file| file.modified()))?;
+        Ok(written.is_some_and(|written| written < self.before))
+    }
+}
+
+/// Nothing where others were faster to remove it.
+fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+fn is_inside(folder: &Path, other: &Path) -> bool {
+    folder != other && folder.starts_with(other)
+}
+
+fn is_leftover(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
+/// How many bytes this user may still write to the file system of this folder.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// Forces the names in a folder to the disk.
@@ -120,10 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_writer_leaves_is_recognised() {
+    fn what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let left = write_beside(folder.path(), b"x").unwrap();
-        assert!(is_leftover(left.path().file_name().unwrap()));
-        assert!(!is_leftover(OsStr::new("0123")));
+        let below = folder.path().join("a/b");
+        create_folder(&below).unwrap();
+        let left = write_beside(&below, b"x").unwrap();
+        write_file(&below.join("file"), b"whole").unwrap();
+        let mut leftovers = Leftovers::below(&[folder.path(), &below]);
+        leftovers.before = fs::metadata(left.path()).unwrap().modified().unwrap();
+        assert_eq!(leftovers.remove().unwrap(), 0);
+        leftovers.before += std::time::Duration::from_secs(1);
+        assert_eq!(leftovers.remove().unwrap(), 1);
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sled::Batch;
 
 use super::database::Database;
+use super::durable;
 use super::error::{OpenError, StoreError};
 use super::export;
 use crate::domain::directory::{Directory, Record, Write};
@@ -22,6 +23,7 @@ pub struct IdentityStore {
 }
 
 const CACHE_BYTES: u64 = 8 << 20;
+const RECORDS: &str = "records";
 
 impl IdentityStore {
     /// Opens the store below the folder of all data, making an empty one where there is none. Refuses one that is damaged,
@@ -37,7 +39,7 @@ impl IdentityStore {
         };
         let database = Database::open(&folder, CACHE_BYTES).map_err(refuse)?;
         let tree = |name| database.open_tree(name).map_err(|error| refuse(error.into()));
-        let (records, last_used) = (tree("records")?, tree("last_used")?);
+        let (records, last_used) = (tree(RECORDS)?, tree("last_used")?);
         if records.is_empty() && export.exists() {
             return Err(refuse(StoreError::Damaged("it is empty, and an export says that it was not".to_owned())));
         }
@@ -61,6 +63,7 @@ impl IdentityStore {
                 Write::Remove(key) => batch.remove(key.to_string().as_bytes()),
             }
         }
+        self.database.check_writable()?;
         self.records.apply_batch(batch)?;
         self.database.flush()
     }
@@ -80,10 +83,15 @@ impl IdentityStore {
     /// Notes when credentials were last used. Not forced to the disk: losing some minutes of it harms nobody.
     pub fn note_last_used(&self, used: impl IntoIterator<Item = (CredentialId, Timestamp)>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
+        let mut anything = false;
         for (id, at) in used {
             batch.insert(id.to_string().as_bytes(), &at.as_second().to_be_bytes());
+            anything = true;
         }
-        self.last_used.apply_batch(batch)?;
+        if anything {
+            self.database.check_writable()?;
+            self.last_used.apply_batch(batch)?;
+        }
         Ok(())
     }
 
@@ -92,10 +100,49 @@ impl IdentityStore {
         export::write(&self.export, directory)
     }
 
+    /// Makes a store of these records below the folder of all data, with the export beside it. A store that was there is set
+    /// aside; returns where. Killed in the middle, it leaves what was there or a store that is refused with the way out.
+    pub fn restore(data: &Path, directory: &Directory) -> Result<Option<PathBuf>, OpenError> {
+        let (folder, growing) = (data.join("identity"), data.join("identity.restoring"));
+        let fail = |error: StoreError| OpenError::Io { path: folder.clone(), error };
+        Self::fill(&growing, directory).map_err(fail)?;
+        let aside = set_aside(&folder).map_err(|error| fail(error.into()))?;
+        durable::rename(&growing, &folder).map_err(|error| fail(error.into()))?;
+        export::write(&data.join("identity.jsonl"), directory).map_err(fail)?;
+        Ok(aside)
+    }
+
+    fn fill(folder: &Path, directory: &Directory) -> Result<(), StoreError> {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder)?;
+        }
+        let database = Database::open(folder, CACHE_BYTES)?;
+        let mut batch = Batch::default();
+        for record in directory.records() {
+            batch.insert(record.key().to_string().as_bytes(), serde_json::to_vec(&record)?);
+        }
+        database.check_writable()?;
+        database.open_tree(RECORDS)?.apply_batch(batch)?;
+        database.flush()
+    }
+
     /// Forces everything to the disk, as before the process ends.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()
     }
+}
+
+/// Renames a folder to the next free name of its kind; returns it, or nothing where there is no such folder.
+fn set_aside(folder: &Path) -> std::io::Result<Option<PathBuf>> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let names = (1_u32..).map(|number| folder.with_extension(format!("replaced-{number}")));
+    let free = names.into_iter().find(|name| !name.exists());
+    if let Some(name) = &free {
+        durable::rename(folder, name)?;
+    }
+    Ok(free)
 }
 
 #[cfg(test)]
@@ -138,5 +185,19 @@ mod tests {
         std::fs::remove_dir_all(data.path().join("identity")).unwrap();
         let refusal = IdentityStore::open(data.path()).err().unwrap().to_string();
         assert!(refusal.contains("admin restore"), "{refusal}");
+    }
+
+    #[test]
+    fn a_restored_store_holds_what_it_was_given_and_the_one_before_is_kept_aside() {
+        let data = tempfile::tempdir().unwrap();
+        let given = Directory::from_records([service(7)]);
+        assert_eq!(IdentityStore::restore(data.path(), &given).unwrap(), None);
+        let store = IdentityStore::open(data.path()).unwrap();
+        store.commit(&[Write::Put(service(8))]).unwrap();
+        drop(store);
+        let aside = IdentityStore::restore(data.path(), &given).unwrap().unwrap();
+        assert!(aside.join("db").exists());
+        assert_eq!(IdentityStore::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
+        assert_eq!(export::read(&data.path().join("identity.jsonl")).unwrap().service().last_user, 7);
     }
 }

@@ -112,6 +112,7 @@ impl Index {
 
     /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
+        self.database.check_writable()?;
         let mut batch = sled::Batch::default();
         for (digest, link) in links {
             let known = self.written_link(group, origin, digest)?;
@@ -125,7 +126,8 @@ impl Index {
                 self.sources.insert(key::source(digest, origin), b"")?;
             }
         }
-        Ok(self.links.apply_batch(batch)?)
+        self.links.apply_batch(batch)?;
+        self.database.write_out()
     }
 
     fn written_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
@@ -144,6 +146,7 @@ impl Index {
 
     /// Notes what a tag stands for, and that this group has pulled it.
     pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
+        self.database.check_writable()?;
         let group_key = key::group_tag(origin, tag, group);
         let known: Option<TagEntry> = read(self.group_tags.get(&group_key)?)?;
         if known.is_none_or(|known| known.digest != entry.digest) {
@@ -151,7 +154,7 @@ impl Index {
             self.group_tags.insert(group_key, serde_json::to_vec(&entry)?)?;
         }
         self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&entry)?)?;
-        Ok(())
+        self.database.write_out()
     }
 
     /// Whether this group has pulled this tag, whatever it stood for then.
@@ -165,7 +168,7 @@ impl Index {
             let denied = TagEntry { denied: true, ..entry };
             self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
         }
-        Ok(())
+        self.database.write_out()
     }
 
     /// Forgets a tag that upstream no longer has, for every group.
@@ -178,7 +181,7 @@ impl Index {
                 TagFile::remove(&self.groups, group, origin, tag)?;
             }
         }
-        Ok(())
+        self.database.write_out()
     }
 
     /// What this group has pulled by tag.
@@ -205,6 +208,7 @@ impl Index {
 
     /// Removes the small files of a group that was forgotten: the last step, after the contents that nobody may open.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
+        self.database.write_out()?;
         index_file::remove_all(&self.groups, group)
     }
 

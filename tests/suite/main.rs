@@ -11,6 +11,8 @@
 )]
 
 mod api;
+mod canary;
+mod crash;
 mod fake_hub;
 mod faults;
 mod freshness;
@@ -19,6 +21,7 @@ mod protocol;
 mod pull;
 mod purge;
 mod real_clients;
+mod rooms;
 #[allow(dead_code, unused_imports, reason = "words for tests, whichever tests there are")]
 mod service;
 mod upstream_client;

@@ -92,8 +92,16 @@ impl Client {
         }
     }
 
+    /// The answer; none where the service is not there.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        Some(Self::read(self.request(Method::GET, path).send().await.ok()?).await)
+    }
+
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let mut response = request.send().await.unwrap();
+        Self::read(request.send().await.unwrap()).await
+    }
+
+    async fn read(mut response: reqwest::Response) -> Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let (mut body, mut cut) = (BytesMut::new(), false);
         loop {

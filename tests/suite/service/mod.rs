@@ -1,6 +1,7 @@
 //! The real binary on a free port in a temporary folder, and short words for what tests do with it. Ends it with the test.
 
 mod client;
+mod ending;
 mod identities;
 
 use std::fs;

@@ -1,0 +1,285 @@
+//! The ways on which secrets go through the service: every route that takes one, rightly and wrongly.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fake_hub::Image;
+use crate::service::{ADMIN_TOKEN, Answer, Client, Group, Service, Token, User};
+
+const PULL: [&str; 2] = ["read_registry", "write_registry"];
+
+/// What was sent and what came back.
+pub(super) struct Walk {
+    /// What kind each is, and the secret.
+    pub(super) secrets: Vec<(String, String)>,
+    pub(super) refusals: Vec<Refusal>,
+    stranger: Client,
+    team: Option<Group>,
+    tokens: Vec<Token>,
+}
+
+/// An answer that was no success, with its headers.
+pub(super) struct Refusal {
+    pub(super) request: String,
+    pub(super) answer: String,
+}
+
+impl Walk {
+    pub(super) fn new(service: &Service) -> Self {
+        let stranger = service.stranger();
+        Self { secrets: Vec::new(), refusals: Vec::new(), stranger, team: None, tokens: Vec::new() }
+    }
+
+    pub(super) fn secret(&mut self, kind: &str, secret: &str) {
+        self.secrets.push((kind.to_owned(), secret.to_owned()));
+    }
+
+    /// Users, members and tokens of every kind, made, rotated, and made wrongly.
+    pub(super) async fn identities(&mut self, service: &Service) {
+        let (team, user) = (service.group("team").await, service.user("person", "canary+pass/word of a person").await);
+        self.secret("a user's password", "canary+pass/word of a person");
+        service.add_member(&team, &user, 30).await;
+        let personal = service.personal_token(&user, "laptop", &PULL).await;
+        let api = service.personal_token(&user, "script", &["api"]).await;
+        let bot = service.group_token(&team, "ci", &PULL).await;
+        let deploy = service.deploy_token(&team, "fleet").await;
+        let brought = "canary-brought-along-from-elsewhere";
+        let fields = json!({"name": "old", "username": "old-fleet", "scopes": PULL, "token": brought});
+        let brought = service.deploy_token_with(&team, fields.clone()).await;
+        self.note(service.api("POST", &format!("/groups/{}/deploy_tokens", team.id), fields).await, "brought twice");
+        self.rotations(service, &user, &team).await;
+        for (kind, token) in [
+            ("a personal token", personal),
+            ("an API token", api),
+            ("a group token", bot),
+            ("a deploy token", deploy),
+            ("a token that was brought along", brought),
+        ] {
+            self.secret(kind, &token.secret);
+            self.tokens.push(token);
+        }
+        self.wrong_bodies(service, &user, &team).await;
+        self.team = Some(team);
+    }
+
+    async fn rotations(&mut self, service: &Service, user: &User, team: &Group) {
+        let personal = service.personal_token(user, "rotated", &PULL).await;
+        let bot = service.group_token(team, "rotated", &PULL).await;
+        let paths = [
+            format!("/personal_access_tokens/{}/rotate", personal.id),
+            format!("/groups/{}/access_tokens/{}/rotate", team.id, bot.id),
+        ];
+        for (path, old) in paths.iter().zip([personal, bot]) {
+            self.secret("a rotated token", &old.secret);
+            let answer = service.api("POST", path, json!({})).await;
+            self.secret("a rotated token's successor", answer.json()["token"].as_str().unwrap());
+            self.note(answer, path);
+            self.basic(service, "/jwt/auth?service=dependency_proxy", &old.username, &old.secret).await;
+        }
+        let path = format!("/users/{}", user.id);
+        let password = "canary%20changed+password/of them";
+        self.note(service.api("PUT", &path, json!({"password": password})).await, &path);
+        self.secret("a changed password", password);
+    }
+
+    /// Bodies that cannot be read, with secrets in them.
+    async fn wrong_bodies(&mut self, service: &Service, user: &User, team: &Group) {
+        let secret = "canary-in-a-body-that-cannot-be-read";
+        self.secret("a secret in a bad body", secret);
+        let paths = [
+            "/users".to_owned(),
+            format!("/users/{}/personal_access_tokens", user.id),
+            format!("/groups/{}/deploy_tokens", team.id),
+            format!("/groups/{}/access_tokens", team.id),
+            format!("/groups/{}/members", team.id),
+        ];
+        for path in &paths {
+            for body in [
+                format!("{{\"username\": \"a\", \"password\": \"{secret}\", \"token\": \"{secret}\""),
+                json!({"username": 1, "name": [], "password": [secret], "token": {"a": secret}}).to_string(),
+                json!({"username": "person", "name": "x", "email": "x", "password": secret, "token": secret}).to_string(),
+                format!("\"{secret}\""),
+            ] {
+                let request = self.admin(Method::POST, path).header("content-type", "application/json").body(body);
+                self.send(request, path).await;
+            }
+            let form = format!("username=%zz&name=&password={secret}&token={secret}&scopes[]=x");
+            let request = self.admin(Method::POST, path);
+            let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+            self.send(request, path).await;
+        }
+        self.note(service.api("PUT", &format!("/users/{}", user.id), json!({"password": "short"})).await, "short");
+    }
+
+    /// Right and wrong logins on every door.
+    pub(super) async fn logins(&mut self, service: &Service) {
+        let mut pairs: Vec<(String, String)> =
+            self.tokens.iter().map(|token| (token.username.clone(), token.secret.clone())).collect();
+        pairs.push(("person".into(), "canary%20changed+password/of them".into()));
+        pairs.push(("root".into(), ADMIN_TOKEN.into()));
+        let wrong = "canary-typed-wrongly+by/a person";
+        self.secret("a wrong password", wrong);
+        for name in ["person", "root", "nobody", "example-pull"] {
+            pairs.push((name.into(), wrong.into()));
+        }
+        // A mistyped token, and a token in the place of a name.
+        pairs.push(("old-fleet".into(), format!("{}x", self.tokens[3].secret)));
+        pairs.push((self.tokens[3].secret.clone(), self.tokens[0].secret.clone()));
+        for (username, secret) in &pairs {
+            for path in [
+                "/jwt/auth?service=dependency_proxy&scope=repository:team/dependency_proxy/containers/x:pull",
+                "/jwt/auth?service=another",
+                "/v2/",
+                "/v2/team/dependency_proxy/containers/nothing/manifests/latest",
+                "/api/v4/user",
+            ] {
+                self.basic(service, path, username, secret).await;
+            }
+            self.form(username, secret).await;
+            self.api_headers(secret).await;
+        }
+        self.bearers(service).await;
+    }
+
+    async fn form(&mut self, username: &str, secret: &str) {
+        for grant in ["password", "refresh_token"] {
+            let fields = [
+                ("grant_type", grant),
+                ("service", "dependency_proxy"),
+                ("client_id", "docker"),
+                ("username", username),
+                ("password", secret),
+                ("refresh_token", secret),
+            ];
+            let request = self.stranger.request(Method::POST, "/jwt/auth").form(&fields);
+            self.send(request, "a form login").await;
+        }
+    }
+
+    async fn api_headers(&mut self, secret: &str) {
+        for (name, value) in [("private-token", secret.to_owned()), ("authorization", format!("Bearer {secret}"))] {
+            for path in ["/api/v4/user", "/api/v4/personal_access_tokens/self", "/api/v4/users"] {
+                let request = self.stranger.request(Method::GET, path).header(name, &value);
+                self.send(request, path).await;
+            }
+            let request = self.stranger.request(Method::GET, "/v2/").header(name, &value);
+            self.send(request, "/v2/").await;
+        }
+        let query = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
+        for path in ["/api/v4/user?private_token=", "/api/v4/nothing?access_token=", "/nothing?token=", "/jwt/auth?password="] {
+            let request = self.stranger.request(Method::GET, &format!("{path}{query}"));
+            self.send(request, path).await;
+        }
+    }
+
+    /// Our own tokens: good, spoilt, and in the wrong place.
+    async fn bearers(&mut self, service: &Service) {
+        let token = &self.tokens[3];
+        let answer = service.token(&token.username, &token.secret, "").await;
+        if answer.status != 200 {
+            return;
+        }
+        let jwt = answer.json()["token"].as_str().unwrap().to_owned();
+        let spoilt = format!("{}AAAAAAAA", &jwt[..jwt.len() - 8]);
+        for (kind, token) in [("our bearer token", &jwt), ("a spoilt bearer token", &spoilt)] {
+            // Its middle tells who, not a secret; its end is the signature.
+            self.secret(kind, token);
+            self.secret(kind, token.rsplit('.').next().unwrap());
+            self.api_headers(token).await;
+            let client = self.stranger.with_authorization(&format!("Bearer {token}"));
+            for path in ["/v2/", "/v2/team/dependency_proxy/containers/nothing/tags/list", "/v2/_catalog", "/nothing"] {
+                self.note(client.get(path).await, path);
+            }
+            self.basic(service, "/v2/", "anyone", token).await;
+        }
+    }
+
+    /// Pulls with each token, in the clear and behind a bearer token.
+    pub(super) async fn pulls(&mut self, service: &Service, image: &Image) {
+        for at in [0, 2, 3, 4] {
+            let (username, secret) = (self.tokens[at].username.clone(), self.tokens[at].secret.clone());
+            let answer = service.token(&username, &secret, "").await;
+            let jwt = answer.json()["token"].as_str().unwrap().to_owned();
+            self.secret("our bearer token", &jwt);
+            let bearer = self.stranger.with_authorization(&format!("Bearer {jwt}"));
+            for client in [self.stranger.with_basic(&username, &secret), bearer] {
+                let manifest = client.manifest("team", "acme/private", "latest").await;
+                assert_eq!(manifest.status, 200, "{}", manifest.text());
+                let blob = client.blob("team", "acme/private", image.layers()[0].digest()).await;
+                assert_eq!(blob.body, image.layers()[0].bytes());
+                self.note(client.manifest("example", "acme/private", "latest").await, "a foreign group");
+                self.note(client.manifest("team", "acme/private", "nothing").await, "an unknown tag");
+                self.note(client.manifest("team", "ghost.example.com/x", "latest").await, "an unknown upstream");
+            }
+        }
+    }
+
+    /// A pull of everything after the group's cache was purged, so that upstream is asked for all of it.
+    pub(super) async fn fresh_pull(&mut self, service: &Service, name: &str, image: &Image) {
+        let team = self.team.as_ref().unwrap().id;
+        let purge = format!("/groups/{team}/dependency_proxy/cache");
+        assert_eq!(service.api("DELETE", &purge, Value::Null).await.status, 202);
+        self.purged(service).await;
+        let client = self.stranger.with_basic(&self.tokens[3].username, &self.tokens[3].secret);
+        self.note(client.manifest_head("team", "acme/private", "other").await, name);
+        self.note(client.manifest("team", "acme/private", "third").await, name);
+        self.note(client.blob("team", "acme/private", image.layers()[0].digest()).await, name);
+        self.note(client.get("/v2/team/dependency_proxy/containers/acme/private/tags/list").await, name);
+    }
+
+    async fn purged(&self, service: &Service) {
+        let folder = service.data().join("cache/groups").join(self.team.as_ref().unwrap().id.to_string());
+        for _ in 0..500 {
+            if !folder.exists() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("the group's cache is not purged");
+    }
+
+    /// Everything revoked, blocked, deleted, and then used again.
+    pub(super) async fn endings(&mut self, service: &Service) {
+        let team = self.team.as_ref().unwrap().id;
+        let person = service.api("GET", "/users?username=person", Value::Null).await.json()[0]["id"].clone();
+        let ends = [
+            ("DELETE", format!("/groups/{team}/deploy_tokens/{}", self.tokens[3].id)),
+            ("DELETE", format!("/groups/{team}/access_tokens/{}", self.tokens[2].id)),
+            ("DELETE", format!("/personal_access_tokens/{}", self.tokens[0].id)),
+            ("POST", format!("/users/{person}/block")),
+            ("DELETE", format!("/groups/{team}")),
+            ("DELETE", format!("/users/{person}")),
+        ];
+        for (method, path) in ends {
+            self.note(service.api(method, &path, Value::Null).await, &path);
+            self.logins(service).await;
+        }
+    }
+
+    async fn basic(&mut self, service: &Service, path: &str, username: &str, secret: &str) {
+        let answer = service.stranger().with_basic(username, secret).get(path).await;
+        if answer.status == 200
+            && path.starts_with("/jwt")
+            && let Some(token) = answer.json()["token"].as_str()
+        {
+            self.secret("our bearer token", token);
+        }
+        self.note(answer, path);
+    }
+
+    fn admin(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.stranger.request(method, &format!("/api/v4{path}")).header("private-token", ADMIN_TOKEN)
+    }
+
+    async fn send(&mut self, request: reqwest::RequestBuilder, name: &str) {
+        let answer = self.stranger.send(request).await;
+        self.note(answer, name);
+    }
+
+    fn note(&mut self, answer: Answer, request: &str) {
+        if answer.status >= 400 {
+            let answer = format!("{} {:?} {}", answer.status, answer.headers, answer.text());
+            self.refusals.push(Refusal { request: format!("the refusal of {request}"), answer });
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Damaged, taken, unwritable: what can be made anew is, what cannot is refused with what to do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::fake_hub::{FakeHub, Image, Layer};
+use crate::service::{Client, Config, Service};
+
+struct Pulled {
+    hub: FakeHub,
+    image: Image,
+    service: Service,
+    secret: String,
+    username: String,
+}
+
+/// A service that has an image, and was killed.
+async fn pulled_and_killed() -> Pulled {
+    let hub = FakeHub::start();
+    let image = Image::single(&[Layer::random(20_000, 1)]);
+    hub.push_image("library/alpine", "latest", &image);
+    let mut service = Config::docker_hub(&hub).start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
+    while client.blob("team", "alpine", image.layers()[0].digest()).await.header("x-cache") != "hit" {}
+    service.kill();
+    Pulled { hub, image, service, secret: token.secret, username: token.username }
+}
+
+impl Pulled {
+    /// Starts it; everything that was cached is served without a word to upstream.
+    async fn is_all_there(&mut self) {
+        self.service.restart();
+        self.hub.reset_counts();
+        let client: Client = self.service.log_in(&self.username, &self.secret).await;
+        let manifest = client.manifest("team", "alpine", "latest").await;
+        assert_eq!((manifest.status, manifest.header("x-cache")), (200, "hit"));
+        assert_eq!(&manifest.body, self.image.bytes());
+        let layer = &self.image.layers()[0];
+        let blob = client.blob("team", "alpine", layer.digest()).await;
+        assert_eq!((blob.status, blob.header("x-cache")), (200, "hit"));
+        assert_eq!(blob.body, layer.bytes());
+        assert_eq!(self.hub.requests().total(), 0);
+        self.service.kill();
+    }
+}
+
+#[actix_rt::test]
+async fn a_lost_or_damaged_index_is_rebuilt() {
+    let mut pulled = pulled_and_killed().await;
+    let index = pulled.service.data().join("index");
+    fs::remove_dir_all(&index).unwrap();
+    pulled.is_all_there().await;
+
+    spoil(&index.join("conf"));
+    pulled.is_all_there().await;
+    assert!(index.with_extension("damaged").exists(), "what was damaged is kept aside");
+
+    for database in ["index", "identity"] {
+        let folder = pulled.service.data().join(database);
+        fs::write(folder.join("snap.0000000000000001.generating"), "half a snapshot").unwrap();
+    }
+    pulled.is_all_there().await;
+}
+
+#[actix_rt::test]
+async fn identities_that_are_lost_or_damaged_are_refused_with_the_way_back() {
+    let mut pulled = pulled_and_killed().await;
+    pulled.service.restart();
+    assert_eq!(pulled.service.stop().code(), Some(0));
+    let data = pulled.service.data();
+    let kept = data.with_extension("kept");
+    fs::rename(data.join("identity"), &kept).unwrap();
+    let refusal = pulled.service.refusal();
+    assert!(refusal.contains("admin restore --data") && refusal.contains("identity.jsonl"), "{refusal}");
+
+    fs::remove_dir_all(data.join("identity")).unwrap();
+    copy(&kept, &data.join("identity"));
+    spoil(&data.join("identity/conf"));
+    let refusal = pulled.service.refusal();
+    assert!(refusal.contains("admin restore --data"), "{refusal}");
+
+    fs::remove_dir_all(data.join("identity")).unwrap();
+    fs::rename(&kept, data.join("identity")).unwrap();
+    pulled.is_all_there().await;
+}
+
+#[actix_rt::test]
+async fn a_second_process_on_the_same_data_is_refused() {
+    let service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let refusal = service.refusal();
+    assert!(refusal.contains("in use by another process"), "{refusal}");
+    assert!(refusal.contains(service.data().to_str().unwrap()), "{refusal}");
+    assert_eq!(service.stranger().get("/v2/").await.status, 401, "the first one serves on");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_who_where_and_what_to_run() {
+    let above = tempfile::tempdir().unwrap();
+    fs::set_permissions(above.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let data = above.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o555)).unwrap();
+    let binary = above.path().join("binary");
+    fs::copy(env!("CARGO_BIN_EXE_dependency-proxy"), &binary).unwrap();
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    let (mut command, uid) = as_somebody(&binary);
+    let output = command
+        .env("DEPENDENCY_PROXY__STORAGE__DATA_DIR", &data)
+        .env("DEPENDENCY_PROXY__SERVER__LISTEN", "127.0.0.1:0")
+        .env("DEPENDENCY_PROXY__SERVER__METRICS_LISTEN", "")
+        .current_dir(above.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    for part in [format!("user {uid}"), data.display().to_string(), format!("chown -R {uid}")] {
+        assert!(said.contains(&part), "{part} is not in: {said}");
+    }
+}
+
+/// The command run by one whom permissions bind: by root as another user.
+fn as_somebody(binary: &Path) -> (Command, u32) {
+    let uid = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap();
+    if uid != 0 {
+        return (Command::new(binary), uid);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
+    (command, 65534)
+}
+
+fn spoil(path: &Path) {
+    let length = fs::metadata(path).unwrap().len() as usize;
+    fs::write(path, vec![0xa5; length.max(64)]).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}

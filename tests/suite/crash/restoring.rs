@@ -1,0 +1,94 @@
+//! The backup is one file, which is current within seconds; a store made of it is as good as the one that is gone.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::service::{Config, Service};
+
+#[actix_rt::test]
+async fn a_store_made_of_the_export_is_as_good_as_the_one_that_is_gone() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let user = service.user("person", "the-password-of-a-person").await;
+    service.add_member(&team, &user, 30).await;
+    let bot = service.group_token(&team, "ci", &["read_registry", "write_registry"]).await;
+    let revoked = service.deploy_token(&team, "revoked").await;
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, revoked.id);
+    assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
+    let last = service.deploy_token(&team, "fleet").await;
+
+    let export = service.data().join("identity.jsonl");
+    contains_within_seconds(&export, &last.username).await;
+    let backup = service.data().with_extension("backup");
+    fs::copy(&export, &backup).unwrap();
+    let later = service.group("made-after-the-backup").await;
+    service.kill();
+    fs::remove_dir_all(service.data().join("identity")).unwrap();
+    fs::remove_file(&export).unwrap();
+    let output = admin_restore(&service.data(), &backup);
+    assert!(output.status.success(), "{output:?}");
+
+    service.restart();
+    for (token, status) in [(&bot, 200), (&last, 200)] {
+        assert_eq!(service.token(&token.username, &token.secret, "").await.status, status);
+    }
+    assert_ne!(service.token(&revoked.username, &revoked.secret, "").await.status, 200);
+    assert_eq!(service.token("person", "the-password-of-a-person", "").await.status, 200);
+    let member = service.api("GET", &format!("/groups/{}/members/{}", team.id, user.id), Value::Null).await;
+    assert_eq!((member.status, member.json()["access_level"].clone()), (200, json!(30)));
+    assert_eq!(service.api("GET", &format!("/groups/{}", later.id), Value::Null).await.status, 404);
+    assert!(service.group("another").await.id > later.id, "a number is given away again");
+    assert!(service.deploy_token(&team, "new").await.id > last.id, "a number is given away again");
+}
+
+#[actix_rt::test]
+async fn restoring_is_refused_beside_a_running_service_and_from_a_damaged_export() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let export = service.data().join("identity.jsonl");
+    contains_within_seconds(&export, "example-pull").await;
+    let output = admin_restore(&service.data(), &export);
+    assert!(said(&output).contains("in use by another process"), "{output:?}");
+
+    service.stop();
+    let text = fs::read_to_string(&export).unwrap();
+    let damaged = service.data().with_extension("damaged");
+    fs::write(&damaged, text.replace("example-pull", "example-push")).unwrap();
+    let output = admin_restore(&service.data(), &damaged);
+    assert!(said(&output).contains("checksum"), "{output:?}");
+
+    service.restart();
+    works(&service).await;
+    service.stop();
+    let output = admin_restore(&service.data(), &export);
+    assert!(output.status.success(), "{output:?}");
+    assert!(service.data().join("identity.replaced-1").is_dir(), "what was there is kept aside");
+    service.restart();
+    works(&service).await;
+}
+
+async fn works(service: &Service) {
+    let secret = fs::read_to_string(service.data().join("first-login")).unwrap();
+    assert_eq!(service.token("example-pull", secret.trim_end(), "").await.status, 200);
+}
+
+fn admin_restore(data: &Path, from: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    command.args(["admin", "restore", "--data"]).arg(data).arg("--from").arg(from).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+async fn contains_within_seconds(path: &Path, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string(path).is_ok_and(|export| export.contains(text)) {
+        assert!(Instant::now() < deadline, "{text} is not in the export");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,150 @@
+//! The walls of the house: reads `src/` and fails, naming file and line, where a room names what it must not. Tests inside
+//! the rooms are left out: they may build what they need.
+
+mod source;
+
+use std::path::Path;
+
+use source::{Source, sources};
+
+/// Who may use whom. A room that is not here is a new one: give it its row.
+const MAY_NAME: [(&str, &[&str]); 13] = [
+    ("main", &["cli"]),
+    ("cli", &["server", "settings", "telemetry", "auth", "domain"]),
+    ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
+    // Never the store or upstream.
+    ("http", &["actors", "auth", "domain", "telemetry"]),
+    ("actors", &["upstream", "store", "auth", "domain", "telemetry"]),
+    ("upstream", &["domain"]),
+    ("store", &["auth", "domain"]),
+    ("auth", &["domain"]),
+    ("domain", &[]),
+    // Seen by cli and server alone.
+    ("settings", &["domain", "telemetry"]),
+    ("telemetry", &[]),
+    ("lib", &[]),
+    ("bin", &["cli"]),
+];
+
+/// What only some may name: a crate or a path, where, and why there.
+const ONLY_IN: [(&str, &[(&str, &str)]); 17] = [
+    ("reqwest", &[("upstream/", "asks registries"), ("cli/client.rs", "a verb asks the running service")]),
+    ("sled", &[("store/", "keeps")]),
+    ("tempfile", &[("store/", "writes whole files")]),
+    ("rustix", &[("store/", "locks and measures"), ("server/process.rs", "raises the limit of open files")]),
+    ("std::fs", FILES),
+    ("tokio::fs", FILES),
+    ("actix", &[("actors/", "are actors")]),
+    ("Addr<", &[("actors/", "all others see handles")]),
+    ("actix_rt", &[("actors/", "are actors"), ("server.rs", "starts threads"), ("server/", "starts threads")]),
+    ("actix_web", ROUTES),
+    ("actix_http", ROUTES),
+    ("actix_server", ROUTES),
+    ("jsonwebtoken", &[("auth/", "signs and verifies")]),
+    ("argon2", &[("auth/", "hashes passwords")]),
+    ("clap", &[("cli/", "reads the command line")]),
+    ("comfy_table", &[("cli/", "prints tables")]),
+    ("metrics_exporter_prometheus", &[("telemetry.rs", "collects what the rooms count")]),
+];
+
+const FILES: &[(&str, &str)] = &[
+    ("store/", "keeps"),
+    ("settings", "reads the files that the operator names"),
+    ("upstream/clients.rs", "reads the certificates that the operator names"),
+    ("cli/connection.rs", "reads the file that a person names"),
+    ("server/tls.rs", "reads the certificate that the operator names"),
+    ("actors/blob_cache/", "holds open files that the store lends, and no path"),
+];
+
+const ROUTES: &[(&str, &str)] = &[("http/", "answers"), ("server.rs", "listens"), ("server/", "listens")];
+
+/// What the pure rooms must not do: wait, look at the clock, or touch anything outside.
+const IMPURE: [(&str, &[&str]); 2] = [
+    (
+        "domain",
+        &[
+            "std::fs", "std::net::Tcp", "std::net::Udp", "std::env", "std::thread", "std::process", "std::io", "tokio",
+            "futures", "Instant::now", "SystemTime", "Timestamp::now", "Zoned::now", "tracing", "metrics", "aws_lc_rs",
+        ],
+    ),
+    ("auth", &["std::fs", "std::env", "std::thread", "tokio", "Instant::now", "Timestamp::now", "tracing"]),
+];
+
+#[test]
+fn every_room_names_only_what_it_may() {
+    let found = violations(Path::new(env!("CARGO_MANIFEST_DIR")));
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "tests", "benches"].map(|folder| root.join(folder));
+    let all = folders.iter().flat_map(|folder| sources(folder));
+    let silent: Vec<_> = all.filter(|source| !source.text.starts_with("//!")).map(|source| source.path).collect();
+    assert!(silent.is_empty(), "these do not begin with //!: {silent:?}");
+}
+
+#[test]
+fn what_is_planted_in_the_wrong_room_is_found() {
+    let house = tempfile::tempdir().unwrap();
+    let plant = |path: &str, text: &str| {
+        let path = house.path().join("src").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    plant("domain/clock.rs", "//! Text.\n\nfn now() -> u64 {\n    jiff::Timestamp::now().as_second()\n}\n");
+    plant("http/thief.rs", "//! Text.\nuse crate::{actors::Tokens, store::index::Index};\nuse super::super::upstream;\n");
+    plant("actors/client.rs", "//! Text about reqwest.\nconst NAME: &str = \"sled::Db\"; // crate::http\nuse reqwest::Client;\n");
+    plant("http/mod.rs", "//! Text.\nstruct Held(actix::Addr<Actor>);\n#[cfg(test)]\nmod tests {\n    use sled;\n}\n");
+    plant("http/api.rs", "//! Text.\n#[cfg(test)]\nmod fixture;\n");
+    plant("http/api/fixture.rs", "//! Text.\nuse crate::store::identity;\n");
+    plant("cellar/mod.rs", "//! Text.\nuse crate::domain::digest;\n");
+    let found = violations(house.path());
+    let places = [
+        "src/actors/client.rs:3: reqwest",
+        "src/cellar/mod.rs:2: crate::domain",
+        "src/domain/clock.rs:4: Timestamp::now",
+        "src/http/mod.rs:2: actix ",
+        "src/http/mod.rs:2: Addr<",
+        "src/http/thief.rs:2: crate::store",
+        "src/http/thief.rs:3: crate::upstream",
+    ];
+    assert_eq!(found.len(), places.len(), "{found:#?}");
+    for place in places {
+        assert!(found.iter().any(|line| line.starts_with(place)), "{place} is not in {found:#?}");
+    }
+}
+
+/// One sentence each, beginning with `file:line: name`.
+fn violations(root: &Path) -> Vec<String> {
+    let product = sources(&root.join("src"));
+    product.iter().flat_map(|source| [wrong_rooms(source), wrong_names(source), impure(source)].concat()).collect()
+}
+
+fn wrong_rooms(source: &Source) -> Vec<String> {
+    let room = source.room();
+    let row = MAY_NAME.iter().find(|(name, _)| *name == room).map_or(&[] as &[&str], |(_, may)| may);
+    let wrong = |name: &String| name != room && is_room(name) && !row.contains(&name.as_str());
+    source.report(|line| source.rooms_named(line).into_iter().filter(wrong).map(|name| format!("crate::{name}")).collect(), room)
+}
+
+fn wrong_names(source: &Source) -> Vec<String> {
+    let banned = ONLY_IN.iter().filter(|(_, places)| !places.iter().any(|(place, _)| source.is_in(place)));
+    let banned: Vec<&str> = banned.map(|(name, _)| *name).collect();
+    source.report(|line| named(line, &banned), source.room())
+}
+
+fn impure(source: &Source) -> Vec<String> {
+    let room = source.room();
+    let banned = IMPURE.iter().find(|(name, _)| *name == room).map_or(&[] as &[&str], |(_, banned)| banned);
+    source.report(|line| named(line, banned), room)
+}
+
+fn is_room(name: &str) -> bool {
+    MAY_NAME.iter().any(|(room, _)| *room == name)
+}
+
+fn named(line: &str, banned: &[&str]) -> Vec<String> {
+    banned.iter().filter(|name| source::names(line, name)).map(|name| (*name).to_owned()).collect()
+}

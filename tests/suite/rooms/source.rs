@@ -1,0 +1,148 @@
+//! Source files as the rules of the rooms see them: code without comments, strings and tests.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file.
+pub(super) struct Source {
+    /// From the folder above `src` on.
+    pub(super) path: String,
+    pub(super) text: String,
+}
+
+/// All source files below a folder, sorted; without those that are modules for tests alone.
+pub(super) fn sources(folder: &Path) -> Vec<Source> {
+    let above = folder.parent().unwrap();
+    let mut paths = Vec::new();
+    walk(folder, &mut paths);
+    paths.sort();
+    let texts: Vec<(PathBuf, String)> =
+        paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    let for_tests: HashSet<PathBuf> = texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let is_product = |path: &Path| !path.ancestors().any(|part| for_tests.contains(&part.with_extension("")));
+    let product = texts.into_iter().filter(|(path, _)| is_product(path));
+    product.map(|(path, text)| Source { path: path.strip_prefix(above).unwrap().display().to_string(), text }).collect()
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The modules, as paths without an ending, that a file declares for tests alone.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let stem = path.file_stem().unwrap();
+    let folder = if stem == "mod" || stem == "lib" { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
+    let names = declared.filter_map(|pair| pair[1].strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| name.to_owned()));
+    names.map(|name| folder.join(name)).collect()
+}
+
+impl Source {
+    /// The room: the first name below `src`.
+    pub(super) fn room(&self) -> &str {
+        self.below_src().split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// Whether the file is this one below `src`, or in this folder (`/` at its end), or either (no ending).
+    pub(super) fn is_in(&self, place: &str) -> bool {
+        self.below_src().starts_with(place)
+    }
+
+    /// A sentence for each thing that `wrong` finds in a line.
+    pub(super) fn report(&self, wrong: impl Fn(&str) -> Vec<String>, room: &str) -> Vec<String> {
+        let lines = self.code();
+        let found = lines.iter().flat_map(|(number, line)| wrong(line).into_iter().map(move |name| (number, name)));
+        found.map(|(number, name)| format!("{}:{number}: {name} is not for the room '{room}'", self.path)).collect()
+    }
+
+    /// The names that follow `crate::` in a line, or a chain of `super::` that leads as high.
+    pub(super) fn rooms_named(&self, line: &str) -> Vec<String> {
+        let root = "super::".repeat(self.depth());
+        let starts = ["crate::", "dependency_proxy::", root.as_str()];
+        starts.iter().flat_map(|start| line.match_indices(start).flat_map(|(at, _)| first_names(&line[at + start.len()..]))).collect()
+    }
+
+    fn below_src(&self) -> &str {
+        self.path.split_once('/').unwrap().1
+    }
+
+    /// How many modules deep the file is.
+    fn depth(&self) -> usize {
+        self.below_src().trim_end_matches(".rs").trim_end_matches("/mod").split('/').count()
+    }
+
+    /// The lines of code, each with its number. What a `use` spreads over lines is joined to its first.
+    fn code(&self) -> Vec<(usize, String)> {
+        let mut lines: Vec<(usize, String)> = Vec::new();
+        let mut open = false;
+        for (number, line) in self.text.lines().enumerate() {
+            if line.starts_with("#[cfg(test)]") && !self.text.lines().nth(number + 1).is_some_and(|next| next.ends_with(';')) {
+                break;
+            }
+            let code = without_strings_and_comments(line);
+            match lines.last_mut() {
+                Some((_, last)) if open => last.push_str(code.trim()),
+                _ => lines.push((number + 1, code.clone())),
+            }
+            let starts = code.trim_start().trim_start_matches("pub ").starts_with("use ");
+            open = (open || starts) && !code.contains(';');
+        }
+        lines
+    }
+}
+
+/// `a::b` gives a; `{a::b, c::{d, e}}` gives a and c.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |text: &str| text.trim().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let (mut depth, mut names, mut start) = (0, Vec::new(), 0);
+    for (at, char) in group.char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                start = at + 1;
+                if char == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Whether a line has this name, and not as a part of a longer one.
+pub(super) fn names(line: &str, name: &str) -> bool {
+    let part_of_name = |char: char| char.is_alphanumeric() || char == '_';
+    line.match_indices(name).any(|(at, _)| {
+        let (before, after) = (line[..at].chars().next_back(), line[at + name.len()..].chars().next());
+        !before.is_some_and(part_of_name) && (name.ends_with('<') || !after.is_some_and(part_of_name))
+    })
+}
+
+fn without_strings_and_comments(line: &str) -> String {
+    let (mut out, mut in_string, mut chars) = (String::new(), false, line.chars().peekable());
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' if in_string => drop(chars.next()),
+            // A quote in quotes is a char, and begins no string.
+            '\'' if !in_string && chars.peek() == Some(&'"') => drop(chars.next()),
+            '"' => in_string = !in_string,
+            '/' if !in_string && chars.peek() == Some(&'/') => break,
+            char if !in_string => out.push(char),
+            _ => {}
+        }
+    }
+    out
+}

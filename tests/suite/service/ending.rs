@@ -1,0 +1,70 @@
+//! Ways in which the service ends and is started again, beyond the ordinary ones.
+
+use std::fs;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Service;
+
+impl Service {
+    /// Ends it as a power cut would, and leaves it ended.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the binary on the same data and kills it after so long, whatever it has come to.
+    pub fn start_and_kill_after(&self, delay: Duration) {
+        let mut child = self.serve().stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts a second process on the same data and returns what it says when it gives up.
+    pub fn refusal(&self) -> String {
+        let child = self.serve().stderr(Stdio::piped()).spawn().unwrap();
+        let output = ended_within(child, Duration::from_secs(30));
+        assert!(!output.status.success(), "it should not have started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Sends SIGTERM, and does not wait.
+    pub fn tell_to_stop(&self) {
+        assert!(Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Takes all its data away, as for a new installation with the same settings. It must have ended.
+    pub fn forget_everything(&self) {
+        fs::remove_dir_all(self.data()).unwrap();
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+        command.args(["serve", "--config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+}
+
+fn ended_within(mut child: std::process::Child, limit: Duration) -> std::process::Output {
+    let deadline = Instant::now() + limit;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
