@@ -12,6 +12,7 @@
 
 mod api;
 mod fake_hub;
+mod operating;
 mod pull;
 mod real_clients;
 mod service;
