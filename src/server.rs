@@ -1,17 +1,21 @@
 //! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
 
 mod admin_reset;
+mod connections;
 mod first_start;
 mod options;
+mod plain;
 mod process;
 mod restore;
 mod stop_signals;
+mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_rt::{Arbiter, ArbiterHandle};
+use actix_server::ServerBuilder;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -20,6 +24,7 @@ pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
 pub use process::{RunError, run};
 pub use restore::{RestoreError, Restored, restore};
+pub use tls::TlsError;
 
 use self::stop_signals::StopSignals;
 use crate::actors::blob_cache::Blobs;
@@ -91,6 +96,9 @@ pub enum StartError {
     /// Nobody could tell the process to stop.
     #[error("signals cannot be handled: {0}")]
     Signals(io::Error),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The first records could not be made.
     #[error("the first administrator could not be made: {0}")]
     FirstStart(String),
@@ -217,16 +225,24 @@ fn serve(
     listener: TcpListener,
     address: SocketAddr,
 ) -> Result<actix_web::dev::Server, StartError> {
-    let server = HttpServer::new(move || {
+    let app = move || {
         let app = App::new().app_data(state.clone()).app_data(api.clone());
         app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
-    });
-    let server = server
-        .workers(options::workers(&settings.server))
-        .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
-        .disable_signals();
-    let server = server.listen(listener).map_err(|error| StartError::Listen { address, error })?;
-    Ok(server.run())
+    };
+    let (options, workers) = (&settings.server, options::workers(&settings.server));
+    let per_worker = options.max_connections.get().div_ceil(workers);
+    let (stop_within, failed) = (options.shutdown_timeout.as_secs(), |error| StartError::Listen { address, error });
+    let Some(files) = options.tls.clone() else {
+        let server = ServerBuilder::default().workers(workers).max_concurrent_connections(per_worker);
+        return plain::listen(server.shutdown_timeout(stop_within).disable_signals(), listener, address, app)
+            .map_err(failed);
+    };
+    let server = HttpServer::new(app)
+        .workers(workers)
+        .max_connections(per_worker)
+        .on_connect(|_, data| connections::count(data));
+    let server = server.shutdown_timeout(stop_within).disable_signals();
+    Ok(server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run())
 }
 
 /// Requests carry credentials and small forms at most.

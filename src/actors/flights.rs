@@ -104,7 +104,9 @@ mod tests {
         let Boarding::First(_first) = flights.board(&"key") else { panic!("nothing was under way") };
         assert!(matches!(flights.board(&"other"), Boarding::Full));
         flights.land(&"key", &7);
-        let Boarding::Joined(mut late) = flights.board_unless(&"key", |at, _| before < at) else { panic!("it has just landed") };
+        let Boarding::Joined(mut late) = flights.board_unless(&"key", |at, _| before < at) else {
+            panic!("it has just landed")
+        };
         assert_eq!(late.try_recv().unwrap(), 7);
         assert!(matches!(flights.board(&"key"), Boarding::First(_)));
     }

@@ -1,6 +1,7 @@
 //! The section `[server]`: where and how the service listens.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Threads that serve requests; 0: as many as there are processors.
     pub workers: usize,
+    /// Connections of clients at the same time; more wait to be accepted.
+    pub max_connections: NonZeroUsize,
     /// How long running transfers may take once the service is told to stop.
     pub shutdown_timeout: Duration,
     /// The files to serve TLS with; `None`: plain HTTP.
@@ -49,6 +52,7 @@ pub(super) struct WrittenServer {
     external_url: Option<Url>,
     trusted_proxies: Vec<Network>,
     workers: usize,
+    max_connections: NonZeroUsize,
     #[serde(deserialize_with = "quantity::duration")]
     shutdown_timeout: Duration,
     #[serde(deserialize_with = "written::path")]
@@ -78,6 +82,7 @@ impl WrittenServer {
             external_url: self.external_url,
             trusted_proxies: self.trusted_proxies.into_iter().map(|network| network.0).collect(),
             workers: self.workers,
+            max_connections: self.max_connections,
             shutdown_timeout: self.shutdown_timeout,
             tls,
         })

@@ -17,12 +17,12 @@ mod fake_hub;
 mod faults;
 mod freshness;
 mod isolation;
+mod operating;
 mod protocol;
 mod pull;
 mod purge;
 mod real_clients;
 mod rooms;
-#[allow(dead_code, unused_imports, reason = "words for tests, whichever tests there are")]
 mod service;
 mod upstream_client;
 mod verbs;

@@ -63,8 +63,22 @@ const IMPURE: [(&str, &[&str]); 2] = [
     (
         "domain",
         &[
-            "std::fs", "std::net::Tcp", "std::net::Udp", "std::env", "std::thread", "std::process", "std::io", "tokio",
-            "futures", "Instant::now", "SystemTime", "Timestamp::now", "Zoned::now", "tracing", "metrics", "aws_lc_rs",
+            "std::fs",
+            "std::net::Tcp",
+            "std::net::Udp",
+            "std::env",
+            "std::thread",
+            "std::process",
+            "std::io",
+            "tokio",
+            "futures",
+            "Instant::now",
+            "SystemTime",
+            "Timestamp::now",
+            "Zoned::now",
+            "tracing",
+            "metrics",
+            "aws_lc_rs",
         ],
     ),
     ("auth", &["std::fs", "std::env", "std::thread", "tokio", "Instant::now", "Timestamp::now", "tracing"]),
@@ -94,8 +108,14 @@ fn what_is_planted_in_the_wrong_room_is_found() {
         std::fs::write(path, text).unwrap();
     };
     plant("domain/clock.rs", "//! Text.\n\nfn now() -> u64 {\n    jiff::Timestamp::now().as_second()\n}\n");
-    plant("http/thief.rs", "//! Text.\nuse crate::{actors::Tokens, store::index::Index};\nuse super::super::upstream;\n");
-    plant("actors/client.rs", "//! Text about reqwest.\nconst NAME: &str = \"sled::Db\"; // crate::http\nuse reqwest::Client;\n");
+    plant(
+        "http/thief.rs",
+        "//! Text.\nuse crate::{actors::Tokens, store::index::Index};\nuse super::super::upstream;\n",
+    );
+    plant(
+        "actors/client.rs",
+        "//! Text about reqwest.\nconst NAME: &str = \"sled::Db\"; // crate::http\nuse reqwest::Client;\n",
+    );
     plant("http/mod.rs", "//! Text.\nstruct Held(actix::Addr<Actor>);\n#[cfg(test)]\nmod tests {\n    use sled;\n}\n");
     plant("http/api.rs", "//! Text.\n#[cfg(test)]\nmod fixture;\n");
     plant("http/api/fixture.rs", "//! Text.\nuse crate::store::identity;\n");
@@ -126,7 +146,10 @@ fn wrong_rooms(source: &Source) -> Vec<String> {
     let room = source.room();
     let row = MAY_NAME.iter().find(|(name, _)| *name == room).map_or(&[] as &[&str], |(_, may)| may);
     let wrong = |name: &String| name != room && is_room(name) && !row.contains(&name.as_str());
-    source.report(|line| source.rooms_named(line).into_iter().filter(wrong).map(|name| format!("crate::{name}")).collect(), room)
+    source.report(
+        |line| source.rooms_named(line).into_iter().filter(wrong).map(|name| format!("crate::{name}")).collect(),
+        room,
+    )
 }
 
 fn wrong_names(source: &Source) -> Vec<String> {

@@ -97,7 +97,8 @@ impl Walk {
             for body in [
                 format!("{{\"username\": \"a\", \"password\": \"{secret}\", \"token\": \"{secret}\""),
                 json!({"username": 1, "name": [], "password": [secret], "token": {"a": secret}}).to_string(),
-                json!({"username": "person", "name": "x", "email": "x", "password": secret, "token": secret}).to_string(),
+                json!({"username": "person", "name": "x", "email": "x", "password": secret, "token": secret})
+                    .to_string(),
                 format!("\"{secret}\""),
             ] {
                 let request = self.admin(Method::POST, path).header("content-type", "application/json").body(body);
@@ -166,7 +167,9 @@ impl Walk {
             self.send(request, "/v2/").await;
         }
         let query = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
-        for path in ["/api/v4/user?private_token=", "/api/v4/nothing?access_token=", "/nothing?token=", "/jwt/auth?password="] {
+        for path in
+            ["/api/v4/user?private_token=", "/api/v4/nothing?access_token=", "/nothing?token=", "/jwt/auth?password="]
+        {
             let request = self.stranger.request(Method::GET, &format!("{path}{query}"));
             self.send(request, path).await;
         }

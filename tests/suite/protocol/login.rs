@@ -175,8 +175,7 @@ async fn a_proxy_that_is_not_trusted_is_told_of_once_and_not_believed() {
         actix_rt::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(house.service.log().matches(told).count(), 1);
-    let trusting =
-        Config::docker_hub(&house.hub).variable("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    let trusting = Config::docker_hub(&house.hub).variable("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "127.0.0.1");
     let trusting = trusting.start();
     let request = trusting.stranger().request(Method::GET, "/v2/").header("x-forwarded-proto", "https");
     let answer = trusting.stranger().send(request.header("x-forwarded-host", "cache.example")).await;

@@ -39,10 +39,12 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 /// The modules, as paths without an ending, that a file declares for tests alone.
 fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let stem = path.file_stem().unwrap();
-    let folder = if stem == "mod" || stem == "lib" { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+    let folder =
+        if stem == "mod" || stem == "lib" { path.parent().unwrap().to_owned() } else { path.with_extension("") };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
-    let names = declared.filter_map(|pair| pair[1].strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| name.to_owned()));
+    let names =
+        declared.filter_map(|pair| pair[1].strip_suffix(';')?.rsplit_once("mod ").map(|(_, name)| name.to_owned()));
     names.map(|name| folder.join(name)).collect()
 }
 
@@ -68,7 +70,10 @@ impl Source {
     pub(super) fn rooms_named(&self, line: &str) -> Vec<String> {
         let root = "super::".repeat(self.depth());
         let starts = ["crate::", "dependency_proxy::", root.as_str()];
-        starts.iter().flat_map(|start| line.match_indices(start).flat_map(|(at, _)| first_names(&line[at + start.len()..]))).collect()
+        starts
+            .iter()
+            .flat_map(|start| line.match_indices(start).flat_map(|(at, _)| first_names(&line[at + start.len()..])))
+            .collect()
     }
 
     fn below_src(&self) -> &str {
@@ -85,7 +90,9 @@ impl Source {
         let mut lines: Vec<(usize, String)> = Vec::new();
         let mut open = false;
         for (number, line) in self.text.lines().enumerate() {
-            if line.starts_with("#[cfg(test)]") && !self.text.lines().nth(number + 1).is_some_and(|next| next.ends_with(';')) {
+            if line.starts_with("#[cfg(test)]")
+                && !self.text.lines().nth(number + 1).is_some_and(|next| next.ends_with(';'))
+            {
                 break;
             }
             let code = without_strings_and_comments(line);
@@ -102,7 +109,8 @@ impl Source {
 
 /// `a::b` gives a; `{a::b, c::{d, e}}` gives a and c.
 fn first_names(path: &str) -> Vec<String> {
-    let name = |text: &str| text.trim().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect::<String>();
+    let name =
+        |text: &str| text.trim().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect::<String>();
     let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
     let (mut depth, mut names, mut start) = (0, Vec::new(), 0);
     for (at, char) in group.char_indices() {

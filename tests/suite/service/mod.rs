@@ -158,7 +158,7 @@ fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
             lines.lock().unwrap().push_str(&(line + "\n"));
         }
     });
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let ready = listening(&log.lock().unwrap());
         if let Some((address, metrics)) = ready {

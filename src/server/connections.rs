@@ -1,0 +1,18 @@
+//! Counts the connections of clients that are open.
+
+use actix_http::Extensions;
+
+/// One open connection, counted until it is dropped with the connection's data.
+struct Counted;
+
+/// Counts the connection that this data belongs to, until it ends.
+pub(super) fn count(data: &mut Extensions) {
+    metrics::gauge!("dependency_proxy_connections").increment(1);
+    data.insert(Counted);
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("dependency_proxy_connections").decrement(1);
+    }
+}

@@ -1,0 +1,146 @@
+//! TLS for clients: serves the certificate that the operator names, and the next one soon after its files change. A pair of
+//! files that does not fit is refused at the start; later it is told of, and the old pair stays. Keeps no key but the parsed one.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::task::spawn_blocking;
+
+use crate::auth::sha256;
+use crate::domain::digest::Digest;
+use crate::settings::Tls;
+
+/// Why there is no TLS with these files. The text names the setting and the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// A file is not what it should be.
+    #[error("server.{key}: {file} {problem}")]
+    File {
+        /// The setting.
+        key: &'static str,
+        /// The file that it names.
+        file: String,
+        /// What is wrong with the file.
+        problem: String,
+    },
+    /// TLS itself.
+    #[error("TLS cannot be served: {0}")]
+    Setup(String),
+}
+
+/// How often the files are looked at. What changed is used once it was the same twice: both files are written by then.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How to serve TLS with these files. From now on they are looked at every few seconds, by a task on this thread.
+pub(super) fn config(files: Tls) -> Result<ServerConfig, TlsError> {
+    let pair = Pair::read(&files);
+    let served = Arc::new(Served(ArcSwap::new(Arc::new(pair.certified(&files)?))));
+    let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_safe_default_protocol_versions().map_err(setup)?.with_no_client_auth();
+    let mut config = config.with_cert_resolver(served.clone());
+    // Most clients open a connection for each request: with a ticket the next handshake is short, on any thread.
+    config.ticketer = Ticketer::new().map_err(setup)?;
+    actix_rt::spawn(watch(files, pair.print(), served));
+    Ok(config)
+}
+
+/// The certificate and key that handshakes use.
+struct Served(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Served")
+    }
+}
+
+/// Compares what the files hold, not their times: a link that is set to another folder is a change like any other.
+async fn watch(files: Tls, mut known: Print, served: Arc<Served>) {
+    let mut seen = known;
+    loop {
+        actix_rt::time::sleep(LOOK_EVERY).await;
+        let read = files.clone();
+        let Ok(pair) = spawn_blocking(move || Pair::read(&read)).await else { continue };
+        let now = pair.print();
+        if now != known && now == seen {
+            known = now;
+            match pair.certified(&files) {
+                Ok(certified) => {
+                    served.0.store(Arc::new(certified));
+                    tracing::info!(file = %files.certificate.display(), "the certificate changed; the new one is served");
+                }
+                Err(error) => tracing::warn!(%error, "the certificate changed, but the old one stays in use"),
+            }
+        }
+        seen = now;
+    }
+}
+
+/// What was in both files, or why they could not be read.
+struct Pair {
+    certificate: Result<Vec<u8>, String>,
+    key: Result<Vec<u8>, String>,
+}
+
+/// Tells one pair from another without holding a key.
+type Print = [Result<Digest, Digest>; 2];
+
+impl Pair {
+    fn read(files: &Tls) -> Self {
+        let read = |path: &Path| std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+        Self { certificate: read(&files.certificate), key: read(&files.key) }
+    }
+
+    fn print(&self) -> Print {
+        [&self.certificate, &self.key].map(|content| match content {
+            Ok(bytes) => Ok(sha256::digest(bytes)),
+            Err(problem) => Err(sha256::digest(problem.as_bytes())),
+        })
+    }
+
+    fn certified(&self, files: &Tls) -> Result<CertifiedKey, TlsError> {
+        let refused =
+            |key, path: &Path, problem: String| TlsError::File { key, file: path.display().to_string(), problem };
+        let of_certificate = |problem| refused("tls_certificate", &files.certificate, problem);
+        let of_key = |problem| refused("tls_key", &files.key, problem);
+        let chain = self.certificate.as_ref().map_err(|problem| of_certificate(problem.clone()))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = chain.map_err(|error| of_certificate(not_pem("certificate", &error)))?;
+        if chain.is_empty() {
+            return Err(of_certificate(not_pem("certificate", &PemError::NoItemsFound)));
+        }
+        let key = self.key.as_ref().map_err(|problem| of_key(problem.clone()))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| of_key(not_pem("private key", &error)))?;
+        CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                of_key(format!("is not the key of the certificate in {}", files.certificate.display()))
+            }
+            rustls::Error::InvalidCertificate(error) => {
+                of_certificate(format!("is not a usable certificate: {error:?}"))
+            }
+            error => of_key(format!("is not usable: {error}")),
+        })
+    }
+}
+
+fn not_pem(what: &str, error: &PemError) -> String {
+    match error {
+        PemError::NoItemsFound => format!("holds no {what} in the PEM form"),
+        error => format!("is not in the PEM form: {error}"),
+    }
+}

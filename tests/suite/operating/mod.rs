@@ -1,0 +1,15 @@
+//! What an operator sees and sets: TLS, metrics, readiness, and the log.
+
+mod plain;
+mod tls;
+
+use std::time::{Duration, Instant};
+
+/// Waits until this holds; fails with the text after a while.
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within 30 seconds: {what}");
+        actix_rt::time::sleep(Duration::from_millis(50)).await;
+    }
+}

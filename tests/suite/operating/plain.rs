@@ -1,0 +1,24 @@
+//! Clients that speak TLS to the plain port.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use super::until;
+use crate::fake_hub::FakeHub;
+use crate::service::Config;
+
+/// The first bytes of a TLS connection.
+const CLIENT_HELLO: [u8; 6] = [0x16, 0x03, 0x01, 0x00, 0x05, 0x01];
+
+#[actix_rt::test]
+async fn tls_spoken_to_the_plain_port_is_told_once_and_harms_nobody() {
+    let hub = FakeHub::start();
+    let service = Config::docker_hub(&hub).start();
+    let told = || service.log().matches("spoke TLS to the plain port").count();
+    for _ in 0..3 {
+        TcpStream::connect(service.address).unwrap().write_all(&CLIENT_HELLO).unwrap();
+        until("the log tells of it", || async { told() > 0 }).await;
+    }
+    assert_eq!(service.stranger().get("/healthz").await.status, 200);
+    assert_eq!(told(), 1);
+}

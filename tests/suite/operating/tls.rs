@@ -1,0 +1,181 @@
+//! TLS for clients: pulling over it, changing the certificate, and files that do not fit.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reqwest::{Certificate, Client, Response};
+use serde_json::{Value, json};
+
+use super::until;
+use crate::fake_hub::{FakeHub, Image, Layer};
+use crate::service::{ADMIN_TOKEN, Config, Service};
+
+/// A certificate for localhost, its key and who signed it.
+#[derive(Clone, Copy)]
+struct Pair {
+    certificate: &'static str,
+    key: &'static str,
+    authority: &'static str,
+}
+
+const ONE: Pair = Pair {
+    certificate: "upstream_client/tls_fixture/localhost.pem",
+    key: "upstream_client/tls_fixture/localhost.key.pem",
+    authority: "upstream_client/tls_fixture/authority.pem",
+};
+const OTHER: Pair = Pair {
+    certificate: "operating/certificates/other.pem",
+    key: "operating/certificates/other.key.pem",
+    authority: "operating/certificates/other-authority.pem",
+};
+
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/suite", name].iter().collect()
+}
+
+/// A folder as Kubernetes mounts a secret: the files are links into a folder whose name is a link, which is exchanged.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new(certificate: &str, key: &str) -> Self {
+        let mounted = Self(tempfile::tempdir().unwrap());
+        mounted.mount("1", certificate, key);
+        symlink("..data/tls.crt", mounted.certificate()).unwrap();
+        symlink("..data/tls.key", mounted.key()).unwrap();
+        mounted
+    }
+
+    fn mount(&self, version: &str, certificate: &str, key: &str) {
+        let folder = self.0.path().join(version);
+        fs::create_dir(&folder).unwrap();
+        fs::copy(fixture(certificate), folder.join("tls.crt")).unwrap();
+        fs::copy(fixture(key), folder.join("tls.key")).unwrap();
+        symlink(version, self.0.path().join("..new")).unwrap();
+        fs::rename(self.0.path().join("..new"), self.0.path().join("..data")).unwrap();
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.0.path().join("tls.crt")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.path().join("tls.key")
+    }
+
+    fn start(&self, hub: &FakeHub) -> Service {
+        Config::docker_hub(hub)
+            .variable("DEPENDENCY_PROXY__SERVER__TLS_CERTIFICATE", self.certificate().to_str().unwrap())
+            .variable("DEPENDENCY_PROXY__SERVER__TLS_KEY", self.key().to_str().unwrap())
+            .start()
+    }
+}
+
+/// A client that trusts this authority alone.
+struct Trusting {
+    http: Client,
+    base: String,
+}
+
+impl Trusting {
+    fn new(pair: Pair, address: SocketAddr) -> Self {
+        let authority = Certificate::from_pem(&fs::read(fixture(pair.authority)).unwrap()).unwrap();
+        let http = Client::builder().no_proxy().tls_certs_only([authority]).resolve("localhost", address);
+        Self { http: http.build().unwrap(), base: format!("https://localhost:{}", address.port()) }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.http.get(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
+    async fn bearer(&self, path: &str, token: &str) -> Response {
+        self.http.get(format!("{}{path}", self.base)).bearer_auth(token).send().await.unwrap()
+    }
+
+    async fn api(&self, path: &str, body: Value) -> Value {
+        let request = self.http.post(format!("{}/api/v4{path}", self.base));
+        request.header("private-token", ADMIN_TOKEN).json(&body).send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// Whether a new connection by a client that trusts this pair's authority is accepted.
+async fn is_served(pair: Pair, address: SocketAddr) -> bool {
+    let client = Trusting::new(pair, address);
+    client.http.get(format!("{}/healthz", client.base)).send().await.is_ok()
+}
+
+#[actix_rt::test]
+async fn an_image_is_pulled_over_tls() {
+    let hub = FakeHub::start();
+    let layer = Layer::random(300_000, 1);
+    let image = Image::single(std::slice::from_ref(&layer));
+    hub.push_image("library/alpine", "latest", &image);
+    let service = Mounted::new(ONE.certificate, ONE.key).start(&hub);
+    let client = Trusting::new(ONE, service.address);
+    let challenge = client.get("/v2/").await.headers()["www-authenticate"].to_str().unwrap().to_owned();
+    assert!(challenge.contains(&format!("realm=\"{}/jwt/auth\"", client.base)), "{challenge}");
+
+    let group = client.api("/groups", json!({"name": "team", "path": "team"})).await;
+    let token = json!({"name": "ci", "scopes": ["read_registry", "write_registry"]});
+    let token = client.api(&format!("/groups/{}/deploy_tokens", group["id"]), token).await;
+    let (username, secret) = (token["username"].as_str().unwrap(), token["token"].as_str());
+    let login = client.http.get(format!("{}/jwt/auth?service=dependency_proxy", client.base));
+    let login: Value = login.basic_auth(username, secret).send().await.unwrap().json().await.unwrap();
+    let bearer = login["token"].as_str().unwrap();
+    let pull = "/v2/team/dependency_proxy/containers/alpine";
+    let manifest = client.bearer(&format!("{pull}/manifests/latest"), bearer).await;
+    assert_eq!(manifest.bytes().await.unwrap(), image.bytes());
+    let blob = client.bearer(&format!("{pull}/blobs/{}", layer.digest()), bearer).await;
+    assert_eq!(blob.bytes().await.unwrap(), layer.bytes());
+}
+
+#[actix_rt::test]
+async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
+    let hub = FakeHub::start();
+    let mounted = Mounted::new(ONE.certificate, ONE.key);
+    let service = mounted.start(&hub);
+    assert!(is_served(ONE, service.address).await && !is_served(OTHER, service.address).await);
+
+    mounted.mount("2", OTHER.certificate, ONE.key);
+    until("the log tells of the broken pair", || async { service.log().contains("the old one stays in use") }).await;
+    let key = mounted.key().display().to_string();
+    assert!(service.log().contains(&format!("server.tls_key: {key} is not the key of the certificate in")));
+    assert!(is_served(ONE, service.address).await && !is_served(OTHER, service.address).await);
+
+    mounted.mount("3", OTHER.certificate, OTHER.key);
+    until("the new one is served", || is_served(OTHER, service.address)).await;
+    assert!(!is_served(ONE, service.address).await);
+    assert_eq!(service.log().matches("the old one stays in use").count(), 1);
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused_at_the_start_with_key_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.pem");
+    let (certificate, key) = (fixture(ONE.certificate), fixture(ONE.key));
+    for (files, setting, file, problem) in [
+        ([&missing, &key], "tls_certificate", &missing, "cannot be read"),
+        ([&key, &key], "tls_certificate", &key, "holds no certificate in the PEM form"),
+        ([&certificate, &certificate], "tls_key", &certificate, "holds no private key in the PEM form"),
+        ([&certificate, &fixture(OTHER.key)], "tls_key", &fixture(OTHER.key), "is not the key of the certificate"),
+    ] {
+        let refused = refusal(folder.path(), files);
+        assert!(refused.contains(&format!("server.{setting}: {} {problem}", file.display())), "{refused}");
+    }
+}
+
+/// What a service that does not start says.
+fn refusal(folder: &Path, [certificate, key]: [&PathBuf; 2]) -> String {
+    let ended = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
+        .env("DEPENDENCY_PROXY__SERVER__LISTEN", "127.0.0.1:0")
+        .env("DEPENDENCY_PROXY__SERVER__METRICS_LISTEN", "")
+        .env("DEPENDENCY_PROXY__SERVER__TLS_CERTIFICATE", certificate)
+        .env("DEPENDENCY_PROXY__SERVER__TLS_KEY", key)
+        .env("DEPENDENCY_PROXY__STORAGE__DATA_DIR", folder.join("data"))
+        .output()
+        .unwrap();
+    assert!(!ended.status.success());
+    String::from_utf8_lossy(&ended.stderr).into_owned()
+}
