@@ -50,6 +50,28 @@ async fn the_same_login_many_times_at_once_is_one_check_and_no_failure() {
 }
 
 #[actix_rt::test]
+async fn more_passwords_than_can_wait_are_refused_and_tokens_are_not() {
+    let house = House::with("[auth]\npassword_threads = 1\npassword_queue = 0").await;
+    let guess = |number: usize| {
+        let service = &house.service;
+        async move { service.token("alice", &format!("guess-{number}"), PULL).await }
+    };
+    let answers = futures::future::join_all((0..20).map(guess)).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(!refused.is_empty(), "one at a time");
+    let sentence = "Too many logins with a password at once. Use a token, or try again";
+    for answer in refused {
+        assert_eq!(said(answer), refusal(503, "UNAVAILABLE", sentence));
+        assert_eq!(answer.header("retry-after"), "2");
+    }
+    let token = |_: usize| house.service.token(&house.ci.username, &house.ci.secret, PULL);
+    let busy = futures::future::join(futures::future::join_all((20..40).map(guess)), async {
+        futures::future::join_all((0..20).map(token)).await
+    });
+    assert!(busy.await.1.iter().all(|answer| answer.status == 200));
+}
+
+#[actix_rt::test]
 async fn five_hundred_bad_logins_from_one_address_and_then_good_ones() {
     let house = House::new().await;
     let service = &house.service;
