@@ -22,7 +22,7 @@ use crate::auth::login::{self, BearerError, Login};
 use crate::auth::password;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
-use crate::domain::user::User;
+use crate::domain::user::{User, Username};
 
 /// What the rest of the service holds.
 #[derive(Clone)]
@@ -108,7 +108,7 @@ impl Tokens {
         let identity = match request.credentials {
             None if self.public_groups == PublicGroups::Anyone => Identity::Nobody,
             None => return Err(IssueError::NoCredentials),
-            Some((username, secret)) => self.identify(username, secret, request.address).await?,
+            Some((username, secret)) => self.identify(&username, secret, request.address).await?,
         };
         let signed = self.signer.sign(identity.principal(), identity.credential(), Timestamp::now());
         let token = signed.map_err(|error| {
@@ -143,9 +143,9 @@ impl Tokens {
         hashed.ok().and_then(Result::ok).ok_or(PasswordError::Busy)
     }
 
-    async fn identify(&self, username: String, secret: SecretString, address: IpAddr) -> Result<Identity, IssueError> {
+    async fn identify(&self, username: &str, secret: SecretString, address: IpAddr) -> Result<Identity, IssueError> {
         let directory = self.policy.directory();
-        match login::by_token(&directory, &username, secret.expose_secret(), Timestamp::now())? {
+        match login::by_token(&directory, username, secret.expose_secret(), Timestamp::now())? {
             Login::Token(identity) => Ok(identity),
             Login::PerhapsPassword => {
                 let user = self.identify_by_password_in(&directory, username, secret, address).await?;
@@ -157,7 +157,7 @@ impl Tokens {
     /// The user of this name, if this is the password and the user is not blocked.
     pub async fn identify_by_password(
         &self,
-        username: String,
+        username: &str,
         password: SecretString,
         address: IpAddr,
     ) -> Result<Arc<User>, IssueError> {
@@ -170,15 +170,16 @@ impl Tokens {
     async fn identify_by_password_in(
         &self,
         directory: &Directory,
-        username: String,
+        username: &str,
         password: SecretString,
         address: IpAddr,
     ) -> Result<Arc<User>, IssueError> {
-        let user = directory.user_named(&username).cloned();
+        // Nobody can have such a name: there is nothing to guess, and nothing of its length to be kept.
+        let name: Username = username.parse().map_err(|_| Refusal::Unknown)?;
+        let user = directory.user_named(name.as_str()).cloned();
         let stored = user.as_ref().and_then(|user| user.password.clone());
         let stored = stored.map(|password| (password.credential, password.hash));
-        let username = username.to_ascii_lowercase();
-        let check = CheckPassword { username, password, stored, address };
+        let check = CheckPassword { username: name.folded(), password, stored, address };
         self.actor.send(check).await.unwrap_or(Err(PasswordError::Busy))?;
         Ok(user.ok_or(Refusal::Unknown)?)
     }

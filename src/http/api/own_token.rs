@@ -24,7 +24,7 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let Presented::Basic(username, password) = Presented::by(&request) else { return Err(ApiError::Unauthorized) };
     let address = state.public_url.client(&request);
-    let user = state.tokens.identify_by_password(username, password, address).await.map_err(refused)?;
+    let user = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
     let (id, now) = (user.id, Timestamp::now());
     let (new, secret) = described(&params, Kind::Personal, now)?;
     let token = state.policy.change(move |directory| edit::create_personal(directory, id, new, now)).await?;

@@ -21,6 +21,11 @@ async fn failures_shut_out_guesses_and_nothing_that_is_known_to_be_good() {
         assert_eq!(said(&limited), refusal(429, "TOOMANYREQUESTS", &sentence), "{user}");
         assert!((1..=101).contains(&wait), "{wait}");
     }
+    let long = "x".repeat(3000);
+    for number in 0..5 {
+        let answer = service.token(&long, &format!("guess-{number}"), PULL).await;
+        assert_eq!(said(&answer), denied(WRONG), "nobody can have this name, so nothing is counted");
+    }
     assert_eq!(service.token("bob", "bobs-own-password", PULL).await.status, 429, "it may be the last guess");
     assert_eq!(house.pull("alice", ALICES_PASSWORD, "team").await, served(), "a remembered password");
     assert_eq!(house.pull("alice", &personal.secret, "team").await, served());
