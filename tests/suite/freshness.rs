@@ -246,7 +246,7 @@ async fn five_hundred_askers_of_a_tag_that_moved_cause_one_head_and_one_get() {
 
 #[actix_rt::test]
 async fn a_long_manifest_is_passed_on_verified_and_not_stored() {
-    let scene = Scene::start("[cache]\nmax_manifest_bytes = 100").await;
+    let scene = Scene::start("[cache]\nmax_manifest_bytes = 100\ntag_freshness = 0").await;
     for gets in 1..3 {
         scene.gives(&scene.image, "miss").await;
         assert_eq!(scene.gets(), gets);
