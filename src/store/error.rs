@@ -38,7 +38,7 @@ pub enum OpenError {
     },
     /// The identities cannot be read. They are not rebuilt from anything but a backup.
     #[error(
-        "the identities in {} cannot be opened: {reason}. Move that folder away and restore the export beside it: \
+        "the identities in {} cannot be used: {reason}. To put back the export beside them: \
          dependency-proxy admin restore --data {} --from {}",
         .folder.display(), .data.display(), .export.display()
     )]
