@@ -33,7 +33,13 @@ impl Database {
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
         let sled = open_patiently(&config)?;
         let file = File::open(folder.join("db"))?;
-        Ok(Self { sled, file, folder: folder.to_owned(), failed: AtomicBool::new(false), min_free_bytes: MIN_FREE_BYTES })
+        Ok(Self {
+            sled,
+            file,
+            folder: folder.to_owned(),
+            failed: AtomicBool::new(false),
+            min_free_bytes: MIN_FREE_BYTES,
+        })
     }
 
     /// Whether something may be written now: to be asked before each change.

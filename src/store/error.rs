@@ -64,10 +64,13 @@ pub enum OpenError {
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::Damaged(error.to_string()),
-            _ => Self::Io(error.to_string()),
+        let is_one_of = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
+        if is_one_of([io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
+            Self::Full
+        } else if is_one_of([io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData]) {
+            Self::Damaged(error.to_string())
+        } else {
+            Self::Io(error.to_string())
         }
     }
 }
