@@ -230,6 +230,19 @@ mod tests {
         assert_eq!(policy.change(count_up).await, Ok(1));
     }
 
+    #[actix_rt::test]
+    async fn on_a_full_disk_a_change_is_refused_and_nothing_of_it_stays() {
+        let data = tempfile::tempdir().unwrap();
+        let mut store = IdentityStore::open(data.path()).unwrap();
+        store.fill_up();
+        let policy = Policy::start(Arc::new(store), &Arbiter::current(), 1000).unwrap();
+        for _ in 0..2 {
+            assert_eq!(policy.change(count_up).await, Err(ChangeError::Store("the disk is full".to_owned())));
+        }
+        assert_eq!(policy.directory().service().last_user, 0);
+        assert_eq!(policy.actor.send(Stored).await.unwrap(), 0, "what was refused is not stored either");
+    }
+
     #[derive(Message)]
     #[rtype(result = "u64")]
     struct Stored;

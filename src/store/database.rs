@@ -19,6 +19,7 @@ pub(super) struct Database {
     folder: PathBuf,
     /// Set once the disk failed: what it kept of the last writes is not known, so nothing is written on top of them.
     failed: AtomicBool,
+    min_free_bytes: u64,
 }
 
 /// sled cannot go on after a full disk, so it never sees one: below this nothing is written.
@@ -32,7 +33,13 @@ impl Database {
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
         let sled = open_patiently(&config)?;
         let file = File::open(folder.join("db"))?;
-        Ok(Self { sled, file, folder: folder.to_owned(), failed: AtomicBool::new(false) })
+        Ok(Self {
+            sled,
+            file,
+            folder: folder.to_owned(),
+            failed: AtomicBool::new(false),
+            min_free_bytes: MIN_FREE_BYTES,
+        })
     }
 
     /// Whether something may be written now: to be asked before each change.
@@ -40,10 +47,16 @@ impl Database {
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Io("the disk failed before; check it and restart the service".to_owned()));
         }
-        if durable::free_bytes(&self.folder)? < MIN_FREE_BYTES {
+        if durable::free_bytes(&self.folder)? < self.min_free_bytes {
             return Err(StoreError::Full);
         }
         Ok(())
+    }
+
+    /// From now on as if the disk were full.
+    #[cfg(test)]
+    pub(super) fn fill_up(&mut self) {
+        self.min_free_bytes = u64::MAX;
     }
 
     /// Hands everything written so far to the system: it survives the end of this process, but not a power cut.

@@ -31,11 +31,13 @@ impl IdentityStore {
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let folder = data.join("identity");
         let export = data.join("identity.jsonl");
-        let refuse = |error: StoreError| OpenError::Identities {
-            folder: folder.clone(),
-            data: data.to_owned(),
-            export: export.clone(),
-            reason: error.to_string(),
+        let refuse = |error: StoreError| match error {
+            StoreError::Damaged(reason) => {
+                let (folder, data, export) = (folder.clone(), data.to_owned(), export.clone());
+                OpenError::Identities { folder, data, export, reason }
+            }
+            // Nothing is lost: a restore would not help.
+            StoreError::Full | StoreError::Io(_) => OpenError::Io { path: folder.clone(), error },
         };
         let database = Database::open(&folder, CACHE_BYTES).map_err(refuse)?;
         let tree = |name| database.open_tree(name).map_err(|error| refuse(error.into()));
@@ -93,6 +95,12 @@ impl IdentityStore {
             self.last_used.apply_batch(batch)?;
         }
         Ok(())
+    }
+
+    /// From now on as if the disk were full.
+    #[cfg(test)]
+    pub(crate) fn fill_up(&mut self) {
+        self.database.fill_up();
     }
 
     /// Writes the export beside the database, replacing the one before.
