@@ -14,7 +14,7 @@ const CALLS: &str = "trace=fsync,fdatasync,rename,renameat,renameat2,pwrite64,wr
 async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_then_it_is_indexed() {
     let hub = FakeHub::start();
     let layer = Layer::random(30_000, 1);
-    let image = Image::single(&[layer.clone()]);
+    let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/alpine", "latest", &image);
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;

@@ -10,7 +10,7 @@ use crate::service::Config;
 async fn a_transfer_that_is_under_way_is_finished() {
     let hub = FakeHub::start();
     let layer = Layer::random(400_000, 1);
-    let image = Image::single(&[layer.clone()]);
+    let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/alpine", "latest", &image);
     hub.on(Kind::BlobDownload).slow(150_000);
     let mut service = Config::docker_hub(&hub).start();
