@@ -126,21 +126,21 @@ impl Pair {
         }
         let key = self.key.as_ref().map_err(|problem| of_key(problem.clone()))?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| of_key(not_pem("private key", &error)))?;
-        CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                of_key(format!("is not the key of the certificate in {}", files.certificate.display()))
+        CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
+            if let rustls::Error::InvalidCertificate(error) = error {
+                return of_certificate(format!("is not a usable certificate: {error:?}"));
             }
-            rustls::Error::InvalidCertificate(error) => {
-                of_certificate(format!("is not a usable certificate: {error:?}"))
+            if let rustls::Error::InconsistentKeys(_) = error {
+                return of_key(format!("is not the key of the certificate in {}", files.certificate.display()));
             }
-            error => of_key(format!("is not usable: {error}")),
+            of_key(format!("is not usable: {error}"))
         })
     }
 }
 
 fn not_pem(what: &str, error: &PemError) -> String {
-    match error {
-        PemError::NoItemsFound => format!("holds no {what} in the PEM form"),
-        error => format!("is not in the PEM form: {error}"),
+    if let PemError::NoItemsFound = error {
+        return format!("holds no {what} in the PEM form");
     }
+    format!("is not in the PEM form: {error}")
 }
