@@ -19,6 +19,7 @@ mod freshness;
 mod isolation;
 mod operating;
 mod protocol;
+mod operating;
 mod pull;
 mod purge;
 mod real_clients;
