@@ -117,7 +117,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let (identity_arbiter, manifest_arbiter) = (arbiter(), arbiter());
     let (blob_arbiter, upstream_arbiter) = (arbiter(), arbiter());
     let upstream = Upstream::start(options::upstreams(&settings.upstreams), &upstream_arbiter)?;
-    let policy = Policy::start(identities.clone(), &identity_arbiter, MAX_WAITING_CHANGES)?;
+    let policy = Policy::start(identities.clone(), &identity_arbiter, settings.storage.max_waiting_changes.get())?;
     let last_used = LastUsed::new(identities.last_used()?);
     let public_groups = settings.auth.public_groups;
     let passwords = options::passwords(&settings.auth);
@@ -178,8 +178,6 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, tidying, stop, _data: data })
 }
-
-const MAX_WAITING_CHANGES: usize = 1024;
 
 impl RunningServer {
     /// A handle with which the server can be stopped.

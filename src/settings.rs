@@ -25,7 +25,7 @@ pub use quantity::MinFree;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use tree::Place;
-pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams};
+pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
 
 use tree::Node;
 

@@ -150,17 +150,22 @@ fn describe() {
     describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache: {words}"));
     describe_gauge!("dependency_proxy_manifest_questions", "Different manifests being asked for");
     describe_gauge!("dependency_proxy_downloads_in_flight", "Different blobs being downloaded");
-    describe_gauge!("dependency_proxy_download_waiters", "Requests waiting for the first byte of a blob");
+    describe_gauge!("dependency_proxy_connections", "Open connections of clients");
+    describe_gauge!(
+        "dependency_proxy_queue_length",
+        "Those who wait or have one of a bounded number of places, by queue"
+    );
     describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
     describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
-    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of blobs received from upstreams");
+    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
     describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
+    describe_gauge!("dependency_proxy_free_bytes", "Free on the disk of the cache");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",
-        "Active tokens that expire, by the days until then: 1, 7 or 30"
+        "Active tokens that expire, by how many days from now: 1, 7 or 30"
     );
 }
 

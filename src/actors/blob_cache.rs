@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use quick_cache::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -40,6 +40,7 @@ use self::progress::{Accepted, End, Order, Progress, Unlinked};
 use super::abort_on_panic::abort_on_panic;
 use super::flights::{Boarding, Flights};
 use super::manifests::Source;
+use super::places::{Place, Places, refused};
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
@@ -62,7 +63,7 @@ pub struct Blobs {
     shared: Arc<Shared>,
     cache: Addr<BlobCache>,
     known: Arc<Cache<OpenBlob, Link>>,
-    waiters: Arc<Semaphore>,
+    waiters: Places,
 }
 
 /// The blob that a group asks for, and where it would come from.
@@ -104,8 +105,8 @@ impl Blobs {
         options: BlobCacheOptions,
     ) -> Self {
         let known = Arc::new(Cache::new(options.known_links));
-        let waiters = Arc::new(Semaphore::new(options.max_waiters));
-        let alone = Arc::new(Semaphore::new(options.max_unstored_streams));
+        let waiters = Places::new("blob_waiters", options.max_waiters);
+        let alone = Places::new("unstored_streams", options.max_unstored_streams);
         let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned: Mutex::new(None) });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
@@ -219,10 +220,8 @@ impl Blobs {
         }
     }
 
-    fn wait(&self) -> Result<Waiting, BlobError> {
-        let permit = Arc::clone(&self.waiters).try_acquire_owned().map_err(|_| BlobError::Busy)?;
-        metrics::gauge!("dependency_proxy_download_waiters").increment(1.0);
-        Ok(Waiting(permit))
+    fn wait(&self) -> Result<Place, BlobError> {
+        self.waiters.take().ok_or(BlobError::Busy)
     }
 }
 
@@ -243,15 +242,6 @@ fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
     progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
 }
 
-/// One of those who wait for upstream's first byte.
-struct Waiting(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        metrics::gauge!("dependency_proxy_download_waiters").decrement(1.0);
-    }
-}
-
 /// What the handle, the actor and its downloads have in common. Nothing in it changes but permits.
 struct Shared {
     upstream: Arc<dyn BlobUpstream>,
@@ -259,7 +249,7 @@ struct Shared {
     files: BlobFiles,
     spool: Spool,
     options: BlobCacheOptions,
-    alone: Arc<Semaphore>,
+    alone: Places,
     warned: Mutex<Option<Instant>>,
 }
 
@@ -315,6 +305,7 @@ impl BlobCache {
     fn begin(&mut self, key: Key, size: Option<u64>, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
+            refused("downloads");
             return Err(BlobError::Busy);
         }
         let (sender, progress) = watch::channel(Progress::default());
@@ -415,7 +406,10 @@ impl Handler<ConfirmBlob> for BlobCache {
                 confirmed
             }
             Boarding::Joined(confirmed) => confirmed,
-            Boarding::Full => return Box::pin(ready(Err(UpstreamError::Busy))),
+            Boarding::Full => {
+                refused("blob_questions");
+                return Box::pin(ready(Err(UpstreamError::Busy)));
+            }
         };
         Box::pin(async move { confirmed.await.unwrap_or(Err(UpstreamError::Lost)) })
     }

@@ -12,6 +12,7 @@ use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::Blobs;
 use super::last_used::LastUsed;
 use super::manifests::Manifests;
+use super::numbers;
 use super::policy_evaluator::Policy;
 use crate::domain::directory::Directory;
 use crate::domain::edit::retention;
@@ -132,6 +133,7 @@ impl Parts {
         report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
         report("the index", self.index.flush());
         let directory = self.policy.directory();
+        numbers::publish(&directory, &self.files, Timestamp::now());
         if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {
             return exported;
         }

@@ -16,6 +16,7 @@ use super::abort_on_panic::abort_on_panic;
 use super::backoffs::Backoffs;
 use super::failure::Cause;
 use super::flights::{Boarding, Flights};
+use super::places::refused;
 use super::upstream_fetcher::Upstream;
 use crate::domain::manifest;
 use crate::domain::origin::Origin;
@@ -45,8 +46,14 @@ pub struct ManifestCacheOptions {
     pub max_manifest_bytes: u64,
     /// How many different manifests are asked for at once.
     pub max_fetches: usize,
+    /// How many requests may wait for what is not in memory.
+    pub max_waiters: usize,
     /// How many bytes of manifests are kept in memory.
     pub memory_bytes: u64,
+    /// How many links of groups to manifests are remembered in memory.
+    pub known_links: usize,
+    /// How many tags are remembered in memory.
+    pub known_tags: usize,
 }
 
 /// What is asked: the same question is asked once at a time, whoever asks.
@@ -241,7 +248,9 @@ impl Fetcher {
 async fn collect(mut content: Content) -> Result<Bytes, UpstreamError> {
     let mut bytes = BytesMut::new();
     while let Some(chunk) = content.stream.next().await {
-        bytes.extend_from_slice(&chunk?);
+        let chunk = chunk?;
+        metrics::counter!("dependency_proxy_fetched_bytes_total").increment(chunk.len() as u64);
+        bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_BYTES {
             return Err(UpstreamError::TooLong);
         }
@@ -294,7 +303,10 @@ impl Handler<AskHead> for ManifestCache {
         let AskHead { question, revalidation, since } = ask;
         let key = (question, revalidation);
         let (receiver, joined) = match self.heads.board_unless(&key, |at, answer| since.covers(at, answer)) {
-            Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
+            Boarding::Full => {
+                refused("manifests");
+                return Response::reply(Shared::at_once(Cause::Busy));
+            }
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(_) if revalidation && !self.backoffs.try_ask(&key.0.origin, now) => {
                 self.heads.land(&key, &Err(Cause::Unreachable));
@@ -318,7 +330,10 @@ impl Handler<FetchManifest> for ManifestCache {
             return Response::reply(Shared::at_once(Cause::NotFound));
         }
         let (receiver, joined) = match self.fetches.board_unless(&question, |at, answer| since.covers(at, answer)) {
-            Boarding::Full => return Response::reply(Shared::at_once(Cause::Busy)),
+            Boarding::Full => {
+                refused("manifests");
+                return Response::reply(Shared::at_once(Cause::Busy));
+            }
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(receiver) => {
                 self.start_fetch(question, ctx.address());

@@ -17,7 +17,12 @@ pub use self::pulled::{PullManifest, PulledManifest, Source};
 use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
+<<<<<<< HEAD
 use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
+=======
+use super::manifest_cache::{ManifestCache, ManifestCacheOptions};
+use super::places::Places;
+>>>>>>> 8dab567 (Every queue has its bound in config/default.toml, its length and its refusals in the metrics; a request's id in each of its lines)
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -32,6 +37,7 @@ pub struct Manifests(Arc<Inner>);
 struct Inner {
     actor: Addr<ManifestCache>,
     shelf: Arc<Shelf>,
+    waiters: Places,
     revalidate_timeout: Duration,
 }
 
@@ -62,10 +68,11 @@ impl Manifests {
         store: Arc<ManifestStore>,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let shelf = Arc::new(Shelf::new(index, store.clone(), options.memory_bytes));
+        let shelf = Arc::new(Shelf::new(index, store.clone(), &options));
         let revalidate_timeout = options.revalidate_timeout;
+        let waiters = Places::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| ManifestCache::new(options, upstream, store));
-        Self(Arc::new(Inner { actor, shelf, revalidate_timeout }))
+        Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout }))
     }
 
     /// The manifest that this reference stands for, if the group may have it.
@@ -99,6 +106,7 @@ impl Manifests {
 impl Inner {
     /// Pulls; where upstream's limit is reached and nothing is stored, waits a bounded time for it to pass.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {
+        let _place = self.waiters.take().ok_or(Cause::Busy)?;
         let (start, mut pause) = (Instant::now(), PAUSE);
         loop {
             let pull = Pull {

@@ -11,6 +11,8 @@ pub mod last_used;
 pub mod lists;
 pub mod manifest_cache;
 pub mod manifests;
+mod numbers;
+mod places;
 pub mod policy_evaluator;
 pub mod token_issuer;
 pub mod upstream_fetcher;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
+use super::places::Places;
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
@@ -29,7 +30,7 @@ pub struct PolicyEvaluator {
 pub struct Policy {
     published: Arc<ArcSwap<Directory>>,
     actor: Addr<PolicyEvaluator>,
-    admission: Arc<tokio::sync::Semaphore>,
+    waiting: Places,
 }
 
 /// Why a change did not happen.
@@ -81,7 +82,7 @@ impl Policy {
             committing: false,
         };
         let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
-        Ok(Self { published, actor, admission: Arc::new(tokio::sync::Semaphore::new(max_waiting)) })
+        Ok(Self { published, actor, waiting: Places::new("changes", max_waiting) })
     }
 
     /// An actor on this thread over these records, stored in this folder.
@@ -107,7 +108,7 @@ impl Policy {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let permit = self.admission.clone().try_acquire_owned().map_err(|_| ChangeError::Busy)?;
+        let place = self.waiting.take().ok_or(ChangeError::Busy)?;
         let (done, answer) = oneshot::channel();
         self.actor.do_send(Change(Box::new(move |directory| match edit(directory) {
             Err(error) => {
@@ -118,7 +119,7 @@ impl Policy {
                 let acknowledge = move |outcome: Result<(), StoreError>| {
                     let answer = outcome.map(|()| value).map_err(|error| ChangeError::Store(error.to_string()));
                     drop(done.send(answer));
-                    drop(permit);
+                    drop(place);
                 };
                 Some(Waiting { writes, acknowledge: Box::new(acknowledge) })
             }

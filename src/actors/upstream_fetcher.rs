@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::abort_on_panic::abort_on_panic;
+use super::places::refused;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -21,9 +22,6 @@ use crate::upstream::{
 
 /// How long a question waits for its turn before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How many questions may wait for each that may be under way.
-const WAITING_PER_TURN: usize = 16;
 
 /// Asks upstream; see the module.
 pub struct UpstreamFetcher {
@@ -173,7 +171,7 @@ impl Turns {
             upstream: options.name.clone(),
             contents: permits(options.max_concurrent),
             questions: permits(options.max_concurrent),
-            waiting: permits(options.max_concurrent.saturating_mul(WAITING_PER_TURN)),
+            waiting: permits(options.max_waiting),
         }
     }
 
@@ -189,7 +187,7 @@ impl Turns {
     async fn turn(&self, permits: &Arc<Semaphore>, kind: &'static str) -> Result<Turn, UpstreamError> {
         let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_all_taken) => self.wait(permits).await?,
+            Err(_all_taken) => self.wait(permits).await.inspect_err(|_| refused("upstream"))?,
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", kind.to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
@@ -234,9 +232,10 @@ mod tests {
     #[actix_rt::test]
     async fn too_many_who_wait_are_refused_at_once_and_the_others_in_time() {
         let name: UpstreamName = "docker.io".parse().unwrap();
-        let turns = Turns::new(&UpstreamOptions { max_concurrent: 1, ..UpstreamOptions::new(name, "") });
+        let turns =
+            Turns::new(&UpstreamOptions { max_concurrent: 1, max_waiting: 16, ..UpstreamOptions::new(name, "") });
         let taken = turns.content().await.unwrap();
-        let waiting = futures::future::join_all((0..WAITING_PER_TURN + 1).map(|_| turns.content())).await;
+        let waiting = futures::future::join_all((0..17).map(|_| turns.content())).await;
         assert!(waiting.iter().all(|turn| matches!(turn, Err(UpstreamError::Busy))));
         drop(taken);
         assert!(turns.content().await.is_ok() && turns.question().await.is_ok());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use metrics::Counter;
+use tracing::Span;
 
 use crate::actors::blob_cache::{BlobError, OpenedBlob};
 
@@ -19,6 +20,8 @@ pub(super) struct BlobBody {
     remaining: u64,
     bytes: BoxStream<'static, Result<Bytes, BlobError>>,
     served: Counter,
+    /// The request, for what is logged after its answer began.
+    request: Span,
 }
 
 /// Why the connection is cut in the middle of a body.
@@ -45,7 +48,7 @@ impl BlobBody {
 
     fn of(length: u64, bytes: BoxStream<'static, Result<Bytes, BlobError>>) -> Self {
         let served = metrics::counter!("dependency_proxy_served_bytes_total");
-        Self { length, remaining: length, bytes, served }
+        Self { length, remaining: length, bytes, served, request: Span::current() }
     }
 }
 
@@ -67,7 +70,7 @@ impl MessageBody for BlobBody {
                 Ok(bytes)
             }
             Some(Err(error)) => {
-                tracing::warn!(%error, "a blob is cut off: its rest cannot be had");
+                tracing::warn!(parent: &self.request, %error, "a blob is cut off: its rest cannot be had");
                 Err(BodyError::Blob(error))
             }
             Some(Ok(_)) | None => Err(BodyError::Length),

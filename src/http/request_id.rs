@@ -6,6 +6,8 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
+use tracing::Instrument;
+
 use crate::auth::random;
 
 /// The id of a request: 8 hexadecimal digits.
@@ -19,7 +21,9 @@ pub(super) async fn give(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = hex::encode(random::bytes::<4>());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.call(request).await?;
+    // At the level of errors, so that no filter takes the id from those lines that it lets through.
+    let span = tracing::error_span!("request", id);
+    let mut response = next.call(request).instrument(span).await?;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }

@@ -8,7 +8,7 @@ use crate::actors::blob_cache::BlobCacheOptions;
 use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
-use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, Server};
+use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Server};
 use crate::store::blobs::MinFree;
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
@@ -27,9 +27,14 @@ pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions>
         accounts: upstream.accounts.iter().map(account).collect(),
         auth_hosts: upstream.auth_hosts.clone(),
         redirect_hosts: upstream.redirect_hosts.clone(),
-        proxy: upstream.proxy.as_ref().map(ToString::to_string),
+        proxy: match &upstream.proxy {
+            HttpProxy::Environment => None,
+            HttpProxy::None => Some(String::new()),
+            HttpProxy::At(url) => Some(url.to_string()),
+        },
         ca_file: upstream.ca_file.clone(),
         max_concurrent: upstream.max_concurrent.get(),
+        max_waiting: upstream.max_waiting,
         connect_timeout: upstream.connect_timeout,
         header_timeout: upstream.header_timeout,
         idle_timeout: upstream.idle_timeout,
@@ -59,7 +64,10 @@ pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
         negative_ttl: cache.negative_ttl,
         max_manifest_bytes: cache.max_manifest_bytes,
         max_fetches: cache.max_fetches.get(),
+        max_waiters: cache.max_waiters.get(),
         memory_bytes: cache.manifest_memory,
+        known_links: cache.known_links.get(),
+        known_tags: cache.known_tags.get(),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Storage {
     /// What must stay free on the file system of `cache_dir`.
     #[serde(deserialize_with = "quantity::min_free")]
     pub min_free: MinFree,
+    /// Changes of identities that may wait to be stored.
+    pub max_waiting_changes: NonZeroUsize,
 }
 
 /// What an empty store starts with.
@@ -107,12 +109,14 @@ pub struct Cache {
     pub max_fetches: NonZeroUsize,
     /// Different blobs that are downloaded at the same time.
     pub max_downloads: NonZeroUsize,
-    /// Requests that may wait for the first byte of a blob.
+    /// Requests that may wait for a manifest that is not in memory and, counted apart, for the first byte of a blob.
     pub max_waiters: NonZeroUsize,
     /// Blobs that are passed through unstored at the same time.
     pub max_unstored_streams: NonZeroUsize,
-    /// Rights of groups to blobs that are remembered in memory.
+    /// Rights of groups to blobs and, counted apart, to manifests that are remembered in memory.
     pub known_links: NonZeroUsize,
+    /// Tags that are remembered in memory.
+    pub known_tags: NonZeroUsize,
 }
 
 /// What is logged, and how.

@@ -285,7 +285,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ),
         (
             "[upstream_defaults]\npassword = 'x'",
-            "line 2: upstream_defaults.password: there is no such key here; there are max_concurrent, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
+            "line 2: upstream_defaults.password: there is no such key here; there are max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
         ),
     ] {
         assert_eq!(refusal(text), format!("my.toml, {expected}"), "{text}");

@@ -33,12 +33,14 @@ pub struct ConfiguredUpstream {
     pub auth_hosts: Vec<String>,
     /// Hosts, with a port where it is not the usual one, that it may redirect to although their addresses are private.
     pub redirect_hosts: Vec<String>,
-    /// The HTTP proxy; `None`: as `HTTPS_PROXY` and `NO_PROXY` say.
-    pub proxy: Option<Url>,
+    /// How it is reached.
+    pub proxy: HttpProxy,
     /// Certificates to trust beside the public ones, as a PEM file.
     pub ca_file: Option<PathBuf>,
     /// Downloads at the same time and, counted apart, short questions.
     pub max_concurrent: NonZeroUsize,
+    /// Those that may wait for their turn.
+    pub max_waiting: usize,
     /// To connect, TLS included; more than zero, as the other times.
     pub connect_timeout: Duration,
     /// Until an answer begins, with token and redirects; at most 12 seconds.
@@ -47,6 +49,17 @@ pub struct ConfiguredUpstream {
     pub idle_timeout: Duration,
     /// How long its tags are believed.
     pub tag_freshness: Duration,
+}
+
+/// The HTTP proxy between here and a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpProxy {
+    /// As `HTTPS_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// None, whatever they say.
+    None,
+    /// This one.
+    At(Url),
 }
 
 /// An account at a registry and who may use it. An empty list allows everything.
@@ -109,14 +122,15 @@ pub(super) fn bring_in_defaults(root: &mut Node) {
 #[expect(dead_code, reason = "read to be checked")]
 pub(super) struct Defaults {
     max_concurrent: NonZeroUsize,
+    max_waiting: usize,
     #[serde(deserialize_with = "quantity::duration")]
     connect_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
     header_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
     idle_timeout: Duration,
-    #[serde(deserialize_with = "written::optional_url")]
-    proxy: Option<Url>,
+    #[serde(deserialize_with = "written::proxy")]
+    proxy: HttpProxy,
     #[serde(deserialize_with = "written::path")]
     ca_file: Option<PathBuf>,
 }
@@ -146,11 +160,12 @@ struct WrittenUpstream {
     auth_hosts: Vec<Host>,
     #[serde(default)]
     redirect_hosts: Vec<Host>,
-    #[serde(deserialize_with = "written::optional_url")]
-    proxy: Option<Url>,
+    #[serde(deserialize_with = "written::proxy")]
+    proxy: HttpProxy,
     #[serde(deserialize_with = "written::path")]
     ca_file: Option<PathBuf>,
     max_concurrent: NonZeroUsize,
+    max_waiting: usize,
     #[serde(deserialize_with = "quantity::duration")]
     connect_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
@@ -209,6 +224,7 @@ impl WrittenUpstream {
             proxy: self.proxy,
             ca_file: self.ca_file,
             max_concurrent: self.max_concurrent,
+            max_waiting: self.max_waiting,
             connect_timeout: self.connect_timeout,
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
@@ -268,6 +284,10 @@ impl WrittenAccount {
             }
             (None, None) => return Ok(None),
         };
+        // It becomes a part of the names under which the index keeps what upstream gave this account.
+        if username.contains(char::is_control) {
+            return refused("username", "has a character that cannot be printed");
+        }
         if earlier.iter().any(|account| account.username == username) {
             return refused("username", "is that of another account of this upstream; each account needs its own");
         }

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
 use url::Url;
+
+use super::upstreams::HttpProxy;
 
 /// Text, or nothing where it is empty.
 pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -62,6 +64,16 @@ pub(super) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
         return Err(D::Error::custom("has a query or a fragment"));
     }
     Ok(Some(url))
+}
+
+/// The URL of an HTTP proxy, "none" for none, or what the environment says where it is empty.
+pub(super) fn proxy<'de, D: Deserializer<'de>>(from: D) -> Result<HttpProxy, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.as_str() {
+        "" => Ok(HttpProxy::Environment),
+        "none" => Ok(HttpProxy::None),
+        _ => url(text.into_deserializer()).map(HttpProxy::At),
+    }
 }
 
 /// A host with a port where it needs one, in lower case.

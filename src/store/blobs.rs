@@ -110,6 +110,12 @@ impl BlobFiles {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept))
     }
 
+    /// How many bytes the disk has left for anybody who is not root.
+    pub fn free(&self) -> Result<u64, StoreError> {
+        let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Where the file of this digest is, or would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();

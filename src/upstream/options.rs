@@ -30,6 +30,8 @@ pub struct UpstreamOptions {
     pub ca_file: Option<PathBuf>,
     /// How many downloads may be under way at once, and, counted apart, how many short questions.
     pub max_concurrent: usize,
+    /// How many may wait for their turn; more are refused.
+    pub max_waiting: usize,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
     /// How long it may take until the headers of the final answer are here, with challenge, token and redirects.
@@ -72,6 +74,7 @@ impl UpstreamOptions {
             proxy: None,
             ca_file: None,
             max_concurrent: 64,
+            max_waiting: 1024,
             connect_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),

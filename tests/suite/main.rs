@@ -19,7 +19,6 @@ mod freshness;
 mod isolation;
 mod operating;
 mod protocol;
-mod operating;
 mod pull;
 mod purge;
 mod real_clients;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::super::places::Place;
 use super::Shared;
 use super::error::BlobError;
 use super::flight::stalls_after;
@@ -35,7 +35,7 @@ pub(super) struct Alone {
     fruitless: u32,
     /// Gets a link once the digest holds.
     unlinked: Option<GroupId>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Alone {
@@ -46,7 +46,7 @@ impl Alone {
         size: Option<u64>,
         unlinked: Option<GroupId>,
     ) -> Result<Self, BlobError> {
-        let permit = permit(shared)?;
+        let place = place(shared)?;
         let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, 0).await?;
         let length = match (size, head.length) {
             (Some(expected), Some(told)) if expected != told => return Err(BlobError::WrongLength { expected, told }),
@@ -62,7 +62,7 @@ impl Alone {
             stream: Some(stream),
             fruitless: 0,
             unlinked,
-            _permit: permit,
+            _place: place,
         })
     }
 
@@ -74,7 +74,7 @@ impl Alone {
         at: u64,
         hasher: Hasher,
     ) -> Result<Self, BlobError> {
-        let permit = permit(&shared)?;
+        let place = place(&shared)?;
         Ok(Self {
             shared,
             key,
@@ -84,7 +84,7 @@ impl Alone {
             stream: None,
             fruitless: 0,
             unlinked: None,
-            _permit: permit,
+            _place: place,
         })
     }
 
@@ -184,6 +184,6 @@ async fn resume(
     }
 }
 
-fn permit(shared: &Shared) -> Result<OwnedSemaphorePermit, BlobError> {
-    Arc::clone(&shared.alone).try_acquire_owned().map_err(|_| BlobError::Busy)
+fn place(shared: &Shared) -> Result<Place, BlobError> {
+    shared.alone.take().ok_or(BlobError::Busy)
 }

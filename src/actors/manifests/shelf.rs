@@ -10,6 +10,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::task::spawn_blocking;
 
+use super::super::manifest_cache::ManifestCacheOptions;
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::domain::digest::Digest;
@@ -53,19 +54,18 @@ struct LinkKey {
 #[derive(Clone)]
 struct ByLength;
 
-const REMEMBERED_LINKS: usize = 100_000;
-const REMEMBERED_TAGS: usize = 20_000;
+/// Only a guess, for a start: what bounds them is their size.
 const REMEMBERED_MANIFESTS: usize = 10_000;
 
 impl Shelf {
-    /// A shelf of which `memory_bytes` of manifests are kept in memory.
-    pub(super) fn new(index: Arc<Index>, store: Arc<ManifestStore>, memory_bytes: u64) -> Self {
+    /// A shelf of which as much is kept in memory as the options say.
+    pub(super) fn new(index: Arc<Index>, store: Arc<ManifestStore>, options: &ManifestCacheOptions) -> Self {
         Self {
             index,
             store,
-            manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, memory_bytes, ByLength),
-            links: Cache::new(REMEMBERED_LINKS),
-            tags: Cache::new(REMEMBERED_TAGS),
+            manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, options.memory_bytes, ByLength),
+            links: Cache::new(options.known_links),
+            tags: Cache::new(options.known_tags),
             forgotten: AtomicU64::new(0),
             removing: RwLock::new(()),
         }

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::super::abort_on_panic::abort_on_panic;
+use super::super::places::refused;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
@@ -114,6 +115,10 @@ impl TokenIssuer {
         self.remembered.insert(proof, now + self.options.remember);
     }
 
+    fn gauge(&self) {
+        metrics::gauge!("dependency_proxy_queue_length", "queue" => "passwords").set(self.checking.len() as f64);
+    }
+
     fn refusal(&self, check: &CheckPassword, now: Instant) -> Option<PasswordError> {
         let user = self.by_user.wait(&(check.address, check.username.clone()), now);
         let address = self.by_address.wait(&check.address, now);
@@ -165,10 +170,14 @@ impl Handler<CheckPassword> for TokenIssuer {
         if let Some(waiters) = self.checking.get_mut(&proof) {
             waiters.push(answer);
         } else if let Some(refusal) = self.refusal(&check, now) {
+            if refusal == PasswordError::Busy {
+                refused("passwords");
+            }
             return Response::reply(Err(refusal));
         } else {
             self.checking.insert(proof, vec![answer]);
             self.start_check(proof, check, ctx.address(), now);
+            self.gauge();
         }
         Response::fut(async move { answered.await.unwrap_or(Err(PasswordError::Busy)) })
     }
@@ -186,6 +195,7 @@ impl Handler<Checked> for TokenIssuer {
         for waiter in self.checking.remove(&proof).unwrap_or_default() {
             let _ = waiter.send(outcome);
         }
+        self.gauge();
     }
 }
 

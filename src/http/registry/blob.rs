@@ -7,7 +7,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
-use super::super::request_id;
 use super::super::state::RegistryState;
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
@@ -25,7 +24,7 @@ pub(super) async fn pull(
     let origin = authorized.origin().clone();
     let question = OpenBlob { group: authorized.group().id, origin, digest: *digest };
     let opened = state.blobs.open(question).await;
-    log(request, authorized, digest, opened.as_ref());
+    log(authorized, digest, opened.as_ref());
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
     let head = request.method() == Method::HEAD;
     // RFC 9110, section 14.2: a range means something for GET alone.
@@ -60,11 +59,10 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
 }
 
-fn log(request: &HttpRequest, authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {
+fn log(authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {
     let word = opened.map_or("failed", |opened| opened.source().word());
     metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word).increment(1);
     tracing::debug!(
-        request = request_id::of(request),
         principal = authorized.identity().principal(),
         group = %authorized.group().path,
         image = %authorized.origin(),

@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
-use super::super::request_id;
 use super::super::state::RegistryState;
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
 use crate::domain::image_path::Target;
@@ -48,7 +47,10 @@ fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
         response.insert_header((AGE, age.as_secs()));
     }
     match pulled.manifest {
-        Some(manifest) if !head => response.body(manifest.bytes.clone()),
+        Some(manifest) if !head => {
+            metrics::counter!("dependency_proxy_served_bytes_total").increment(pulled.size);
+            response.body(manifest.bytes.clone())
+        }
         _ => response.body(BlobBody::head(pulled.size)),
     }
 }
@@ -57,7 +59,6 @@ fn log(request: &HttpRequest, authorized: &Authorized, reference: &Reference, pu
     let upstream_calls = pulled.upstream_calls;
     let pulled = pulled.outcome.as_ref().ok();
     tracing::info!(
-        request = request_id::of(request),
         method = %request.method(),
         principal = authorized.identity().principal(),
         credential = authorized.identity().credential().map(tracing::field::display),
