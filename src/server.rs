@@ -13,6 +13,7 @@ mod tls;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use actix_server::ServerBuilder;
@@ -59,6 +60,7 @@ pub struct RunningServer {
     pub first_start: Option<FirstStart>,
     public: actix_web::dev::Server,
     metrics: Option<ServerHandle>,
+    stopping: Arc<AtomicBool>,
     tidying: Tidying,
     stop: StopSignals,
     /// Given back last, when nothing writes any more.
@@ -107,6 +109,8 @@ pub enum StartError {
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
+    // Before anything is counted: what was not seen to begin must not be seen to end.
+    let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
     let data = DataDir::open(&settings.storage.data_dir)?;
     let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
     let identities = Arc::new(IdentityStore::open(data.path())?);
@@ -156,6 +160,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         proxy_enabled: settings.proxy.enabled,
         public_url: public_url.clone(),
     });
+    let stopping = Arc::new(AtomicBool::new(false));
     let state = Data::new(RegistryState {
         policy,
         tokens,
@@ -164,6 +169,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         lists: Lists::new(upstream),
         last_used,
         upstreams,
+        stopping: stopping.clone(),
         public_url,
         options: RegistryOptions {
             service: settings.auth.service.clone(),
@@ -174,9 +180,9 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     });
     let (address, listener) = listen(server.listen)?;
     let public = serve(state, api, &settings, listener, address)?;
-    let metrics = server.metrics_listen.map(serve_metrics).transpose()?;
+    let metrics = metrics.map(|(address, metrics)| serve_metrics(address, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
-    Ok(RunningServer { address, metrics_address, first_start, public, metrics, tidying, stop, _data: data })
+    Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
 }
 
 impl RunningServer {
@@ -187,7 +193,7 @@ impl RunningServer {
 
     /// Serves until the process is told to stop, then lets running transfers finish and writes what waits.
     pub async fn run(self) -> io::Result<()> {
-        actix_rt::spawn(self.stop.wait_and_stop(self.public.handle()));
+        actix_rt::spawn(self.stop.wait_and_stop(self.public.handle(), self.stopping));
         let served = self.public.await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
@@ -246,9 +252,8 @@ fn serve(
 /// Requests carry credentials and small forms at most.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-fn serve_metrics(address: SocketAddr) -> Result<(SocketAddr, ServerHandle), StartError> {
+fn serve_metrics(address: SocketAddr, metrics: Metrics) -> Result<(SocketAddr, ServerHandle), StartError> {
     let (address, listener) = listen(address)?;
-    let metrics = Metrics::collected();
     let upkeep = metrics.clone();
     actix_rt::spawn(async move {
         loop {

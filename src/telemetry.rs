@@ -3,6 +3,8 @@
 //! Other crates may only warn: at their lower levels HTTP libraries write headers and signed URLs, which are secrets. No
 //! filter can lift that, so a log at any level can be shown to others. No metric has a group, a user or an image in a label.
 
+mod process;
+
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
@@ -118,6 +120,7 @@ impl Metrics {
 
     /// All of them in Prometheus' text format.
     pub fn render(&self) -> String {
+        process::publish();
         self.0.render()
     }
 
@@ -162,6 +165,8 @@ fn describe() {
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
     describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
+    describe_gauge!("process_resident_memory_bytes", "Memory of this process that is not swapped out");
+    describe_gauge!("process_open_fds", "Open files and connections of this process");
     describe_gauge!("dependency_proxy_free_bytes", "Free on the disk of the cache");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",

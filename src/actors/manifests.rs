@@ -17,12 +17,8 @@ pub use self::pulled::{PullManifest, PulledManifest, Source};
 use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
-<<<<<<< HEAD
 use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
-=======
-use super::manifest_cache::{ManifestCache, ManifestCacheOptions};
 use super::places::Places;
->>>>>>> 8dab567 (Every queue has its bound in config/default.toml, its length and its refusals in the metrics; a request's id in each of its lines)
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;

@@ -47,6 +47,13 @@ impl ServeArgs {
     fn settings(&self) -> Result<Settings, Failure> {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
         telemetry::start_logging(&settings.log.filter, settings.log.format)?;
+        if settings.server.is_in_the_clear() {
+            tracing::warn!(
+                "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \
+                 and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or trusted_proxies",
+                settings.server.listen
+            );
+        }
         for (upstream, username) in settings.upstreams.unrestricted_accounts() {
             tracing::warn!(
                 "every group can pull what the account '{username}' can see at {upstream}: give \

@@ -1,6 +1,7 @@
 //! What the routes of the registry need from the rest of the house, and nothing else of it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::public_url::PublicUrl;
@@ -29,6 +30,8 @@ pub(crate) struct RegistryState {
     pub(crate) last_used: LastUsed,
     /// The upstreams there are.
     pub(crate) upstreams: Arc<Upstreams>,
+    /// Whether the service was told to stop.
+    pub(crate) stopping: Arc<AtomicBool>,
     /// How this service is addressed.
     pub(crate) public_url: PublicUrl,
     /// What the operator chose.

@@ -1,6 +1,8 @@
 //! SIGTERM and SIGINT, by hand: the server's own handling would end the actors with it, before they have written what waits.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,10 +19,11 @@ impl StopSignals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one of them, then stops the server: running transfers may finish.
-    pub(super) async fn wait_and_stop(mut self, server: ServerHandle) {
+    /// Waits for one of them, says so by `stopping`, then stops the server: running transfers may finish.
+    pub(super) async fn wait_and_stop(mut self, server: ServerHandle, stopping: Arc<AtomicBool>) {
         tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
         tracing::info!("stopping: running transfers may finish");
+        stopping.store(true, Ordering::Relaxed);
         server.stop(true).await;
     }
 }

@@ -41,6 +41,15 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+impl Server {
+    /// Whether other machines can connect and, as far as the settings tell, nothing encrypts what they send.
+    pub fn is_in_the_clear(&self) -> bool {
+        let encrypted_elsewhere = self.external_url.as_ref().is_some_and(|url| url.scheme() == "https");
+        let encrypted = self.tls.is_some() || encrypted_elsewhere || !self.trusted_proxies.is_empty();
+        !self.listen.ip().is_loopback() && !encrypted
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenServer {

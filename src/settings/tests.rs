@@ -400,3 +400,28 @@ fn printed_settings_hold_no_secret() {
     let printed = format!("{:?}", load(text, &[]).unwrap());
     assert!(printed.contains("robot") && !printed.contains("canary"), "{printed}");
 }
+
+#[test]
+fn a_service_for_other_machines_is_in_the_clear_unless_something_encrypts() {
+    for (lines, expected) in [
+        ("", false),
+        ("listen = '0.0.0.0:5050'", true),
+        ("listen = '[::]:5050'\nexternal_url = 'http://x'", true),
+        ("listen = '0.0.0.0:5050'\nexternal_url = 'https://x'", false),
+        ("listen = '0.0.0.0:5050'\ntrusted_proxies = ['10.0.0.1']", false),
+        ("listen = '0.0.0.0:5050'\ntls_certificate = 'a'\ntls_key = 'b'", false),
+    ] {
+        let settings = load(&format!("[server]\n{lines}"), &[]).unwrap();
+        assert_eq!(settings.server.is_in_the_clear(), expected, "{lines}");
+    }
+}
+
+#[test]
+fn a_proxy_is_named_or_none_or_what_the_environment_says() {
+    let at = |proxy: &str| {
+        let settings = load(&format!("[upstreams.'docker.io']\nproxy = '{proxy}'"), &[]).unwrap();
+        settings.upstreams.iter().next().unwrap().proxy.clone()
+    };
+    assert_eq!((at(""), at("none")), (HttpProxy::Environment, HttpProxy::None));
+    assert_eq!(at("http://proxy:3128"), HttpProxy::At("http://proxy:3128".parse().unwrap()));
+}

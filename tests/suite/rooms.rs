@@ -53,6 +53,7 @@ const FILES: &[(&str, &str)] = &[
     ("upstream/clients.rs", "reads the certificates that the operator names"),
     ("cli/connection.rs", "reads the file that a person names"),
     ("server/tls.rs", "reads the certificate that the operator names"),
+    ("telemetry/process.rs", "reads what the system says of this process"),
     ("actors/blob_cache/", "holds open files that the store lends, and no path"),
 ];
 

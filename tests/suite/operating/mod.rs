@@ -1,5 +1,7 @@
 //! What an operator sees and sets: TLS, metrics, readiness, and the log.
 
+mod health;
+mod metrics;
 mod plain;
 mod tls;
 

@@ -1,0 +1,19 @@
+//! What the system says of this process, under the names that Prometheus' own libraries use.
+
+use std::fs;
+
+/// Publishes it. Reads files of the kernel, which never wait for a disk.
+pub(super) fn publish() {
+    if let Some(bytes) = resident_bytes() {
+        metrics::gauge!("process_resident_memory_bytes").set(bytes as f64);
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        metrics::gauge!("process_open_fds").set(open.count() as f64);
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+    Some(kibibytes.parse::<u64>().ok()? * 1024)
+}

@@ -1,0 +1,44 @@
+//! Readiness, and what the log says of a request that fails.
+
+use serde_json::Value;
+
+use crate::fake_hub::FakeHub;
+use crate::service::{Config, Service};
+
+/// A service whose only reachable upstream is none, on a disk that is full.
+fn in_trouble() -> Service {
+    Config::upstream_at("docker.io", "http://127.0.0.1:1")
+        .variable("DEPENDENCY_PROXY__STORAGE__MIN_FREE", "99%")
+        .start()
+}
+
+#[actix_rt::test]
+async fn it_is_ready_while_upstream_is_down_and_the_disk_is_full() {
+    let service = in_trouble();
+    for path in ["/healthz", "/readyz"] {
+        let answer = service.stranger().get(path).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"), "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_request_that_fails_is_logged_once_and_its_id_is_in_every_line_of_it() {
+    let service = in_trouble();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    let answer = client.manifest("team", "alpine", "latest").await;
+    assert_eq!(answer.status, 503);
+    let id = answer.header("x-request-id").to_owned();
+    assert!(answer.message().ends_with(&format!("[{id}]")), "{}", answer.text());
+    let lines: Vec<Value> = service.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_request: Vec<_> = lines.iter().filter(|line| line["span"]["id"] == id.as_str()).collect();
+    let messages: Vec<_> = of_request.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(messages, ["manifest", "a request failed"]);
+}
+
+#[actix_rt::test]
+async fn a_service_that_only_this_machine_reaches_is_not_warned_of() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    assert!(!service.log().contains("in the clear"), "{}", service.log());
+}
