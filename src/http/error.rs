@@ -111,7 +111,7 @@ impl RegistryError {
         let id = request_id::of(request);
         let message = self.message(answer.status, &state.public_url.host(request), &id);
         if answer.status.is_server_error() {
-            tracing::warn!(status = answer.status.as_u16(), message, "a request failed");
+            tracing::warn!(status = answer.status.as_u16(), sentence = message, "a request failed");
         }
         let body = json!({"errors": [{"code": answer.code, "message": message, "detail": null}]});
         response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body)

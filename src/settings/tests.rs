@@ -227,7 +227,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ("server = 3", "line 1: server: is a number, not a table"),
         (
             "[server]\nlistn = 'x'",
-            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, shutdown_timeout, tls_certificate, tls_key",
+            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, shutdown_timeout, tls_certificate, tls_key",
         ),
         (
             "[sever]",
@@ -277,6 +277,10 @@ fn refusals_name_the_file_the_line_and_the_key() {
         (
             "[upstreams.'quay.io']\nauth_hosts = ['https://x/']",
             "line 2: upstreams.\"quay.io\".auth_hosts: 'https://x/' is not a host such as auth.example.com or 10.0.0.1:5000",
+        ),
+        (
+            "[upstreams.'quay.io']\npassword = 'x'\nusername = \"a\\u0000b\"",
+            "line 3: upstreams.\"quay.io\".username: has a character that cannot be printed",
         ),
         ("[upstreams.'quay.io']\ngroups = ['v2/x']", "line 2: upstreams.\"quay.io\".groups: 'v2' is a reserved name"),
         (

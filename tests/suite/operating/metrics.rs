@@ -76,7 +76,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     let client = service.log_in(&token.username, &token.secret).await;
     for _ in 0..2 {
         client.manifest("secret-team", "secret-image", "v7").await;
-        client.blob("secret-team", "secret-image", &layer.digest()).await;
+        client.blob("secret-team", "secret-image", layer.digest()).await;
     }
     client.manifest("secret-team", "secret-missing", "v7").await;
     client.get("/v2/secret-team/dependency_proxy/containers/secret-image/tags/list").await;
