@@ -3,6 +3,7 @@
 mod admin_reset;
 mod connections;
 mod first_start;
+mod listeners;
 mod options;
 mod plain;
 mod process;
@@ -11,15 +12,13 @@ mod stop_signals;
 mod tls;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use actix_server::ServerBuilder;
 use actix_web::dev::ServerHandle;
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::web::Data;
 
 pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
@@ -37,7 +36,7 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
-use crate::http::{self, ApiState, PublicUrl, RegistryOptions, RegistryState};
+use crate::http::{ApiState, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -178,9 +177,8 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
             proxy_enabled: settings.proxy.enabled,
         },
     });
-    let (address, listener) = listen(server.listen)?;
-    let public = serve(state, api, &settings, listener, address)?;
-    let metrics = metrics.map(|(address, metrics)| serve_metrics(address, metrics)).transpose()?;
+    let (address, public) = listeners::serve_clients(state, api, server)?;
+    let metrics = metrics.map(|(address, metrics)| listeners::serve_metrics(address, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
 }
@@ -215,60 +213,4 @@ fn signer(data: &DataDir, settings: &Settings) -> Result<Signer, StartError> {
 /// A thread of its own for some actors, with its event loop.
 fn arbiter() -> ArbiterHandle {
     Arbiter::new().handle()
-}
-
-fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
-    let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
-    bound.map_err(|error| StartError::Listen { address, error })
-}
-
-fn serve(
-    state: Data<RegistryState>,
-    api: Data<ApiState>,
-    settings: &Settings,
-    listener: TcpListener,
-    address: SocketAddr,
-) -> Result<actix_web::dev::Server, StartError> {
-    let app = move || {
-        let app = App::new().app_data(state.clone()).app_data(api.clone());
-        app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
-    };
-    let (options, workers) = (&settings.server, options::workers(&settings.server));
-    let per_worker = options.max_connections.get().div_ceil(workers);
-    let (stop_within, failed) = (options.shutdown_timeout.as_secs(), |error| StartError::Listen { address, error });
-    let Some(files) = options.tls.clone() else {
-        let server = ServerBuilder::default().workers(workers).max_concurrent_connections(per_worker);
-        return plain::listen(server.shutdown_timeout(stop_within).disable_signals(), listener, address, app)
-            .map_err(failed);
-    };
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .max_connections(per_worker)
-        .on_connect(|_, data| connections::count(data));
-    let server = server.shutdown_timeout(stop_within).disable_signals();
-    Ok(server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run())
-}
-
-/// Requests carry credentials and small forms at most.
-const MAX_BODY_BYTES: usize = 1 << 20;
-
-fn serve_metrics(address: SocketAddr, metrics: Metrics) -> Result<(SocketAddr, ServerHandle), StartError> {
-    let (address, listener) = listen(address)?;
-    let upkeep = metrics.clone();
-    actix_rt::spawn(async move {
-        loop {
-            actix_rt::time::sleep(std::time::Duration::from_secs(5)).await;
-            upkeep.run_upkeep();
-        }
-    });
-    let render = move || {
-        let metrics = metrics.clone();
-        async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render()) }
-    };
-    let server = HttpServer::new(move || App::new().route("/metrics", web::get().to(render.clone())));
-    let server = server.workers(1).disable_signals().listen(listener);
-    let server = server.map_err(|error| StartError::Listen { address, error })?.run();
-    let handle = server.handle();
-    actix_rt::spawn(server);
-    Ok((address, handle))
 }
