@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod blobs;
 mod fake_hub;
 mod faults;
 mod freshness;
