@@ -2,6 +2,7 @@
 
 mod admin_reset;
 mod first_start;
+mod open_files;
 mod options;
 mod process;
 
@@ -90,6 +91,7 @@ pub enum StartError {
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
+    open_files::allow_many();
     let data = DataDir::open(&settings.storage.data_dir)?;
     let identities = Arc::new(IdentityStore::open(data.path())?);
     let index = Arc::new(Index::open(data.path(), &settings.storage.cache_dir)?);
