@@ -227,6 +227,7 @@ fn serve(
     });
     let server = server
         .workers(options::workers(&settings.server))
+        .h1_write_buffer_size(ONE_PIECE)
         .shutdown_timeout(settings.server.shutdown_timeout.as_secs())
         .disable_signals();
     let server = server.listen(listener).map_err(|error| StartError::Listen { address, error })?;
@@ -235,6 +236,9 @@ fn serve(
 
 /// Requests carry credentials and small forms at most.
 const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// A connection gets the next piece of a body once the one before it is with the kernel: a slow client holds one of them.
+const ONE_PIECE: usize = 1;
 
 fn serve_metrics(address: SocketAddr) -> Result<(SocketAddr, ServerHandle), StartError> {
     let (address, listener) = listen(address)?;

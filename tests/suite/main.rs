@@ -15,6 +15,7 @@ mod blobs;
 mod fake_hub;
 mod faults;
 mod freshness;
+mod herd;
 mod isolation;
 mod protocol;
 mod pull;
