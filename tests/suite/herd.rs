@@ -132,7 +132,7 @@ fn download_directly(url: String) -> JoinHandle<Duration> {
 async fn a_thousand_pull_a_cached_image_at_once_without_an_error() {
     let _alone = MEADOW.lock().await;
     let layer = Layer::random(256 * 1024, 3);
-    let scene = Scene::of(&[layer.clone()]).await;
+    let scene = Scene::of(std::slice::from_ref(&layer)).await;
     let config = scene.image.config().unwrap().clone();
     for blob in [&layer, &config] {
         assert_eq!(scene.client.blob("team", "app", blob.digest()).await.body, blob.bytes());
@@ -168,7 +168,7 @@ async fn many_downloads_of_a_large_cached_blob_take_little_memory() {
     // Of 100 MiB each; benches/README.md has the figures for all of it.
     const READ: u64 = 16 * MIB;
     let layer = Layer::random(100 * MIB, 4);
-    let scene = Scene::of(&[layer.clone()]).await;
+    let scene = Scene::of(std::slice::from_ref(&layer)).await;
     let path = blob_path(&layer);
     let mut first = scene.client.connect().await;
     assert_eq!(first.get(&path, "").await.unwrap().status, 200);
