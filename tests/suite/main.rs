@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod blobs;
 mod canary;
 mod crash;
 mod fake_hub;
