@@ -3,6 +3,7 @@
 mod admin_reset;
 mod connections;
 mod first_start;
+mod open_files;
 mod options;
 mod plain;
 mod process;
@@ -106,6 +107,7 @@ pub enum StartError {
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
+    open_files::allow_many();
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
     let data = DataDir::open(&settings.storage.data_dir)?;
     let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
