@@ -3,7 +3,6 @@
 mod admin_reset;
 mod connections;
 mod first_start;
-mod open_files;
 mod options;
 mod plain;
 mod process;
@@ -107,7 +106,6 @@ pub enum StartError {
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
-    open_files::allow_many();
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
     let data = DataDir::open(&settings.storage.data_dir)?;
     let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
@@ -242,6 +240,7 @@ fn serve(
     let server = HttpServer::new(app)
         .workers(workers)
         .max_connections(per_worker)
+        .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect(|_, data| connections::count(data));
     let server = server.shutdown_timeout(stop_within).disable_signals();
     Ok(server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run())

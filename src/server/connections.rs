@@ -2,6 +2,9 @@
 
 use actix_http::Extensions;
 
+/// A connection gets the next piece of a body once the one before it is with the kernel: a slow client holds one of them.
+pub(super) const ONE_PIECE: usize = 1;
+
 /// One open connection, counted until it is dropped with the connection's data.
 struct Counted;
 

@@ -17,6 +17,7 @@ mod crash;
 mod fake_hub;
 mod faults;
 mod freshness;
+mod herd;
 mod isolation;
 mod operating;
 mod protocol;

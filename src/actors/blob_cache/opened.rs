@@ -19,7 +19,7 @@ use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 
 /// A client holds at most so many bytes of a blob in memory.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 32 * 1024;
 
 /// A blob that this asker may read.
 pub struct OpenedBlob {
