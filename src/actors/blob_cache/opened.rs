@@ -9,11 +9,11 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::Shared;
 use super::alone::Alone;
 use super::error::BlobError;
 use super::ports::Key;
 use super::progress::{End, Progress};
+use super::shared::Shared;
 use crate::actors::manifests::Source;
 use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
