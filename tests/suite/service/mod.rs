@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client};
-pub use connection::{Connection, Head};
+pub use connection::Connection;
 pub use identities::{Group, Token, User};
 
 use crate::fake_hub::{FakeHub, Listener};
