@@ -241,6 +241,7 @@ fn serve(
         .workers(workers)
         .h1_write_buffer_size(ONE_PIECE)
         .max_connections(per_worker)
+        .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect(|_, data| connections::count(data));
     let server = server.shutdown_timeout(stop_within).disable_signals();
     Ok(server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run())

@@ -42,6 +42,7 @@ where
             })
             .local_addr(address)
             .client_disconnect_timeout(Duration::from_secs(1))
+            .h1_write_buffer_size(connections::ONE_PIECE)
             .on_connect_ext(|_: &TcpStream, data| connections::count(data));
         let app = app().into_factory().map_err(|error| error.into().error_response());
         let looked_at = fn_service(move |connection: TcpStream| {
