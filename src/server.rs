@@ -239,7 +239,7 @@ fn serve(
     };
     let server = HttpServer::new(app)
         .workers(workers)
-        .h1_write_buffer_size(ONE_PIECE)
+        .tcp_nodelay(true)
         .max_connections(per_worker)
         .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect(|_, data| connections::count(data));
@@ -249,9 +249,6 @@ fn serve(
 
 /// Requests carry credentials and small forms at most.
 const MAX_BODY_BYTES: usize = 1 << 20;
-
-/// A connection gets the next piece of a body once the one before it is with the kernel: a slow client holds one of them.
-const ONE_PIECE: usize = 1;
 
 fn serve_metrics(address: SocketAddr) -> Result<(SocketAddr, ServerHandle), StartError> {
     let (address, listener) = listen(address)?;

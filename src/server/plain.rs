@@ -35,7 +35,7 @@ where
     let server = server.listen("clients", listener, move || {
         let (stopping, told) = (stopping.clone(), told.clone());
         let http = HttpService::build()
-            .h1_write_buffer_size(super::ONE_PIECE)
+            .tcp_nodelay(true)
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
