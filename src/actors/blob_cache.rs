@@ -9,17 +9,17 @@
 //! after a download whose digest held. Until then a group reads along as one of those who asked for the same.
 
 mod alone;
+mod downloads;
 mod error;
 mod flight;
 mod opened;
 mod ports;
 mod progress;
+mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::future::ready;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -28,34 +28,30 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::downloads::BlobCache;
 pub use self::error::BlobError;
 pub use self::opened::OpenedBlob;
 pub use self::ports::BlobUpstream;
 
 use self::alone::Alone;
-
+use self::downloads::{ConfirmBlob, JoinDownload, Joined};
 use self::opened::{Follower, Held};
 use self::ports::Key;
-use self::progress::{Accepted, End, Order, Progress, Unlinked};
-use super::abort_on_panic::abort_on_panic;
-use super::flights::{Boarding, Flights};
+use self::progress::{Accepted, End, Progress};
+use self::shared::Shared;
 use super::manifests::Source;
-use super::places::{Place, Places, refused};
+use super::places::{Place, Places};
 use crate::domain::digest::Digest;
-use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::store::blobs::{BlobFiles, StoredBlob};
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
-use crate::upstream::{ContentHead, UpstreamError};
+use crate::upstream::UpstreamError;
 
 /// A blob is committed or fails while it is being looked for: so often the search begins anew.
 const LOOKS: usize = 3;
-
-/// The warning that blobs are passed on unstored is repeated after this time at the earliest.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Opens blobs. Cheap to clone; the way to a blob that is committed and linked passes no mailbox.
 #[derive(Clone)]
@@ -107,7 +103,7 @@ impl Blobs {
         let known = Arc::new(Cache::new(options.known_links));
         let waiters = Places::new("blob_waiters", options.max_waiters);
         let alone = Places::new("unstored_streams", options.max_unstored_streams);
-        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned: Mutex::new(None) });
+        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned: Default::default() });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
         Self { shared, cache, known, waiters }
@@ -240,190 +236,4 @@ impl StoredBlob {
 /// Why there is nothing yet, as far as upstream said.
 fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
     progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
-}
-
-/// What the handle, the actor and its downloads have in common. Nothing in it changes but permits.
-struct Shared {
-    upstream: Arc<dyn BlobUpstream>,
-    index: Arc<Index>,
-    files: BlobFiles,
-    spool: Spool,
-    options: BlobCacheOptions,
-    alone: Places,
-    warned: Mutex<Option<Instant>>,
-}
-
-impl Shared {
-    /// Gives the group a link. Without one upstream is merely asked again, so a failure is no more than a warning. Blocks.
-    fn link(&self, group: GroupId, key: &Key, size: u64) {
-        let link = Link { size: Some(size), proven: true };
-        if let Err(error) = self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
-            tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored");
-        }
-    }
-
-    fn tell_unstored(&self, reason: Unstored) {
-        let word = match reason {
-            Unstored::TooLong => "too_long",
-            Unstored::NoRoom => "no_room",
-        };
-        metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => word).increment(1);
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
-            *warned = Some(Instant::now());
-            tracing::warn!(reason = word, "blobs are passed on to clients without being stored");
-        }
-    }
-}
-
-/// Owns the running downloads and questions.
-pub struct BlobCache {
-    shared: Arc<Shared>,
-    downloads: HashMap<Key, Running>,
-    questions: Flights<Key, Confirmed>,
-}
-
-struct Running {
-    progress: watch::Receiver<Progress>,
-    unlinked: Unlinked,
-}
-
-impl Running {
-    fn is_over(&self) -> bool {
-        self.progress.borrow().end.is_some() || self.progress.has_changed().is_err()
-    }
-}
-
-type Confirmed = Result<ContentHead, UpstreamError>;
-
-impl BlobCache {
-    fn new(shared: Arc<Shared>) -> Self {
-        let questions = Flights::new(shared.options.max_waiters);
-        Self { shared, downloads: HashMap::new(), questions }
-    }
-
-    fn begin(&mut self, key: Key, size: Option<u64>, me: Addr<Self>) -> Result<&Running, BlobError> {
-        self.downloads.remove(&key);
-        if self.downloads.len() >= self.shared.options.max_downloads {
-            refused("downloads");
-            return Err(BlobError::Busy);
-        }
-        let (sender, progress) = watch::channel(Progress::default());
-        let unlinked = Unlinked::default();
-        let order = Order { key: key.clone(), size, unlinked: unlinked.clone() };
-        // A panic drops the sender: that is an error to all who follow. The outer task reports the end in any case.
-        let download = actix_rt::spawn(flight::run(Arc::clone(&self.shared), order, sender));
-        let ended = key.clone();
-        actix_rt::spawn(async move {
-            let _ = download.await;
-            me.do_send(DownloadEnded(ended));
-        });
-        metrics::gauge!("dependency_proxy_downloads_in_flight").set((self.downloads.len() + 1) as f64);
-        Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
-    }
-
-    fn ask(&self, key: Key, me: Addr<Self>) {
-        let question = self.shared.upstream.head_blob(&key.origin, &key.digest);
-        actix_rt::spawn(async move {
-            // A panic must leave nobody waiting.
-            let confirmed = actix_rt::spawn(question).await.unwrap_or(Err(UpstreamError::Lost));
-            me.do_send(BlobConfirmed(key, confirmed));
-        });
-    }
-}
-
-impl Actor for BlobCache {
-    type Context = Context<Self>;
-}
-
-impl Drop for BlobCache {
-    fn drop(&mut self) {
-        abort_on_panic("blob_cache");
-    }
-}
-
-/// Joins the download of a blob, beginning it if none runs: the asker gets its progress.
-#[derive(Message)]
-#[rtype(result = "Result<Joined, BlobError>")]
-struct JoinDownload {
-    key: Key,
-    size: Option<u64>,
-    /// The asker's group, if it has no link yet.
-    unlinked: Option<GroupId>,
-}
-
-struct Joined {
-    progress: watch::Receiver<Progress>,
-    source: Source,
-}
-
-impl Handler<JoinDownload> for BlobCache {
-    type Result = Result<Joined, BlobError>;
-
-    fn handle(&mut self, JoinDownload { key, size, unlinked }: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
-        // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
-        let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
-        let (running, source) = match joined {
-            true => (&self.downloads[&key], Source::Joined),
-            false => (self.begin(key, size, ctx.address())?, Source::Miss),
-        };
-        if let Some(group) = unlinked {
-            running.unlinked.add(group);
-        }
-        Ok(Joined { progress: running.progress.clone(), source })
-    }
-}
-
-/// A download came to its end, whichever.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct DownloadEnded(Key);
-
-impl Handler<DownloadEnded> for BlobCache {
-    type Result = ();
-
-    fn handle(&mut self, DownloadEnded(key): DownloadEnded, _: &mut Self::Context) {
-        // It may have been replaced already.
-        if self.downloads.get(&key).is_some_and(Running::is_over) {
-            self.downloads.remove(&key);
-        }
-        metrics::gauge!("dependency_proxy_downloads_in_flight").set(self.downloads.len() as f64);
-    }
-}
-
-/// Asks whether upstream has a blob: the asker gets what upstream says of it.
-#[derive(Message)]
-#[rtype(result = "Confirmed")]
-struct ConfirmBlob(Key);
-
-impl Handler<ConfirmBlob> for BlobCache {
-    type Result = ResponseFuture<Confirmed>;
-
-    fn handle(&mut self, ConfirmBlob(key): ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
-        let confirmed = match self.questions.board(&key) {
-            Boarding::First(confirmed) => {
-                self.ask(key, ctx.address());
-                confirmed
-            }
-            Boarding::Joined(confirmed) => confirmed,
-            Boarding::Full => {
-                refused("blob_questions");
-                return Box::pin(ready(Err(UpstreamError::Busy)));
-            }
-        };
-        Box::pin(async move { confirmed.await.unwrap_or(Err(UpstreamError::Lost)) })
-    }
-}
-
-/// Upstream said whether it has a blob.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct BlobConfirmed(Key, Confirmed);
-
-impl Handler<BlobConfirmed> for BlobCache {
-    type Result = ();
-
-    fn handle(&mut self, BlobConfirmed(key, confirmed): BlobConfirmed, _: &mut Self::Context) {
-        self.questions.land(&key, &confirmed);
-    }
 }

@@ -72,6 +72,8 @@ struct Tidied(Option<Arc<Directory>>);
 
 const EVERY: Duration = Duration::from_secs(5);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// A download that ends after its group does leaves something behind for so long.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 impl Tidying {
     /// Starts the actor on this arbiter.
@@ -183,7 +185,7 @@ impl Actor for Janitor {
         }));
         ctx.run_interval(EVERY, Self::tidy);
         ctx.run_interval(FORGET_EVERY, Self::forget_old_tokens);
-        ctx.run_interval(FORGET_EVERY, Self::purge_deleted);
+        ctx.run_interval(SWEEP_EVERY, Self::purge_deleted);
         self.purge_deleted(ctx);
     }
 }

@@ -1,11 +1,14 @@
 //! The bearer tokens of the registry: HS256 JWTs that name a principal and the id of its credential. They carry no secret
 //! and no right: what they open is decided at every request.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
 use super::random;
+use super::verified::Verified;
 use crate::domain::id::CredentialId;
 
 /// Signs and verifies. The first key signs; any of them verifies, so that keys can be rotated.
@@ -13,6 +16,7 @@ pub struct Signer {
     keys: Vec<SigningKey>,
     audience: String,
     lifetime_secs: i64,
+    verified: Verified,
 }
 
 struct SigningKey {
@@ -112,7 +116,7 @@ impl Signer {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
-        Ok(Self { keys, audience: audience.to_owned(), lifetime_secs })
+        Ok(Self { keys, audience: audience.to_owned(), lifetime_secs, verified: Verified::default() })
     }
 
     /// A token for this principal and credential.
@@ -133,8 +137,18 @@ impl Signer {
         Ok(encode(&header, &claims, &key.encoding)?)
     }
 
-    /// What this token says, if one of our keys signed it and it is accepted now.
-    pub fn verify(&self, token: &str) -> Result<Claims, InvalidToken> {
+    /// What this token says, if one of our keys signed it and it is accepted now. The signature of a token that was seen before
+    /// is remembered; its time is looked at anew.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, InvalidToken> {
+        let claims = self.verified.claims(token, || self.decode(token))?;
+        if claims.accepted_at(now) {
+            Ok(claims)
+        } else {
+            Err(InvalidToken("its time is over, or yet to come".to_owned()))
+        }
+    }
+
+    fn decode(&self, token: &str) -> Result<Claims, InvalidToken> {
         let invalid = |error: jsonwebtoken::errors::Error| InvalidToken(error.to_string());
         let kid = decode_header(token).map_err(invalid)?.kid.unwrap_or_default();
         let key = self.keys.iter().find(|key| key.kid == kid);
@@ -150,6 +164,13 @@ impl Signer {
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECS;
         validation
+    }
+}
+
+impl Claims {
+    fn accepted_at(&self, now: Timestamp) -> bool {
+        let (now, leeway) = (now.as_second(), LEEWAY_SECS.cast_signed());
+        self.nbf <= now.saturating_add(leeway) && now <= self.exp.saturating_add(leeway)
     }
 }
 
@@ -182,7 +203,7 @@ mod tests {
         let signer = signer(&KeySet::generate());
         let credential = random::credential_id();
         let token = signer.sign("user:7".to_owned(), Some(credential), Timestamp::now()).unwrap();
-        let claims = signer.verify(&token).unwrap();
+        let claims = signer.verify(&token, Timestamp::now()).unwrap();
         assert_eq!((claims.sub.as_str(), claims.cred), ("user:7", Some(credential)));
         assert_eq!(claims.nbf, claims.iat - 5);
     }
@@ -195,10 +216,21 @@ mod tests {
         let expired = signer.sign("user:7".to_owned(), None, now - 2.hours()).unwrap();
         let early = signer.sign("user:7".to_owned(), None, now + 1.hours()).unwrap();
         for token in [&foreign, &expired, &early, "", "a.b.c"] {
-            assert!(signer.verify(token).is_err());
+            assert!(signer.verify(token, now).is_err());
         }
         let other_audience = Signer::new(&keys, "another", 3600).unwrap();
-        assert!(other_audience.verify(&signer.sign("user:7".to_owned(), None, now).unwrap()).is_err());
+        assert!(other_audience.verify(&signer.sign("user:7".to_owned(), None, now).unwrap(), now).is_err());
+    }
+
+    #[test]
+    fn a_token_that_was_verified_before_is_over_in_its_time() {
+        let (signer, now) = (signer(&KeySet::generate()), Timestamp::now());
+        let token = signer.sign("user:7".to_owned(), None, now).unwrap();
+        assert!(signer.verify(&token, now).is_ok());
+        assert!(signer.verify(&token, now + 3660.seconds()).is_ok(), "clocks may differ by a minute");
+        assert!(signer.verify(&token, now + 3661.seconds()).is_err());
+        assert!(signer.verify(&token, now - 66.seconds()).is_err());
+        assert!(signer.verify(&token, now).is_ok());
     }
 
     #[test]
@@ -210,8 +242,9 @@ mod tests {
         let none = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"none","typ":"JWT","kid":"{kid}"}}"#));
         let hs512 = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS512","typ":"JWT","kid":"{kid}"}}"#));
         let signature = token.rsplit('.').next().unwrap();
-        assert!(signer.verify(&format!("{none}.{claims}.")).is_err());
-        assert!(signer.verify(&format!("{hs512}.{claims}.{signature}")).is_err());
+        for forged in [format!("{none}.{claims}."), format!("{hs512}.{claims}.{signature}")] {
+            assert!(signer.verify(&forged, Timestamp::now()).is_err());
+        }
     }
 
     #[test]
@@ -221,7 +254,7 @@ mod tests {
         let mut both = KeySet::generate();
         both.keys.extend(old.keys);
         let rotated = signer(&KeySet::from_json(&both.to_json().unwrap()).unwrap());
-        assert!(rotated.verify(&token).is_ok());
+        assert!(rotated.verify(&token, Timestamp::now()).is_ok());
         let new = rotated.sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
         assert_eq!(decode_header(new).unwrap().kid.as_ref(), Some(&both.keys[0].kid));
     }

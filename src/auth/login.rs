@@ -48,7 +48,7 @@ pub fn by_token(directory: &Directory, username: &str, secret: &str, now: Timest
 
 /// Who this bearer token stands for, if it is ours and its credential is still active and may pull.
 pub fn by_bearer(directory: &Directory, signer: &Signer, token: &str, now: Timestamp) -> Result<Identity, BearerError> {
-    let claims = signer.verify(token)?;
+    let claims = signer.verify(token, now)?;
     let Some(id) = claims.cred else { return Ok(Identity::Nobody) };
     let credential = directory.credential(id).ok_or(Refusal::Gone)?;
     let identity = policy::identify(directory, credential, now)?;

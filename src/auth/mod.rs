@@ -1,5 +1,5 @@
 //! Secrets: making, digesting and checking them, and signing and verifying JWTs. Pure but for the random source; keeps
-//! nothing, reads no file, and is the only room that knows jsonwebtoken and argon2.
+//! nothing but what tokens that were verified say, reads no file, and is the only room that knows jsonwebtoken and argon2.
 
 pub mod jwt;
 pub mod login;
@@ -8,3 +8,4 @@ pub mod password;
 pub mod random;
 pub mod secret;
 pub mod sha256;
+mod verified;

@@ -39,12 +39,12 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         web::scope("")
             .wrap(from_fn(measured::count))
             .wrap(from_fn(request_id::give))
+            // A prefix, compared as text: a pattern would be matched anew at every pull.
+            .service(web::scope("/v2").default_service(web::route().to(registry::answer)))
             .configure(api::configure)
             .route("/healthz", web::get().to(health::alive))
             .route("/readyz", web::get().to(health::ready))
             .route("/jwt/auth", web::route().to(token::answer))
-            .route("/v2", web::route().to(registry::answer))
-            .route("/v2/{path:.*}", web::route().to(registry::answer))
             .default_service(web::route().to(registry::nothing_here)),
     );
 }

@@ -2,6 +2,11 @@
 
 use actix_http::Extensions;
 
+/// A connection gets the next piece of a body once the one before it is, but for so many bytes, with the kernel: a slow client
+/// holds one of them. Room for a head, because a small body that is sent after its head, not with it, waits 40 ms in the
+/// kernel for the client's acknowledgement.
+pub(super) const ONE_PIECE: usize = 4096;
+
 /// One open connection, counted until it is dropped with the connection's data.
 struct Counted;
 

@@ -35,7 +35,9 @@ pub(super) fn serve_clients(
     };
     let server = HttpServer::new(app)
         .workers(workers)
+        .tcp_nodelay(true)
         .max_connections(per_worker)
+        .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect(|_, data| connections::count(data));
     let server = server.shutdown_timeout(stop_within).disable_signals();
     Ok((address, server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run()))

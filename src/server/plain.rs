@@ -35,12 +35,14 @@ where
     let server = server.listen("clients", listener, move || {
         let (stopping, told) = (stopping.clone(), told.clone());
         let http = HttpService::build()
+            .tcp_nodelay(true)
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
             .local_addr(address)
             .client_disconnect_timeout(Duration::from_secs(1))
+            .h1_write_buffer_size(connections::ONE_PIECE)
             .on_connect_ext(|_: &TcpStream, data| connections::count(data));
         let app = app().into_factory().map_err(|error| error.into().error_response());
         let looked_at = fn_service(move |connection: TcpStream| {

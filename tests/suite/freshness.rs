@@ -57,7 +57,7 @@ impl Scene {
             let log = self.service.log();
             let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
             let mut lines = lines.filter(|line| line["message"] == "manifest");
-            if let Some(line) = lines.find(|line| line["request"] == answer.header("x-request-id")) {
+            if let Some(line) = lines.find(|line| line["span"]["id"] == answer.header("x-request-id")) {
                 return line["upstream_calls"].as_u64().unwrap();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

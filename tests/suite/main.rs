@@ -11,11 +11,13 @@
 )]
 
 mod api;
+mod blobs;
 mod canary;
 mod crash;
 mod fake_hub;
 mod faults;
 mod freshness;
+mod herd;
 mod isolation;
 mod operating;
 mod protocol;

@@ -14,10 +14,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::super::places::Place;
-use super::Shared;
 use super::error::BlobError;
 use super::flight::stalls_after;
 use super::ports::Key;
+use super::shared::Shared;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{MAX_FRUITLESS_TRIES, pause_before};
 use crate::domain::id::GroupId;

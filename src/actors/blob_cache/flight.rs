@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Shared;
 use super::error::BlobError;
 use super::ports::Key;
 use super::progress::{Accepted, End, Order, Progress};
+use super::shared::Shared;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Limits, Outcome, Unstored};
 use crate::store::blobs::BlobFile;

@@ -9,17 +9,17 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::Shared;
 use super::alone::Alone;
 use super::error::BlobError;
 use super::ports::Key;
 use super::progress::{End, Progress};
+use super::shared::Shared;
 use crate::actors::manifests::Source;
 use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 
 /// A client holds at most so many bytes of a blob in memory.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 32 * 1024;
 
 /// A blob that this asker may read.
 pub struct OpenedBlob {

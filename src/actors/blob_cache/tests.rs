@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_rt::Arbiter;
@@ -20,7 +21,7 @@ use super::*;
 use crate::auth::sha256;
 use crate::domain::origin::Account;
 use crate::store::blobs::MinFree;
-use crate::upstream::Content;
+use crate::upstream::{Content, ContentHead};
 
 /// How the fake upstream answers one request; anything beyond the script is answered honestly.
 #[derive(Clone)]

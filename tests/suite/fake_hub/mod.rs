@@ -171,6 +171,11 @@ impl FakeHub {
         self.state().settings.cdn_host = host.to_owned();
     }
 
+    /// A URL that opens this blob at the cdn.
+    pub fn signed_url(&self, digest: &str) -> String {
+        self.state().signed_url(digest)
+    }
+
     /// The beginning of a rule of misbehaviour for one kind of request.
     pub fn on(&self, kind: Kind) -> Rule<'_> {
         Rule::new(self, Some(kind))

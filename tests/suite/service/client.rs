@@ -1,5 +1,7 @@
 //! What a container client does, one request at a time.
 
+use std::net::SocketAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -81,6 +83,12 @@ impl Client {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
+    }
+
+    /// The address of the service, and what this client presents there.
+    pub(super) fn whereto(&self) -> (SocketAddr, String) {
+        let address = self.base.trim_start_matches("http://").parse().unwrap();
+        (address, self.authorization.clone().unwrap_or_default())
     }
 
     /// A request that is not sent yet; see [`Client::send`].

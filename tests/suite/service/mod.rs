@@ -1,6 +1,7 @@
 //! The real binary on a free port in a temporary folder, and short words for what tests do with it. Ends it with the test.
 
 mod client;
+mod connection;
 mod ending;
 mod identities;
 
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client};
+pub use connection::Connection;
 pub use identities::{Group, Token, User};
 
 use crate::fake_hub::{FakeHub, Listener};
@@ -102,10 +104,14 @@ impl Service {
         self.child.id()
     }
 
-    /// Its resident memory, in bytes.
-    pub fn resident_memory(&self) -> u64 {
+    /// The most resident memory it ever had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 

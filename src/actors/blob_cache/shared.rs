@@ -1,0 +1,52 @@
+//! What the handle, the actor and its downloads have in common, and what they do alike.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::places::Places;
+use super::BlobCacheOptions;
+use super::ports::{BlobUpstream, Key};
+use crate::domain::download::Unstored;
+use crate::domain::id::GroupId;
+use crate::store::blobs::BlobFiles;
+use crate::store::index::{Index, Link};
+use crate::store::spool::Spool;
+
+/// The warning that blobs are passed on unstored is repeated after this time at the earliest.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Nothing in it changes but permits.
+pub(super) struct Shared {
+    pub(super) upstream: Arc<dyn BlobUpstream>,
+    pub(super) index: Arc<Index>,
+    pub(super) files: BlobFiles,
+    pub(super) spool: Spool,
+    pub(super) options: BlobCacheOptions,
+    pub(super) alone: Places,
+    pub(super) warned: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    /// Gives the group a link. Without one upstream is merely asked again, so a failure is no more than a warning. Blocks.
+    pub(super) fn link(&self, group: GroupId, key: &Key, size: u64) {
+        let link = Link { size: Some(size), proven: true };
+        if let Err(error) = self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
+            tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored");
+        }
+    }
+
+    pub(super) fn tell_unstored(&self, reason: Unstored) {
+        let word = match reason {
+            Unstored::TooLong => "too_long",
+            Unstored::NoRoom => "no_room",
+        };
+        metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => word).increment(1);
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
+            *warned = Some(Instant::now());
+            tracing::warn!(reason = word, "blobs are passed on to clients without being stored");
+        }
+    }
+}

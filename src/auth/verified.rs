@@ -1,0 +1,55 @@
+//! Remembers bearer tokens whose signature was verified: a client sends one token with every request of a pull, and of an hour.
+//! Keeps digests, never tokens, and knows nothing of whether a token is still accepted.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use super::jwt::Claims;
+use super::sha256;
+use crate::domain::digest::Digest;
+
+/// So many tokens are remembered, in about 2 MiB.
+const TOKENS: usize = 4096;
+
+/// What verified tokens say, by the token's digest.
+pub(super) struct Verified(Cache<Digest, Arc<Claims>>);
+
+impl Default for Verified {
+    fn default() -> Self {
+        Self(Cache::new(TOKENS))
+    }
+}
+
+impl Verified {
+    /// What this very token says, if it was verified before; else what `verify` finds. Only what it accepts is remembered.
+    pub(super) fn claims<E>(&self, token: &str, verify: impl FnOnce() -> Result<Claims, E>) -> Result<Arc<Claims>, E> {
+        let digest = sha256::digest(token.as_bytes());
+        if let Some(claims) = self.0.get(&digest) {
+            return Ok(claims);
+        }
+        let claims = Arc::new(verify()?);
+        self.0.insert(digest, claims.clone());
+        Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Claims {
+        let text = String::new;
+        Claims { iss: text(), aud: text(), sub: "user:7".to_owned(), cred: None, jti: text(), iat: 0, nbf: 0, exp: 0 }
+    }
+
+    #[test]
+    fn a_token_is_verified_once_and_a_refusal_is_not_remembered() {
+        let verified = Verified::default();
+        assert_eq!(verified.claims("a.b.c", || Err("no")).map(|claims| claims.sub.clone()), Err("no"));
+        for verify in [Ok(claims()), Err("not asked again")] {
+            assert_eq!(verified.claims("a.b.c", || verify).map(|claims| claims.sub.clone()), Ok("user:7".to_owned()));
+        }
+        assert_eq!(verified.claims("a.b.d", || Err("another")).map(|claims| claims.sub.clone()), Err("another"));
+    }
+}

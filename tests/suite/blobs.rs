@@ -1,0 +1,292 @@
+//! Blobs while they are being downloaded, and where they cannot be stored: what each client gets, and what upstream is asked.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use crate::service::{Client, Config, Service};
+
+const MIB: u64 = 1 << 20;
+
+/// A service with one group that has pulled the manifest of an image with one layer.
+struct Scene {
+    hub: FakeHub,
+    service: Service,
+    client: Client,
+    layer: Layer,
+}
+
+impl Scene {
+    async fn of(size: u64) -> Self {
+        Self::with(size, |config| config).await
+    }
+
+    async fn with(size: u64, configured: impl FnOnce(Config) -> Config) -> Self {
+        let (hub, layer) = (FakeHub::start(), Layer::random(size, size));
+        hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
+        let service = configured(Config::docker_hub(&hub)).start();
+        let client = pulling_group(&service, "team").await;
+        Self { hub, service, client, layer }
+    }
+
+    fn path(&self) -> String {
+        blob_path("team", &self.layer)
+    }
+
+    fn downloads(&self) -> usize {
+        self.hub.requests().blob_downloads(self.layer.digest())
+    }
+
+    /// The blob's file, if it is stored below this folder.
+    fn stored_in(&self, cache: &Path) -> Option<PathBuf> {
+        let hex = self.layer.digest().strip_prefix("sha256:").unwrap();
+        Some(cache.join("blobs/sha256").join(&hex[..2]).join(hex)).filter(|path| path.exists())
+    }
+
+    fn stored(&self) -> Option<PathBuf> {
+        self.stored_in(&self.service.data().join("cache"))
+    }
+
+    /// Waits until no download is under way any more, stored and linked or not.
+    async fn downloaded(&self) {
+        for _ in 0..2000 {
+            if metric(&self.service, "dependency_proxy_downloads_in_flight").await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("a download does not end");
+    }
+
+    /// Pulls the whole and says where it came from.
+    async fn pull(&self) -> String {
+        let blob = self.client.blob("team", "app", self.layer.digest()).await;
+        assert_eq!((blob.status, blob.cut, blob.body.len() as u64), (200, false, self.layer.size()));
+        assert!(blob.body == self.layer.bytes(), "other bytes than upstream's");
+        blob.header("x-cache").to_owned()
+    }
+}
+
+/// A client of a new group, which knows the image's manifest.
+async fn pulling_group(service: &Service, group: &str) -> Client {
+    let made = service.group(group).await;
+    let token = service.deploy_token(&made, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    assert_eq!(client.manifest(group, "app", "1").await.status, 200);
+    client
+}
+
+fn blob_path(group: &str, layer: &Layer) -> String {
+    format!("/v2/{group}/dependency_proxy/containers/app/blobs/{}", layer.digest())
+}
+
+#[actix_rt::test]
+async fn ranges_heads_and_late_comers_are_served_from_a_running_download() {
+    let scene = Scene::of(2 * MIB).await;
+    let (bytes, path) = (scene.layer.bytes(), scene.path());
+    scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+    let mut first = scene.client.connect().await;
+    assert_eq!(first.get(&path, "").await.unwrap().header("x-cache"), "miss");
+
+    let early = scene.client.send(scene.client.request("GET".parse().unwrap(), &path).header("range", "bytes=100-199"));
+    let early = early.await;
+    assert_eq!((early.status, early.header("x-cache")), (206, "joined"));
+    assert_eq!(early.header("content-range"), format!("bytes 100-199/{}", 2 * MIB));
+    assert_eq!(early.body, bytes[100..200]);
+
+    let head = scene.client.send(scene.client.request("HEAD".parse().unwrap(), &path)).await;
+    assert_eq!((head.status, head.header("content-length")), (200, "2097152"));
+
+    let (mut later, mut resuming, mut changed) =
+        (scene.client.connect().await, scene.client.connect().await, scene.client.connect().await);
+    assert_eq!(later.get(&path, "").await.unwrap().status, 200);
+    let if_range = format!("range: bytes=1500000-\r\nif-range: \"{}\"\r\n", scene.layer.digest());
+    let resumed = resuming.get(&path, &if_range).await.unwrap();
+    assert_eq!((resumed.status, resuming.left), (206, 2 * MIB - 1_500_000));
+    let other = changed.get(&path, "range: bytes=1500000-\r\nif-range: \"another\"\r\n").await.unwrap();
+    assert_eq!((other.status, changed.left), (200, 2 * MIB));
+    let beyond =
+        scene.client.send(scene.client.request("GET".parse().unwrap(), &path).header("range", "bytes=2097152-"));
+    assert_eq!(beyond.await.status, 416);
+
+    scene.hub.release();
+    for connection in [&mut first, &mut later, &mut changed, &mut resuming] {
+        assert!(connection.matches(&bytes).await.unwrap());
+    }
+    assert_eq!(scene.downloads(), 1);
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_stops_no_download() {
+    let scene = Scene::of(2 * MIB).await;
+    scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+    let mut first = scene.client.connect().await;
+    assert_eq!(first.get(&scene.path(), "").await.unwrap().status, 200);
+    assert!(first.read(&mut [0; 1000]).await.unwrap() > 0);
+    drop(first);
+    scene.hub.release();
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+    assert_eq!(scene.pull().await, "hit");
+    assert_eq!(scene.downloads(), 1);
+}
+
+#[actix_rt::test]
+async fn two_groups_that_ask_at_the_same_moment_share_one_download() {
+    let scene = Scene::of(2 * MIB).await;
+    let other = pulling_group(&scene.service, "other").await;
+    scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+    let (mut ours, mut theirs) = (scene.client.connect().await, other.connect().await);
+    let their_path = blob_path("other", &scene.layer);
+    let our_path = scene.path();
+    let (first, second) = tokio::join!(ours.get(&our_path, ""), theirs.get(&their_path, ""));
+    assert_eq!((first.unwrap().status, second.unwrap().status), (200, 200));
+    scene.hub.release();
+    let bytes = scene.layer.bytes();
+    assert!(ours.matches(&bytes).await.unwrap() && theirs.matches(&bytes).await.unwrap());
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+    for (client, group) in [(&scene.client, "team"), (&other, "other")] {
+        assert_eq!(client.blob(group, "app", scene.layer.digest()).await.header("x-cache"), "hit");
+    }
+    assert_eq!(scene.downloads(), 1);
+    assert_eq!(scene.hub.requests().blob_heads("library/app", scene.layer.digest()), 0);
+}
+
+#[actix_rt::test]
+async fn a_blob_over_the_limit_is_passed_through_unstored() {
+    let scene = Scene::with(MIB, |config| config.and("[cache]\nmax_blob_bytes = \"512KiB\"")).await;
+    assert_eq!([scene.pull().await, scene.pull().await], ["miss", "miss"]);
+    assert_eq!((scene.downloads(), scene.stored()), (2, None));
+    assert!(unstored(&scene.service, "too_long").await >= 2);
+}
+
+#[actix_rt::test]
+async fn where_the_disk_is_to_stay_free_blobs_are_passed_through_with_one_warning() {
+    let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__STORAGE__MIN_FREE", "99%")).await;
+    assert_eq!([scene.pull().await, scene.pull().await], ["miss", "miss"]);
+    assert_eq!((scene.downloads(), scene.stored()), (2, None));
+    assert!(unstored(&scene.service, "no_room").await >= 2);
+    assert_eq!(scene.service.log().matches("without being stored").count(), 1);
+}
+
+/// How many blobs were passed through for this reason.
+async fn unstored(service: &Service, reason: &str) -> u64 {
+    metric(service, &format!("dependency_proxy_unstored_blobs_total{{reason=\"{reason}\"}}")).await
+}
+
+/// What the metrics tell of this, 0 where nothing.
+async fn metric(service: &Service, name: &str) -> u64 {
+    let page = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or("0").parse().unwrap()
+}
+
+/// A file system in memory of so many MiB. Needs root.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(mebibytes: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={mebibytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
+        assert!(mounted.unwrap().success(), "a small file system could not be mounted: this test needs root");
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves no byte free, until the file is removed that this gives.
+    fn fill(&self) -> PathBuf {
+        let path = self.path().join("filler");
+        let (mut file, mut size) = (File::create(&path).unwrap(), 1 << 20);
+        while size > 0 {
+            match file.write(&vec![0; size]) {
+                Ok(written) if written > 0 => {}
+                _ => size /= 2,
+            }
+        }
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
+    }
+}
+
+#[actix_rt::test]
+async fn a_disk_that_fills_up_in_mid_download_breaks_no_pull_and_leaves_no_broken_file() {
+    let disk = SmallDisk::mount(24);
+    let cache = disk.path().join("cache");
+    let scene = Scene::with(12 * MIB, |config| {
+        config.variable("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", cache.to_str().unwrap())
+    });
+    let scene = scene.await;
+    let (bytes, path) = (scene.layer.bytes(), scene.path());
+    scene.hub.on(Kind::BlobDownload).times(1).hold_after(4 * MIB);
+    let mut followers = Vec::new();
+    for _ in 0..5 {
+        let mut follower = scene.client.connect().await;
+        assert_eq!(follower.get(&path, "").await.unwrap().status, 200);
+        followers.push(follower);
+    }
+    let mut waiting = scene.client.connect().await;
+    assert_eq!(waiting.get(&path, "range: bytes=10000000-\r\n").await.unwrap().status, 206);
+    let filler = disk.fill();
+    scene.hub.release();
+    for follower in followers.iter_mut().chain([&mut waiting]) {
+        assert!(follower.matches(&bytes).await.unwrap(), "other bytes than upstream's");
+    }
+    assert_eq!(scene.stored_in(&cache), None);
+    assert!(unstored(&scene.service, "no_room").await >= 1);
+    drop((followers, waiting));
+
+    fs::remove_file(filler).unwrap();
+    scene.downloaded().await;
+    assert_eq!(fs::read_dir(cache.join("spool")).unwrap().count(), 0, "the spool is given back");
+    assert_eq!(scene.pull().await, "miss");
+    scene.downloaded().await;
+    assert!(scene.stored_in(&cache).is_some());
+    assert_eq!(scene.pull().await, "hit");
+}
+
+#[actix_rt::test]
+async fn a_cut_download_is_resumed_with_a_new_signed_url_and_a_new_token() {
+    let scene = Scene::of(3 * MIB).await;
+    let tokens = scene.hub.requests().token_requests();
+    scene.hub.signed_url_lifetime(Duration::from_millis(300));
+    scene.hub.on(Kind::BlobDownload).times(1).hold_after(MIB).cut_after(MIB);
+    let mut client = scene.client.connect().await;
+    assert_eq!(client.get(&scene.path(), "").await.unwrap().status, 200);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    scene.hub.expire_tokens();
+    scene.hub.release();
+    assert!(client.matches(&scene.layer.bytes()).await.unwrap());
+    let requests = scene.hub.requests();
+    let downloads = requests.iter().filter(|request| request.kind == Kind::BlobDownload && !request.refused);
+    let ranges: Vec<_> = downloads.map(|request| request.range.as_deref()).collect();
+    assert_eq!(ranges, [None, Some("bytes=1048576-")]);
+    assert_eq!(requests.token_requests(), tokens + 1);
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+}
+
+#[actix_rt::test]
+async fn wrong_bytes_are_cut_before_the_last_and_not_stored() {
+    let scene = Scene::of(MIB).await;
+    scene.hub.on(Kind::BlobDownload).times(1).flip_byte(1000);
+    let blob = scene.client.blob("team", "app", scene.layer.digest()).await;
+    assert!(blob.status == 200 && blob.cut && (blob.body.len() as u64) < MIB, "{} {}", blob.cut, blob.body.len());
+    assert_eq!(scene.stored(), None);
+    assert_eq!(scene.pull().await, "miss");
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+    assert_eq!(scene.downloads(), 2);
+}
