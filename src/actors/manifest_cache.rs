@@ -1,28 +1,27 @@
 //! The ManifestCache joins what many ask of upstream at once, remembers what is not there, and leaves an upstream alone that
 //! has just failed. It fetches, verifies and stores; who may have what is decided in [`super::manifests`].
 
+mod fetcher;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use self::fetcher::Fetcher;
 use super::abort_on_panic::abort_on_panic;
 use super::backoffs::Backoffs;
 use super::failure::Cause;
 use super::flights::{Boarding, Flights};
 use super::places::refused;
 use super::upstream_fetcher::Upstream;
-use crate::domain::manifest;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::manifests::{Manifest, ManifestStore};
-use crate::upstream::{Content, ContentHead, UpstreamError};
+use crate::upstream::ContentHead;
 
 /// Asks upstream for manifests; see the module.
 pub(super) struct ManifestCache {
@@ -122,17 +121,6 @@ struct HeadAnswered((Question, bool), Result<ContentHead, Cause>);
 #[rtype(result = "()")]
 struct ManifestFetched(Question, Result<Fetched, Cause>);
 
-/// The work beside the actor.
-#[derive(Clone)]
-struct Fetcher {
-    upstream: Upstream,
-    store: Arc<ManifestStore>,
-    max_stored_bytes: u64,
-}
-
-/// No manifest is longer than this; more is an attack.
-const MAX_BYTES: usize = 64 << 20;
-
 /// A manifest that takes longer to arrive is given up: one that trickles in must not keep its tag from ever being fetched.
 const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
@@ -191,81 +179,6 @@ impl ManifestCache {
     fn gauge(&self) {
         metrics::gauge!("dependency_proxy_manifest_questions").set((self.heads.len() + self.fetches.len()) as f64);
     }
-}
-
-impl Fetcher {
-    async fn head(&self, question: &Question) -> Result<ContentHead, Cause> {
-        self.upstream
-            .head_manifest(&question.origin, &question.reference)
-            .await
-            .map_err(|error| cause(question, &error))
-    }
-
-    async fn fetch(&self, question: &Question) -> Result<Fetched, Cause> {
-        let content = self.upstream.manifest(&question.origin, &question.reference).await;
-        let content = content.map_err(|error| cause(question, &error))?;
-        let media_type = content.head.media_type.clone().ok_or(Cause::Nonsense)?;
-        let claimed = content.head.digest;
-        let bytes = collect(content).await.map_err(|error| cause(question, &error))?;
-        let manifest = Manifest::new(media_type, bytes);
-        let asked = match question.reference {
-            Reference::Digest(digest) => Some(digest),
-            Reference::Tag(_) => claimed,
-        };
-        if asked.is_some_and(|asked| asked != manifest.digest) {
-            tracing::warn!(origin = %question.origin, "upstream sent a manifest that does not have its digest");
-            return Err(Cause::Nonsense);
-        }
-        manifest::parse(&manifest.media_type, &manifest.bytes).map_err(|error| {
-            tracing::warn!(origin = %question.origin, %error, "upstream sent something else than a manifest");
-            Cause::Nonsense
-        })?;
-        let manifest = Arc::new(manifest);
-        let stored = self.keep(manifest.clone()).await;
-        Ok(Fetched { manifest, stored })
-    }
-
-    /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
-    async fn keep(&self, manifest: Arc<Manifest>) -> bool {
-        if manifest.bytes.len() as u64 > self.max_stored_bytes {
-            return false;
-        }
-        let store = self.store.clone();
-        match spawn_blocking(move || store.put(&manifest)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a manifest could not be stored");
-                false
-            }
-            Err(panic) => {
-                tracing::error!(%panic, "storing a manifest failed");
-                false
-            }
-        }
-    }
-}
-
-async fn collect(mut content: Content) -> Result<Bytes, UpstreamError> {
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = content.stream.next().await {
-        let chunk = chunk?;
-        metrics::counter!("dependency_proxy_fetched_bytes_total").increment(chunk.len() as u64);
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_BYTES {
-            return Err(UpstreamError::TooLong);
-        }
-    }
-    if content.head.length.is_some_and(|length| length != bytes.len() as u64) {
-        return Err(UpstreamError::Nonsense { what: "another length than announced" });
-    }
-    Ok(bytes.freeze())
-}
-
-fn cause(question: &Question, error: &UpstreamError) -> Cause {
-    if !matches!(error, UpstreamError::NotFound) {
-        tracing::warn!(origin = %question.origin, reference = %question.reference, %error, "asking upstream failed");
-    }
-    Cause::from(error)
 }
 
 impl<T> Shared<T> {
