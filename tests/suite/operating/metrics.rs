@@ -87,7 +87,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     let bytes = (image.bytes().len() + 50_000) as f64;
     assert_eq!(value(&text, "dependency_proxy_manifest_pulls_total{cache=\"miss\"}"), 1.0);
     assert_eq!(value(&text, "dependency_proxy_manifest_pulls_total{cache=\"hit\"}"), 1.0);
-    assert_eq!(value(&text, "dependency_proxy_blob_pulls_total{cache=\"hit\"}"), 1.0);
+    assert_eq!(value(&text, "dependency_proxy_blob_pulls_total{cache=\"miss\"}"), 1.0);
     assert_eq!(value(&text, "dependency_proxy_fetched_bytes_total"), bytes);
     assert_eq!(value(&text, "dependency_proxy_served_bytes_total"), 2.0 * bytes);
     for (sample, expected) in [
