@@ -5,6 +5,7 @@ mod connections;
 mod first_start;
 mod listeners;
 mod options;
+mod parts;
 mod plain;
 mod process;
 mod restore;
@@ -16,7 +17,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 
@@ -26,26 +26,13 @@ pub use process::{RunError, run};
 pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
 
+use self::parts::{Handles, Stores};
 use self::stop_signals::StopSignals;
-use crate::actors::blob_cache::Blobs;
-use crate::actors::janitor::{Parts, Tidying};
-use crate::actors::last_used::LastUsed;
-use crate::actors::lists::Lists;
-use crate::actors::manifests::Manifests;
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::Tokens;
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::janitor::Tidying;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
-use crate::http::{ApiState, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
-use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
-use crate::store::durable::Leftovers;
 use crate::store::error::{OpenError, StoreError};
-use crate::store::identity::IdentityStore;
-use crate::store::index::Index;
-use crate::store::manifests::ManifestStore;
-use crate::store::spool::Spool;
 use crate::telemetry::Metrics;
 use crate::upstream::SetupError;
 
@@ -111,73 +98,13 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     // Before anything is counted: what was not seen to begin must not be seen to end.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
     let data = DataDir::open(&settings.storage.data_dir)?;
-    let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
-    let identities = Arc::new(IdentityStore::open(data.path())?);
-    let index = Arc::new(Index::open(data.path(), &settings.storage.cache_dir)?);
-    let manifest_store = Arc::new(ManifestStore::new(&settings.storage.cache_dir));
+    let stores = Stores::open(&data, &settings.storage)?;
     let signer = signer(&data, &settings)?;
-
-    let (identity_arbiter, manifest_arbiter) = (arbiter(), arbiter());
-    let (blob_arbiter, upstream_arbiter) = (arbiter(), arbiter());
-    let upstream = Upstream::start(options::upstreams(&settings.upstreams), &upstream_arbiter)?;
-    let policy = Policy::start(identities.clone(), &identity_arbiter, settings.storage.max_waiting_changes.get())?;
-    let last_used = LastUsed::new(identities.last_used()?);
-    let public_groups = settings.auth.public_groups;
-    let passwords = options::passwords(&settings.auth);
-    let tokens = Tokens::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
-    let manifest_options = options::manifests(&settings.cache);
-    let manifests =
-        Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store, &manifest_arbiter);
-    let files = BlobFiles::open(&settings.storage.cache_dir, options::min_free(settings.storage.min_free))?;
-    let spool = Spool::open(&settings.storage.cache_dir)?;
-    let blob_options = options::blobs(&settings.cache);
-    let blobs =
-        Blobs::start(&blob_arbiter, Arc::new(upstream.clone()), index.clone(), files.clone(), spool, blob_options);
-    let parts = Parts {
-        policy: policy.clone(),
-        last_used: last_used.clone(),
-        manifests: manifests.clone(),
-        blobs: blobs.clone(),
-        identities,
-        index,
-        files,
-        leftovers,
-    };
-    let tidying = Tidying::start(parts, &identity_arbiter);
-    let first_start = first_start::run(&data, &settings.bootstrap, &policy, &tokens).await?;
-
-    let server = &settings.server;
-    let upstreams = Arc::new(settings.upstreams.world());
-    let public_url = PublicUrl::new(server.external_url.as_ref(), server.trusted_proxies.clone(), server.tls.is_some());
-    let api = Data::new(ApiState {
-        policy: policy.clone(),
-        tokens: tokens.clone(),
-        last_used: last_used.clone(),
-        purge: Arc::new(tidying.clone()),
-        upstreams: upstreams.clone(),
-        public_groups,
-        proxy_enabled: settings.proxy.enabled,
-        public_url: public_url.clone(),
-    });
-    let stopping = Arc::new(AtomicBool::new(false));
-    let state = Data::new(RegistryState {
-        policy,
-        tokens,
-        manifests,
-        blobs,
-        lists: Lists::new(upstream),
-        last_used,
-        upstreams,
-        stopping: stopping.clone(),
-        public_url,
-        options: RegistryOptions {
-            service: settings.auth.service.clone(),
-            token_advertised: settings.auth.token_advertised,
-            public_groups,
-            proxy_enabled: settings.proxy.enabled,
-        },
-    });
-    let (address, public) = listeners::serve_clients(state, api, server)?;
+    let handles = Handles::start(stores, signer, &settings)?;
+    let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
+    let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
+    let (registry, api) = handles.into_states(&settings, stopping.clone());
+    let (address, public) = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server)?;
     let metrics = metrics.map(|(address, metrics)| listeners::serve_metrics(address, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
@@ -208,9 +135,4 @@ fn signer(data: &DataDir, settings: &Settings) -> Result<Signer, StartError> {
     let lifetime = i64::try_from(settings.auth.token_lifetime.as_secs()).unwrap_or(i64::MAX);
     let signer = KeySet::from_json(&text).and_then(|keys| Signer::new(&keys, &settings.auth.service, lifetime));
     signer.map_err(|error| StartError::Keys { path, error })
-}
-
-/// A thread of its own for some actors, with its event loop.
-fn arbiter() -> ArbiterHandle {
-    Arbiter::new().handle()
 }

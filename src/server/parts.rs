@@ -1,0 +1,135 @@
+//! The parts of a server: its stores, the handles of its actors, and what the routes get of them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use actix_rt::{Arbiter, ArbiterHandle};
+
+use super::{StartError, options};
+use crate::actors::blob_cache::Blobs;
+use crate::actors::janitor::{Parts, Tidying};
+use crate::actors::last_used::LastUsed;
+use crate::actors::lists::Lists;
+use crate::actors::manifests::Manifests;
+use crate::actors::policy_evaluator::Policy;
+use crate::actors::token_issuer::Tokens;
+use crate::actors::upstream_fetcher::Upstream;
+use crate::auth::jwt::Signer;
+use crate::http::{ApiState, PublicUrl, RegistryOptions, RegistryState};
+use crate::settings::{Settings, Storage};
+use crate::store::blobs::BlobFiles;
+use crate::store::data_dir::DataDir;
+use crate::store::durable::Leftovers;
+use crate::store::identity::IdentityStore;
+use crate::store::index::Index;
+use crate::store::manifests::ManifestStore;
+use crate::store::spool::Spool;
+
+/// Everything that is kept on disk, open.
+pub(super) struct Stores {
+    leftovers: Leftovers,
+    identities: Arc<IdentityStore>,
+    index: Arc<Index>,
+    manifests: Arc<ManifestStore>,
+    files: BlobFiles,
+    spool: Spool,
+}
+
+/// The handles of all actors, which are running.
+pub(super) struct Handles {
+    /// Who may what.
+    pub(super) policy: Policy,
+    /// Logins.
+    pub(super) tokens: Tokens,
+    /// What nobody waits for.
+    pub(super) tidying: Tidying,
+    manifests: Manifests,
+    blobs: Blobs,
+    lists: Lists,
+    last_used: LastUsed,
+}
+
+impl Stores {
+    /// Opens them, making what is not there.
+    pub(super) fn open(data: &DataDir, storage: &Storage) -> Result<Self, StartError> {
+        let cache = &storage.cache_dir;
+        Ok(Self {
+            leftovers: Leftovers::below(&[data.path(), cache]),
+            identities: Arc::new(IdentityStore::open(data.path())?),
+            index: Arc::new(Index::open(data.path(), cache)?),
+            manifests: Arc::new(ManifestStore::new(cache)),
+            files: BlobFiles::open(cache, options::min_free(storage.min_free))?,
+            spool: Spool::open(cache)?,
+        })
+    }
+}
+
+impl Handles {
+    /// Starts the actors over these stores, each kind on a thread of its own.
+    pub(super) fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
+        let Stores { leftovers, identities, index, manifests: manifest_store, files, spool } = stores;
+        let identity_arbiter = arbiter();
+        let upstream = Upstream::start(options::upstreams(&settings.upstreams), &arbiter())?;
+        let policy = Policy::start(identities.clone(), &identity_arbiter, settings.storage.max_waiting_changes.get())?;
+        let last_used = LastUsed::new(identities.last_used()?);
+        let passwords = options::passwords(&settings.auth);
+        let tokens = Tokens::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
+        let manifest_options = options::manifests(&settings.cache);
+        let manifests = Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store, &arbiter());
+        let (ports, blob_options) = (Arc::new(upstream.clone()), options::blobs(&settings.cache));
+        let blobs = Blobs::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
+        let parts = Parts {
+            policy: policy.clone(),
+            last_used: last_used.clone(),
+            manifests: manifests.clone(),
+            blobs: blobs.clone(),
+            identities,
+            index,
+            files,
+            leftovers,
+        };
+        let tidying = Tidying::start(parts, &identity_arbiter);
+        Ok(Self { policy, tokens, tidying, manifests, blobs, lists: Lists::new(upstream), last_used })
+    }
+
+    /// What the routes of the registry and those of the REST API get.
+    pub(super) fn into_states(self, settings: &Settings, stopping: Arc<AtomicBool>) -> (RegistryState, ApiState) {
+        let (server, public_groups) = (&settings.server, settings.auth.public_groups);
+        let proxies = server.trusted_proxies.clone();
+        let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
+        let upstreams = Arc::new(settings.upstreams.world());
+        let api = ApiState {
+            policy: self.policy.clone(),
+            tokens: self.tokens.clone(),
+            last_used: self.last_used.clone(),
+            purge: Arc::new(self.tidying),
+            upstreams: upstreams.clone(),
+            public_groups,
+            proxy_enabled: settings.proxy.enabled,
+            public_url: public_url.clone(),
+        };
+        let registry = RegistryState {
+            policy: self.policy,
+            tokens: self.tokens,
+            manifests: self.manifests,
+            blobs: self.blobs,
+            lists: self.lists,
+            last_used: self.last_used,
+            upstreams,
+            stopping,
+            public_url,
+            options: RegistryOptions {
+                service: settings.auth.service.clone(),
+                token_advertised: settings.auth.token_advertised,
+                public_groups,
+                proxy_enabled: settings.proxy.enabled,
+            },
+        };
+        (registry, api)
+    }
+}
+
+/// A thread of its own for some actors, with its event loop.
+fn arbiter() -> ArbiterHandle {
+    Arbiter::new().handle()
+}
