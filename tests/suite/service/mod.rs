@@ -6,11 +6,9 @@ mod ending;
 mod identities;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client};
@@ -26,8 +24,10 @@ pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 pub struct Service {
     child: Child,
     config: PathBuf,
+    variables: Vec<(String, String)>,
     folder: tempfile::TempDir,
-    log: Arc<Mutex<String>>,
+    /// What the process writes to standard error: a file, so that what was written can be read at once.
+    log: PathBuf,
     pub address: SocketAddr,
     pub metrics: SocketAddr,
 }
@@ -79,7 +79,7 @@ impl Config {
         );
         fs::write(&config, text).unwrap();
         let (child, log, address, metrics) = spawn(&config, &self.variables);
-        Service { child, config, folder, log, address, metrics }
+        Service { child, config, variables: self.variables, folder, log, address, metrics }
     }
 }
 
@@ -96,7 +96,7 @@ impl Service {
 
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        read(&self.log)
     }
 
     /// Its process.
@@ -131,7 +131,7 @@ impl Service {
 
     /// Starts it again after it has ended.
     pub fn restart(&mut self) {
-        (self.child, self.log, self.address, self.metrics) = spawn(&self.config, &[]);
+        (self.child, self.log, self.address, self.metrics) = spawn(&self.config, &self.variables);
     }
 }
 
@@ -145,35 +145,32 @@ impl Drop for Service {
     }
 }
 
-type Started = (Child, Arc<Mutex<String>>, SocketAddr, SocketAddr);
+type Started = (Child, PathBuf, SocketAddr, SocketAddr);
 
 fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
+    let log = config.with_extension("log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
         .args(["serve", "--config"])
         .arg(config)
         .envs(variables.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let log = Arc::new(Mutex::new(String::new()));
-    let (stderr, lines) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
-    std::thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            lines.lock().unwrap().push_str(&(line + "\n"));
-        }
-    });
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
-        let ready = listening(&log.lock().unwrap());
-        if let Some((address, metrics)) = ready {
+        if let Some((address, metrics)) = listening(&read(&log)) {
             return (child, log, address, metrics);
         }
         let ended = child.try_wait().unwrap();
-        assert!(ended.is_none() && Instant::now() < deadline, "it did not start: {}", log.lock().unwrap());
+        assert!(ended.is_none() && Instant::now() < deadline, "it did not start: {}", read(&log));
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn read(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
 }
 
 fn listening(log: &str) -> Option<(SocketAddr, SocketAddr)> {
