@@ -1,6 +1,7 @@
 //! The Janitor does what nobody waits for: writes when credentials were last used, exports the identities after changes,
 //! forgets old tombstones, and removes what purged and deleted groups had cached.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,14 @@ pub struct Janitor {
     parts: Parts,
     exported: Option<Arc<Directory>>,
     busy: bool,
+    purges: Purges,
+}
+
+/// Purges run one at a time: each reads the whole index. A group that waits already need not wait twice.
+#[derive(Default)]
+struct Purges {
+    running: bool,
+    waiting: VecDeque<GroupId>,
 }
 
 /// What the janitor works on.
@@ -61,6 +70,10 @@ pub struct Tidying {
 #[rtype(result = "()")]
 struct Purge(GroupId);
 
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Purged;
+
 /// Writes everything that is waiting, and answers when it is on the disk.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -78,7 +91,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 impl Tidying {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
-        let janitor = Janitor { parts, exported: None, busy: false };
+        let janitor = Janitor { parts, exported: None, busy: false, purges: Purges::default() };
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor) }
     }
 
@@ -106,6 +119,18 @@ impl Janitor {
         actix_rt::spawn(async move {
             let done = spawn_blocking(move || parts.tidy(exported)).await;
             me.do_send(Tidied(done.unwrap_or(None)));
+        });
+    }
+
+    fn purge(&self, group: GroupId, ctx: &Context<Self>) {
+        let (parts, me) = (self.parts.clone(), ctx.address());
+        actix_rt::spawn(async move {
+            match spawn_blocking(move || parts.purge(group)).await {
+                Ok(Ok(files)) => tracing::info!(%group, files, "a group's cache was purged"),
+                Ok(Err(error)) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
+                Err(panic) => tracing::error!(%group, %panic, "purging a group's cache failed"),
+            }
+            me.do_send(Purged);
         });
     }
 
@@ -167,6 +192,27 @@ impl Parts {
     }
 }
 
+impl Purges {
+    /// The purge to start now, if any.
+    fn ask(&mut self, group: GroupId) -> Option<GroupId> {
+        if !self.waiting.contains(&group) {
+            self.waiting.push_back(group);
+        }
+        if self.running { None } else { self.next() }
+    }
+
+    /// The purge to start after the one that ended, if any.
+    fn ended(&mut self) -> Option<GroupId> {
+        self.next()
+    }
+
+    fn next(&mut self) -> Option<GroupId> {
+        let next = self.waiting.pop_front();
+        self.running = next.is_some();
+        next
+    }
+}
+
 fn report(what: &'static str, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "{what} could not be written");
@@ -202,15 +248,20 @@ impl Handler<Tidied> for Janitor {
 impl Handler<Purge> for Janitor {
     type Result = ();
 
-    fn handle(&mut self, Purge(group): Purge, _: &mut Self::Context) {
-        let parts = self.parts.clone();
-        actix_rt::spawn(async move {
-            match spawn_blocking(move || parts.purge(group)).await {
-                Ok(Ok(files)) => tracing::info!(%group, files, "a group's cache was purged"),
-                Ok(Err(error)) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
-                Err(panic) => tracing::error!(%group, %panic, "purging a group's cache failed"),
-            }
-        });
+    fn handle(&mut self, Purge(group): Purge, ctx: &mut Self::Context) {
+        if let Some(group) = self.purges.ask(group) {
+            self.purge(group, ctx);
+        }
+    }
+}
+
+impl Handler<Purged> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, _: Purged, ctx: &mut Self::Context) {
+        if let Some(group) = self.purges.ended() {
+            self.purge(group, ctx);
+        }
     }
 }
 
@@ -234,5 +285,21 @@ impl Handler<Finish> for Janitor {
 impl Drop for Janitor {
     fn drop(&mut self) {
         abort_on_panic("Janitor");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purges_run_one_at_a_time_and_what_was_asked_for_meanwhile_runs_once() {
+        let (mut purges, one, other) = (Purges::default(), GroupId(1), GroupId(2));
+        assert_eq!(purges.ask(one), Some(one));
+        for _ in 0..1000 {
+            assert_eq!((purges.ask(one), purges.ask(other)), (None, None));
+        }
+        assert_eq!([purges.ended(), purges.ended(), purges.ended()], [Some(one), Some(other), None]);
+        assert_eq!(purges.ask(one), Some(one));
     }
 }

@@ -19,6 +19,7 @@ pub use self::passwords::{PasswordError, PasswordOptions, TokenIssuer};
 use super::policy_evaluator::Policy;
 use crate::auth::jwt::Signer;
 use crate::auth::login::{self, BearerError, Login};
+use crate::auth::login_limit::network_of;
 use crate::auth::password;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
@@ -179,7 +180,7 @@ impl Tokens {
         let user = directory.user_named(name.as_str()).cloned();
         let stored = user.as_ref().and_then(|user| user.password.clone());
         let stored = stored.map(|password| (password.credential, password.hash));
-        let check = CheckPassword { username: name.folded(), password, stored, address };
+        let check = CheckPassword { username: name.folded(), password, stored, address: network_of(address) };
         self.actor.send(check).await.unwrap_or(Err(PasswordError::Busy))?;
         Ok(user.ok_or(Refusal::Unknown)?)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// How many failures a key may have.
@@ -24,6 +25,14 @@ pub struct Failures<K> {
 struct Bucket {
     level: f64,
     at: Instant,
+}
+
+/// What stands for everybody behind an address: an IPv6 network of 64 bits is one customer, who may use any address in it.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
 }
 
 /// Above this many keys, those whose failures are all forgotten are dropped.
@@ -71,6 +80,7 @@ impl Bucket {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 
@@ -96,6 +106,14 @@ mod tests {
             failures.forgive(&"alice");
         }
         assert_eq!(failures.wait(&"alice", now), None);
+    }
+
+    #[test]
+    fn one_network_is_one_however_many_addresses_it_has() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 
     #[test]

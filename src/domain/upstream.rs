@@ -65,6 +65,12 @@ impl Upstreams {
         self.0.get(name).map_or(Duration::ZERO, |upstream| upstream.tag_freshness)
     }
 
+    /// Whether there are credentials for the group at this path, or for a group below it.
+    pub fn has_account_for(&self, path: &GroupPath) -> bool {
+        let mut rules = self.0.values().flat_map(|upstream| &upstream.accounts);
+        rules.any(|rule| rule.groups.iter().any(|group| group.is_within(path)))
+    }
+
     /// Where this group's pull of this repository goes, and as whom.
     pub fn origin(&self, upstream: UpstreamName, repository: Repository, group: &GroupPath) -> Origin {
         let rules = self.0.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);

@@ -51,6 +51,9 @@ pub(super) enum RegistryError {
     /// The form sent to the token endpoint is larger than any login, or ended early.
     #[error("The form is larger than any login needs, or incomplete")]
     FormTooLarge,
+    /// The form sent to the token endpoint did not arrive in time.
+    #[error("The form did not arrive in time. Log in again")]
+    FormTooSlow,
     /// The path cannot be understood, or leads nowhere.
     #[error(transparent)]
     Path(#[from] ImagePathError),
@@ -157,6 +160,7 @@ impl RegistryError {
             Self::Failed { failure, target } => failed(failure, target),
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
+            Self::FormTooSlow => Answer::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
             Self::MalformedRange => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
             Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
         }

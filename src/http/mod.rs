@@ -22,6 +22,7 @@ mod health;
 mod measured;
 mod public_url;
 mod registry;
+mod request_body;
 mod request_id;
 mod state;
 mod token;

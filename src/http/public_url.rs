@@ -62,8 +62,10 @@ impl PublicUrl {
         if !self.is_trusted(peer) {
             return peer;
         }
-        let forwarded = header(request, "x-forwarded-for").unwrap_or_default();
-        let hops = forwarded.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        // Some proxies add a line of their own instead of a hop to the line that came.
+        let lines: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
+        let hops = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let hops = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
         hops.map(|hop| hop.to_canonical()).find(|hop| !self.is_trusted(*hop)).unwrap_or(peer)
     }
 
@@ -132,6 +134,9 @@ mod tests {
         let headers = [("x-forwarded-for", "1.1.1.1, 2.2.2.2, 10.0.0.9")];
         let two: IpAddr = "2.2.2.2".parse().unwrap();
         assert_eq!(behind("10.0.0.0/8").client(&request("10.1.2.3", &headers)), two);
+        let lines = TestRequest::default().peer_addr("10.1.2.3:999".parse().unwrap());
+        let lines = lines.append_header(("x-forwarded-for", "1.1.1.1")).append_header(("x-forwarded-for", "2.2.2.2"));
+        assert_eq!(behind("10.0.0.0/8").client(&lines.to_http_request()), two, "the last line is the proxy's");
         let stranger: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(behind("10.0.0.0/8").client(&request("192.0.2.1", &headers)), stranger);
     }

@@ -3,7 +3,7 @@
 
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -11,28 +11,29 @@ use serde_json::json;
 
 use super::credentials::Presented;
 use super::error::RegistryError;
+use super::request_body::{self, BodyFault};
 use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
 
 /// Answers `GET` and `POST /jwt/auth`.
-pub(super) async fn answer(
-    request: HttpRequest,
-    body: Result<Bytes, actix_web::Error>,
-    state: Data<RegistryState>,
-) -> HttpResponse {
+pub(super) async fn answer(request: HttpRequest, payload: Payload, state: Data<RegistryState>) -> HttpResponse {
+    let body = request_body::whole(&request, &mut payload.into_inner()).await;
     issue(&request, body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
 
 async fn issue(
     request: &HttpRequest,
-    body: Result<Bytes, actix_web::Error>,
+    body: Result<Bytes, BodyFault>,
     state: &RegistryState,
 ) -> Result<HttpResponse, RegistryError> {
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }
-    let body = body.map_err(|_| RegistryError::FormTooLarge)?;
+    let body = body.map_err(|fault| match fault {
+        BodyFault::TooLarge | BodyFault::Broken => RegistryError::FormTooLarge,
+        BodyFault::TooSlow => RegistryError::FormTooSlow,
+    })?;
     let question = match *request.method() {
         Method::GET => Question::in_query(request),
         Method::POST => Question::in_form(&body)?,

@@ -43,8 +43,8 @@ pub(super) fn serve_clients(
     Ok((address, server.listen_rustls_0_23(listener, tls::config(files)?).map_err(failed)?.run()))
 }
 
-/// Requests carry credentials and small forms at most.
-const MAX_BODY_BYTES: usize = 1 << 20;
+/// Requests carry credentials and small forms at most; strangers, too, may send as much on every connection.
+const MAX_BODY_BYTES: usize = 64 << 10;
 
 /// Serves the metrics, and keeps them small while nobody asks.
 pub(super) fn serve_metrics(address: SocketAddr, metrics: Metrics) -> Result<(SocketAddr, ServerHandle), StartError> {

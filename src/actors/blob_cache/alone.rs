@@ -53,6 +53,10 @@ impl Alone {
             (size, told) => size.or(told).ok_or(BlobError::NoLength)?,
         };
         let (shared, hasher) = (Arc::clone(shared), Hasher::default());
+        // Of nothing there is no last byte to hold back.
+        if length == 0 && hasher.clone().finish() != key.digest {
+            return Err(BlobError::WrongDigest);
+        }
         Ok(Self {
             shared,
             key,

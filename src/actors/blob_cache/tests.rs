@@ -498,6 +498,16 @@ async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams()
 }
 
 #[actix_rt::test]
+async fn nothing_is_not_passed_on_for_something() {
+    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..ROOMY };
+    let lie = || Reply::Tell(Some(0));
+    let house =
+        House::with(FakeUpstream::of(100_000).replying([Reply::Tell(Some(100_000)), lie()]), options, |_, _, _| Ok(()));
+    let (bytes, error) = house.fetch(1).await;
+    assert!(bytes.is_empty() && matches!(error, Some(BlobError::WrongDigest)), "{error:?}");
+}
+
+#[actix_rt::test]
 async fn too_many_downloads_or_waiters_are_refused() {
     let options = BlobCacheOptions { max_downloads: 1, max_waiters: 2, ..ROOMY };
     let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);

@@ -260,9 +260,12 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
     }
 }
 
+/// Each name is a small file. No image has so many; of what stands beyond upstream is asked as of what no manifest names.
+const MAX_NAMES: usize = 4096;
+
 fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
     let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
-    let names = named.blobs.iter().chain(&named.manifests);
+    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
     let names = names.map(|named| (named.digest, Link { size: Some(named.size), proven: false }));
     std::iter::once(itself).chain(names).collect()
 }
@@ -284,5 +287,19 @@ async fn blocking<T: Send + 'static>(
     match spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::Descriptor;
+
+    #[test]
+    fn a_manifest_makes_only_so_many_links() {
+        let manifest = Manifest::new(manifest::ACCEPTED[2].to_owned(), "{}".into());
+        let blobs = vec![Descriptor { digest: Digest::from_bytes([7; 32]), size: 1 }; 100_000];
+        let links = links(&manifest, &Named { blobs, manifests: Vec::new() });
+        assert_eq!((links.len(), links[0].0), (MAX_NAMES + 1, manifest.digest));
     }
 }

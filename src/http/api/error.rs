@@ -55,6 +55,9 @@ pub(crate) enum ApiError {
     /// The body is larger than any request needs.
     #[error("413 Request Entity Too Large")]
     TooLarge,
+    /// The body did not arrive in time.
+    #[error("408 Request Timeout")]
+    TooSlow,
     /// The change could not be made.
     #[error("the change was not made: {0}")]
     Failed(#[from] ChangeError<EditError>),
@@ -85,6 +88,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_status(error),
                 ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -101,7 +105,7 @@ impl ApiError {
             Self::InsufficientScope(scope) => {
                 json!({"error": "insufficient_scope", "error_description": self.to_string(), "scope": scope})
             }
-            Self::Parameter(_) | Self::NoRoute | Self::MethodNotAllowed | Self::TooLarge => {
+            Self::Parameter(_) | Self::NoRoute | Self::MethodNotAllowed | Self::TooLarge | Self::TooSlow => {
                 json!({"error": self.to_string()})
             }
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),

@@ -24,7 +24,7 @@ use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
-use crate::domain::upstream::{Upstream, Upstreams};
+use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
 
 /// The API over the company, as of its founding.
@@ -117,7 +117,9 @@ impl Company {
         let policy = Policy::over(records, data.path()).unwrap();
         let tokens = Tokens::over(policy.clone()).unwrap();
         let purged = Arc::new(Purged::default());
-        let upstream = Upstream { accounts: Vec::new(), tag_freshness: Duration::ZERO };
+        let vault = vec!["vault/keys".parse().unwrap()];
+        let account = AccountRule { username: "robot".to_owned(), groups: vault, images: Vec::new() };
+        let upstream = Upstream { accounts: vec![account], tag_freshness: Duration::ZERO };
         let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
         let state = ApiState {
             policy,

@@ -11,7 +11,7 @@ use super::page::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
 use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
-use crate::domain::group::{Group, Visibility};
+use crate::domain::group::{Group, GroupPath, Visibility};
 
 /// `POST /groups`
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
@@ -76,7 +76,9 @@ pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<Http
 
 /// `PUT /groups/:id`
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let id = caller.group(&path, Right::Own)?.id;
+    let group = caller.group(&path, Right::Own)?;
+    let id = group.id;
+    check_move(&caller, &group, params.text("path")?.as_deref())?;
     let inherit = params.is_blank("dependency_proxy_enabled").then_some(None);
     let change = GroupChange {
         name: params.text("name")?,
@@ -108,6 +110,14 @@ pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Htt
     caller.state.purge.start(group.id);
     tracing::info!(user = %caller.user.id, group = %group.id, "purging the cache of a group");
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+}
+
+/// Only administrators make groups at the top, where the settings of upstreams name those that may use credentials: so nobody
+/// else gives a group such a name either.
+fn check_move(caller: &Caller, group: &Group, part: Option<&str>) -> Result<(), ApiError> {
+    let target: Option<GroupPath> = part.filter(|_| group.parent.is_none()).and_then(|part| part.parse().ok());
+    let gains = |path: &GroupPath| *path != group.path && caller.state.upstreams.has_account_for(path);
+    if target.as_ref().is_some_and(gains) { caller.administrator() } else { Ok(()) }
 }
 
 fn view(caller: &Caller, group: &Group) -> Value {

@@ -3,7 +3,7 @@
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use futures::future::LocalBoxFuture;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 use crate::domain::access::AccessLevel;
 use crate::domain::scope::{Scope, Scopes};
+use crate::http::request_body::{self, BodyFault};
 
 /// The parameters of one request. Never printed: there are secrets among them.
 pub(crate) struct Params(Map<String, Value>);
@@ -141,14 +142,15 @@ impl FromRequest for Params {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = web::Bytes::from_request(request, payload);
+        let body = request_body::whole(request, payload);
         let query = request.query_string().to_owned();
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_ascii_lowercase();
         Box::pin(async move {
-            let body = body.await.map_err(|error| match error.as_response_error().status_code().as_u16() {
-                413 => ApiError::TooLarge,
-                _ => ApiError::Parameter("the body could not be read".to_owned()),
+            let body = body.await.map_err(|fault| match fault {
+                BodyFault::TooLarge => ApiError::TooLarge,
+                BodyFault::TooSlow => ApiError::TooSlow,
+                BodyFault::Broken => ApiError::Parameter("the body could not be read".to_owned()),
             })?;
             Self::read(&query, &content_type, &body)
         })

@@ -371,6 +371,18 @@ async fn a_renamed_group_takes_those_below_along() {
     assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
 }
 
+/// The settings of upstreams name groups by their paths: one that is free must not be taken for the credentials' sake.
+#[actix_web::test]
+async fn only_an_administrator_gives_a_group_the_path_that_credentials_are_for() {
+    let company = company();
+    let taken = company.call("owner", "PUT", "/groups/1", Body::Form("path=Vault")).await;
+    assert_answer(&taken, 403, json!({"message": "403 Forbidden"}));
+    let given = company.call("admin", "PUT", "/groups/1", Body::Form("path=Vault")).await;
+    assert_eq!(given.body["full_path"], "vault");
+    let kept = company.call("owner", "PUT", "/groups/1", Body::Form("path=vault&name=Vault")).await;
+    assert_eq!(kept.status.as_u16(), 200);
+}
+
 #[actix_web::test]
 async fn a_password_is_stored_as_a_hash_and_a_new_one_ends_what_the_old_one_began() {
     let company = company();

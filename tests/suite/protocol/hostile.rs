@@ -4,6 +4,7 @@ use std::thread;
 
 use super::raw::{RawAnswer, exchange, request};
 use super::{House, PULL, said, served};
+use crate::service::ADMIN_TOKEN;
 
 const HOME: &str = "/v2/team/dependency_proxy/containers";
 
@@ -152,7 +153,7 @@ async fn bodies_that_are_too_large_or_no_forms_are_4xx_json() {
     };
     let form = "application/x-www-form-urlencoded";
     let (large, binary) = (vec![b'x'; 2 << 20], (0..=255).collect::<Vec<u8>>());
-    let secret = [b"grant_type=password&username=alice&password=".as_slice(), &[b'x'; 500_000]].concat();
+    let secret = [b"grant_type=password&username=alice&password=".as_slice(), &[b'x'; 50_000]].concat();
     let put = [request("PUT", &format!("{HOME}/alpine/manifests/x"), &[("Content-Length", "2097152")]), large.clone()];
     let cases = [
         ("two megabytes", post(form, &large), 413),
@@ -169,6 +170,22 @@ async fn bodies_that_are_too_large_or_no_forms_are_4xx_json() {
         let answer = answer.unwrap_or_else(|| panic!("no answer: {case}"));
         assert_eq!(answer.status, status, "{case}");
         assert!(!answer.code().is_empty(), "{case}");
+    }
+    goes_on(&house).await;
+}
+
+/// A request is carried out with the rights of when it began: it must not be held open until they are gone.
+#[actix_rt::test]
+async fn bodies_that_do_not_arrive_are_given_up() {
+    let house = House::new().await;
+    let length = ("Content-Length", "100");
+    let admin = [("PRIVATE-TOKEN", ADMIN_TOKEN), ("Content-Type", "application/json"), length];
+    let requests = vec![
+        ("a login".to_owned(), request("POST", "/jwt/auth", &[length])),
+        ("a change".to_owned(), [request("POST", "/api/v4/users", &admin), b"{\"name\":".to_vec()].concat()),
+    ];
+    for (case, answer) in send(&house, requests).await {
+        assert_eq!(answer.map(|answer| answer.status), Some(408), "{case}");
     }
     goes_on(&house).await;
 }
