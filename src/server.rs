@@ -110,7 +110,14 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
     // Before anything is counted: what was not seen to begin must not be seen to end.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
-    let data = DataDir::open(&settings.storage.data_dir)?;
+    let data = DataDir::open(&settings.storage.data_dir)?.with_folder(&settings.storage.cache_dir)?;
+    // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
+    let tls = settings.server.tls.clone().map(tls::config).transpose()?;
+    let clients = listeners::listen(settings.server.listen)?;
+    let metrics = match metrics {
+        Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
+        None => None,
+    };
     let leftovers = Leftovers::below(&[data.path(), &settings.storage.cache_dir]);
     let identities = Arc::new(IdentityStore::open(data.path())?);
     let index = Arc::new(Index::open(data.path(), &settings.storage.cache_dir)?);
@@ -177,8 +184,9 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
             proxy_enabled: settings.proxy.enabled,
         },
     });
-    let (address, public) = listeners::serve_clients(state, api, server)?;
-    let metrics = metrics.map(|(address, metrics)| listeners::serve_metrics(address, metrics)).transpose()?;
+    let address = clients.0;
+    let public = listeners::serve_clients(state, api, server, tls, clients)?;
+    let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
 }
