@@ -97,15 +97,23 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
     // Before anything is counted: what was not seen to begin must not be seen to end.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
-    let data = DataDir::open(&settings.storage.data_dir)?;
+    let data = DataDir::open(&settings.storage.data_dir)?.with_folder(&settings.storage.cache_dir)?;
+    // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
+    let tls = settings.server.tls.clone().map(tls::config).transpose()?;
+    let clients = listeners::listen(settings.server.listen)?;
+    let metrics = match metrics {
+        Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
+        None => None,
+    };
     let stores = Stores::open(&data, &settings.storage)?;
     let signer = signer(&data, &settings)?;
     let handles = Handles::start(stores, signer, &settings)?;
     let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api) = handles.into_states(&settings, stopping.clone());
-    let (address, public) = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server)?;
-    let metrics = metrics.map(|(address, metrics)| listeners::serve_metrics(address, metrics)).transpose()?;
+    let address = clients.0;
+    let public = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server, tls, clients)?;
+    let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
 }

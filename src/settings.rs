@@ -119,8 +119,11 @@ impl Settings {
             tree.overlay(tree::parse(name, text)?);
         }
         for (name, value) in environment {
-            if let Some(name) = name.to_str().filter(|name| name.starts_with(tree::VARIABLE_PREFIX)) {
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with(tree::VARIABLE_PREFIX) {
                 tree.set_variable(name, value)?;
+            } else {
+                tree.refuse_misspelt(name)?;
             }
         }
         secrets::bring_in_files(&mut tree)?;

@@ -129,6 +129,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+const MIN_PASSWORD: usize = 8;
 const MIN_TOKEN: usize = 20;
 
 impl Storage {
@@ -149,12 +150,16 @@ impl Storage {
 
 impl Bootstrap {
     pub(super) fn check(&self) -> Result<(), Impossible> {
-        match &self.admin_token {
-            Some(token) if token.expose_secret().chars().count() < MIN_TOKEN => {
-                Err(Impossible::new(["bootstrap", "admin_token"], "has fewer than 20 characters"))
-            }
-            _ => Ok(()),
+        let short = |secret: &Option<SecretString>, least| {
+            secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < least)
+        };
+        if short(&self.admin_password, MIN_PASSWORD) {
+            return Err(Impossible::new(["bootstrap", "admin_password"], "has fewer than 8 characters"));
         }
+        if short(&self.admin_token, MIN_TOKEN) {
+            return Err(Impossible::new(["bootstrap", "admin_token"], "has fewer than 20 characters"));
+        }
+        Ok(())
     }
 }
 

@@ -310,6 +310,7 @@ fn settings_that_cannot_be_together_are_refused() {
             "line 2: server.metrics_listen: is the address of listen; metrics are not on the public port",
         ),
         ("[storage]\ndata_dir = ''", "line 2: storage.data_dir: is empty"),
+        ("[bootstrap]\nadmin_password = '7-chars'", "line 2: bootstrap.admin_password: has fewer than 8 characters"),
         ("[bootstrap]\nadmin_token = 'too-short'", "line 2: bootstrap.admin_token: has fewer than 20 characters"),
         (
             "[auth]\ntoken_lifetime = 10",
@@ -378,6 +379,18 @@ fn variables_that_are_wrong_are_refused_by_their_names() {
     ] {
         let name = format!("DEPENDENCY_PROXY__{name}");
         assert_eq!(variable_refusal(&name, value), format!("{name}: {expected}"));
+    }
+}
+
+#[test]
+fn a_variable_with_too_few_underscores_is_refused_and_others_are_let_be() {
+    for (name, meant) in [("SERVER_LISTEN", "SERVER__LISTEN"), ("AUTH__KEY_FILE", "AUTH__KEY_FILE")] {
+        let name = format!("DEPENDENCY_PROXY_{name}");
+        let expected = format!("{name}: would not be read; DEPENDENCY_PROXY__{meant} would be");
+        assert_eq!(variable_refusal(&name, "x"), expected);
+    }
+    for name in ["URL", "TOKEN", "SERVICE_HOST", "PORT_5050_TCP", "TEST_PYTHON"] {
+        load("", &[(&format!("DEPENDENCY_PROXY_{name}"), "x")]).unwrap();
     }
 }
 

@@ -48,6 +48,7 @@ pub enum Place {
 
 /// All variables that mean a setting start with this.
 pub(super) const VARIABLE_PREFIX: &str = "DEPENDENCY_PROXY__";
+const ONE_UNDERSCORE: &str = "DEPENDENCY_PROXY_";
 
 /// The tree of a TOML text; `file` is its name in messages.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, SettingsError> {
@@ -128,6 +129,24 @@ impl Node {
         let rest = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or(variable);
         let node = Node { place: place.clone(), value: Value::Variable(text) };
         self.set(rest, node).map_err(|problem| SettingsError::Variable { place, problem: problem.to_owned() })
+    }
+
+    /// Refuses a variable that would be a setting if its underscores were doubled: it would do nothing. Others that start
+    /// alike have other uses, such as those that Kubernetes makes for a service of this name.
+    pub(super) fn refuse_misspelt(&self, variable: &str) -> Result<(), SettingsError> {
+        let meant = variable.strip_prefix(ONE_UNDERSCORE).and_then(|rest| {
+            let sections = self.entries().iter();
+            let settings =
+                sections.flat_map(|(section, node)| node.entries().iter().map(move |(key, _)| (section, key)));
+            settings.map(|(section, key)| (variable_name(section), variable_name(key))).find(|(section, key)| {
+                rest.trim_start_matches('_')
+                    .strip_prefix(section.as_str())
+                    .is_some_and(|below| below.trim_start_matches('_') == key)
+            })
+        });
+        let Some((section, key)) = meant else { return Ok(()) };
+        let problem = format!("would not be read; {VARIABLE_PREFIX}{section}__{key} would be");
+        Err(SettingsError::Variable { place: Place::Variable(variable.into()), problem })
     }
 
     fn set(&mut self, rest: &str, node: Node) -> Result<(), &'static str> {

@@ -27,6 +27,12 @@ impl DataDir {
         }
     }
 
+    /// Makes another folder of the service, such as that of the cache, where there is none, and tries to write in it.
+    pub fn with_folder(self, path: &Path) -> Result<Self, OpenError> {
+        let tried = make(path).and_then(|()| tempfile::tempfile_in(path));
+        tried.map(|_| self).map_err(|error| refusal(path, error))
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -60,12 +66,17 @@ impl DataDir {
 
 /// Makes the folder for this service's user alone, and the file whose lock stands for it.
 fn try_out(path: &Path) -> io::Result<File> {
+    make(path)?;
+    tempfile::tempfile_in(path)?;
+    File::options().create(true).truncate(false).write(true).open(path.join("lock"))
+}
+
+fn make(path: &Path) -> io::Result<()> {
     if !path.is_dir() {
         durable::create_folder(path)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     }
-    tempfile::tempfile_in(path)?;
-    File::options().create(true).truncate(false).write(true).open(path.join("lock"))
+    Ok(())
 }
 
 fn refusal(path: &Path, error: io::Error) -> OpenError {
@@ -92,7 +103,19 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_refused_with_the_command_to_run() {
         let above = tempfile::NamedTempFile::new().unwrap();
         let refusal = DataDir::open(&above.path().join("data")).unwrap_err().to_string();
-        assert!(refusal.contains("chown -R"), "{refusal}");
+        assert!(refusal.contains("mkdir -p") && refusal.contains("chown -R"), "{refusal}");
+    }
+
+    #[test]
+    fn the_folder_of_the_cache_is_tried_out_too() {
+        let above = tempfile::tempdir().unwrap();
+        let (data, cache) = (above.path().join("data"), above.path().join("cache"));
+        drop(DataDir::open(&data).unwrap().with_folder(&cache).unwrap());
+        assert!(cache.is_dir());
+        std::fs::write(above.path().join("file"), "").unwrap();
+        let refusal =
+            DataDir::open(&data).unwrap().with_folder(&above.path().join("file/cache")).unwrap_err().to_string();
+        assert!(refusal.contains("file/cache cannot be written by user"), "{refusal}");
     }
 
     #[test]

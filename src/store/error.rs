@@ -25,8 +25,9 @@ pub enum OpenError {
     InUse(PathBuf),
     /// The folder cannot be written.
     #[error(
-        "{} cannot be written by user {uid}: {error}. To give it to this user: chown -R {uid} '{}'",
-        .path.display(), .path.display()
+        "{} cannot be written by user {uid}: {error}. To give it to this user: {}chown -R {uid} '{}'",
+        .path.display(), if .path.is_dir() { String::new() } else { format!("mkdir -p '{}' && ", .path.display()) },
+        .path.display()
     )]
     NotWritable {
         /// The folder.

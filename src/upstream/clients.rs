@@ -94,10 +94,12 @@ fn with_proxy(builder: ClientBuilder, options: &UpstreamOptions) -> Result<Clien
 
 fn with_authorities(builder: ClientBuilder, options: &UpstreamOptions) -> Result<ClientBuilder, SetupError> {
     let Some(path) = &options.ca_file else { return Ok(builder) };
-    let pem = std::fs::read(path).map_err(|error| fault(options, "ca_file", &error))?;
-    let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| fault(options, "ca_file", &error))?;
+    let wrong =
+        |problem: String| SetupError { reason: format!("{} {problem}", path.display()), ..empty(options, "ca_file") };
+    let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let authorities = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(innermost(&error)))?;
     if authorities.is_empty() {
-        return Err(SetupError { reason: "no certificate in it".to_owned(), ..empty(options, "ca_file") });
+        return Err(wrong("holds no certificate".to_owned()));
     }
     Ok(builder.tls_certs_merge(authorities))
 }

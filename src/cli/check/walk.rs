@@ -89,6 +89,9 @@ impl Walk<'_> {
         let challenge = reply.header("www-authenticate").filter(|_| reply.status == 401).and_then(Challenge::parse);
         let Some(challenge) = challenge else {
             let status = reply.status;
+            if let Some(message) = message(reply) {
+                return Err(wrong(message));
+            }
             return Err(wrong(format!(
                 "GET /v2/ is answered with {status} and not with a challenge: something else answers there"
             )));
@@ -232,8 +235,11 @@ fn verified(step: &'static str, reply: &Reply, digest: Digest) -> Result<(), Wro
 
 /// What an error of the registry says.
 fn sentence(reply: &Reply) -> String {
-    let message = reply.json().and_then(|body| body["errors"][0]["message"].as_str().map(str::to_owned));
-    message.unwrap_or_else(|| format!("status {} without an explanation", reply.status))
+    message(reply).unwrap_or_else(|| format!("status {} without an explanation", reply.status))
+}
+
+fn message(reply: &Reply) -> Option<String> {
+    reply.json()?["errors"][0]["message"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

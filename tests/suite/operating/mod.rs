@@ -1,5 +1,6 @@
 //! What an operator sees and sets: TLS, metrics, readiness, and the log.
 
+mod first_start;
 mod health;
 mod metrics;
 mod plain;

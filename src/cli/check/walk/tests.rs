@@ -140,3 +140,14 @@ fn clients_that_came_by_https_must_not_be_sent_to_http() {
     let wrong = walk.challenge(&Reply::of(401, &[("www-authenticate", header)], "")).unwrap_err();
     assert!(wrong.why.contains("set server.external_url"), "{wrong:?}");
 }
+
+#[test]
+fn a_service_that_is_switched_off_is_heard_out() {
+    let url: Url = "http://127.0.0.1/".parse().unwrap();
+    let http = Http::new(&url, None).unwrap();
+    let image = "alpine".parse().unwrap();
+    let walk = Walk { http: &http, url: &url, group: "team", image: &image, login: None };
+    let body = r#"{"errors":[{"code":"DENIED","message":"The dependency proxy is switched off here"}]}"#;
+    let wrong = walk.challenge(&Reply::of(403, &[], body)).unwrap_err();
+    assert_eq!((wrong.step, wrong.why.as_str()), ("challenge", "The dependency proxy is switched off here"));
+}

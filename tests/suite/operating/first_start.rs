@@ -1,0 +1,61 @@
+//! What an operator is told at the first start and what is refused before it.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+#[test]
+fn a_first_start_that_cannot_listen_leaves_the_telling_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = serve(folder.path(), &taken.local_addr().unwrap().to_string()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(4) && said.contains("cannot listen on"), "{said}");
+
+    let told = told_by(serve(folder.path(), "127.0.0.1:0"));
+    assert!(told.contains("docker login 127.0.0.1:") && told.contains("initial-admin-password"), "{told}");
+    let again = told_by(serve(folder.path(), "127.0.0.1:0"));
+    assert_eq!(again.lines().count(), 1, "{again}");
+}
+
+#[test]
+fn a_cache_folder_that_cannot_be_written_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut command = serve(folder.path(), "127.0.0.1:0");
+    let output = command.env("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", file.join("cache")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("file/cache cannot be written by user") && said.contains("chown -R"), "{said}");
+}
+
+fn serve(folder: &Path, listen: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    command
+        .current_dir(folder)
+        .env("DEPENDENCY_PROXY__SERVER__LISTEN", listen)
+        .env("DEPENDENCY_PROXY__SERVER__METRICS_LISTEN", "")
+        .stdin(Stdio::null());
+    command
+}
+
+/// What it prints to standard output until it is told to stop, which is once it listens and a moment has passed without more.
+fn told_by(mut command: Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        std::io::BufRead::lines(std::io::BufReader::new(stdout)).map_while(Result::ok).for_each(|line| {
+            let _ = sender.send(line);
+        });
+    });
+    let mut told = vec![lines.recv_timeout(Duration::from_secs(30)).unwrap()];
+    while let Ok(line) = lines.recv_timeout(Duration::from_secs(1)) {
+        told.push(line);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    told.join("\n")
+}
