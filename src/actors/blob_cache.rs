@@ -20,6 +20,7 @@ mod shared;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -59,6 +60,8 @@ pub struct Blobs {
     shared: Arc<Shared>,
     cache: Addr<BlobCache>,
     known: Arc<Cache<OpenBlob, Link>>,
+    /// Counts what was taken away: what was looked up before that is not remembered.
+    forgotten: Arc<AtomicU64>,
     waiters: Places,
 }
 
@@ -106,7 +109,7 @@ impl Blobs {
         let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned: Default::default() });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
-        Self { shared, cache, known, waiters }
+        Self { shared, cache, known, forgotten: Arc::default(), waiters }
     }
 
     /// Opens a blob for this group: the committed file, or the download that is under way, or one that begins with this. Answers
@@ -118,14 +121,16 @@ impl Blobs {
 
     /// Forgets what links of this group are remembered in memory: they are looked up again.
     pub fn forget_group(&self, group: GroupId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.known.retain(|wanted, _| wanted.group != group);
     }
 
     async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
         for _ in 0..LOOKS {
+            let forgotten = self.forgotten.load(Ordering::SeqCst);
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.proven => {
-                    self.remember(wanted, link);
+                    self.remember(wanted, link, forgotten);
                     return Ok(stored.opened(Source::Hit));
                 }
                 (_, Some(stored)) => {
@@ -156,9 +161,13 @@ impl Blobs {
         Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
     }
 
-    fn remember(&self, wanted: &OpenBlob, link: Link) {
+    fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
         if !self.known.contains_key(wanted) {
             self.known.insert(wanted.clone(), link);
+            // Looked at after the insertion: whoever forgets from now on finds it.
+            if self.forgotten.load(Ordering::SeqCst) != forgotten {
+                self.known.remove(wanted);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use actix_rt::Arbiter;
 use bytes::Bytes;
@@ -495,6 +495,18 @@ async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams()
     house.upstream.script.lock().unwrap().extend([Reply::CutAt(30_000)]);
     assert!(house.fetches_all(1).await);
     assert!(house.committed().await.is_none());
+}
+
+#[actix_rt::test]
+async fn a_link_that_was_looked_up_before_a_purge_is_not_remembered_after_it() {
+    let house = House::new(FakeUpstream::of(10));
+    let (wanted, link) = (house.wanted(1), Link { size: Some(10), proven: true });
+    let before = house.blobs.forgotten.load(Ordering::SeqCst);
+    house.blobs.forget_group(GroupId(1));
+    house.blobs.remember(&wanted, link, before);
+    assert!(!house.blobs.known.contains_key(&wanted));
+    house.blobs.remember(&wanted, link, before + 1);
+    assert!(house.blobs.known.contains_key(&wanted));
 }
 
 #[actix_rt::test]
