@@ -1,11 +1,12 @@
 //! Files that are there whole or not at all: written beside their name and renamed into place. Never writes in place.
 //!
-//! Everything here blocks. Files are made readable for this service's user alone (mode 0600), folders as the umask says.
+//! Everything here blocks. Files are made readable for this service's user alone (mode 0600), and so are folders (0700).
 //! A process killed in the middle leaves a file beside it, which [`Leftovers`] removes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -60,7 +61,8 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     }
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_folder(above)?;
-    match fs::create_dir(folder) {
+    // What is in it, whose file modes are not ours to choose, is for this user alone.
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => sync_folder(above),
         // Another thread was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

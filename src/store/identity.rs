@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_was_there_before_does_not_open_the_identities_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        IdentityStore::open(data.path()).unwrap();
+        let mode = std::fs::metadata(data.path().join("identity")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
     fn what_was_committed_is_there_after_reopening() {
         let data = tempfile::tempdir().unwrap();
         IdentityStore::open(data.path()).unwrap().commit(&[Write::Put(service(7))]).unwrap();
