@@ -61,6 +61,8 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     let username = user.username.to_string();
     store.commit(&[Write::Put(Record::User(user))])?;
     store.write_export(&store.load()?)?;
+    drop(store);
+    data.give_to_owner()?;
     Ok(AdminReset { username, password_file })
 }
 

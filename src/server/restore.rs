@@ -54,6 +54,7 @@ pub fn restore(to: &Path, from: &Path) -> Result<Restored, RestoreError> {
     let data = DataDir::open(to)?;
     jump_ahead(&mut directory);
     let aside = IdentityStore::restore(data.path(), &directory)?;
+    data.give_to_owner()?;
     let (users, groups) = (directory.users().count(), directory.groups().count());
     Ok(Restored { users, groups, tokens: directory.tokens().count(), aside })
 }

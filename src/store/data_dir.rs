@@ -1,7 +1,8 @@
 //! The folder of all data: made, tried out and locked for this process before anything in it is opened.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -31,6 +32,17 @@ impl DataDir {
     pub fn with_folder(self, path: &Path) -> Result<Self, OpenError> {
         let tried = make(path).and_then(|()| tempfile::tempfile_in(path));
         tried.map(|_| self).map_err(|error| refusal(path, error))
+    }
+
+    /// Gives what another user, such as root, has made in the folder to its owner, so that the service can open it. Only root
+    /// may; for others there is nothing to do. Call it when nothing in the folder is open any more. Links are not followed.
+    pub fn give_to_owner(&self) -> Result<(), OpenError> {
+        let fail = |error: io::Error| OpenError::Io { path: self.path.clone(), error: error.into() };
+        let owner = std::fs::metadata(&self.path).map_err(fail)?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            give(&self.path, &owner).map_err(fail)?;
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -69,6 +81,20 @@ fn try_out(path: &Path) -> io::Result<File> {
     make(path)?;
     tempfile::tempfile_in(path)?;
     File::options().create(true).truncate(false).write(true).open(path.join("lock"))
+}
+
+fn give(folder: &Path, owner: &Metadata) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        if found.is_dir() {
+            give(&entry.path(), owner)?;
+        }
+        if found.uid() != owner.uid() {
+            std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 fn make(path: &Path) -> io::Result<()> {
@@ -116,6 +142,20 @@ mod tests {
         let refusal =
             DataDir::open(&data).unwrap().with_folder(&above.path().join("file/cache")).unwrap_err().to_string();
         assert!(refusal.contains("file/cache cannot be written by user"), "{refusal}");
+    }
+
+    #[test]
+    fn what_root_makes_in_the_folder_of_another_is_given_to_it() {
+        let above = tempfile::tempdir().unwrap();
+        let data = DataDir::open(above.path()).unwrap();
+        std::fs::create_dir(above.path().join("identity")).unwrap();
+        std::fs::write(above.path().join("identity/db"), "").unwrap();
+        let owner = if rustix::process::geteuid().is_root() { 1234 } else { rustix::process::geteuid().as_raw() };
+        std::os::unix::fs::chown(above.path(), Some(owner), None).unwrap();
+        data.give_to_owner().unwrap();
+        for made in ["identity", "identity/db", "lock"] {
+            assert_eq!(std::fs::metadata(above.path().join(made)).unwrap().uid(), owner, "{made}");
+        }
     }
 
     #[test]
