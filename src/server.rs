@@ -97,7 +97,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stop = StopSignals::listen().map_err(StartError::Signals)?;
     // Before anything is counted: what was not seen to begin must not be seen to end.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
-    let data = DataDir::open(&settings.storage.data_dir)?.with_folder(&settings.storage.cache_dir)?;
+    let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
     // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
     let tls = settings.server.tls.clone().map(tls::config).transpose()?;
     let clients = listeners::listen(settings.server.listen)?;

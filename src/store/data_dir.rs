@@ -14,24 +14,20 @@ use super::error::{OpenError, StoreError};
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    _locks: Vec<File>,
 }
 
 impl DataDir {
     /// Takes the folder, making it where there is none.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = try_out(path).map_err(|error| refusal(path, error))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
-            Err(error) => Err(refusal(path, error.into())),
-        }
+        let lock = take(path, "lock")?;
+        Ok(Self { path: path.to_owned(), _locks: vec![lock] })
     }
 
-    /// Makes another folder of the service, such as that of the cache, where there is none, and tries to write in it.
-    pub fn with_folder(self, path: &Path) -> Result<Self, OpenError> {
-        let tried = make(path).and_then(|()| tempfile::tempfile_in(path));
-        tried.map(|_| self).map_err(|error| refusal(path, error))
+    /// Takes the folder of the cache too, making it where there is none. It may be the same folder or lie within it.
+    pub fn with_cache(mut self, path: &Path) -> Result<Self, OpenError> {
+        self._locks.push(take(path, "cache.lock")?);
+        Ok(self)
     }
 
     /// Gives what another user, such as root, has made in the folder to its owner, so that the service can open it. Only root
@@ -76,11 +72,21 @@ impl DataDir {
     }
 }
 
+/// Takes a folder by locking this file in it.
+fn take(path: &Path, name: &str) -> Result<File, OpenError> {
+    let lock = try_out(path, name).map_err(|error| refusal(path, error))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
+        Err(error) => Err(refusal(path, error.into())),
+    }
+}
+
 /// Makes the folder for this service's user alone, and the file whose lock stands for it.
-fn try_out(path: &Path) -> io::Result<File> {
+fn try_out(path: &Path, name: &str) -> io::Result<File> {
     make(path)?;
     tempfile::tempfile_in(path)?;
-    File::options().create(true).truncate(false).write(true).open(path.join("lock"))
+    File::options().create(true).truncate(false).write(true).open(path.join(name))
 }
 
 fn give(folder: &Path, owner: &Metadata) -> io::Result<()> {
@@ -133,14 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_the_cache_is_tried_out_too() {
+    fn the_folder_of_the_cache_is_tried_out_and_taken_too() {
         let above = tempfile::tempdir().unwrap();
         let (data, cache) = (above.path().join("data"), above.path().join("cache"));
-        drop(DataDir::open(&data).unwrap().with_folder(&cache).unwrap());
+        let first = DataDir::open(&data).unwrap().with_cache(&cache).unwrap();
         assert!(cache.is_dir());
+        let second = DataDir::open(&above.path().join("other")).unwrap().with_cache(&cache);
+        assert!(matches!(second, Err(OpenError::InUse(taken)) if taken == cache));
+        drop(first);
+        assert!(DataDir::open(&data).unwrap().with_cache(&data).is_ok(), "one folder may be both");
         std::fs::write(above.path().join("file"), "").unwrap();
         let refusal =
-            DataDir::open(&data).unwrap().with_folder(&above.path().join("file/cache")).unwrap_err().to_string();
+            DataDir::open(&data).unwrap().with_cache(&above.path().join("file/cache")).unwrap_err().to_string();
         assert!(refusal.contains("file/cache cannot be written by user"), "{refusal}");
     }
 
