@@ -25,7 +25,7 @@ pub(super) struct Fetcher {
 }
 
 /// No manifest is longer than this; more is an attack.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 impl Fetcher {
     /// What upstream says about a manifest.

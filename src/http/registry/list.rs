@@ -51,13 +51,31 @@ fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.content_type(list.media_type.unwrap_or_else(|| "application/json".to_owned()));
     if let Some(next) = list.next {
-        // Without it the next page would be asked of another upstream.
-        let ns = query_value(request, "ns").map(|name| format!("&ns={name}")).unwrap_or_default();
-        response.insert_header((LINK, format!("<{}?{next}{ns}>; rel=\"next\"", request.uri().path())));
+        let next = next_page(&next, query_value(request, "ns").as_deref());
+        response.insert_header((LINK, format!("<{}?{next}>; rel=\"next\"", request.uri().path())));
     }
     response.body(list.body)
 }
 
+/// The query of the next page: upstream's, asked of the same upstream as this one whatever it says.
+fn next_page(theirs: &str, namespace: Option<&str>) -> String {
+    let theirs: Vec<(String, String)> = serde_urlencoded::from_str(theirs).unwrap_or_default();
+    let ours = namespace.map(|name| ("ns".to_owned(), name.to_owned()));
+    let pairs: Vec<_> = theirs.into_iter().filter(|(key, _)| key != "ns").chain(ours).collect();
+    serde_urlencoded::to_string(pairs).unwrap_or_default()
+}
+
 fn failed(failure: PullFailure, authorized: &Authorized) -> RegistryError {
     RegistryError::Failed { failure: failure.into(), target: authorized.target().clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_cannot_send_the_next_page_elsewhere() {
+        assert_eq!(next_page("n=2&ns=evil.example&last=a%2Fb", Some("ghcr.io")), "n=2&last=a%2Fb&ns=ghcr.io");
+        assert_eq!(next_page("ns=evil.example&last=b", None), "last=b");
+    }
 }
