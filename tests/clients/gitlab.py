@@ -274,6 +274,59 @@ def deploy_tokens(admin):
     refused(404, group.deploytokens.get, token.id)
 
 
+def asked(username, secret, **query):
+    """What the token endpoint says to these credentials: the status, and the sentence or the bearer token."""
+    answer = requests.get(f"{URL}/jwt/auth", params=query, auth=(username, secret), timeout=30)
+    body = answer.json()
+    return answer.status_code, body["token"] if answer.ok else body["errors"][0]["message"]
+
+
+def pulls(username, secret, group):
+    """The status of a manifest, and its sentence, for who has logged in with these credentials."""
+    status, bearer = asked(username, secret, scope=f"repository:{group}/dependency_proxy/containers/alpine:pull")
+    assert status == 200, bearer
+    manifest = f"{URL}/v2/{group}/dependency_proxy/containers/alpine/manifests/latest"
+    answer = requests.get(manifest, headers={"Authorization": f"Bearer {bearer}"}, timeout=30)
+    return answer.status_code, answer.json()["errors"][0]["message"]
+
+
+def logins(admin):
+    """What was made through this library opens the registry, and what was ended says so."""
+    group = admin.groups.create({"name": "Logins", "path": "logins"})
+    other = admin.groups.create({"name": "Others", "path": "others"})
+    user = new_user(admin, "puller")
+    group.members.create({"user_id": user.id, "access_level": AccessLevel.GUEST})
+    deploy = group.deploytokens.create({"name": "ci", "scopes": PULL, "username": "ci"})
+    robot = group.access_tokens.create({"name": "robot", "scopes": PULL, "access_level": 10, "expires_at": day(9)})
+    for username, secret in [
+        ("ci", deploy.token), ("anybody", robot.token), ("anybody", token_of(user, PULL)), ("puller", "long enough"),
+    ]:
+        status, sentence = pulls(username, secret, group.path)
+        assert (status, "docker.io has no" in sentence) == (403, True), "upstream was asked, and has none: " + sentence
+        status, sentence = pulls(username, secret, other.path)
+        assert status == 403 and sentence.startswith("Group 'others' does not exist, or "), sentence
+
+    wrong = "Wrong username or password. With a token, use the token as the password"
+    assert asked("puller", "something else") == (401, wrong)
+    pull = {"scope": "repository:x:pull"}
+    half = group.deploytokens.create({"name": "half", "scopes": ["read_registry"], "username": "half"})
+    short = {"name": "short", "scopes": PULL, "username": "short", "expires_at": "2020-01-02T03:04:05Z"}
+    refused(400, group.deploytokens.create, short)
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    deploy.delete()
+    group.access_tokens.delete(robot.id)
+    user.block()
+    for username, secret, sentence in [
+        ("ci", deploy.token, f"Token 'ci' was revoked on {today}"),
+        ("anybody", robot.token, f"Token 'robot' was revoked on {today}"),
+        ("half", half.token, "Token 'half' has the scope read_registry; pulling needs read_registry and write_registry"),
+        ("puller", "long enough", "User puller is blocked"),
+        ("x", "glpat-0123456789abcdefghij", "This is a GitLab token; this service has its own."),
+    ]:
+        status, said = asked(username, secret, **pull)
+        assert (status, said.startswith(sentence)) == (403, True), (status, said)
+
+
 def pages(admin):
     group = admin.groups.create({"name": "Pages", "path": "pages"})
     for number in range(45):
@@ -304,7 +357,7 @@ def settings(admin):
 def main():
     admin = client(ADMIN_TOKEN)
     for check in [
-        who_am_i, users, groups, members, personal_tokens, group_tokens, deploy_tokens, pages, settings,
+        who_am_i, users, groups, members, personal_tokens, group_tokens, deploy_tokens, logins, pages, settings,
     ]:
         print(check.__name__, flush=True)
         check(admin)
