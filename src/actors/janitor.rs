@@ -64,6 +64,7 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Tidying {
     actor: Addr<Janitor>,
+    index: Arc<Index>,
 }
 
 #[derive(Message)]
@@ -91,13 +92,19 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 impl Tidying {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
+        let index = parts.index.clone();
         let janitor = Janitor { parts, exported: None, busy: false, purges: Purges::default() };
-        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor) }
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index }
     }
 
-    /// Takes everything that this group has cached from it, and returns at once: links and tags go first, then the files that no
-    /// group may open any more.
-    pub fn purge(&self, group: GroupId) {
+    /// Takes everything that this group has cached from it: links and tags go first, then the files that no group may open any
+    /// more. Returns as soon as that is certain to happen, also where the process ends before.
+    pub async fn purge(&self, group: GroupId) {
+        let index = self.index.clone();
+        match spawn_blocking(move || index.mark_forgotten(group)).await {
+            Ok(noted) => report("the note of a purge", noted),
+            Err(panic) => tracing::error!(%group, %panic, "noting a purge failed"),
+        }
         self.actor.do_send(Purge(group));
     }
 
@@ -184,10 +191,14 @@ impl Parts {
         Ok(orphans.len())
     }
 
-    /// Purges groups that are gone: a crash may have come between their end and that of their cache, or a late pull.
+    /// Purges groups that are gone or are to be forgotten: a crash may have come before, or a late pull.
     fn purge_deleted(&self) -> Result<(), StoreError> {
         let directory = self.policy.directory();
-        let deleted = self.index.groups()?.into_iter().filter(|group| directory.group(*group).is_none());
+        let deleted = self
+            .index
+            .groups()?
+            .into_iter()
+            .filter(|group| directory.group(*group).is_none() || self.index.is_forgotten(*group));
         deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
     }
 }

@@ -212,6 +212,16 @@ impl Index {
         index_file::remove_all(&self.groups, group)
     }
 
+    /// Notes durably that a group is to be forgotten, so that it is although the process ends before.
+    pub fn mark_forgotten(&self, group: GroupId) -> Result<(), StoreError> {
+        index_file::mark_forgotten(&self.groups, group)
+    }
+
+    /// Whether that was noted, and the group's files are not yet removed.
+    pub fn is_forgotten(&self, group: GroupId) -> bool {
+        index_file::is_forgotten(&self.groups, group)
+    }
+
     /// The groups that have something cached, or once had.
     pub fn groups(&self) -> Result<Vec<GroupId>, StoreError> {
         index_file::groups(&self.groups)?.collect()

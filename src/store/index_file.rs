@@ -23,6 +23,8 @@ use crate::domain::reference::Tag;
 /// How often the removal of a folder begins anew that is written to at the same time.
 const REMOVALS: usize = 10;
 
+const FORGOTTEN: &str = "forgotten";
+
 /// A link in its file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinkFile {
@@ -67,6 +69,16 @@ pub(super) fn groups(groups: &Path) -> Result<impl Iterator<Item = Result<GroupI
         Err(error) => Some(Err(error)),
     });
     Ok(ids)
+}
+
+/// Notes durably that a group is to be forgotten. The note goes with the group's other files.
+pub(super) fn mark_forgotten(groups: &Path, group: GroupId) -> Result<(), StoreError> {
+    Ok(durable::write_file(&groups.join(group.to_string()).join(FORGOTTEN), b"")?)
+}
+
+/// Whether a group is to be forgotten.
+pub(super) fn is_forgotten(groups: &Path, group: GroupId) -> bool {
+    groups.join(group.to_string()).join(FORGOTTEN).exists()
 }
 
 /// The links of a group. What cannot be read is left out: it opens nothing, and is made anew by the next pull.

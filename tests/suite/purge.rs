@@ -161,3 +161,13 @@ async fn a_deleted_group_leaves_nothing_nor_do_those_below_it() {
     until(|| scene.small_files(&scene.one.0) == 0).await;
     assert!(scene.small_files(&scene.other.0) > 0);
 }
+
+#[actix_rt::test]
+async fn a_purge_that_was_accepted_happens_although_the_process_is_killed() {
+    let mut scene = Scene::start().await;
+    let path = format!("/groups/{}/dependency_proxy/cache", scene.one.0.id);
+    assert_eq!(scene.service.api("DELETE", &path, Value::Null).await.status, 202);
+    scene.service.kill_and_restart();
+    until(|| !scene.has(&scene.own) && scene.small_files(&scene.one.0) == 0).await;
+    assert!(scene.has(&scene.shared), "the other group has it");
+}

@@ -2,6 +2,7 @@
 //! nothing, and tokens of every kind, behind the real owner of the directory.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -182,8 +183,9 @@ impl Company {
 }
 
 impl Purge for Purged {
-    fn start(&self, group: GroupId) {
+    fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
         self.0.lock().unwrap().push(group);
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
     let now = caller.now;
     let deleted = caller.change("group deleted", move |directory| edit::delete(directory, id, now)).await?;
     for group in deleted {
-        caller.state.purge.start(group);
+        caller.state.purge.start(group).await;
     }
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
@@ -107,7 +107,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
 /// `DELETE /groups/:id/dependency_proxy/cache`
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let group = caller.group(&path, Right::Own)?;
-    caller.state.purge.start(group.id);
+    caller.state.purge.start(group.id).await;
     tracing::info!(user = %caller.user.id, group = %group.id, "purging the cache of a group");
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::actors::janitor::Tidying;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
@@ -33,12 +35,12 @@ pub(crate) struct ApiState {
 
 /// Removes what groups have cached.
 pub(crate) trait Purge: Send + Sync {
-    /// Starts to remove this group's links and tags, and returns at once.
-    fn start(&self, group: GroupId);
+    /// Starts to remove this group's links and tags, and returns once that is certain to happen.
+    fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
 }
 
 impl Purge for Tidying {
-    fn start(&self, group: GroupId) {
-        self.purge(group);
+    fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
+        Box::pin(self.purge(group))
     }
 }
