@@ -3,7 +3,6 @@
 //! Three listeners on three ports: the registry, the token realm and the cdn that holds the blobs. It runs on
 //! a thread and runtime of its own, so that it goes on while the runtime of the test is blocked, and ends with its
 //! [`FakeHub`]. It never speaks TLS, takes no pushes over HTTP, and reaches out to nobody.
-#![allow(dead_code, unused_imports, reason = "each test uses the part it needs")]
 
 mod cdn;
 mod faults;
@@ -28,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::{
     faults::Rule,
     image::{DOCKER_LIST, DOCKER_MANIFEST, Image, Layer, OCI_INDEX, OCI_MANIFEST},
-    requests::{Authorization, Kind, Listener, Request, Requests},
+    requests::{Authorization, Kind, Listener, Requests},
 };
 use self::{
     listeners::Command,
@@ -96,11 +95,6 @@ impl FakeHub {
         self.repository(repository, |held| held.blobs.remove(digest));
     }
 
-    /// Removes the repository with all that is in it.
-    pub fn delete_repository(&self, repository: &str) {
-        self.state().repositories.remove(repository);
-    }
-
     /// An account; the repositories it names become private to it and to others that name them.
     pub fn add_account(&self, username: &str, password: &str, repositories: &[&str]) {
         self.state().accounts.push(Account {
@@ -108,11 +102,6 @@ impl FakeHub {
             password: password.to_owned(),
             repositories: repositories.iter().map(|&name| name.to_owned()).collect(),
         });
-    }
-
-    /// Takes the account away; its repositories stay private only where another account names them.
-    pub fn remove_account(&self, username: &str) {
-        self.state().accounts.retain(|account| account.username != username);
     }
 
     /// Off: a plain registry that asks nobody for a token and answers 404 for what it does not have.

@@ -47,8 +47,6 @@ pub struct Request {
     pub listener: Listener,
     pub kind: Kind,
     pub method: String,
-    /// Percent-decoded, without the query.
-    pub path: String,
     pub query: Vec<(String, String)>,
     /// Names in lower case, in the order sent.
     pub headers: Vec<(String, String)>,
@@ -86,7 +84,6 @@ impl Request {
             listener,
             kind,
             method,
-            path,
             headers,
             repository,
             reference,
