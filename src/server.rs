@@ -105,7 +105,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
         None => None,
     };
-    let stores = Stores::open(&data, &settings.storage)?;
+    let stores = Stores::open(&data, &settings)?;
     let signer = signer(&data, &settings)?;
     let handles = Handles::start(stores, signer, &settings)?;
     let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;

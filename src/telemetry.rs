@@ -3,9 +3,13 @@
 //! Other crates may only warn: at their lower levels HTTP libraries write headers and signed URLs, which are secrets. No
 //! filter can lift that, so a log at any level can be shown to others. No metric has a group, a user or an image in a label.
 
+mod counters;
+mod json;
+mod lines;
 mod process;
 
 use std::io::IsTerminal;
+use std::panic;
 use std::sync::OnceLock;
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -14,9 +18,15 @@ use serde::Deserialize;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+
+pub use self::counters::{CountersBy, served_bytes};
+
+use self::json::Json;
+use self::lines::Lines;
 
 /// Which events of this program are logged, in the syntax of tracing's `EnvFilter`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -41,6 +51,9 @@ pub enum TelemetryError {
     /// Something else in this process already logs.
     #[error("logging is already set up: {0}")]
     Logging(#[from] tracing_subscriber::util::TryInitError),
+    /// The thread that writes the log cannot be started.
+    #[error("logging cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
     /// The text is not a filter; it cannot come from the settings, which check it.
     #[error("{0}")]
     Filter(#[from] NotAFilter),
@@ -55,8 +68,11 @@ pub struct NotAFilter(String);
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
-/// Logs to standard error from now on. Once a process.
-pub fn start_logging(filter: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+/// Logging, until it is dropped, which writes what still waits.
+pub struct Logging(Lines);
+
+/// Logs to standard error from now on, and for as long as what this gives is kept. Once a process.
+pub fn start_logging(filter: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryError> {
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         LogFormat::Auto => terminal,
@@ -64,7 +80,25 @@ pub fn start_logging(filter: &LogFilter, format: LogFormat) -> Result<(), Teleme
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Ok(subscriber(filter, human, colours, std::io::stderr)?.try_init()?)
+    let lines = Lines::to(std::io::stderr()).map_err(TelemetryError::Thread)?;
+    subscriber(filter, human, colours, lines.clone())?.try_init()?;
+    flush_on_panic(lines.clone());
+    Ok(Logging(lines))
+}
+
+/// What was logged stands before what is said of a panic, which may be the last thing that is said.
+fn flush_on_panic(lines: Lines) {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        lines.try_flush();
+        usual(panic);
+    }));
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
 }
 
 fn subscriber<W>(
@@ -80,7 +114,7 @@ where
     let lines = if human {
         lines.with_ansi(colours).with_target(false).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        lines.fmt_fields(JsonFields::new()).event_format(Json).boxed()
     };
     let filter = filter.directives()?;
     Ok(tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(may_be_logged)))
@@ -229,9 +263,33 @@ mod tests {
 
     #[test]
     fn machines_get_one_object_a_line() {
-        let text = logged("info", false, || tracing::info!(bytes = 7, "served"));
+        let text = logged("info", false, || {
+            let _request = tracing::error_span!("request", id = "4f").entered();
+            tracing::info!(bytes = 7, image = %"a\n\"b\"", missing = None::<u64>, r#type = "x", "served");
+            tracing::info!("nothing else");
+        });
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        let time = lines[0]["timestamp"].as_str().unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok() && time.len() == "2026-01-01T00:00:00.000000Z".len(), "{time}");
+        let mut first = lines[0].clone();
+        first.as_object_mut().unwrap().remove("timestamp");
+        assert_eq!(
+            first,
+            serde_json::json!({
+                "level": "INFO", "message": "served", "bytes": 7, "image": "a\n\"b\"", "type": "x",
+                "target": "dependency_proxy::telemetry::tests", "span": {"id": "4f", "name": "request"},
+            })
+        );
+        assert_eq!(lines[1]["message"], "nothing else");
+    }
+
+    #[test]
+    fn a_line_outside_of_any_request_has_no_span() {
+        let text = logged("info", false, || tracing::warn!(ratio = 0.5, late = true, by = -3, "apart"));
         let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
-        assert_eq!((&line["message"], &line["bytes"]), (&"served".into(), &7.into()));
+        assert_eq!((&line["ratio"], &line["late"], &line["by"]), (&0.5.into(), &true.into(), &(-3).into()));
+        assert!(line.get("span").is_none(), "{text}");
     }
 
     #[test]

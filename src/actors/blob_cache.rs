@@ -149,6 +149,11 @@ impl Blobs {
     /// The group's link and the committed blob, as far as there are any.
     async fn look_up(&self, wanted: &OpenBlob) -> Result<(Option<Link>, Option<StoredBlob>), BlobError> {
         let known = self.known.get(wanted);
+        if let Some(link) = known
+            && let Some(stored) = self.shared.files.already_open(&wanted.digest, link.size)
+        {
+            return Ok((Some(link), Some(stored)));
+        }
         let (shared, OpenBlob { group, origin, digest }) = (Arc::clone(&self.shared), wanted.clone());
         let looked_up = spawn_blocking(move || {
             let link = match known {

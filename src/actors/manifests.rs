@@ -5,14 +5,14 @@ mod pull;
 mod pulled;
 mod shelf;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::time::{sleep, timeout};
 
-pub use self::pulled::{PullManifest, PulledManifest, Source};
+pub use self::pulled::{CACHE_WORDS, PullManifest, PulledManifest, Source};
 
 use self::pull::Pull;
 use self::shelf::Shelf;
@@ -25,6 +25,7 @@ use crate::domain::id::GroupId;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
+use crate::telemetry::CountersBy;
 
 /// What the rest of the service holds: pulls manifests.
 #[derive(Clone)]
@@ -45,6 +46,9 @@ pub struct Pulled {
     /// How often upstream was asked for it; what others had asked already is not counted.
     pub upstream_calls: u32,
 }
+
+static PULLS: LazyLock<CountersBy> =
+    LazyLock::new(|| CountersBy::new("dependency_proxy_manifest_pulls_total", "cache", &CACHE_WORDS));
 
 /// Clients give up where no answer begins within 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(24);
@@ -79,7 +83,7 @@ impl Manifests {
             None => timeout(PATIENCE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::Unreachable)),
         };
         let word = pulled.as_ref().map_or("failed", |pulled| pulled.source.word());
-        metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word).increment(1);
+        PULLS.count(word);
         let outcome = pulled.map_err(|cause| {
             let image = image_name(&request.origin, &request.reference.to_string());
             PullFailure { origin: request.origin, image, cause }

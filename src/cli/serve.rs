@@ -11,7 +11,7 @@ use super::output::say;
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::server::{self, FirstStart};
 use crate::settings::{Settings, Storage};
-use crate::telemetry;
+use crate::telemetry::{self, Logging};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     /// Runs until it is stopped.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let settings = self.settings()?;
+        let (settings, _logging) = self.settings()?;
         let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
         let storage = settings.storage.clone();
         server::run(settings, |running| {
@@ -44,9 +44,9 @@ impl ServeArgs {
     }
 
     /// The checked settings, with logging set up as they say.
-    fn settings(&self) -> Result<Settings, Failure> {
+    fn settings(&self) -> Result<(Settings, Logging), Failure> {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
-        telemetry::start_logging(&settings.log.filter, settings.log.format)?;
+        let logging = telemetry::start_logging(&settings.log.filter, settings.log.format)?;
         if settings.server.is_in_the_clear() {
             tracing::warn!(
                 "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \
@@ -60,7 +60,7 @@ impl ServeArgs {
                  upstreams.\"{upstream}\" groups or images to restrict it"
             );
         }
-        Ok(settings)
+        Ok((settings, logging))
     }
 }
 

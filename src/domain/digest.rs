@@ -21,6 +21,10 @@ pub enum DigestError {
     Encoding,
 }
 
+const ALGORITHM: &str = "sha256:";
+/// The length of a digest as text.
+const TEXT: usize = ALGORITHM.len() + 64;
+
 impl Digest {
     /// The digest whose 32 bytes these are.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -42,7 +46,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let encoded = text.strip_prefix("sha256:").ok_or(DigestError::Algorithm)?;
+        let encoded = text.strip_prefix(ALGORITHM).ok_or(DigestError::Algorithm)?;
         if encoded.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(DigestError::Encoding);
         }
@@ -68,7 +72,11 @@ impl From<Digest> for String {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        let mut text = [0; TEXT];
+        let (algorithm, encoded) = text.split_at_mut(ALGORITHM.len());
+        algorithm.copy_from_slice(ALGORITHM.as_bytes());
+        hex::encode_to_slice(self.0, encoded).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -99,8 +99,7 @@ impl FromStr for GroupPath {
         if let Some(part) = folded.split('/').find(|part| RESERVED.contains(part)) {
             return Err(GroupPathError::Reserved(part.to_owned()));
         }
-        folded.parse::<Repository>().map_err(|_| GroupPathError::Malformed)?;
-        Ok(Self(folded))
+        if Repository::is_well_formed(&folded) { Ok(Self(folded)) } else { Err(GroupPathError::Malformed) }
     }
 }
 

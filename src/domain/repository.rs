@@ -1,7 +1,9 @@
 //! Names of repositories and of upstream registries. Knows their grammar, not which of them exist.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +11,12 @@ use serde::{Deserialize, Serialize};
 /// distribution specification, "Pulling manifests".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Repository(String);
+pub struct Repository(Arc<str>);
 
 /// The name that an upstream registry has in the configuration and in image paths, such as `docker.io` or `mirror:5000`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UpstreamName(String);
+pub struct UpstreamName(Arc<str>);
 
 /// Why a string is not such a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,11 @@ impl Repository {
         &self.0
     }
 
+    /// Whether the text could be the name of a repository.
+    pub fn is_well_formed(text: &str) -> bool {
+        text.len() <= 255 && text.split('/').all(is_path_component)
+    }
+
     /// Whether it has a single part, as the official images of Docker Hub are written.
     pub fn is_single_part(&self) -> bool {
         !self.0.contains('/')
@@ -50,7 +57,7 @@ impl UpstreamName {
 
     /// Whether this is Docker Hub, whose official images live below `library/`.
     pub fn is_docker_hub(&self) -> bool {
-        self.0 == "docker.io"
+        &*self.0 == "docker.io"
     }
 }
 
@@ -58,11 +65,7 @@ impl FromStr for Repository {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.len() <= 255 && text.split('/').all(is_path_component) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::Repository)
-        }
+        if Self::is_well_formed(text) { Ok(Self(text.into())) } else { Err(NameError::Repository) }
     }
 }
 
@@ -73,7 +76,7 @@ impl FromStr for UpstreamName {
         let (host, port) = text.split_once(':').unwrap_or((text, "443"));
         let label = |label: &str| is_path_component(label) && !label.contains('_');
         let well_formed = host.split('.').all(label) && port.parse::<u16>().is_ok_and(|port| port > 0);
-        if well_formed && text.len() <= 255 { Ok(Self(text.to_owned())) } else { Err(NameError::Upstream) }
+        if well_formed && text.len() <= 255 { Ok(Self(text.into())) } else { Err(NameError::Upstream) }
     }
 }
 
@@ -97,7 +100,7 @@ macro_rules! as_string {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.to_string()
             }
         }
 
@@ -107,6 +110,12 @@ macro_rules! as_string {
             }
         }
     };
+}
+
+impl Borrow<str> for UpstreamName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 as_string!(Repository);

@@ -57,7 +57,7 @@ impl Upstreams {
 
     /// The upstream of this name.
     pub fn named(&self, name: &str) -> Option<(&UpstreamName, &Upstream)> {
-        self.0.get_key_value(&name.parse().ok()?)
+        self.0.get_key_value(name)
     }
 
     /// For how long this upstream's tags are believed; zero for one that is not configured.

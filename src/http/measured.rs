@@ -1,12 +1,14 @@
 //! Counts every answer, by route and status, in one place. A label is one of a fixed few words: never a path, a group, a
 //! user or an image.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
+use metrics::{Counter, Histogram};
 
 /// Middleware that counts, and measures how long an answer took to begin.
 pub(super) async fn count(
@@ -15,10 +17,30 @@ pub(super) async fn count(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let (started, route) = (Instant::now(), route(request.path()));
     let response = next.call(request).await?;
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("dependency_proxy_http_requests_total", "route" => route, "status" => status).increment(1);
-    metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route).record(started.elapsed());
+    let (answered, first_byte) = numbers(route, response.status().as_u16());
+    answered.increment(1);
+    first_byte.record(started.elapsed());
     Ok(response)
+}
+
+/// What one kind of answer moves.
+type Numbers = (Counter, Histogram);
+
+/// Looked up once a thread: there are a few routes and statuses, and many answers.
+fn numbers(route: &'static str, status: u16) -> Numbers {
+    thread_local! {
+        static KNOWN: RefCell<Vec<(&'static str, u16, Numbers)>> = const { RefCell::new(Vec::new()) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some((.., numbers)) = known.iter().find(|known| (known.0, known.1) == (route, status)) {
+            return numbers.clone();
+        }
+        let answered =
+            metrics::counter!("dependency_proxy_http_requests_total", "route" => route, "status" => status.to_string());
+        let numbers = (answered, metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route));
+        known.push((route, status, numbers.clone()));
+        numbers
+    })
 }
 
 /// The word for what this path leads to, whether or not it is there.

@@ -14,6 +14,8 @@ use crate::auth::random;
 #[derive(Clone, Debug)]
 struct RequestId(String);
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Middleware that gives the id.
 pub(super) async fn give(
     request: ServiceRequest,
@@ -25,7 +27,7 @@ pub(super) async fn give(
     let span = tracing::error_span!("request", id);
     let mut response = next.call(request).instrument(span).await?;
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+        response.headers_mut().insert(X_REQUEST_ID, value);
     }
     Ok(response)
 }

@@ -16,7 +16,7 @@ use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::Signer;
 use crate::http::{ApiState, PublicUrl, RegistryOptions, RegistryState};
-use crate::settings::{Settings, Storage};
+use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
 use crate::store::durable::Leftovers;
@@ -51,14 +51,15 @@ pub(super) struct Handles {
 
 impl Stores {
     /// Opens them, making what is not there.
-    pub(super) fn open(data: &DataDir, storage: &Storage) -> Result<Self, StartError> {
-        let cache = &storage.cache_dir;
+    pub(super) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
+        let storage = &settings.storage;
+        let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
         Ok(Self {
             leftovers: Leftovers::below(&[data.path(), cache]),
             identities: Arc::new(IdentityStore::open(data.path())?),
             index: Arc::new(Index::open(data.path(), cache)?),
             manifests: Arc::new(ManifestStore::new(cache)),
-            files: BlobFiles::open(cache, options::min_free(storage.min_free))?,
+            files: BlobFiles::open(cache, options::min_free(storage.min_free), open)?,
             spool: Spool::open(cache)?,
         })
     }

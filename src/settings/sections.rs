@@ -117,6 +117,8 @@ pub struct Cache {
     pub known_links: NonZeroUsize,
     /// Tags that are remembered in memory.
     pub known_tags: NonZeroUsize,
+    /// Files of blobs that stay open.
+    pub open_blobs: NonZeroUsize,
 }
 
 /// What is logged, and how.

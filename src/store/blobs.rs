@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use quick_cache::sync::Cache;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::durable;
@@ -23,6 +24,8 @@ const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934
 pub struct BlobFiles {
     folder: PathBuf,
     min_free: MinFree,
+    /// Files that stay open, because opening one may wait for the disk.
+    open: Arc<Cache<Digest, StoredBlob>>,
 }
 
 /// How much of the disk is kept free of blobs.
@@ -48,16 +51,19 @@ pub struct StoredBlob {
 pub struct BlobFile(Arc<File>);
 
 impl BlobFiles {
-    /// The blobs below this cache folder, which is made where there is none.
-    pub fn open(cache_dir: &Path, min_free: MinFree) -> Result<Self, StoreError> {
+    /// The blobs below this cache folder, which is made where there is none. Keeps `open` of the files open that were asked for.
+    pub fn open(cache_dir: &Path, min_free: MinFree, open: usize) -> Result<Self, StoreError> {
         let folder = cache_dir.join("blobs").join("sha256");
         durable::create_folder(&folder)?;
-        Ok(Self { folder, min_free })
+        Ok(Self { folder, min_free, open: Arc::new(Cache::new(open)) })
     }
 
     /// Opens a blob. A file of another length than `expected`, or without bytes although its digest is not that of nothing,
     /// is as good as none: it is fetched again and replaced.
     pub fn blob(&self, digest: &Digest, expected: Option<u64>) -> Result<Option<StoredBlob>, StoreError> {
+        if let Some(blob) = self.already_open(digest, expected) {
+            return Ok(Some(blob));
+        }
         let file = match File::open(self.path(digest)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -68,19 +74,42 @@ impl BlobFiles {
             Some(expected) => length == expected,
             None => length > 0 || digest.hex() == SHA256_OF_NOTHING,
         };
-        Ok(whole.then(|| StoredBlob { file: BlobFile::new(file), length }))
+        Ok(whole.then(|| self.keep_open(digest, StoredBlob { file: BlobFile::new(file), length })))
+    }
+
+    /// A blob as [`Self::blob`] gives it, if its file is open already. Does not block.
+    pub fn already_open(&self, digest: &Digest, expected: Option<u64>) -> Option<StoredBlob> {
+        let blob = self.open.get(digest)?;
+        if blob.is_in_place() {
+            return Some(blob).filter(|blob| expected.is_none_or(|expected| expected == blob.length));
+        }
+        self.open.remove(digest);
+        None
+    }
+
+    fn keep_open(&self, digest: &Digest, blob: StoredBlob) -> StoredBlob {
+        self.open.insert(*digest, blob.clone());
+        // Looked at after the insertion: who removes the file from now on finds it.
+        if !blob.is_in_place() {
+            self.open.remove(digest);
+        }
+        blob
     }
 
     /// Makes a verified spool file the blob of this digest: its bytes are forced to the disk, then it is renamed, then the
     /// folder is. A blob of that digest that was there is replaced by its equal.
     pub fn commit(&self, spooled: SpoolFile, digest: &Digest) -> Result<(), StoreError> {
         spooled.persist(&self.path(digest))?;
+        self.open.remove(digest);
         Ok(())
     }
 
     /// Removes a blob durably. Who has it open reads on. Says whether it was there.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(durable::remove_file(&self.path(digest))?)
+        let removed = durable::remove_file(&self.path(digest));
+        // Nobody would get the space back while it is open.
+        self.open.remove(digest);
+        Ok(removed?)
     }
 
     /// The digests of all committed blobs, in no order.
@@ -120,6 +149,13 @@ impl BlobFiles {
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.folder.join(&hex[..2]).join(hex)
+    }
+}
+
+impl StoredBlob {
+    /// Whether it is still what has its name, as long as it was. Somebody may have tidied up by hand.
+    fn is_in_place(&self) -> bool {
+        rustix::fs::fstat(&self.file).is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(self.length))
     }
 }
 
@@ -183,7 +219,7 @@ mod tests {
     const DIGEST: Digest = Digest::from_bytes([7; 32]);
 
     fn committed(folder: &Path, bytes: &[u8]) -> BlobFiles {
-        let blobs = BlobFiles::open(folder, MinFree::Percent(0)).unwrap();
+        let blobs = BlobFiles::open(folder, MinFree::Percent(0), 8).unwrap();
         let spool = Spool::open(folder).unwrap();
         let spooled = spool.create().unwrap();
         spooled.write_at(0, bytes).unwrap();
@@ -215,6 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_open_is_not_opened_again_unless_something_happened_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = committed(folder.path(), b"hello");
+        assert!(blobs.already_open(&DIGEST, Some(5)).is_none());
+        blobs.blob(&DIGEST, Some(5)).unwrap().unwrap();
+        assert_eq!(blobs.already_open(&DIGEST, Some(5)).unwrap().length, 5);
+        assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
+        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(3).unwrap();
+        assert!(blobs.already_open(&DIGEST, Some(5)).is_none() && blobs.blob(&DIGEST, Some(5)).unwrap().is_none());
+        blobs.blob(&DIGEST, None).unwrap().unwrap();
+        fs::remove_file(blobs.path(&DIGEST)).unwrap();
+        assert!(blobs.already_open(&DIGEST, None).is_none() && blobs.blob(&DIGEST, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_removed_blob_is_not_kept_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = committed(folder.path(), b"hello");
+        let watched = Arc::downgrade(&blobs.blob(&DIGEST, None).unwrap().unwrap().file.0);
+        assert!(watched.upgrade().is_some());
+        blobs.remove(&DIGEST).unwrap();
+        assert!(watched.upgrade().is_none());
+    }
+
+    #[test]
     fn bytes_that_are_in_memory_are_read_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let blob = committed(folder.path(), b"hello").blob(&DIGEST, None).unwrap().unwrap();
@@ -225,7 +286,7 @@ mod tests {
     #[test]
     fn room_is_what_the_disk_has_beyond_what_is_kept_free() {
         let folder = tempfile::tempdir().unwrap();
-        let room = |min_free| BlobFiles::open(folder.path(), min_free).unwrap().room().unwrap();
+        let room = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room().unwrap();
         assert!(room(MinFree::Bytes(0)) > 0);
         assert_eq!(room(MinFree::Bytes(u64::MAX)), 0);
         assert_eq!(room(MinFree::Percent(100)), 0);

@@ -169,7 +169,7 @@ impl House {
         let digest = sha256::digest(&upstream.content);
         let (arbiter, upstream) = (Arbiter::new(), Arc::new(upstream));
         let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
-        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0)).unwrap();
+        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open_with(folder.path(), write).unwrap();
         let (asked, links) = (Arc::clone(&upstream), Arc::clone(&index));
         let blobs = Blobs::start(&arbiter.handle(), asked, links, files, spool, options);

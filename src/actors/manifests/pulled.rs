@@ -58,6 +58,9 @@ pub enum Source {
     Joined,
 }
 
+/// What the label `cache` of a number may say: a [`Source`], or that there was no answer.
+pub const CACHE_WORDS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
+
 impl PulledManifest {
     /// This manifest; `checked_at` is when upstream last said that the tag stands for it, where a tag was asked for.
     pub(super) fn new(manifest: Arc<Manifest>, source: Source, checked_at: Option<Timestamp>) -> Self {

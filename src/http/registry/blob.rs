@@ -1,6 +1,8 @@
 //! Configurations and layers, whole or in part, from the cache or as they arrive.
 
-use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
+use std::sync::LazyLock;
+
+use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -8,11 +10,17 @@ use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::state::RegistryState;
+use super::{API_VERSION, CONTENT_DIGEST, X_CACHE};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
+use crate::actors::manifests::CACHE_WORDS;
 use crate::domain::byte_range::{Wanted, wanted};
 use crate::domain::digest::Digest;
 use crate::domain::image_path::Target;
+use crate::telemetry::CountersBy;
+
+static PULLS: LazyLock<CountersBy> =
+    LazyLock::new(|| CountersBy::new("dependency_proxy_blob_pulls_total", "cache", &CACHE_WORDS));
 
 /// Answers `GET` and `HEAD` of a blob.
 pub(super) async fn pull(
@@ -43,11 +51,11 @@ pub(super) async fn pull(
         Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
     response
-        .insert_header(("docker-distribution-api-version", "registry/2.0"))
-        .insert_header(("docker-content-digest", digest.to_string()))
+        .insert_header(API_VERSION)
+        .insert_header((CONTENT_DIGEST, digest.to_string()))
         .insert_header((ETAG, format!("\"{digest}\"")))
-        .insert_header((ACCEPT_RANGES, "bytes"))
-        .insert_header(("x-cache", opened.source().word()))
+        .insert_header((ACCEPT_RANGES, HeaderValue::from_static("bytes")))
+        .insert_header((X_CACHE, HeaderValue::from_static(opened.source().word())))
         .content_type("application/octet-stream");
     Ok(response.body(if head { BlobBody::head(part.end - part.start) } else { BlobBody::new(opened, part) }))
 }
@@ -61,7 +69,7 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
 
 fn log(authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {
     let word = opened.map_or("failed", |opened| opened.source().word());
-    metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word).increment(1);
+    PULLS.count(word);
     tracing::debug!(
         principal = authorized.identity().principal(),
         group = %authorized.group().path,

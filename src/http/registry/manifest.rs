@@ -3,16 +3,18 @@
 use std::time::Instant;
 
 use actix_web::http::Method;
-use actix_web::http::header::{AGE, ETAG};
+use actix_web::http::header::{AGE, ETAG, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::state::RegistryState;
+use super::{API_VERSION, CONTENT_DIGEST, X_CACHE};
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
+use crate::telemetry::served_bytes;
 
 /// Answers `GET` and `HEAD` of a manifest, and logs the one line that a pull gets.
 pub(super) async fn pull(
@@ -38,17 +40,17 @@ pub(super) async fn pull(
 fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
-        .insert_header(("docker-distribution-api-version", "registry/2.0"))
-        .insert_header(("docker-content-digest", pulled.digest.to_string()))
+        .insert_header(API_VERSION)
+        .insert_header((CONTENT_DIGEST, pulled.digest.to_string()))
         .insert_header((ETAG, format!("\"{}\"", pulled.digest)))
-        .insert_header(("x-cache", pulled.source.word()))
+        .insert_header((X_CACHE, HeaderValue::from_static(pulled.source.word())))
         .content_type(pulled.media_type);
     if let Some(age) = pulled.age {
         response.insert_header((AGE, age.as_secs()));
     }
     match pulled.manifest {
         Some(manifest) if !head => {
-            metrics::counter!("dependency_proxy_served_bytes_total").increment(pulled.size);
+            served_bytes().increment(pulled.size);
             response.body(manifest.bytes.clone())
         }
         _ => response.body(BlobBody::head(pulled.size)),

@@ -5,6 +5,7 @@ mod list;
 mod manifest;
 
 use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -48,12 +49,16 @@ async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpRespo
     Ok(response)
 }
 
-const NAMESPACE: actix_web::http::header::HeaderName =
-    actix_web::http::header::HeaderName::from_static("oci-namespace");
+/// Which upstream it is of (OCI distribution specification, "Registry proxying").
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// What tells a client that this is a registry.
+const API_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("docker-distribution-api-version"), HeaderValue::from_static("registry/2.0"));
+/// The digest of what is sent, or would be.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Where it came from.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 fn base() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("docker-distribution-api-version", "registry/2.0"))
-        .content_type("application/json")
-        .body("{}")
+    HttpResponse::Ok().insert_header(API_VERSION).content_type("application/json").body("{}")
 }
