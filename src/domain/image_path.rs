@@ -88,21 +88,49 @@ impl ImagePath {
     }
 }
 
-/// The image and what is wanted of it: the last of the words that separate the two counts.
+/// The image and what is wanted of it.
 fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     if let Some(image) = rest.strip_suffix("/tags/list") {
         return Ok((image, Target::Tags));
     }
-    let words = ["/manifests/", "/blobs/", "/referrers/"];
-    let last = words.into_iter().filter_map(|word| Some((rest.rfind(word)?, word))).max();
-    let (at, word) = last.ok_or(ImagePathError::NoSuchRoute)?;
-    let (image, value) = (&rest[..at], &rest[at + word.len()..]);
+    let (image, word, value) = split_at_word(rest).ok_or(ImagePathError::NoSuchRoute)?;
     let target = match word {
-        "/manifests/" => Target::Manifest(value.parse()?),
-        "/blobs/" => Target::Blob(value.parse()?),
-        _ => Target::Referrers(value.parse()?),
+        Word::Manifests => Target::Manifest(value.parse()?),
+        Word::Blobs => Target::Blob(value.parse()?),
+        Word::Referrers => Target::Referrers(value.parse()?),
     };
     Ok((image, target))
+}
+
+/// What separates an image from a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A tag or a digest follows.
+    Manifests,
+    /// The digest of a blob follows.
+    Blobs,
+    /// The digest of what is referred to follows.
+    Referrers,
+}
+
+/// What stands before the last word that separates an image from a value, the word, and what follows it.
+pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
+    // The parts of the path from the last one on.
+    let mut end = path.len();
+    while let Some(slash) = path[..end].rfind('/') {
+        let value = path[end..].strip_prefix('/');
+        let word = match &path[slash + 1..end] {
+            "manifests" => Some(Word::Manifests),
+            "blobs" => Some(Word::Blobs),
+            "referrers" => Some(Word::Referrers),
+            _ => None,
+        };
+        if let (Some(word), Some(value)) = (word, value) {
+            return Some((&path[..slash], word, value));
+        }
+        end = slash;
+    }
+    None
 }
 
 /// Which upstream has the image, and what it calls it.
@@ -169,4 +197,42 @@ fn not_a_proxy_path(path: &str) -> ImagePathError {
         format!("{name}:{reference}")
     };
     ImagePathError::NotAProxyPath { image }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_word_separates_an_image_from_a_value() {
+        for (path, split) in [
+            ("a/manifests/1", Some(("a", Word::Manifests, "1"))),
+            ("a/b/blobs/sha256:0", Some(("a/b", Word::Blobs, "sha256:0"))),
+            ("a/manifests/blobs/x", Some(("a/manifests", Word::Blobs, "x"))),
+            ("a/manifests/x/y", Some(("a", Word::Manifests, "x/y"))),
+            ("a/referrers/", Some(("a", Word::Referrers, ""))),
+            ("manifests/1", None),
+            ("a/manifests", None),
+            ("a/xmanifests/1", None),
+            ("", None),
+        ] {
+            assert_eq!(split_at_word(path), split, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_split_fits_together_again(path in "(/|a|manifests|blobs|ä){0,9}") {
+            if let Some((image, word, value)) = split_at_word(&path) {
+                let word = match word {
+                    Word::Manifests => "manifests",
+                    Word::Blobs => "blobs",
+                    Word::Referrers => "referrers",
+                };
+                prop_assert_eq!(format!("{image}/{word}/{value}"), path);
+            }
+        }
+    }
 }

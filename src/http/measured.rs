@@ -10,6 +10,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use metrics::{Counter, Histogram};
 
+use crate::domain::image_path::{Word, split_at_word};
+
 /// Middleware that counts, and measures how long an answer took to begin.
 pub(super) async fn count(
     request: ServiceRequest,
@@ -55,14 +57,16 @@ fn route(path: &str) -> &'static str {
     }
 }
 
-/// As the registry's routes are split: the last of these words counts.
 fn content(path: &str) -> &'static str {
-    let words = [("/manifests/", "manifest"), ("/blobs/", "blob"), ("/referrers/", "referrers")];
     if path.ends_with("/tags/list") {
         return "tags";
     }
-    let last = words.into_iter().filter_map(|(word, route)| Some((path.rfind(word)?, route))).max();
-    last.map_or("other", |(_, route)| route)
+    match split_at_word(path) {
+        Some((_, Word::Manifests, _)) => "manifest",
+        Some((_, Word::Blobs, _)) => "blob",
+        Some((_, Word::Referrers, _)) => "referrers",
+        None => "other",
+    }
 }
 
 #[cfg(test)]
