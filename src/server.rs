@@ -6,9 +6,11 @@ mod first_start;
 mod listeners;
 mod options;
 mod parts;
+mod patience;
 mod plain;
 mod process;
 mod restore;
+mod socket;
 mod stop_signals;
 mod tls;
 

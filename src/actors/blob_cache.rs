@@ -13,6 +13,7 @@ mod downloads;
 mod error;
 mod flight;
 mod opened;
+mod piece;
 mod ports;
 mod progress;
 mod shared;
@@ -31,7 +32,8 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::downloads::BlobCache;
 pub use self::error::BlobError;
-pub use self::opened::OpenedBlob;
+pub use self::opened::{OpenedBlob, Pieces};
+pub use self::piece::{Giving, Part, Piece};
 pub use self::ports::BlobUpstream;
 
 use self::alone::Alone;

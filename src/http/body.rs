@@ -1,24 +1,34 @@
 //! The body of a blob's answer: the one place that decides how its bytes get to the socket. Has a length from the start; what
 //! ends before it is an error, which cuts the connection, never a clean end.
+//!
+//! Where the connection has a [`Lane`], files are lent to the socket, which sends them without reading them; small answers, and
+//! what is in no file, are written like any other body.
 
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use metrics::Counter;
 use tracing::Span;
 
-use crate::actors::blob_cache::{BlobError, OpenedBlob};
+use super::lane::{Lane, Sending};
+use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
+
+/// So many bytes are sooner copied behind the head of their answer than sent on their own.
+const SMALL: u64 = 32 * 1024;
 
 /// Some of the bytes of a blob, as a response body.
 pub(super) struct BlobBody {
-    length: u64,
+    size: BodySize,
     remaining: u64,
-    bytes: BoxStream<'static, Result<Bytes, BlobError>>,
+    pieces: Pieces,
+    /// The way of files to the socket, if they go there.
+    lane: Option<Sending>,
     served: Counter,
     /// The request, for what is logged after its answer began.
     request: Span,
@@ -36,9 +46,26 @@ pub(super) enum BodyError {
 }
 
 impl BlobBody {
-    /// These bytes of the blob, as they become readable. The range lies within [`OpenedBlob::length`].
-    pub(super) fn new(blob: OpenedBlob, range: Range<u64>) -> Self {
-        Self::of(range.end.saturating_sub(range.start), blob.bytes(range))
+    /// Answers with these bytes of the blob, as they become readable. The range lies within [`OpenedBlob::length`].
+    pub(super) fn answer(
+        mut response: HttpResponseBuilder,
+        request: &HttpRequest,
+        blob: OpenedBlob,
+        range: Range<u64>,
+    ) -> HttpResponse {
+        let length = range.end.saturating_sub(range.start);
+        let lane = request.conn_data::<Lane>().filter(|_| length > SMALL);
+        let Some(lane) = lane else { return response.body(Self::of(length, blob.pieces(range, Giving::Read))) };
+        let lane = Some(lane.enter());
+        // What the socket sends itself, the server cannot count.
+        let body = Self { size: BodySize::Stream, lane, ..Self::of(length, blob.pieces(range, Giving::Lend)) };
+        response.no_chunking(length).body(body)
+    }
+
+    /// Answers a `HEAD` for so many bytes. The server does not count them: where requests came together, it takes the method of
+    /// the last for that of all.
+    pub(super) fn answer_head(mut response: HttpResponseBuilder, length: u64) -> HttpResponse {
+        response.no_chunking(length).body(Self { size: BodySize::Stream, ..Self::head(length) })
     }
 
     /// The body of the answer to a `HEAD` for so many bytes: tells the length and is never read.
@@ -46,9 +73,28 @@ impl BlobBody {
         Self { remaining: 0, ..Self::of(length, stream::empty().boxed()) }
     }
 
-    fn of(length: u64, bytes: BoxStream<'static, Result<Bytes, BlobError>>) -> Self {
+    fn of(length: u64, pieces: Pieces) -> Self {
         let served = metrics::counter!("dependency_proxy_served_bytes_total");
-        Self { length, remaining: length, bytes, served, request: Span::current() }
+        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, served, request: Span::current() }
+    }
+
+    /// Gives bytes to the server, and a part to the socket; then there is nothing to do until that is sent.
+    fn give(&mut self, piece: Piece) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let Some(remaining) = self.remaining.checked_sub(piece.length()) else {
+            return Poll::Ready(Some(Err(BodyError::Length)));
+        };
+        self.remaining = remaining;
+        match (piece, &self.lane) {
+            (Piece::Bytes(bytes), _) => {
+                self.served.increment(bytes.len() as u64);
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            (Piece::Part(part), Some(lane)) => {
+                lane.put(part, self.served.clone());
+                Poll::Pending
+            }
+            (Piece::Part(_), None) => Poll::Ready(Some(Err(BodyError::Length))),
+        }
     }
 }
 
@@ -56,25 +102,25 @@ impl MessageBody for BlobBody {
     type Error = BodyError;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.length)
+        self.size
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.lane.as_ref().is_some_and(|lane| !lane.is_done()) {
+            // The socket wakes this task, too.
+            return Poll::Pending;
+        }
         if self.remaining == 0 {
             return Poll::Ready(None);
         }
-        Poll::Ready(Some(match ready!(self.bytes.poll_next_unpin(cx)) {
-            Some(Ok(bytes)) if bytes.len() as u64 <= self.remaining => {
-                self.remaining -= bytes.len() as u64;
-                self.served.increment(bytes.len() as u64);
-                Ok(bytes)
-            }
+        match ready!(self.pieces.poll_next_unpin(cx)) {
+            Some(Ok(piece)) => self.give(piece),
             Some(Err(error)) => {
                 tracing::warn!(parent: &self.request, %error, "a blob is cut off: its rest cannot be had");
-                Err(BodyError::Blob(error))
+                Poll::Ready(Some(Err(BodyError::Blob(error))))
             }
-            Some(Ok(_)) | None => Err(BodyError::Length),
-        }))
+            None => Poll::Ready(Some(Err(BodyError::Length))),
+        }
     }
 }
 
@@ -90,7 +136,7 @@ mod tests {
     use super::*;
 
     fn body(length: u64, pieces: Vec<Result<&'static str, BlobError>>) -> BlobBody {
-        BlobBody::of(length, stream::iter(pieces).map(|piece| piece.map(Bytes::from)).boxed())
+        BlobBody::of(length, stream::iter(pieces).map(|piece| piece.map(|text| Piece::Bytes(text.into()))).boxed())
     }
 
     async fn read(mut body: BlobBody) -> Result<String, BodyError> {

@@ -19,6 +19,7 @@ mod body;
 mod credentials;
 mod error;
 mod health;
+mod lane;
 mod measured;
 mod public_url;
 mod registry;
@@ -31,6 +32,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 pub(crate) use api::ApiState;
+pub(crate) use lane::Lane;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use state::{RegistryOptions, RegistryState};
 

@@ -36,7 +36,7 @@ pub(super) fn serve_clients(
     let Some(tls) = tls else {
         let server = ServerBuilder::default().workers(workers).max_concurrent_connections(per_worker);
         let server = server.shutdown_timeout(stop_within).disable_signals();
-        return plain::listen(server, listener, address, app).map_err(failed);
+        return plain::listen(server, listener, address, settings.client_timeout, app).map_err(failed);
     };
     let server = HttpServer::new(app)
         .workers(workers)

@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::MessageBody;
@@ -15,12 +16,14 @@ use actix_web::dev::{AppConfig, Server};
 use tokio::net::TcpStream;
 
 use super::connections;
+use super::socket::Socket;
 
 /// Serves this application in the clear.
 pub(super) fn listen<I, S, B>(
     server: ServerBuilder,
     listener: TcpListener,
     address: SocketAddr,
+    patience: Duration,
     app: impl Fn() -> I + Send + Clone + 'static,
 ) -> io::Result<Server>
 where
@@ -35,24 +38,30 @@ where
     let server = server.listen("clients", listener, move || {
         let (stopping, told) = (stopping.clone(), told.clone());
         let http = HttpService::build()
-            .tcp_nodelay(true)
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
             .local_addr(address)
+            // Whoever closes waits for nothing any more, whatever it still waits for itself.
+            .h1_allow_half_closed(false)
             .client_disconnect_timeout(Duration::from_secs(1))
             .h1_write_buffer_size(connections::ONE_PIECE)
-            .on_connect_ext(|_: &TcpStream, data| connections::count(data));
+            .on_connect_ext(|socket: &Socket, data| {
+                connections::count(data);
+                data.insert(socket.lane());
+            });
         let app = app().into_factory().map_err(|error| error.into().error_response());
         let looked_at = fn_service(move |connection: TcpStream| {
             let told = told.clone();
             async move {
                 told.look_at(&connection).await;
-                Ok(connection)
+                connection.set_nodelay(true)?;
+                let peer = connection.peer_addr().ok();
+                Ok::<_, DispatchError>((Socket::new(connection, patience), Protocol::Http1, peer))
             }
         });
-        looked_at.and_then(http.finish(map_config(app, |_| AppConfig::default())).tcp())
+        looked_at.and_then(http.finish(map_config(app, |_| AppConfig::default())))
     })?;
     Ok(server.run())
 }

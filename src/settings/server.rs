@@ -26,6 +26,8 @@ pub struct Server {
     pub workers: usize,
     /// Connections of clients at the same time; more wait to be accepted.
     pub max_connections: NonZeroUsize,
+    /// How long a client may take for sending a request, and for taking no bytes of an answer, before it is cut off.
+    pub client_timeout: Duration,
     /// How long running transfers may take once the service is told to stop.
     pub shutdown_timeout: Duration,
     /// The files to serve TLS with; `None`: plain HTTP.
@@ -63,6 +65,8 @@ pub(super) struct WrittenServer {
     workers: usize,
     max_connections: NonZeroUsize,
     #[serde(deserialize_with = "quantity::duration")]
+    client_timeout: Duration,
+    #[serde(deserialize_with = "quantity::duration")]
     shutdown_timeout: Duration,
     #[serde(deserialize_with = "written::path")]
     tls_certificate: Option<PathBuf>,
@@ -92,6 +96,7 @@ impl WrittenServer {
             trusted_proxies: self.trusted_proxies.into_iter().map(|network| network.0).collect(),
             workers: self.workers,
             max_connections: self.max_connections,
+            client_timeout: self.client_timeout,
             shutdown_timeout: self.shutdown_timeout,
             tls,
         })

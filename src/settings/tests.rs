@@ -44,6 +44,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(server.listen, "127.0.0.1:5050".parse().unwrap());
     assert_eq!(server.metrics_listen, Some("127.0.0.1:5051".parse().unwrap()));
     assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, &server.tls), (&None, 0, 0, &None));
+    assert_eq!(server.client_timeout, Duration::from_secs(60));
     assert_eq!(server.shutdown_timeout, Duration::from_secs(25));
     assert_eq!((&*storage.data_dir, &*storage.cache_dir), (Path::new("./data"), Path::new("./data/cache")));
     assert_eq!(storage.min_free, MinFree::Percent(10));
@@ -227,7 +228,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ("server = 3", "line 1: server: is a number, not a table"),
         (
             "[server]\nlistn = 'x'",
-            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, shutdown_timeout, tls_certificate, tls_key",
+            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, client_timeout, shutdown_timeout, tls_certificate, tls_key",
         ),
         (
             "[sever]",

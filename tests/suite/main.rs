@@ -25,6 +25,7 @@ mod pull;
 mod purge;
 mod real_clients;
 mod rooms;
+mod sending;
 mod service;
 mod upstream_client;
 mod verbs;

@@ -1,16 +1,18 @@
-//! An open blob: its length, and its bytes as they may be given out. A client that reads slowly holds one chunk, nobody else.
+//! An open blob: its length, and its bytes as they may be given out, read or lent. A client that reads slowly holds one piece,
+//! nobody else. No thread that serves others waits for the disk.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::alone::Alone;
 use super::error::BlobError;
+use super::piece::{Giving, Part, Piece};
 use super::ports::Key;
 use super::progress::{End, Progress};
 use super::shared::Shared;
@@ -19,7 +21,13 @@ use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 
 /// A client holds at most so many bytes of a blob in memory.
-const CHUNK: usize = 32 * 1024;
+const CHUNK: u64 = 32 * 1024;
+
+/// So much of a file is lent at once: then the other connections of the thread have their turn.
+const LENT: u64 = 1024 * 1024;
+
+/// A blob, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
 
 /// A blob that this asker may read.
 pub struct OpenedBlob {
@@ -58,54 +66,45 @@ impl OpenedBlob {
         self.source
     }
 
-    /// The file that holds all of it, where it is committed: it may be sent without being read.
-    pub fn file(&self) -> Option<&BlobFile> {
-        match &self.held {
-            Held::File(file) => Some(file),
-            Held::Spool(_) | Held::Alone(_) => None,
-        }
-    }
-
     /// These bytes of it, in pieces, as soon as they are there; the last byte of the whole only once the digest holds. An error
-    /// is the last item, and means that the rest never comes. To be polled where tokio runs.
-    pub fn bytes(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BlobError>> {
+    /// is the last item, and means that the rest never comes. What is not in a file is given as bytes however it is asked for.
+    /// To be polled where tokio runs.
+    pub fn pieces(self, range: Range<u64>, giving: Giving) -> Pieces {
         match self.held {
-            Held::File(file) => stream::try_unfold((file, range), |(file, range)| async move {
-                Ok(next_chunk(&file, &range).await?.map(|bytes| {
-                    let rest = range.start + bytes.len() as u64..range.end;
-                    (bytes, (file, rest))
+            Held::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
+                Ok(next_piece(&file, &range, giving).await?.map(|piece| {
+                    let rest = range.start + piece.length()..range.end;
+                    (piece, (file, rest))
                 }))
             })
             .boxed(),
-            Held::Spool(follower) => follow(follower, range),
-            Held::Alone(alone) => alone.bytes(range),
+            Held::Spool(follower) => follow(follower, range, giving),
+            Held::Alone(alone) => alone.bytes(range).map_ok(Piece::Bytes).boxed(),
         }
     }
 }
 
 enum Following {
     Spool(Follower, Range<u64>),
-    Alone(BoxStream<'static, Result<Bytes, BlobError>>),
+    Alone(Pieces),
 }
 
-fn follow(follower: Follower, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BlobError>> {
-    stream::try_unfold(Following::Spool(follower, range), |following| async move {
+fn follow(follower: Follower, range: Range<u64>, giving: Giving) -> Pieces {
+    stream::try_unfold(Following::Spool(follower, range), move |following| async move {
         match following {
-            Following::Spool(follower, range) => follower.next(range).await,
-            Following::Alone(stream) => next_alone(stream).await,
+            Following::Spool(follower, range) => follower.next(range, giving).await,
+            Following::Alone(pieces) => next_alone(pieces).await,
         }
     })
     .boxed()
 }
 
-async fn next_alone(
-    mut stream: BoxStream<'static, Result<Bytes, BlobError>>,
-) -> Result<Option<(Bytes, Following)>, BlobError> {
-    Ok(stream.next().await.transpose()?.map(|bytes| (bytes, Following::Alone(stream))))
+async fn next_alone(mut pieces: Pieces) -> Result<Option<(Piece, Following)>, BlobError> {
+    Ok(pieces.next().await.transpose()?.map(|piece| (piece, Following::Alone(pieces))))
 }
 
 impl Follower {
-    async fn next(mut self, range: Range<u64>) -> Result<Option<(Bytes, Following)>, BlobError> {
+    async fn next(mut self, range: Range<u64>, giving: Giving) -> Result<Option<(Piece, Following)>, BlobError> {
         if range.is_empty() {
             return Ok(None);
         }
@@ -114,15 +113,15 @@ impl Follower {
                 let progress = self.progress.borrow_and_update();
                 (progress.readable.min(range.end), progress.end.clone())
             };
-            if let Some(bytes) = next_chunk(&self.file, &(range.start..readable)).await? {
-                let rest = range.start + bytes.len() as u64..range.end;
-                return Ok(Some((bytes, Following::Spool(self, rest))));
+            if let Some(piece) = next_piece(&self.file, &(range.start..readable), giving).await? {
+                let rest = range.start + piece.length()..range.end;
+                return Ok(Some((piece, Following::Spool(self, rest))));
             }
             match end {
                 None => self.progress.changed().await.map_err(|_| BlobError::Interrupted)?,
                 Some(End::Spilled { at, hasher }) => {
                     let alone = Alone::after(self.shared, self.key, self.length, at, hasher)?;
-                    return next_alone(alone.bytes(range)).await;
+                    return next_alone(alone.bytes(range).map_ok(Piece::Bytes).boxed()).await;
                 }
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Done | End::AlreadyStored | End::Unstored) => return Err(BlobError::Interrupted),
@@ -131,23 +130,38 @@ impl Follower {
     }
 }
 
-/// The first bytes of a range of a file, up to a chunk; `None` where the range is empty. An end of the file within the range is
-/// an error. Reads at once what is in memory, and on a blocking thread what is not.
-async fn next_chunk(file: &BlobFile, range: &Range<u64>) -> Result<Option<Bytes>, BlobError> {
-    let most = range.end.saturating_sub(range.start).min(CHUNK as u64) as usize;
-    if most == 0 {
+/// The first bytes of a range of a file; `None` where the range is empty.
+async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Result<Option<Piece>, BlobError> {
+    if range.is_empty() {
         return Ok(None);
     }
-    let bytes = match file.read_cached(range.start, most)? {
+    Ok(Some(match giving {
+        Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + CHUNK)).await?),
+        Giving::Lend => Piece::Part(lend(file, range.start..range.end.min(range.start + LENT)).await?),
+    }))
+}
+
+/// Reads at once what is in memory, and on a blocking thread what is not. An end of the file within the range is an error.
+async fn read(file: &BlobFile, range: Range<u64>) -> Result<Bytes, BlobError> {
+    let (start, most) = (range.start, (range.end - range.start) as usize);
+    let bytes = match file.read_cached(start, most)? {
         Some(bytes) => bytes,
         None => {
-            let (file, start) = (file.clone(), range.start);
-            let bytes = spawn_blocking(move || file.read(start, most)).await;
-            bytes.map_err(|_| BlobError::Interrupted)??
+            let file = file.clone();
+            spawn_blocking(move || file.read(start, most)).await.map_err(|_| BlobError::Interrupted)??
         }
     };
     if bytes.is_empty() {
         return Err(StoreError::Damaged("a blob is shorter than it was".to_owned()).into());
     }
-    Ok(Some(bytes))
+    Ok(bytes)
+}
+
+/// Lends at once what is in memory; what is not is brought in on a blocking thread before.
+async fn lend(file: &BlobFile, range: Range<u64>) -> Result<Part, BlobError> {
+    if !file.is_cached(&range)? {
+        let (file, range) = (file.clone(), range.clone());
+        spawn_blocking(move || file.load(&range)).await.map_err(|_| BlobError::Interrupted)??;
+    }
+    Ok(Part::new(file.clone(), range))
 }

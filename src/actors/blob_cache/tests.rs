@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
@@ -49,7 +50,7 @@ struct FakeUpstream {
     asked_heads: AtomicUsize,
 }
 
-type Piece = Result<Bytes, UpstreamError>;
+type Arriving = Result<Bytes, UpstreamError>;
 
 impl FakeUpstream {
     fn of(length: usize) -> Self {
@@ -74,7 +75,7 @@ impl FakeUpstream {
         self.asked_from.lock().unwrap().clone()
     }
 
-    fn pieces(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Piece> {
+    fn pieces(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Arriving> {
         let mut content = self.content.to_vec();
         if let Some(at) = corrupt {
             content[at] ^= 1;
@@ -246,14 +247,41 @@ async fn read(blob: OpenedBlob) -> (Vec<u8>, Option<BlobError>) {
 }
 
 async fn read_range(blob: OpenedBlob, range: std::ops::Range<u64>) -> (Vec<u8>, Option<BlobError>) {
-    let (mut bytes, mut stream) = (Vec::new(), blob.bytes(range));
-    while let Some(piece) = stream.next().await {
+    collect(blob.pieces(range, Giving::Read)).await
+}
+
+/// As [`read_range`], of what is lent to a socket.
+async fn send_range(blob: OpenedBlob, range: std::ops::Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+    collect(blob.pieces(range, Giving::Lend)).await
+}
+
+async fn collect(mut pieces: Pieces) -> (Vec<u8>, Option<BlobError>) {
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
         match piece {
-            Ok(piece) => bytes.extend_from_slice(&piece),
+            Ok(piece) => bytes.extend(taken(piece).await),
             Err(error) => return (bytes, Some(error)),
         }
     }
     (bytes, None)
+}
+
+async fn taken(piece: Piece) -> Vec<u8> {
+    let mut part = match piece {
+        Piece::Bytes(bytes) => return bytes.to_vec(),
+        Piece::Part(part) => part,
+    };
+    let (socket, other) = UnixStream::pair().unwrap();
+    let length = part.length() as usize;
+    let reader = spawn_blocking(move || {
+        let mut bytes = vec![0; length];
+        (&other).read_exact(&mut bytes).unwrap();
+        bytes
+    });
+    while part.length() > 0 {
+        part.send_to(&socket).unwrap();
+    }
+    reader.await.unwrap()
 }
 
 #[actix_rt::test]
@@ -296,7 +324,7 @@ async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
     house.until_linked(1).await;
     for _ in 0..3 {
         let blob = house.open(1).await.unwrap();
-        assert!(blob.source() == Source::Hit && blob.file().is_some());
+        assert_eq!(blob.source(), Source::Hit);
         assert_eq!(read_range(blob, 10..20).await.0, house.upstream.content[10..20]);
     }
     assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
@@ -322,6 +350,49 @@ fn elsewhere(house: &House, group: u64) -> OpenBlob {
 }
 
 #[actix_rt::test]
+async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows() {
+    let upstream = FakeUpstream { pause: Duration::from_millis(2), ..FakeUpstream::of(3 << 20) };
+    let house = House::new(upstream);
+    let content = &house.upstream.content;
+    let growing = house.open(1).await.unwrap();
+    assert!(send_range(growing, 5..(3 << 20) - 1).await.0 == content[5..content.len() - 1]);
+    house.until_committed().await;
+    house.until_linked(1).await;
+    let parts: Vec<_> = house.open(1).await.unwrap().pieces(10..3 << 20, Giving::Lend).collect().await;
+    assert!(parts.iter().all(|part| matches!(part, Ok(Piece::Part(part)) if part.length() <= 1 << 20)));
+    assert_eq!(parts.len(), 3);
+    assert!(send_range(house.open(1).await.unwrap(), 10..3 << 20).await.0 == content[10..]);
+}
+
+#[actix_rt::test]
+async fn the_last_byte_is_not_lent_before_the_digest_holds() {
+    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
+    let (bytes, error) = send_range(house.open(1).await.unwrap(), 0..100_000).await;
+    assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
+}
+
+#[actix_rt::test]
+async fn what_the_disk_has_no_room_for_is_given_as_bytes_after_what_was_lent() {
+    let house = House::with(FakeUpstream::of(200_000), ROOMY, full_at_70_000);
+    let (bytes, error) = send_range(house.open(1).await.unwrap(), 0..200_000).await;
+    assert!(error.is_none() && bytes == house.upstream.content);
+}
+
+#[actix_rt::test]
+async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
+    let house = stocked([]).await;
+    house.until_linked(1).await;
+    let mut pieces = house.open(1).await.unwrap().pieces(0..100_000, Giving::Lend);
+    let Some(Ok(Piece::Part(mut part))) = pieces.next().await else { panic!("nothing is lent") };
+    let hex = house.digest.hex();
+    let path = house.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex);
+    File::options().write(true).open(path).unwrap().set_len(10).unwrap();
+    let (socket, _other) = UnixStream::pair().unwrap();
+    assert_eq!(part.send_to(&socket).unwrap(), 10);
+    assert_eq!(part.send_to(&socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[actix_rt::test]
 async fn without_a_link_upstream_decides_once_for_all_who_ask() {
     let house = stocked([]).await;
     let wanted = elsewhere(&house, 2);
@@ -329,7 +400,7 @@ async fn without_a_link_upstream_decides_once_for_all_who_ask() {
         assert!(read(opened.unwrap()).await.0 == house.upstream.content);
     }
     assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 1));
-    assert!(house.blobs.open(wanted).await.unwrap().file().is_some());
+    assert_eq!(house.blobs.open(wanted).await.unwrap().source(), Source::Hit);
     assert_eq!(house.upstream.asked_heads.load(Ordering::SeqCst), 1);
 }
 
@@ -467,15 +538,14 @@ async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
     drop(house.open(1).await.unwrap());
     let slow = house.open(1).await.unwrap();
     let length = slow.length();
-    let mut slow = slow.bytes(0..length);
+    let mut slow = slow.pieces(0..length, Giving::Read);
     let first = slow.next().await.unwrap().unwrap();
-    assert!(first.len() <= 64 * 1024, "a client holds one chunk");
+    assert!(first.length() <= 64 * 1024, "a client holds one chunk");
     assert!(house.committed().await.unwrap() == house.upstream.content);
-    let mut bytes = first.to_vec();
-    while let Some(piece) = slow.next().await {
-        bytes.extend_from_slice(&piece.unwrap());
-    }
-    assert!(bytes == house.upstream.content);
+    let mut bytes = taken(first).await;
+    let (rest, error) = collect(slow).await;
+    bytes.extend(rest);
+    assert!(error.is_none() && bytes == house.upstream.content);
     assert_eq!(house.upstream.gets(), [0]);
 }
 

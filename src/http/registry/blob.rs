@@ -57,7 +57,10 @@ pub(super) async fn pull(
         .insert_header((ACCEPT_RANGES, HeaderValue::from_static("bytes")))
         .insert_header((X_CACHE, HeaderValue::from_static(opened.source().word())))
         .content_type("application/octet-stream");
-    Ok(response.body(if head { BlobBody::head(part.end - part.start) } else { BlobBody::new(opened, part) }))
+    if head {
+        return Ok(BlobBody::answer_head(response, length));
+    }
+    Ok(BlobBody::answer(response, request, opened, part))
 }
 
 fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> RegistryError {

@@ -1,0 +1,47 @@
+//! How long a connection waits for its client: cheap to begin and to end, because it ends well nearly always.
+
+use std::io;
+use std::pin::Pin;
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// One thing that a client may take only so long for.
+pub(super) struct Patience {
+    limit: Duration,
+    since: Option<Instant>,
+    /// Not set back when a wait ends: it looks, when it fires, how long the present wait has taken.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// At most so long at a time.
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, since: None, timer: None }
+    }
+
+    /// The client is waited for from now on, unless it already is.
+    pub(super) fn begin(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// The client did what it was waited for.
+    pub(super) fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// An error once the client was waited for too long; else the task is woken when that is so.
+    pub(super) fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(since) = self.since else { return Ok(()) };
+        let late = since + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(late)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= late {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            timer.as_mut().reset(late);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! A client's TCP connection: sends files from its lane as soon as what was written before is out, and does not wait for ever
+//! for a client that neither takes bytes nor finishes a request. Knows no HTTP.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::patience::Patience;
+use crate::http::Lane;
+
+/// A connection with its lane.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    lane: Lane,
+    /// From the first byte of a request to the first of an answer.
+    request: Patience,
+    /// While it takes no more bytes.
+    blocked: Patience,
+}
+
+impl Socket {
+    /// The client may take so long for a request, and so long for taking no bytes.
+    pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
+        let (request, blocked) = (Patience::new(patience), Patience::new(patience));
+        Self { tcp, lane: Lane::default(), request, blocked }
+    }
+
+    /// The way of files to this connection.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane.clone()
+    }
+
+    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(_) => {
+                self.request.end();
+                self.blocked.end();
+            }
+            Poll::Pending => self.wait_for_room(cx)?,
+        }
+        written
+    }
+
+    fn wait_for_room(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.blocked.begin();
+        self.blocked.check(cx)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut me.tcp).poll_read(cx, buffer);
+        if read.is_pending() {
+            me.request.check(cx)?;
+        } else if buffer.filled().len() > before {
+            me.request.begin();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.tcp).poll_write(cx, bytes);
+        me.wrote(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let me = self.get_mut();
+        let written = Pin::new(&mut me.tcp).poll_write_vectored(cx, bytes);
+        me.wrote(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    /// Sends what is in the lane. Whoever put it there is polled again afterwards, in turn with other connections.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        while !me.lane.is_empty() {
+            if me.tcp.poll_write_ready(cx)?.is_pending() {
+                me.wait_for_room(cx)?;
+                return Poll::Pending;
+            }
+            match me.tcp.try_io(Interest::WRITABLE, || me.lane.send_to(&me.tcp)) {
+                Ok(()) => {
+                    me.blocked.end();
+                    if me.lane.is_empty() {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        ready!(Pin::new(&mut *me).poll_flush(cx))?;
+        Pin::new(&mut me.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::io::ErrorKind;
+
+    use metrics::Counter;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+    use crate::actors::blob_cache::Part;
+    use crate::store::spool::{Spool, SpoolFile};
+
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    /// A socket and its client, which takes few bytes that it does not read.
+    async fn connected() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(4096).unwrap();
+        let (client, accepted) = tokio::join!(client.connect(listener.local_addr().unwrap()), listener.accept());
+        (Socket::new(accepted.unwrap().0, PATIENCE), client.unwrap())
+    }
+
+    /// A file of so many bytes that differ from their neighbours.
+    fn file(length: usize) -> (tempfile::TempDir, SpoolFile, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let spooled = Spool::open(folder.path()).unwrap().create().unwrap();
+        let bytes: Vec<u8> = (0..length).map(|n| (n * 7 + n / 251) as u8).collect();
+        spooled.write_at(0, &bytes).unwrap();
+        (folder, spooled, bytes)
+    }
+
+    async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        client.read_exact(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[actix_rt::test]
+    async fn a_part_leaves_after_what_was_written_before_and_before_what_follows() {
+        let (mut socket, mut client) = connected().await;
+        let (_folder, spooled, bytes) = file(3_000_000);
+        let lane = socket.lane().enter();
+        let send = async {
+            socket.write_all(b"head").await.unwrap();
+            lane.put(Part::new(spooled.file().clone(), 10..3_000_000), Counter::noop());
+            socket.flush().await.unwrap();
+            assert!(lane.is_done());
+            socket.write_all(b"next").await.unwrap();
+            socket.flush().await.unwrap();
+        };
+        let (_, received) = tokio::join!(send, read(&mut client, 4 + 2_999_990 + 4));
+        assert!(received == [b"head", &bytes[10..], b"next"].concat());
+    }
+
+    #[actix_rt::test]
+    async fn a_file_that_is_shorter_than_its_part_is_an_error() {
+        let (mut socket, mut client) = connected().await;
+        let (_folder, spooled, bytes) = file(1000);
+        let lane = socket.lane().enter();
+        lane.put(Part::new(spooled.file().clone(), 0..1001), Counter::noop());
+        assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert!(!lane.is_done());
+        assert!(read(&mut client, 1000).await == bytes);
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_goes_away_in_the_middle_takes_its_connection_with_it() {
+        let (mut socket, _client) = connected().await;
+        let (_folder, spooled, _) = file(1000);
+        let lane = socket.lane().enter();
+        lane.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+        drop(lane);
+        assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+        let next = socket.lane().enter();
+        next.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+        assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted, "nor does another follow");
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_was_sent_leaves_its_connection_usable() {
+        let (mut socket, mut client) = connected().await;
+        let (_folder, spooled, bytes) = file(1000);
+        for _ in 0..2 {
+            let lane = socket.lane().enter();
+            lane.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+            socket.flush().await.unwrap();
+            drop(lane);
+            assert!(read(&mut client, 1000).await == bytes);
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let (_folder, spooled, bytes) = file(10_000_000);
+        let (mut socket, _client) = connected().await;
+        let lane = socket.lane().enter();
+        lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+        assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        let (mut socket, _client) = connected().await;
+        assert_eq!(socket.write_all(&bytes).await.unwrap_err().kind(), ErrorKind::TimedOut);
+
+        let (mut socket, mut client) = connected().await;
+        let lane = socket.lane().enter();
+        lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+        let read_slowly = async {
+            for _ in 0..100 {
+                tokio::time::sleep(PATIENCE / 30).await;
+                read(&mut client, 100_000).await;
+            }
+        };
+        let (sent, _) = tokio::join!(socket.flush(), read_slowly);
+        sent.unwrap();
+    }
+
+    #[actix_rt::test]
+    async fn a_request_has_to_be_answered_in_time_and_silence_before_it_does_not_count() {
+        let (mut socket, mut client) = connected().await;
+        let mut request = [0; 5];
+        for _ in 0..2 {
+            let ask = async {
+                tokio::time::sleep(PATIENCE * 2).await;
+                client.write_all(b"GET /").await.unwrap();
+            };
+            let (read, ()) = tokio::join!(socket.read_exact(&mut request), ask);
+            read.unwrap();
+            socket.write_all(b"answer").await.unwrap();
+        }
+        client.write_all(b"GET /").await.unwrap();
+        socket.read_exact(&mut request).await.unwrap();
+        assert_eq!(socket.read(&mut request).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}

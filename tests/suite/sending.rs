@@ -1,0 +1,250 @@
+//! How blobs leave the service on the plain port: in order, whole or cut, never held for a client that is not there.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use crate::service::{Client, Config, Service};
+
+const MIB: u64 = 1 << 20;
+
+/// A service with one group that has pulled the manifest of an image with a large and a small layer.
+struct Scene {
+    hub: FakeHub,
+    service: Service,
+    client: Client,
+    large: Layer,
+    small: Layer,
+}
+
+impl Scene {
+    async fn of(size: u64) -> Self {
+        Self::with(size, |config| config).await
+    }
+
+    async fn with(size: u64, configured: impl FnOnce(Config) -> Config) -> Self {
+        let (hub, large, small) = (FakeHub::start(), Layer::random(size, 1), Layer::random(1000, 2));
+        hub.push_image("library/app", "1", &Image::single(&[large.clone(), small.clone()]));
+        let service = configured(Config::docker_hub(&hub)).start();
+        let team = service.group("team").await;
+        let token = service.deploy_token(&team, "ci").await;
+        let client = service.log_in(&token.username, &token.secret).await;
+        assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+        Self { hub, service, client, large, small }
+    }
+
+    /// With both layers in the cache.
+    async fn stocked(self) -> Self {
+        for layer in [&self.large, &self.small] {
+            self.client.blob("team", "app", layer.digest()).await;
+            let path = path(layer);
+            let hit = || async {
+                let head = self.client.send(self.client.request("HEAD".parse().unwrap(), &path)).await;
+                head.header("x-cache") == "hit"
+            };
+            until("it is stored", hit).await;
+        }
+        self
+    }
+
+    fn stored(&self) -> PathBuf {
+        let hex = self.large.digest().strip_prefix("sha256:").unwrap();
+        self.service.data().join("cache/blobs/sha256").join(&hex[..2]).join(hex)
+    }
+
+    fn request(&self, method: &str, layer: &Layer, more: &str) -> String {
+        let authorization = self.client.authorization();
+        format!("{method} {} HTTP/1.1\r\nhost: test\r\nauthorization: {authorization}\r\n{more}\r\n", path(layer))
+    }
+
+    /// A connection whose socket takes few bytes that were not read.
+    async fn connect(&self) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Wire { stream: socket.connect(self.service.address).await.unwrap(), unread: Vec::new() }
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.service.metrics);
+        let page = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or("0").parse().unwrap()
+    }
+
+    /// Waits until the service has no more connections than these.
+    async fn until_connections(&self, number: u64) {
+        let left = || async { self.metric("dependency_proxy_connections").await <= number };
+        until("the connection is given up", left).await;
+    }
+}
+
+fn path(layer: &Layer) -> String {
+    format!("/v2/team/dependency_proxy/containers/app/blobs/{}", layer.digest())
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within 30 seconds: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A bare connection.
+struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The status and the announced length of the next answer.
+    async fn head(&mut self) -> io::Result<(u16, u64)> {
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; 32];
+            let mut answer = httparse::Response::new(&mut headers);
+            if let httparse::Status::Complete(end) = answer.parse(&self.unread).unwrap() {
+                let status = answer.code.unwrap();
+                let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+                let length = std::str::from_utf8(length.unwrap().value).unwrap().parse().unwrap();
+                self.unread.drain(..end);
+                return Ok((status, length));
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn body(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(length).unwrap();
+        while self.unread.len() < length {
+            self.more().await?;
+        }
+        Ok(self.unread.drain(..length).collect())
+    }
+
+    async fn more(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.unread).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads until the connection ends, as it must; gives how many bytes there were.
+    async fn until_cut(mut self) -> u64 {
+        while self.more().await.is_ok() {}
+        self.unread.len() as u64
+    }
+}
+
+#[actix_rt::test]
+async fn answers_come_in_the_order_of_their_requests_on_one_connection() {
+    let scene = Scene::of(3 * MIB).await.stocked().await;
+    let (large, small) = (scene.large.bytes(), scene.small.bytes());
+    let mut wire = scene.connect().await;
+    // One after the other, then all at once.
+    for pipelined in [false, true] {
+        let requests = [
+            ("HEAD", &scene.large, "", 200, 3 * MIB, &[][..]),
+            ("GET", &scene.large, "", 200, 3 * MIB, &large[..]),
+            ("HEAD", &scene.large, "", 200, 3 * MIB, &[][..]),
+            ("GET", &scene.large, "range: bytes=1000-2000999\r\n", 206, 2_000_000, &large[1000..2_001_000]),
+            ("GET", &scene.small, "", 200, 1000, &small[..]),
+            ("GET", &scene.large, "range: bytes=-40000\r\n", 206, 40_000, &large[large.len() - 40_000..]),
+            ("GET", &scene.small, "", 200, 1000, &small[..]),
+        ];
+        let text = requests.map(|(method, layer, more, ..)| scene.request(method, layer, more));
+        if pipelined {
+            wire.send(&text.concat()).await;
+        }
+        for (number, (_, _, _, status, length, body)) in requests.into_iter().enumerate() {
+            if !pipelined {
+                wire.send(&text[number]).await;
+            }
+            let head =
+                wire.head().await.unwrap_or_else(|error| panic!("answer {number}, pipelined {pipelined}: {error}"));
+            assert_eq!(head, (status, length), "answer {number}");
+            assert!(wire.body(body.len() as u64).await.unwrap() == body, "answer {number} has other bytes");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_file_that_becomes_shorter_cuts_its_answers() {
+    let scene = Scene::of(32 * MIB).await.stocked().await;
+    let mut wire = scene.connect().await;
+    wire.send(&(scene.request("GET", &scene.large, "") + &scene.request("GET", &scene.small, ""))).await;
+    assert_eq!(wire.head().await.unwrap(), (200, 32 * MIB));
+    wire.body(MIB).await.unwrap();
+    File::options().write(true).open(scene.stored()).unwrap().set_len(30 * MIB).unwrap();
+    assert!(wire.until_cut().await <= 29 * MIB, "something followed what was cut");
+    scene.until_connections(1).await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_is_forgotten_at_once_also_while_upstream_is_silent() {
+    let scene = Scene::of(4 * MIB).await;
+    let before = scene.metric("dependency_proxy_connections").await;
+    scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+    let mut wire = scene.connect().await;
+    wire.send(&scene.request("GET", &scene.large, "")).await;
+    assert_eq!(wire.head().await.unwrap(), (200, 4 * MIB));
+    assert!(wire.body(MIB).await.unwrap() == scene.large.bytes()[..MIB as usize]);
+    until("it is counted", || async { scene.metric("dependency_proxy_connections").await > before }).await;
+    drop(wire);
+    scene.until_connections(before).await;
+    scene.hub.release();
+}
+
+#[actix_rt::test]
+async fn what_a_client_did_not_take_is_not_counted_as_served() {
+    let scene = Scene::of(64 * MIB).await.stocked().await;
+    let (served, connections) = ("dependency_proxy_served_bytes_total", "dependency_proxy_connections");
+    let (before, open) = (scene.metric(served).await, scene.metric(connections).await);
+    let mut wire = scene.connect().await;
+    wire.send(&scene.request("GET", &scene.large, "")).await;
+    wire.head().await.unwrap();
+    wire.body(MIB).await.unwrap();
+    drop(wire);
+    scene.until_connections(open).await;
+    let given = scene.metric(served).await - before;
+    assert!((MIB..32 * MIB).contains(&given), "{given} bytes");
+}
+
+#[actix_rt::test]
+async fn a_client_that_neither_reads_nor_asks_to_the_end_is_cut_off() {
+    let scene = Scene::with(32 * MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "1s")).await;
+    let scene = scene.stocked().await;
+    let (mut deaf, mut stuck) = (scene.connect().await, scene.connect().await);
+    deaf.send(&scene.request("GET", &scene.large, "")).await;
+    stuck.send(&scene.request("GET", &scene.small, "")).await;
+    assert_eq!(stuck.head().await.unwrap(), (200, 1000));
+    stuck.body(1000).await.unwrap();
+    // A head that goes on and on.
+    let mut line = scene.request("GET", &scene.small, "").trim_end().to_owned();
+    while stuck.stream.write_all(line.as_bytes()).await.is_ok() {
+        line = "\r\nx: y".to_owned();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    scene.until_connections(1).await;
+    assert!(deaf.until_cut().await < 32 * MIB);
+}
+
+#[actix_rt::test]
+async fn a_hit_that_is_under_way_is_finished_when_the_service_is_told_to_stop() {
+    let mut scene = Scene::of(16 * MIB).await.stocked().await;
+    let mut wire = scene.connect().await;
+    wire.send(&scene.request("GET", &scene.large, "")).await;
+    assert_eq!(wire.head().await.unwrap(), (200, 16 * MIB));
+    scene.service.tell_to_stop();
+    assert!(wire.body(16 * MIB).await.unwrap() == scene.large.bytes());
+    assert_eq!(wire.until_cut().await, 0);
+    assert_eq!(scene.service.ended().await.code(), Some(0));
+}
