@@ -9,7 +9,6 @@ use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Server};
-use crate::store::blobs::MinFree;
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
 /// Clients give up where no answer begins within 30 seconds.
@@ -80,14 +79,6 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
         answer_within: ANSWER_WITHIN,
-    }
-}
-
-/// How much of the disk stays free.
-pub(super) fn min_free(min_free: settings::MinFree) -> MinFree {
-    match min_free {
-        settings::MinFree::Percent(percent) => MinFree::Percent(percent),
-        settings::MinFree::Bytes(bytes) => MinFree::Bytes(bytes),
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Impossible, MinFree, quantity, written};
+use super::{Impossible, quantity, written};
+use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::user::Username;
 use crate::telemetry::{LogFilter, LogFormat};

@@ -15,6 +15,7 @@ use super::durable;
 use super::error::StoreError;
 use super::spool::{SpoolFile, WriteAt};
 use crate::domain::digest::Digest;
+use crate::domain::min_free::MinFree;
 
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -23,15 +24,6 @@ const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934
 pub struct BlobFiles {
     folder: PathBuf,
     min_free: MinFree,
-}
-
-/// How much of the disk is kept free of blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinFree {
-    /// So many bytes.
-    Bytes(u64),
-    /// So many hundredths of the file system that holds the cache, up to 100.
-    Percent(u8),
 }
 
 /// A committed blob, open for reading.
@@ -101,12 +93,7 @@ impl BlobFiles {
     /// How many bytes more may be stored before the disk has less than the configured space left.
     pub fn room(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
-        let kept = match self.min_free {
-            MinFree::Bytes(bytes) => bytes,
-            MinFree::Percent(percent) => {
-                (disk.f_blocks.saturating_mul(disk.f_frsize) / 100).saturating_mul(percent.into())
-            }
-        };
+        let kept = self.min_free.of(disk.f_blocks.saturating_mul(disk.f_frsize));
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept))
     }
 
