@@ -50,6 +50,7 @@ pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
     PasswordOptions {
         threads: auth.password_threads.get(),
         max_waiting: auth.password_queue,
+        max_per_address: auth.password_queue_per_address.get(),
         remember: auth.password_remembered,
         failures_per_user: allowance(auth.max_failed_logins),
         failures_per_address: allowance(auth.max_failed_logins_per_address),

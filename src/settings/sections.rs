@@ -64,6 +64,8 @@ pub struct Auth {
     pub password_threads: NonZeroUsize,
     /// Passwords that may wait to be.
     pub password_queue: usize,
+    /// Passwords from one address that may be verified or wait to be, of those there are.
+    pub password_queue_per_address: NonZeroUsize,
     /// How long a password that was right is remembered; zero: not at all.
     #[serde(deserialize_with = "quantity::duration")]
     pub password_remembered: Duration,
