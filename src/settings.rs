@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use quantity::MinFree;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use tree::Place;

@@ -1,7 +1,9 @@
 //! The Janitor does what nobody waits for: writes when credentials were last used, exports the identities after changes,
 //! forgets old tombstones, and removes what purged and deleted groups had cached.
 
-use std::collections::VecDeque;
+mod parts;
+mod purges;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,19 +11,14 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
+pub use self::parts::Parts;
+
+use self::parts::report;
+use self::purges::Purges;
 use super::abort_on_panic::abort_on_panic;
-use super::blob_cache::Blobs;
-use super::last_used::LastUsed;
-use super::manifests::Manifests;
-use super::numbers;
-use super::policy_evaluator::Policy;
 use crate::domain::directory::Directory;
 use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
-use crate::store::blobs::BlobFiles;
-use crate::store::durable::Leftovers;
-use crate::store::error::StoreError;
-use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
 
 /// Tidies up; see the module.
@@ -30,34 +27,6 @@ pub struct Janitor {
     exported: Option<Arc<Directory>>,
     busy: bool,
     purges: Purges,
-}
-
-/// Purges run one at a time: each reads the whole index. A group that waits already need not wait twice.
-#[derive(Default)]
-struct Purges {
-    running: bool,
-    waiting: VecDeque<GroupId>,
-}
-
-/// What the janitor works on.
-#[derive(Clone)]
-pub struct Parts {
-    /// The owner of the identities.
-    pub policy: Policy,
-    /// Times of last use.
-    pub last_used: LastUsed,
-    /// What remembers links and manifests in memory.
-    pub manifests: Manifests,
-    /// What remembers links in memory.
-    pub blobs: Blobs,
-    /// The identities on disk.
-    pub identities: Arc<IdentityStore>,
-    /// The index on disk.
-    pub index: Arc<Index>,
-    /// The blobs on disk.
-    pub files: BlobFiles,
-    /// What killed processes have left half-written.
-    pub leftovers: Leftovers,
 }
 
 /// What the rest of the service holds.
@@ -152,81 +121,17 @@ impl Janitor {
     }
 
     fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
-        let policy = self.parts.policy.clone();
+        let parts = self.parts.clone();
         actix_rt::spawn(async move {
-            if let Err(error) = policy.change(|directory| retention::forget(directory, Timestamp::now())).await {
+            let forgotten = parts.policy.change(|directory| retention::forget(directory, Timestamp::now())).await;
+            if let Err(error) = forgotten {
                 tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
             }
-        });
-    }
-}
-
-impl Parts {
-    /// Returns the directory that was exported last.
-    fn tidy(&self, exported: Option<Arc<Directory>>) -> Option<Arc<Directory>> {
-        report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
-        report("the index", self.index.flush());
-        let directory = self.policy.directory();
-        numbers::publish(&directory, &self.files, Timestamp::now());
-        if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {
-            return exported;
-        }
-        let written = self.identities.write_export(&directory);
-        let exported = if written.is_ok() { Some(directory) } else { exported };
-        report("the export of identities", written);
-        exported
-    }
-
-    fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
-        let orphans = self.index.forget_group(group)?;
-        self.manifests.forget_group(group);
-        self.blobs.forget_group(group);
-        for digest in &orphans {
-            self.manifests.remove_unlinked(digest)?;
-            if !self.index.is_linked(digest)? {
-                self.files.remove(digest)?;
+            match spawn_blocking(move || parts.forget_last_used()).await {
+                Ok(forgotten) => report("the end of deleted credentials' times of last use", forgotten),
+                Err(panic) => tracing::error!(%panic, "forgetting when deleted credentials were last used failed"),
             }
-        }
-        self.index.remove_files(group)?;
-        Ok(orphans.len())
-    }
-
-    /// Purges groups that are gone or are to be forgotten: a crash may have come before, or a late pull.
-    fn purge_deleted(&self) -> Result<(), StoreError> {
-        let directory = self.policy.directory();
-        let deleted = self
-            .index
-            .groups()?
-            .into_iter()
-            .filter(|group| directory.group(*group).is_none() || self.index.is_forgotten(*group));
-        deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
-    }
-}
-
-impl Purges {
-    /// The purge to start now, if any.
-    fn ask(&mut self, group: GroupId) -> Option<GroupId> {
-        if !self.waiting.contains(&group) {
-            self.waiting.push_back(group);
-        }
-        if self.running { None } else { self.next() }
-    }
-
-    /// The purge to start after the one that ended, if any.
-    fn ended(&mut self) -> Option<GroupId> {
-        self.next()
-    }
-
-    fn next(&mut self) -> Option<GroupId> {
-        let next = self.waiting.pop_front();
-        self.running = next.is_some();
-        next
-    }
-}
-
-fn report(what: &'static str, outcome: Result<(), StoreError>) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "{what} could not be written");
+        });
     }
 }
 
@@ -296,21 +201,5 @@ impl Handler<Finish> for Janitor {
 impl Drop for Janitor {
     fn drop(&mut self) {
         abort_on_panic("Janitor");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn purges_run_one_at_a_time_and_what_was_asked_for_meanwhile_runs_once() {
-        let (mut purges, one, other) = (Purges::default(), GroupId(1), GroupId(2));
-        assert_eq!(purges.ask(one), Some(one));
-        for _ in 0..1000 {
-            assert_eq!((purges.ask(one), purges.ask(other)), (None, None));
-        }
-        assert_eq!([purges.ended(), purges.ended(), purges.ended()], [Some(one), Some(other), None]);
-        assert_eq!(purges.ask(one), Some(one));
     }
 }

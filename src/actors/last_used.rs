@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 
 /// Cheap to clone; all clones are one.
@@ -43,8 +44,73 @@ impl LastUsed {
         unwritten
     }
 
+    /// The credentials of which a time is known and that open nothing any more. Identities are looked at last: who was noted
+    /// before is among them.
+    pub(super) fn gone(&self, directory: impl FnOnce() -> Arc<Directory>) -> Vec<CredentialId> {
+        let mut credentials: Vec<CredentialId> = {
+            let times = self.times();
+            times.known.keys().chain(times.unwritten.keys()).copied().collect()
+        };
+        let directory = directory();
+        credentials.retain(|id| matches!(directory.credential(*id), None | Some(Credential::Deleted(_))));
+        credentials
+    }
+
+    /// Forgets these credentials' times.
+    pub(super) fn forget(&self, credentials: &[CredentialId]) {
+        let mut times = self.times();
+        for credential in credentials {
+            times.known.remove(credential);
+            times.unwritten.remove(credential);
+        }
+    }
+
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
         // Times stay meaningful whatever panicked while it held them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::directory::{Record, Write};
+    use crate::domain::id::{TokenId, UserId};
+    use crate::domain::scope::Scopes;
+    use crate::domain::token::{Token, TokenOwner, Tombstone};
+
+    fn token(id: u8) -> Token {
+        Token {
+            id: TokenId(id.into()),
+            credential: CredentialId::from_random([id; 16]),
+            owner: TokenOwner::Personal { user: UserId(1) },
+            name: String::new(),
+            description: String::new(),
+            scopes: Scopes::pull(),
+            secret: Digest::from_bytes([id; 32]),
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: None,
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn what_is_deleted_is_forgotten_and_what_was_just_made_is_not() {
+        let [kept, deleted, forgotten, new] = [1, 2, 3, 4].map(token);
+        let tombstone = Tombstone::of(&deleted, Timestamp::UNIX_EPOCH);
+        let mut directory = Directory::from_records([Record::Token(kept.clone()), Record::Tombstone(tombstone)]);
+        let (written, at) = (kept.credential, Timestamp::UNIX_EPOCH);
+        let last_used = LastUsed::new(HashMap::from([(written, at), (forgotten.credential, at)]));
+        last_used.note(deleted.credential, at);
+        last_used.note(new.credential, at);
+        directory.apply(&[Write::Put(Record::Token(new.clone()))]);
+        let mut gone = last_used.gone(|| Arc::new(directory));
+        gone.sort_unstable();
+        assert_eq!(gone, [deleted.credential, forgotten.credential]);
+        last_used.forget(&gone);
+        let known = [&kept, &deleted, &forgotten, &new].map(|token| last_used.of(token.credential).is_some());
+        assert_eq!(known, [true, false, false, true]);
+        assert_eq!(last_used.take_unwritten().into_keys().collect::<Vec<_>>(), [new.credential]);
     }
 }

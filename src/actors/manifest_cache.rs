@@ -18,6 +18,7 @@ use super::failure::Cause;
 use super::flights::{Boarding, Flights};
 use super::places::refused;
 use super::upstream_fetcher::Upstream;
+use crate::domain::manifest::Named;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::manifests::{Manifest, ManifestStore};
@@ -66,6 +67,8 @@ pub(super) struct Question {
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub(super) manifest: Arc<Manifest>,
+    /// What it names.
+    pub(super) named: Arc<Named>,
     /// Whether it was stored; not where it is too long, or the store failed.
     pub(super) stored: bool,
 }

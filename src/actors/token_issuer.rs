@@ -96,6 +96,7 @@ impl Tokens {
         let options = PasswordOptions {
             threads: 1,
             max_waiting: 1000,
+            max_per_address: 1000,
             remember: Duration::from_secs(300),
             failures_per_user: allowance,
             failures_per_address: allowance,

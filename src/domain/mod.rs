@@ -13,6 +13,7 @@ pub mod group;
 pub mod id;
 pub mod image_path;
 pub mod manifest;
+pub mod min_free;
 pub mod origin;
 pub mod policy;
 pub mod reference;

@@ -9,7 +9,6 @@ use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Server};
-use crate::store::blobs::MinFree;
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
 /// Clients give up where no answer begins within 30 seconds.
@@ -51,6 +50,7 @@ pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
     PasswordOptions {
         threads: auth.password_threads.get(),
         max_waiting: auth.password_queue,
+        max_per_address: auth.password_queue_per_address.get(),
         remember: auth.password_remembered,
         failures_per_user: allowance(auth.max_failed_logins),
         failures_per_address: allowance(auth.max_failed_logins_per_address),
@@ -80,14 +80,6 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
         answer_within: ANSWER_WITHIN,
-    }
-}
-
-/// How much of the disk stays free.
-pub(super) fn min_free(min_free: settings::MinFree) -> MinFree {
-    match min_free {
-        settings::MinFree::Percent(percent) => MinFree::Percent(percent),
-        settings::MinFree::Bytes(bytes) => MinFree::Bytes(bytes),
     }
 }
 

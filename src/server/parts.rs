@@ -59,7 +59,7 @@ impl Stores {
             identities: Arc::new(IdentityStore::open(data.path())?),
             index: Arc::new(Index::open(data.path(), cache)?),
             manifests: Arc::new(ManifestStore::new(cache)),
-            files: BlobFiles::open(cache, options::min_free(storage.min_free), open)?,
+            files: BlobFiles::open(cache, storage.min_free, open)?,
             spool: Spool::open(cache)?,
         })
     }

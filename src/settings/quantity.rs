@@ -6,24 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// How much of a file system must stay free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinFree {
-    /// This many hundredths of it, less than 100.
-    Percent(u8),
-    /// This many bytes.
-    Bytes(u64),
-}
-
-impl MinFree {
-    /// The bytes that must stay free on a file system of `total` bytes.
-    pub fn of(self, total: u64) -> u64 {
-        match self {
-            Self::Percent(percent) => total / 100 * u64::from(percent),
-            Self::Bytes(bytes) => bytes,
-        }
-    }
-}
+use crate::domain::min_free::MinFree;
 
 /// A length of time: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -136,11 +119,5 @@ mod tests {
         for text in ["", "MiB", "-1", "4mib", "1.5GiB", "99999999TiB", "%"] {
             assert_eq!(parse_bytes(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn what_must_stay_free_is_a_share_or_a_size() {
-        assert_eq!(MinFree::Percent(10).of(1_000), 100);
-        assert_eq!(MinFree::Bytes(7).of(1_000), 7);
     }
 }

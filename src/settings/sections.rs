@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Impossible, MinFree, quantity, written};
+use super::{Impossible, quantity, written};
+use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::user::Username;
 use crate::telemetry::{LogFilter, LogFormat};
@@ -63,6 +64,8 @@ pub struct Auth {
     pub password_threads: NonZeroUsize,
     /// Passwords that may wait to be.
     pub password_queue: usize,
+    /// Passwords from one address that may be verified or wait to be, of those there are.
+    pub password_queue_per_address: NonZeroUsize,
     /// How long a password that was right is remembered; zero: not at all.
     #[serde(deserialize_with = "quantity::duration")]
     pub password_remembered: Duration,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
 use crate::domain::policy::PublicGroups;
 use crate::telemetry::LogFormat;

@@ -19,6 +19,7 @@ use super::durable;
 use super::error::StoreError;
 use super::spool::{SpoolFile, WriteAt};
 use crate::domain::digest::Digest;
+use crate::domain::min_free::MinFree;
 
 /// Whether a range is in memory is told by a byte in each so many of it: the kernel brings in and drops neighbours together.
 const LOOK_EVERY: usize = 256 * 1024;
@@ -37,15 +38,6 @@ pub struct BlobFiles {
     min_free: MinFree,
     /// Files that stay open, because opening one may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
-}
-
-/// How much of the disk is kept free of blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MinFree {
-    /// So many bytes.
-    Bytes(u64),
-    /// So many hundredths of the file system that holds the cache, up to 100.
-    Percent(u8),
 }
 
 /// A committed blob, open for reading.
@@ -141,12 +133,7 @@ impl BlobFiles {
     /// How many bytes more may be stored before the disk has less than the configured space left.
     pub fn room(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
-        let kept = match self.min_free {
-            MinFree::Bytes(bytes) => bytes,
-            MinFree::Percent(percent) => {
-                (disk.f_blocks.saturating_mul(disk.f_frsize) / 100).saturating_mul(percent.into())
-            }
-        };
+        let kept = self.min_free.of(disk.f_blocks.saturating_mul(disk.f_frsize));
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept))
     }
 

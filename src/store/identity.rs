@@ -97,6 +97,16 @@ impl IdentityStore {
         Ok(())
     }
 
+    /// Forgets when these credentials were last used.
+    pub fn forget_last_used(&self, credentials: &[CredentialId]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for id in credentials {
+            batch.remove(id.to_string().as_bytes());
+        }
+        self.database.check_writable()?;
+        Ok(self.last_used.apply_batch(batch)?)
+    }
+
     /// From now on as if the disk were full.
     #[cfg(test)]
     pub(crate) fn fill_up(&mut self) {
@@ -184,11 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn times_of_last_use_are_kept() {
+    fn times_of_last_use_are_kept_until_they_are_forgotten() {
         let data = tempfile::tempdir().unwrap();
         let store = IdentityStore::open(data.path()).unwrap();
         let (id, at) = (CredentialId::from_random([1; 16]), Timestamp::from_second(1_000).unwrap());
-        store.note_last_used([(id, at)]).unwrap();
+        let other = CredentialId::from_random([2; 16]);
+        store.note_last_used([(id, at), (other, at)]).unwrap();
+        store.forget_last_used(&[other]).unwrap();
         assert_eq!(store.last_used().unwrap(), HashMap::from([(id, at)]));
     }
 

@@ -20,8 +20,8 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::auth::sha256;
+use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
-use crate::store::blobs::MinFree;
 use crate::upstream::{Content, ContentHead};
 
 /// How the fake upstream answers one request; anything beyond the script is answered honestly.

@@ -52,13 +52,13 @@ impl Fetcher {
             tracing::warn!(origin = %question.origin, "upstream sent a manifest that does not have its digest");
             return Err(Cause::Nonsense);
         }
-        manifest::parse(&manifest.media_type, &manifest.bytes).map_err(|error| {
+        let named = manifest::parse(&manifest.media_type, &manifest.bytes).map_err(|error| {
             tracing::warn!(origin = %question.origin, %error, "upstream sent something else than a manifest");
             Cause::Nonsense
         })?;
         let manifest = Arc::new(manifest);
         let stored = self.keep(manifest.clone()).await;
-        Ok(Fetched { manifest, stored })
+        Ok(Fetched { manifest, named: Arc::new(named), stored })
     }
 
     /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.

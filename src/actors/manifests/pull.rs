@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::pulled::{PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
-use crate::actors::manifest_cache::{AskHead, FetchManifest, Fetched, ManifestCache, Question, Shared, Since};
+use crate::actors::manifest_cache::{AskHead, FetchManifest, ManifestCache, Question, Shared, Since};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;
@@ -99,7 +99,7 @@ impl Pull<'_> {
         if head.length.is_some_and(|length| length != manifest.bytes.len() as u64) {
             return None;
         }
-        self.shelf.grant(self.request, &manifest, true).await;
+        self.shelf.grant_stored(self.request, &manifest).await;
         Some(manifest)
     }
 
@@ -125,10 +125,9 @@ impl Pull<'_> {
 
     async fn fetch(&self) -> Result<PulledManifest, Cause> {
         let (fetched, joined) = self.send(FetchManifest { question: self.question(), since: self.since() }).await?;
-        let Fetched { manifest, stored } = fetched;
-        self.shelf.grant(self.request, &manifest, stored).await;
+        self.shelf.grant(self.request, &fetched).await;
         let source = if joined { Source::Joined } else { Source::Miss };
-        Ok(PulledManifest::new(manifest, source, self.by_tag()))
+        Ok(PulledManifest::new(fetched.manifest, source, self.by_tag()))
     }
 
     async fn ask_head(&self, revalidation: bool) -> Result<(ContentHead, bool), Cause> {

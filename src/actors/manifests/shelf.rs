@@ -10,12 +10,12 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::task::spawn_blocking;
 
-use super::super::manifest_cache::ManifestCacheOptions;
+use super::super::manifest_cache::{Fetched, ManifestCacheOptions};
+use super::names::{links, named};
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
-use crate::domain::manifest::{self, Named};
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 use crate::store::error::StoreError;
@@ -99,17 +99,17 @@ impl Shelf {
     }
 
     /// Gives the group what upstream gave its account: the manifest, and the names of what the manifest names.
-    pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>, stored: bool) {
+    pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, fetched: &Fetched) {
+        let (shelf, request, fetched) = (self.clone(), request.clone(), fetched.clone());
+        drop(blocking(move || shelf.grant_blocking(&request, &fetched)).await);
+    }
+
+    /// As [`Self::grant`], for a stored manifest that upstream has told of.
+    pub(super) async fn grant_stored(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>) {
         let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
         let granted = blocking(move || {
-            let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
-            let _nothing_is_removed = shelf.removing.read().unwrap_or_else(PoisonError::into_inner);
-            if stored {
-                shelf.store.put(&manifest)?;
-                shelf.manifests.insert(manifest.digest, manifest.clone());
-            }
-            shelf.link(&request, manifest.digest, &links(&manifest, &named))?;
-            shelf.set_tag(&request, manifest.digest)
+            let named = Arc::new(named(&manifest));
+            shelf.grant_blocking(&request, &Fetched { manifest, named, stored: true })
         });
         drop(granted.await);
     }
@@ -168,6 +168,17 @@ impl Shelf {
         self.store.remove(digest)
     }
 
+    fn grant_blocking(&self, request: &PullManifest, fetched: &Fetched) -> Result<(), StoreError> {
+        let Fetched { manifest, named, stored } = fetched;
+        let _nothing_is_removed = self.removing.read().unwrap_or_else(PoisonError::into_inner);
+        if *stored {
+            self.store.put(manifest)?;
+            self.manifests.insert(manifest.digest, manifest.clone());
+        }
+        self.link(request, manifest.digest, &links(manifest, named))?;
+        self.set_tag(request, manifest.digest)
+    }
+
     fn look_up_blocking(&self, request: &PullManifest) -> Result<Option<Known>, StoreError> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let (digest, tag) = match &request.reference {
@@ -208,8 +219,7 @@ impl Shelf {
         if !self.index.has_tag(request.group, &request.origin, tag)? {
             return Ok(false);
         }
-        let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
-        self.index.add_links(request.group, &request.origin, &links(manifest, &named))?;
+        self.index.add_links(request.group, &request.origin, &links(manifest, &named(manifest)))?;
         self.index.set_tag(request.group, &request.origin, tag, entry)?;
         Ok(true)
     }
@@ -260,16 +270,6 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
     }
 }
 
-/// Each name is a small file. No image has so many; of what stands beyond upstream is asked as of what no manifest names.
-const MAX_NAMES: usize = 4096;
-
-fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
-    let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
-    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
-    let names = names.map(|named| (named.digest, Link { size: Some(named.size), proven: false }));
-    std::iter::once(itself).chain(names).collect()
-}
-
 /// Whether what upstream said of a tag is still believed.
 pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
     let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
@@ -287,19 +287,5 @@ async fn blocking<T: Send + 'static>(
     match spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::manifest::Descriptor;
-
-    #[test]
-    fn a_manifest_makes_only_so_many_links() {
-        let manifest = Manifest::new(manifest::ACCEPTED[2].to_owned(), "{}".into());
-        let blobs = vec![Descriptor { digest: Digest::from_bytes([7; 32]), size: 1 }; 100_000];
-        let links = links(&manifest, &Named { blobs, manifests: Vec::new() });
-        assert_eq!((links.len(), links[0].0), (MAX_NAMES + 1, manifest.digest));
     }
 }

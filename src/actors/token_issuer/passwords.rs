@@ -23,7 +23,7 @@ pub struct TokenIssuer {
     options: PasswordOptions,
     mac_key: hmac::Key,
     remembered: HashMap<Proof, Instant>,
-    checking: HashMap<Proof, Vec<oneshot::Sender<Result<(), PasswordError>>>>,
+    checking: HashMap<Proof, Check>,
     by_user: Failures<(IpAddr, String)>,
     by_address: Failures<IpAddr>,
     threads: Arc<Semaphore>,
@@ -36,6 +36,8 @@ pub struct PasswordOptions {
     pub threads: usize,
     /// How many different ones may wait for that.
     pub max_waiting: usize,
+    /// How many different ones from one address may be hashed or wait for that, so that the others are not kept out.
+    pub max_per_address: usize,
     /// For how long a verified one is remembered.
     pub remember: Duration,
     /// Failures of one user name from one address.
@@ -56,6 +58,13 @@ pub enum PasswordError {
     /// Too many passwords wait to be checked.
     #[error("Too many logins with a password at once. Use a token, or try again")]
     Busy,
+}
+
+/// A password that is being checked, or waits for that.
+struct Check {
+    /// Whence it came first.
+    address: IpAddr,
+    waiters: Vec<oneshot::Sender<Result<(), PasswordError>>>,
 }
 
 /// Identifies a user, a password and the stored hash it was tried against, without containing them.
@@ -122,8 +131,14 @@ impl TokenIssuer {
     fn refusal(&self, check: &CheckPassword, now: Instant) -> Option<PasswordError> {
         let user = self.by_user.wait(&(check.address, check.username.clone()), now);
         let address = self.by_address.wait(&check.address, now);
-        let full = self.checking.len() >= self.options.threads + self.options.max_waiting;
-        user.max(address).map(PasswordError::TooMany).or(full.then_some(PasswordError::Busy))
+        user.max(address).map(PasswordError::TooMany).or(self.is_full(check.address).then_some(PasswordError::Busy))
+    }
+
+    /// Whether there is no place for one more password from this address.
+    fn is_full(&self, address: IpAddr) -> bool {
+        let from_there = self.checking.values().filter(|check| check.address == address).count();
+        self.checking.len() >= self.options.threads + self.options.max_waiting
+            || from_there >= self.options.max_per_address
     }
 
     /// Checks on a thread of its own, once one is free, and reports back. Counts as a failure until it is none: otherwise
@@ -167,15 +182,15 @@ impl Handler<CheckPassword> for TokenIssuer {
             return Response::reply(Ok(()));
         }
         let (answer, answered) = oneshot::channel();
-        if let Some(waiters) = self.checking.get_mut(&proof) {
-            waiters.push(answer);
+        if let Some(checking) = self.checking.get_mut(&proof) {
+            checking.waiters.push(answer);
         } else if let Some(refusal) = self.refusal(&check, now) {
             if refusal == PasswordError::Busy {
                 refused("passwords");
             }
             return Response::reply(Err(refusal));
         } else {
-            self.checking.insert(proof, vec![answer]);
+            self.checking.insert(proof, Check { address: check.address, waiters: vec![answer] });
             self.start_check(proof, check, ctx.address(), now);
             self.gauge();
         }
@@ -192,7 +207,7 @@ impl Handler<Checked> for TokenIssuer {
             self.by_address.forgive(&counted.0);
             self.by_user.forgive(&counted);
         }
-        for waiter in self.checking.remove(&proof).unwrap_or_default() {
+        for waiter in self.checking.remove(&proof).map(|check| check.waiters).unwrap_or_default() {
             let _ = waiter.send(outcome);
         }
         self.gauge();

@@ -43,10 +43,14 @@ impl House {
 
     /// With these lines of configuration.
     async fn with(lines: &str) -> Self {
+        Self::configured(|config| config.and(lines)).await
+    }
+
+    async fn configured(configure: impl FnOnce(Config) -> Config) -> Self {
         let hub = FakeHub::start();
         let image = Image::single(&[Layer::random(10_000, 1)]);
         hub.push_image("library/alpine", "latest", &image);
-        let service = Config::docker_hub(&hub).and(lines).start();
+        let service = configure(Config::docker_hub(&hub)).start();
         let team = service.group("team").await;
         let ci = service.deploy_token(&team, "ci").await;
         let alice = service.user("alice", ALICES_PASSWORD).await;

@@ -1,6 +1,7 @@
 //! Guessing passwords comes to an end, and nobody else notices.
 
 use futures::StreamExt;
+use reqwest::Method;
 
 use super::{ALICES_PASSWORD, House, PAIR, PULL, WRONG, denied, refusal, said, served};
 
@@ -74,6 +75,31 @@ async fn more_passwords_than_can_wait_are_refused_and_tokens_are_not() {
         futures::future::join_all((0..20).map(token)).await
     });
     assert!(busy.await.1.iter().all(|answer| answer.status == 200));
+}
+
+#[actix_rt::test]
+async fn guesses_from_one_address_leave_places_for_those_who_come_from_elsewhere() {
+    let trusted = "[auth]\npassword_threads = 1\npassword_queue = 20\npassword_queue_per_address = 5";
+    let house = House::configured(|config| {
+        config.and(trusted).variable("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "127.0.0.1")
+    })
+    .await;
+    let login = |address: &'static str, user: String, password: &'static str| {
+        let client = house.service.stranger().with_basic(&user, password);
+        async move {
+            let path = format!("/jwt/auth?service=dependency_proxy{PULL}");
+            client.send(client.request(Method::GET, &path).header("x-forwarded-for", address)).await
+        }
+    };
+    let guesses = (0..60).map(|number| login("192.0.2.1", format!("user-{number}"), "a-guess"));
+    let right = [login("192.0.2.2", "alice".to_owned(), ALICES_PASSWORD)];
+    let answers = futures::future::join_all(guesses.chain(right)).await;
+    let (alice, guesses) = answers.split_last().unwrap();
+    assert_eq!(said(alice), served(), "who comes from elsewhere");
+    let refused = guesses.iter().filter(|answer| answer.status == 503).count();
+    assert!(refused > 0 && guesses.iter().all(|answer| [403, 503].contains(&answer.status)));
+    let again = login("192.0.2.1", "alice".to_owned(), ALICES_PASSWORD).await;
+    assert_eq!(said(&again), served(), "once the guesses have been answered");
 }
 
 #[actix_rt::test]

@@ -1,0 +1,129 @@
+//! An index with as many entries as wanted, made through the store's own functions alone, for benches of what grows with it.
+//!
+//! An entry is a link, with which a group may open some content, or a tag that a group has pulled. Each has its small file,
+//! as the store writes it; contents themselves, which the index does not look at, are not there.
+//! Entry `n` is of group `group(n)`, of which there are 100, and of repository `origin(n)`, which has 1,000 entries.
+//!
+//! A million takes a minute or more, so each index is made once, in `target/tmp`, and made anew once the code that writes it
+//! has changed. `cargo clean` removes it.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+use dependency_proxy::auth::sha256;
+use dependency_proxy::domain::digest::Digest;
+use dependency_proxy::domain::id::GroupId;
+use dependency_proxy::domain::origin::{Account, Origin};
+use dependency_proxy::domain::reference::Tag;
+use dependency_proxy::store::index::{Index, Link, TagEntry};
+use jiff::Timestamp;
+
+/// How many groups have the entries.
+pub const GROUPS: u64 = 100;
+
+const IN_A_REPOSITORY: u64 = 1000;
+
+/// The code that decides what is written.
+const WRITERS: [&str; 5] = [
+    include_str!("mod.rs"),
+    include_str!("../../src/store/index.rs"),
+    include_str!("../../src/store/index_key.rs"),
+    include_str!("../../src/store/index_file.rs"),
+    include_str!("../../src/store/database.rs"),
+];
+
+/// What the entries of an index are.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Links,
+    Tags,
+}
+
+/// The folder, data and cache in one, of an index with so many entries of this kind, which is made if it is not there. Tells on
+/// standard error how far it is.
+pub fn folder(kind: Kind, entries: u64) -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let prefix = format!("index-of-{entries}-{kind:?}-");
+    let folder = all.join(format!("{prefix}{}", &sha256::digest(WRITERS.concat().as_bytes()).hex()[..8]));
+    if !folder.exists() {
+        for old in all.read_dir().unwrap().map(Result::unwrap) {
+            if old.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+                fs::remove_dir_all(old.path()).unwrap();
+            }
+        }
+        let growing = all.join(format!("{prefix}growing"));
+        fill(&growing, kind, entries);
+        fs::rename(&growing, &folder).unwrap();
+    }
+    folder
+}
+
+fn fill(folder: &Path, kind: Kind, entries: u64) {
+    let index = Index::open(folder, folder).unwrap();
+    let (begun, done, next) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                let take = || next.fetch_add(IN_A_REPOSITORY, Ordering::Relaxed);
+                for first in std::iter::repeat_with(take).take_while(|first| *first < entries) {
+                    let numbers = first..entries.min(first + IN_A_REPOSITORY);
+                    match kind {
+                        Kind::Links => add_links(&index, numbers),
+                        Kind::Tags => set_tags(&index, numbers),
+                    }
+                    tell(done.fetch_add(IN_A_REPOSITORY, Ordering::Relaxed), entries, kind, begun);
+                }
+            });
+        }
+    });
+    index.flush().unwrap();
+}
+
+/// All of one repository.
+fn add_links(index: &Index, numbers: Range<u64>) {
+    let (group, origin) = (group(numbers.start), origin(numbers.start));
+    let link = |number| (digest(number), Link { size: Some(number), proven: true });
+    index.add_links(group, &origin, &numbers.map(link).collect::<Vec<_>>()).unwrap();
+}
+
+fn set_tags(index: &Index, numbers: Range<u64>) {
+    for number in numbers {
+        let entry = TagEntry { digest: digest(number), checked_at: Timestamp::UNIX_EPOCH, denied: false };
+        index.set_tag(group(number), &origin(number), &tag(number), entry).unwrap();
+    }
+}
+
+/// The group that has entry `number`.
+pub fn group(number: u64) -> GroupId {
+    GroupId(number / IN_A_REPOSITORY % GROUPS + 1)
+}
+
+/// Where entry `number` came from.
+pub fn origin(number: u64) -> Origin {
+    Origin {
+        upstream: "docker.io".parse().unwrap(),
+        account: Account::Anonymous,
+        repository: format!("library/app-{}", number / IN_A_REPOSITORY).parse().unwrap(),
+    }
+}
+
+/// The content of entry `number`.
+pub fn digest(number: u64) -> Digest {
+    sha256::digest(&number.to_be_bytes())
+}
+
+/// The tag of entry `number`.
+pub fn tag(number: u64) -> Tag {
+    format!("1.{number}.0-alpine").parse().unwrap()
+}
+
+fn tell(before: u64, all: u64, kind: Kind, begun: Instant) {
+    let done = before + IN_A_REPOSITORY;
+    if done * 10 / all > before * 10 / all {
+        eprintln!("making an index: {done} of {all} {kind:?} after {} s", begun.elapsed().as_secs());
+    }
+}

@@ -1,0 +1,72 @@
+//! Looking up links and tags in the index on the disk, as is done for what is not remembered in memory. Which one is looked up
+//! is spread over all of them.
+
+use std::cell::LazyCell;
+use std::hint::black_box;
+
+use criterion::Criterion;
+use dependency_proxy::domain::id::GroupId;
+use dependency_proxy::store::index::Index;
+
+use super::filled::{self, Kind};
+
+/// Of no group that has entries.
+const STRANGER: GroupId = GroupId(filled::GROUPS + 1);
+
+pub fn bench(criterion: &mut Criterion) {
+    for entries in [10_000, 1_000_000] {
+        let mut group = criterion.benchmark_group(format!("index of {entries} entries"));
+        for kind in [Kind::Links, Kind::Tags] {
+            // Opened where the first of these is run, which a filter may forbid.
+            let index = LazyCell::new(|| open(kind, entries));
+            for (name, found, look_up) in questions(kind) {
+                let mut numbers = spread(entries);
+                group.bench_function(name, |bencher| {
+                    let index: &Index = &index;
+                    bencher.iter(|| assert_eq!(look_up(index, black_box(numbers())), found));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+fn open(kind: Kind, entries: u64) -> Index {
+    let folder = filled::folder(kind, entries);
+    Index::open(&folder, &folder).unwrap()
+}
+
+/// Whether entry `number` is there.
+type LookUp = fn(&Index, number: u64) -> bool;
+
+/// Names, whether there is such a thing, and how it is looked up.
+fn questions(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
+    match kind {
+        Kind::Links => [
+            ("link/there", true, |index, number| {
+                let link = index.link(filled::group(number), &filled::origin(number), &filled::digest(number));
+                link.unwrap().is_some_and(|link| link.proven)
+            }),
+            ("link/of another group", false, |index, number| {
+                index.link(STRANGER, &filled::origin(number), &filled::digest(number)).unwrap().is_some()
+            }),
+        ],
+        Kind::Tags => [
+            ("tag/there", true, |index, number| {
+                index.tag(&filled::origin(number), &filled::tag(number)).unwrap().is_some()
+            }),
+            ("tag/not there", false, |index, number| {
+                index.tag(&filled::origin(number), &"latest".parse().unwrap()).unwrap().is_some()
+            }),
+        ],
+    }
+}
+
+/// Numbers below `end` in an order that jumps about, always the same.
+fn spread(end: u64) -> impl FnMut() -> u64 {
+    let mut state = 1_u64;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % end
+    }
+}

@@ -1,0 +1,35 @@
+//! `cargo bench --bench micro [-- FILTER]`: what the steps of a pull take one by one, through the same functions that the
+//! service calls. Starts no server, asks no network and asserts no time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub,
+    reason = "what fails here ends the run, and nothing outside this binary sees its items"
+)]
+
+mod deciding;
+#[path = "../filled/mod.rs"]
+mod filled;
+mod lookup;
+mod mailbox;
+mod parsing;
+mod people;
+mod spool;
+mod tokens;
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+fn main() {
+    let criterion = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    let mut criterion = criterion.without_plots().configure_from_args();
+    parsing::bench(&mut criterion);
+    tokens::bench(&mut criterion);
+    deciding::bench(&mut criterion);
+    mailbox::bench(&mut criterion);
+    spool::bench(&mut criterion);
+    lookup::bench(&mut criterion);
+    criterion.final_summary();
+}

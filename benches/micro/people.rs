@@ -1,0 +1,115 @@
+//! A directory of realistic size: 10,000 users, 1,000 groups of which 900 are below others, 20,000 memberships and 11,000
+//! tokens. Always the same.
+
+use dependency_proxy::auth::secret;
+use dependency_proxy::domain::access::{AccessLevel, Membership};
+use dependency_proxy::domain::directory::{Directory, Record};
+use dependency_proxy::domain::group::{Group, Visibility};
+use dependency_proxy::domain::id::{CredentialId, GroupId, TokenId, UserId};
+use dependency_proxy::domain::scope::Scopes;
+use dependency_proxy::domain::token::{Token, TokenOwner};
+use dependency_proxy::domain::user::User;
+use jiff::Timestamp;
+
+pub const USERS: u64 = 10_000;
+pub const GROUPS: u64 = 1_000;
+/// The first so many groups are above all others.
+const TOP: u64 = 100;
+
+/// Everybody. User `n` is a member of two top groups, of the one numbered `n % 100` among them, and has token `n`; group `n`
+/// has token `10_000 + n`.
+pub fn directory() -> Directory {
+    let users = (1..=USERS).map(user);
+    let groups = (1..=GROUPS).map(group);
+    let members = (1..=USERS).flat_map(|id| [id, id * 7 + 3].map(|group| member(group % TOP + 1, id)));
+    let personal = (1..=USERS).map(|id| token(id, TokenOwner::Personal { user: UserId(id) }));
+    let deploy = (1..=GROUPS).map(|id| {
+        let owner = TokenOwner::Deploy { group: GroupId(id), username: deploy_username(id) };
+        token(USERS + id, owner)
+    });
+    Directory::from_records(users.chain(groups).chain(members).chain(personal).chain(deploy))
+}
+
+/// The path of a group: `team-1` at the top, `team-1/part-101` below, `team-1/part-101/part-201` and so on.
+pub fn path(id: u64) -> String {
+    match parent(id) {
+        None => format!("team-{id}"),
+        Some(above) => format!("{}/part-{id}", path(above)),
+    }
+}
+
+/// A top group of user `id`.
+pub fn group_of(id: u64) -> u64 {
+    id % TOP + 1
+}
+
+/// A group far below a top group: three levels.
+pub fn below(top: u64) -> u64 {
+    top + 3 * TOP
+}
+
+/// The id of the credential that a token is.
+pub fn credential(token: u64) -> CredentialId {
+    CredentialId::from_random(u128::from(token).to_be_bytes())
+}
+
+/// The secret of a token.
+pub fn secret_of(token: u64) -> String {
+    format!("a-secret-of-a-token-{token}")
+}
+
+/// The user name that goes with the deploy token of a group.
+pub fn deploy_username(group: u64) -> String {
+    format!("deploy-{group}")
+}
+
+fn parent(id: u64) -> Option<u64> {
+    id.checked_sub(TOP).filter(|above| *above > 0)
+}
+
+fn user(id: u64) -> Record {
+    Record::User(User {
+        id: UserId(id),
+        username: format!("user-{id}").parse().unwrap(),
+        name: format!("User {id}"),
+        email: format!("user-{id}@example.com"),
+        admin: false,
+        blocked: false,
+        bot_of: None,
+        password: None,
+        created_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn group(id: u64) -> Record {
+    Record::Group(Group {
+        id: GroupId(id),
+        name: format!("Team {id}"),
+        path: path(id).parse().unwrap(),
+        description: String::new(),
+        parent: parent(id).map(GroupId),
+        visibility: Visibility::Private,
+        proxy_enabled: None,
+        created_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn member(group: u64, user: u64) -> Record {
+    let (group, user, level) = (GroupId(group), UserId(user), AccessLevel::Developer);
+    Record::Membership(Membership { group, user, level, expires_at: None, created_at: Timestamp::UNIX_EPOCH })
+}
+
+fn token(id: u64, owner: TokenOwner) -> Record {
+    Record::Token(Token {
+        id: TokenId(id),
+        credential: credential(id),
+        owner,
+        name: format!("token-{id}"),
+        description: String::new(),
+        scopes: Scopes::pull(),
+        secret: secret::digest(&secret_of(id)),
+        created_at: Timestamp::UNIX_EPOCH,
+        expires_at: Some(Timestamp::MAX),
+        revoked_at: None,
+    })
+}

@@ -1,0 +1,159 @@
+//! A download that many follow: from the first asker's question to the last one's last byte, through the real blob cache with
+//! its file, its hash and its commit. Upstream is memory, so that the cache is all that takes time.
+
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use actix_rt::{Arbiter, SystemRunner};
+use bytes::Bytes;
+use criterion::{Criterion, SamplingMode, Throughput};
+use dependency_proxy::actors::blob_cache::{BlobCacheOptions, BlobUpstream, Blobs, OpenBlob};
+use dependency_proxy::auth::sha256;
+use dependency_proxy::domain::digest::Digest;
+use dependency_proxy::domain::id::GroupId;
+use dependency_proxy::domain::min_free::MinFree;
+use dependency_proxy::domain::origin::{Account, Origin};
+use dependency_proxy::store::blobs::BlobFiles;
+use dependency_proxy::store::index::Index;
+use dependency_proxy::store::spool::Spool;
+use dependency_proxy::upstream::{Content, ContentHead, UpstreamError};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+const LENGTH: usize = 8 << 20;
+/// As much as one read of a socket brings.
+const PIECE: usize = 64 << 10;
+
+pub fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("fan-out of a spool of 8 MiB");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(5));
+    for readers in [1, 100, 1000] {
+        group.throughput(Throughput::Bytes((readers * LENGTH) as u64));
+        group.bench_function(format!("{readers} readers"), |bencher| {
+            let system = actix_rt::System::new();
+            let house = House::new();
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers)).sum());
+        });
+    }
+    group.finish();
+}
+
+/// The blob cache, and threads for those who read.
+struct House {
+    folder: TempDir,
+    hub: Arc<Hub>,
+    blobs: Blobs,
+    files: BlobFiles,
+    cache: Arbiter,
+    workers: Vec<Arbiter>,
+}
+
+/// An upstream that has one blob at a time.
+#[derive(Default)]
+struct Hub(Mutex<Bytes>);
+
+impl BlobUpstream for Hub {
+    fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
+        let content = self.0.lock().unwrap().clone();
+        let pieces = (from as usize..LENGTH).step_by(PIECE);
+        let pieces = pieces.map(move |start| Ok(content.slice(start..(start + PIECE).min(LENGTH))));
+        let stream = futures::stream::iter(pieces).boxed();
+        Box::pin(async { Ok(Content { head: head(), stream }) })
+    }
+
+    fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+        Box::pin(async { Ok(head()) })
+    }
+}
+
+fn head() -> ContentHead {
+    ContentHead { length: Some(LENGTH as u64), ..ContentHead::default() }
+}
+
+const OPTIONS: BlobCacheOptions = BlobCacheOptions {
+    max_downloads: 4,
+    max_waiters: 10_000,
+    max_unstored_streams: 4,
+    known_links: 1000,
+    max_blob_bytes: None,
+    answer_within: Duration::from_secs(60),
+};
+
+impl House {
+    fn new() -> Self {
+        let (folder, hub, cache) = (tempfile::tempdir().unwrap(), Arc::new(Hub::default()), Arbiter::new());
+        let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
+        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0)).unwrap();
+        let spool = Spool::open(folder.path()).unwrap();
+        let blobs = Blobs::start(&cache.handle(), hub.clone(), index, files.clone(), spool, OPTIONS);
+        let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
+        Self { folder, hub, blobs, files, cache, workers }
+    }
+
+    /// One download of a blob that is not there yet, followed by so many readers.
+    fn download(&self, system: &SystemRunner, readers: usize) -> Duration {
+        let digest = self.hub.next();
+        let begun = Instant::now();
+        let read = system.block_on(futures::future::join_all((0..readers).map(|reader| self.reader(reader, digest))));
+        let took = begun.elapsed();
+        assert!(read.into_iter().all(|read| read == Ok(LENGTH as u64)));
+        self.forget(&digest);
+        took
+    }
+
+    /// How many bytes a reader gets, who works on one of the threads.
+    fn reader(&self, reader: usize, digest: Digest) -> oneshot::Receiver<u64> {
+        let (done, read) = oneshot::channel();
+        let (blobs, wanted) = (self.blobs.clone(), OpenBlob { group: GroupId(1), origin: origin(), digest });
+        self.workers[reader % self.workers.len()].spawn(async move {
+            let blob = blobs.open(wanted).await.unwrap();
+            let bytes = blob.bytes(0..LENGTH as u64);
+            let length = bytes.fold(0, async |read, piece| read + piece.unwrap().len() as u64).await;
+            done.send(length).unwrap();
+        });
+        read
+    }
+
+    /// Waits for the commit, which is not timed, and takes the blob away.
+    fn forget(&self, digest: &Digest) {
+        let spool = self.folder.path().join("spool");
+        while spool.read_dir().unwrap().next().is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(self.files.remove(digest).unwrap());
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        for arbiter in self.workers.iter().chain([&self.cache]) {
+            arbiter.stop();
+        }
+    }
+}
+
+impl Hub {
+    /// From now on another blob. Returns its digest.
+    fn next(&self) -> Digest {
+        let mut content = self.0.lock().unwrap();
+        let mut bytes = vec![0; LENGTH];
+        if !content.is_empty() {
+            bytes.copy_from_slice(&content);
+        }
+        let number = u64::from_be_bytes(*bytes.first_chunk().unwrap()) + 1;
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        *content = bytes.into();
+        sha256::digest(&content)
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        upstream: "docker.io".parse().unwrap(),
+        account: Account::Anonymous,
+        repository: "library/alpine".parse().unwrap(),
+    }
+}

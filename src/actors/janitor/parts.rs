@@ -1,0 +1,96 @@
+//! The janitor's work, on a blocking thread. Decides nothing about when it is done.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::super::blob_cache::Blobs;
+use super::super::last_used::LastUsed;
+use super::super::manifests::Manifests;
+use super::super::numbers;
+use super::super::policy_evaluator::Policy;
+use crate::domain::directory::Directory;
+use crate::domain::id::GroupId;
+use crate::store::blobs::BlobFiles;
+use crate::store::durable::Leftovers;
+use crate::store::error::StoreError;
+use crate::store::identity::IdentityStore;
+use crate::store::index::Index;
+
+/// What the janitor works on.
+#[derive(Clone)]
+pub struct Parts {
+    /// The owner of the identities.
+    pub policy: Policy,
+    /// Times of last use.
+    pub last_used: LastUsed,
+    /// What remembers links and manifests in memory.
+    pub manifests: Manifests,
+    /// What remembers links in memory.
+    pub blobs: Blobs,
+    /// The identities on disk.
+    pub identities: Arc<IdentityStore>,
+    /// The index on disk.
+    pub index: Arc<Index>,
+    /// The blobs on disk.
+    pub files: BlobFiles,
+    /// What killed processes have left half-written.
+    pub leftovers: Leftovers,
+}
+
+impl Parts {
+    /// Returns the directory that was exported last.
+    pub(super) fn tidy(&self, exported: Option<Arc<Directory>>) -> Option<Arc<Directory>> {
+        report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
+        report("the index", self.index.flush());
+        let directory = self.policy.directory();
+        numbers::publish(&directory, &self.files, Timestamp::now());
+        if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {
+            return exported;
+        }
+        let written = self.identities.write_export(&directory);
+        let exported = if written.is_ok() { Some(directory) } else { exported };
+        report("the export of identities", written);
+        exported
+    }
+
+    pub(super) fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
+        let orphans = self.index.forget_group(group)?;
+        self.manifests.forget_group(group);
+        self.blobs.forget_group(group);
+        for digest in &orphans {
+            self.manifests.remove_unlinked(digest)?;
+            if !self.index.is_linked(digest)? {
+                self.files.remove(digest)?;
+            }
+        }
+        self.index.remove_files(group)?;
+        Ok(orphans.len())
+    }
+
+    /// Purges groups that are gone or are to be forgotten: a crash may have come before, or a late pull.
+    pub(super) fn purge_deleted(&self) -> Result<(), StoreError> {
+        let directory = self.policy.directory();
+        let deleted = self
+            .index
+            .groups()?
+            .into_iter()
+            .filter(|group| directory.group(*group).is_none() || self.index.is_forgotten(*group));
+        deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
+    }
+
+    /// Forgets when credentials were last used that are gone.
+    pub(super) fn forget_last_used(&self) -> Result<(), StoreError> {
+        let gone = self.last_used.gone(|| self.policy.directory());
+        self.identities.forget_last_used(&gone)?;
+        self.last_used.forget(&gone);
+        Ok(())
+    }
+}
+
+/// Logs what did not work: the next time may.
+pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "{what} could not be written");
+    }
+}

@@ -1,0 +1,36 @@
+//! What a manifest names, as links of the group that pulled it. Stores nothing.
+
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{self, Named};
+use crate::store::index::Link;
+use crate::store::manifests::Manifest;
+
+/// Each name is a small file. No image has so many; of what stands beyond upstream is asked as of what no manifest names.
+const MAX_NAMES: usize = 4096;
+
+/// What a stored manifest names.
+pub(super) fn named(manifest: &Manifest) -> Named {
+    manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default()
+}
+
+/// The proven link to the manifest itself, and links by name to what it names.
+pub(super) fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
+    let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
+    let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
+    let names = names.map(|named| (named.digest, Link { size: Some(named.size), proven: false }));
+    std::iter::once(itself).chain(names).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::Descriptor;
+
+    #[test]
+    fn a_manifest_makes_only_so_many_links() {
+        let manifest = Manifest::new(manifest::ACCEPTED[2].to_owned(), "{}".into());
+        let blobs = vec![Descriptor { digest: Digest::from_bytes([7; 32]), size: 1 }; 100_000];
+        let links = links(&manifest, &Named { blobs, manifests: Vec::new() });
+        assert_eq!((links.len(), links[0].0), (MAX_NAMES + 1, manifest.digest));
+    }
+}

@@ -1,0 +1,32 @@
+//! How much of a file system is left to others. Pure arithmetic: how large it is and what is free is looked up elsewhere.
+
+/// How much of a file system must stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinFree {
+    /// This many hundredths of it.
+    Percent(u8),
+    /// This many bytes.
+    Bytes(u64),
+}
+
+impl MinFree {
+    /// The bytes that must stay free on a file system of `total` bytes.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Percent(percent) => (total / 100).saturating_mul(percent.into()),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_stay_free_is_a_share_or_a_size() {
+        assert_eq!(MinFree::Percent(10).of(1_000), 100);
+        assert_eq!(MinFree::Percent(100).of(u64::MAX), u64::MAX / 100 * 100);
+        assert_eq!(MinFree::Bytes(7).of(1_000), 7);
+    }
+}
