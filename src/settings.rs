@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use quantity::MinFree;
+pub use quantity::{MinFree, parse_duration};
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use tree::Place;

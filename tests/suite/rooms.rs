@@ -28,7 +28,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
 
 /// What only some may name: a crate or a path, where, and why there.
 const ONLY_IN: [(&str, &[(&str, &str)]); 17] = [
-    ("reqwest", &[("upstream/", "asks registries"), ("cli/client.rs", "a verb asks the running service")]),
+    ("reqwest", &[("upstream/", "asks registries"), ("cli/client", "a verb asks the running service")]),
     ("sled", &[("store/", "keeps")]),
     ("tempfile", &[("store/", "writes whole files")]),
     ("rustix", &[("store/", "locks and measures"), ("server/process.rs", "raises the limit of open files")]),
