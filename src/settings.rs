@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use quantity::parse_duration;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use tree::Place;

@@ -1,15 +1,14 @@
 //! `check`: walks the way of a pull as a client does, step by step, and says at which step what is wrong. Stores nothing.
 
-mod image;
 mod walk;
 
 use clap::Args;
-use secrecy::SecretString;
 
-use super::connection::{Service, piped_secret, secret_variable};
+use super::connection::Service;
+use super::credentials::Credentials;
 use super::failure::Failure;
+use super::image::Image;
 use super::output::{printable, say};
-use image::Image;
 use walk::Walk;
 
 /// Arguments of `check`.
@@ -23,31 +22,17 @@ pub(super) struct CheckArgs {
     /// The image, as it stands behind /dependency_proxy/containers/
     #[arg(long, default_value = "alpine:latest")]
     image: Image,
-    /// The user name to log in with; the secret is in the environment variable DEPENDENCY_PROXY_SECRET
-    #[arg(long, env = "DEPENDENCY_PROXY_USERNAME")]
-    username: Option<String>,
-    /// Read the secret from standard input
-    #[arg(long, requires = "username")]
-    secret_stdin: bool,
+    #[command(flatten)]
+    credentials: Credentials,
 }
-
-const SECRET_VARIABLE: &str = "DEPENDENCY_PROXY_SECRET";
 
 impl CheckArgs {
     /// Does it.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let login = self.login()?;
+        let login = self.credentials.login()?;
         let http = self.service.http()?;
         let walk = Walk { http: &http, url: &self.service.url, group: &self.group, image: &self.image, login };
         walk.go().await
-    }
-
-    fn login(&self) -> Result<Option<(String, SecretString)>, Failure> {
-        let Some(username) = &self.username else { return Ok(None) };
-        let missing = || Failure::Input(format!("set {SECRET_VARIABLE}, or pipe the secret in with --secret-stdin"));
-        let secret =
-            if self.secret_stdin { piped_secret()? } else { secret_variable(SECRET_VARIABLE).ok_or_else(missing)? };
-        Ok(Some((username.clone(), secret)))
     }
 }
 

@@ -1,16 +1,16 @@
-//! HTTP for the verbs, and the REST API on it (GitLab's v4). The one file of this room that knows reqwest. Follows no
-//! redirect, so that a token goes nowhere but to the service.
+//! HTTP for the verbs, and the REST API on it (GitLab's v4). Follows no redirect, so that a token goes nowhere but to the
+//! service.
 
-use std::error::Error;
-use std::time::Duration;
+mod setup;
 
 use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Certificate, Client, Method, redirect};
+use reqwest::{Client, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
 use super::failure::Failure;
+pub(super) use setup::{builder, built, causes};
 
 /// Sends requests and reads whole answers.
 pub(super) struct Http(Client);
@@ -59,26 +59,12 @@ pub(super) enum Credential {
     Password(String, SecretString),
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_BODY: usize = 32 << 20;
 
 impl Http {
     /// A client for this place; `authorities` are trusted besides the system's.
     pub(super) fn new(base: &Url, authorities: Option<&[u8]>) -> Result<Self, Failure> {
-        let wrong = |error: reqwest::Error| Failure::Input(format!("the client cannot be set up: {}", causes(&error)));
-        let mut builder = Client::builder()
-            .user_agent(concat!("dependency-proxy/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
-        if is_this_machine(base) {
-            builder = builder.no_proxy();
-        }
-        if let Some(pem) = authorities {
-            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(wrong)?);
-        }
-        builder.build().map(Self).map_err(wrong)
+        built(builder(base, authorities)?).map(Self)
     }
 
     /// The answer to this request, whatever its status.
@@ -240,27 +226,6 @@ fn message(body: &Value) -> String {
         (Value::Null, Value::Null) => String::new(),
         (Value::Null, error) => body["error_description"].as_str().map_or_else(|| text(error), str::to_owned),
         (message, _) => text(message),
-    }
-}
-
-/// An error with what caused it, without the URL, which may hold a secret.
-fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    texts.dedup();
-    if texts.is_empty() { "no answer".to_owned() } else { texts.join(": ") }
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

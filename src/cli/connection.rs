@@ -60,8 +60,12 @@ impl Connection {
 impl Service {
     /// A client that can reach it.
     pub(super) fn http(&self) -> Result<Http, Failure> {
-        let authorities = self.ca_file.as_deref().map(read).transpose()?;
-        Http::new(&self.url, authorities.as_deref())
+        Http::new(&self.url, self.authorities()?.as_deref())
+    }
+
+    /// The authorities to trust besides the system's, as PEM.
+    pub(super) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
+        self.ca_file.as_deref().map(read).transpose()
     }
 }
 
@@ -78,7 +82,8 @@ pub(super) fn piped_secret() -> Result<SecretString, Failure> {
     secret(&text).ok_or_else(|| Failure::Input("there is no secret on standard input".to_owned()))
 }
 
-fn read_secret(file: &Path) -> Result<SecretString, Failure> {
+/// A secret in a file, without the newline at its end.
+pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
     let text = String::from_utf8(read(file)?).unwrap_or_default();
     secret(&text).ok_or_else(|| Failure::Input(format!("{} holds no secret", file.display())))
 }
@@ -91,7 +96,8 @@ fn secret(text: &str) -> Option<SecretString> {
     Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()).map(SecretString::from)
 }
 
-fn base_url(text: &str) -> Result<Url, String> {
+/// A URL of scheme, host and port alone.
+pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     let plain =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();

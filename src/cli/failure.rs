@@ -23,6 +23,9 @@ pub(super) enum Failure {
     /// A step of `check` failed; it has been told already.
     #[error("the check failed at '{0}'")]
     Check(&'static str),
+    /// `bench` measured nothing, or got wrong content.
+    #[error("{0}")]
+    Bench(String),
     /// What was typed, piped or set in the environment cannot be used.
     #[error("{0}")]
     Input(String),
@@ -61,7 +64,12 @@ impl Failure {
     /// As documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } | Self::Foreign(_) | Self::Check(_) | Self::Reset(_) | Self::Restore(_) => 1,
+            Self::Refused { .. }
+            | Self::Foreign(_)
+            | Self::Check(_)
+            | Self::Bench(_)
+            | Self::Reset(_)
+            | Self::Restore(_) => 1,
             Self::Input(_) => 2,
             Self::Unreachable { .. } => 3,
             Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) => 4,

@@ -2,15 +2,19 @@
 //! its REST API. Only here is anything printed to standard output. Decides nothing that the service decides.
 
 mod admin;
+mod bench;
 mod check;
 mod client;
 mod connection;
+mod credentials;
 mod failure;
 mod group;
 mod health;
+mod image;
 mod login;
 mod member;
 mod output;
+mod refusal;
 mod serve;
 mod token;
 mod user;
@@ -24,7 +28,7 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the service refused, a step of `check` failed, or the store was not changed
+  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, or the store was not changed
   2  the command line is wrong
   3  the service cannot be reached
   4  the settings are refused, or the service cannot start or go on";
@@ -57,6 +61,8 @@ enum Verb {
     Admin(admin::AdminArgs),
     /// Walk the way of a pull step by step and say at which it fails, and why.
     Check(check::CheckArgs),
+    /// Pull images as many clients do, from this service or any registry, and say how fast it was.
+    Bench(Box<bench::BenchArgs>),
     /// Say whether the service is ready; for health checks of containers.
     Health(health::HealthArgs),
 }
@@ -87,6 +93,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Token(args)) => block_on(args.run()),
         Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
+        Some(Verb::Bench(args)) => block_on(args.run()),
         Some(Verb::Health(args)) => block_on(args.run()),
     }
 }

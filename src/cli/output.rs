@@ -44,6 +44,11 @@ pub(super) fn complain(text: &str) {
     let _gone = writeln!(std::io::stderr().lock(), "dependency-proxy: {}", printable(text));
 }
 
+/// Prints a line to standard error that is no complaint.
+pub(super) fn note(text: &str) {
+    let _gone = writeln!(std::io::stderr().lock(), "{}", printable(text));
+}
+
 /// The text without control characters.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
@@ -53,7 +58,8 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}")
 }
 
-fn list(columns: Columns, values: &[Value]) -> String {
+/// A table with a line for each of the values.
+pub(super) fn list(columns: Columns, values: &[Value]) -> String {
     let mut table = plain();
     table.set_header(columns.iter().map(|column| column.to_uppercase()));
     table.add_rows(values.iter().map(|value| columns.iter().map(|column| cell(&value[*column])).collect::<Vec<_>>()));

@@ -5,6 +5,7 @@ pub mod access;
 pub mod backoff;
 pub mod bootstrap;
 pub mod byte_range;
+pub mod challenge;
 pub mod digest;
 pub mod directory;
 pub mod download;

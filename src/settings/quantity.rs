@@ -44,7 +44,8 @@ pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D:
     })
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A length of time: `90s`, `500ms`, `1h 30m`, or a whole number of seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }

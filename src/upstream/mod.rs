@@ -13,7 +13,6 @@
 
 mod address;
 mod answer;
-mod challenge;
 mod clients;
 mod content;
 mod error;

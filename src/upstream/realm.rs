@@ -13,12 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::challenge::BearerChallenge;
 use super::clients::innermost;
 use super::content::{collect, with_idle_timeout};
 use super::error::{RealmError, UpstreamError};
 use super::tokens::Token;
 use super::transport::{Question, Transport};
+use crate::domain::challenge::BearerChallenge;
 use crate::domain::repository::Repository;
 
 const MAX_TOKEN_ANSWER: usize = 256 << 10;
@@ -65,15 +65,8 @@ pub(super) fn basic((username, password): &Credentials) -> Result<HeaderValue, U
 }
 
 fn token_url(challenge: &BearerChallenge, repository: &Repository) -> Result<Url, RealmError> {
-    let mut url = Url::parse(&challenge.realm).map_err(|_| RealmError::Nonsense { what: "the realm is no address" })?;
-    let scope = challenge.scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
-    let mut query = url.query_pairs_mut();
-    if let Some(service) = &challenge.service {
-        query.append_pair("service", service);
-    }
-    query.append_pair("scope", &scope);
-    drop(query);
-    Ok(url)
+    let url = challenge.token_url(Some(&format!("repository:{repository}:pull")));
+    url.ok_or(RealmError::Nonsense { what: "the realm is no address" })
 }
 
 async fn read_token(response: Response) -> Result<Token, UpstreamError> {

@@ -12,7 +12,6 @@ use reqwest::{Method, Response};
 use url::Url;
 
 use super::answer::{self, Refusal};
-use super::challenge::{self, Challenge};
 use super::clients::{ClientPool, innermost};
 use super::content::{self, Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES};
 use super::error::{RealmError, UpstreamError};
@@ -22,6 +21,7 @@ use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials};
 use super::tokens::{Token, Tokens};
 use super::transport::{self, Answer, Question, Transport};
+use crate::domain::challenge::{self, Challenge};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};

@@ -27,11 +27,25 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some may name: a crate or a path, where, and why there.
-const ONLY_IN: [(&str, &[(&str, &str)]); 17] = [
-    ("reqwest", &[("upstream/", "asks registries"), ("cli/client.rs", "a verb asks the running service")]),
+const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
+    (
+        "reqwest",
+        &[
+            ("upstream/", "asks registries"),
+            ("cli/client", "a verb asks the running service"),
+            ("cli/bench/wire.rs", "a load generator streams bodies, and follows redirects"),
+        ],
+    ),
     ("sled", &[("store/", "keeps")]),
     ("tempfile", &[("store/", "writes whole files")]),
-    ("rustix", &[("store/", "locks and measures"), ("server/process.rs", "raises the limit of open files")]),
+    (
+        "rustix",
+        &[
+            ("store/", "locks and measures"),
+            ("server/process.rs", "raises the limit of open files"),
+            ("cli/bench/open_files.rs", "raises it for many connections"),
+        ],
+    ),
     ("std::fs", FILES),
     ("tokio::fs", FILES),
     ("actix", &[("actors/", "are actors")]),
@@ -44,6 +58,8 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 17] = [
     ("argon2", &[("auth/", "hashes passwords")]),
     ("clap", &[("cli/", "reads the command line")]),
     ("comfy_table", &[("cli/", "prints tables")]),
+    ("indicatif", &[("cli/bench/progress.rs", "shows that it goes on")]),
+    ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
     ("metrics_exporter_prometheus", &[("telemetry.rs", "collects what the rooms count")]),
 ];
 

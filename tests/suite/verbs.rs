@@ -1,5 +1,7 @@
 //! The verbs for a person, as the README shows them, against the running service.
 
+mod bench;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

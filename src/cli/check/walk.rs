@@ -7,11 +7,14 @@ use secrecy::SecretString;
 use tokio::net::{TcpStream, lookup_host};
 use url::Url;
 
-use super::image::Image;
 use super::{Found, Wrong, tell};
 use crate::auth::sha256;
 use crate::cli::client::{Http, Login, Reply, Request};
+use crate::cli::credentials;
 use crate::cli::failure::Failure;
+use crate::cli::image::Image;
+use crate::cli::refusal::Refusal;
+use crate::domain::challenge::{self, BearerChallenge};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Descriptor};
 
@@ -21,14 +24,14 @@ pub(super) struct Walk<'a> {
     pub(super) url: &'a Url,
     pub(super) group: &'a str,
     pub(super) image: &'a Image,
-    pub(super) login: Option<(String, SecretString)>,
+    pub(super) login: Option<credentials::Login>,
 }
 
-/// Where tokens are issued, and for whom.
+/// What wants to be met, and where tokens are issued.
 #[derive(Debug, PartialEq)]
 struct Challenge {
+    bearer: BearerChallenge,
     realm: Url,
-    service: String,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,8 +92,8 @@ impl Walk<'_> {
         let challenge = reply.header("www-authenticate").filter(|_| reply.status == 401).and_then(Challenge::parse);
         let Some(challenge) = challenge else {
             let status = reply.status;
-            if let Some(message) = message(reply) {
-                return Err(wrong(message));
+            if let Some(refusal) = Refusal::read(&reply.body) {
+                return Err(wrong(refusal.message));
             }
             return Err(wrong(format!(
                 "GET /v2/ is answered with {status} and not with a challenge: something else answers there"
@@ -111,11 +114,7 @@ impl Walk<'_> {
     /// Asks for a token: without a scope this is a login, with one it is a pull.
     async fn token(&self, challenge: &Challenge, scope: Option<&str>) -> Found<SecretString> {
         let step = if scope.is_some() { "scopes" } else { "token" };
-        let mut url = challenge.realm.clone();
-        url.query_pairs_mut().append_pair("service", &challenge.service);
-        if let Some(scope) = scope {
-            url.query_pairs_mut().append_pair("scope", scope);
-        }
+        let url = challenge.bearer.token_url(scope).unwrap_or_else(|| challenge.realm.clone());
         let login = self.login.as_ref().map_or(Login::None, |(username, secret)| Login::Basic(username, secret));
         let reply = self.send(step, Request::get(url).login(login)).await?;
         if reply.status != 200 {
@@ -179,11 +178,11 @@ impl Walk<'_> {
     }
 
     fn scope(&self) -> String {
-        format!("repository:{}/dependency_proxy/containers/{}:pull", self.group, self.image.path())
+        format!("repository:{}:pull", self.image.repository(Some(self.group)))
     }
 
     fn content(&self, kind: &str, name: &str) -> Url {
-        self.at(&format!("/v2/{}/dependency_proxy/containers/{}/{kind}/{name}", self.group, self.image.path()))
+        self.at(&format!("/v2/{}/{kind}/{name}", self.image.repository(Some(self.group))))
     }
 
     fn at(&self, path: &str) -> Url {
@@ -195,10 +194,8 @@ impl Walk<'_> {
 
 impl Challenge {
     fn parse(header: &str) -> Option<Self> {
-        let parameters = header.strip_prefix("Bearer ")?;
-        let value =
-            |name: &str| parameters.split_once(&format!("{name}=\""))?.1.split_once('"').map(|(value, _)| value);
-        Some(Self { realm: value("realm")?.parse().ok()?, service: value("service")?.to_owned() })
+        let challenge::Challenge::Bearer(bearer) = challenge::choose(std::iter::once(header))? else { return None };
+        Some(Self { realm: bearer.realm.parse().ok()?, bearer })
     }
 }
 
@@ -235,11 +232,7 @@ fn verified(step: &'static str, reply: &Reply, digest: Digest) -> Result<(), Wro
 
 /// What an error of the registry says.
 fn sentence(reply: &Reply) -> String {
-    message(reply).unwrap_or_else(|| format!("status {} without an explanation", reply.status))
-}
-
-fn message(reply: &Reply) -> Option<String> {
-    reply.json()?["errors"][0]["message"].as_str().map(str::to_owned)
+    Refusal::sentence(reply.status, &reply.body)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! An image as it is typed: `alpine`, `alpine:3.20`, `docker.io/library/alpine@sha256:...`. What it means the service decides.
+//! An image as it is typed: `alpine`, `alpine:3.20`, `docker.io/library/alpine@sha256:...`. What it means the server decides.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,9 +13,12 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// What stands before the tag or digest.
-    pub(super) fn path(&self) -> &str {
-        &self.path
+    /// Its repository: below the group where there is one, as this service has it, else as it was typed.
+    pub(super) fn repository(&self, group: Option<&str>) -> String {
+        match group {
+            Some(group) => format!("{group}/dependency_proxy/containers/{}", self.path),
+            None => self.path.clone(),
+        }
     }
 
     /// The tag or digest; `latest` where none was typed.
@@ -49,6 +52,13 @@ impl fmt::Display for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_has_images_below_it() {
+        let repository = |group| "a/b:c".parse::<Image>().map(|image| image.repository(group));
+        assert_eq!(repository(None), Ok("a/b".to_owned()));
+        assert_eq!(repository(Some("team/ci")), Ok("team/ci/dependency_proxy/containers/a/b".to_owned()));
+    }
 
     #[test]
     fn images_have_a_tag_or_a_digest_or_are_the_latest() {

@@ -1,9 +1,11 @@
 //! What a registry wants to see before it answers: the `WWW-Authenticate` header (RFC 9110, section 11; RFC 6750, section 3).
 //! Decides nothing about whether to comply.
 
+use url::Url;
+
 /// One challenge of a scheme that we can meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// A token from a realm.
     Bearer(BearerChallenge),
     /// User name and password, to the registry itself.
@@ -12,17 +14,28 @@ pub(super) enum Challenge {
 
 /// Where a token is to be had, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BearerChallenge {
+pub struct BearerChallenge {
     /// The address of the token endpoint, as it came.
-    pub(super) realm: String,
+    pub realm: String,
     /// Who the token is for.
-    pub(super) service: Option<String>,
+    pub service: Option<String>,
     /// What it has to allow.
-    pub(super) scope: Option<String>,
+    pub scope: Option<String>,
+}
+
+impl BearerChallenge {
+    /// Where to ask for the token: for what the challenge says, else for this scope. None where the realm is no address.
+    pub fn token_url(&self, scope: Option<&str>) -> Option<Url> {
+        let mut url = Url::parse(&self.realm).ok()?;
+        let service = self.service.iter().map(|service| ("service", service.as_str()));
+        let scope = self.scope.as_deref().or(scope).map(|scope| ("scope", scope));
+        url.query_pairs_mut().extend_pairs(service.chain(scope));
+        Some(url)
+    }
 }
 
 /// The challenge to meet among all `WWW-Authenticate` fields of an answer: Bearer where it is offered, else Basic.
-pub(super) fn choose<'a>(fields: impl Iterator<Item = &'a str>) -> Option<Challenge> {
+pub fn choose<'a>(fields: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut offered: Vec<Challenge> = fields.flat_map(parse).collect();
     let bearer = offered.iter().position(|challenge| matches!(challenge, Challenge::Bearer(_)));
     (!offered.is_empty()).then(|| offered.swap_remove(bearer.unwrap_or(0)))
@@ -149,6 +162,22 @@ mod tests {
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Challenge::Bearer(BearerChallenge { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
+    }
+
+    #[test]
+    fn a_token_is_asked_for_what_the_challenge_says() {
+        let url = |scope: Option<&str>, default| {
+            let realm = "https://auth.example/token?x=1".to_owned();
+            let scope = scope.map(str::to_owned);
+            let challenge = BearerChallenge { realm, service: Some("a b".to_owned()), scope };
+            challenge.token_url(default).map(String::from)
+        };
+        let service = "https://auth.example/token?x=1&service=a+b";
+        assert_eq!(url(None, None).as_deref(), Some(service));
+        assert_eq!(url(None, Some("x:y")), Some(format!("{service}&scope=x%3Ay")));
+        assert_eq!(url(Some("aws"), Some("x:y")), Some(format!("{service}&scope=aws")));
+        let nowhere = BearerChallenge { realm: "/token".to_owned(), service: None, scope: None };
+        assert_eq!(nowhere.token_url(None), None);
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! `bench`: clients that pull whole images from this service, or from any registry or mirror, and what they measured. It
+//! starts no service and stores nothing.
+
+mod fault;
+mod open_files;
+mod options;
+mod platform;
+mod progress;
+mod pull;
+mod report;
+mod rounds;
+mod session;
+mod tally;
+mod wire;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::failure::Failure;
+use super::output::{complain, printable, say};
+pub(super) use options::BenchArgs;
+use progress::Progress;
+use report::Report;
+use rounds::{Load, Measured, origin};
+
+impl BenchArgs {
+    /// Does it.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let load = Arc::new(self.load()?);
+        open_files::too_few_for(self.connections()).iter().for_each(|warning| complain(warning));
+        let stop = stop_signals().map_err(|error| Failure::Input(format!("cannot listen for signals: {error}")))?;
+        let progress = Progress::new();
+        let measured = tokio::select! {
+            measured = measure(&load, &progress, stop) => measured,
+            never = progress.show(&load.live) => match never {},
+        };
+        progress.clear();
+        let measured = measured?;
+        let report = Report { load: &load, measured: &measured };
+        say(&if self.json { format!("{:#}", report.json()) } else { printable(&report.text()) });
+        verdict(&load, &measured)
+    }
+}
+
+async fn measure(
+    load: &Arc<Load>,
+    progress: &Progress,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Vec<Measured>, Failure> {
+    tokio::select! {
+        warm = load.warm_up(progress) => warm?,
+        _ = stop.wait_for(|stop| *stop) => return Err(Failure::Bench("ended before anything was measured".to_owned())),
+    }
+    load.measure(progress, stop).await
+}
+
+/// True once the process is told to end: what was measured until then is worth telling.
+fn stop_signals() -> io::Result<watch::Receiver<bool>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}
+
+/// A measurement of nothing, or of wrong content, is none.
+fn verdict(load: &Load, measured: &[Measured]) -> Result<(), Failure> {
+    for (server, measured) in load.servers.iter().zip(measured) {
+        let wrong = measured.tally.wrong_digests();
+        if wrong > 0 {
+            return Err(Failure::Bench(format!("{} gave wrong content: {wrong} digests did not hold", origin(server))));
+        }
+        if measured.tally.images.count() == 0 {
+            let why = if measured.tally.failed > 0 { "every one failed" } else { "there was not enough time" };
+            return Err(Failure::Bench(format!("no pull from {} succeeded: {why}", origin(server))));
+        }
+    }
+    Ok(())
+}
