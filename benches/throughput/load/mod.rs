@@ -8,6 +8,7 @@ mod tally;
 mod tls;
 mod worker;
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -15,11 +16,9 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use connection::{BUFFER, Connection, Received};
-pub use head::Answer;
+pub use connection::{Connection, Received};
 pub use request::Request;
 pub use tally::Tally;
-pub use tls::client as tls_client;
 
 /// Threads that make requests.
 pub const THREADS: usize = 2;
@@ -66,6 +65,18 @@ pub struct Outcome {
     pub seconds: f64,
     /// What was counted meanwhile.
     pub tally: Tally,
+}
+
+/// One request on a connection of its own: what warms a cache, and what a single client sees.
+pub fn get(target: Target, request: &Request) -> io::Result<Received> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tls = target.tls.then(|| tls::client(false)).transpose()?;
+    let buffer = RefCell::new(vec![0; connection::BUFFER]);
+    let started = Instant::now();
+    runtime.block_on(async {
+        let mut connection = Connection::open(target.address, tls.as_ref()).await?;
+        connection.ask(request, started, &buffer, |_| ()).await
+    })
 }
 
 impl Load {

@@ -44,11 +44,6 @@ impl Tally {
         *self.errors.entry(why.to_string()).or_default() += 1;
     }
 
-    /// How often anything went wrong.
-    pub fn error_count(&self) -> u64 {
-        self.errors.values().sum()
-    }
-
     /// Adds what another thread counted.
     pub fn add(&mut self, other: &Self) {
         self.answers += other.answers;

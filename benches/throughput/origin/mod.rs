@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-pub use content::Content;
 pub use counts::{Asked, Counts};
 pub use image::{Blob, Image, MANIFEST};
 
@@ -96,6 +95,7 @@ impl Origin {
     }
 
     /// Is as slow as this from now on, also on connections that are open.
+    #[allow(dead_code, reason = "hits never reach it")]
     pub fn set_pace(&self, pace: Pace) {
         *locked(&self.shared.pace) = pace;
     }
