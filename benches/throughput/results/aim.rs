@@ -50,18 +50,8 @@ impl Aim {
         }
     }
 
-    /// The aim, what it came to and whether that is enough.
-    pub fn verdict(&self, finding: &Finding) -> String {
-        match self.value(finding) {
-            None => format!("{self}: not measured"),
-            Some(value) => {
-                let met = if self.bound.is_met(value) { "met" } else { "MISSED" };
-                format!("{self}: {} {met}", self.show(value))
-            }
-        }
-    }
-
-    fn show(&self, value: f64) -> String {
+    /// The value for people.
+    pub fn show(&self, value: f64) -> String {
         if self.against.is_some() { format!("{value:.2}") } else { self.figure.show(value) }
     }
 }

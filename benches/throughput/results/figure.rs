@@ -129,10 +129,12 @@ impl Figure {
             Self::Seconds => format!("{value:.2} s"),
             Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 if value < 10.0 => format!("{value:.2} ms"),
             Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 => format!("{} ms", grouped(value)),
-            Self::CpuPerGigabyte | Self::CpuPerThousand => format!("{value:.3} s"),
+            Self::CpuPerGigabyte | Self::CpuPerThousand if value < 10.0 => format!("{value:.3} s"),
+            Self::CpuPerGigabyte | Self::CpuPerThousand => format!("{} s", grouped(value)),
             Self::Resident | Self::Peak => format!("{:.0} MiB", value / f64::from(1 << 20)),
             Self::UpstreamPerAnswer if value == 0.0 => "0".to_owned(),
-            Self::UpstreamPerAnswer => format!("{value:.2e}"),
+            Self::UpstreamPerAnswer if value < 0.001 => "<0.001".to_owned(),
+            Self::UpstreamPerAnswer => format!("{value:.3}"),
         }
     }
 }

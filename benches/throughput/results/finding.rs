@@ -20,6 +20,28 @@ pub struct Finding {
     pub samples: Vec<(Kind, Vec<Sample>)>,
 }
 
+/// What is to be said of an aim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is within its bound.
+    Met,
+    /// It is not.
+    Missed,
+    /// The other server is not there.
+    NotMeasured,
+}
+
+impl Verdict {
+    /// As the table says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "MISSED",
+            Self::NotMeasured => "not measured",
+        }
+    }
+}
+
 impl Finding {
     /// A figure of a server over all its rounds.
     pub fn summary(&self, kind: Kind, figure: Figure) -> Option<Summary> {
@@ -38,6 +60,17 @@ impl Finding {
     pub fn errors(&self, kind: Kind) -> u64 {
         let samples = self.samples.iter().filter(|(known, _)| *known == kind).flat_map(|(_, samples)| samples);
         samples.flat_map(|sample| sample.errors.values()).sum()
+    }
+
+    /// Its aims, each with what it came to, and what is to be said of that.
+    pub fn verdicts(&self) -> impl Iterator<Item = (String, Verdict)> {
+        self.aims.iter().map(|aim| match aim.value(self) {
+            None => (aim.to_string(), Verdict::NotMeasured),
+            Some(value) => {
+                let verdict = if aim.bound.is_met(value) { Verdict::Met } else { Verdict::Missed };
+                (format!("{aim}, is {}", aim.show(value)), verdict)
+            }
+        })
     }
 
     /// Everything, for programs.
