@@ -11,6 +11,7 @@
 )]
 
 mod api;
+mod bench_parts;
 mod blobs;
 mod canary;
 mod crash;

@@ -1,0 +1,46 @@
+//! Debian's docker-registry (CNCF Distribution) as a pull-through cache, with its recommended in-memory descriptor cache.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::group::Group;
+use super::{Kind, Running, port, program};
+use crate::lab::{CERTIFICATE, KEY, Lab};
+use crate::load::Target;
+
+/// Starts it; none where it is not installed.
+pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
+    let Some(registry) = program::find("docker-registry") else { return Ok(None) };
+    let folder = lab.folder("distribution")?;
+    let config = folder.path().join("config.yml");
+    let (group, address) = port::start(|address| {
+        fs::write(&config, settings(folder.path(), address, &lab.origin.url(), tls))?;
+        let mut command = Command::new(&registry);
+        command.arg("serve").arg(&config);
+        Group::spawn(command, &folder.path().join("log"))
+    })?;
+    Ok(Some(Running {
+        kind: Kind::Distribution,
+        target: Target { address, tls },
+        prefix: "/v2",
+        authorization: None,
+        logins: None,
+        group,
+        _folder: folder,
+    }))
+}
+
+fn settings(folder: &Path, address: SocketAddr, upstream: &str, tls: bool) -> String {
+    let tls = if tls { format!(", tls: {{certificate: '{CERTIFICATE}', key: '{KEY}'}}") } else { String::new() };
+    format!(
+        "version: 0.1\n\
+         log: {{accesslog: {{disabled: true}}, level: error}}\n\
+         storage: {{cache: {{blobdescriptor: inmemory}}, filesystem: {{rootdirectory: '{}'}}}}\n\
+         http: {{addr: '{address}', secret: of-no-use{tls}}}\n\
+         proxy: {{remoteurl: '{upstream}'}}\n",
+        folder.join("store").display()
+    )
+}

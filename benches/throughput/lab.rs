@@ -1,0 +1,37 @@
+//! What the contenders of one comparison share: an origin, a folder for their data, and the certificate that they show.
+
+use std::io;
+
+use tempfile::TempDir;
+
+use crate::origin::Origin;
+
+/// A certificate for `localhost` (ECDSA P-256), for every server with TLS.
+pub const CERTIFICATE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/localhost.pem");
+/// Its key.
+pub const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/localhost.key.pem");
+/// Who signed it: what clients trust.
+pub const AUTHORITY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/authority.pem");
+
+/// An origin and room for servers before it.
+pub struct Lab {
+    /// The upstream of all.
+    pub origin: Origin,
+    folder: TempDir,
+}
+
+impl Lab {
+    /// One with an origin that has no image yet. Its folder goes with it.
+    pub fn new() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
+        crate::interrupt::remember(folder.path());
+        Ok(Self { origin: Origin::start()?, folder })
+    }
+
+    /// An empty folder for one server.
+    pub fn folder(&self, name: &str) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix(name).tempdir_in(self.folder.path())
+    }
+}

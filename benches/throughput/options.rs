@@ -1,0 +1,46 @@
+//! The arguments behind `cargo bench --bench throughput --`.
+
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Measures the service beside nginx and docker-registry.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "throughput")]
+pub struct Options {
+    /// Run only rows whose name contains all of these words
+    words: Vec<String>,
+    /// Rounds: in each of them every server is measured once
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How long each server is measured in a round
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Short rounds, to see whether it works; the figures are worth little
+    #[arg(long)]
+    pub quick: bool,
+    /// Name the rows and run none
+    #[arg(long)]
+    pub list: bool,
+    /// What cargo adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    /// How often each server is measured: the median is taken.
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(3).max(1)
+    }
+
+    /// How long each time, where a row does not end by itself.
+    pub fn round(&self) -> Duration {
+        let seconds = self.seconds.unwrap_or(if self.quick { 0.3 } else { 1.5 });
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Whether a row of this name is to run.
+    pub fn choose(&self, name: &str) -> bool {
+        self.words.iter().all(|word| name.contains(word.as_str()))
+    }
+}

@@ -1,0 +1,120 @@
+//! The upstream of all contenders: a small registry on loopback that serves prepared images, counts what it is asked, and can
+//! be made slow. It runs on a thread of its own and ends with its [`Origin`]. It asks nobody for a login, redirects nobody and
+//! takes no pushes.
+
+mod content;
+mod counts;
+mod image;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use counts::{Asked, Counts};
+pub use image::{Blob, Image, MANIFEST};
+
+/// The running registry.
+pub struct Origin {
+    /// Where it listens, in the clear.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How slow it is. The default is as fast as it can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// How long each answer waits.
+    pub latency: Duration,
+    /// Bytes a second that one connection carries, over all its answers.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// A file that it serves.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The value of `Content-Type`.
+    pub media_type: &'static str,
+    /// What it consists of, and its digest.
+    pub blob: Blob,
+}
+
+/// What the connections need.
+struct Shared {
+    files: Mutex<BTreeMap<String, File>>,
+    pace: Mutex<Pace>,
+    counters: counts::Counters,
+}
+
+impl Origin {
+    /// Starts one that has no image yet.
+    pub fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { files: Mutex::default(), pace: Mutex::default(), counters: Default::default() });
+        let (stop, stopped) = oneshot::channel();
+        let serving = serve::accept(listener, shared.clone());
+        let thread = std::thread::Builder::new().name("origin".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! { () = serving => (), _ = stopped => () }
+            });
+        })?;
+        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves the image from now on as `repository:tag`, and by its digest.
+    pub fn publish(&self, repository: &str, tag: &str, image: &Image) {
+        let mut files = locked(&self.shared.files);
+        for reference in [tag, &image.manifest.digest] {
+            let file = File { media_type: MANIFEST, blob: image.manifest.clone() };
+            files.insert(format!("/v2/{repository}/manifests/{reference}"), file);
+        }
+        for blob in image.blobs() {
+            let file = File { media_type: "application/octet-stream", blob: blob.clone() };
+            files.insert(format!("/v2/{repository}/blobs/{}", blob.digest), file);
+        }
+    }
+
+    /// Everything that it serves, by path.
+    pub fn files(&self) -> BTreeMap<String, File> {
+        locked(&self.shared.files).clone()
+    }
+
+    /// Is as slow as this from now on, also on connections that are open.
+    #[allow(dead_code, reason = "hits never reach it")]
+    pub fn set_pace(&self, pace: Pace) {
+        *locked(&self.shared.pace) = pace;
+    }
+
+    /// What it was asked so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.counters.now()
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

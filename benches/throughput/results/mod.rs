@@ -1,0 +1,16 @@
+//! What was measured, and what is made of it: figures, medians, ratios, aims, the table and the JSON.
+
+mod aim;
+mod figure;
+mod finding;
+mod machine;
+mod report;
+mod summary;
+mod table;
+
+pub use aim::{Aim, Bound};
+pub use figure::{Figure, Sample};
+pub use finding::Finding;
+pub use machine::Machine;
+pub use report::write;
+pub use table::table;

@@ -1,0 +1,27 @@
+//! Writes everything to a file, for programs and for later comparisons.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::finding::Finding;
+use super::machine::Machine;
+use crate::options::Options;
+
+/// Writes `bench-results/throughput.json` in the folder `target`, and returns its path.
+pub fn write(machine: &Machine, options: &Options, findings: &[Finding]) -> io::Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+    let folder = target.join("bench-results");
+    fs::create_dir_all(&folder)?;
+    let report = json!({
+        "machine": machine.to_json(),
+        "rounds": options.rounds(),
+        "seconds": options.round().as_secs_f64(),
+        "rows": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
+    });
+    let file = folder.join("throughput.json");
+    fs::write(&file, format!("{report:#}\n"))?;
+    Ok(file)
+}

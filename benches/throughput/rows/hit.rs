@@ -1,0 +1,183 @@
+//! Hits: everything that is asked for is in every cache before it is measured.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::{Row, Work};
+use crate::contender::{self, Running};
+use crate::lab::Lab;
+use crate::load::{self, Load, Request, Until};
+use crate::options::Options;
+use crate::origin::{Asked, Image};
+use crate::results::{Finding, Sample};
+
+const REPOSITORY: &str = "library/warm";
+const TAG: &str = "1";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request that is answered from the cache, and how it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    /// What is asked for.
+    pub object: Object,
+    /// `GET` or `HEAD`.
+    pub method: &'static str,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// How long a connection is used.
+    pub reuse: Reuse,
+    /// Whether the servers speak TLS.
+    pub tls: bool,
+    /// How many answers make a round. None: as many as a round's time allows.
+    pub answers: Option<u64>,
+    /// Whether the servers are started for this row only, because it is about memory.
+    pub alone: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A manifest by its tag.
+    Tag,
+    /// A manifest by its digest.
+    Digest,
+    /// The blob of this size in bytes.
+    Blob(u64),
+    /// A token for the secret of a deploy token.
+    TokenForSecret,
+    /// A token for a password that was right a moment ago.
+    TokenForPassword,
+}
+
+/// How long a connection is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// For all requests.
+    KeptAlive,
+    /// For one request; with TLS a session is resumed.
+    Each,
+    /// For one request; with TLS every handshake is a full one.
+    EachWithoutResumption,
+}
+
+/// Measures rows that share their servers.
+pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
+    let hits = || rows.iter().filter_map(|row| if let Work::Hit(hit) = &row.work { Some((row, *hit)) } else { None });
+    let sizes: BTreeSet<u64> = hits().filter_map(|(_, hit)| hit.object.blob()).collect();
+    let image = Image::of(1, &sizes.into_iter().collect::<Vec<_>>());
+    let lab = Lab::new()?;
+    lab.origin.publish(REPOSITORY, TAG, &image);
+    let wanted = contender::ALL.iter().filter(|kind| rows.iter().any(|row| row.contenders.contains(kind)));
+    let tls = hits().any(|(_, hit)| hit.tls);
+    let started = wanted.filter_map(|kind| kind.start(&lab, tls).transpose());
+    let servers = started.collect::<io::Result<Vec<Running>>>()?;
+    for server in &servers {
+        let requests = hits().filter(|(row, _)| row.contenders.contains(&server.kind));
+        warm(&lab, server, &requests.map(|(_, hit)| hit.request(server, &image)).collect::<Vec<_>>())?;
+    }
+    let rounds = options.rounds();
+    hits().map(|(row, hit)| row.measure(&servers, rounds, |server| hit.once(server, &image, &lab, options))).collect()
+}
+
+/// Asks for everything until nothing of it comes from upstream any more.
+fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let fetched = || [Asked::ManifestGet, Asked::BlobGet].map(|asked| lab.origin.counts().of(asked));
+    loop {
+        let before = fetched();
+        for request in requests {
+            load::get(server.target, request).map_err(|error| named(server, &error))?;
+        }
+        if fetched() == before {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(named(server, &"does not cache"));
+        }
+        // Distribution stores what it passes through a moment later.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn named(server: &Running, error: &impl fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", server.kind.name()))
+}
+
+impl Hit {
+    fn once(self, server: &Running, image: &Image, lab: &Lab, options: &Options) -> io::Result<Sample> {
+        let until = match self.answers {
+            Some(answers) if !options.quick => Until::Answers(answers),
+            _ => Until::Elapsed(options.round()),
+        };
+        let resumption = self.reuse != Reuse::EachWithoutResumption;
+        let load = Load { connections: self.connections, resumption, until };
+        let ready = load.connect(server.target, &self.request(server, image))?;
+        server.reset_peak();
+        let (used, asked) = (server.usage(), lab.origin.counts());
+        let outcome = ready.go()?;
+        Ok(Sample::new(&outcome, server.usage() - used, lab.origin.counts() - asked))
+    }
+
+    fn request(self, server: &Running, image: &Image) -> Request {
+        let request = match self.object {
+            Object::Tag => self.expecting(server, &server.manifest(REPOSITORY, TAG), image.manifest.size()),
+            Object::Digest => {
+                let path = server.manifest(REPOSITORY, &image.manifest.digest);
+                self.expecting(server, &path, image.manifest.size())
+            }
+            Object::Blob(size) => {
+                let blob = image.layers.iter().find(|layer| layer.size() == size).unwrap_or(&image.config);
+                self.expecting(server, &server.blob(REPOSITORY, &blob.digest), size)
+            }
+            Object::TokenForSecret => self.token(server, server.logins.as_ref().map(|logins| &logins.deploy_token)),
+            Object::TokenForPassword => self.token(server, server.logins.as_ref().map(|logins| &logins.password)),
+        };
+        if self.reuse == Reuse::KeptAlive { request } else { request.closing() }
+    }
+
+    fn expecting(self, server: &Running, path: &str, size: u64) -> Request {
+        Request::new(server, self.method, path, None).expecting(size)
+    }
+
+    fn token(self, server: &Running, login: Option<&String>) -> Request {
+        let path =
+            "/jwt/auth?service=dependency_proxy&scope=repository:bench/dependency_proxy/containers/library/warm:pull";
+        Request::new(server, self.method, path, login.map(String::as_str))
+    }
+}
+
+impl Object {
+    fn blob(self) -> Option<u64> {
+        if let Self::Blob(size) = self { Some(size) } else { None }
+    }
+}
+
+impl fmt::Display for Hit {
+    /// The name of its row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = if self.tls { "tls " } else { "" };
+        let reuse = match self.reuse {
+            Reuse::KeptAlive => "kept alive",
+            Reuse::Each if self.tls => "a connection per request, resumed",
+            Reuse::EachWithoutResumption => "a connection per request, full handshakes",
+            Reuse::Each => "a connection per request",
+        };
+        let clients = if self.connections == 1 { "1 client" } else { &format!("{} clients", self.connections) };
+        write!(f, "{tls}{} {}, {clients}, {reuse}", self.object, self.method)
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag => f.write_str("manifest by tag"),
+            Self::Digest => f.write_str("manifest by digest"),
+            Self::Blob(size) if *size >= 1 << 20 => write!(f, "blob {} MiB", size >> 20),
+            Self::Blob(size) => write!(f, "blob {} KiB", size >> 10),
+            Self::TokenForSecret => f.write_str("token for a secret"),
+            Self::TokenForPassword => f.write_str("token for a remembered password"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Memory while nothing happens, with a small store: what a server takes that was started, pulled one image and has rested since.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Row, Work};
+use crate::contender::{ALL, Running};
+use crate::lab::Lab;
+use crate::load::{self, Request};
+use crate::options::Options;
+use crate::origin::Image;
+use crate::results::{Aim, Bound, Figure, Finding, Sample};
+
+const REST: Duration = Duration::from_secs(2);
+
+pub(super) fn rows() -> Vec<Row> {
+    let aims = vec![Aim::absolute(Figure::Resident, Bound::AtMost(f64::from(32 << 20)))];
+    vec![Row {
+        name: "idle with a small store".to_owned(),
+        contenders: ALL,
+        figure: Figure::Resident,
+        aims,
+        work: Work::Idle,
+    }]
+}
+
+pub(super) fn run(row: &Row, options: &Options) -> io::Result<Vec<Finding>> {
+    let lab = Lab::new()?;
+    let image = Image::of(1, &[1 << 20]);
+    lab.origin.publish("library/warm", "1", &image);
+    let started = row.contenders.iter().filter_map(|kind| kind.start(&lab, false).transpose());
+    let servers = started.collect::<io::Result<Vec<Running>>>()?;
+    for server in &servers {
+        let paths = image.blobs().map(|blob| server.blob("library/warm", &blob.digest));
+        for path in [server.manifest("library/warm", "1")].into_iter().chain(paths) {
+            load::get(server.target, &Request::new(server, "GET", &path, None))?;
+        }
+    }
+    std::thread::sleep(REST);
+    let look = |server: &Running| Ok(Sample { usage: server.usage() - server.usage(), ..Sample::default() });
+    Ok(vec![row.measure(&servers, options.rounds(), look)?])
+}

@@ -1,0 +1,85 @@
+//! What is measured: rows declared as data, and how each kind of row runs.
+
+mod hit;
+mod hits;
+mod idle;
+
+use std::io;
+
+pub use hit::{Hit, Object, Reuse};
+
+use crate::contender::{Kind, Running};
+use crate::options::Options;
+use crate::results::{Aim, Figure, Finding, Sample};
+
+/// One line of the comparison.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What it is called, and found by.
+    pub name: String,
+    /// Who is measured.
+    pub contenders: &'static [Kind],
+    /// The figure that it is about.
+    pub figure: Figure,
+    /// What ours should come to.
+    pub aims: Vec<Aim>,
+    /// What is done.
+    pub work: Work,
+}
+
+/// What a row does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Asks for something that is in the cache, again and again.
+    Hit(Hit),
+    /// Does nothing, and looks at the memory.
+    Idle,
+}
+
+/// All rows, in the order in which they run.
+pub fn all() -> Vec<Row> {
+    [hits::rows(), idle::rows()].concat()
+}
+
+/// Runs the rows, in their order, and says what it is at.
+pub fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for together in rows.chunk_by(|one, next| one.work.shares_servers_with(&next.work)) {
+        let Some(first) = together.first() else { continue };
+        findings.extend(match &first.work {
+            Work::Hit(_) => hit::run(together, options)?,
+            Work::Idle => idle::run(first, options)?,
+        });
+    }
+    Ok(findings)
+}
+
+impl Work {
+    /// Whether both can be measured on the same running servers.
+    fn shares_servers_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Hit(one), Self::Hit(other)) => one.tls == other.tls && !one.alone && !other.alone,
+            _ => false,
+        }
+    }
+}
+
+impl Row {
+    /// A row that was measured with these servers, interleaved: in each round one after another.
+    fn measure(
+        &self,
+        servers: &[Running],
+        rounds: usize,
+        mut once: impl FnMut(&Running) -> io::Result<Sample>,
+    ) -> io::Result<Finding> {
+        eprintln!("{}", self.name);
+        let servers: Vec<&Running> = servers.iter().filter(|server| self.contenders.contains(&server.kind)).collect();
+        let mut samples: Vec<(Kind, Vec<Sample>)> = servers.iter().map(|server| (server.kind, Vec::new())).collect();
+        for _ in 0..rounds {
+            for (server, (_, samples)) in servers.iter().zip(&mut samples) {
+                samples.push(once(server)?);
+            }
+        }
+        Ok(Finding { name: self.name.clone(), figure: self.figure, aims: self.aims.clone(), samples })
+    }
+}

@@ -1,0 +1,81 @@
+//! What the processes of a group have used, as `/proc` tells it.
+
+use std::fs;
+use std::ops::Sub;
+
+/// What Linux counts processor time in on every machine that people use (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor time and memory of all processes of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Seconds of processor time, in user mode and in the kernel.
+    pub cpu_seconds: f64,
+    /// Bytes that are resident now, summed: pages that processes share count for each of them.
+    pub resident: u64,
+    /// The most that was resident, in bytes: the sum of each process's highest.
+    pub peak: u64,
+}
+
+/// What the processes of this group have used so far.
+pub fn of_group(group: i32) -> Usage {
+    members(group).into_iter().map(of_process).fold(Usage::default(), |sum, one| Usage {
+        cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
+        resident: sum.resident + one.resident,
+        peak: sum.peak + one.peak,
+    })
+}
+
+/// Has the kernel count the highest resident memory of these processes anew.
+pub fn reset_peak(group: i32) {
+    for pid in members(group) {
+        // Where that is not allowed the figure is that of the whole life, which is told all the same.
+        let _forbidden = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    /// The processor time since `earlier`, with the memory as it is now.
+    fn sub(self, earlier: Self) -> Self {
+        Self { cpu_seconds: (self.cpu_seconds - earlier.cpu_seconds).max(0.0), ..self }
+    }
+}
+
+fn members(group: i32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|stat| stat.group == group)).collect()
+}
+
+fn of_process(pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let cpu_ticks = stat(pid).map_or(0, |stat| stat.cpu_ticks);
+    Usage {
+        cpu_seconds: cpu_ticks as f64 / TICKS_PER_SECOND,
+        resident: kib(&status, "VmRSS:") * 1024,
+        peak: kib(&status, "VmHWM:") * 1024,
+    }
+}
+
+struct Stat {
+    group: i32,
+    cpu_ticks: u64,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The name of a process, in brackets, may hold anything: the fields are counted from behind it.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
+    Some(Stat { group: fields.get(2)?.parse().ok()?, cpu_ticks: ticks(11)? + ticks(12)? })
+}
+
+fn kib(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
