@@ -23,7 +23,7 @@ pub(super) async fn give(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let id = next();
+    let id = fresh();
     request.extensions_mut().insert(RequestId(id.clone()));
     // At the level of errors, so that no filter takes the id from those lines that it lets through.
     let span = tracing::error_span!("request", id);
@@ -35,7 +35,7 @@ pub(super) async fn give(
 }
 
 /// One that this thread has not given for a long time. Tells one request from another, and is no secret.
-fn next() -> String {
+fn fresh() -> String {
     thread_local! {
         static LAST: Cell<u32> = Cell::new(u32::from_ne_bytes(random::bytes()));
     }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart_by_8_digits() {
-        let ids: HashSet<String> = (0..100_000).map(|_| next()).collect();
+        let ids: HashSet<String> = (0..100_000).map(|_| fresh()).collect();
         assert_eq!(ids.len(), 100_000);
         assert!(ids.iter().all(|id| id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
     }

@@ -153,7 +153,8 @@ impl BlobFiles {
 impl StoredBlob {
     /// Whether it is still what has its name, as long as it was. Somebody may have tidied up by hand.
     fn is_in_place(&self) -> bool {
-        rustix::fs::fstat(&self.file).is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(self.length))
+        rustix::fs::fstat(&*self.file.0)
+            .is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(self.length))
     }
 }
 
