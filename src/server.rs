@@ -1,35 +1,38 @@
 //! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
 
 mod admin_reset;
+mod clients;
 mod connections;
 mod first_start;
 mod listeners;
+mod mistaken_tls;
 mod options;
 mod parts;
 mod patience;
-mod plain;
 mod process;
 mod restore;
 mod socket;
 mod stop_signals;
 mod tls;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 
 pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
-pub use process::{RunError, run};
+pub use process::run;
 pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
 
 use self::parts::{Handles, Stores};
 use self::stop_signals::StopSignals;
+use self::workers::Workers;
 use crate::actors::janitor::Tidying;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
 use crate::settings::Settings;
@@ -46,7 +49,7 @@ pub struct RunningServer {
     pub metrics_address: Option<SocketAddr>,
     /// What was made because the store was empty.
     pub first_start: Option<FirstStart>,
-    public: actix_web::dev::Server,
+    workers: Workers,
     metrics: Option<ServerHandle>,
     stopping: Arc<AtomicBool>,
     tidying: Tidying,
@@ -114,27 +117,23 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api) = handles.into_states(&settings, stopping.clone());
     let address = clients.0;
-    let public = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server, tls, clients)?;
+    let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
-    Ok(RunningServer { address, metrics_address, first_start, public, metrics, stopping, tidying, stop, _data: data })
+    Ok(RunningServer { address, metrics_address, first_start, workers, metrics, stopping, tidying, stop, _data: data })
 }
 
 impl RunningServer {
-    /// A handle with which the server can be stopped.
-    pub fn handle(&self) -> ServerHandle {
-        self.public.handle()
-    }
-
     /// Serves until the process is told to stop, then lets running transfers finish and writes what waits.
-    pub async fn run(self) -> io::Result<()> {
-        actix_rt::spawn(self.stop.wait_and_stop(self.public.handle(), self.stopping));
-        let served = self.public.await;
+    pub async fn run(self) {
+        self.stop.wait().await;
+        tracing::info!("stopping: running transfers may finish");
+        self.stopping.store(true, Ordering::Relaxed);
+        self.workers.stop().await;
         if let Some(metrics) = self.metrics {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
-        served
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::server::{ResetError, RestoreError, RunError};
+use crate::server::{ResetError, RestoreError, StartError};
 use crate::settings::SettingsError;
 use crate::telemetry::TelemetryError;
 
@@ -43,9 +43,9 @@ pub(super) enum Failure {
     /// Logging.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The service did not start, or could not go on.
+    /// The service did not start.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] StartError),
     /// The store was not changed.
     #[error(transparent)]
     Reset(#[from] ResetError),

@@ -31,7 +31,7 @@ Exit codes:
   1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, or the store was not changed
   2  the command line is wrong
   3  the service cannot be reached
-  4  the settings are refused, or the service cannot start or go on";
+  4  the settings are refused, or the service cannot start";
 
 /// A private pull-through cache for container images, with access rules per group.
 #[derive(Debug, Parser)]

@@ -1,16 +1,19 @@
 //! The two ports: one for clients, one for Prometheus.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_server::ServerBuilder;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
-use super::{StartError, connections, options, plain};
+use super::clients::Port;
+use super::mistaken_tls::Told;
+use super::workers::{self, Bounds, Workers};
+use super::{StartError, options};
 use crate::http::{self, ApiState, RegistryState};
 use crate::settings::Server;
 use crate::telemetry::Metrics;
@@ -25,27 +28,19 @@ pub(super) fn serve_clients(
     settings: &Server,
     tls: Option<ServerConfig>,
     (address, listener): Bound,
-) -> Result<actix_web::dev::Server, StartError> {
-    let app = move || {
+) -> Result<Workers, StartError> {
+    let bounds = Bounds {
+        workers: options::workers(settings),
+        connections: settings.max_connections.get(),
+        stop_within: settings.shutdown_timeout,
+    };
+    let port = Port { address, patience: settings.client_timeout, tls: tls.map(Arc::new), told: Told::default() };
+    let serve = move |stopping| {
         let app = App::new().app_data(state.clone()).app_data(api.clone());
-        app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure)
+        let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure);
+        port.clone().serve(app, stopping)
     };
-    let workers = options::workers(settings);
-    let per_worker = settings.max_connections.get().div_ceil(workers);
-    let (stop_within, failed) = (settings.shutdown_timeout.as_secs(), |error| StartError::Listen { address, error });
-    let Some(tls) = tls else {
-        let server = ServerBuilder::default().workers(workers).max_concurrent_connections(per_worker);
-        let server = server.shutdown_timeout(stop_within).disable_signals();
-        return plain::listen(server, listener, address, settings.client_timeout, app).map_err(failed);
-    };
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .tcp_nodelay(true)
-        .max_connections(per_worker)
-        .h1_write_buffer_size(connections::ONE_PIECE)
-        .on_connect(|_, data| connections::count(data));
-    let server = server.shutdown_timeout(stop_within).disable_signals();
-    Ok(server.listen_rustls_0_23(listener, tls).map_err(failed)?.run())
+    workers::start(&listener, bounds, serve).map_err(|error| StartError::Listen { address, error })
 }
 
 /// Requests carry credentials and small forms at most; strangers, too, may send as much on every connection.
@@ -85,6 +80,8 @@ pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
+        // Of every connection that is accepted here: an answer is written whole, and waits for nothing.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?.into_std()?;
         Ok((listener.local_addr()?, listener))

@@ -1,30 +1,18 @@
 //! The server as what a process does: with as many open files as the system allows, in an actix system of its own.
 
-use std::io;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{RunningServer, StartError, build};
 use crate::settings::Settings;
 
-/// Why the process ends before it is told to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// It did not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// It could not go on.
-    #[error("the service cannot go on: {0}")]
-    Serve(#[from] io::Error),
-}
-
 /// Serves until the process is told to stop. `ready` is called once connections are accepted.
-pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer)) -> Result<(), RunError> {
+pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer)) -> Result<(), StartError> {
     raise_open_files();
     actix_rt::System::new().block_on(async move {
         let running = build(settings).await?;
         ready(&running);
-        Ok(running.run().await?)
+        running.run().await;
+        Ok(())
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::mistaken_tls::FirstByte;
 use super::patience::Patience;
 use crate::http::Lane;
 
@@ -20,13 +21,20 @@ pub(super) struct Socket {
     request: Patience,
     /// While it takes no more bytes.
     blocked: Patience,
+    /// Until there was one.
+    first_byte: Option<FirstByte>,
 }
 
 impl Socket {
     /// The client may take so long for a request, and so long for taking no bytes.
     pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
         let (request, blocked) = (Patience::new(patience), Patience::new(patience));
-        Self { tcp, lane: Lane::default(), request, blocked }
+        Self { tcp, lane: Lane::default(), request, blocked, first_byte: None }
+    }
+
+    /// The same, whose first byte is looked at.
+    pub(super) fn look_at_first_byte(self, first_byte: FirstByte) -> Self {
+        Self { first_byte: Some(first_byte), ..self }
     }
 
     /// The way of files to this connection.
@@ -60,6 +68,9 @@ impl AsyncRead for Socket {
             me.request.check(cx)?;
         } else if buffer.filled().len() > before {
             me.request.begin();
+            if let Some(first_byte) = me.first_byte.take() {
+                first_byte.is(buffer.filled()[before]);
+            }
         }
         read
     }

@@ -1,0 +1,122 @@
+//! How one connection of a client is served, in the clear or over TLS: the same HTTP/1 over either. Knows no route.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::connections;
+use super::mistaken_tls::Told;
+use super::socket::Socket;
+use super::workers::{Serve, Stopping};
+use crate::http::Lane;
+
+/// What all connections of a port have in common.
+#[derive(Clone)]
+pub(super) struct Port {
+    /// Where it is.
+    pub(super) address: SocketAddr,
+    /// For so long a client may take no bytes, or not finish a request.
+    pub(super) patience: Duration,
+    /// How TLS is spoken, if it is.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// The clients that spoke TLS where it is not.
+    pub(super) told: Told,
+}
+
+/// A TLS handshake may take so long.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+impl Port {
+    /// What serves this application on the present thread.
+    pub(super) async fn serve<I, S, B>(self, app: I, stopping: Stopping) -> Serve
+    where
+        I: IntoServiceFactory<S, actix_http::Request> + 'static,
+        S: ServiceFactory<actix_http::Request, Config = AppConfig, Response = actix_web::dev::ServiceResponse<B>>
+            + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: std::fmt::Debug,
+        B: MessageBody + 'static,
+    {
+        match self.tls.clone() {
+            None => {
+                let http = http(app, self.address, stopping, |socket: &Socket| Some(socket.lane())).await;
+                Box::new(move |tcp, peer| {
+                    let (http, port) = (http.clone(), self.clone());
+                    Box::pin(async move {
+                        let socket =
+                            Socket::new(tcp, port.patience).look_at_first_byte(port.told.first_byte(peer.ip()));
+                        answer(&http, socket, peer).await;
+                    })
+                })
+            }
+            Some(tls) => {
+                let http = http(app, self.address, stopping, |_: &TlsStream<Socket>| None).await;
+                let acceptor = TlsAcceptor::from(tls);
+                Box::new(move |tcp, peer| {
+                    let http = http.clone();
+                    let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(Socket::new(tcp, self.patience)));
+                    Box::pin(async move {
+                        // Whoever does not get that far is told so by TLS itself.
+                        if let Ok(Ok(stream)) = handshake.await {
+                            answer(&http, stream, peer).await;
+                        }
+                    })
+                })
+            }
+        }
+    }
+}
+
+/// What answers the requests of connections. `lane` is the way of files to a connection's socket, where there is one.
+async fn http<T, I, S, B>(
+    app: I,
+    address: SocketAddr,
+    stopping: Stopping,
+    lane: fn(&T) -> Option<Lane>,
+) -> Rc<impl Service<(T, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: IntoServiceFactory<S, actix_http::Request> + 'static,
+    S: ServiceFactory<actix_http::Request, Config = AppConfig, Response = actix_web::dev::ServiceResponse<B>> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: std::fmt::Debug,
+    B: MessageBody + 'static,
+{
+    let http = HttpService::build()
+        .graceful_shutdown_signal(move || stopping.clone().told())
+        .local_addr(address)
+        // Whoever closes waits for nothing any more, whatever it still waits for itself.
+        .h1_allow_half_closed(false)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .h1_write_buffer_size(connections::ONE_PIECE)
+        .on_connect_ext(move |io: &T, data| {
+            connections::count(data);
+            if let Some(lane) = lane(io) {
+                data.insert(lane);
+            }
+        });
+    let app = app.into_factory().map_err(|error| error.into().error_response());
+    let made = http.finish(map_config(app, |_| AppConfig::default())).new_service(()).await;
+    Rc::new(made.unwrap_or_else(|()| unreachable!("an application is made of routes, which cannot fail")))
+}
+
+async fn answer<T>(
+    http: &impl Service<(T, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>,
+    io: T,
+    peer: SocketAddr,
+) {
+    // What one client does wrong is no news; what goes wrong here was told where it did.
+    let _ended = http.call((io, Protocol::Http1, Some(peer))).await;
+}

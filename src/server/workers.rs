@@ -1,0 +1,225 @@
+//! The threads that serve clients. Each accepts connections from the one port for itself: whichever has time takes the next, and
+//! gives it to another only where that one has fewer, so that connections that stay are spread evenly. Knows neither HTTP nor TLS.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_rt::Arbiter;
+use futures::future::LocalBoxFuture;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// The threads, which serve until they are stopped.
+pub(super) struct Workers {
+    arbiters: Vec<Arbiter>,
+    stop: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    bounds: Bounds,
+}
+
+/// How much is served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// So many threads.
+    pub(super) workers: usize,
+    /// So many connections at once on all of them; more wait to be accepted.
+    pub(super) connections: usize,
+    /// Connections may take so long to finish once the service was told to stop.
+    pub(super) stop_within: Duration,
+}
+
+/// Tells when the service was told to stop.
+#[derive(Clone)]
+pub(super) struct Stopping(watch::Receiver<bool>);
+
+/// Serves one connection to its end. Made on the thread that it is used on.
+pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
+
+/// One thread, as the others see it.
+struct Desk {
+    /// How many connections it serves.
+    serving: AtomicUsize,
+    give: UnboundedSender<(StdStream, Served)>,
+}
+
+/// A connection that is served, or about to be, at this desk; counted until it is dropped.
+struct Served {
+    desks: Arc<[Desk]>,
+    at: usize,
+    peer: SocketAddr,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A connection is given away where another thread has fewer by more than this: giving costs more than a short request.
+const SLACK: usize = 2;
+/// As actix-server has them: for what may block.
+const BLOCKING_THREADS: usize = 512;
+/// After a failure that the next attempt would have, too, such as that no file may be opened.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves the connections of this port with what `make` makes on each thread. To be called within an actix system.
+pub(super) fn start<M, F>(listener: &StdListener, bounds: Bounds, make: M) -> io::Result<Workers>
+where
+    M: Fn(Stopping) -> F + Clone + Send + 'static,
+    F: Future<Output = Serve> + 'static,
+{
+    listener.set_nonblocking(true)?;
+    let (stop, stopping) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS)));
+    let (desks, receivers): (Vec<_>, Vec<_>) = (0..bounds.workers).map(|_| Desk::new()).unzip();
+    let desks: Arc<[Desk]> = desks.into();
+    let mut arbiters = Vec::new();
+    for (at, given) in receivers.into_iter().enumerate() {
+        let arbiter = Arbiter::with_tokio_rt(move || runtime(bounds.workers));
+        let (listener, stopping, make) = (listener.try_clone()?, Stopping(stopping.clone()), make.clone());
+        let (desks, places) = (desks.clone(), places.clone());
+        arbiter.spawn_fn(move || {
+            let serving = async move {
+                let serve = make(stopping.clone()).await;
+                let worker = Worker { at, desks, places, stopping, serve };
+                if let Err(error) = worker.run(listener, given).await {
+                    die(&error);
+                }
+            };
+            let serving = actix_rt::spawn(serving);
+            // Else the port would stay open with nobody behind it.
+            actix_rt::spawn(async move { serving.await.unwrap_or_else(|panic| die(&panic)) });
+        });
+        arbiters.push(arbiter);
+    }
+    Ok(Workers { arbiters, stop, places, bounds })
+}
+
+/// `Arbiter` takes no error.
+#[expect(clippy::expect_used, reason = "without its threads the service cannot start")]
+fn runtime(workers: usize) -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(BLOCKING_THREADS.div_ceil(workers));
+    runtime.build().expect("a thread can be started")
+}
+
+fn die(error: &dyn std::fmt::Display) {
+    tracing::error!(%error, "a thread that serves clients failed, so the process ends");
+    std::process::abort();
+}
+
+impl Workers {
+    /// Accepts no more, and ends once all connections have, or have had their time.
+    pub(super) async fn stop(self) {
+        self.stop.send_replace(true);
+        let all = u32::try_from(self.bounds.connections.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        if tokio::time::timeout(self.bounds.stop_within, self.places.acquire_many(all)).await.is_err() {
+            tracing::warn!("transfers that took too long were cut off");
+        }
+        for arbiter in self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+impl Stopping {
+    /// Ends once the service was told to stop.
+    pub(super) async fn told(mut self) {
+        let _gone = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+impl Desk {
+    fn new() -> (Self, UnboundedReceiver<(StdStream, Served)>) {
+        let (give, given) = unbounded_channel();
+        (Self { serving: AtomicUsize::new(0), give }, given)
+    }
+}
+
+struct Worker {
+    at: usize,
+    desks: Arc<[Desk]>,
+    places: Arc<Semaphore>,
+    stopping: Stopping,
+    serve: Serve,
+}
+
+impl Worker {
+    async fn run(self, listener: StdListener, mut given: UnboundedReceiver<(StdStream, Served)>) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        let mut stopping = std::pin::pin!(self.stopping.clone().told());
+        loop {
+            tokio::select! {
+                () = &mut stopping => return Ok(()),
+                Some((tcp, served)) = given.recv() => match TcpStream::from_std(tcp) {
+                    Ok(tcp) => self.serve(tcp, served),
+                    Err(error) => pause(&error).await,
+                },
+                accepted = self.accept(&listener) => match accepted {
+                    Ok((tcp, served)) => self.serve_or_give(tcp, served),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => pause(&error).await,
+                },
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, Served)> {
+        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (tcp, peer) = listener.accept().await?;
+        Ok((tcp, Served::new(&self.desks, self.at, peer, place)))
+    }
+
+    fn serve_or_give(&self, tcp: TcpStream, served: Served) {
+        let Some(idler) = self.idler() else { return self.serve(tcp, served) };
+        // Who is not there any more is about to stop, as this one is.
+        if let Ok(tcp) = tcp.into_std() {
+            let _stopping = self.desks[idler].give.send((tcp, served.moved_to(idler)));
+        }
+    }
+
+    /// The desk with the fewest connections, if it has fewer than this one.
+    fn idler(&self) -> Option<usize> {
+        let serving = |at: usize| self.desks[at].serving.load(Ordering::Relaxed);
+        let least = (0..self.desks.len()).min_by_key(|at| serving(*at))?;
+        (serving(self.at) > serving(least) + SLACK).then_some(least)
+    }
+
+    fn serve(&self, tcp: TcpStream, served: Served) {
+        let serving = (self.serve)(tcp, served.peer);
+        actix_rt::spawn(async move {
+            serving.await;
+            drop(served);
+        });
+    }
+}
+
+impl Served {
+    fn new(desks: &Arc<[Desk]>, at: usize, peer: SocketAddr, place: OwnedSemaphorePermit) -> Self {
+        desks[at].serving.fetch_add(1, Ordering::Relaxed);
+        Self { desks: desks.clone(), at, peer, _place: place }
+    }
+
+    fn moved_to(mut self, at: usize) -> Self {
+        self.desks[at].serving.fetch_add(1, Ordering::Relaxed);
+        self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
+        self.at = at;
+        self
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the failure is over with the connection that it befell (accept(2), "Error handling").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn pause(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(PAUSE).await;
+}
