@@ -123,7 +123,7 @@ pub fn tag(number: u64) -> Tag {
 
 fn tell(before: u64, all: u64, kind: Kind, begun: Instant) {
     let done = before + IN_A_REPOSITORY;
-    if done * 10 / all > before * 10 / all {
+    if all >= 100_000 && done * 10 / all > before * 10 / all {
         eprintln!("making an index: {done} of {all} {kind:?} after {} s", begun.elapsed().as_secs());
     }
 }

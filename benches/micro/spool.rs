@@ -1,5 +1,6 @@
 //! A download that many follow: from the first asker's question to the last one's last byte, through the real blob cache with
-//! its file, its hash and its commit. Upstream is memory, so that the cache is all that takes time.
+//! its file, its hash and its commit. Upstream is memory, so that the cache is all that takes time: for those who read, as TLS
+//! does, with the bytes read from the file, and for those who are lent the file, as on the plain port, without.
 
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix_rt::{Arbiter, SystemRunner};
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
-use dependency_proxy::actors::blob_cache::{BlobCacheOptions, BlobUpstream, Blobs, OpenBlob};
+use dependency_proxy::actors::blob_cache::{BlobCacheOptions, BlobUpstream, Blobs, Giving, OpenBlob};
 use dependency_proxy::auth::sha256;
 use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::id::GroupId;
@@ -19,7 +20,7 @@ use dependency_proxy::store::index::Index;
 use dependency_proxy::store::spool::Spool;
 use dependency_proxy::upstream::{Content, ContentHead, UpstreamError};
 use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -30,13 +31,15 @@ const PIECE: usize = 64 << 10;
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out of a spool of 8 MiB");
     group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(5));
-    for readers in [1, 100, 1000] {
-        group.throughput(Throughput::Bytes((readers * LENGTH) as u64));
-        group.bench_function(format!("{readers} readers"), |bencher| {
-            let system = actix_rt::System::new();
-            let house = House::new();
-            bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers)).sum());
-        });
+    for (word, giving) in [("read", Giving::Read), ("lent", Giving::Lend)] {
+        for readers in [1, 100, 1000] {
+            group.throughput(Throughput::Bytes((readers * LENGTH) as u64));
+            group.bench_function(format!("{word}/{readers} readers"), |bencher| {
+                let system = actix_rt::System::new();
+                let house = House::new();
+                bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers, giving)).sum());
+            });
+        }
     }
     group.finish();
 }
@@ -86,7 +89,7 @@ impl House {
     fn new() -> Self {
         let (folder, hub, cache) = (tempfile::tempdir().unwrap(), Arc::new(Hub::default()), Arbiter::new());
         let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
-        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0)).unwrap();
+        let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         let blobs = Blobs::start(&cache.handle(), hub.clone(), index, files.clone(), spool, OPTIONS);
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
@@ -94,10 +97,10 @@ impl House {
     }
 
     /// One download of a blob that is not there yet, followed by so many readers.
-    fn download(&self, system: &SystemRunner, readers: usize) -> Duration {
+    fn download(&self, system: &SystemRunner, readers: usize, giving: Giving) -> Duration {
         let digest = self.hub.next();
         let begun = Instant::now();
-        let read = system.block_on(futures::future::join_all((0..readers).map(|reader| self.reader(reader, digest))));
+        let read = system.block_on(join_all((0..readers).map(|reader| self.reader(reader, digest, giving))));
         let took = begun.elapsed();
         assert!(read.into_iter().all(|read| read == Ok(LENGTH as u64)));
         self.forget(&digest);
@@ -105,13 +108,13 @@ impl House {
     }
 
     /// How many bytes a reader gets, who works on one of the threads.
-    fn reader(&self, reader: usize, digest: Digest) -> oneshot::Receiver<u64> {
+    fn reader(&self, reader: usize, digest: Digest, giving: Giving) -> oneshot::Receiver<u64> {
         let (done, read) = oneshot::channel();
         let (blobs, wanted) = (self.blobs.clone(), OpenBlob { group: GroupId(1), origin: origin(), digest });
         self.workers[reader % self.workers.len()].spawn(async move {
             let blob = blobs.open(wanted).await.unwrap();
-            let bytes = blob.bytes(0..LENGTH as u64);
-            let length = bytes.fold(0, async |read, piece| read + piece.unwrap().len() as u64).await;
+            let pieces = blob.pieces(0..LENGTH as u64, giving);
+            let length = pieces.fold(0, async |read, piece| read + piece.unwrap().length()).await;
             done.send(length).unwrap();
         });
         read

@@ -1,10 +1,13 @@
 //! Everything known about users, groups, members and tokens, as one value that is cheap to copy and to change. Decides
 //! nothing and stores nothing: a change is a list of [`Write`]s, applied here and made durable by the store.
 
+mod record;
+
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
-use serde::{Deserialize, Serialize};
+
+pub use self::record::{Record, RecordKey, Service, Write};
 
 use super::access::Membership;
 use super::digest::Digest;
@@ -36,19 +39,6 @@ enum Holder {
     Tombstone,
 }
 
-/// What holds for the whole service: switches set at run time, and the next numbers to give away.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Service {
-    /// The switch of the whole proxy; `None`: as configured.
-    pub proxy_enabled: Option<bool>,
-    /// The last number given to a user.
-    pub last_user: u64,
-    /// The last number given to a group.
-    pub last_group: u64,
-    /// The last number given to a token.
-    pub last_token: u64,
-}
-
 /// A credential, resolved to what it stands for.
 #[derive(Clone, Debug)]
 pub enum Credential {
@@ -58,50 +48,6 @@ pub enum Credential {
     Token(Arc<Token>),
     /// A token that was deleted.
     Deleted(Arc<Tombstone>),
-}
-
-/// One thing that is stored about identities.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "record", rename_all = "snake_case")]
-pub enum Record {
-    /// A user.
-    User(User),
-    /// A group.
-    Group(Group),
-    /// A membership.
-    Membership(Membership),
-    /// A token.
-    Token(Token),
-    /// What stays of a deleted token.
-    Tombstone(Tombstone),
-    /// What holds for the whole service.
-    Service(Service),
-}
-
-/// What a record is found by. Its text form is the key in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RecordKey {
-    /// A user.
-    User(UserId),
-    /// A group.
-    Group(GroupId),
-    /// A membership.
-    Membership(GroupId, UserId),
-    /// A token.
-    Token(TokenId),
-    /// What stays of a deleted token.
-    Tombstone(CredentialId),
-    /// What holds for the whole service.
-    Service,
-}
-
-/// One step of a change. The steps of one change happen together or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Adds the record, or replaces the one with its key.
-    Put(Record),
-    /// Removes the record with this key, if there is one.
-    Remove(RecordKey),
 }
 
 impl Directory {
@@ -296,33 +242,6 @@ impl Directory {
         if self.credentials.get(&credential) == Some(&holder) {
             self.credentials.remove(&credential);
             self.secrets.remove(&secret);
-        }
-    }
-}
-
-impl Record {
-    /// What this record is found by.
-    pub fn key(&self) -> RecordKey {
-        match self {
-            Self::User(user) => RecordKey::User(user.id),
-            Self::Group(group) => RecordKey::Group(group.id),
-            Self::Membership(member) => RecordKey::Membership(member.group, member.user),
-            Self::Token(token) => RecordKey::Token(token.id),
-            Self::Tombstone(stone) => RecordKey::Tombstone(stone.credential),
-            Self::Service(_) => RecordKey::Service,
-        }
-    }
-}
-
-impl std::fmt::Display for RecordKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::User(id) => write!(f, "user/{id}"),
-            Self::Group(id) => write!(f, "group/{id}"),
-            Self::Membership(group, user) => write!(f, "membership/{group}/{user}"),
-            Self::Token(id) => write!(f, "token/{id}"),
-            Self::Tombstone(id) => write!(f, "tombstone/{id}"),
-            Self::Service => f.write_str("service"),
         }
     }
 }

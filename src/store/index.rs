@@ -1,7 +1,9 @@
 //! The index of the cache: which group may open which content (links), and which content a tag last stood for. Kept in
 //! sled for speed; each entry also stands in a small file, from which the index is rebuilt when it is lost.
 
-use std::collections::BTreeSet;
+mod forgetting;
+mod rebuilding;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -65,7 +67,6 @@ pub struct CachedTag {
 }
 
 const CACHE_BYTES: u64 = 16 << 20;
-const COMPLETE: &[u8] = b"complete";
 
 impl Index {
     /// Opens the index below the folder of all data. One that is damaged is set aside; one that is new, or was not
@@ -191,116 +192,14 @@ impl Index {
             .collect()
     }
 
-    /// Takes everything from a group: its links, and its tags where no other group has them. Returns the contents that no
-    /// group may open any more. Its small files stay, so that this can be done again after a crash.
-    pub fn forget_group(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
-        let digests = self.forget_links(group)?;
-        self.forget_tags(group)?;
-        let mut orphans = Vec::new();
-        for digest in digests {
-            if !self.is_linked(&digest)? {
-                self.forget_sources(&digest)?;
-                orphans.push(digest);
-            }
-        }
-        Ok(orphans)
-    }
-
-    /// Removes the small files of a group that was forgotten: the last step, after the contents that nobody may open.
-    pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
-        self.database.write_out()?;
-        index_file::remove_all(&self.groups, group)
-    }
-
-    /// Notes durably that a group is to be forgotten, so that it is although the process ends before.
-    pub fn mark_forgotten(&self, group: GroupId) -> Result<(), StoreError> {
-        index_file::mark_forgotten(&self.groups, group)
-    }
-
-    /// Whether that was noted, and the group's files are not yet removed.
-    pub fn is_forgotten(&self, group: GroupId) -> bool {
-        index_file::is_forgotten(&self.groups, group)
-    }
-
     /// The groups that have something cached, or once had.
     pub fn groups(&self) -> Result<Vec<GroupId>, StoreError> {
         index_file::groups(&self.groups)?.collect()
     }
 
-    /// Returns the contents that the links opened.
-    fn forget_links(&self, group: GroupId) -> Result<BTreeSet<Digest>, StoreError> {
-        let mut digests = BTreeSet::new();
-        for entry in self.links.iter().keys() {
-            let link = entry?;
-            if let Some(digest) = key::digest_of_link(&link, group) {
-                self.links.remove(&link)?;
-                digests.insert(digest);
-            }
-        }
-        for file in index_file::links(&self.groups, group)? {
-            digests.insert(file?.digest);
-        }
-        Ok(digests)
-    }
-
-    fn forget_tags(&self, group: GroupId) -> Result<(), StoreError> {
-        for entry in self.group_tags.iter().keys() {
-            let group_tag = entry?;
-            if key::group_of_tag(&group_tag) != Some(group) {
-                continue;
-            }
-            self.group_tags.remove(&group_tag)?;
-            let tag = key::tag_of_group_tag(&group_tag);
-            if self.group_tags.scan_prefix(tag).next().transpose()?.is_none() {
-                self.tags.remove(tag)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Forces everything to the disk. What is lost without it is found again in the small files.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()
-    }
-
-    fn forget_sources(&self, digest: &Digest) -> Result<(), StoreError> {
-        for source in self.sources.scan_prefix(digest.as_bytes()).keys() {
-            self.sources.remove(source?)?;
-        }
-        Ok(())
-    }
-
-    fn rebuild_unless_complete(&self) -> Result<(), StoreError> {
-        if self.database.contains_key(COMPLETE)? {
-            return Ok(());
-        }
-        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags] {
-            tree.clear()?;
-        }
-        for group in index_file::groups(&self.groups)? {
-            self.rebuild_group(group?)?;
-        }
-        self.database.insert(COMPLETE, b"")?;
-        self.flush()
-    }
-
-    fn rebuild_group(&self, group: GroupId) -> Result<(), StoreError> {
-        for file in index_file::links(&self.groups, group)? {
-            let LinkFile { origin, digest, link } = file?;
-            self.links.insert(key::link(&digest, group, &origin), serde_json::to_vec(&link)?)?;
-            if link.proven {
-                self.sources.insert(key::source(&digest, &origin), b"")?;
-            }
-        }
-        for file in index_file::tags(&self.groups, group)? {
-            let TagFile { origin, tag, entry } = file?;
-            self.group_tags.insert(key::group_tag(&origin, &tag, group), serde_json::to_vec(&entry)?)?;
-            let newest = self.tag(&origin, &tag)?;
-            if newest.is_none_or(|newest| newest.checked_at < entry.checked_at) {
-                self.tags.insert(key::tag(&origin, &tag), serde_json::to_vec(&entry)?)?;
-            }
-        }
-        Ok(())
     }
 }
 

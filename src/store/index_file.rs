@@ -117,18 +117,25 @@ fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8]) -> PathBuf {
     groups.join(group.to_string()).join(kind).join(&name[..2]).join(name + ".json")
 }
 
+/// What stands in the files of a folder, one shelf after the other: there may be a million.
 fn files<T: DeserializeOwned>(
     folder: &Path,
 ) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
-    let mut paths = Vec::new();
-    for below in entries(folder)? {
-        paths.extend(entries(&below?)?.collect::<Result<Vec<_>, _>>()?);
+    let shelves = entries(folder)?.map(|shelf| entries(&shelf?)?.collect::<Result<Vec<_>, _>>());
+    let paths = shelves.flat_map(|paths| match paths {
+        Ok(paths) => paths.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    });
+    Ok(paths.filter_map(|path| path.and_then(|path| read(&path)).transpose()))
+}
+
+/// Nothing where there is no such file any more, or nothing that can be read.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Ok(paths.into_iter().filter_map(|path| match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).ok().map(Ok),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(Err(error.into())),
-    }))
 }
 
 fn entries(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {

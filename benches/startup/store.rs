@@ -1,0 +1,62 @@
+//! What a folder of data needs beside its index before the service is started in it.
+
+use std::fs::File;
+use std::path::Path;
+
+use dependency_proxy::domain::directory::{Record, Write};
+use dependency_proxy::domain::group::{Group, Visibility};
+use dependency_proxy::domain::id::{GroupId, UserId};
+use dependency_proxy::domain::user::User;
+use dependency_proxy::store::identity::IdentityStore;
+use jiff::Timestamp;
+use rustix::fs::{Advice, fadvise};
+
+use super::filled::GROUPS;
+
+/// Makes the groups that have the entries, without which they would be purged, and an administrator, without whom the store
+/// counts as empty.
+pub fn make_groups(folder: &Path) {
+    let identities = IdentityStore::open(folder).unwrap();
+    if identities.load().unwrap().is_empty() {
+        let records: Vec<Write> = (1..=GROUPS).map(group).chain([administrator()]).map(Write::Put).collect();
+        identities.commit(&records).unwrap();
+    }
+}
+
+/// Drops the files of this folder from the system's cache.
+pub fn evict(folder: &Path) {
+    for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let file = File::open(entry.path()).unwrap();
+            file.sync_all().unwrap();
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        }
+    }
+}
+
+fn group(id: u64) -> Record {
+    Record::Group(Group {
+        id: GroupId(id),
+        name: format!("Team {id}"),
+        path: format!("team-{id}").parse().unwrap(),
+        description: String::new(),
+        parent: None,
+        visibility: Visibility::Private,
+        proxy_enabled: None,
+        created_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn administrator() -> Record {
+    Record::User(User {
+        id: UserId(1),
+        username: "root".parse().unwrap(),
+        name: "root".to_owned(),
+        email: String::new(),
+        admin: true,
+        blocked: false,
+        bot_of: None,
+        password: None,
+        created_at: Timestamp::UNIX_EPOCH,
+    })
+}
