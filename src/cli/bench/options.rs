@@ -64,7 +64,7 @@ struct Other {
 /// How much is done, and how.
 #[derive(Debug, Args)]
 struct Work {
-    /// So many clients pull at once, three blobs each
+    /// So many clients pull at once, three blobs each; a client takes up to 1.2 MiB of memory
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     clients: u16,
     /// How long each server is measured: seconds, or a time such as 30s

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 
 use crate::cli::output::{note, printable};
 
@@ -50,7 +50,7 @@ impl Progress {
     /// Shows nothing yet.
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bar = terminal.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+        let bar = terminal.then(|| ProgressBar::new_spinner());
         Self { bar, phase: RefCell::default(), started: Instant::now() }
     }
 

@@ -117,7 +117,7 @@ impl Load {
         progress: &Progress,
         stop: watch::Receiver<bool>,
     ) -> Result<Vec<Measured>, Failure> {
-        let mut crew = Crew::start(self, &stop)?;
+        let mut crew = Crew::start(self, &stop).await?;
         let new = |_| Ok(Measured { tally: Tally::new()?, rounds: Vec::new() });
         let mut measured = self.servers.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
         for _ in 0..self.schedule.rounds {
@@ -157,7 +157,8 @@ impl Load {
 }
 
 impl Crew {
-    fn start(load: &Arc<Load>, stop: &watch::Receiver<bool>) -> Result<Self, Failure> {
+    /// All threads, once each is ready.
+    async fn start(load: &Arc<Load>, stop: &watch::Receiver<bool>) -> Result<Self, Failure> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shares = shares(load.clients, processors);
         let (results, received) = mpsc::channel(shares.len());
@@ -170,27 +171,37 @@ impl Crew {
             thread.map_err(|error| Failure::Input(format!("cannot start a thread: {error}")))?;
             orders.push(order);
         }
-        Ok(Self { orders, results: received })
+        let mut crew = Self { orders, results: received };
+        crew.collect().await.map(|_nothing_yet| crew)
     }
 
     /// One round by all threads.
     async fn round(&mut self, server: usize, length: Duration) -> Result<(Tally, Round), Failure> {
-        let lost = || Failure::Bench("a thread of clients has ended".to_owned());
         let started = Instant::now();
         for order in &self.orders {
             order.send(Order { server, until: started + length }).await.map_err(|_| lost())?;
         }
-        let mut tally = Tally::new()?;
-        for _ in &self.orders {
-            tally.add(self.results.recv().await.ok_or_else(lost)??);
-        }
+        let tally = self.collect().await?;
         let seconds = started.elapsed().as_secs_f64();
         let round = Round { seconds, pulls: tally.images.count(), bytes: tally.bytes };
         Ok((tally, round))
     }
+
+    /// What all threads say.
+    async fn collect(&mut self) -> Result<Tally, Failure> {
+        let mut tally = Tally::new()?;
+        for _ in &self.orders {
+            tally.add(self.results.recv().await.ok_or_else(lost)??);
+        }
+        Ok(tally)
+    }
 }
 
-/// A thread of clients, until no more orders come.
+fn lost() -> Failure {
+    Failure::Bench("a thread of clients has ended".to_owned())
+}
+
+/// A thread of clients, until no more orders come. Says that it is ready, and then what it measured in each round.
 fn worker(
     load: &Load,
     clients: &Range<usize>,
@@ -201,16 +212,15 @@ fn worker(
     let work = async {
         let wires = load.servers.iter().map(|server| Wire::new(&server.url, &load.manner));
         let wires = wires.collect::<Result<Vec<_>, Failure>>()?;
-        while let Some(Order { server, until }) = orders.recv().await {
+        let mut told = results.send(Ok(Tally::new()?)).await;
+        while let (Ok(()), Some(Order { server, until })) = (told, orders.recv().await) {
             let tally = RefCell::new(Tally::new()?);
             tokio::select! {
                 () = load.run(clients.clone(), &load.servers[server], &wires[server], &tally) => {}
                 () = tokio::time::sleep_until(until.into()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            if results.send(Ok(tally.into_inner())).await.is_err() {
-                break;
-            }
+            told = results.send(Ok(tally.into_inner())).await;
         }
         Ok(())
     };

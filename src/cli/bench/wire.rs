@@ -50,6 +50,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
 /// What is read of an answer that is no content: an error, a token, the body of a redirect.
 const MAX_TEXT: usize = 256 << 10;
+const MAX_SENTENCE: usize = 400;
 
 impl Wire {
     /// Connections to this server.
@@ -160,7 +161,8 @@ impl Answer {
         // Where the explanation does not arrive, the status is what there is to tell.
         let body = self.text().await.unwrap_or_default();
         let code = Refusal::read(&body).map(|refusal| refusal.code).unwrap_or_default();
-        Fault::Status { status, code, sentence: Refusal::sentence(status, &body) }
+        let sentence = Refusal::sentence(status, &body).chars().take(MAX_SENTENCE).collect();
+        Fault::Status { status, code, sentence }
     }
 
     fn leads_to(&self, from: &Url) -> Result<Option<Url>, Fault> {

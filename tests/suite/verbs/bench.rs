@@ -78,6 +78,21 @@ async fn pulls_from_the_service_are_counted_and_verified() {
 }
 
 #[actix_rt::test]
+async fn the_line_of_the_readme_measures_the_first_group() {
+    let hub = FakeHub::start();
+    hub.push_image("library/alpine", "latest", &image(1));
+    let service = Config::docker_hub(&hub).start();
+    let line =
+        "--group example --username example-pull --secret-stdin --image alpine:latest --clients 32 --duration 1s";
+    let secret = std::fs::File::open(service.data().join("first-login")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    command.arg("bench").args(line.split_whitespace()).args(["--url", &service.url()]).stdin(secret);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("images/s"), "{text}{}", told(&output));
+}
+
+#[actix_rt::test]
 async fn a_registry_with_tokens_and_redirects_sees_just_these_requests() {
     let hub = FakeHub::start();
     let (image, other) = (image(1), image(5));
@@ -144,7 +159,7 @@ async fn two_servers_are_compared_and_differences_told() {
     let folder = tempfile::tempdir().unwrap();
     let ours = pull_from(&service, &token, &folder);
     let line =
-        format!("{ours} --image library/app:1 --compare {} --round 200ms --duration 600ms --clients 2", hub.url());
+        format!("{ours} --image library/app:1 --compare {} --round 500ms --duration 1500ms --clients 2", hub.url());
     let report = measured(&line);
     for (server, url) in report["servers"].as_array().unwrap().iter().zip([service.url(), hub.url()]) {
         assert_eq!((&server["url"], &server["digests"][0]["digest"]), (&url.into(), &image.digest().into()));

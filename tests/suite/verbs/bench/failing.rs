@@ -1,6 +1,6 @@
 //! Servers that fail: each kind of error is told as such.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -72,7 +72,7 @@ async fn errors_are_counted_by_kind() {
     hub.on(Kind::ManifestGet).after(1).times(1).status(503);
     hub.on(Kind::BlobDownload).for_reference(image(1).layers()[0].digest()).after(1).times(1).cut_after(1_000);
     hub.on(Kind::BlobDownload).for_reference(image(1).layers()[1].digest()).after(2).times(1).hang();
-    let output = bench(&format!("{line} --pulls 10 --timeout 500ms"));
+    let output = bench(&format!("{line} --pulls 10 --timeout 3s"));
     assert!(output.status.success(), "{}", told(&output));
     let report = json(&output);
     let counts = ["status", "cut off", "timeout"].map(|kind| errors(&report, kind));
@@ -101,9 +101,13 @@ async fn a_server_that_dies_is_told_and_holds_nobody_up() {
     let (mut service, token) = service_of(&hub).await;
     let folder = tempfile::tempdir().unwrap();
     let line = pull_from(&service, &token, &folder);
-    let child = start(&format!("{line} --image app:1 --clients 8 --duration 3s --json"));
-    hub.seen(Kind::ManifestGet, 1).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let child = start(&format!("{line} --image app:1 --clients 8 --duration 5s --json"));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // The first is not counted.
+    while service.log().matches("\"manifest\"").count() < 20 {
+        assert!(Instant::now() < deadline, "nothing is pulled");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     service.kill();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
