@@ -48,8 +48,9 @@ pub struct Pulled {
     pub upstream_calls: u32,
 }
 
-static PULLS: LazyLock<CountersBy> =
-    LazyLock::new(|| CountersBy::new("dependency_proxy_manifest_pulls_total", "cache", &CACHE_WORDS));
+static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
+    CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word))
+});
 
 /// Clients give up where no answer begins within 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(24);

@@ -8,11 +8,10 @@ use metrics::Counter;
 pub struct CountersBy(Vec<(&'static str, Counter)>);
 
 impl CountersBy {
-    /// The counters of this name, one for each of the words that the label may say. To be made once it is first needed: by then it
-    /// is settled whether anything is counted.
-    pub fn new(name: &'static str, label: &'static str, words: &[&'static str]) -> Self {
-        let counter = |word: &&'static str| (*word, metrics::counter!(name, label => *word));
-        Self(words.iter().map(counter).collect())
+    /// A counter for each of these words, looked up by `counter`. To be made once it is first needed: by then it is settled whether
+    /// anything is counted.
+    pub fn new(words: &[&'static str], counter: fn(&'static str) -> Counter) -> Self {
+        Self(words.iter().map(|word| (*word, counter(word))).collect())
     }
 
     /// Counts one of this word; nothing if it is not one of them.

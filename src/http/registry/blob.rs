@@ -19,8 +19,9 @@ use crate::domain::digest::Digest;
 use crate::domain::image_path::Target;
 use crate::telemetry::CountersBy;
 
-static PULLS: LazyLock<CountersBy> =
-    LazyLock::new(|| CountersBy::new("dependency_proxy_blob_pulls_total", "cache", &CACHE_WORDS));
+static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
+    CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word))
+});
 
 /// Answers `GET` and `HEAD` of a blob.
 pub(super) async fn pull(
