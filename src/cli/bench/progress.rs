@@ -50,7 +50,7 @@ impl Progress {
     /// Shows nothing yet.
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bar = terminal.then(|| ProgressBar::new_spinner());
+        let bar = terminal.then(ProgressBar::new_spinner);
         Self { bar, phase: RefCell::default(), started: Instant::now() }
     }
 
