@@ -2,6 +2,7 @@
 //! it is. No client owns it; whoever follows holds a receiver of its [`Progress`].
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,10 @@ use super::error::BlobError;
 use super::ports::Key;
 use super::progress::{Accepted, End, Order, Progress};
 use super::shared::Shared;
+use super::writer::Writer;
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{Action, Download, Event, Limits, Outcome, Unstored};
+use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
 use crate::store::blobs::BlobFile;
-use crate::store::error::StoreError;
-use crate::store::spool::SpoolFile;
 use crate::upstream::{Content, UpstreamError};
 
 /// A stream that brings nothing for so long is given up and asked for again.
@@ -29,11 +29,14 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// What has arrived is written at once if it is this much, ...
 const BATCH: usize = 256 * 1024;
 
-/// ... or after this time: each write wakes everyone who follows.
+/// ... or so long after the last time: each write wakes everyone who follows and has all there is.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// The room on the disk is looked at again after so many bytes.
-const ROOM_CHECK: u64 = 64 * 1024 * 1024;
+/// Each so many who follow are worth another [`BATCH`] and [`GATHER`], ...
+const CROWD: usize = 32;
+
+/// ... up to this many of them.
+const MOST_PATIENT: usize = 4;
 
 /// Upstream may ask for a longer pause before the next request than ours, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -73,7 +76,10 @@ struct Flight<'a> {
     /// Absent while it writes, and once its file is committed.
     writer: Option<Writer>,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
+    /// What arrived and was not written.
     batch: Vec<Bytes>,
+    /// When something last was.
+    written: Instant,
     /// What the stream said right after the batch.
     ahead: Option<Event>,
     /// The last error of upstream.
@@ -90,7 +96,8 @@ impl<'a> Flight<'a> {
     ) -> Self {
         let file = writer.spooled.file().clone();
         let (writer, stream, batch) = (Some(writer), None, Vec::new());
-        Self { shared, order, progress, machine, file, writer, stream, batch, ahead: None, refusal: None }
+        let written = Instant::now();
+        Self { shared, order, progress, machine, file, writer, stream, batch, written, ahead: None, refusal: None }
     }
 
     async fn fly(&mut self) -> Result<End, Lost> {
@@ -150,24 +157,38 @@ impl<'a> Flight<'a> {
     }
 
     async fn receive(&mut self) -> Event {
-        if let Some(event) = self.ahead.take() {
-            return event;
+        if self.batch.is_empty() {
+            if let Some(event) = self.ahead.take() {
+                return event;
+            }
+            if let Some(event) = self.take(Instant::now() + STALLED_AFTER).await {
+                return event.unwrap_or_else(|| self.interrupted(UpstreamError::TimedOut));
+            }
         }
-        let stalled = Instant::now() + STALLED_AFTER;
-        if let Some(event) = self.take(stalled).await {
-            return event.unwrap_or_else(|| self.interrupted(UpstreamError::TimedOut));
-        }
-        // The first bytes go on their way at once.
-        let gathered = if self.machine.readable() == 0 { Instant::now() } else { Instant::now() + GATHER };
-        let mut received = self.batched();
-        while received < BATCH && self.ahead.is_none() {
-            match self.take(gathered).await {
-                None => received = self.batched(),
+        let (most, pause) = self.gathering();
+        self.gather(most, self.written + pause).await;
+        Event::Received(self.batched() as u64)
+    }
+
+    /// Takes what the stream brings until the batch is large enough or it is late.
+    async fn gather(&mut self, most: usize, late: Instant) {
+        while self.batched() < most && self.ahead.is_none() {
+            match self.take(late).await {
+                None => {}
                 Some(Some(event)) => self.ahead = Some(event),
                 Some(None) => break,
             }
         }
-        Event::Received(received as u64)
+    }
+
+    /// How much is gathered before it is written, and how long after the last time: more where it wakes more.
+    fn gathering(&self) -> (usize, Duration) {
+        if self.machine.readable() == 0 {
+            // The first bytes go on their way at once.
+            return (BATCH, Duration::ZERO);
+        }
+        let factor = 1 + (self.progress.receiver_count() / CROWD).min(MOST_PATIENT - 1);
+        (BATCH * factor, GATHER * factor as u32)
     }
 
     /// Puts the stream's next piece into the batch. Gives the event where there is none, or `Some(None)` when it is `late`.
@@ -203,17 +224,19 @@ impl<'a> Flight<'a> {
         Event::Interrupted { retryable }
     }
 
+    /// Stores the batch, and gathers the next meanwhile.
     async fn write(&mut self) -> Result<Event, Lost> {
         let (bytes, batch) = (self.batched() as u64, mem::take(&mut self.batch));
         metrics::counter!("dependency_proxy_fetched_bytes_total").increment(bytes);
-        let Some(mut writer) = self.writer.take() else { return Ok(Event::WriteFailed) };
-        let (writer, written) = spawn_blocking(move || {
-            let written = writer.write(&batch);
-            (writer, written)
-        })
-        .await?;
-        self.writer = Some(writer);
-        Ok(match written {
+        let Some(writer) = self.writer.take() else { return Ok(Event::WriteFailed) };
+        let mut storing = pin!(writer.store(batch));
+        let (writer, stored) = tokio::select! {
+            biased;
+            done = &mut storing => done?,
+            () = self.gather(BATCH, Instant::now() + STALLED_AFTER) => storing.await?,
+        };
+        (self.writer, self.written) = (Some(writer), Instant::now());
+        Ok(match stored {
             Ok(()) => Event::Written(bytes),
             Err(error) => {
                 tracing::warn!(%error, "a download cannot be stored; its clients go on without");
@@ -228,11 +251,11 @@ impl<'a> Flight<'a> {
     }
 
     async fn commit(&mut self) -> Result<Event, Lost> {
-        let Some(Writer { spooled, .. }) = self.writer.take() else { return Ok(Event::CommitFailed) };
+        let Some(writer) = self.writer.take() else { return Ok(Event::CommitFailed) };
         let (shared, key, unlinked) = (Arc::clone(&self.shared), self.order.key.clone(), self.order.unlinked.clone());
         let size = self.machine.readable();
         let commit = move || {
-            let committed = shared.files.commit(spooled, &key.digest);
+            let committed = shared.files.commit(writer.spooled, &key.digest);
             // Whether or not the bytes could be kept: upstream lets these groups have them.
             for group in unlinked.take() {
                 shared.link(group, &key, size);
@@ -265,55 +288,6 @@ impl<'a> Flight<'a> {
                 End::Failed(error)
             }
         }
-    }
-}
-
-/// The blocking half of a download.
-struct Writer {
-    shared: Arc<Shared>,
-    spooled: SpoolFile,
-    hasher: Hasher,
-    written: u64,
-    checked: u64,
-}
-
-impl Writer {
-    fn new(shared: &Arc<Shared>) -> Result<(Limits, Self), End> {
-        let begun = shared.files.room().and_then(|room| Ok((room, shared.spool.create()?)));
-        let (room, spooled) = match begun {
-            Ok(begun) => begun,
-            Err(StoreError::Full) => {
-                shared.tell_unstored(Unstored::NoRoom);
-                return Err(End::Unstored);
-            }
-            Err(error) => return Err(End::Failed(error.into())),
-        };
-        let limits = Limits { max_length: shared.options.max_blob_bytes, room };
-        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, checked: 0 }))
-    }
-
-    /// Writes and hashes all pieces; after an error the hash and the count are those from before.
-    fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
-        self.check_room()?;
-        let mut offset = self.written;
-        for bytes in batch {
-            self.spooled.write_at(offset, bytes)?;
-            offset += bytes.len() as u64;
-        }
-        batch.iter().for_each(|bytes| self.hasher.update(bytes));
-        self.written = offset;
-        Ok(())
-    }
-
-    /// What was free at the start may have been used by others.
-    fn check_room(&mut self) -> Result<(), StoreError> {
-        if self.written - self.checked >= ROOM_CHECK {
-            self.checked = self.written;
-            if self.shared.files.room()? == 0 {
-                return Err(StoreError::Full);
-            }
-        }
-        Ok(())
     }
 }
 
