@@ -19,6 +19,8 @@ pub const AUTHORITY: &str =
 pub struct Lab {
     /// The upstream of all.
     pub origin: Origin,
+    /// For how many seconds servers that can be told so believe a tag. None: as they do by themselves.
+    pub tag_freshness: Option<u32>,
     folder: TempDir,
 }
 
@@ -27,7 +29,7 @@ impl Lab {
     pub fn new() -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
         crate::interrupt::remember(folder.path());
-        Ok(Self { origin: Origin::start()?, folder })
+        Ok(Self { origin: Origin::start()?, tag_freshness: None, folder })
     }
 
     /// An empty folder for one server.

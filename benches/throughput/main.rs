@@ -8,6 +8,7 @@
     reason = "it prints what it finds, and nothing outside this binary sees its items"
 )]
 
+mod cold;
 mod contender;
 mod interrupt;
 mod lab;

@@ -28,8 +28,8 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
         prefix: "/v2",
         authorization: None,
         logins: None,
-        group,
-        _folder: folder,
+        group: Some(group),
+        _folder: Some(folder),
     }))
 }
 

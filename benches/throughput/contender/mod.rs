@@ -28,9 +28,11 @@ pub enum Kind {
     ProxyCache,
     /// Debian's docker-registry as a pull-through cache.
     Distribution,
+    /// The origin itself: what a client takes that asks upstream directly.
+    Direct,
 }
 
-/// All of them, in the order of a round.
+/// All that are servers of their own, in the order of a round.
 pub const ALL: &[Kind] = &[Kind::Ours, Kind::Nginx, Kind::ProxyCache, Kind::Distribution];
 
 /// A server that answers.
@@ -46,8 +48,9 @@ pub struct Running {
     /// What only ours has.
     pub logins: Option<Logins>,
     /// Before the folder: the processes end first.
-    group: Group,
-    _folder: tempfile::TempDir,
+    /// None where it is the origin.
+    group: Option<Group>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Credentials for the token endpoint, each a value of `Authorization`.
@@ -67,6 +70,7 @@ impl Kind {
             Self::Nginx => nginx::start_static(lab, tls),
             Self::ProxyCache => nginx::start_proxy(lab, tls),
             Self::Distribution => distribution::start(lab, tls),
+            Self::Direct => Ok(Some(Running::direct(lab))),
         }
     }
 
@@ -77,6 +81,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::ProxyCache => "proxy_cache",
             Self::Distribution => "distribution",
+            Self::Direct => "direct",
         }
     }
 
@@ -86,11 +91,19 @@ impl Kind {
             Self::Ours => Some(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Nginx | Self::ProxyCache => program::version("nginx", "-v"),
             Self::Distribution => program::version("docker-registry", "--version"),
+            Self::Direct => None,
         }
     }
 }
 
 impl Running {
+    /// No server at all: clients ask the origin, in the clear.
+    fn direct(lab: &Lab) -> Self {
+        let target = Target { address: lab.origin.address, tls: false };
+        let (authorization, logins, group, _folder) = (None, None, None, None);
+        Self { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
+    }
+
     /// The path of a manifest.
     pub fn manifest(&self, repository: &str, reference: &str) -> String {
         format!("{}/{repository}/manifests/{reference}", self.prefix)
@@ -103,11 +116,11 @@ impl Running {
 
     /// What its processes have used so far.
     pub fn usage(&self) -> Usage {
-        self.group.usage()
+        self.group.as_ref().map(Group::usage).unwrap_or_default()
     }
 
     /// Has the highest memory counted anew from now on.
     pub fn reset_peak(&self) {
-        self.group.reset_peak();
+        self.group.iter().for_each(Group::reset_peak);
     }
 }

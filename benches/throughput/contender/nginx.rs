@@ -38,23 +38,25 @@ pub(super) fn start_static(lab: &Lab, tls: bool) -> io::Result<Option<Running>> 
 /// Starts it as a caching proxy; none where it is not installed.
 pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     start(Kind::ProxyCache, lab, tls, |folder| {
-        let server = "location / {\n\
-             proxy_pass http://origin;\n\
-             proxy_http_version 1.1;\n\
+        let tags = lab.tag_freshness.map_or_else(|| "1h".to_owned(), |seconds| format!("{seconds}s"));
+        let server = format!(
+            "proxy_http_version 1.1;\n\
              proxy_set_header Connection '';\n\
              proxy_cache images;\n\
-             proxy_cache_valid 200 1h;\n\
              proxy_cache_lock on;\n\
              proxy_cache_lock_timeout 1h;\n\
              proxy_cache_lock_age 1h;\n\
-             }\n";
+             proxy_cache_use_stale error timeout;\n\
+             location / {{ proxy_pass http://origin; proxy_cache_valid 200 1h; }}\n\
+             location ~ /manifests/[^:]*$ {{ proxy_pass http://origin; proxy_cache_valid 200 {tags}; }}\n"
+        );
         let http = format!(
             "proxy_cache_path {} levels=1:2 keys_zone=images:10m max_size=100g inactive=1h use_temp_path=off;\n\
              upstream origin {{ server {}; keepalive 64; }}\n",
             folder.join("cache").display(),
             lab.origin.address
         );
-        Ok((server.to_owned(), http))
+        Ok((server, http))
     })
 }
 
@@ -83,8 +85,8 @@ fn start(
         prefix: "/v2",
         authorization: None,
         logins: None,
-        group,
-        _folder: folder,
+        group: Some(group),
+        _folder: Some(folder),
     }))
 }
 

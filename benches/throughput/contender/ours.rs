@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
     let folder = lab.folder("ours")?;
     let (config, log) = (folder.path().join("config.toml"), folder.path().join("log"));
-    fs::write(&config, settings(folder.path(), &lab.origin.url(), tls))?;
+    fs::write(&config, settings(folder.path(), lab, tls))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
     command.arg("serve").arg("--config").arg(&config);
     let mut group = Group::spawn(command, &log)?;
@@ -39,19 +39,23 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
         prefix: "/v2/bench/dependency_proxy/containers",
         authorization: Some(format!("Bearer {token}")),
         logins: Some(logins),
-        group,
-        _folder: folder,
+        group: Some(group),
+        _folder: Some(folder),
     })
 }
 
-fn settings(folder: &Path, upstream: &str, tls: bool) -> String {
+fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
+    let freshness =
+        lab.tag_freshness.map(|seconds| format!("[cache]\ntag_freshness = \"{seconds}s\"\n")).unwrap_or_default();
     let tls = if tls { format!("tls_certificate = \"{CERTIFICATE}\"\ntls_key = \"{KEY}\"\n") } else { String::new() };
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n{tls}\
          [storage]\ndata_dir = \"{}\"\nmin_free = 0\n\
          [bootstrap]\nadmin_token = \"{ADMIN_TOKEN}\"\n\
-         [upstreams.\"docker.io\"]\nurl = \"{upstream}\"\n",
-        folder.join("data").display()
+         {freshness}\
+         [upstreams.\"docker.io\"]\nurl = \"{}\"\n",
+        folder.join("data").display(),
+        lab.origin.url()
     )
 }
 

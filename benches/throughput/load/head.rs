@@ -41,6 +41,11 @@ impl Answer {
         Ok((known.left == 0).then_some(known))
     }
 
+    /// Whether all that still comes of it is its body.
+    pub fn has_head(&self) -> bool {
+        self.known.is_some()
+    }
+
     /// Forgets it, for the next answer on the connection.
     pub fn clear(&mut self) {
         self.head.clear();

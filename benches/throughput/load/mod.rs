@@ -16,7 +16,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use connection::{Connection, Received};
+pub use connection::{BUFFER, Connection, Received};
 pub use request::Request;
 pub use tally::Tally;
 
@@ -71,7 +71,7 @@ pub struct Outcome {
 pub fn get(target: Target, request: &Request) -> io::Result<Received> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tls = target.tls.then(|| tls::client(false)).transpose()?;
-    let buffer = RefCell::new(vec![0; connection::BUFFER]);
+    let buffer = RefCell::new(vec![0; BUFFER]);
     let started = Instant::now();
     runtime.block_on(async {
         let mut connection = Connection::open(target.address, tls.as_ref()).await?;

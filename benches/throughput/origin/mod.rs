@@ -95,7 +95,6 @@ impl Origin {
     }
 
     /// Is as slow as this from now on, also on connections that are open.
-    #[allow(dead_code, reason = "hits never reach it")]
     pub fn set_pace(&self, pace: Pace) {
         *locked(&self.shared.pace) = pace;
     }

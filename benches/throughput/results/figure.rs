@@ -1,6 +1,7 @@
 //! One measurement of one server, and the figures that can be read from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
@@ -29,6 +30,8 @@ pub struct Sample {
     pub usage: Usage,
     /// What the server asked upstream meanwhile.
     pub upstream: Counts,
+    /// The same in this round as it should be at best, where the row has that: without a server, or with upstream alive.
+    pub reference: Option<Arc<Sample>>,
 }
 
 /// Percentiles of a latency, in milliseconds.
@@ -67,11 +70,23 @@ pub enum Figure {
     Peak,
     /// Requests to upstream for an answer.
     UpstreamPerAnswer,
+    /// Requests to upstream.
+    Upstream,
+    /// Seconds of processor time of the server.
+    Cpu,
+    /// What went wrong.
+    Errors,
+    /// Seconds from the start to the end, as a multiple of the reference's.
+    TimesReference,
+    /// Milliseconds to the first byte, beyond the reference's.
+    FirstByteAdded,
+    /// Milliseconds to the last byte, as a multiple of the reference's.
+    P99TimesReference,
 }
 
 impl Figure {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Rate,
         Self::Throughput,
         Self::Seconds,
@@ -84,6 +99,12 @@ impl Figure {
         Self::Resident,
         Self::Peak,
         Self::UpstreamPerAnswer,
+        Self::Upstream,
+        Self::Cpu,
+        Self::Errors,
+        Self::TimesReference,
+        Self::FirstByteAdded,
+        Self::P99TimesReference,
     ];
 
     /// What it is called in the JSON, with its unit.
@@ -101,6 +122,12 @@ impl Figure {
             Self::Resident => "resident_bytes",
             Self::Peak => "peak_resident_bytes",
             Self::UpstreamPerAnswer => "upstream_requests_per_answer",
+            Self::Upstream => "upstream_requests",
+            Self::Cpu => "server_cpu_seconds",
+            Self::Errors => "errors",
+            Self::TimesReference => "seconds_as_a_multiple_of_the_reference",
+            Self::FirstByteAdded => "first_byte_p50_ms_beyond_the_reference",
+            Self::P99TimesReference => "p99_as_a_multiple_of_the_reference",
         }
     }
 
@@ -115,7 +142,12 @@ impl Figure {
             Self::CpuPerGigabyte => "CPU/GB",
             Self::CpuPerThousand => "CPU/1,000",
             Self::Resident | Self::Peak => "memory",
-            Self::UpstreamPerAnswer => "upstream",
+            Self::UpstreamPerAnswer | Self::Upstream => "upstream",
+            Self::Cpu => "CPU",
+            Self::Errors => "errors",
+            Self::TimesReference => "time",
+            Self::FirstByteAdded => "first byte later",
+            Self::P99TimesReference => "p99",
         }
     }
 
@@ -128,6 +160,10 @@ impl Figure {
             Self::Throughput => format!("{:.2} GB/s", value / 1e9),
             Self::Seconds => format!("{value:.2} s"),
             Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 if value < 10.0 => format!("{value:.2} ms"),
+            Self::FirstByteAdded => format!("{value:.2} ms"),
+            Self::TimesReference | Self::P99TimesReference => format!("{value:.2} times"),
+            Self::Upstream | Self::Errors => grouped(value),
+            Self::Cpu => format!("{value:.2} s"),
             Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 => format!("{} ms", grouped(value)),
             Self::CpuPerGigabyte | Self::CpuPerThousand if value < 10.0 => format!("{value:.3} s"),
             Self::CpuPerGigabyte | Self::CpuPerThousand => format!("{} s", grouped(value)),
@@ -153,6 +189,7 @@ impl Sample {
             resumed: *resumed,
             usage,
             upstream,
+            reference: None,
         }
     }
 
@@ -173,6 +210,12 @@ impl Sample {
             Figure::Resident => Some(self.usage.resident as f64),
             Figure::Peak => Some(self.usage.peak as f64),
             Figure::UpstreamPerAnswer => some(self.upstream.all() as f64 / answers),
+            Figure::Upstream => Some(self.upstream.all() as f64),
+            Figure::Cpu => Some(self.usage.cpu_seconds),
+            Figure::Errors => Some(self.errors.values().sum::<u64>() as f64),
+            Figure::TimesReference => some(self.seconds / self.reference.as_ref()?.seconds),
+            Figure::FirstByteAdded => Some(self.first_byte?.p50 - self.reference.as_ref()?.first_byte?.p50),
+            Figure::P99TimesReference => some(self.total?.p99 / self.reference.as_ref()?.total?.p99),
         }
     }
 }

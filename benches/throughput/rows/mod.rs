@@ -8,6 +8,7 @@ use std::io;
 
 pub use hit::{Hit, Object, Reuse};
 
+use crate::cold::{self, Cold};
 use crate::contender::{Kind, Running};
 use crate::options::Options;
 use crate::results::{Aim, Figure, Finding, Sample};
@@ -34,11 +35,13 @@ pub enum Work {
     Hit(Hit),
     /// Does nothing, and looks at the memory.
     Idle,
+    /// Asks for what is not in the cache, or cannot be asked for upstream any more.
+    Cold(Cold),
 }
 
 /// All rows, in the order in which they run.
 pub fn all() -> Vec<Row> {
-    [hits::rows(), idle::rows()].concat()
+    [hits::rows(), idle::rows(), cold::rows()].concat()
 }
 
 /// Runs the rows, in their order, and says what it is at.
@@ -49,6 +52,7 @@ pub fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
         findings.extend(match &first.work {
             Work::Hit(_) => hit::run(together, options)?,
             Work::Idle => idle::run(first, options)?,
+            Work::Cold(cold) => cold::run(first, cold, options)?,
         });
     }
     Ok(findings)

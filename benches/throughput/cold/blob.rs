@@ -1,0 +1,54 @@
+//! One blob, cold: by one client, by a herd that arrives while it is downloaded, or by all at once.
+
+use std::io;
+use std::time::Duration;
+
+use super::Herd;
+use super::client::Client;
+use super::round::{rounds, watched};
+use super::{crowd, round};
+use crate::contender::{Kind, Running};
+use crate::lab::Lab;
+use crate::load::Request;
+use crate::options::Options;
+use crate::origin::Image;
+use crate::results::{Finding, Sample};
+use crate::rows::Row;
+
+const REPOSITORY: &str = "library/cold";
+
+/// Measures it.
+pub(super) fn run(row: &Row, herd: Herd, options: &Options) -> io::Result<Finding> {
+    let lab = Lab::new()?;
+    lab.origin.set_pace(herd.pace);
+    let image = Image::of(2, &[herd.size]);
+    lab.origin.publish(REPOSITORY, "1", &image);
+    rounds(row, options, |kind, direct| {
+        let Some(server) = kind.start(&lab, false)? else { return Ok(None) };
+        let over = direct.filter(|_| herd.staggered).map_or(0.0, |direct| direct.seconds);
+        let clients = if kind == Kind::Direct { 1 } else { herd.clients };
+        once(&lab, &server, &image, clients, Duration::from_secs_f64(over)).map(Some)
+    })
+}
+
+/// The clients but the first throw away what they get. The first checks the digest, or, where it is alone, does it all over for
+/// that, so that its hashing is not measured.
+fn once(lab: &Lab, server: &Running, image: &Image, clients: usize, over: Duration) -> io::Result<Sample> {
+    let blob = &image.layers[0];
+    let request = Request::new(server, "GET", &server.blob(REPOSITORY, &blob.digest), None).expecting(blob.size());
+    let get = async |desk: &crowd::Desk, check: bool| {
+        let received = Client::new(desk, server.target).get(&request, check.then_some(&*blob.digest)).await?;
+        desk.tally.borrow_mut().received(received);
+        Ok(())
+    };
+    let sample = watched(
+        server,
+        || lab.origin.counts(),
+        || crowd::run(clients, over, async |client, desk| get(desk, client == 0 && clients > 1).await),
+    )?;
+    if clients == 1 {
+        let checked = crowd::run(1, Duration::ZERO, async |_, desk| get(desk, true).await)?;
+        return Ok(round::with_errors(sample, checked));
+    }
+    Ok(sample)
+}
