@@ -30,7 +30,8 @@ pub fn watch() -> io::Result<()> {
         });
         contender::end_all();
         for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _gone = fs::remove_dir_all(folder);
+            // Once more where a server wrote another file while it was being ended.
+            let _gone = fs::remove_dir_all(folder).or_else(|_| fs::remove_dir_all(folder));
         }
         std::process::exit(130);
     })?;

@@ -26,9 +26,10 @@ impl Group {
     pub fn spawn(mut command: Command, log: &Path) -> io::Result<Self> {
         let log = fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let leader = command.spawn()?;
         let id = Pid::from_child(&leader);
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        running.push(id);
         Ok(Self { leader, id })
     }
 
@@ -56,9 +57,11 @@ impl Drop for Group {
     }
 }
 
-/// Ends every server at once: the last thing before the bench itself ends early.
+/// Ends every server at once, and lets no other be started: the last thing before the bench itself ends early.
 pub fn end_all() {
-    for id in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for id in running.drain(..) {
         let _gone = kill_process_group(id, Signal::KILL);
     }
+    std::mem::forget(running);
 }

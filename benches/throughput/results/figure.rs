@@ -193,8 +193,16 @@ impl Sample {
         }
     }
 
+    /// A measurement that came to nothing.
+    pub fn failed(error: &std::io::Error) -> Self {
+        Self { errors: BTreeMap::from([(error.to_string(), 1)]), ..Self::default() }
+    }
+
     /// The figure; none where there is nothing to read it from.
     pub fn read(&self, figure: Figure) -> Option<f64> {
+        if self.answers == 0 && !self.errors.is_empty() {
+            return None;
+        }
         let (answers, bytes) = (self.answers as f64, self.bytes as f64);
         let some = |value: f64| value.is_finite().then_some(value);
         match figure {

@@ -72,13 +72,15 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let wanted = contender::ALL.iter().filter(|kind| rows.iter().any(|row| row.contenders.contains(kind)));
     let tls = hits().any(|(_, hit)| hit.tls);
     let started = wanted.filter_map(|kind| kind.start(&lab, tls).transpose());
-    let servers = started.collect::<io::Result<Vec<Running>>>()?;
-    for server in &servers {
+    let mut servers = started.collect::<io::Result<Vec<Running>>>()?;
+    servers.retain(|server| {
         let requests = hits().filter(|(row, _)| row.contenders.contains(&server.kind));
-        warm(&lab, server, &requests.map(|(_, hit)| hit.request(server, &image)).collect::<Vec<_>>())?;
-    }
-    let rounds = options.rounds();
-    hits().map(|(row, hit)| row.measure(&servers, rounds, |server| hit.once(server, &image, &lab, options))).collect()
+        let warmed = warm(&lab, server, &requests.map(|(_, hit)| hit.request(server, &image)).collect::<Vec<_>>());
+        warmed.inspect_err(|error| eprintln!("{} is left out: {error}", server.kind.name())).is_ok()
+    });
+    let measured = hits()
+        .map(|(row, hit)| row.measure(&servers, options.rounds(), |server| hit.once(server, &image, &lab, options)));
+    Ok(measured.collect())
 }
 
 /// Asks for everything until nothing of it comes from upstream any more.
@@ -88,21 +90,17 @@ fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
     loop {
         let before = fetched();
         for request in requests {
-            load::get(server.target, request).map_err(|error| named(server, &error))?;
+            load::get(server.target, request)?;
         }
         if fetched() == before {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(named(server, &"does not cache"));
+            return Err(io::Error::other("it does not cache"));
         }
         // Distribution stores what it passes through a moment later.
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-fn named(server: &Running, error: &impl fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {error}", server.kind.name()))
 }
 
 impl Hit {
