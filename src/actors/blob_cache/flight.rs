@@ -32,12 +32,6 @@ const BATCH: usize = 256 * 1024;
 /// ... or so long after the last time: each write wakes everyone who follows and has all there is.
 const GATHER: Duration = Duration::from_millis(4);
 
-/// Each so many who follow are worth another [`BATCH`] and [`GATHER`], ...
-const CROWD: usize = 32;
-
-/// ... up to this many of them.
-const MOST_PATIENT: usize = 4;
-
 /// Upstream may ask for a longer pause before the next request than ours, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
@@ -165,30 +159,21 @@ impl<'a> Flight<'a> {
                 return event.unwrap_or_else(|| self.interrupted(UpstreamError::TimedOut));
             }
         }
-        let (most, pause) = self.gathering();
-        self.gather(most, self.written + pause).await;
+        // The first bytes go on their way at once.
+        let late = if self.machine.readable() == 0 { self.written } else { self.written + GATHER };
+        self.gather(late).await;
         Event::Received(self.batched() as u64)
     }
 
     /// Takes what the stream brings until the batch is large enough or it is late.
-    async fn gather(&mut self, most: usize, late: Instant) {
-        while self.batched() < most && self.ahead.is_none() {
+    async fn gather(&mut self, late: Instant) {
+        while self.batched() < BATCH && self.ahead.is_none() {
             match self.take(late).await {
                 None => {}
                 Some(Some(event)) => self.ahead = Some(event),
                 Some(None) => break,
             }
         }
-    }
-
-    /// How much is gathered before it is written, and how long after the last time: more where it wakes more.
-    fn gathering(&self) -> (usize, Duration) {
-        if self.machine.readable() == 0 {
-            // The first bytes go on their way at once.
-            return (BATCH, Duration::ZERO);
-        }
-        let factor = 1 + (self.progress.receiver_count() / CROWD).min(MOST_PATIENT - 1);
-        (BATCH * factor, GATHER * factor as u32)
     }
 
     /// Puts the stream's next piece into the batch. Gives the event where there is none, or `Some(None)` when it is `late`.
@@ -233,7 +218,7 @@ impl<'a> Flight<'a> {
         let (writer, stored) = tokio::select! {
             biased;
             done = &mut storing => done?,
-            () = self.gather(BATCH, Instant::now() + STALLED_AFTER) => storing.await?,
+            () = self.gather(Instant::now() + STALLED_AFTER) => storing.await?,
         };
         (self.writer, self.written) = (Some(writer), Instant::now());
         Ok(match stored {
