@@ -15,9 +15,9 @@ use crate::origin::Counts;
 use crate::results::{Aim, Bound, Figure, Finding, Sample};
 use crate::rows::Row;
 
-/// A thousand tags, so that the slowest hundredth is more than a few.
+/// Five hundred tags, so that the slowest hundredth is more than a few.
 const IMAGES: usize = 50;
-const TAGS_EACH: usize = 20;
+const TAGS_EACH: usize = 10;
 
 /// How many pull at the same time.
 const CLIENTS: usize = 8;
@@ -45,6 +45,7 @@ pub(super) fn run(row: &Row, run_out: bool, options: &Options) -> io::Result<Vec
         for (place, (with, without)) in pairs.iter().enumerate() {
             let alive = once(with, &small[0], run_out, || living.origin.counts())?;
             let mut dead = once(without, &small[1], run_out, Counts::default)?;
+            eprintln!("  {}: {:?}", with.kind.name(), [&alive, &dead].map(|sample| sample.read(Figure::P99)));
             dead.reference = Some(Arc::new(alive.clone()));
             samples[0][place].1.push(alive);
             samples[1][place].1.push(dead);

@@ -69,6 +69,11 @@ impl Pull {
         Ok(Pulled { manifest, total: started.elapsed() })
     }
 
+    /// The manifest alone.
+    pub(super) async fn manifest(&self, desk: &Desk) -> io::Result<Received> {
+        Client::new(desk, self.target).get(&self.manifest, None).await
+    }
+
     /// Blobs until there are none left.
     async fn blobs(&self, mut client: Client<'_>, next: &Cell<usize>, check: bool) -> io::Result<()> {
         while let Some((request, digest)) = self.blobs.get(next.replace(next.get() + 1)) {

@@ -22,7 +22,8 @@ pub(super) fn rounds(
     for _ in 0..options.rounds() {
         let mut direct = None;
         for (kind, samples) in &mut samples {
-            let Some(mut sample) = once(*kind, direct.as_deref())? else { continue };
+            let sample = once(*kind, direct.as_deref());
+            let Some(mut sample) = sample.unwrap_or_else(|error| Some(Sample::failed(&error))) else { continue };
             match *kind {
                 Kind::Direct => direct = Some(Arc::new(sample.clone())),
                 _ => sample.reference.clone_from(&direct),

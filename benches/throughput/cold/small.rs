@@ -38,17 +38,21 @@ impl Small {
         self.tagged().map(|(tag, image)| Pull::new(server, REPOSITORY, &tag, image)).collect()
     }
 
-    /// Pulls everything, checking it, until nothing of it comes from upstream any more.
+    /// Pulls every image, checking it, and every tag's manifest, until no blob comes from upstream any more.
     pub(super) fn warm(&self, lab: &Lab, server: &Running) -> io::Result<()> {
         let pulls = self.pulls(server);
         // Each time everything is pulled; tags may be asked about again each time.
         let fetched = || lab.origin.counts().of(Asked::BlobGet);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            eprintln!("  filling the cache of {}", server.kind.name());
             let before = fetched();
             let all = crowd::run(1, Duration::ZERO, async |_, desk| {
-                for pull in &pulls {
+                for pull in &pulls[..self.images.len()] {
                     pull.run(desk, true).await?;
+                }
+                for pull in &pulls[self.images.len()..] {
+                    pull.manifest(desk).await?;
                 }
                 Ok(())
             })?;

@@ -46,6 +46,12 @@ impl Counts {
         self.requests[asked as usize]
     }
 
+    /// Requests of each kind, by its name.
+    pub fn by_kind(&self) -> [(&'static str, u64); 5] {
+        let names = ["manifest GET", "manifest HEAD", "blob GET", "blob HEAD", "other"];
+        std::array::from_fn(|kind| (names[kind], self.requests[kind]))
+    }
+
     /// Requests of all kinds.
     pub fn all(&self) -> u64 {
         self.requests.iter().sum()

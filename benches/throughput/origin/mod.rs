@@ -1,5 +1,5 @@
 //! The upstream of all contenders: a small registry on loopback that serves prepared images, counts what it is asked, and can
-//! be made slow. It runs on a thread of its own and ends with its [`Origin`]. It asks nobody for a login, redirects nobody and
+//! be made slow. It runs on a thread of its own and ends with its [`Origin`]. It demands no login, redirects nobody and
 //! takes no pushes.
 
 mod content;

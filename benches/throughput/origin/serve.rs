@@ -84,16 +84,7 @@ impl Connection {
 
     async fn answer(&mut self, request: &Request) -> io::Result<()> {
         let file = locked(&self.shared.files).get(&request.path).cloned();
-        let Some(file) = file else {
-            let (status, body) = if request.path.trim_end_matches('/') == "/v2" {
-                ("200 OK", "{}")
-            } else {
-                ("404 Not Found", r#"{"errors":[{"code":"NOT_FOUND","message":"there is no such thing here"}]}"#)
-            };
-            let head = head(status, "application/json", body.len() as u64, "");
-            let body = if request.method == "HEAD" { "" } else { body };
-            return self.stream.write_all(format!("{head}{body}").as_bytes()).await;
-        };
+        let Some(file) = file else { return self.answer_without_file(request).await };
         let size = file.blob.size();
         let (status, range, more) = match request.range.as_deref().and_then(|range| asked_for(range, size)) {
             Some(range) => {
@@ -106,6 +97,23 @@ impl Connection {
         let head = head(status, file.media_type, range.end - range.start, &more);
         self.stream.write_all(head.as_bytes()).await?;
         if request.method == "HEAD" { Ok(()) } else { self.body(&file, range).await }
+    }
+
+    /// Who asks how to log in is told, and gets a token, and needs none: so a server that can log in does so once, and one that
+    /// cannot gets everything all the same. (Distribution asks `/v2/` before every request until it is told how to log in.)
+    async fn answer_without_file(&mut self, request: &Request) -> io::Result<()> {
+        let (status, body, more) = match request.path.trim_end_matches('/') {
+            "/v2" => {
+                let realm = format!("http://{}/token", self.stream.local_addr()?);
+                let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"origin\"\r\n");
+                ("401 Unauthorized", r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#, challenge)
+            }
+            "/token" => ("200 OK", r#"{"token":"a-token","expires_in":3600}"#, String::new()),
+            _ => ("404 Not Found", r#"{"errors":[{"code":"NOT_FOUND"}]}"#, String::new()),
+        };
+        let head = head(status, "application/json", body.len() as u64, &more);
+        let body = if request.method == "HEAD" { "" } else { body };
+        self.stream.write_all(format!("{head}{body}").as_bytes()).await
     }
 
     async fn body(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {

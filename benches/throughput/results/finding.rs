@@ -1,5 +1,7 @@
 //! A row that was measured: every server's samples, their medians, and what ours is in relation to the others.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::aim::Aim;
@@ -101,7 +103,13 @@ impl Finding {
         value["answers"] = sum(|sample| sample.answers).into();
         value["resumed_handshakes"] = sum(|sample| sample.resumed).into();
         value["upstream_requests"] = sum(|sample| sample.upstream.all()).into();
+        value["upstream_requests_by_kind"] = samples.iter().map(|sample| json!(by_kind(sample))).collect();
         value["errors"] = samples.iter().flat_map(|sample| &sample.errors).map(|(why, n)| json!({why: n})).collect();
         value
     }
+}
+
+/// What upstream was asked in one round, without what it was not asked.
+fn by_kind(sample: &Sample) -> BTreeMap<&'static str, u64> {
+    sample.upstream.by_kind().into_iter().filter(|(_, count)| *count > 0).collect()
 }
