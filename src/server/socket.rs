@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -40,6 +41,18 @@ impl Socket {
     /// The way of files to this connection.
     pub(super) fn lane(&self) -> Lane {
         self.lane.clone()
+    }
+
+    /// The system waits for the file before it sends these bytes, so that the client is not woken for a head alone.
+    fn poll_write_before_file(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            let send = || Ok(send(&self.tcp, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?);
+            match self.tcp.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -79,7 +92,11 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        let written = Pin::new(&mut me.tcp).poll_write(cx, bytes);
+        let written = if me.lane.is_empty() {
+            Pin::new(&mut me.tcp).poll_write(cx, bytes)
+        } else {
+            me.poll_write_before_file(cx, bytes)
+        };
         me.wrote(cx, written)
     }
 

@@ -114,18 +114,22 @@ impl Index {
     /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
         self.database.check_writable()?;
-        let mut batch = sled::Batch::default();
+        let (mut batch, mut news) = (sled::Batch::default(), false);
         for (digest, link) in links {
             let known = self.written_link(group, origin, digest)?;
             let link = known.map_or(*link, |known| known.and(link));
             if known == Some(link) {
                 continue;
             }
+            news = true;
             LinkFile { origin: origin.clone(), digest: *digest, link }.write(&self.groups, group)?;
             batch.insert(key::link(digest, group, origin), serde_json::to_vec(&link)?);
             if link.proven {
                 self.sources.insert(key::source(digest, origin), b"")?;
             }
+        }
+        if !news {
+            return Ok(());
         }
         self.links.apply_batch(batch)?;
         self.database.write_out()
@@ -150,12 +154,15 @@ impl Index {
         self.database.check_writable()?;
         let group_key = key::group_tag(origin, tag, group);
         let known: Option<TagEntry> = read(self.group_tags.get(&group_key)?)?;
-        if known.is_none_or(|known| known.digest != entry.digest) {
+        let moved = known.is_none_or(|known| known.digest != entry.digest);
+        if moved {
             TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
             self.group_tags.insert(group_key, serde_json::to_vec(&entry)?)?;
         }
-        self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&entry)?)?;
-        self.database.write_out()
+        let before: Option<TagEntry> = read(self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&entry)?)?)?;
+        let moved = moved || before.is_none_or(|before| before.denied || before.digest != entry.digest);
+        // When upstream last said the same may be lost: it is asked once more.
+        if moved { self.database.write_out() } else { Ok(()) }
     }
 
     /// Whether this group has pulled this tag, whatever it stood for then.

@@ -23,7 +23,8 @@ use crate::store::error::StoreError;
 /// A client holds at most so many bytes of a blob in memory.
 const CHUNK: u64 = 32 * 1024;
 
-/// So much of a file is lent at once: then the other connections of the thread have their turn.
+/// So much of a file is lent at once, or less than twice as much where that is all that is left: then the other connections of
+/// the thread have their turn.
 const LENT: u64 = 1024 * 1024;
 
 /// A blob, piece by piece.
@@ -130,6 +131,12 @@ impl Follower {
     }
 }
 
+/// How much of this range is lent next. A little rest would wake the client once more.
+fn lent(range: &Range<u64>) -> u64 {
+    let length = range.end.saturating_sub(range.start);
+    if length < 2 * LENT { length } else { LENT }
+}
+
 /// The first bytes of a range of a file; `None` where the range is empty.
 async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Result<Option<Piece>, BlobError> {
     if range.is_empty() {
@@ -137,7 +144,7 @@ async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Resu
     }
     Ok(Some(match giving {
         Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + CHUNK)).await?),
-        Giving::Lend => Piece::Part(lend(file, range.start..range.end.min(range.start + LENT)).await?),
+        Giving::Lend => Piece::Part(lend(file, range.start..range.start + lent(range)).await?),
     }))
 }
 
