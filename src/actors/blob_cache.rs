@@ -129,18 +129,25 @@ impl Blobs {
     }
 
     async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let forgotten = self.forgotten.load(Ordering::SeqCst);
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.proven => {
                     self.remember(wanted, link, forgotten);
                     return Ok(stored.opened(Source::Hit));
                 }
-                (_, Some(stored)) => {
+                (link, Some(stored)) => {
+                    // The file of a download is in place a moment before the links of those who asked for it.
+                    if let Some(opened) = self.download(wanted, link, late, false).await? {
+                        return Ok(opened);
+                    }
+                    if look == 0 {
+                        continue;
+                    }
                     self.confirm(wanted, stored.length).await?;
                     return Ok(stored.opened(Source::Revalidated));
                 }
-                (link, None) => match self.download(wanted, link, late).await? {
+                (link, None) => match self.download(wanted, link, late, true).await? {
                     Some(opened) => return Ok(opened),
                     None => continue,
                 },
@@ -200,18 +207,20 @@ impl Blobs {
         spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
     }
 
-    /// Joins or begins the download. `None`: the blob has been committed meanwhile.
+    /// Joins the download, or begins it where that is wanted. `None`: there is none, or the blob has been committed meanwhile.
     async fn download(
         &self,
         wanted: &OpenBlob,
         link: Option<Link>,
         late: Instant,
+        begin: bool,
     ) -> Result<Option<OpenedBlob>, BlobError> {
         let _waiting = self.wait()?;
         let (key, size) = (wanted.key(), link.and_then(|link| link.size));
         let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
-        let join = JoinDownload { key: key.clone(), size, unlinked };
-        let Joined { mut progress, source } = self.cache.send(join).await.map_err(|_| BlobError::Interrupted)??;
+        let join = JoinDownload { key: key.clone(), size, unlinked, begin };
+        let joined = self.cache.send(join).await.map_err(|_| BlobError::Interrupted)??;
+        let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
         let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
         let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
         let Progress { accepted, end, .. } = decided.map_err(|_| BlobError::Interrupted)?.clone();

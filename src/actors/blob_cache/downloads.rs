@@ -86,14 +86,16 @@ impl Drop for BlobCache {
     }
 }
 
-/// Joins the download of a blob, beginning it if none runs: the asker gets its progress.
+/// Joins the download of a blob: the asker gets its progress. Where none runs it begins, or there is nothing to join.
 #[derive(Message)]
-#[rtype(result = "Result<Joined, BlobError>")]
+#[rtype(result = "Result<Option<Joined>, BlobError>")]
 pub(super) struct JoinDownload {
     pub(super) key: Key,
     pub(super) size: Option<u64>,
     /// The asker's group, if it has no link yet.
     pub(super) unlinked: Option<GroupId>,
+    /// Whether one begins where none runs.
+    pub(super) begin: bool,
 }
 
 pub(super) struct Joined {
@@ -102,19 +104,21 @@ pub(super) struct Joined {
 }
 
 impl Handler<JoinDownload> for BlobCache {
-    type Result = Result<Joined, BlobError>;
+    type Result = Result<Option<Joined>, BlobError>;
 
-    fn handle(&mut self, JoinDownload { key, size, unlinked }: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, message: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
+        let JoinDownload { key, size, unlinked, begin } = message;
         // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
             true => (&self.downloads[&key], Source::Joined),
-            false => (self.begin(key, size, ctx.address())?, Source::Miss),
+            false if begin => (self.begin(key, size, ctx.address())?, Source::Miss),
+            false => return Ok(None),
         };
         if let Some(group) = unlinked {
             running.unlinked.add(group);
         }
-        Ok(Joined { progress: running.progress.clone(), source })
+        Ok(Some(Joined { progress: running.progress.clone(), source }))
     }
 }
 

@@ -240,12 +240,11 @@ impl<'a> Flight<'a> {
         let (shared, key, unlinked) = (Arc::clone(&self.shared), self.order.key.clone(), self.order.unlinked.clone());
         let size = self.machine.readable();
         let commit = move || {
-            // Whether or not the bytes can be kept: upstream lets these groups have them.
-            let link_all = || unlinked.take().into_iter().for_each(|group| shared.link(group, &key, size));
-            // Before the blob is there to be found: who finds one without a link asks upstream. Some may have come since.
-            link_all();
             let committed = shared.files.commit(writer.spooled, &key.digest);
-            link_all();
+            // Whether or not the bytes could be kept: upstream lets these groups have them.
+            for group in unlinked.take() {
+                shared.link(group, &key, size);
+            }
             committed
         };
         Ok(match spawn_blocking(commit).await? {

@@ -330,6 +330,21 @@ async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
     assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
 }
 
+#[actix_rt::test]
+async fn who_asks_while_a_download_ends_asks_upstream_nothing_more() {
+    for _ in 0..20 {
+        let house = House::new(FakeUpstream::of(4 << 20));
+        // Again and again, so that some ask while the file is in place and the link is not.
+        let ask = async || {
+            while !house.linked(1) {
+                house.open(1).await.unwrap();
+            }
+        };
+        join_all((0..16).map(|_| ask())).await;
+        assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
+    }
+}
+
 /// A house whose blob is committed and linked to group 1 alone.
 async fn stocked(heads: impl IntoIterator<Item = Reply>) -> House {
     let upstream = FakeUpstream::of(100_000);
