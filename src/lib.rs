@@ -17,6 +17,13 @@
 //! 5. `GET .../blobs/<digest>`: a committed blob is a file. A missing one is downloaded once by the
 //!    [BlobCache](actors::blob_cache) into a growing file that every asker follows; [`domain::download`] is that download's life.
 //!
+//! # How a connection is served
+//!
+//! Each serving thread accepts from the one port for itself (`server::workers`): handing connections over from an accepting thread,
+//! as actix-server does, cost a third of what a connection for one request takes. The same HTTP/1 of actix-http stands over a plain
+//! socket and over TLS (`server::clients`). The plain socket sends files with `sendfile(2)` in its own flush: a body lends its
+//! connection's [`Lane`](http) a part of a file, which leaves after the head and before the next answer (`server::socket`).
+//!
 //! # Rooms, and who may use whom
 //!
 //! `main -> cli -> server -> http -> actors -> {upstream, store, auth} -> domain`. An arrow allows everything to its right, except

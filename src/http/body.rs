@@ -69,7 +69,7 @@ impl BlobBody {
     }
 
     /// The body of the answer to a `HEAD` for so many bytes: tells the length and is never read.
-    pub(super) fn head(length: u64) -> Self {
+    fn head(length: u64) -> Self {
         Self { remaining: 0, ..Self::of(length, stream::empty().boxed()) }
     }
 

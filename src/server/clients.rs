@@ -36,7 +36,7 @@ pub(super) struct Port {
 }
 
 /// A TLS handshake may take so long.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Port {
     /// What serves this application on the present thread.

@@ -124,12 +124,14 @@ impl AsyncWrite for Socket {
             }
             match me.tcp.try_io(Interest::WRITABLE, || me.lane.send_to(&me.tcp)) {
                 Ok(()) => {
+                    // What the client sent meanwhile is the next request: it waits for this answer, not for its client.
+                    me.request.end();
                     me.blocked.end();
                     if me.lane.is_empty() {
                         cx.waker().wake_by_ref();
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -256,6 +258,35 @@ mod tests {
             }
         };
         let (sent, _) = tokio::join!(socket.flush(), read_slowly);
+        sent.unwrap();
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() {
+        let (_folder, spooled, _) = file(10_000_000);
+        let (mut socket, mut client) = connected().await;
+        socket.write_all(b"head").await.unwrap();
+        let lane = socket.lane().enter();
+        lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+        client.write_all(b"GET /next").await.unwrap();
+        let read_slowly = async {
+            read(&mut client, 4).await;
+            for _ in 0..100 {
+                tokio::time::sleep(PATIENCE / 30).await;
+                read(&mut client, 100_000).await;
+            }
+        };
+        // As HTTP does: it reads and flushes in turn.
+        let mut next = [0; 100];
+        let serve = std::future::poll_fn(|cx| {
+            let mut buffer = ReadBuf::new(&mut next);
+            match Pin::new(&mut socket).poll_read(cx, &mut buffer) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            Pin::new(&mut socket).poll_flush(cx)
+        });
+        let (sent, ()) = tokio::join!(serve, read_slowly);
         sent.unwrap();
     }
 

@@ -50,6 +50,8 @@ pub(super) fn config(files: Tls) -> Result<ServerConfig, TlsError> {
     let mut config = config.with_cert_resolver(served.clone());
     // Most clients open a connection for each request: with a ticket the next handshake is short, on any thread.
     config.ticketer = Ticketer::new().map_err(setup)?;
+    // Some clients go on only where they are told what is spoken.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     actix_rt::spawn(watch(files, pair.print(), served));
     Ok(config)
 }

@@ -18,7 +18,9 @@ pub(super) struct Workers {
     arbiters: Vec<Arbiter>,
     stop: watch::Sender<bool>,
     places: Arc<Semaphore>,
-    bounds: Bounds,
+    /// How many places there are.
+    all: u32,
+    stop_within: Duration,
 }
 
 /// How much is served.
@@ -69,7 +71,8 @@ where
 {
     listener.set_nonblocking(true)?;
     let (stop, stopping) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS)));
+    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+    let places = Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let (desks, receivers): (Vec<_>, Vec<_>) = (0..bounds.workers).map(|_| Desk::new()).unzip();
     let desks: Arc<[Desk]> = desks.into();
     let mut arbiters = Vec::new();
@@ -91,7 +94,7 @@ where
         });
         arbiters.push(arbiter);
     }
-    Ok(Workers { arbiters, stop, places, bounds })
+    Ok(Workers { arbiters, stop, places, all, stop_within: bounds.stop_within })
 }
 
 /// `Arbiter` takes no error.
@@ -111,8 +114,7 @@ impl Workers {
     /// Accepts no more, and ends once all connections have, or have had their time.
     pub(super) async fn stop(self) {
         self.stop.send_replace(true);
-        let all = u32::try_from(self.bounds.connections.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        if tokio::time::timeout(self.bounds.stop_within, self.places.acquire_many(all)).await.is_err() {
+        if tokio::time::timeout(self.stop_within, self.places.acquire_many(self.all)).await.is_err() {
             tracing::warn!("transfers that took too long were cut off");
         }
         for arbiter in self.arbiters {

@@ -90,6 +90,11 @@ impl BlobFiles {
         None
     }
 
+    /// Closes files that somebody removed: nobody gets their space back before.
+    pub fn close_removed(&self) {
+        self.open.retain(|_, blob| blob.is_in_place());
+    }
+
     fn keep_open(&self, digest: &Digest, blob: StoredBlob) -> StoredBlob {
         self.open.insert(*digest, blob.clone());
         // Looked at after the insertion: who removes the file from now on finds it.
@@ -304,6 +309,18 @@ mod tests {
         let watched = Arc::downgrade(&blobs.blob(&DIGEST, None).unwrap().unwrap().file.0);
         assert!(watched.upgrade().is_some());
         blobs.remove(&DIGEST).unwrap();
+        assert!(watched.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_file_that_somebody_removed_is_closed_when_it_is_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = committed(folder.path(), b"hello");
+        let watched = Arc::downgrade(&blobs.blob(&DIGEST, None).unwrap().unwrap().file.0);
+        blobs.close_removed();
+        assert!(watched.upgrade().is_some());
+        fs::remove_file(blobs.path(&DIGEST)).unwrap();
+        blobs.close_removed();
         assert!(watched.upgrade().is_none());
     }
 

@@ -31,8 +31,12 @@ pub(super) struct Line<'a> {
 
 /// So long a line waits for others.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// So many bytes wait at most. Who adds more writes them, and waits where nobody reads.
+/// Who adds more than so many bytes writes them, and waits where nobody reads.
 const MOST: usize = 64 << 10;
+/// So often, a millisecond apart, a pipe that is full and does not block is tried; ...
+const TRIES: usize = 10;
+/// ... and where so much waits for it, lines are lost.
+const TOO_MUCH: usize = 16 * MOST;
 
 impl Lines {
     /// Lines to this place, written by a thread of their own.
@@ -74,10 +78,25 @@ impl Lines {
 }
 
 impl Waiting {
+    /// Writes as much as the reader takes; the rest waits on. Where there is none any more, nobody can be told.
     fn write(&mut self) {
-        // There is nowhere to say that nobody can be told.
-        let _gone = self.out.write_all(&self.lines);
-        self.lines.clear();
+        let (mut written, mut tries) = (0, 0);
+        while written < self.lines.len() {
+            match self.out.write(&self.lines[written..]) {
+                Ok(bytes) if bytes > 0 => written += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody set the pipe so that it does not block.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tries += 1;
+                    if tries > TRIES {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(_) | Err(_) => written = self.lines.len(),
+            }
+        }
+        self.lines.drain(..written);
     }
 }
 
@@ -98,7 +117,9 @@ impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.lines.waiting();
         let first = waiting.lines.is_empty();
-        waiting.lines.extend_from_slice(line);
+        if waiting.lines.len() < TOO_MUCH {
+            waiting.lines.extend_from_slice(line);
+        }
         if self.at_once || waiting.lines.len() >= MOST {
             waiting.write();
         } else if first {
@@ -156,6 +177,34 @@ mod tests {
             assert!(Instant::now() < deadline, "{:?}", writes.seen());
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Takes 7 bytes at a time, and none at every other time, as a pipe that does not block.
+    struct Reluctant(Writes, bool);
+
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.write(&bytes[..bytes.len().min(7)]) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_does_not_block_gets_every_line_whole() {
+        let writes = Writes::default();
+        let lines = Lines::to(Reluctant(writes.clone(), false)).unwrap();
+        let all: String = (0..100).map(|number| format!("line {number}\n")).collect();
+        for line in all.split_inclusive('\n') {
+            later(&lines, line);
+        }
+        while writes.seen().concat().len() < all.len() {
+            lines.flush();
+        }
+        assert_eq!(writes.seen().concat(), all);
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Parts {
     pub(super) fn tidy(&self, exported: Option<Arc<Directory>>) -> Option<Arc<Directory>> {
         report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
         report("the index", self.index.flush());
+        self.files.close_removed();
         let directory = self.policy.directory();
         numbers::publish(&directory, &self.files, Timestamp::now());
         if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {

@@ -53,7 +53,7 @@ fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
             served_bytes().increment(pulled.size);
             response.body(manifest.bytes.clone())
         }
-        _ => response.body(BlobBody::head(pulled.size)),
+        _ => BlobBody::answer_head(response, pulled.size),
     }
 }
 
