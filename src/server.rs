@@ -26,7 +26,7 @@ use actix_web::web::Data;
 
 pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use first_start::FirstStart;
-pub use process::run;
+pub use process::{raise_open_files, run};
 pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
 

@@ -13,11 +13,11 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use metrics::Counter;
 use tracing::Span;
 
 use super::lane::{Lane, Sending};
 use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
+use crate::telemetry::served_bytes;
 
 /// So many bytes are sooner copied behind the head of their answer than sent on their own.
 const SMALL: u64 = 32 * 1024;
@@ -29,7 +29,6 @@ pub(super) struct BlobBody {
     pieces: Pieces,
     /// The way of files to the socket, if they go there.
     lane: Option<Sending>,
-    served: Counter,
     /// The request, for what is logged after its answer began.
     request: Span,
 }
@@ -74,8 +73,7 @@ impl BlobBody {
     }
 
     fn of(length: u64, pieces: Pieces) -> Self {
-        let served = metrics::counter!("dependency_proxy_served_bytes_total");
-        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, served, request: Span::current() }
+        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, request: Span::current() }
     }
 
     /// Gives bytes to the server, and a part to the socket; then there is nothing to do until that is sent.
@@ -86,11 +84,11 @@ impl BlobBody {
         self.remaining = remaining;
         match (piece, &self.lane) {
             (Piece::Bytes(bytes), _) => {
-                self.served.increment(bytes.len() as u64);
+                served_bytes().increment(bytes.len() as u64);
                 Poll::Ready(Some(Ok(bytes)))
             }
             (Piece::Part(part), Some(lane)) => {
-                lane.put(part, self.served.clone());
+                lane.put(part, served_bytes().clone());
                 Poll::Pending
             }
             (Piece::Part(_), None) => Poll::Ready(Some(Err(BodyError::Length))),

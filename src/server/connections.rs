@@ -1,6 +1,7 @@
 //! Counts the connections of clients that are open.
 
 use actix_http::Extensions;
+use metrics::Gauge;
 
 /// A connection gets the next piece of a body once the one before it is, but for so many bytes, with the kernel: a slow client
 /// holds one of them. Room for a head, because a small body that is sent after its head, not with it, waits 40 ms in the
@@ -8,16 +9,17 @@ use actix_http::Extensions;
 pub(super) const ONE_PIECE: usize = 4096;
 
 /// One open connection, counted until it is dropped with the connection's data.
-struct Counted;
+struct Counted(Gauge);
 
 /// Counts the connection that this data belongs to, until it ends.
 pub(super) fn count(data: &mut Extensions) {
-    metrics::gauge!("dependency_proxy_connections").increment(1);
-    data.insert(Counted);
+    let open = metrics::gauge!("dependency_proxy_connections");
+    open.increment(1);
+    data.insert(Counted(open));
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        metrics::gauge!("dependency_proxy_connections").decrement(1);
+        self.0.decrement(1);
     }
 }

@@ -16,12 +16,19 @@ pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer)) -> Result<(),
     })
 }
 
-/// Every client and every download holds files open; the usual soft limit of 1024 is for programs of another time.
-fn raise_open_files() {
+/// Every client and every download holds files open; the usual soft limit of 1024 is for programs of another time. Says how many
+/// may be open from now on; `None` where there is no limit.
+pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => tracing::debug!(before = ?limit.current, now = ?limit.maximum, "limit of open files"),
-        Err(error) => tracing::warn!(%error, limit = ?limit.current, "the limit of open files stays as it is"),
+        Ok(()) => {
+            tracing::debug!(before = ?limit.current, now = ?limit.maximum, "limit of open files");
+            limit.maximum
+        }
+        Err(error) => {
+            tracing::warn!(%error, limit = ?limit.current, "the limit of open files stays as it is");
+            limit.current
+        }
     }
 }

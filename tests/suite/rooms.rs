@@ -44,7 +44,6 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
             ("store/", "locks and measures"),
             ("server/process.rs", "raises the limit of open files"),
             ("server/socket.rs", "tells the system that a file follows"),
-            ("cli/bench/open_files.rs", "raises it for many connections"),
         ],
     ),
     ("std::fs", FILES),

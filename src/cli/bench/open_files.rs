@@ -1,15 +1,12 @@
 //! Every connection is an open file: asks the system for as many as it allows, and says where that is too few.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::server::raise_open_files;
 
 /// What is open besides the connections.
 const OTHERS: u64 = 64;
 
 /// A sentence where so many connections may not be possible at once.
 pub(super) fn too_few_for(connections: u64) -> Option<String> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let allowed = raised.map(|()| maximum).unwrap_or_else(|_| getrlimit(Resource::Nofile).current);
-    let allowed = allowed.filter(|allowed| *allowed < connections + OTHERS)?;
+    let allowed = raise_open_files().filter(|allowed| *allowed < connections + OTHERS)?;
     Some(format!("only {allowed} files may be open, and {connections} connections may be needed: see ulimit -n"))
 }
