@@ -22,15 +22,7 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
         command.arg("serve").arg(&config);
         Group::spawn(command, &folder.path().join("log"))
     })?;
-    Ok(Some(Running {
-        kind: Kind::Distribution,
-        target: Target { address, tls },
-        prefix: "/v2",
-        authorization: None,
-        logins: None,
-        group: Some(group),
-        _folder: Some(folder),
-    }))
+    Ok(Some(Running::open(Kind::Distribution, Target { address, tls }, group, folder)))
 }
 
 fn settings(folder: &Path, address: SocketAddr, upstream: &str, tls: bool) -> String {

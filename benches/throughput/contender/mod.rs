@@ -104,6 +104,12 @@ impl Running {
         Self { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
     }
 
+    /// A server that is open to all, with the paths of the origin.
+    fn open(kind: Kind, target: Target, group: Group, folder: tempfile::TempDir) -> Self {
+        let (group, folder) = (Some(group), Some(folder));
+        Self { kind, target, prefix: "/v2", authorization: None, logins: None, group, _folder: folder }
+    }
+
     /// The path of a manifest.
     pub fn manifest(&self, repository: &str, reference: &str) -> String {
         format!("{}/{repository}/manifests/{reference}", self.prefix)

@@ -79,15 +79,7 @@ fn start(
         command.arg("-p").arg(folder.path()).arg("-c").arg(&config);
         Group::spawn(command, &folder.path().join("log"))
     })?;
-    Ok(Some(Running {
-        kind,
-        target: Target { address, tls },
-        prefix: "/v2",
-        authorization: None,
-        logins: None,
-        group: Some(group),
-        _folder: Some(folder),
-    }))
+    Ok(Some(Running::open(kind, Target { address, tls }, group, folder)))
 }
 
 fn settings(folder: &Path, address: SocketAddr, tls: bool, (server, http): &Parts) -> String {
