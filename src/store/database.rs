@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::durable;
@@ -19,6 +19,8 @@ pub(super) struct Database {
     folder: PathBuf,
     /// Set once the disk failed: what it kept of the last writes is not known, so nothing is written on top of them.
     failed: AtomicBool,
+    /// So many changes can be read and are not yet handed to the system.
+    changing: AtomicUsize,
     min_free_bytes: u64,
 }
 
@@ -38,6 +40,7 @@ impl Database {
             file,
             folder: folder.to_owned(),
             failed: AtomicBool::new(false),
+            changing: AtomicUsize::new(0),
             min_free_bytes: MIN_FREE_BYTES,
         })
     }
@@ -64,6 +67,20 @@ impl Database {
         self.watched(self.sled.flush().map(drop).map_err(StoreError::from))
     }
 
+    /// Makes a change and hands it to the system. Who reads meanwhile may see it, and calls [`Self::settle`].
+    pub(super) fn change(&self, change: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let _changing = Counted::one_more(&self.changing);
+        change()?;
+        self.write_out()
+    }
+
+    /// What was read before survives the end of this process from now on, as far as the disk works: who fails to write says so.
+    pub(super) fn settle(&self) {
+        if self.changing.load(Ordering::SeqCst) > 0 {
+            let _told_by_the_writer = self.write_out();
+        }
+    }
+
     /// Forces everything written so far to the disk.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.write_out()?;
@@ -83,6 +100,22 @@ impl Deref for Database {
 
     fn deref(&self) -> &sled::Db {
         &self.sled
+    }
+}
+
+/// One in a count, for as long as it is kept.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -106,36 +106,43 @@ impl Index {
     /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
     /// upstream was given the content for another repository or group.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
-        let Some(link) = self.written_link(group, origin, digest)? else { return Ok(None) };
+        let Some(link) = self.known_link(group, origin, digest)? else { return Ok(None) };
         let proven = link.proven || self.sources.contains_key(key::source(digest, origin))?;
+        self.database.settle();
         Ok(Some(Link { proven, ..link }))
     }
 
     /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
         self.database.check_writable()?;
-        let (mut batch, mut news) = (sled::Batch::default(), false);
+        let mut news = Vec::new();
         for (digest, link) in links {
-            let known = self.written_link(group, origin, digest)?;
+            let known = self.known_link(group, origin, digest)?;
             let link = known.map_or(*link, |known| known.and(link));
-            if known == Some(link) {
-                continue;
+            if known != Some(link) {
+                LinkFile { origin: origin.clone(), digest: *digest, link }.write(&self.groups, group)?;
+                news.push((digest, link));
             }
-            news = true;
-            LinkFile { origin: origin.clone(), digest: *digest, link }.write(&self.groups, group)?;
-            batch.insert(key::link(digest, group, origin), serde_json::to_vec(&link)?);
+        }
+        if news.is_empty() {
+            self.database.settle();
+            return Ok(());
+        }
+        self.database.change(|| self.insert_links(group, origin, &news))
+    }
+
+    fn insert_links(&self, group: GroupId, origin: &Origin, links: &[(&Digest, Link)]) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for (digest, link) in links {
+            batch.insert(key::link(digest, group, origin), serde_json::to_vec(link)?);
             if link.proven {
                 self.sources.insert(key::source(digest, origin), b"")?;
             }
         }
-        if !news {
-            return Ok(());
-        }
-        self.links.apply_batch(batch)?;
-        self.database.write_out()
+        Ok(self.links.apply_batch(batch)?)
     }
 
-    fn written_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
+    fn known_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
         read(self.links.get(key::link(digest, group, origin))?)
     }
 
@@ -146,28 +153,40 @@ impl Index {
 
     /// What a tag of this origin stands for, as far as anybody asked.
     pub fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
-        read(self.tags.get(key::tag(origin, tag))?)
+        let entry = read(self.tags.get(key::tag(origin, tag))?)?;
+        self.database.settle();
+        Ok(entry)
     }
 
     /// Notes what a tag stands for, and that this group has pulled it.
     pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
         self.database.check_writable()?;
-        let group_key = key::group_tag(origin, tag, group);
-        let known: Option<TagEntry> = read(self.group_tags.get(&group_key)?)?;
-        let moved = known.is_none_or(|known| known.digest != entry.digest);
-        if moved {
-            TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
-            self.group_tags.insert(group_key, serde_json::to_vec(&entry)?)?;
+        let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
+        let pulled: Option<TagEntry> = read(self.group_tags.get(&group_key)?)?;
+        let before: Option<TagEntry> = read(self.tags.get(&tag_key)?)?;
+        let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
+        let value = serde_json::to_vec(&entry)?;
+        if same(pulled) && same(before) {
+            // When upstream last said the same may be lost: it is asked once more.
+            self.tags.insert(tag_key, value)?;
+            self.database.settle();
+            return Ok(());
         }
-        let before: Option<TagEntry> = read(self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&entry)?)?)?;
-        let moved = moved || before.is_none_or(|before| before.denied || before.digest != entry.digest);
-        // When upstream last said the same may be lost: it is asked once more.
-        if moved { self.database.write_out() } else { Ok(()) }
+        if !same(pulled) {
+            TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
+        }
+        self.database.change(|| {
+            self.group_tags.insert(group_key, value.as_slice())?;
+            self.tags.insert(tag_key, value)?;
+            Ok(())
+        })
     }
 
     /// Whether this group has pulled this tag, whatever it stood for then.
     pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
-        Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?)
+        let has = self.group_tags.contains_key(key::group_tag(origin, tag, group))?;
+        self.database.settle();
+        Ok(has)
     }
 
     /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it.

@@ -141,3 +141,22 @@ fn a_dropped_tag_is_gone_for_every_group() {
     assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
     assert!(index.cached_tags(A).unwrap().is_empty() && index.cached_tags(B).unwrap().is_empty());
 }
+
+#[test]
+fn what_somebody_has_seen_survives_the_end_of_the_process_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    for seen in 0..20 {
+        std::thread::scope(|threads| {
+            threads.spawn(|| index.add_links(A, &origin, &[(digest(seen), PROVEN)]).unwrap());
+            while index.link(A, &origin, &digest(seen)).unwrap().is_none() {}
+            let left = tempfile::tempdir().unwrap();
+            fs::create_dir(left.path().join("index")).unwrap();
+            for file in ["conf", "db"] {
+                fs::copy(data.path().join("index").join(file), left.path().join("index").join(file)).unwrap();
+            }
+            let again = Index::open(left.path(), data.path()).unwrap();
+            assert_eq!(again.link(A, &origin, &digest(seen)).unwrap(), Some(PROVEN), "the {seen}th");
+        });
+    }
+}
