@@ -4,9 +4,11 @@
 //! filter can lift that, so a log at any level can be shown to others. No metric has a group, a user or an image in a label.
 
 mod counters;
+mod human;
 mod json;
 mod lines;
 mod process;
+mod request;
 
 use std::io::IsTerminal;
 use std::panic;
@@ -18,13 +20,14 @@ use serde::Deserialize;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 pub use self::counters::{CountersBy, served_bytes};
+pub use self::request::{Entered, RequestId};
 
+use self::human::Human;
 use self::json::Json;
 use self::lines::Lines;
 
@@ -111,10 +114,9 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = if human {
-        lines.with_ansi(colours).with_target(false).boxed()
-    } else {
-        lines.fmt_fields(JsonFields::new()).event_format(Json).boxed()
+    let lines = match human {
+        true => lines.with_ansi(colours).event_format(Human::new(colours)).boxed(),
+        false => lines.event_format(Json).boxed(),
     };
     let filter = filter.directives()?;
     Ok(tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(may_be_logged)))
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn machines_get_one_object_a_line() {
         let text = logged("info", false, || {
-            let _request = tracing::error_span!("request", id = "4f").entered();
+            let _request = RequestId::new(0x4f).enter();
             tracing::info!(bytes = 7, image = %"a\n\"b\"", missing = None::<u64>, r#type = "x", "served");
             tracing::info!("nothing else");
         });
@@ -278,10 +280,22 @@ mod tests {
             first,
             serde_json::json!({
                 "level": "INFO", "message": "served", "bytes": 7, "image": "a\n\"b\"", "type": "x",
-                "target": "dependency_proxy::telemetry::tests", "span": {"id": "4f", "name": "request"},
+                "target": "dependency_proxy::telemetry::tests", "span": {"id": "0000004f", "name": "request"},
             })
         );
         assert_eq!(lines[1]["message"], "nothing else");
+    }
+
+    #[test]
+    fn people_see_the_request_at_the_end_of_a_line() {
+        let text = logged("info", true, || {
+            tracing::info!(bytes = 7, "apart");
+            let _request = RequestId::new(0x4f).enter();
+            tracing::info!(bytes = 7, "served");
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with("INFO apart bytes=7") && !text.contains("\n\n"), "{text}");
+        assert!(lines[1].ends_with("INFO served bytes=7 request=0000004f"), "{text}");
     }
 
     #[test]

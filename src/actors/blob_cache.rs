@@ -48,7 +48,7 @@ use super::places::{Place, Places};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
-use crate::store::blobs::{BlobFiles, StoredBlob};
+use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
@@ -118,6 +118,11 @@ impl Blobs {
     /// Opens a blob for this group: the committed file, or the download that is under way, or one that begins with this. Answers
     /// once upstream's acceptance and the length are certain, within the configured time.
     pub async fn open(&self, wanted: OpenBlob) -> Result<OpenedBlob, BlobError> {
+        if let Some((link, stored)) = self.at_hand(&wanted)
+            && link.proven
+        {
+            return Ok(stored.opened(Source::Hit));
+        }
         let late = Instant::now() + self.shared.options.answer_within;
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
@@ -158,12 +163,10 @@ impl Blobs {
 
     /// The group's link and the committed blob, as far as there are any.
     async fn look_up(&self, wanted: &OpenBlob) -> Result<(Option<Link>, Option<StoredBlob>), BlobError> {
-        let known = self.known.get(wanted);
-        if let Some(link) = known
-            && let Some(stored) = self.shared.files.already_open(&wanted.digest, link.size)
-        {
+        if let Some((link, stored)) = self.at_hand(wanted) {
             return Ok((Some(link), Some(stored)));
         }
+        let known = self.known.get(wanted);
         let (shared, OpenBlob { group, origin, digest }) = (Arc::clone(&self.shared), wanted.clone());
         let looked_up = spawn_blocking(move || {
             let link = match known {
@@ -174,6 +177,12 @@ impl Blobs {
             Ok::<_, StoreError>((link, stored))
         });
         Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
+    }
+
+    /// What most requests want: everything that it takes is in memory.
+    fn at_hand(&self, wanted: &OpenBlob) -> Option<(Link, StoredBlob)> {
+        let link = self.known.get(wanted)?;
+        Some((link, self.shared.files.already_open(&wanted.digest, link.size)?))
     }
 
     fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
@@ -255,7 +264,11 @@ impl OpenBlob {
 
 impl StoredBlob {
     fn opened(self, source: Source) -> OpenedBlob {
-        OpenedBlob::new(self.length, source, Held::File(self.file))
+        let held = match self.content {
+            BlobContent::File(file) => Held::File(file),
+            BlobContent::Bytes(bytes) => Held::Bytes(bytes),
+        };
+        OpenedBlob::new(self.length, source, held)
     }
 }
 

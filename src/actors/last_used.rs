@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -10,8 +11,17 @@ use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 
 /// Cheap to clone; all clones are one.
-#[derive(Clone, Default)]
-pub struct LastUsed(Arc<Mutex<Times>>);
+#[derive(Clone)]
+pub struct LastUsed(Arc<Inner>);
+
+struct Inner {
+    times: Mutex<Times>,
+    /// What was noted just now, so that the many requests of one pull do not all wait for each other: in the place of a
+    /// credential half of its half, and the second.
+    just_now: [AtomicU64; PLACES],
+}
+
+const PLACES: usize = 256;
 
 #[derive(Default)]
 struct Times {
@@ -19,15 +29,27 @@ struct Times {
     unwritten: HashMap<CredentialId, Timestamp>,
 }
 
+impl Default for LastUsed {
+    fn default() -> Self {
+        Self::new(HashMap::new())
+    }
+}
+
 impl LastUsed {
     /// What was written before.
     pub fn new(known: HashMap<CredentialId, Timestamp>) -> Self {
-        Self(Arc::new(Mutex::new(Times { known, unwritten: HashMap::new() })))
+        let times = Mutex::new(Times { known, unwritten: HashMap::new() });
+        Self(Arc::new(Inner { times, just_now: [const { AtomicU64::new(0) }; PLACES] }))
     }
 
-    /// Notes that a credential is used now.
+    /// Notes that a credential is used now. Of many times in one second the first is noted.
     pub fn note(&self, credential: CredentialId, now: Timestamp) {
-        self.times().unwritten.insert(credential, now);
+        let half = credential.half();
+        let (place, seen) = (half as usize % PLACES, half & !0xffff_ffff | u64::from(now.as_second() as u32));
+        if self.0.just_now[place].load(Ordering::Relaxed) != seen {
+            self.times().unwritten.insert(credential, now);
+            self.0.just_now[place].store(seen, Ordering::Relaxed);
+        }
     }
 
     /// When a credential was last used.
@@ -67,7 +89,7 @@ impl LastUsed {
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
         // Times stay meaningful whatever panicked while it held them.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a manifest is pulled: from memory or the store where the group may have it and it is fresh, else as upstream says.
 //! A hit sends no message and asks nobody. What needs upstream is joined and bounded by the [`ManifestCache`].
 
+mod keys;
 mod names;
 mod pull;
 mod pulled;

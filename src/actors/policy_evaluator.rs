@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
@@ -96,6 +96,11 @@ impl Policy {
     /// The directory as it is now. A change that was acknowledged is in it.
     pub fn directory(&self) -> Arc<Directory> {
         self.published.load_full()
+    }
+
+    /// The same for a moment's look, which costs less and is not to be kept.
+    pub fn at_present(&self) -> Guard<Arc<Directory>> {
+        self.published.load()
     }
 
     /// Applies an edit: it sees the directory with all changes before it, and all of its writes are durable and published

@@ -1,35 +1,45 @@
-//! Remembers bearer tokens whose signature was verified: a client sends one token with every request of a pull, and of an hour.
-//! Keeps digests, never tokens, and knows nothing of whether a token is still accepted.
+//! Remembers, in memory, bearer tokens whose signature was verified: a client sends one token with every request of a pull, and of
+//! an hour. Knows nothing of whether a token is still accepted.
 
 use std::sync::Arc;
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::jwt::Claims;
-use super::sha256;
-use crate::domain::digest::Digest;
 
-/// So many tokens are remembered, in about 2 MiB.
+/// A guess, for a start: what bounds them is their length.
 const TOKENS: usize = 4096;
+/// In bytes.
+const MOST: u64 = 4 << 20;
 
-/// What verified tokens say, by the token's digest.
-pub(super) struct Verified(Cache<Digest, Arc<Claims>>);
+/// What verified tokens say.
+pub(super) struct Verified(Cache<Box<str>, Arc<Claims>, ByLength>);
+
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<Box<str>, Arc<Claims>> for ByLength {
+    fn weight(&self, token: &Box<str>, _: &Arc<Claims>) -> u64 {
+        // What it says is most of it once more.
+        2 * token.len() as u64 + 256
+    }
+}
 
 impl Default for Verified {
     fn default() -> Self {
-        Self(Cache::new(TOKENS))
+        Self(Cache::with_weighter(TOKENS, MOST, ByLength))
     }
 }
 
 impl Verified {
     /// What this very token says, if it was verified before; else what `verify` finds. Only what it accepts is remembered.
     pub(super) fn claims<E>(&self, token: &str, verify: impl FnOnce() -> Result<Claims, E>) -> Result<Arc<Claims>, E> {
-        let digest = sha256::digest(token.as_bytes());
-        if let Some(claims) = self.0.get(&digest) {
+        if let Some(claims) = self.0.get(token) {
             return Ok(claims);
         }
         let claims = Arc::new(verify()?);
-        self.0.insert(digest, claims.clone());
+        self.0.insert(token.into(), claims.clone());
         Ok(claims)
     }
 }

@@ -1,18 +1,19 @@
 //! Who is asking, and whether they may: the only way to an [`Authorized`] value, without which no route reaches content.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
 
 use super::credentials::Presented;
 use super::error::RegistryError;
+use super::paths::{Paths, Wanted};
 use super::state::RegistryState;
 use crate::auth::login::BearerError;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
-use crate::domain::image_path::{ImagePath, Target};
+use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
 use crate::domain::policy::{self, Identity};
 
@@ -21,20 +22,19 @@ use crate::domain::policy::{self, Identity};
 pub(super) struct Authorized {
     group: Arc<Group>,
     identity: Identity,
-    origin: Origin,
-    target: Target,
+    wanted: Rc<Wanted>,
 }
 
 /// Who asks, as of the present snapshot.
 pub(super) fn identify(state: &RegistryState, request: &HttpRequest) -> Result<Identity, RegistryError> {
-    identify_in(state, &state.policy.directory(), request)
+    identify_in(state, &state.policy.at_present(), request)
 }
 
 fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpRequest) -> Result<Identity, RegistryError> {
     let identity = match Presented::by(request) {
         Presented::Nothing => return Err(RegistryError::LoginNeeded),
         Presented::Malformed => return Err(RegistryError::BadBearer),
-        Presented::Bearer(token) => state.tokens.identify_bearer(directory, &token).map_err(|error| {
+        Presented::Bearer(token) => state.tokens.identify_bearer(directory, token).map_err(|error| {
             tracing::debug!(%error, "a bearer token was refused");
             match error {
                 BearerError::Invalid(_) | BearerError::Refused(_) => RegistryError::BadBearer,
@@ -51,13 +51,12 @@ fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpReque
 impl Authorized {
     /// Checks, in this order: the credential, the path, the group's policy. All in memory, at every request.
     pub(super) fn check(state: &RegistryState, request: &HttpRequest) -> Result<Self, RegistryError> {
-        let directory = state.policy.directory();
+        let directory = state.policy.at_present();
         let identity = identify_in(state, &directory, request)?;
-        let path = parse_path(state, request)?;
+        let wanted = Paths::wanted(request, &state.upstreams)?;
         let public = state.options.public_groups;
-        let grant = policy::pull_grant(&directory, &identity, &path.group, public, Timestamp::now())?;
-        let origin = state.upstreams.origin(path.upstream, path.repository, &grant.group.path);
-        Ok(Self { group: grant.group, identity, origin, target: path.target })
+        let grant = policy::pull_grant(&directory, &identity, &wanted.group, public, Timestamp::now())?;
+        Ok(Self { group: grant.group, identity, wanted })
     }
 
     /// The group that pulls.
@@ -72,24 +71,20 @@ impl Authorized {
 
     /// Where the image is.
     pub(super) fn origin(&self) -> &Origin {
-        &self.origin
+        &self.wanted.origin
     }
 
     /// What is wanted of it.
     pub(super) fn target(&self) -> &Target {
-        &self.target
+        &self.wanted.target
     }
-}
-
-fn parse_path(state: &RegistryState, request: &HttpRequest) -> Result<ImagePath, RegistryError> {
-    let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default();
-    let path = percent_decode_str(path).decode_utf8_lossy();
-    let namespace = query_value(request, "ns");
-    Ok(ImagePath::parse(&path, namespace.as_deref(), &state.upstreams)?)
 }
 
 /// The value of a parameter in the query, decoded.
 pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
+    if request.query_string().is_empty() {
+        return None;
+    }
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
     pairs.into_iter().find_map(|(key, value)| (key == name).then_some(value))
 }

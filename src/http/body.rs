@@ -4,6 +4,7 @@
 //! Where the connection has a [`Lane`], files are lent to the socket, which sends them without reading them; small answers, and
 //! what is in no file, are written like any other body.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,12 +13,10 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream;
-use tracing::Span;
 
 use super::lane::{Lane, Sending};
 use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
-use crate::telemetry::served_bytes;
+use crate::telemetry::{RequestId, served_bytes};
 
 /// So many bytes are sooner copied behind the head of their answer than sent on their own.
 const SMALL: u64 = 32 * 1024;
@@ -30,7 +29,7 @@ pub(super) struct BlobBody {
     /// The way of files to the socket, if they go there.
     lane: Option<Sending>,
     /// The request, for what is logged after its answer began.
-    request: Span,
+    request: Option<RequestId>,
 }
 
 /// Why the connection is cut in the middle of a body.
@@ -52,6 +51,10 @@ impl BlobBody {
         blob: OpenedBlob,
         range: Range<u64>,
     ) -> HttpResponse {
+        if let Some(bytes) = blob.in_memory(&range) {
+            served_bytes().increment(bytes.len() as u64);
+            return response.body(bytes);
+        }
         let length = range.end.saturating_sub(range.start);
         let lane = request.conn_data::<Lane>().filter(|_| length > SMALL);
         let Some(lane) = lane else { return response.body(Self::of(length, blob.pieces(range, Giving::Read))) };
@@ -64,16 +67,11 @@ impl BlobBody {
     /// Answers a `HEAD` for so many bytes. The server does not count them: where requests came together, it takes the method of
     /// the last for that of all.
     pub(super) fn answer_head(mut response: HttpResponseBuilder, length: u64) -> HttpResponse {
-        response.no_chunking(length).body(Self { size: BodySize::Stream, ..Self::head(length) })
-    }
-
-    /// The body of the answer to a `HEAD` for so many bytes: tells the length and is never read.
-    fn head(length: u64) -> Self {
-        Self { remaining: 0, ..Self::of(length, stream::empty().boxed()) }
+        response.no_chunking(length).body(Nothing)
     }
 
     fn of(length: u64, pieces: Pieces) -> Self {
-        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, request: Span::current() }
+        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, request: RequestId::present() }
     }
 
     /// Gives bytes to the server, and a part to the socket; then there is nothing to do until that is sent.
@@ -96,6 +94,21 @@ impl BlobBody {
     }
 }
 
+/// The body of the answer to a `HEAD`, of which the server knows no length.
+struct Nothing;
+
+impl MessageBody for Nothing {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
 impl MessageBody for BlobBody {
     type Error = BodyError;
 
@@ -114,7 +127,8 @@ impl MessageBody for BlobBody {
         match ready!(self.pieces.poll_next_unpin(cx)) {
             Some(Ok(piece)) => self.give(piece),
             Some(Err(error)) => {
-                tracing::warn!(parent: &self.request, %error, "a blob is cut off: its rest cannot be had");
+                let _entered = self.request.map(RequestId::enter);
+                tracing::warn!(%error, "a blob is cut off: its rest cannot be had");
                 Poll::Ready(Some(Err(BodyError::Blob(error))))
             }
             None => Poll::Ready(Some(Err(BodyError::Length))),
@@ -128,6 +142,7 @@ mod tests {
     use std::future::poll_fn;
 
     use actix_web::{App, HttpResponse, HttpServer, web};
+    use futures::stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -155,15 +170,9 @@ mod tests {
         assert!(matches!(wrong, Err(BodyError::Blob(BlobError::WrongDigest))));
     }
 
-    #[actix_rt::test]
-    async fn the_answer_to_head_has_a_length_and_no_bytes() {
-        assert_eq!(BlobBody::head(5).size(), BodySize::Sized(5));
-        assert_eq!(read(BlobBody::head(5)).await.unwrap(), "");
-    }
-
     /// What a connection to a server that answers with this body carries after the head.
-    async fn served(method: &str, body: fn() -> BlobBody) -> (String, String) {
-        let app = move || App::new().default_service(web::to(move || async move { HttpResponse::Ok().body(body()) }));
+    async fn served(method: &str, answer: fn() -> HttpResponse) -> (String, String) {
+        let app = move || App::new().default_service(web::to(move || async move { answer() }));
         let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
         let address = server.addrs()[0];
         let server = server.run();
@@ -182,11 +191,12 @@ mod tests {
 
     #[actix_rt::test]
     async fn on_the_wire_a_head_has_no_bytes_and_a_failure_cuts_the_connection() {
-        let (head, bytes) = served("HEAD", || BlobBody::head(5)).await;
+        let (head, bytes) = served("HEAD", || BlobBody::answer_head(HttpResponse::Ok(), 5)).await;
         assert!(head.contains("content-length: 5") && bytes.is_empty(), "{head}");
-        let (head, bytes) = served("GET", || body(5, vec![Ok("hello")])).await;
+        let (head, bytes) = served("GET", || HttpResponse::Ok().body(body(5, vec![Ok("hello")]))).await;
         assert!(head.contains("content-length: 5") && bytes == "hello", "{head}");
-        let (_, bytes) = served("GET", || body(5, vec![Ok("hell"), Err(BlobError::WrongDigest)])).await;
+        let (_, bytes) =
+            served("GET", || HttpResponse::Ok().body(body(5, vec![Ok("hell"), Err(BlobError::WrongDigest)]))).await;
         assert!(bytes.len() < 5, "{bytes}");
     }
 }

@@ -8,25 +8,25 @@ use secrecy::SecretString;
 
 /// The header, understood.
 #[derive(Debug)]
-pub(super) enum Presented {
+pub(super) enum Presented<'a> {
     /// There is none.
     Nothing,
     /// A user name and a secret.
     Basic(String, SecretString),
     /// A bearer token.
-    Bearer(String),
+    Bearer(&'a str),
     /// Something else, malformed, or more than one: a proxy in front may have looked at another one.
     Malformed,
 }
 
-impl Presented {
+impl<'a> Presented<'a> {
     /// What this request presents.
-    pub(super) fn by(request: &HttpRequest) -> Self {
+    pub(super) fn by(request: &'a HttpRequest) -> Self {
         let mut headers = request.headers().get_all(AUTHORIZATION);
         let Some(header) = headers.next() else { return Self::Nothing };
         let parts = header.to_str().ok().filter(|_| headers.next().is_none()).and_then(|text| text.split_once(' '));
         match parts {
-            Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(value.trim().to_owned()),
+            Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(value.trim()),
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => Self::basic(value.trim()),
             _ => Self::Malformed,
         }
@@ -48,21 +48,22 @@ mod tests {
     use actix_web::test::TestRequest;
     use secrecy::ExposeSecret;
 
-    fn presented(header: &str) -> Presented {
-        Presented::by(&TestRequest::default().insert_header((AUTHORIZATION, header)).to_http_request())
+    fn request(header: &str) -> HttpRequest {
+        TestRequest::default().insert_header((AUTHORIZATION, header)).to_http_request()
     }
 
     #[test]
     fn a_secret_may_contain_colons() {
         let header = format!("bAsIc {}", STANDARD.encode("alice:a:b"));
-        let Presented::Basic(username, secret) = presented(&header) else { panic!("not basic") };
+        let request = request(&header);
+        let Presented::Basic(username, secret) = Presented::by(&request) else { panic!("not basic") };
         assert_eq!((username.as_str(), secret.expose_secret()), ("alice", "a:b"));
     }
 
     #[test]
     fn what_cannot_be_read_is_malformed() {
         for header in ["Basic", "Basic !!!", "Basic YWxpY2U=", "Digest x", ""] {
-            assert!(matches!(presented(header), Presented::Malformed), "{header}");
+            assert!(matches!(Presented::by(&request(header)), Presented::Malformed), "{header}");
         }
         let twice = TestRequest::default().append_header((AUTHORIZATION, "Bearer a"));
         let twice = twice.append_header((AUTHORIZATION, "Bearer b")).to_http_request();

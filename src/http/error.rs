@@ -8,13 +8,13 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICAT
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::request_id;
 use super::state::RegistryState;
 use crate::actors::failure::{Cause, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
+use crate::telemetry::RequestId;
 
 /// Everything that the registry's routes answer besides success.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +111,7 @@ impl RegistryError {
         if let Self::Unsatisfiable { length } = self {
             response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
         }
-        let id = request_id::of(request);
-        let message = self.message(answer.status, &state.public_url.host(request), &id);
+        let message = self.message(answer.status, &state.public_url.host(request));
         if answer.status.is_server_error() {
             tracing::warn!(status = answer.status.as_u16(), sentence = message, "a request failed");
         }
@@ -120,14 +119,17 @@ impl RegistryError {
         response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body)
     }
 
-    fn message(&self, status: StatusCode, host: &str, id: &str) -> String {
+    fn message(&self, status: StatusCode, host: &str) -> String {
         let message = if let Self::Path(ImagePathError::NotAProxyPath { image }) = self {
             format!("This is a pull-through cache. Pull {host}/<group>/dependency_proxy/containers/{image}")
         } else {
             self.to_string()
         };
         let with_id = status == StatusCode::FORBIDDEN || status.is_server_error();
-        if with_id { format!("{message} [{id}]") } else { message }
+        match RequestId::present().filter(|_| with_id) {
+            Some(id) => format!("{message} [{id}]"),
+            None => message,
+        }
     }
 
     /// What a 405 has to say besides.

@@ -4,45 +4,49 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use actix_web::Error;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::middleware::Next;
 use metrics::{Counter, Histogram};
 
 use crate::domain::image_path::{Word, split_at_word};
 
-/// Middleware that counts, and measures how long an answer took to begin.
-pub(super) async fn count(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let (started, route) = (Instant::now(), route(request.path()));
-    let response = next.call(request).await?;
-    let (answered, first_byte) = numbers(route, response.status().as_u16());
-    answered.increment(1);
-    first_byte.record(started.elapsed());
-    Ok(response)
+/// A request that is being answered.
+pub(super) struct Measured {
+    started: Instant,
+    route: &'static str,
+}
+
+impl Measured {
+    /// From now on.
+    pub(super) fn begin(path: &str) -> Self {
+        Self { started: Instant::now(), route: route(path) }
+    }
+
+    /// Counts the answer, and how long it took to begin.
+    pub(super) fn answered(self, status: u16) {
+        with_numbers(self.route, status, |(answered, first_byte)| {
+            answered.increment(1);
+            first_byte.record(self.started.elapsed());
+        });
+    }
 }
 
 /// What one kind of answer moves.
 type Numbers = (Counter, Histogram);
 
 /// Looked up once a thread: there are a few routes and statuses, and many answers.
-fn numbers(route: &'static str, status: u16) -> Numbers {
+fn with_numbers(route: &'static str, status: u16, moved: impl FnOnce(&Numbers)) {
     thread_local! {
         static KNOWN: RefCell<Vec<(&'static str, u16, Numbers)>> = const { RefCell::new(Vec::new()) };
     }
     KNOWN.with_borrow_mut(|known| {
         if let Some((.., numbers)) = known.iter().find(|known| (known.0, known.1) == (route, status)) {
-            return numbers.clone();
+            return moved(numbers);
         }
         let answered =
             metrics::counter!("dependency_proxy_http_requests_total", "route" => route, "status" => status.to_string());
         let numbers = (answered, metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route));
-        known.push((route, status, numbers.clone()));
-        numbers
-    })
+        moved(&numbers);
+        known.push((route, status, numbers));
+    });
 }
 
 /// The word for what this path leads to, whether or not it is there.

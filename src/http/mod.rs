@@ -11,9 +11,10 @@
 //! | `/api/v4/...` | identities, as GitLab's REST API has them | [`api`] |
 //! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
 //!
-//! Around all of them: [`request_id`] names each request, [`measured`] counts it.
+//! Around all of them: [`around`] names each request and counts its answer.
 
 mod api;
+mod around;
 mod authorized;
 mod body;
 mod credentials;
@@ -21,33 +22,29 @@ mod error;
 mod health;
 mod lane;
 mod measured;
+mod paths;
 mod public_url;
 mod registry;
 mod request_body;
-mod request_id;
 mod state;
 mod token;
 
-use actix_web::middleware::from_fn;
 use actix_web::web;
 
 pub(crate) use api::ApiState;
+pub(crate) use around::around;
 pub(crate) use lane::Lane;
+pub(crate) use paths::Paths;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use state::{RegistryOptions, RegistryState};
 
-/// Every public route, on one page.
+/// Every public route, on one page. What has none of its own is the registry's, whose paths are read by it: patterns would be
+/// matched anew at every pull.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope("")
-            .wrap(from_fn(measured::count))
-            .wrap(from_fn(request_id::give))
-            // A prefix, compared as text: a pattern would be matched anew at every pull.
-            .service(web::scope("/v2").default_service(web::route().to(registry::answer)))
-            .configure(api::configure)
-            .route("/healthz", web::get().to(health::alive))
-            .route("/readyz", web::get().to(health::ready))
-            .route("/jwt/auth", web::route().to(token::answer))
-            .default_service(web::route().to(registry::nothing_here)),
-    );
+    config
+        .route("/healthz", web::get().to(health::alive))
+        .route("/readyz", web::get().to(health::ready))
+        .route("/jwt/auth", web::route().to(token::answer))
+        .configure(api::configure)
+        .default_service(web::route().to(registry::answer));
 }

@@ -54,6 +54,6 @@ pub(crate) struct RegistryOptions {
 impl RegistryState {
     /// Whether the proxy is on as a whole.
     pub(crate) fn proxy_enabled(&self) -> bool {
-        self.policy.directory().service().proxy_enabled.unwrap_or(self.options.proxy_enabled)
+        self.policy.at_present().service().proxy_enabled.unwrap_or(self.options.proxy_enabled)
     }
 }

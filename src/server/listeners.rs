@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use rustls::ServerConfig;
@@ -14,7 +15,7 @@ use super::clients::Port;
 use super::mistaken_tls::Told;
 use super::workers::{self, Bounds, Workers};
 use super::{StartError, options};
-use crate::http::{self, ApiState, RegistryState};
+use crate::http::{self, ApiState, Paths, RegistryState};
 use crate::settings::Server;
 use crate::telemetry::Metrics;
 
@@ -36,8 +37,9 @@ pub(super) fn serve_clients(
     };
     let port = Port { address, patience: settings.client_timeout, tls: tls.map(Arc::new), told: Told::default() };
     let serve = move |stopping| {
-        let app = App::new().app_data(state.clone()).app_data(api.clone());
-        let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES)).configure(http::configure);
+        let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
+        let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
+        let app = app.configure(http::configure).wrap(from_fn(http::around));
         port.clone().serve(app, stopping)
     };
     workers::start(&listener, bounds, serve).map_err(|error| StartError::Listen { address, error })

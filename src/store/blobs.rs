@@ -1,33 +1,23 @@
 //! Committed blobs: one read-only file each, found by its digest, in `blobs/sha256/ab/<hex>` below the cache folder. A file is
 //! put there only by [`BlobFiles::commit`], whole and durable. Knows nothing of who may read it.
 
+mod file;
+
 use std::fs::{self, File};
-use std::io::{self, IoSliceMut};
-use std::num::NonZeroU64;
-use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quick_cache::sync::Cache;
-use rustix::fs::{Advice, fadvise, sendfile};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::durable;
 use super::error::StoreError;
-use super::spool::{SpoolFile, WriteAt};
+use super::spool::SpoolFile;
 use crate::domain::digest::Digest;
 use crate::domain::min_free::MinFree;
 
-/// Whether a range is in memory is told by a byte in each so many of it: the kernel brings in and drops neighbours together.
-const LOOK_EVERY: usize = 256 * 1024;
-
-/// The disk is asked for so many bytes at once.
-const LOAD_AHEAD: u64 = 4 * 1024 * 1024;
-
-const LOAD_BUFFER: usize = 128 * 1024;
+pub use self::file::BlobFile;
 
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -36,7 +26,7 @@ const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934
 pub struct BlobFiles {
     folder: PathBuf,
     min_free: MinFree,
-    /// Files that stay open, because opening one may wait for the disk.
+    /// What was asked for stays open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
 
@@ -44,14 +34,22 @@ pub struct BlobFiles {
 #[derive(Clone, Debug)]
 pub struct StoredBlob {
     /// Its bytes.
-    pub file: BlobFile,
+    pub content: BlobContent,
     /// How many there are.
     pub length: u64,
 }
 
-/// The open file of a blob, committed or growing. Cheap to clone; stays readable when the file is renamed or removed.
+/// Where the bytes of an open blob are.
 #[derive(Clone, Debug)]
-pub struct BlobFile(Arc<File>);
+pub enum BlobContent {
+    /// In its file.
+    File(BlobFile),
+    /// In memory, because they are few.
+    Bytes(Bytes),
+}
+
+/// Blobs of at most so many bytes are kept in memory where others are kept open: most configurations of images are smaller.
+const FEW: u64 = 16 << 10;
 
 impl BlobFiles {
     /// The blobs below this cache folder, which is made where there is none. Keeps `open` of the files open that were asked for.
@@ -77,7 +75,13 @@ impl BlobFiles {
             Some(expected) => length == expected,
             None => length > 0 || digest.hex() == SHA256_OF_NOTHING,
         };
-        Ok(whole.then(|| self.keep_open(digest, StoredBlob { file: BlobFile::new(file), length })))
+        if !whole {
+            return Ok(None);
+        }
+        let file = BlobFile::new(file);
+        let bytes = if length <= FEW { Some(file.read(0, length as usize)?) } else { None };
+        let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
+        Ok(Some(self.keep_open(digest, &file, bytes, length)))
     }
 
     /// A blob as [`Self::blob`] gives it, if its file is open already. Does not block.
@@ -95,10 +99,12 @@ impl BlobFiles {
         self.open.retain(|_, blob| blob.is_in_place());
     }
 
-    fn keep_open(&self, digest: &Digest, blob: StoredBlob) -> StoredBlob {
+    fn keep_open(&self, digest: &Digest, file: &BlobFile, bytes: Option<Bytes>, length: u64) -> StoredBlob {
+        let content = bytes.map_or_else(|| BlobContent::File(file.clone()), BlobContent::Bytes);
+        let blob = StoredBlob { content, length };
         self.open.insert(*digest, blob.clone());
         // Looked at after the insertion: who removes the file from now on finds it.
-        if !blob.is_in_place() {
+        if !is_in_place(file, length) {
             self.open.remove(digest);
         }
         blob
@@ -156,95 +162,18 @@ impl BlobFiles {
 }
 
 impl StoredBlob {
-    /// Whether it is still what has its name, as long as it was. Somebody may have tidied up by hand.
+    /// Whether it is still what has its name, as long as it was. Bytes in memory are what they were, whatever became of the file.
     fn is_in_place(&self) -> bool {
-        rustix::fs::fstat(&*self.file.0)
-            .is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(self.length))
+        match &self.content {
+            BlobContent::File(file) => is_in_place(file, self.length),
+            BlobContent::Bytes(_) => true,
+        }
     }
 }
 
-impl BlobFile {
-    pub(super) fn new(file: File) -> Self {
-        Self(Arc::new(file))
-    }
-
-    /// Up to `most` bytes from `offset` on, fewer at the end, if they are in memory; `None` where the disk would have to be
-    /// waited for. Never blocks.
-    pub fn read_cached(&self, offset: u64, most: usize) -> Result<Option<Bytes>, StoreError> {
-        let mut bytes = BytesMut::zeroed(most);
-        Ok(self.read_now(&mut bytes, offset)?.map(|read| {
-            bytes.truncate(read);
-            bytes.freeze()
-        }))
-    }
-
-    /// Whether these bytes are in memory, as far as a look at some of them tells. Never blocks.
-    pub fn is_cached(&self, range: &Range<u64>) -> Result<bool, StoreError> {
-        let last = range.end.saturating_sub(1);
-        for offset in range.clone().step_by(LOOK_EVERY).chain([last]) {
-            if self.read_now(&mut [0], offset)?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Brings these bytes into memory, and lets the disk begin with those that follow. Blocks.
-    pub fn load(&self, range: &Range<u64>) -> Result<(), StoreError> {
-        // A file system without read-ahead merely takes longer.
-        let _ = fadvise(&*self.0, range.start, NonZeroU64::new(LOAD_AHEAD), Advice::WillNeed);
-        let (mut buffer, mut offset) = (vec![0; LOAD_BUFFER], range.start);
-        while offset < range.end {
-            match self.0.read_at(&mut buffer, offset) {
-                Ok(0) => break,
-                Ok(read) => offset += read as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends up to `most` bytes from `offset` on to a socket that does not block, without their passing through this process.
-    /// Gives how many it took, 0 only at the file's end. What is not in memory is waited for.
-    pub fn send_to(&self, socket: impl AsFd, offset: u64, most: usize) -> io::Result<usize> {
-        let mut offset = offset;
-        Ok(sendfile(socket, &*self.0, Some(&mut offset), most)?)
-    }
-
-    /// Reads what is in memory, without waiting for anything; `None` where that cannot be told.
-    fn read_now(&self, into: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
-        match preadv2(&*self.0, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
-            Ok(read) => Ok(Some(read)),
-            // Not in memory; or a file system or kernel that cannot tell.
-            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Up to `most` bytes from `offset` on, fewer only at the end. Blocks.
-    pub fn read(&self, offset: u64, most: usize) -> Result<Bytes, StoreError> {
-        let mut bytes = BytesMut::zeroed(most);
-        let mut filled = 0;
-        while filled < most {
-            match self.0.read_at(&mut bytes[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes.freeze())
-    }
-
-    pub(super) fn write_with(&self, write: WriteAt, bytes: &[u8], offset: u64) -> io::Result<()> {
-        write(&self.0, bytes, offset)
-    }
-
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
+/// Somebody may have tidied up by hand.
+fn is_in_place(file: &BlobFile, length: u64) -> bool {
+    file.status().is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(length))
 }
 
 #[cfg(test)]
@@ -264,18 +193,45 @@ mod tests {
         blobs
     }
 
+    fn file(blobs: &BlobFiles) -> BlobFile {
+        match blobs.blob(&DIGEST, None).unwrap().unwrap().content {
+            BlobContent::File(file) => file,
+            BlobContent::Bytes(bytes) => unreachable!("{} bytes are kept in memory", bytes.len()),
+        }
+    }
+
+    /// More than is kept in memory.
+    static MANY: [u8; 2 * FEW as usize] = [b'm'; 2 * FEW as usize];
+
     #[test]
     fn a_committed_blob_is_found_by_its_digest_and_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"hello");
-        let blob = blobs.blob(&DIGEST, Some(5)).unwrap().unwrap();
-        assert_eq!(blob.length, 5);
-        assert_eq!(blob.file.read(1, 10).unwrap(), "ello");
+        let blobs = committed(folder.path(), &MANY);
+        assert_eq!(blobs.blob(&DIGEST, Some(2 * FEW)).unwrap().unwrap().length, 2 * FEW);
+        let file = file(&blobs);
+        assert_eq!(file.read(1, 4).unwrap(), "mmmm");
         assert_eq!(blobs.digests().unwrap(), [DIGEST]);
         assert_eq!(folder.path().join("spool").read_dir().unwrap().count(), 0);
         assert!(blobs.remove(&DIGEST).unwrap());
         assert!(blobs.blob(&DIGEST, None).unwrap().is_none());
-        assert_eq!(blob.file.read(0, 2).unwrap(), "he");
+        assert_eq!(file.read(0, 2).unwrap(), "mm");
+    }
+
+    #[test]
+    fn a_small_blob_is_kept_in_memory_until_it_is_removed_or_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = committed(folder.path(), b"hello");
+        let bytes = |blobs: &BlobFiles| match blobs.blob(&DIGEST, Some(5)).unwrap().map(|blob| blob.content) {
+            Some(BlobContent::Bytes(bytes)) => Some(bytes),
+            Some(BlobContent::File(_)) => unreachable!("it is small"),
+            None => None,
+        };
+        assert_eq!(bytes(&blobs).unwrap(), "hello");
+        fs::write(blobs.path(&DIGEST), "what").unwrap();
+        assert_eq!(bytes(&blobs).unwrap(), "hello", "whatever becomes of the file");
+        assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
+        blobs.remove(&DIGEST).unwrap();
+        assert_eq!(bytes(&blobs), None);
     }
 
     #[test]
@@ -290,13 +246,13 @@ mod tests {
     #[test]
     fn a_file_that_is_open_is_not_opened_again_unless_something_happened_to_it() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"hello");
-        assert!(blobs.already_open(&DIGEST, Some(5)).is_none());
-        blobs.blob(&DIGEST, Some(5)).unwrap().unwrap();
-        assert_eq!(blobs.already_open(&DIGEST, Some(5)).unwrap().length, 5);
+        let (blobs, length) = (committed(folder.path(), &MANY), Some(2 * FEW));
+        assert!(blobs.already_open(&DIGEST, length).is_none());
+        blobs.blob(&DIGEST, length).unwrap().unwrap();
+        assert_eq!(blobs.already_open(&DIGEST, length).map(|blob| blob.length), length);
         assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
-        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(3).unwrap();
-        assert!(blobs.already_open(&DIGEST, Some(5)).is_none() && blobs.blob(&DIGEST, Some(5)).unwrap().is_none());
+        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(FEW + 1).unwrap();
+        assert!(blobs.already_open(&DIGEST, length).is_none() && blobs.blob(&DIGEST, length).unwrap().is_none());
         blobs.blob(&DIGEST, None).unwrap().unwrap();
         fs::remove_file(blobs.path(&DIGEST)).unwrap();
         assert!(blobs.already_open(&DIGEST, None).is_none() && blobs.blob(&DIGEST, None).unwrap().is_none());
@@ -305,8 +261,8 @@ mod tests {
     #[test]
     fn a_removed_blob_is_not_kept_open() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"hello");
-        let watched = Arc::downgrade(&blobs.blob(&DIGEST, None).unwrap().unwrap().file.0);
+        let blobs = committed(folder.path(), &MANY);
+        let watched = file(&blobs).downgrade();
         assert!(watched.upgrade().is_some());
         blobs.remove(&DIGEST).unwrap();
         assert!(watched.upgrade().is_none());
@@ -315,36 +271,13 @@ mod tests {
     #[test]
     fn a_file_that_somebody_removed_is_closed_when_it_is_looked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"hello");
-        let watched = Arc::downgrade(&blobs.blob(&DIGEST, None).unwrap().unwrap().file.0);
+        let blobs = committed(folder.path(), &MANY);
+        let watched = file(&blobs).downgrade();
         blobs.close_removed();
         assert!(watched.upgrade().is_some());
         fs::remove_file(blobs.path(&DIGEST)).unwrap();
         blobs.close_removed();
         assert!(watched.upgrade().is_none());
-    }
-
-    #[test]
-    fn bytes_that_are_in_memory_are_read_without_waiting() {
-        let folder = tempfile::tempdir().unwrap();
-        let blob = committed(folder.path(), b"hello").blob(&DIGEST, None).unwrap().unwrap();
-        // A file system that cannot tell says `None`.
-        assert!(blob.file.read_cached(1, 3).unwrap().is_none_or(|bytes| bytes == "ell"));
-    }
-
-    #[test]
-    fn what_is_not_in_memory_can_be_brought_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..700_000).map(|n| (n / 3) as u8).collect();
-        let file = committed(folder.path(), &content).blob(&DIGEST, None).unwrap().unwrap().file;
-        let (whole, part) = (0..content.len() as u64, 300_000..content.len() as u64);
-        let tells = file.is_cached(&whole).unwrap();
-        fadvise(&*file.0, 0, None, Advice::DontNeed).unwrap();
-        assert!(!tells || !file.is_cached(&part).unwrap(), "the kernel was told to forget it");
-        file.load(&part).unwrap();
-        // A file system that cannot tell never says so.
-        assert_eq!(file.is_cached(&part).unwrap(), tells);
-        assert_eq!(file.read(300_000, 1_000_000).unwrap(), content[300_000..]);
     }
 
     #[test]

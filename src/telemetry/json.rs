@@ -1,39 +1,36 @@
 //! One line of the log as a JSON object: time, level, the event's own fields, where it was logged, and the request that it is
-//! about. The fields of a request are written as they were when it began, which is all that a request has.
+//! about. Every pull pays for a line, so text is copied and only looked through for what JSON cannot have in a string.
 
-use std::fmt;
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes events as JSON. Does what `tracing_subscriber`'s own format does, which reads the fields of the request's span back
-/// from their JSON for every line.
+use super::request::RequestId;
+
+/// Writes events as JSON, as `tracing_subscriber`'s own format does.
 pub(super) struct Json;
 
-impl<S> FormatEvent<S, JsonFields> for Json
+impl<S, N> FormatEvent<S, N> for Json
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Object::begin();
-        line.text("timestamp", format_args!("{:.6}", Timestamp::now()));
-        line.value("level", event.metadata().level().as_str());
+        line.time(Timestamp::now());
+        line.text("level", event.metadata().level().as_str());
         event.record(&mut line);
-        line.value("target", event.metadata().target());
-        if let Some(span) = context.lookup_current() {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("{}", |fields| fields.as_str());
-            line.span(span.name(), fields);
+        line.text("target", event.metadata().target());
+        if let Some(request) = RequestId::present() {
+            line.request(request);
         }
         line.end(&mut out)
     }
@@ -52,44 +49,78 @@ impl Object {
         Self(bytes)
     }
 
+    /// The name of a field, which is one of Rust and needs no escaping.
     fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.write(name.strip_prefix("r#").unwrap_or(name));
-        self.0.push(b':');
+        self.0.extend_from_slice(if self.0.len() > 1 { b",\"" } else { b"\"" });
+        self.0.extend_from_slice(name.strip_prefix("r#").unwrap_or(name).as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
 
     fn value(&mut self, name: &str, value: impl Serialize) {
         self.name(name);
-        self.write(value);
-    }
-
-    fn text(&mut self, name: &str, text: fmt::Arguments<'_>) {
-        self.value(name, text);
-    }
-
-    fn write(&mut self, value: impl Serialize) {
         if serde_json::to_writer(&mut self.0, &value).is_err() {
             self.0.extend_from_slice(b"null");
         }
     }
 
-    /// `fields` is an object, as text.
-    fn span(&mut self, name: &str, fields: &str) {
-        self.name("span");
-        self.0.push(b'{');
-        let fields = fields.strip_prefix('{').and_then(|fields| fields.strip_suffix('}')).unwrap_or_default();
-        self.0.extend_from_slice(fields.as_bytes());
-        self.0.extend_from_slice(if fields.is_empty() { b"\"name\":" } else { b",\"name\":" });
-        self.write(name);
-        self.0.push(b'}');
+    fn text(&mut self, name: &str, text: &str) {
+        if text.bytes().all(is_plain) {
+            self.name(name);
+            self.0.push(b'"');
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.push(b'"');
+        } else {
+            self.value(name, text);
+        }
+    }
+
+    fn display(&mut self, name: &str, text: fmt::Arguments<'_>) {
+        thread_local! {
+            static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        // What is displayed may log, too.
+        TEXT.with(|buffer| match buffer.try_borrow_mut() {
+            Ok(mut buffer) => {
+                buffer.clear();
+                let _shown_as_far_as_it_goes = buffer.write_fmt(text);
+                self.text(name, &buffer);
+            }
+            Err(_) => self.text(name, &text.to_string()),
+        });
+    }
+
+    /// The time in UTC to a millionth of a second, of which the whole seconds are the same for many lines.
+    fn time(&mut self, now: Timestamp) {
+        thread_local! {
+            static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+        }
+        self.name("timestamp");
+        SECOND.with_borrow_mut(|(second, text)| {
+            if *second != now.as_second() {
+                text.clear();
+                let _shown = write!(text, "{now:.0}");
+                text.pop();
+                *second = now.as_second();
+            }
+            let _written = write!(self.0, "\"{text}.{:06}Z\"", now.subsec_nanosecond().unsigned_abs() / 1000);
+        });
+    }
+
+    fn request(&mut self, id: RequestId) {
+        self.0.extend_from_slice(b",\"span\":{\"id\":\"");
+        self.0.extend_from_slice(id.as_str().as_bytes());
+        self.0.extend_from_slice(b"\",\"name\":\"request\"}");
     }
 
     fn end(mut self, out: &mut Writer<'_>) -> fmt::Result {
         self.0.extend_from_slice(b"}\n");
-        out.write_str(std::str::from_utf8(&self.0).map_err(|_| fmt::Error)?)
+        out.write_str(str::from_utf8(&self.0).map_err(|_| fmt::Error)?)
     }
+}
+
+/// Whether a byte stands for itself in a string (RFC 8259, section 7).
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
 impl Visit for Object {
@@ -110,10 +141,10 @@ impl Visit for Object {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.value(field.name(), value);
+        self.text(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field.name(), format_args!("{value:?}"));
+        self.display(field.name(), format_args!("{value:?}"));
     }
 }

@@ -39,6 +39,7 @@ pub struct OpenedBlob {
 
 pub(super) enum Held {
     File(BlobFile),
+    Bytes(Bytes),
     Spool(Follower),
     Alone(Alone),
 }
@@ -67,6 +68,13 @@ impl OpenedBlob {
         self.source
     }
 
+    /// These bytes of it, where all are in memory. The range lies within the blob.
+    pub fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
+        let Held::Bytes(bytes) = &self.held else { return None };
+        let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+        (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
+    }
+
     /// These bytes of it, in pieces, as soon as they are there; the last byte of the whole only once the digest holds. An error
     /// is the last item, and means that the rest never comes. What is not in a file is given as bytes however it is asked for.
     /// To be polled where tokio runs.
@@ -78,6 +86,10 @@ impl OpenedBlob {
                     (piece, (file, rest))
                 }))
             })
+            .boxed(),
+            Held::Bytes(_) => stream::iter(
+                self.in_memory(&range).filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Piece::Bytes(bytes))),
+            )
             .boxed(),
             Held::Spool(follower) => follow(follower, range, giving),
             Held::Alone(alone) => alone.bytes(range).map_ok(Piece::Bytes).boxed(),

@@ -11,13 +11,13 @@ use quick_cache::sync::Cache;
 use tokio::task::spawn_blocking;
 
 use super::super::manifest_cache::{Fetched, ManifestCacheOptions};
+use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
 use super::names::{links, named};
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
-use crate::domain::origin::Origin;
-use crate::domain::reference::{Reference, Tag};
+use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link, TagEntry};
 use crate::store::manifests::{Manifest, ManifestStore};
@@ -28,7 +28,7 @@ pub(super) struct Shelf {
     store: Arc<ManifestStore>,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
-    tags: Cache<(Origin, Tag), TagEntry>,
+    tags: Cache<TagKey, TagEntry>,
     /// Counts what was taken away: what was read before that is not remembered.
     forgotten: AtomicU64,
     /// Held for writing while a manifest is removed that nobody has, and for reading while somebody gets one.
@@ -42,13 +42,6 @@ pub(super) struct Known {
     /// Whether upstream was seen to give it to this group's account.
     pub(super) linked: bool,
     pub(super) manifest: Option<Arc<Manifest>>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct LinkKey {
-    group: GroupId,
-    origin: Origin,
-    digest: Digest,
 }
 
 #[derive(Clone)]
@@ -76,11 +69,11 @@ impl Shelf {
         let (digest, checked_at) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
             Reference::Tag(tag) => {
-                let entry = self.tags.get(&(request.origin.clone(), tag.clone()))?;
+                let entry = self.tags.get(&TagOf(&request.origin, tag))?;
                 is_fresh(&entry, request.tag_freshness).then_some((entry.digest, Some(entry.checked_at)))?
             }
         };
-        self.links.get(&link_key(request, digest))?;
+        self.links.get(&LinkOf(request.group, &request.origin, digest))?;
         let manifest = self.manifests.get(&digest)?;
         Some(PulledManifest::new(manifest, Source::Hit, checked_at))
     }
@@ -132,7 +125,7 @@ impl Shelf {
         let (shelf, origin) = (self.clone(), request.origin.clone());
         let dropped = blocking(move || {
             let dropped = shelf.index.drop_tag(&origin, &tag);
-            shelf.tags.remove(&(origin, tag));
+            shelf.tags.remove(&TagOf(&origin, &tag));
             dropped
         });
         drop(dropped.await);
@@ -144,7 +137,7 @@ impl Shelf {
         let (shelf, origin) = (self.clone(), request.origin.clone());
         let denied = blocking(move || {
             let denied = shelf.index.deny_tag(&origin, &tag);
-            shelf.tags.remove(&(origin, tag));
+            shelf.tags.remove(&TagOf(&origin, &tag));
             denied
         });
         drop(denied.await);
@@ -153,7 +146,7 @@ impl Shelf {
     /// Forgets what is remembered of a group, whose links were taken away in the index.
     pub(super) fn forget_group(&self, group: GroupId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.links.retain(|key, ()| key.group != group);
+        self.links.retain(|key, ()| !key.is_of(group));
         self.tags.clear();
     }
 
@@ -192,10 +185,10 @@ impl Shelf {
         let linked = self.is_linked(request, digest, tag, manifest.as_ref())?;
         if self.is_current(forgotten) {
             if linked {
-                self.links.insert(link_key(request, digest), ());
+                self.links.insert(LinkKey::of(request, digest), ());
             }
             if let (Reference::Tag(tag), Some(entry)) = (&request.reference, tag) {
-                self.tags.insert((request.origin.clone(), tag.clone()), entry);
+                self.tags.insert(TagKey::of(request, tag), entry);
             }
         }
         Ok(Some(Known { tag, linked, manifest }))
@@ -241,7 +234,7 @@ impl Shelf {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         self.index.add_links(request.group, &request.origin, links)?;
         if self.is_current(forgotten) {
-            self.links.insert(link_key(request, digest), ());
+            self.links.insert(LinkKey::of(request, digest), ());
         }
         Ok(())
     }
@@ -253,7 +246,7 @@ impl Shelf {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         self.index.set_tag(request.group, &request.origin, tag, entry)?;
         if self.is_current(forgotten) {
-            self.tags.insert((request.origin.clone(), tag.clone()), entry);
+            self.tags.insert(TagKey::of(request, tag), entry);
         }
         Ok(())
     }
@@ -274,10 +267,6 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
 pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
     let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
     !entry.denied && age.is_ok_and(|age| age < freshness)
-}
-
-fn link_key(request: &PullManifest, digest: Digest) -> LinkKey {
-    LinkKey { group: request.group, origin: request.origin.clone(), digest }
 }
 
 /// Runs this where it may block. What fails is logged.

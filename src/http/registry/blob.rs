@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
+use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -10,7 +10,7 @@ use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::state::RegistryState;
-use super::{API_VERSION, CONTENT_DIGEST, X_CACHE};
+use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
 use crate::actors::manifests::CACHE_WORDS;
@@ -38,7 +38,8 @@ pub(super) async fn pull(
     let head = request.method() == Method::HEAD;
     // RFC 9110, section 14.2: a range means something for GET alone.
     let range = header(request, RANGE).filter(|_| !head);
-    let (if_range, etag) = (header(request, IF_RANGE), digest.to_string());
+    let if_range = header(request, IF_RANGE);
+    let etag = if_range.map(|_| digest.to_string()).unwrap_or_default();
     let length = opened.length();
     let mut response = HttpResponse::Ok();
     let part = match wanted(range, if_range, &etag, length) {
@@ -51,10 +52,8 @@ pub(super) async fn pull(
         Wanted::Malformed => return Err(RegistryError::MalformedRange),
         Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
-    response
+    name_content(&mut response, digest)
         .insert_header(API_VERSION)
-        .insert_header((CONTENT_DIGEST, digest.to_string()))
-        .insert_header((ETAG, format!("\"{digest}\"")))
         .insert_header((ACCEPT_RANGES, HeaderValue::from_static("bytes")))
         .insert_header((X_CACHE, HeaderValue::from_static(opened.source().word())))
         .content_type("application/octet-stream");

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use actix_web::http::Method;
-use actix_web::http::header::{AGE, ETAG, HeaderValue};
+use actix_web::http::header::{AGE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::state::RegistryState;
-use super::{API_VERSION, CONTENT_DIGEST, X_CACHE};
+use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
@@ -39,10 +39,8 @@ pub(super) async fn pull(
 
 fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
     let mut response = HttpResponse::Ok();
-    response
+    name_content(&mut response, &pulled.digest)
         .insert_header(API_VERSION)
-        .insert_header((CONTENT_DIGEST, pulled.digest.to_string()))
-        .insert_header((ETAG, format!("\"{}\"", pulled.digest)))
         .insert_header((X_CACHE, HeaderValue::from_static(pulled.source.word())))
         .content_type(pulled.media_type);
     if let Some(age) = pulled.age {
@@ -61,10 +59,10 @@ fn log(request: &HttpRequest, authorized: &Authorized, reference: &Reference, pu
     let upstream_calls = pulled.upstream_calls;
     let pulled = pulled.outcome.as_ref().ok();
     tracing::info!(
-        method = %request.method(),
+        method = request.method().as_str(),
         principal = authorized.identity().principal(),
         credential = authorized.identity().credential().map(tracing::field::display),
-        group = %authorized.group().path,
+        group = authorized.group().path.as_str(),
         image = %authorized.origin(),
         reference = %reference,
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),

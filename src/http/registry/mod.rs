@@ -5,30 +5,30 @@ mod list;
 mod manifest;
 
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{ETAG, HeaderName, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 
 use super::authorized::{self, Authorized, query_value};
 use super::error::RegistryError;
 use super::state::RegistryState;
+use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
 
-/// Answers everything at and below `/v2`.
+/// Answers everything at and below `/v2`, and says of all else that it is not there.
 pub(super) async fn answer(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     route(&request, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
 
-/// Answers every path that no route has.
-pub(super) async fn nothing_here(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
-    std::future::ready(RegistryError::Path(ImagePathError::NoSuchRoute).respond(&state, &request)).await
-}
-
 async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpResponse, RegistryError> {
+    let path = request.uri().path();
+    if path != "/v2" && !path.starts_with("/v2/") {
+        return Err(ImagePathError::NoSuchRoute.into());
+    }
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }
-    let path = request.uri().path();
     if ![Method::GET, Method::HEAD].contains(request.method()) || path == "/v2/_catalog" {
         return Err(RegistryError::ReadOnly);
     }
@@ -56,6 +56,18 @@ const API_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("docker-distribution-api-version"), HeaderValue::from_static("registry/2.0"));
 /// The digest of what is sent, or would be.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// Names what is sent, or would be, by its digest, also as what caches tell contents apart by.
+fn name_content<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &'a mut HttpResponseBuilder {
+    let quoted = Bytes::from(format!("\"{digest}\""));
+    let plain = quoted.slice(1..quoted.len() - 1);
+    for (name, value) in [(CONTENT_DIGEST, plain), (ETAG, quoted)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+            response.insert_header((name, value));
+        }
+    }
+    response
+}
+
 /// Where it came from.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 

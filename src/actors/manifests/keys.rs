@@ -1,0 +1,86 @@
+//! By what the shelf finds in memory what is known of tags and of groups: as it is kept, and as it is looked for, for which
+//! nothing is copied.
+
+use std::hash::{Hash, Hasher};
+
+use quick_cache::Equivalent;
+
+use super::pulled::PullManifest;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Tag;
+
+/// Which content of which origin a group has.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct LinkKey {
+    group: GroupId,
+    origin: Origin,
+    digest: Digest,
+}
+
+/// A tag of an origin.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct TagKey {
+    origin: Origin,
+    tag: Tag,
+}
+
+/// A [`LinkKey`] that is only looked for.
+pub(super) struct LinkOf<'a>(pub(super) GroupId, pub(super) &'a Origin, pub(super) Digest);
+
+/// A [`TagKey`] that is only looked for.
+pub(super) struct TagOf<'a>(pub(super) &'a Origin, pub(super) &'a Tag);
+
+impl LinkKey {
+    pub(super) fn of(request: &PullManifest, digest: Digest) -> Self {
+        Self { group: request.group, origin: request.origin.clone(), digest }
+    }
+
+    pub(super) fn is_of(&self, group: GroupId) -> bool {
+        self.group == group
+    }
+}
+
+impl TagKey {
+    pub(super) fn of(request: &PullManifest, tag: &Tag) -> Self {
+        Self { origin: request.origin.clone(), tag: tag.clone() }
+    }
+}
+
+impl Hash for LinkOf<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A digest is as good as a hash already.
+        (self.0, self.2).hash(state);
+    }
+}
+
+impl Hash for LinkKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        LinkOf(self.group, &self.origin, self.digest).hash(state);
+    }
+}
+
+impl Equivalent<LinkKey> for LinkOf<'_> {
+    fn equivalent(&self, key: &LinkKey) -> bool {
+        (self.0, self.2) == (key.group, key.digest) && *self.1 == key.origin
+    }
+}
+
+impl Hash for TagOf<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.0.repository, self.1).hash(state);
+    }
+}
+
+impl Hash for TagKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        TagOf(&self.origin, &self.tag).hash(state);
+    }
+}
+
+impl Equivalent<TagKey> for TagOf<'_> {
+    fn equivalent(&self, key: &TagKey) -> bool {
+        *self.0 == key.origin && *self.1 == key.tag
+    }
+}

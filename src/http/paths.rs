@@ -1,0 +1,78 @@
+//! Paths of requests that were understood before: a pull asks for few, and thousands of machines ask for the same ones. What a
+//! path means depends on the settings alone; it says nothing of who may have it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use actix_web::HttpRequest;
+use percent_encoding::percent_decode_str;
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
+
+use super::authorized::query_value;
+use crate::domain::group::GroupPath;
+use crate::domain::image_path::{ImagePath, ImagePathError, Target};
+use crate::domain::origin::Origin;
+use crate::domain::upstream::Upstreams;
+
+/// The paths that one thread remembers, as `app_data`.
+pub(crate) struct Paths(RefCell<Cache<Box<str>, Rc<Wanted>, ByLength>>);
+
+/// What a request wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The group that is to pull.
+    pub(super) group: GroupPath,
+    /// Where that group has the image from.
+    pub(super) origin: Origin,
+    /// What is wanted of it.
+    pub(super) target: Target,
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+/// A guess, for a start: what bounds them is their length.
+const PATHS: usize = 1_000;
+/// In bytes.
+const MOST: u64 = 512 << 10;
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self(RefCell::new(Cache::with_weighter(PATHS, MOST, ByLength)))
+    }
+}
+
+impl Weighter<Box<str>, Rc<Wanted>> for ByLength {
+    fn weight(&self, path: &Box<str>, _: &Rc<Wanted>) -> u64 {
+        // What it means is made of its parts.
+        2 * path.len() as u64 + 256
+    }
+}
+
+impl Paths {
+    /// What this request wants.
+    pub(super) fn wanted(request: &HttpRequest, upstreams: &Upstreams) -> Result<Rc<Wanted>, ImagePathError> {
+        let uri = request.uri().path_and_query().map_or("", |uri| uri.as_str());
+        let Some(Self(paths)) = request.app_data::<Self>() else { return Wanted::by(request, upstreams).map(Rc::new) };
+        let mut paths = paths.borrow_mut();
+        if let Some(wanted) = paths.get(uri) {
+            return Ok(wanted.clone());
+        }
+        let wanted = Rc::new(Wanted::by(request, upstreams)?);
+        paths.insert(uri.into(), wanted.clone());
+        Ok(wanted)
+    }
+}
+
+impl Wanted {
+    fn by(request: &HttpRequest, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
+        let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default();
+        let path = percent_decode_str(path).decode_utf8_lossy();
+        let namespace = query_value(request, "ns");
+        let ImagePath { group, upstream, repository, target } =
+            ImagePath::parse(&path, namespace.as_deref(), upstreams)?;
+        let origin = upstreams.origin(upstream, repository, &group);
+        Ok(Self { group, origin, target })
+    }
+}
