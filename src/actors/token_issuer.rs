@@ -133,9 +133,9 @@ impl Tokens {
         }
     }
 
-    /// Who a bearer token stands for, in this snapshot.
-    pub fn identify_bearer(&self, directory: &Directory, token: &str) -> Result<Identity, BearerError> {
-        login::by_bearer(directory, &self.signer, token, Timestamp::now())
+    /// Who a bearer token stands for, in this snapshot and at this time.
+    pub fn identify_bearer(&self, directory: &Directory, token: &str, now: Timestamp) -> Result<Identity, BearerError> {
+        login::by_bearer(directory, &self.signer, token, now)
     }
 
     /// The hash under which a new password is stored; waits for its turn on the hashing threads.

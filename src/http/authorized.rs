@@ -27,14 +27,19 @@ pub(super) struct Authorized {
 
 /// Who asks, as of the present snapshot.
 pub(super) fn identify(state: &RegistryState, request: &HttpRequest) -> Result<Identity, RegistryError> {
-    identify_in(state, &state.policy.at_present(), request)
+    identify_in(state, &state.policy.at_present(), request, Timestamp::now())
 }
 
-fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpRequest) -> Result<Identity, RegistryError> {
+fn identify_in(
+    state: &RegistryState,
+    directory: &Directory,
+    request: &HttpRequest,
+    now: Timestamp,
+) -> Result<Identity, RegistryError> {
     let identity = match Presented::by(request) {
         Presented::Nothing => return Err(RegistryError::LoginNeeded),
         Presented::Malformed => return Err(RegistryError::BadBearer),
-        Presented::Bearer(token) => state.tokens.identify_bearer(directory, token).map_err(|error| {
+        Presented::Bearer(token) => state.tokens.identify_bearer(directory, token, now).map_err(|error| {
             tracing::debug!(%error, "a bearer token was refused");
             match error {
                 BearerError::Invalid(_) | BearerError::Refused(_) => RegistryError::BadBearer,
@@ -43,7 +48,7 @@ fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpReque
         Presented::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
     };
     if let Some(credential) = identity.credential() {
-        state.last_used.note(credential, Timestamp::now());
+        state.last_used.note(credential, now);
     }
     Ok(identity)
 }
@@ -51,11 +56,11 @@ fn identify_in(state: &RegistryState, directory: &Directory, request: &HttpReque
 impl Authorized {
     /// Checks, in this order: the credential, the path, the group's policy. All in memory, at every request.
     pub(super) fn check(state: &RegistryState, request: &HttpRequest) -> Result<Self, RegistryError> {
-        let directory = state.policy.at_present();
-        let identity = identify_in(state, &directory, request)?;
+        let (directory, now) = (state.policy.at_present(), Timestamp::now());
+        let identity = identify_in(state, &directory, request, now)?;
         let wanted = Paths::wanted(request, &state.upstreams)?;
         let public = state.options.public_groups;
-        let grant = policy::pull_grant(&directory, &identity, &wanted.group, public, Timestamp::now())?;
+        let grant = policy::pull_grant(&directory, &identity, &wanted.group, public, now)?;
         Ok(Self { group: grant.group, identity, wanted })
     }
 

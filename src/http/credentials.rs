@@ -24,7 +24,10 @@ impl<'a> Presented<'a> {
     pub(super) fn by(request: &'a HttpRequest) -> Self {
         let mut headers = request.headers().get_all(AUTHORIZATION);
         let Some(header) = headers.next() else { return Self::Nothing };
-        let parts = header.to_str().ok().filter(|_| headers.next().is_none()).and_then(|text| text.split_once(' '));
+        let parts = str::from_utf8(header.as_bytes())
+            .ok()
+            .filter(|_| headers.next().is_none())
+            .and_then(|text| text.split_once(' '));
         match parts {
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(value.trim()),
             Some((scheme, value)) if scheme.eq_ignore_ascii_case("basic") => Self::basic(value.trim()),

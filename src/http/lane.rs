@@ -1,7 +1,7 @@
-//! What a connection is to send from a file: handed over by the body of its present answer, sent by its socket once all that was
-//! written before is out. Shared within one thread; holds one part at a time.
+//! What the answers on a connection tell its socket: parts of files that it is to send once all that was written before is out,
+//! one at a time, and that an answer is the last. Shared within one thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -12,7 +12,13 @@ use crate::actors::blob_cache::Part;
 
 /// The way of files to one connection's socket. Cheap to clone; both ends are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Lane(Rc<RefCell<State>>);
+pub(crate) struct Lane(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: RefCell<State>,
+    ending: Cell<bool>,
+}
 
 #[derive(Default)]
 enum State {
@@ -29,7 +35,7 @@ pub(crate) struct Sending(Lane);
 impl Sending {
     /// Hands a part over to the socket, which counts what it sends. The one before must have been sent.
     pub(crate) fn put(&self, part: Part, sent: Counter) {
-        let mut state = self.0.0.borrow_mut();
+        let mut state = self.0.0.state.borrow_mut();
         if let State::Empty = *state {
             *state = State::Part(part, sent);
         }
@@ -43,7 +49,7 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let mut state = self.0.0.borrow_mut();
+        let mut state = self.0.0.state.borrow_mut();
         if let State::Part(..) = *state {
             *state = State::Cut;
         }
@@ -58,13 +64,23 @@ impl Lane {
 
     /// Whether everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(*self.0.borrow(), State::Empty)
+        matches!(*self.0.state.borrow(), State::Empty)
+    }
+
+    /// All that is still to be written is one short answer, and then the connection ends.
+    pub(crate) fn end(&self) {
+        self.0.ending.set(true);
+    }
+
+    /// Whether what is written had better leave with the end of the connection.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.0.ending.get()
     }
 
     /// Sends as much as a socket that does not block takes at once. An error means that the connection is of no more use,
     /// unless it is that the socket would block.
     pub(crate) fn send_to(&self, socket: impl AsFd) -> io::Result<()> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.0.state.borrow_mut();
         match &mut *state {
             State::Empty => {}
             State::Part(part, sent) => {

@@ -1,5 +1,7 @@
 //! Counts the connections of clients that are open.
 
+use std::sync::LazyLock;
+
 use actix_http::Extensions;
 use metrics::Gauge;
 
@@ -8,18 +10,19 @@ use metrics::Gauge;
 /// kernel for the client's acknowledgement.
 pub(super) const ONE_PIECE: usize = 4096;
 
+static OPEN: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("dependency_proxy_connections"));
+
 /// One open connection, counted until it is dropped with the connection's data.
-struct Counted(Gauge);
+struct Counted;
 
 /// Counts the connection that this data belongs to, until it ends.
 pub(super) fn count(data: &mut Extensions) {
-    let open = metrics::gauge!("dependency_proxy_connections");
-    open.increment(1);
-    data.insert(Counted(open));
+    OPEN.increment(1);
+    data.insert(Counted);
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.decrement(1);
+        OPEN.decrement(1);
     }
 }

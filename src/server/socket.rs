@@ -43,8 +43,9 @@ impl Socket {
         self.lane.clone()
     }
 
-    /// The system waits for the file before it sends these bytes, so that the client is not woken for a head alone.
-    fn poll_write_before_file(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    /// The system waits, for a fifth of a second at most, before it sends these bytes, for the file or the end that follows: the
+    /// client is not woken for a head alone, nor for the end.
+    fn poll_write_with_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp.poll_write_ready(cx))?;
             let send = || Ok(send(&self.tcp, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?);
@@ -92,10 +93,10 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        let written = if me.lane.is_empty() {
+        let written = if me.lane.is_empty() && !me.lane.is_ending() {
             Pin::new(&mut me.tcp).poll_write(cx, bytes)
         } else {
-            me.poll_write_before_file(cx, bytes)
+            me.poll_write_with_more(cx, bytes)
         };
         me.wrote(cx, written)
     }

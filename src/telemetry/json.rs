@@ -64,7 +64,7 @@ impl Object {
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        if text.bytes().all(is_plain) {
+        if is_plain(text) {
             self.name(name);
             self.0.push(b'"');
             self.0.extend_from_slice(text.as_bytes());
@@ -118,9 +118,10 @@ impl Object {
     }
 }
 
-/// Whether a byte stands for itself in a string (RFC 8259, section 7).
-fn is_plain(byte: u8) -> bool {
-    byte >= 0x20 && byte != b'"' && byte != b'\\'
+/// Whether each byte stands for itself in a string (RFC 8259, section 7). Looks at all of them, which is many at a time.
+fn is_plain(text: &str) -> bool {
+    let escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    !text.bytes().fold(false, |found, byte| found | escaped(byte))
 }
 
 impl Visit for Object {

@@ -145,6 +145,34 @@ impl Wire {
 }
 
 #[actix_rt::test]
+async fn the_last_answer_of_a_connection_is_whole_and_is_followed_by_its_end() {
+    let scene = Scene::of(3 * MIB).await.stocked().await;
+    let close = "connection: close\r\n";
+    let form = "POST /jwt/auth HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\
+                content-type: application/x-www-form-urlencoded\r\ncontent-length: 12\r\n\r\ngrant_type=x";
+    let requests = [
+        (scene.request("GET", &scene.small, close), 200, Some(scene.small.bytes())),
+        (scene.request("HEAD", &scene.small, close), 200, None),
+        (scene.request("GET", &scene.large, close), 200, Some(scene.large.bytes())),
+        (scene.request("HEAD", &scene.large, close), 200, None),
+        (format!("GET /v2/ HTTP/1.1\r\nhost: test\r\n{close}\r\n"), 401, None),
+        ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200, None),
+        (form.to_owned(), 400, None),
+    ];
+    for (request, status, expected) in requests {
+        let mut wire = scene.connect().await;
+        wire.send(&request).await;
+        let (answered, length) = wire.head().await.unwrap();
+        assert_eq!(answered, status, "{request}");
+        if let Some(expected) = &expected {
+            assert_eq!(&wire.body(length).await.unwrap(), expected);
+        }
+        let rest = wire.until_cut().await;
+        assert!(expected.is_none() || rest == 0, "{rest} bytes follow {request}");
+    }
+}
+
+#[actix_rt::test]
 async fn answers_come_in_the_order_of_their_requests_on_one_connection() {
     let scene = Scene::of(3 * MIB).await.stocked().await;
     let (large, small) = (scene.large.bytes(), scene.small.bytes());
