@@ -75,7 +75,9 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let mut servers = started.collect::<io::Result<Vec<Running>>>()?;
     servers.retain(|server| {
         let requests = hits().filter(|(row, _)| row.contenders.contains(&server.kind));
-        let warmed = warm(&lab, server, &requests.map(|(_, hit)| hit.request(server, &image)).collect::<Vec<_>>());
+        // A `HEAD` alone makes nobody fetch what it is of.
+        let requests = requests.map(|(_, hit)| Hit { method: "GET", ..hit }.request(server, &image));
+        let warmed = warm(&lab, server, &requests.collect::<Vec<_>>());
         warmed.inspect_err(|error| eprintln!("{} is left out: {error}", server.kind.name())).is_ok()
     });
     let measured = hits()
