@@ -27,7 +27,7 @@
 //! # Rooms, and who may use whom
 //!
 //! `main -> cli -> server -> http -> actors -> {upstream, store, auth} -> domain`. An arrow allows everything to its right, except
-//! that `http` names neither `store` nor `upstream`. `settings` and `telemetry` are seen by `cli` and `server` alone. A test walks the
+//! that `http` names neither `store` nor `upstream`. `settings` is seen by `cli` and `server` alone. A test walks the
 //! source and fails where a room names what it must not.
 //!
 //! | room | what it is | the only one that knows |

@@ -49,10 +49,17 @@ impl From<phc::Error> for HashError {
 fn matches(password: &str, hash: &PasswordHash) -> Result<bool, HashError> {
     let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
     let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
-    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, Params::try_from(hash)?);
+    let params = Params::try_from(hash)?;
+    if params.block_count() > MOST / Block::SIZE {
+        return Ok(false);
+    }
+    let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, params);
     // Compared in constant time.
     Ok(output(&argon2, password, salt, expected.len())? == *expected)
 }
+
+/// No hash of ours takes more memory.
+const MOST: usize = 64 << 20;
 
 /// What is not touched of an allocation takes no memory. glibc keeps what is given back to it, for the next time, unless it was
 /// more than 32 MiB: then the system gets it at once.
@@ -60,7 +67,9 @@ const MORE_THAN_IS_KEPT: usize = 40 << 20;
 
 fn output(argon2: &Argon2<'_>, password: &str, salt: &[u8], length: usize) -> Result<Output, HashError> {
     let blocks = argon2.params().block_count();
-    let mut memory = Vec::with_capacity(blocks.max(MORE_THAN_IS_KEPT / Block::SIZE));
+    let mut memory = Vec::new();
+    let reserved = memory.try_reserve_exact(blocks.max(MORE_THAN_IS_KEPT / Block::SIZE));
+    reserved.map_err(|_| argon2::Error::OutOfMemory)?;
     memory.resize(blocks, Block::default());
     let mut out = [0; Output::MAX_LENGTH];
     let out = out.get_mut(..length).ok_or(argon2::password_hash::Error::OutputSize)?;
@@ -83,6 +92,8 @@ mod tests {
         assert!(!verify("wrong horse", &hash));
         assert!(!verify("correct horse", "not a hash"));
         assert!(!verify("correct horse", "$argon2id$v=19$m=19456,t=2,p=1$"));
+        let monstrous = hash.replace("m=19456", "m=4294967295");
+        assert!(monstrous != hash && !verify("correct horse", &monstrous));
     }
 
     #[test]

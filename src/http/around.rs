@@ -5,19 +5,16 @@ use std::cell::Cell;
 use std::pin::pin;
 
 use actix_web::Error;
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 
 use super::lane::Lane;
 use super::measured::Measured;
 use crate::auth::random;
 use crate::telemetry::RequestId;
-
-/// Bytes that come at once or not at all.
-const SHORT: u64 = 32 << 10;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,31 +23,28 @@ pub(crate) async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let lane = request.conn_data::<Lane>().cloned();
+    let answering = lane.as_ref().map(Lane::answer);
     let (id, measured) = (fresh(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
     measured.answered(response.status().as_u16());
-    end_with(&response);
+    drop(answering);
+    if let Some(lane) = lane {
+        end_with(&response, &lane);
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     Ok(response)
 }
 
-/// Many clients have a connection for each request: a short answer and its end are one packet then.
-fn end_with(response: &ServiceResponse<impl MessageBody>) {
-    let request = response.request();
-    let closes = request.head().connection_type() == ConnectionType::Close;
-    let short = match response.response().body().size() {
-        BodySize::None => true,
-        BodySize::Sized(length) => length <= SHORT,
-        BodySize::Stream => *request.method() == Method::HEAD,
-    };
-    if closes
-        && short
-        && let Some(lane) = request.conn_data::<Lane>()
-    {
-        lane.end();
-    }
+/// Many clients have a connection for each request: an answer that is all there, and its end, are one packet then.
+fn end_with(response: &ServiceResponse<impl MessageBody>, lane: &Lane) {
+    let request = response.request().head();
+    let closes = request.connection_type() == ConnectionType::Close;
+    // Of a body that nobody read the rest is waited for before the end.
+    let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
+    lane.end(closes && !has_body && lane.is_idle());
 }
 
 /// One that this thread has not given for a long time. Tells one request from another, and is no secret.

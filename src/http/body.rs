@@ -1,7 +1,7 @@
 //! The body of a blob's answer: the one place that decides how its bytes get to the socket. Has a length from the start; what
 //! ends before it is an error, which cuts the connection, never a clean end.
 //!
-//! Where the connection has a [`Lane`], files are lent to the socket, which sends them without reading them; small answers, and
+//! Where the connection's [`Lane`] takes files, they are lent to the socket, which sends them without reading them; small answers, and
 //! what is in no file, are written like any other body.
 
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ pub(super) struct BlobBody {
     size: BodySize,
     remaining: u64,
     pieces: Pieces,
-    /// The way of files to the socket, if they go there.
+    /// Its hold on the connection.
     lane: Option<Sending>,
     /// The request, for what is logged after its answer began.
     request: Option<RequestId>,
@@ -56,12 +56,15 @@ impl BlobBody {
             return response.body(bytes);
         }
         let length = range.end.saturating_sub(range.start);
-        let lane = request.conn_data::<Lane>().filter(|_| length > SMALL);
-        let Some(lane) = lane else { return response.body(Self::of(length, blob.pieces(range, Giving::Read))) };
-        let lane = Some(lane.enter());
+        let lane = request.conn_data::<Lane>();
+        let lent = length > SMALL && lane.is_some_and(Lane::takes_files);
+        let pieces = blob.pieces(range, if lent { Giving::Lend } else { Giving::Read });
+        let body = Self { lane: lane.map(Lane::enter), ..Self::of(length, pieces) };
+        if !lent {
+            return response.body(body);
+        }
         // What the socket sends itself, the server cannot count.
-        let body = Self { size: BodySize::Stream, lane, ..Self::of(length, blob.pieces(range, Giving::Lend)) };
-        response.no_chunking(length).body(body)
+        response.no_chunking(length).body(Self { size: BodySize::Stream, ..body })
     }
 
     /// Answers a `HEAD` for so many bytes. The server does not count them: where requests came together, it takes the method of

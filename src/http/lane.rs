@@ -1,5 +1,5 @@
 //! What the answers on a connection tell its socket: parts of files that it is to send once all that was written before is out,
-//! one at a time, and that an answer is the last. Shared within one thread.
+//! one at a time; that one is under way; and that one is the last. Shared within one thread.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,7 +17,11 @@ pub(crate) struct Lane(Rc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: RefCell<State>,
+    /// So many answers are under way whose bodies take their time.
+    answering: Cell<usize>,
     ending: Cell<bool>,
+    /// Whether what is sent must be read and encrypted before.
+    encrypted: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -30,12 +34,18 @@ enum State {
 }
 
 /// A body's hold on the lane of its connection. Dropped in the middle of a part it takes the connection with it.
-pub(crate) struct Sending(Lane);
+pub(crate) struct Sending {
+    lane: Lane,
+    _answering: Answering,
+}
+
+/// As long as there is one, its connection is not idle.
+pub(crate) struct Answering(Lane);
 
 impl Sending {
     /// Hands a part over to the socket, which counts what it sends. The one before must have been sent.
     pub(crate) fn put(&self, part: Part, sent: Counter) {
-        let mut state = self.0.0.state.borrow_mut();
+        let mut state = self.lane.0.state.borrow_mut();
         if let State::Empty = *state {
             *state = State::Part(part, sent);
         }
@@ -43,23 +53,50 @@ impl Sending {
 
     /// Whether everything was sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.0.is_empty()
+        self.lane.is_empty()
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        let mut state = self.0.0.state.borrow_mut();
+        let mut state = self.lane.0.state.borrow_mut();
         if let State::Part(..) = *state {
             *state = State::Cut;
         }
     }
 }
 
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.0.answering.update(|answering| answering - 1);
+    }
+}
+
 impl Lane {
-    /// For one answer.
+    /// For the body of one answer.
     pub(crate) fn enter(&self) -> Sending {
-        Sending(self.clone())
+        Sending { lane: self.clone(), _answering: self.answer() }
+    }
+
+    /// A request is being answered.
+    pub(crate) fn answer(&self) -> Answering {
+        self.0.answering.update(|answering| answering + 1);
+        Answering(self.clone())
+    }
+
+    /// From now on bytes are encrypted before they get to the socket.
+    pub(crate) fn encrypt(&self) {
+        self.0.encrypted.set(true);
+    }
+
+    /// Whether files can be handed over.
+    pub(crate) fn takes_files(&self) -> bool {
+        !self.0.encrypted.get()
+    }
+
+    /// Whether no answer takes its time.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.answering.get() == 0 && self.is_empty()
     }
 
     /// Whether everything was sent.
@@ -67,9 +104,9 @@ impl Lane {
         matches!(*self.0.state.borrow(), State::Empty)
     }
 
-    /// All that is still to be written is one short answer, and then the connection ends.
-    pub(crate) fn end(&self) {
-        self.0.ending.set(true);
+    /// Tells whether all that is still to be written is one answer, which is all there, and then the connection ends.
+    pub(crate) fn end(&self, ending: bool) {
+        self.0.ending.set(ending);
     }
 
     /// Whether what is written had better leave with the end of the connection.

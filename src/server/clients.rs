@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol};
+use actix_http::{HttpService, KeepAlive, Protocol};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -51,7 +51,7 @@ impl Port {
     {
         match self.tls.clone() {
             None => {
-                let http = http(app, self.address, stopping, |socket: &Socket| Some(socket.lane())).await;
+                let http = http(app, self.address, stopping, Socket::lane).await;
                 Box::new(move |tcp, peer| {
                     let (http, port) = (http.clone(), self.clone());
                     Box::pin(async move {
@@ -62,11 +62,13 @@ impl Port {
                 })
             }
             Some(tls) => {
-                let http = http(app, self.address, stopping, |_: &TlsStream<Socket>| None).await;
+                let http = http(app, self.address, stopping, |tls: &TlsStream<Socket>| tls.get_ref().0.lane()).await;
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
                     let http = http.clone();
-                    let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(Socket::new(tcp, self.patience)));
+                    let socket = Socket::new(tcp, self.patience);
+                    socket.lane().encrypt();
+                    let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));
                     Box::pin(async move {
                         // Whoever does not get that far is told so by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
@@ -79,12 +81,13 @@ impl Port {
     }
 }
 
-/// What answers the requests of connections. `lane` is the way of files to a connection's socket, where there is one.
+/// What answers the requests of connections. `lane` is what the answers of a connection tell its
+/// socket by.
 async fn http<T, I, S, B>(
     app: I,
     address: SocketAddr,
     stopping: Stopping,
-    lane: fn(&T) -> Option<Lane>,
+    lane: fn(&T) -> Lane,
 ) -> Rc<impl Service<(T, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -97,15 +100,15 @@ where
     let http = HttpService::build()
         .graceful_shutdown_signal(move || stopping.clone().told())
         .local_addr(address)
+        // The socket itself gives up a client that wants nothing, without setting a clock at each answer.
+        .keep_alive(KeepAlive::Os)
         // Whoever closes waits for nothing any more, whatever it still waits for itself.
         .h1_allow_half_closed(false)
         .client_disconnect_timeout(Duration::from_secs(1))
         .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect_ext(move |io: &T, data| {
             connections::count(data);
-            if let Some(lane) = lane(io) {
-                data.insert(lane);
-            }
+            data.insert(lane(io));
         });
     let app = app.into_factory().map_err(|error| error.into().error_response());
     let made = http.finish(map_config(app, |_| AppConfig::default())).new_service(()).await;

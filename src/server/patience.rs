@@ -31,9 +31,18 @@ impl Patience {
         self.since = None;
     }
 
-    /// An error once the client was waited for too long; else the task is woken when that is so.
+    /// Whether the client is waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// An error once the client was waited for too long; else the task is woken when that is so. Always called by one task.
     pub(super) fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(since) = self.since else { return Ok(()) };
+        if self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()) {
+            // It wakes this task, not too late.
+            return Ok(());
+        }
         let late = since + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(late)));
         while timer.as_mut().poll(cx).is_ready() {

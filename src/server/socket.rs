@@ -22,15 +22,17 @@ pub(super) struct Socket {
     request: Patience,
     /// While it takes no more bytes.
     blocked: Patience,
+    /// While it wants nothing.
+    idle: Patience,
     /// Until there was one.
     first_byte: Option<FirstByte>,
 }
 
 impl Socket {
-    /// The client may take so long for a request, and so long for taking no bytes.
+    /// The client may take so long for a request, so long for taking no bytes, and so long between requests.
     pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
-        let (request, blocked) = (Patience::new(patience), Patience::new(patience));
-        Self { tcp, lane: Lane::default(), request, blocked, first_byte: None }
+        let [request, blocked, idle] = [(); 3].map(|()| Patience::new(patience));
+        Self { tcp, lane: Lane::default(), request, blocked, idle, first_byte: None }
     }
 
     /// The same, whose first byte is looked at.
@@ -67,6 +69,15 @@ impl Socket {
         written
     }
 
+    /// Whether the client has wanted nothing for too long. Where it wants nothing, the task is woken when that is so.
+    fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.request.is_waiting() || self.blocked.is_waiting() || !self.lane.is_idle() {
+            return false;
+        }
+        self.idle.begin();
+        self.idle.check(cx).is_err()
+    }
+
     fn wait_for_room(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         self.blocked.begin();
         self.blocked.check(cx)
@@ -80,8 +91,13 @@ impl AsyncRead for Socket {
         let read = Pin::new(&mut me.tcp).poll_read(cx, buffer);
         if read.is_pending() {
             me.request.check(cx)?;
+            if me.is_idle_for_too_long(cx) {
+                // As if it had closed the connection.
+                return Poll::Ready(Ok(()));
+            }
         } else if buffer.filled().len() > before {
             me.request.begin();
+            me.idle.end();
             if let Some(first_byte) = me.first_byte.take() {
                 first_byte.is(buffer.filled()[before]);
             }
@@ -136,6 +152,8 @@ impl AsyncWrite for Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        // Whether it is so is asked when it is read from: here the task is only woken for that.
+        let _not_yet = me.is_idle_for_too_long(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -292,20 +310,39 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_request_has_to_be_answered_in_time_and_silence_before_it_does_not_count() {
+    async fn a_request_has_to_be_answered_in_time_counted_from_its_first_byte() {
         let (mut socket, mut client) = connected().await;
         let mut request = [0; 5];
-        for _ in 0..2 {
+        for _ in 0..4 {
             let ask = async {
-                tokio::time::sleep(PATIENCE * 2).await;
+                tokio::time::sleep(PATIENCE / 2).await;
                 client.write_all(b"GET /").await.unwrap();
             };
             let (read, ()) = tokio::join!(socket.read_exact(&mut request), ask);
             read.unwrap();
+            tokio::time::sleep(PATIENCE / 2).await;
             socket.write_all(b"answer").await.unwrap();
         }
         client.write_all(b"GET /").await.unwrap();
         socket.read_exact(&mut request).await.unwrap();
         assert_eq!(socket.read(&mut request).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+
+    #[actix_rt::test]
+    async fn a_client_that_wants_nothing_is_given_up_unless_it_is_being_answered() {
+        let mut request = [0; 5];
+        let (mut silent, _client) = connected().await;
+        assert_eq!(silent.read(&mut request).await.unwrap(), 0, "as if it had left");
+
+        let (mut socket, mut client) = connected().await;
+        let answering = socket.lane().answer();
+        let waited = tokio::time::timeout(PATIENCE * 3, socket.read(&mut request)).await;
+        assert!(waited.is_err(), "it waits for what takes its time here");
+        drop(answering);
+        socket.write_all(b"answer").await.unwrap();
+        // As HTTP does once it has written: who is told nothing any more is woken in time.
+        socket.flush().await.unwrap();
+        assert_eq!(socket.read(&mut request).await.unwrap(), 0);
+        assert!(read(&mut client, 6).await == b"answer");
     }
 }

@@ -52,7 +52,8 @@ pub enum BlobContent {
 const FEW: u64 = 16 << 10;
 
 impl BlobFiles {
-    /// The blobs below this cache folder, which is made where there is none. Keeps `open` of the files open that were asked for.
+    /// The blobs below this cache folder, which is made where there is none. Keeps `open` of those that were asked for
+    /// open, or in memory.
     pub fn open(cache_dir: &Path, min_free: MinFree, open: usize) -> Result<Self, StoreError> {
         let folder = cache_dir.join("blobs").join("sha256");
         durable::create_folder(&folder)?;
@@ -84,7 +85,7 @@ impl BlobFiles {
         Ok(Some(self.keep_open(digest, &file, bytes, length)))
     }
 
-    /// A blob as [`Self::blob`] gives it, if its file is open already. Does not block.
+    /// A blob as [`Self::blob`] gives it, if its file is open already or its bytes are in memory. Does not block.
     pub fn already_open(&self, digest: &Digest, expected: Option<u64>) -> Option<StoredBlob> {
         let blob = self.open.get(digest)?;
         if blob.is_in_place() {
@@ -94,9 +95,9 @@ impl BlobFiles {
         None
     }
 
-    /// Closes files that somebody removed: nobody gets their space back before.
+    /// Closes files that somebody removed: nobody gets their space back before. Forgets their bytes, too. Blocks for a moment.
     pub fn close_removed(&self) {
-        self.open.retain(|_, blob| blob.is_in_place());
+        self.open.retain(|digest, blob| blob.is_in_place() && self.path(digest).exists());
     }
 
     fn keep_open(&self, digest: &Digest, file: &BlobFile, bytes: Option<Bytes>, length: u64) -> StoredBlob {
@@ -228,8 +229,15 @@ mod tests {
         };
         assert_eq!(bytes(&blobs).unwrap(), "hello");
         fs::write(blobs.path(&DIGEST), "what").unwrap();
-        assert_eq!(bytes(&blobs).unwrap(), "hello", "whatever becomes of the file");
+        blobs.close_removed();
+        assert_eq!(bytes(&blobs).unwrap(), "hello", "whatever is written over it");
         assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
+        fs::remove_file(blobs.path(&DIGEST)).unwrap();
+        blobs.close_removed();
+        assert_eq!(bytes(&blobs), None);
+
+        let blobs = committed(folder.path(), b"hello");
+        assert_eq!(bytes(&blobs).unwrap(), "hello");
         blobs.remove(&DIGEST).unwrap();
         assert_eq!(bytes(&blobs), None);
     }

@@ -74,7 +74,8 @@ impl Database {
         self.write_out()
     }
 
-    /// What was read before survives the end of this process from now on, as far as the disk works: who fails to write says so.
+    /// What was read before of a [`Self::change`] survives the end of this process from now on, as far as the disk works: who
+    /// fails to write says so.
     pub(super) fn settle(&self) {
         if self.changing.load(Ordering::SeqCst) > 0 {
             let _told_by_the_writer = self.write_out();

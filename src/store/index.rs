@@ -162,19 +162,15 @@ impl Index {
     pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
         self.database.check_writable()?;
         let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
-        let pulled: Option<TagEntry> = read(self.group_tags.get(&group_key)?)?;
-        let before: Option<TagEntry> = read(self.tags.get(&tag_key)?)?;
+        let (pulled, before) = (self.group_tags.get(&group_key)?, self.tags.get(&tag_key)?);
         let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
-        let value = serde_json::to_vec(&entry)?;
-        if same(pulled) && same(before) {
-            // When upstream last said the same may be lost: it is asked once more.
-            self.tags.insert(tag_key, value)?;
+        let (value, again) = (serde_json::to_vec(&entry)?, same(read(pulled)?) && same(read(before.clone())?));
+        // When upstream last said the same may be lost: it is asked once more. Whatever else came in between is not.
+        if again && self.tags.compare_and_swap(&tag_key, before, Some(value.as_slice()))?.is_ok() {
             self.database.settle();
             return Ok(());
         }
-        if !same(pulled) {
-            TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
-        }
+        TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
         self.database.change(|| {
             self.group_tags.insert(group_key, value.as_slice())?;
             self.tags.insert(tag_key, value)?;
@@ -191,24 +187,28 @@ impl Index {
 
     /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it.
     pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        if let Some(entry) = self.tag(origin, tag)? {
-            let denied = TagEntry { denied: true, ..entry };
-            self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
-        }
-        self.database.write_out()
+        self.database.change(|| {
+            if let Some(entry) = self.tag(origin, tag)? {
+                let denied = TagEntry { denied: true, ..entry };
+                self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
+            }
+            Ok(())
+        })
     }
 
     /// Forgets a tag that upstream no longer has, for every group.
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        self.tags.remove(key::tag(origin, tag))?;
-        for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
-            let group_key = entry?;
-            self.group_tags.remove(&group_key)?;
-            if let Some(group) = key::group_of_tag(&group_key) {
-                TagFile::remove(&self.groups, group, origin, tag)?;
+        self.database.change(|| {
+            self.tags.remove(key::tag(origin, tag))?;
+            for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
+                let group_key = entry?;
+                self.group_tags.remove(&group_key)?;
+                if let Some(group) = key::group_of_tag(&group_key) {
+                    TagFile::remove(&self.groups, group, origin, tag)?;
+                }
             }
-        }
-        self.database.write_out()
+            Ok(())
+        })
     }
 
     /// What this group has pulled by tag.

@@ -50,8 +50,7 @@ impl TagKey {
 
 impl Hash for LinkOf<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // A digest is as good as a hash already.
-        (self.0, self.2).hash(state);
+        (self.0, &self.1.repository, self.2).hash(state);
     }
 }
 

@@ -143,25 +143,27 @@ async fn an_image_is_pulled_over_tls() {
 }
 
 #[actix_rt::test]
-async fn a_client_that_stops_in_the_middle_of_a_request_is_cut_off() {
+async fn a_client_that_stops_in_the_middle_of_a_request_or_asks_no_more_is_cut_off() {
     let (hub, mounted) = (FakeHub::start(), Mounted::new(ONE.certificate, ONE.key));
     let service = mounted.config(&hub).variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "1s").start();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(fixture(ONE.authority)).unwrap()).unwrap();
     let tls = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
     let tls = TlsConnector::from(Arc::new(tls.unwrap().with_root_certificates(roots).with_no_client_auth()));
-    let tcp = TcpStream::connect(service.address).await.unwrap();
-    let mut connection = tls.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
-    // The first request is not the last.
-    connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = [0; 12];
-    connection.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
-    connection.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    let mut rest = Vec::new();
-    // Whether with or without an end of TLS.
-    let _ = connection.read_to_end(&mut rest).await;
-    assert!(!rest.windows(8).any(|bytes| bytes == b"HTTP/1.1"), "half a request was answered");
+    for asked_next in [&b"GET /healthz HTTP/1.1\r\n"[..], b""] {
+        let tcp = TcpStream::connect(service.address).await.unwrap();
+        let mut connection = tls.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        // The first request is not the last.
+        connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        connection.write_all(asked_next).await.unwrap();
+        let mut rest = Vec::new();
+        // Whether with or without an end of TLS.
+        let _ = connection.read_to_end(&mut rest).await;
+        assert!(!rest.windows(8).any(|bytes| bytes == b"HTTP/1.1"), "half a request was answered");
+    }
 }
 
 #[actix_rt::test]
