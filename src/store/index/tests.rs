@@ -146,7 +146,7 @@ fn a_dropped_tag_is_gone_for_every_group() {
 fn what_somebody_has_seen_survives_the_end_of_the_process_at_once() {
     let data = tempfile::tempdir().unwrap();
     let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
-    for seen in 0..20 {
+    for seen in 0..50 {
         std::thread::scope(|threads| {
             let left = tempfile::tempdir().unwrap();
             fs::create_dir(left.path().join("index")).unwrap();
