@@ -19,7 +19,7 @@
 //!
 //! # How a connection is served
 //!
-//! Each serving thread accepts from the one port for itself (`server::workers`): handing connections over from an accepting thread,
+//! Each serving thread has a listener of its own on the one port (`server::workers`): handing connections over from an accepting thread,
 //! as actix-server does, cost a third of what a connection for one request takes. The same HTTP/1 of actix-http stands over a plain
 //! socket and over TLS (`server::clients`). The plain socket sends files with `sendfile(2)` in its own flush: a body lends its
 //! connection's [`Lane`](http) a part of a file, which leaves after the head and before the next answer (`server::socket`).

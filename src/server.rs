@@ -105,7 +105,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
     // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
     let tls = settings.server.tls.clone().map(tls::config).transpose()?;
-    let clients = listeners::listen(settings.server.listen)?;
+    let clients = listeners::listen_each(settings.server.listen, options::workers(&settings.server))?;
     let metrics = match metrics {
         Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
         None => None,

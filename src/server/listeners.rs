@@ -11,10 +11,10 @@ use actix_web::{App, HttpResponse, HttpServer};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
+use super::StartError;
 use super::clients::Port;
 use super::mistaken_tls::Told;
 use super::workers::{self, Bounds, Workers};
-use super::{StartError, options};
 use crate::http::{self, ApiState, Paths, RegistryState};
 use crate::settings::Server;
 use crate::telemetry::Metrics;
@@ -28,13 +28,9 @@ pub(super) fn serve_clients(
     api: Data<ApiState>,
     settings: &Server,
     tls: Option<ServerConfig>,
-    (address, listener): Bound,
+    (address, listeners): (SocketAddr, Vec<TcpListener>),
 ) -> Result<Workers, StartError> {
-    let bounds = Bounds {
-        workers: options::workers(settings),
-        connections: settings.max_connections.get(),
-        stop_within: settings.shutdown_timeout,
-    };
+    let bounds = Bounds { connections: settings.max_connections.get(), stop_within: settings.shutdown_timeout };
     let port = Port { address, patience: settings.client_timeout, tls: tls.map(Arc::new), told: Told::default() };
     let serve = move |stopping| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
@@ -42,7 +38,7 @@ pub(super) fn serve_clients(
         let app = app.configure(http::configure).wrap(from_fn(http::around));
         port.clone().serve(app, stopping)
     };
-    workers::start(&listener, bounds, serve).map_err(|error| StartError::Listen { address, error })
+    workers::start(listeners, bounds, serve).map_err(|error| StartError::Listen { address, error })
 }
 
 /// Requests carry credentials and small forms at most; strangers, too, may send as much on every connection.
@@ -77,11 +73,25 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Connections that the system may hold until they are accepted. The usual 128 is less than a fleet that wakes up at once.
 const BACKLOG: u32 = 4096;
 
+/// Takes this address for each of so many threads, among which the system shares out who connects: it wakes one of them, not all.
+pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+    // Else it would be shared with whoever has it already, too.
+    let (address, alone) = listen(address)?;
+    drop(alone);
+    let listeners = (0..threads).map(|_| Ok(bind(address, true)?.1)).collect::<Result<_, StartError>>()?;
+    Ok((address, listeners))
+}
+
 /// Takes this address. Clients that connect wait until it is served.
 pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
+    bind(address, false)
+}
+
+fn bind(address: SocketAddr, shared: bool) -> Result<Bound, StartError> {
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
+        socket.set_reuseport(shared)?;
         // Of every connection that is accepted here: an answer is written whole, and waits for nothing.
         socket.set_nodelay(true)?;
         socket.bind(address)?;

@@ -1,5 +1,5 @@
-//! The threads that serve clients. Each accepts connections from the one port for itself: whichever has time takes the next, and
-//! gives it to another only where that one has fewer, so that connections that stay are spread evenly. Knows neither HTTP nor TLS.
+//! The threads that serve clients. Each accepts connections for itself, as the system shares them out, and gives one to another
+//! thread only where that one has fewer, so that connections that stay are spread evenly. Knows neither HTTP nor TLS.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
@@ -26,8 +26,6 @@ pub(super) struct Workers {
 /// How much is served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// So many threads.
-    pub(super) workers: usize,
     /// So many connections at once on all of them; more wait to be accepted.
     pub(super) connections: usize,
     /// Connections may take so long to finish once the service was told to stop.
@@ -63,22 +61,24 @@ const BLOCKING_THREADS: usize = 512;
 /// After a failure that the next attempt would have, too, such as that no file may be opened.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Serves the connections of this port with what `make` makes on each thread. To be called within an actix system.
-pub(super) fn start<M, F>(listener: &StdListener, bounds: Bounds, make: M) -> io::Result<Workers>
+/// Serves the connections of these listeners, each on a thread of its own, with what `make` makes there. To be called within an
+/// actix system.
+pub(super) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
 where
     M: Fn(Stopping) -> F + Clone + Send + 'static,
     F: Future<Output = Serve> + 'static,
 {
-    listener.set_nonblocking(true)?;
     let (stop, stopping) = watch::channel(false);
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     let places = Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
-    let (desks, receivers): (Vec<_>, Vec<_>) = (0..bounds.workers).map(|_| Desk::new()).unzip();
+    let (desks, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| Desk::new()).unzip();
     let desks: Arc<[Desk]> = desks.into();
     let mut arbiters = Vec::new();
-    for (at, given) in receivers.into_iter().enumerate() {
-        let arbiter = Arbiter::with_tokio_rt(move || runtime(bounds.workers));
-        let (listener, stopping, make) = (listener.try_clone()?, Stopping(stopping.clone()), make.clone());
+    for (at, (listener, given)) in listeners.into_iter().zip(receivers).enumerate() {
+        listener.set_nonblocking(true)?;
+        let workers = desks.len();
+        let arbiter = Arbiter::with_tokio_rt(move || runtime(workers));
+        let (stopping, make) = (Stopping(stopping.clone()), make.clone());
         let (desks, places) = (desks.clone(), places.clone());
         arbiter.spawn_fn(move || {
             let serving = async move {
@@ -241,8 +241,10 @@ mod tests {
     type Counts = Arc<Mutex<HashMap<ThreadId, usize>>>;
 
     /// Greets every connection with a byte, and serves it until its client leaves.
-    fn greeting(bounds: Bounds) -> (SocketAddr, Workers, Counts) {
+    fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        // All of them take from one queue.
+        let listeners = (0..threads).map(|_| listener.try_clone().unwrap()).collect();
         let counts = Counts::default();
         let counted = counts.clone();
         let make = move |_| {
@@ -255,11 +257,11 @@ mod tests {
             });
             std::future::ready(serve)
         };
-        (listener.local_addr().unwrap(), start(&listener, bounds, make).unwrap(), counts)
+        (listener.local_addr().unwrap(), start(listeners, bounds, make).unwrap(), counts)
     }
 
-    fn bounds(workers: usize, connections: usize) -> Bounds {
-        Bounds { workers, connections, stop_within: Duration::from_secs(60) }
+    fn bounds(connections: usize) -> Bounds {
+        Bounds { connections, stop_within: Duration::from_secs(60) }
     }
 
     async fn greeted(address: SocketAddr) -> TcpStream {
@@ -270,7 +272,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn connections_that_stay_are_spread_over_the_threads() {
-        let (address, _workers, counts) = greeting(bounds(4, 100));
+        let (address, _workers, counts) = greeting(4, bounds(100));
         let mut clients = Vec::new();
         for _ in 0..40 {
             clients.push(greeted(address).await);
@@ -282,7 +284,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn more_connections_than_there_are_places_wait_until_one_ends() {
-        let (address, _workers, counts) = greeting(bounds(2, 2));
+        let (address, _workers, counts) = greeting(2, bounds(2));
         let (first, _second) = (greeted(address).await, greeted(address).await);
         let third = actix_rt::spawn(greeted(address));
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -293,7 +295,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn stopping_waits_for_what_is_under_way_and_accepts_no_more() {
-        let (address, workers, counts) = greeting(bounds(2, 10));
+        let (address, workers, counts) = greeting(2, bounds(10));
         let client = greeted(address).await;
         let stopping = actix_rt::spawn(workers.stop());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -307,7 +309,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn stopping_waits_no_longer_than_it_may() {
-        let (address, workers, _) = greeting(Bounds { stop_within: Duration::from_millis(50), ..bounds(1, 10) });
+        let (address, workers, _) = greeting(1, Bounds { stop_within: Duration::from_millis(50), ..bounds(10) });
         let _client = greeted(address).await;
         workers.stop().await;
     }

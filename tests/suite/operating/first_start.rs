@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::service::Config;
+
 #[test]
 fn a_first_start_that_cannot_listen_leaves_the_telling_to_the_next() {
     let folder = tempfile::tempdir().unwrap();
@@ -18,6 +20,18 @@ fn a_first_start_that_cannot_listen_leaves_the_telling_to_the_next() {
     assert!(told.contains("docker login 127.0.0.1:") && told.contains("initial-admin-password"), "{told}");
     let again = told_by(serve(folder.path(), "127.0.0.1:0"));
     assert_eq!(again.lines().count(), 1, "{again}");
+}
+
+#[actix_rt::test]
+async fn the_port_of_a_running_service_is_not_shared_with_another() {
+    let service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let folder = tempfile::tempdir().unwrap();
+    let refused = serve(folder.path(), &service.address.to_string()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(4) && said.contains("cannot listen on"), "{said}");
+    for _ in 0..20 {
+        assert_eq!(service.stranger().get("/v2/").await.status, 401);
+    }
 }
 
 #[test]
