@@ -88,11 +88,11 @@ impl BlobBody {
                 served_bytes().increment(bytes.len() as u64);
                 Poll::Ready(Some(Ok(bytes)))
             }
-            (Piece::Part(part), Some(lane)) => {
+            (Piece::Part(part), Some(lane)) if lane.takes_files() => {
                 lane.put(part, served_bytes().clone());
                 Poll::Pending
             }
-            (Piece::Part(_), None) => Poll::Ready(Some(Err(BodyError::Length))),
+            (Piece::Part(_), _) => Poll::Ready(Some(Err(BodyError::Length))),
         }
     }
 }

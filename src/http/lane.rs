@@ -51,6 +51,11 @@ impl Sending {
         }
     }
 
+    /// Whether files can be handed over.
+    pub(crate) fn takes_files(&self) -> bool {
+        self.lane.takes_files()
+    }
+
     /// Whether everything was sent.
     pub(crate) fn is_done(&self) -> bool {
         self.lane.is_empty()

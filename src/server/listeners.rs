@@ -1,5 +1,6 @@
 //! The two ports: one for clients, one for Prometheus.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
+use rustix::net::sockopt::set_socket_reuseport;
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
@@ -75,28 +77,27 @@ const BACKLOG: u32 = 4096;
 
 /// Takes this address for each of so many threads, among which the system shares out who connects: it wakes one of them, not all.
 pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
-    // Else it would be shared with whoever has it already, too.
-    let (address, alone) = listen(address)?;
-    drop(alone);
-    let listeners = (0..threads).map(|_| Ok(bind(address, true)?.1)).collect::<Result<_, StartError>>()?;
-    Ok((address, listeners))
+    // Not shared with anybody who has it already, nor with who comes later and does not look.
+    let (address, first) = listen(address)?;
+    let fail = |error| StartError::Listen { address, error };
+    set_socket_reuseport(&first, true).map_err(|error| fail(error.into()))?;
+    let others = (1..threads).map(|_| bind(address, true).map_err(fail));
+    let all = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+    Ok((address, all))
 }
 
 /// Takes this address. Clients that connect wait until it is served.
 pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
-    bind(address, false)
+    let bound = bind(address, false).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    bound.map_err(|error| StartError::Listen { address, error })
 }
 
-fn bind(address: SocketAddr, shared: bool) -> Result<Bound, StartError> {
-    let bind = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.set_reuseport(shared)?;
-        // Of every connection that is accepted here: an answer is written whole, and waits for nothing.
-        socket.set_nodelay(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?.into_std()?;
-        Ok((listener.local_addr()?, listener))
-    };
-    bind().map_err(|error| StartError::Listen { address, error })
+fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shared)?;
+    // Of every connection that is accepted here: an answer is written whole, and waits for nothing.
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One thing that a client may take only so long for.
@@ -45,12 +46,43 @@ impl Patience {
         }
         let late = since + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(late)));
-        while timer.as_mut().poll(cx).is_ready() {
+        // Also where the task has done so much in this turn that nothing else of it may be polled.
+        while Pin::new(&mut unconstrained(timer.as_mut())).poll(cx).is_ready() {
             if Instant::now() >= late {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             timer.as_mut().reset(late);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_client_is_given_up_also_where_the_wait_began_at_the_end_of_a_busy_turn() {
+        let waited = actix_rt::spawn(async {
+            let mut patience = Patience::new(Duration::from_millis(50));
+            patience.begin();
+            let mut busy = true;
+            poll_fn(|cx| {
+                while busy && has_budget_remaining() {
+                    poll_proceed(cx).map(|turn| turn.made_progress()).is_ready();
+                }
+                busy = false;
+                patience.check(cx).map_or_else(|error| Poll::Ready(error.kind()), |()| Poll::Pending)
+            })
+            .await
+        });
+        let waited = tokio::time::timeout(Duration::from_secs(60), waited).await.unwrap().unwrap();
+        assert_eq!(waited, io::ErrorKind::TimedOut);
     }
 }

@@ -72,6 +72,7 @@ impl Socket {
     /// Whether the client has wanted nothing for too long. Where it wants nothing, the task is woken when that is so.
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         if self.request.is_waiting() || self.blocked.is_waiting() || !self.lane.is_idle() {
+            self.idle.end();
             return false;
         }
         self.idle.begin();
@@ -152,7 +153,7 @@ impl AsyncWrite for Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        // Whether it is so is asked when it is read from: here the task is only woken for that.
+        // It was read from in this turn, and was not: here the task is only made to be woken when it is.
         let _not_yet = me.is_idle_for_too_long(cx);
         Poll::Ready(Ok(()))
     }

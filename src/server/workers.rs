@@ -26,7 +26,7 @@ pub(super) struct Workers {
 /// How much is served.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// So many connections at once on all of them; more wait to be accepted.
+    /// So many connections at once on all of them; more wait, one of them at each thread accepted.
     pub(super) connections: usize,
     /// Connections may take so long to finish once the service was told to stop.
     pub(super) stop_within: Duration,
@@ -149,6 +149,8 @@ impl Worker {
     async fn run(self, listener: StdListener, mut given: UnboundedReceiver<(StdStream, Served)>) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut stopping = std::pin::pin!(self.stopping.clone().told());
+        // Accepted, and there was no place for it.
+        let mut waiting = None;
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
@@ -156,22 +158,23 @@ impl Worker {
                     Ok(tcp) => self.serve(tcp, served),
                     Err(error) => pause(&error).await,
                 },
-                accepted = self.accept(&listener) => match accepted {
-                    Ok((tcp, served)) => self.serve_or_give(tcp, served),
+                accepted = listener.accept(), if waiting.is_none() => match accepted {
+                    Ok(accepted) => match self.places.clone().try_acquire_owned() {
+                        Ok(place) => self.serve_or_give(accepted, place),
+                        Err(_) => waiting = Some(accepted),
+                    },
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => pause(&error).await,
+                },
+                Ok(place) = self.places.clone().acquire_owned(), if waiting.is_some() => if let Some(accepted) = waiting.take() {
+                    self.serve_or_give(accepted, place);
                 },
             }
         }
     }
 
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, Served)> {
-        let place = self.places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (tcp, peer) = listener.accept().await?;
-        Ok((tcp, Served::new(&self.desks, self.at, peer, place)))
-    }
-
-    fn serve_or_give(&self, tcp: TcpStream, served: Served) {
+    fn serve_or_give(&self, (tcp, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
+        let served = Served::new(&self.desks, self.at, peer, place);
         let Some(idler) = self.idler() else { return self.serve(tcp, served) };
         // Who is not there any more is about to stop, as this one is.
         if let Ok(tcp) = tcp.into_std() {

@@ -97,7 +97,12 @@ impl BlobFiles {
 
     /// Closes files that somebody removed: nobody gets their space back before. Forgets their bytes, too. Blocks for a moment.
     pub fn close_removed(&self) {
-        self.open.retain(|digest, blob| blob.is_in_place() && self.path(digest).exists());
+        // Nobody who looks for a blob waits meanwhile.
+        for (digest, blob) in self.open.iter() {
+            if !(blob.is_in_place() && self.path(&digest).exists()) {
+                self.open.remove(&digest);
+            }
+        }
     }
 
     fn keep_open(&self, digest: &Digest, file: &BlobFile, bytes: Option<Bytes>, length: u64) -> StoredBlob {

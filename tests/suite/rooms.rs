@@ -44,6 +44,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
             ("store/", "locks and measures"),
             ("server/process.rs", "raises the limit of open files"),
             ("server/socket.rs", "tells the system that a file follows"),
+            ("server/listeners.rs", "shares its own port among threads"),
         ],
     ),
     ("std::fs", FILES),
