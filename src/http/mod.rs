@@ -11,7 +11,7 @@
 //! | `/api/v4/...` | identities, as GitLab's REST API has them | [`api`] |
 //! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
 //!
-//! Around all of them: [`around`] names each request and counts its answer.
+//! Around all of them: [`mod@around`] names each request and counts its answer.
 
 mod api;
 mod around;
