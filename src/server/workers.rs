@@ -166,9 +166,11 @@ impl Worker {
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => pause(&error).await,
                 },
-                Ok(place) = self.places.clone().acquire_owned(), if waiting.is_some() => if let Some(accepted) = waiting.take() {
-                    self.serve_or_give(accepted, place);
-                },
+                Ok(place) = self.places.clone().acquire_owned(), if waiting.is_some() => {
+                    if let Some(accepted) = waiting.take() {
+                        self.serve_or_give(accepted, place);
+                    }
+                }
             }
         }
     }
@@ -239,15 +241,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::server::listeners::listen_each;
 
     /// How many connections each thread has served.
     type Counts = Arc<Mutex<HashMap<ThreadId, usize>>>;
 
     /// Greets every connection with a byte, and serves it until its client leaves.
     fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
-        let listener = StdListener::bind("127.0.0.1:0").unwrap();
-        // All of them take from one queue.
-        let listeners = (0..threads).map(|_| listener.try_clone().unwrap()).collect();
+        let (address, listeners) = listen_each("127.0.0.1:0".parse().unwrap(), threads).unwrap();
         let counts = Counts::default();
         let counted = counts.clone();
         let make = move |_| {
@@ -260,7 +261,7 @@ mod tests {
             });
             std::future::ready(serve)
         };
-        (listener.local_addr().unwrap(), start(listeners, bounds, make).unwrap(), counts)
+        (address, start(listeners, bounds, make).unwrap(), counts)
     }
 
     fn bounds(connections: usize) -> Bounds {

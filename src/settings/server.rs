@@ -26,7 +26,7 @@ pub struct Server {
     pub workers: usize,
     /// Connections of clients at the same time; more wait to be accepted.
     pub max_connections: NonZeroUsize,
-    /// How long a client may take for sending a request, and for taking no bytes of an answer, before it is cut off.
+    /// How long a client may take for sending a request, for taking no bytes of an answer, and for asking for nothing, before it is cut off.
     pub client_timeout: Duration,
     /// How long running transfers may take once the service is told to stop.
     pub shutdown_timeout: Duration,
