@@ -13,6 +13,7 @@ mod contender;
 mod interrupt;
 mod lab;
 mod load;
+mod network;
 mod options;
 mod origin;
 mod results;
@@ -29,13 +30,14 @@ use results::Machine;
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    let rows: Vec<_> = rows::all().into_iter().filter(|row| options.choose(&row.name)).collect();
+    let rows = options.choose(rows::all());
     if options.list {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
     }
+    let network = network::enter(&options.congestion_control)?;
     interrupt::watch()?;
-    let machine = Machine::look();
+    let machine = Machine::look(network);
     println!("{}", machine.preamble());
     println!(
         "{} rounds of {:.1} s, the servers one after another in each.",

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::contender::Kind;
+use crate::network;
+use crate::rows::Row;
+
 /// Measures the service beside nginx and docker-registry.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "throughput")]
@@ -19,6 +23,12 @@ pub struct Options {
     /// Short rounds, to see whether it works; the figures are worth little
     #[arg(long)]
     pub quick: bool,
+    /// Measure only these servers, such as ours,nginx; the row's others are left out
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<String>,
+    /// How TCP decides how fast to send, in a network of the bench's own
+    #[arg(long, default_value = network::CUBIC)]
+    pub congestion_control: String,
     /// Name the rows and run none
     #[arg(long)]
     pub list: bool,
@@ -39,8 +49,15 @@ impl Options {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1))
     }
 
-    /// Whether a row of this name is to run.
-    pub fn choose(&self, name: &str) -> bool {
-        self.words.iter().all(|word| name.contains(word.as_str()))
+    /// Those of the rows that are to run, with those of their servers that are to be measured.
+    pub fn choose(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        rows.retain(|row| self.words.iter().all(|word| row.name.contains(word.as_str())));
+        rows.iter_mut().for_each(|row| row.contenders.retain(|kind| self.measures(*kind)));
+        rows
+    }
+
+    /// Direct is no server: the others are measured against it.
+    fn measures(&self, kind: Kind) -> bool {
+        self.servers.is_empty() || kind == Kind::Direct || self.servers.iter().any(|name| name == kind.name())
     }
 }

@@ -94,7 +94,7 @@ fn once_upstream() -> Aim {
 }
 
 fn row(name: String, contenders: &'static [Kind], figure: Figure, cold: Cold) -> Row {
-    Row { name, contenders, figure, aims: Vec::new(), work: Work::Cold(cold) }
+    Row { name, contenders: contenders.to_vec(), figure, aims: Vec::new(), work: Work::Cold(cold) }
 }
 
 impl Row {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::contender;
 use crate::load;
+use crate::network::Network;
 
 /// The machine, the servers' versions and the source.
 #[derive(Debug)]
@@ -17,11 +18,12 @@ pub struct Machine {
     memory_bytes: u64,
     versions: Vec<(&'static str, Option<String>)>,
     commit: String,
+    network: Network,
 }
 
 impl Machine {
     /// Looks.
-    pub fn look() -> Self {
+    pub fn look(network: Network) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
         let kib = field(&meminfo, "MemTotal").split(' ').next().and_then(|kib| kib.parse::<u64>().ok());
@@ -32,6 +34,7 @@ impl Machine {
             memory_bytes: kib.unwrap_or_default() * 1024,
             versions: contender::ALL.iter().map(|kind| (kind.name(), kind.version())).collect(),
             commit: commit(),
+            network,
         }
     }
 
@@ -42,7 +45,7 @@ impl Machine {
             None => format!("{name} is not installed and left out"),
         });
         format!(
-            "{} x {}, {} GiB, Linux {}; {}; commit {}.\n\
+            "{} x {}, {} GiB, Linux {}; {}; commit {}.\n{}\n\
              The load generator ({} threads) shares the processors with the server that it measures: rates are lower bounds, \
              and ratios understate distances.\n\
              Ours checks the bearer token, the credential and the group at every request; the others check nothing.",
@@ -52,6 +55,7 @@ impl Machine {
             self.kernel,
             versions.collect::<Vec<_>>().join(", "),
             self.commit,
+            self.network.describe(),
             load::THREADS
         )
     }
@@ -66,6 +70,8 @@ impl Machine {
             "memory_bytes": self.memory_bytes,
             "versions": versions.collect::<serde_json::Map<_, _>>(),
             "commit": self.commit,
+            "congestion_control": self.network.congestion_control,
+            "congestion_control_of_the_machine": self.network.outside,
         })
     }
 }

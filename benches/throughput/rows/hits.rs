@@ -114,7 +114,13 @@ fn get(object: Object, connections: usize, reuse: Reuse) -> Hit {
 
 fn row(hit: Hit, contenders: &'static [Kind]) -> Row {
     let figure = if matches!(hit.object, Blob(size) if size >= MIB) { Figure::Throughput } else { Figure::Rate };
-    Row { name: hit.to_string(), contenders, figure, aims: aims(&hit, figure, contenders), work: Work::Hit(hit) }
+    Row {
+        name: hit.to_string(),
+        contenders: contenders.to_vec(),
+        figure,
+        aims: aims(&hit, figure, contenders),
+        work: Work::Hit(hit),
+    }
 }
 
 fn aims(hit: &Hit, figure: Figure, contenders: &[Kind]) -> Vec<Aim> {

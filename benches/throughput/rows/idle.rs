@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
     let aims = vec![Aim::absolute(Figure::Resident, Bound::AtMost(f64::from(32 << 20)))];
     vec![Row {
         name: "idle with a small store".to_owned(),
-        contenders: ALL,
+        contenders: ALL.to_vec(),
         figure: Figure::Resident,
         aims,
         work: Work::Idle,

@@ -19,7 +19,7 @@ pub struct Row {
     /// What it is called, and found by.
     pub name: String,
     /// Who is measured.
-    pub contenders: &'static [Kind],
+    pub contenders: Vec<Kind>,
     /// The figure that it is about.
     pub figure: Figure,
     /// What ours should come to.
