@@ -12,7 +12,7 @@ use crate::rows::Row;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "throughput")]
 pub struct Options {
-    /// Run only rows whose name contains all of these words
+    /// Run only rows whose name contains all of these words; it begins with ^ and ends with $
     words: Vec<String>,
     /// Rounds: in each of them every server is measured once
     #[arg(long)]
@@ -51,7 +51,10 @@ impl Options {
 
     /// Those of the rows that are to run, with those of their servers that are to be measured.
     pub fn choose(&self, mut rows: Vec<Row>) -> Vec<Row> {
-        rows.retain(|row| self.words.iter().all(|word| row.name.contains(word.as_str())));
+        rows.retain(|row| {
+            let name = format!("^{}$", row.name);
+            self.words.iter().all(|word| name.contains(word.as_str()))
+        });
         rows.iter_mut().for_each(|row| row.contenders.retain(|kind| self.measures(*kind)));
         rows
     }

@@ -39,6 +39,15 @@ pub(crate) struct Sending {
     _answering: Answering,
 }
 
+/// What a socket is to send, as far as it matters to how it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    /// So many bytes.
+    pub(crate) length: u64,
+    /// What follows them can be sent at once, too.
+    pub(crate) followed: bool,
+}
+
 /// As long as there is one, its connection is not idle.
 pub(crate) struct Answering(Lane);
 
@@ -107,6 +116,14 @@ impl Lane {
     /// Whether everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(*self.0.state.borrow(), State::Empty)
+    }
+
+    /// The part that is to be sent, if there is one.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        match &*self.0.state.borrow() {
+            State::Part(part, _) => Some(Waiting { length: part.length(), followed: part.is_followed() }),
+            State::Empty | State::Cut => None,
+        }
     }
 
     /// Tells whether all that is still to be written is one answer, which is all there, and then the connection ends.

@@ -108,7 +108,7 @@ fn memory() -> Row {
 
 fn get(object: Object, connections: usize, reuse: Reuse) -> Hit {
     // So that each connection gets at least one whole answer: broken off, it would have no latency.
-    let answers = (object == Blob(100 * MIB)).then(|| (2 * connections as u64).max(16));
+    let answers = (object == Blob(100 * MIB)).then(|| (2 * connections as u64).max(64));
     Hit { object, method: "GET", connections, reuse, tls: false, answers, alone: false }
 }
 

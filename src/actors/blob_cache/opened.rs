@@ -25,7 +25,7 @@ const CHUNK: u64 = 32 * 1024;
 
 /// So much of a file is lent at once, or less than twice as much where that is all that is left: then the other connections of
 /// the thread have their turn.
-const LENT: u64 = 1024 * 1024;
+const LENT: u64 = 2 * 1024 * 1024;
 
 /// A blob, piece by piece.
 pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
@@ -156,7 +156,10 @@ async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Resu
     }
     Ok(Some(match giving {
         Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + CHUNK)).await?),
-        Giving::Lend => Piece::Part(lend(file, range.start..range.start + lent(range)).await?),
+        Giving::Lend => {
+            let part = lend(file, range.start..range.start + lent(range)).await?;
+            Piece::Part(if part.length() < range.end - range.start { part.followed() } else { part })
+        }
     }))
 }
 

@@ -30,6 +30,7 @@ pub enum Giving {
 pub struct Part {
     file: BlobFile,
     rest: Range<u64>,
+    followed: bool,
 }
 
 impl Piece {
@@ -45,7 +46,17 @@ impl Piece {
 impl Part {
     /// This range of a file, which has to be in memory.
     pub(crate) fn new(file: BlobFile, range: Range<u64>) -> Self {
-        Self { file, rest: range }
+        Self { file, rest: range, followed: false }
+    }
+
+    /// The same, where what follows it may be given out at once, too.
+    pub(crate) fn followed(self) -> Self {
+        Self { followed: true, ..self }
+    }
+
+    /// Whether what follows it may be given out at once, too, so that its end need not be sent before that.
+    pub fn is_followed(&self) -> bool {
+        self.followed
     }
 
     /// How many bytes of it were not sent yet.

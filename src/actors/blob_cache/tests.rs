@@ -366,22 +366,24 @@ fn elsewhere(house: &House, group: u64) -> OpenBlob {
 
 #[actix_rt::test]
 async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows() {
-    let upstream = FakeUpstream { pause: Duration::from_millis(2), ..FakeUpstream::of(3 << 20) };
+    let upstream = FakeUpstream { pause: Duration::from_millis(2), ..FakeUpstream::of(6 << 20) };
     let house = House::new(upstream);
     let content = &house.upstream.content;
     let growing = house.open(1).await.unwrap();
-    assert!(send_range(growing, 5..(3 << 20) - 1).await.0 == content[5..content.len() - 1]);
+    assert!(send_range(growing, 5..(6 << 20) - 1).await.0 == content[5..content.len() - 1]);
     house.until_committed().await;
     house.until_linked(1).await;
-    let parts: Vec<_> = house.open(1).await.unwrap().pieces(10..3 << 20, Giving::Lend).collect().await;
-    let length = |part: &Result<Piece, _>| matches!(part, Ok(Piece::Part(_))).then(|| part.as_ref().unwrap().length());
-    let lengths: Vec<_> = parts.iter().map(length).collect();
+    let parts: Vec<_> = house.open(1).await.unwrap().pieces(10..6 << 20, Giving::Lend).collect().await;
+    let lent = |part: Result<Piece, _>| match part {
+        Ok(Piece::Part(part)) => (part.length(), part.is_followed()),
+        Ok(Piece::Bytes(_)) | Err(_) => panic!("nothing is lent"),
+    };
     assert_eq!(
-        lengths,
-        [Some(1 << 20), Some((2 << 20) - 10)],
+        parts.into_iter().map(lent).collect::<Vec<_>>(),
+        [(2 << 20, true), ((4 << 20) - 10, false)],
         "the rest, where it is less than two parts, is not split"
     );
-    assert!(send_range(house.open(1).await.unwrap(), 10..3 << 20).await.0 == content[10..]);
+    assert!(send_range(house.open(1).await.unwrap(), 10..6 << 20).await.0 == content[10..]);
 }
 
 #[actix_rt::test]
