@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::{Row, Work};
@@ -15,6 +16,9 @@ use crate::results::{Finding, Sample};
 
 const REPOSITORY: &str = "library/warm";
 const TAG: &str = "1";
+/// What nobody asks for: a manifest is as long as usual, whichever rows are measured.
+const OTHER_LAYERS: RangeInclusive<u64> = 1..=8;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request that is answered from the cache, and how it is made.
@@ -66,7 +70,7 @@ pub enum Reuse {
 pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let hits = || rows.iter().filter_map(|row| if let Work::Hit(hit) = &row.work { Some((row, *hit)) } else { None });
     let sizes: BTreeSet<u64> = hits().filter_map(|(_, hit)| hit.object.blob()).collect();
-    let image = Image::of(1, &sizes.into_iter().collect::<Vec<_>>());
+    let image = Image::of(1, &sizes.into_iter().chain(OTHER_LAYERS).collect::<Vec<_>>());
     let lab = Lab::new()?;
     lab.origin.publish(REPOSITORY, TAG, &image);
     let wanted = contender::ALL.iter().filter(|kind| rows.iter().any(|row| row.contenders.contains(kind)));
