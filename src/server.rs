@@ -14,6 +14,7 @@ mod restore;
 mod socket;
 mod stop_signals;
 mod tls;
+mod turnover;
 mod workers;
 
 use std::io;
@@ -86,6 +87,17 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The system does not have, or does not allow, this way of deciding how fast to send.
+    #[error(
+        "server.tcp_congestion_control: the system does not let this service use '{name}': {error}; \
+         sysctl net.ipv4.tcp_allowed_congestion_control names those it may"
+    )]
+    CongestionControl {
+        /// What it is called.
+        name: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// Nobody could tell the process to stop.
     #[error("signals cannot be handled: {0}")]
     Signals(io::Error),
@@ -106,6 +118,9 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
     let tls = settings.server.tls.clone().map(tls::config).transpose()?;
     let clients = listeners::listen_each(settings.server.listen, options::workers(&settings.server))?;
+    if let Some(name) = &settings.server.tcp_congestion_control {
+        listeners::control_congestion(&clients.1, name)?;
+    }
     let metrics = match metrics {
         Some((address, metrics)) => Some((listeners::listen(address)?, metrics)),
         None => None,

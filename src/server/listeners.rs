@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
-use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::sockopt::{set_socket_reuseport, set_tcp_congestion};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
@@ -86,6 +86,12 @@ pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(Socket
     Ok((address, all))
 }
 
+/// Has the connections of these listeners send as fast as this congestion control decides (tcp(7), `TCP_CONGESTION`).
+pub(super) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), StartError> {
+    let set = listeners.iter().try_for_each(|listener| set_tcp_congestion(listener, name));
+    set.map_err(|error| StartError::CongestionControl { name: name.to_owned(), error: error.into() })
+}
+
 /// Takes this address. Clients that connect wait until it is served.
 pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
     let bound = bind(address, false).and_then(|listener| Ok((listener.local_addr()?, listener)));
@@ -100,4 +106,25 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::net::TcpStream;
+
+    use rustix::net::sockopt::tcp_congestion;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn connections_send_as_fast_as_their_listener_was_told_to() {
+        let (address, listeners) = listen_each("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        // Every Linux has it.
+        control_congestion(&listeners, "reno").unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        listeners[0].set_nonblocking(false).unwrap();
+        let (accepted, _) = listeners[0].accept().unwrap();
+        assert_eq!(tcp_congestion(&accepted).unwrap().trim_end_matches('\0'), "reno");
+    }
 }

@@ -1,6 +1,7 @@
 //! The threads that serve clients. Each accepts connections for itself, as the system shares them out, and gives one to another
 //! thread only where that one has fewer, so that connections that stay are spread evenly. Knows neither HTTP nor TLS.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use futures::future::LocalBoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::yield_now;
+
+use super::turnover::Turnover;
 
 /// The threads, which serve until they are stopped.
 pub(super) struct Workers {
@@ -43,6 +47,8 @@ pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'sta
 struct Desk {
     /// How many connections it serves.
     serving: AtomicUsize,
+    /// How many it has served to their end.
+    served: AtomicUsize,
     give: UnboundedSender<(StdStream, Served)>,
 }
 
@@ -54,8 +60,10 @@ struct Served {
     _place: OwnedSemaphorePermit,
 }
 
-/// A connection is given away where another thread has fewer by more than this: giving costs more than a short request.
+/// A connection is given away where another thread has fewer by more than this.
 const SLACK: usize = 2;
+/// The same while connections go as they come: to give one costs more than a short request, and threads take several at once.
+const SLACK_WHILE_QUICK: usize = 64;
 /// As actix-server has them: for what may block.
 const BLOCKING_THREADS: usize = 512;
 /// After a failure that the next attempt would have, too, such as that no file may be opened.
@@ -83,7 +91,7 @@ where
         arbiter.spawn_fn(move || {
             let serving = async move {
                 let serve = make(stopping.clone()).await;
-                let worker = Worker { at, desks, places, stopping, serve };
+                let worker = Worker { at, desks, places, stopping, turnover: Cell::default(), serve };
                 if let Err(error) = worker.run(listener, given).await {
                     die(&error);
                 }
@@ -133,7 +141,7 @@ impl Stopping {
 impl Desk {
     fn new() -> (Self, UnboundedReceiver<(StdStream, Served)>) {
         let (give, given) = unbounded_channel();
-        (Self { serving: AtomicUsize::new(0), give }, given)
+        (Self { serving: AtomicUsize::new(0), served: AtomicUsize::new(0), give }, given)
     }
 }
 
@@ -142,6 +150,7 @@ struct Worker {
     desks: Arc<[Desk]>,
     places: Arc<Semaphore>,
     stopping: Stopping,
+    turnover: Cell<Turnover>,
     serve: Serve,
 }
 
@@ -160,7 +169,11 @@ impl Worker {
                 },
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
                     Ok(accepted) => match self.places.clone().try_acquire_owned() {
-                        Ok(place) => self.serve_or_give(accepted, place),
+                        Ok(place) => {
+                            self.serve_or_give(accepted, place);
+                            // It is served before the next is accepted, while the processor has it at hand.
+                            yield_now().await;
+                        }
                         Err(_) => waiting = Some(accepted),
                     },
                     Err(error) if is_of_one_connection(&error) => {}
@@ -177,6 +190,7 @@ impl Worker {
 
     fn serve_or_give(&self, (tcp, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
         let served = Served::new(&self.desks, self.at, peer, place);
+        self.turnover.set(self.turnover.get().accepted(self.desks[self.at].served.load(Ordering::Relaxed)));
         let Some(idler) = self.idler() else { return self.serve(tcp, served) };
         // Who is not there any more is about to stop, as this one is.
         if let Ok(tcp) = tcp.into_std() {
@@ -184,11 +198,12 @@ impl Worker {
         }
     }
 
-    /// The desk with the fewest connections, if it has fewer than this one.
+    /// The desk with the fewest connections, if it has so many fewer than this one that giving is worth it.
     fn idler(&self) -> Option<usize> {
         let serving = |at: usize| self.desks[at].serving.load(Ordering::Relaxed);
         let least = (0..self.desks.len()).min_by_key(|at| serving(*at))?;
-        (serving(self.at) > serving(least) + SLACK).then_some(least)
+        let slack = if self.turnover.get().is_quick() { SLACK_WHILE_QUICK } else { SLACK };
+        (serving(self.at) > serving(least) + slack).then_some(least)
     }
 
     fn serve(&self, tcp: TcpStream, served: Served) {
@@ -217,6 +232,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
+        self.desks[self.at].served.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Server {
     pub client_timeout: Duration,
     /// How long running transfers may take once the service is told to stop.
     pub shutdown_timeout: Duration,
+    /// How TCP decides how fast to send to clients (tcp(7), `TCP_CONGESTION`); `None`: as the system does.
+    pub tcp_congestion_control: Option<String>,
     /// The files to serve TLS with; `None`: plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -68,6 +70,8 @@ pub(super) struct WrittenServer {
     client_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
     shutdown_timeout: Duration,
+    #[serde(deserialize_with = "written::text")]
+    tcp_congestion_control: Option<String>,
     #[serde(deserialize_with = "written::path")]
     tls_certificate: Option<PathBuf>,
     #[serde(deserialize_with = "written::path")]
@@ -98,6 +102,7 @@ impl WrittenServer {
             max_connections: self.max_connections,
             client_timeout: self.client_timeout,
             shutdown_timeout: self.shutdown_timeout,
+            tcp_congestion_control: self.tcp_congestion_control,
             tls,
         })
     }

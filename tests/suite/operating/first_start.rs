@@ -45,6 +45,16 @@ fn a_cache_folder_that_cannot_be_written_is_refused_by_its_name() {
     assert!(said.contains("file/cache cannot be written by user") && said.contains("chown -R"), "{said}");
 }
 
+#[test]
+fn a_congestion_control_that_the_system_does_not_have_is_refused_by_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = serve(folder.path(), "127.0.0.1:0");
+    let output = command.env("DEPENDENCY_PROXY__SERVER__TCP_CONGESTION_CONTROL", "warp").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(4), "{said}");
+    assert!(said.contains("server.tcp_congestion_control") && said.contains("'warp'"), "{said}");
+}
+
 fn serve(folder: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
     command
