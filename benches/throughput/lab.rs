@@ -19,17 +19,24 @@ pub const AUTHORITY: &str =
 pub struct Lab {
     /// The upstream of all.
     pub origin: Origin,
+    /// Whether that speaks TLS.
+    pub tls: bool,
     /// For how many seconds servers that can be told so believe a tag. None: as they do by themselves.
     pub tag_freshness: Option<u32>,
     folder: TempDir,
 }
 
 impl Lab {
-    /// One with an origin that has no image yet. Its folder goes with it.
+    /// One with an origin in the clear that has no image yet. Its folder goes with it.
     pub fn new() -> io::Result<Self> {
+        Self::with(false)
+    }
+
+    /// The same, whose origin speaks TLS where asked.
+    pub fn with(tls: bool) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
         crate::interrupt::remember(folder.path());
-        Ok(Self { origin: Origin::start()?, tag_freshness: None, folder })
+        Ok(Self { origin: Origin::start(tls)?, tls, tag_freshness: None, folder })
     }
 
     /// An empty folder for one server.

@@ -19,12 +19,12 @@ const REPOSITORY: &str = "library/cold";
 
 /// Measures it.
 pub(super) fn run(row: &Row, herd: Herd, options: &Options) -> io::Result<Finding> {
-    let lab = Lab::new()?;
+    let lab = Lab::with(herd.tls)?;
     lab.origin.set_pace(herd.pace);
     let image = Image::of(2, &[herd.size]);
     lab.origin.publish(REPOSITORY, "1", &image);
     rounds(row, options, |kind, direct| {
-        let Some(server) = kind.start(&lab, false)? else { return Ok(None) };
+        let Some(server) = kind.start(&lab, herd.tls)? else { return Ok(None) };
         let over = direct.filter(|_| herd.staggered).map_or(0.0, |direct| direct.seconds);
         let clients = if kind == Kind::Direct { 1 } else { herd.clients };
         once(&lab, &server, &image, clients, Duration::from_secs_f64(over)).map(Some)

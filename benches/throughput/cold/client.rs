@@ -6,9 +6,9 @@ use std::time::Instant;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::crowd::Desk;
-use crate::load::{Connection, Received, Request, Target};
+use crate::load::{self, Connection, Received, Request, Target};
 
-/// A client of a server in the clear.
+/// A client of one server.
 pub(super) struct Client<'a> {
     desk: &'a Desk,
     target: Target,
@@ -26,7 +26,10 @@ impl<'a> Client<'a> {
         let started = Instant::now();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(self.target.address, None).await?,
+            None => {
+                let tls = self.target.tls.then(|| load::tls::client(true)).transpose()?;
+                Connection::open(self.target.address, tls.as_ref()).await?
+            }
         };
         let mut body = digest.map(|_| Body::default());
         connection.discard(body.is_none());

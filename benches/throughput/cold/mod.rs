@@ -48,6 +48,8 @@ pub struct Herd {
     pub size: u64,
     /// How fast upstream is.
     pub pace: Pace,
+    /// Whether upstream and the servers speak TLS.
+    pub tls: bool,
 }
 
 /// As far away as a registry on the same continent, at a gigabit.

@@ -28,10 +28,10 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn single() -> Vec<Row> {
-    [("slow", SLOW), ("fast", FAST)]
-        .map(|(name, pace)| {
-            let herd = Herd { clients: 1, staggered: false, size: 100 * MIB, pace };
-            row(format!("cold blob 100 MiB, 1 client, {name} upstream"), CACHES, Figure::Seconds, Cold::Blob(herd))
+    [("", "slow", SLOW), ("", "fast", FAST), ("tls ", "slow", SLOW), ("tls ", "fast", FAST)]
+        .map(|(tls, name, pace)| {
+            let herd = Herd { clients: 1, staggered: false, size: 100 * MIB, pace, tls: !tls.is_empty() };
+            row(format!("{tls}cold blob 100 MiB, 1 client, {name} upstream"), CACHES, Figure::Seconds, Cold::Blob(herd))
                 .with(vec![once_upstream()])
         })
         .into()
@@ -39,7 +39,7 @@ fn single() -> Vec<Row> {
 
 fn herds() -> Vec<Row> {
     let herd = |mib: u64, name: &str, pace: Pace| {
-        let herd = Herd { clients: 200, staggered: true, size: mib * MIB, pace };
+        let herd = Herd { clients: 200, staggered: true, size: mib * MIB, pace, tls: false };
         let name = format!("herd: cold blob {mib} MiB, 200 clients arriving during one download, {name} upstream");
         row(name, CACHES_AND_LIMIT, Figure::Seconds, Cold::Blob(herd))
             .with(vec![once_upstream(), Aim::at_most(Figure::Seconds, 1.1, Nginx)])
@@ -74,7 +74,7 @@ fn images() -> Vec<Row> {
 }
 
 fn memory() -> Row {
-    let herd = Herd { clients: 256, staggered: false, size: 100 * MIB, pace: FAST };
+    let herd = Herd { clients: 256, staggered: false, size: 100 * MIB, pace: FAST, tls: false };
     let name = "memory: cold blob 100 MiB, 256 clients at once, fast upstream".to_owned();
     let aims = [Aim::absolute(Figure::Peak, Bound::AtMost((64 * MIB) as f64)), once_upstream()];
     row(name, CACHES, Figure::Peak, Cold::Blob(herd)).with(aims.into())

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::group::Group;
 use super::{Kind, Running, port, program};
-use crate::lab::{CERTIFICATE, KEY, Lab};
+use crate::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
 use crate::load::Target;
 
 /// Starts it; none where it is not installed.
@@ -17,9 +17,10 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     let folder = lab.folder("distribution")?;
     let config = folder.path().join("config.yml");
     let (group, address) = port::start(|address| {
-        fs::write(&config, settings(folder.path(), address, &lab.origin.url(), tls))?;
+        fs::write(&config, settings(folder.path(), address, lab.origin.url(), tls))?;
         let mut command = Command::new(&registry);
-        command.arg("serve").arg(&config);
+        // Whom it trusts besides the public authorities, as Go's programs are told.
+        command.arg("serve").arg(&config).env("SSL_CERT_FILE", AUTHORITY);
         Group::spawn(command, &folder.path().join("log"))
     })?;
     Ok(Some(Running::open(Kind::Distribution, Target { address, tls }, group, folder)))

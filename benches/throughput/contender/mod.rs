@@ -97,9 +97,9 @@ impl Kind {
 }
 
 impl Running {
-    /// No server at all: clients ask the origin, in the clear.
+    /// No server at all: clients ask the origin.
     fn direct(lab: &Lab) -> Self {
-        let target = Target { address: lab.origin.address, tls: false };
+        let target = Target { address: lab.origin.address, tls: lab.tls };
         let (authorization, logins, group, _folder) = (None, None, None, None);
         Self { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use super::group::Group;
 use super::{Kind, Running, port, program};
-use crate::lab::{CERTIFICATE, KEY, Lab};
+use crate::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
 use crate::load::Target;
 use crate::origin::MANIFEST;
 
@@ -39,6 +39,7 @@ pub(super) fn start_static(lab: &Lab, tls: bool) -> io::Result<Option<Running>> 
 pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     start(Kind::ProxyCache, lab, tls, |folder| {
         let tags = lab.tag_freshness.map_or_else(|| "1h".to_owned(), |seconds| format!("{seconds}s"));
+        let scheme = if lab.tls { "https" } else { "http" };
         let server = format!(
             "proxy_http_version 1.1;\n\
              proxy_set_header Connection '';\n\
@@ -47,8 +48,11 @@ pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
              proxy_cache_lock_timeout 1h;\n\
              proxy_cache_lock_age 1h;\n\
              proxy_cache_use_stale error timeout;\n\
-             location / {{ proxy_pass http://origin; proxy_cache_valid 200 1h; }}\n\
-             location ~ /manifests/[^:]*$ {{ proxy_pass http://origin; proxy_cache_valid 200 {tags}; }}\n"
+             proxy_ssl_verify on;\n\
+             proxy_ssl_trusted_certificate {AUTHORITY};\n\
+             proxy_ssl_name localhost;\n\
+             location / {{ proxy_pass {scheme}://origin; proxy_cache_valid 200 1h; }}\n\
+             location ~ /manifests/[^:]*$ {{ proxy_pass {scheme}://origin; proxy_cache_valid 200 {tags}; }}\n"
         );
         let http = format!(
             "proxy_cache_path {} levels=1:2 keys_zone=images:10m max_size=100g inactive=1h use_temp_path=off;\n\

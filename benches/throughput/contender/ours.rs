@@ -53,9 +53,10 @@ fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
          [storage]\ndata_dir = \"{}\"\nmin_free = 0\n\
          [bootstrap]\nadmin_token = \"{ADMIN_TOKEN}\"\n\
          {freshness}\
-         [upstreams.\"docker.io\"]\nurl = \"{}\"\n",
+         [upstreams.\"docker.io\"]\nurl = \"{}\"\nca_file = \"{}\"\n",
         folder.join("data").display(),
-        lab.origin.url()
+        lab.origin.url(),
+        if lab.tls { AUTHORITY } else { "" }
     )
 }
 

@@ -5,7 +5,7 @@ mod connection;
 mod head;
 mod request;
 mod tally;
-mod tls;
+pub mod tls;
 mod worker;
 
 use std::cell::RefCell;

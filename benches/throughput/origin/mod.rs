@@ -6,6 +6,7 @@ mod content;
 mod counts;
 mod image;
 mod serve;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +23,7 @@ pub use image::{Blob, Image, MANIFEST};
 
 /// The running registry.
 pub struct Origin {
-    /// Where it listens, in the clear.
+    /// Where it listens.
     pub address: SocketAddr,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
@@ -49,20 +50,24 @@ pub struct File {
 
 /// What the connections need.
 struct Shared {
+    url: String,
     files: Mutex<BTreeMap<String, File>>,
     pace: Mutex<Pace>,
     counters: counts::Counters,
 }
 
 impl Origin {
-    /// Starts one that has no image yet.
-    pub fn start() -> io::Result<Self> {
+    /// Starts one that has no image yet, with TLS where asked.
+    pub fn start(tls: bool) -> io::Result<Self> {
+        let acceptor = tls.then(tls::acceptor).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { files: Mutex::default(), pace: Mutex::default(), counters: Default::default() });
+        let url = if tls { format!("https://localhost:{}", address.port()) } else { format!("http://{address}") };
+        let shared = Shared { url, files: Mutex::default(), pace: Mutex::default(), counters: Default::default() };
+        let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
-        let serving = serve::accept(listener, shared.clone());
+        let serving = serve::accept(listener, acceptor, shared.clone());
         let thread = std::thread::Builder::new().name("origin".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! { () = serving => (), _ = stopped => () }
@@ -71,9 +76,9 @@ impl Origin {
         Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// `http://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+    /// `http://127.0.0.1:PORT`, or with TLS `https://localhost:PORT`, which its certificate is for.
+    pub fn url(&self) -> &str {
+        &self.shared.url
     }
 
     /// Serves the image from now on as `repository:tag`, and by its digest.

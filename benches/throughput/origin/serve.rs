@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_rustls::TlsAcceptor;
 
 use super::counts::Asked;
 use super::{File, Pace, Shared, locked};
@@ -20,17 +21,23 @@ const PIECE: usize = 256 << 10;
 const TICK: Duration = Duration::from_millis(5);
 
 /// Accepts for ever.
-pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
-        let connection = Connection { stream, unread: BytesMut::new(), due: Instant::now(), shared: shared.clone() };
+        let (tls, shared) = (tls.clone(), shared.clone());
         // A client that leaves ends its connection, no more.
-        tokio::spawn(async move { connection.serve().await.ok() });
+        tokio::spawn(async move {
+            stream.set_nodelay(true)?;
+            match tls {
+                None => Connection::new(stream, shared).serve().await,
+                Some(tls) => Connection::new(tls.accept(stream).await?, shared).serve().await,
+            }
+        });
     }
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     unread: BytesMut,
     /// When the next bytes may go out, where the rate is limited.
     due: Instant,
@@ -45,9 +52,12 @@ struct Request {
     close: bool,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(stream: S, shared: Arc<Shared>) -> Self {
+        Self { stream, unread: BytesMut::new(), due: Instant::now(), shared }
+    }
+
     async fn serve(mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
         while let Some(request) = self.request().await? {
             self.shared.counters.asked(Asked::of(&request.method, &request.path));
             let latency = self.pace().latency;
@@ -96,7 +106,10 @@ impl Connection {
         let more = format!("{more}Docker-Content-Digest: {}\r\n", file.blob.digest);
         let head = head(status, file.media_type, range.end - range.start, &more);
         self.stream.write_all(head.as_bytes()).await?;
-        if request.method == "HEAD" { Ok(()) } else { self.body(&file, range).await }
+        if request.method != "HEAD" {
+            self.body(&file, range).await?;
+        }
+        self.stream.flush().await
     }
 
     /// Who asks how to log in is told, and gets a token, and needs none: so a server that can log in does so once, and one that
@@ -104,8 +117,8 @@ impl Connection {
     async fn answer_without_file(&mut self, request: &Request) -> io::Result<()> {
         let (status, body, more) = match request.path.trim_end_matches('/') {
             "/v2" => {
-                let realm = format!("http://{}/token", self.stream.local_addr()?);
-                let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"origin\"\r\n");
+                let realm = &self.shared.url;
+                let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}/token\",service=\"origin\"\r\n");
                 ("401 Unauthorized", r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#, challenge)
             }
             "/token" => ("200 OK", r#"{"token":"a-token","expires_in":3600}"#, String::new()),
@@ -113,7 +126,8 @@ impl Connection {
         };
         let head = head(status, "application/json", body.len() as u64, &more);
         let body = if request.method == "HEAD" { "" } else { body };
-        self.stream.write_all(format!("{head}{body}").as_bytes()).await
+        self.stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        self.stream.flush().await
     }
 
     async fn body(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
