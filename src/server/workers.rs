@@ -64,6 +64,9 @@ struct Served {
 const SLACK: usize = 2;
 /// The same while connections go as they come: to give one costs more than a short request, and threads take several at once.
 const SLACK_WHILE_QUICK: usize = 64;
+/// So many connections are accepted before those are served, while the processor has them at hand. With one at a time, who comes
+/// would wait long where others download.
+const AT_ONCE: usize = 8;
 /// As actix-server has them: for what may block.
 const BLOCKING_THREADS: usize = 512;
 /// After a failure that the next attempt would have, too, such as that no file may be opened.
@@ -160,6 +163,7 @@ impl Worker {
         let mut stopping = std::pin::pin!(self.stopping.clone().told());
         // Accepted, and there was no place for it.
         let mut waiting = None;
+        let mut taken = 0_usize;
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
@@ -171,8 +175,10 @@ impl Worker {
                     Ok(accepted) => match self.places.clone().try_acquire_owned() {
                         Ok(place) => {
                             self.serve_or_give(accepted, place);
-                            // It is served before the next is accepted, while the processor has it at hand.
-                            yield_now().await;
+                            taken += 1;
+                            if taken.is_multiple_of(AT_ONCE) {
+                                yield_now().await;
+                            }
                         }
                         Err(_) => waiting = Some(accepted),
                     },
