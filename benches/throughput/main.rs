@@ -35,7 +35,7 @@ fn main() -> io::Result<()> {
         rows.iter().for_each(|row| println!("{}", row.name));
         return Ok(());
     }
-    let network = network::enter(&options.congestion_control)?;
+    let network = network::enter(options.congestion_control.as_deref())?;
     interrupt::watch()?;
     let machine = Machine::look(network);
     println!("{}", machine.preamble());

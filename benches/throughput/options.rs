@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::contender::Kind;
-use crate::network;
+use crate::contender::{self, Kind};
 use crate::rows::Row;
 
 /// Measures the service beside nginx and docker-registry.
@@ -24,11 +23,11 @@ pub struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Measure only these servers, such as ours,nginx; the row's others are left out
-    #[arg(long, value_delimiter = ',')]
-    servers: Vec<String>,
-    /// How TCP decides how fast to send, in a network of the bench's own
-    #[arg(long, default_value = network::CUBIC)]
-    pub congestion_control: String,
+    #[arg(long, value_delimiter = ',', value_parser = server)]
+    servers: Vec<Kind>,
+    /// How TCP decides how fast to send, in a network of the bench's own [default: cubic]
+    #[arg(long)]
+    pub congestion_control: Option<String>,
     /// Name the rows and run none
     #[arg(long)]
     pub list: bool,
@@ -61,6 +60,11 @@ impl Options {
 
     /// Direct is no server: the others are measured against it.
     fn measures(&self, kind: Kind) -> bool {
-        self.servers.is_empty() || kind == Kind::Direct || self.servers.iter().any(|name| name == kind.name())
+        self.servers.is_empty() || kind == Kind::Direct || self.servers.contains(&kind)
     }
+}
+
+fn server(name: &str) -> Result<Kind, String> {
+    let names = || contender::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    contender::ALL.iter().copied().find(|kind| kind.name() == name).ok_or_else(|| format!("there are {}", names()))
 }

@@ -6,16 +6,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
 use futures::future::LocalBoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::yield_now;
 
-use super::turnover::Turnover;
+use super::turnover::{BRIEF, Turnover};
 
 /// The threads, which serve until they are stopped.
 pub(super) struct Workers {
@@ -47,8 +46,8 @@ pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'sta
 struct Desk {
     /// How many connections it serves.
     serving: AtomicUsize,
-    /// How many it has served to their end.
-    served: AtomicUsize,
+    /// How many that were brief it has served.
+    brief: AtomicUsize,
     give: UnboundedSender<(StdStream, Served)>,
 }
 
@@ -57,16 +56,14 @@ struct Served {
     desks: Arc<[Desk]>,
     at: usize,
     peer: SocketAddr,
+    since: Instant,
     _place: OwnedSemaphorePermit,
 }
 
 /// A connection is given away where another thread has fewer by more than this.
 const SLACK: usize = 2;
-/// The same while connections go as they come: to give one costs more than a short request, and threads take several at once.
+/// The same while connections are brief: to give one away costs more than a short request, and threads take several at once.
 const SLACK_WHILE_QUICK: usize = 64;
-/// So many connections are accepted before those are served, while the processor has them at hand. With one at a time, who comes
-/// would wait long where others download.
-const AT_ONCE: usize = 8;
 /// As actix-server has them: for what may block.
 const BLOCKING_THREADS: usize = 512;
 /// After a failure that the next attempt would have, too, such as that no file may be opened.
@@ -144,7 +141,7 @@ impl Stopping {
 impl Desk {
     fn new() -> (Self, UnboundedReceiver<(StdStream, Served)>) {
         let (give, given) = unbounded_channel();
-        (Self { serving: AtomicUsize::new(0), served: AtomicUsize::new(0), give }, given)
+        (Self { serving: AtomicUsize::new(0), brief: AtomicUsize::new(0), give }, given)
     }
 }
 
@@ -163,7 +160,6 @@ impl Worker {
         let mut stopping = std::pin::pin!(self.stopping.clone().told());
         // Accepted, and there was no place for it.
         let mut waiting = None;
-        let mut taken = 0_usize;
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
@@ -173,13 +169,7 @@ impl Worker {
                 },
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
                     Ok(accepted) => match self.places.clone().try_acquire_owned() {
-                        Ok(place) => {
-                            self.serve_or_give(accepted, place);
-                            taken += 1;
-                            if taken.is_multiple_of(AT_ONCE) {
-                                yield_now().await;
-                            }
-                        }
+                        Ok(place) => self.serve_or_give(accepted, place),
                         Err(_) => waiting = Some(accepted),
                     },
                     Err(error) if is_of_one_connection(&error) => {}
@@ -196,7 +186,8 @@ impl Worker {
 
     fn serve_or_give(&self, (tcp, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
         let served = Served::new(&self.desks, self.at, peer, place);
-        self.turnover.set(self.turnover.get().accepted(self.desks[self.at].served.load(Ordering::Relaxed)));
+        let brief = self.desks[self.at].brief.load(Ordering::Relaxed);
+        self.turnover.set(self.turnover.get().accepted(brief, served.since));
         let Some(idler) = self.idler() else { return self.serve(tcp, served) };
         // Who is not there any more is about to stop, as this one is.
         if let Ok(tcp) = tcp.into_std() {
@@ -224,7 +215,7 @@ impl Worker {
 impl Served {
     fn new(desks: &Arc<[Desk]>, at: usize, peer: SocketAddr, place: OwnedSemaphorePermit) -> Self {
         desks[at].serving.fetch_add(1, Ordering::Relaxed);
-        Self { desks: desks.clone(), at, peer, _place: place }
+        Self { desks: desks.clone(), at, peer, since: Instant::now(), _place: place }
     }
 
     fn moved_to(mut self, at: usize) -> Self {
@@ -238,7 +229,9 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
-        self.desks[self.at].served.fetch_add(1, Ordering::Relaxed);
+        if self.since.elapsed() <= BRIEF {
+            self.desks[self.at].brief.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -305,6 +298,22 @@ mod tests {
         }
         let counts: Vec<usize> = counts.lock().unwrap().values().copied().collect();
         assert_eq!((counts.len(), counts.iter().sum()), (4, 40), "{counts:?}");
+        assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= SLACK + 1, "{counts:?}");
+    }
+
+    #[actix_rt::test]
+    async fn long_connections_are_spread_although_brief_ones_come_before_and_between() {
+        let (address, _workers, counts) = greeting(4, bounds(1000));
+        for _ in 0..400 {
+            greeted(address).await;
+        }
+        counts.lock().unwrap().clear();
+        let mut clients = Vec::new();
+        for _ in 0..400 {
+            clients.push(greeted(address).await);
+        }
+        let counts: Vec<usize> = counts.lock().unwrap().values().copied().collect();
+        assert_eq!((counts.len(), counts.iter().sum()), (4, 400), "{counts:?}");
         assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= SLACK + 1, "{counts:?}");
     }
 

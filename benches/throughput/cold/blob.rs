@@ -37,7 +37,8 @@ fn once(lab: &Lab, server: &Running, image: &Image, clients: usize, over: Durati
     let blob = &image.layers[0];
     let request = Request::new(server, "GET", &server.blob(REPOSITORY, &blob.digest), None).expecting(blob.size());
     let get = async |desk: &crowd::Desk, check: bool| {
-        let received = Client::new(desk, server.target).get(&request, check.then_some(&*blob.digest)).await?;
+        let mut client = Client::new(desk, server.target)?;
+        let received = client.get(&request, check.then_some(&*blob.digest)).await?;
         desk.tally.borrow_mut().received(received);
         Ok(())
     };

@@ -1,9 +1,11 @@
 //! One client: keeps its connection, reads every answer to its end, and can check what it got.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use rustls::ClientConfig;
 
 use super::crowd::Desk;
 use crate::load::{self, Connection, Received, Request, Target};
@@ -12,13 +14,15 @@ use crate::load::{self, Connection, Received, Request, Target};
 pub(super) struct Client<'a> {
     desk: &'a Desk,
     target: Target,
+    tls: Option<Arc<ClientConfig>>,
     connection: Option<Connection>,
 }
 
 impl<'a> Client<'a> {
     /// One that has not connected yet.
-    pub(super) fn new(desk: &'a Desk, target: Target) -> Self {
-        Self { desk, target, connection: None }
+    pub(super) fn new(desk: &'a Desk, target: Target) -> io::Result<Self> {
+        let tls = target.tls.then(|| load::tls::client(true)).transpose()?;
+        Ok(Self { desk, target, tls, connection: None })
     }
 
     /// Asks, and checks status and length; where a digest is given, that too. Connecting, where it must, is part of the time.
@@ -26,10 +30,7 @@ impl<'a> Client<'a> {
         let started = Instant::now();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => {
-                let tls = self.target.tls.then(|| load::tls::client(true)).transpose()?;
-                Connection::open(self.target.address, tls.as_ref()).await?
-            }
+            None => Connection::open(self.target.address, self.tls.as_ref()).await?,
         };
         let mut body = digest.map(|_| Body::default());
         connection.discard(body.is_none());

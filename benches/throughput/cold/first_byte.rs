@@ -47,7 +47,7 @@ fn once(lab: &Lab, server: &Running, image: &Image) -> io::Result<Sample> {
         || lab.origin.counts(),
         || {
             crowd::run(1, Duration::ZERO, async |_, desk| {
-                let mut client = Client::new(desk, server.target);
+                let mut client = Client::new(desk, server.target)?;
                 for request in &requests[1..] {
                     let received = client.get(request, None).await?;
                     desk.tally.borrow_mut().received(received);

@@ -59,7 +59,8 @@ impl Pull {
     /// Pulls it with connections of its own; with `check` the digest of each blob must be right, too.
     pub(super) async fn run(&self, desk: &Desk, check: bool) -> io::Result<Pulled> {
         let started = Instant::now();
-        let mut clients: Vec<Client> = (0..AT_A_TIME).map(|_| Client::new(desk, self.target)).collect();
+        let clients = (0..AT_A_TIME).map(|_| Client::new(desk, self.target));
+        let mut clients = clients.collect::<io::Result<Vec<Client>>>()?;
         if let Some(login) = &self.login {
             clients[0].get(login, None).await?;
         }
@@ -71,7 +72,7 @@ impl Pull {
 
     /// The manifest alone.
     pub(super) async fn manifest(&self, desk: &Desk) -> io::Result<Received> {
-        Client::new(desk, self.target).get(&self.manifest, None).await
+        Client::new(desk, self.target)?.get(&self.manifest, None).await
     }
 
     /// Blobs until there are none left.

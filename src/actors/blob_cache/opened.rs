@@ -27,6 +27,9 @@ const CHUNK: u64 = 32 * 1024;
 /// the thread have their turn.
 const LENT: u64 = 2 * 1024 * 1024;
 
+/// Of what has to come from the disk no more than this is waited for before it leaves.
+const LOADED: u64 = 1024 * 1024;
+
 /// A blob, piece by piece.
 pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
 
@@ -179,9 +182,10 @@ async fn read(file: &BlobFile, range: Range<u64>) -> Result<Bytes, BlobError> {
     Ok(bytes)
 }
 
-/// Lends at once what is in memory; what is not is brought in on a blocking thread before.
-async fn lend(file: &BlobFile, range: Range<u64>) -> Result<Part, BlobError> {
+/// Lends at once what is in memory; of what is not, the beginning is brought in on a blocking thread before.
+async fn lend(file: &BlobFile, mut range: Range<u64>) -> Result<Part, BlobError> {
     if !file.is_cached(&range)? {
+        range.end = range.end.min(range.start + LOADED);
         let (file, range) = (file.clone(), range.clone());
         spawn_blocking(move || file.load(&range)).await.map_err(|_| BlobError::Interrupted)??;
     }

@@ -19,7 +19,7 @@ use crate::store::spool::WriteAt;
 const LOOK_EVERY: usize = 256 * 1024;
 
 /// The disk is asked for so many bytes at once.
-const LOAD_AHEAD: u64 = 4 * 1024 * 1024;
+const LOAD_AHEAD: u64 = 8 * 1024 * 1024;
 
 const LOAD_BUFFER: usize = 128 * 1024;
 
