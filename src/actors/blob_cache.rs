@@ -29,7 +29,7 @@ use actix::prelude::*;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use self::downloads::BlobCache;
 pub use self::error::BlobError;
@@ -96,6 +96,9 @@ pub struct BlobCacheOptions {
     pub answer_within: Duration,
 }
 
+/// As long as a disk may take for what it was given last.
+const COMMIT_WITHIN: Duration = Duration::from_secs(3);
+
 impl Blobs {
     /// Starts the blob cache on this arbiter, where its downloads run.
     pub fn start(
@@ -109,10 +112,18 @@ impl Blobs {
         let known = Arc::new(Cache::new(options.known_links));
         let waiters = Places::new("blob_waiters", options.max_waiters);
         let alone = Places::new("unstored_streams", options.max_unstored_streams);
-        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned: Default::default() });
+        let (warned, committing) = Default::default();
+        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
         Self { shared, cache, known, forgotten: Arc::default(), waiters }
+    }
+
+    /// Waits, for a bounded time, until what was given out whole is stored and linked.
+    pub async fn finish(&self) {
+        if timeout(COMMIT_WITHIN, self.shared.committing.write()).await.is_err() {
+            tracing::warn!("the last blobs may not have been stored");
+        }
     }
 
     /// Opens a blob for this group: the committed file, or the download that is under way, or one that begins with this. Answers

@@ -16,6 +16,7 @@ pub use self::parts::Parts;
 use self::parts::report;
 use self::purges::Purges;
 use super::abort_on_panic::abort_on_panic;
+use super::blob_cache::Blobs;
 use crate::domain::directory::Directory;
 use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
@@ -34,6 +35,7 @@ pub struct Janitor {
 pub struct Tidying {
     actor: Addr<Janitor>,
     index: Arc<Index>,
+    blobs: Blobs,
 }
 
 #[derive(Message)]
@@ -61,9 +63,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 impl Tidying {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
-        let index = parts.index.clone();
+        let (index, blobs) = (parts.index.clone(), parts.blobs.clone());
         let janitor = Janitor { parts, exported: None, busy: false, purges: Purges::default() };
-        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index }
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index, blobs }
     }
 
     /// Takes everything that this group has cached from it: links and tags go first, then the files that no group may open any
@@ -77,8 +79,9 @@ impl Tidying {
         self.actor.do_send(Purge(group));
     }
 
-    /// Writes everything that is waiting to be written.
+    /// Writes everything that is waiting to be written, and waits for the blobs that are being stored.
     pub async fn finish(&self) {
+        self.blobs.finish().await;
         if self.actor.send(Finish).await.is_err() {
             tracing::warn!("the last times of use may not have been written");
         }

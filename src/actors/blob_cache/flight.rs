@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -78,6 +78,8 @@ struct Flight<'a> {
     ahead: Option<Event>,
     /// The last error of upstream.
     refusal: Option<UpstreamError>,
+    /// From the verifying on: a service that is told to stop waits for it.
+    committing: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl<'a> Flight<'a> {
@@ -91,7 +93,8 @@ impl<'a> Flight<'a> {
         let file = writer.spooled.file().clone();
         let (writer, stream, batch) = (Some(writer), None, Vec::new());
         let written = Instant::now();
-        Self { shared, order, progress, machine, file, writer, stream, batch, written, ahead: None, refusal: None }
+        let (ahead, refusal, committing) = (None, None, None);
+        Self { shared, order, progress, machine, file, writer, stream, batch, written, ahead, refusal, committing }
     }
 
     async fn fly(&mut self) -> Result<End, Lost> {
@@ -102,7 +105,10 @@ impl<'a> Flight<'a> {
                 Action::AskLength => self.ask_length().await,
                 Action::Receive => self.receive().await,
                 Action::Write => self.write().await?,
-                Action::Verify => Event::Verified(self.hash().finish() == self.order.key.digest),
+                Action::Verify => {
+                    self.committing = Some(Arc::clone(&self.shared.committing).read_owned().await);
+                    Event::Verified(self.hash().finish() == self.order.key.digest)
+                }
                 Action::Commit => self.commit().await?,
                 Action::End(outcome) => return Ok(self.end(outcome)),
             };

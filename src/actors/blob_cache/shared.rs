@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio::time::Instant;
 
 use super::super::places::Places;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) options: BlobCacheOptions,
     pub(super) alone: Places,
     pub(super) warned: Mutex<Option<Instant>>,
+    /// Held for reading from before a blob's last byte is given out until it is stored and linked.
+    pub(super) committing: Arc<RwLock<()>>,
 }
 
 impl Shared {
