@@ -107,7 +107,8 @@ fn memory() -> Row {
 }
 
 fn get(object: Object, connections: usize, reuse: Reuse) -> Hit {
-    // So that each connection gets at least one whole answer: broken off, it would have no latency.
+    // So that each connection gets at least one whole answer: broken off, it would have no latency. And so many in all that
+    // processor time, which is counted in hundredths of a second, can be told.
     let answers = (object == Blob(100 * MIB)).then(|| (2 * connections as u64).max(64));
     Hit { object, method: "GET", connections, reuse, tls: false, answers, alone: false }
 }
