@@ -219,7 +219,9 @@ impl Blobs {
                 return Err(BlobError::WrongLength { expected: length, told: told.length.unwrap_or_default() });
             }
             (_, Some(false)) | (None, None) => {
-                return Err(UpstreamError::Nonsense { what: "neither the length nor the digest of the blob" }.into());
+                return Err(
+                    UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into()
+                );
             }
             (Some(true), _) | (None, Some(true)) => {}
         }

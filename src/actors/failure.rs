@@ -1,9 +1,31 @@
-//! Why something cannot be pulled now, told apart as far as a client can do something about it. Knows no status code.
+//! Why something cannot be pulled now, one cause for each thing that a client or the operator can do about it. Knows no status
+//! code of ours: those are in the last column of the table only to be read beside the rest, and a test of the registry's errors
+//! holds them to it.
+//!
+//! | cause | sentence, after the upstream's name | counts against | status |
+//! |---|---|---|---|
+//! | [`NotFound`](Cause::NotFound) | has no *image* | nothing | 404 |
+//! | [`NoRepository`](Cause::NoRepository) | has no '*repository*', or it is private | nothing | 404 |
+//! | [`Denied`](Cause::Denied) | has no '*repository*', or it is private, and upstream's sentence | nothing | 403 |
+//! | [`Refused`](Cause::Refused) | refuses *image* (HTTP status), and upstream's sentence | nothing | upstream's |
+//! | [`Unusable`](Cause::Unusable) | has *image* in a form that cannot be used | nothing | 403 |
+//! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
+//! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
+//! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
+//! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream | 503 |
+//! | [`TimedOut`](Cause::TimedOut) | did not respond in time | upstream | 503 |
+//! | [`ServerError`](Cause::ServerError) | is out of order (HTTP status) | repository; upstream once a second repository fails | 503 |
+//! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
+//! | [`InvalidResponse`](Cause::InvalidResponse) | gave a response that cannot be right | repository | 503 |
+//! | [`ForbiddenAddress`](Cause::ForbiddenAddress) | leads to an address that is not allowed | repository | 503 |
+//! | [`BackingOff`](Cause::BackingOff) | has just failed | nothing | 503 |
+//! | [`Busy`](Cause::Busy), [`Store`](Cause::Store), [`Internal`](Cause::Internal) | a limit or a fault of ours | nothing | 503 |
 
 use std::time::Duration;
 
 use crate::domain::origin::{Account, Origin};
 use crate::store::error::StoreError;
+pub use crate::upstream::ConnectionFailure;
 use crate::upstream::{RealmError, UpstreamError};
 
 /// What was wanted and why it cannot be had. The text is for the person who pulls.
@@ -26,92 +48,240 @@ pub enum Cause {
     /// Upstream has no such repository.
     NoRepository,
     /// Upstream refuses the repository to this account, or has none.
-    Denied,
+    Denied {
+        /// Upstream's own sentence, where it says more.
+        message: Option<String>,
+    },
+    /// Upstream refuses the request for good, with another 4xx status.
+    Refused {
+        /// Upstream's status.
+        status: u16,
+        /// Upstream's error code.
+        code: Option<String>,
+        /// Upstream's sentence.
+        message: Option<String>,
+    },
+    /// Upstream has it in a form that this service cannot use, now or later.
+    Unusable {
+        /// What is the matter with it, after "has it".
+        problem: String,
+    },
     /// Upstream's limit is reached.
     RateLimited {
-        /// How many pulls in which time, where upstream said so.
+        /// Number of pulls in which time, where upstream said so.
         limit: Option<(u64, Duration)>,
-        /// How long to wait, where upstream said so.
+        /// Time to wait, where upstream said so.
         retry_after: Option<Duration>,
     },
-    /// No usable answer from upstream.
-    Unreachable,
-    /// Upstream, or a realm or storage it named, answered with what cannot be right.
-    Nonsense,
-    /// The configured credentials are refused, or may not be sent where upstream wants them.
-    Credentials,
+    /// Upstream refuses the configured credentials.
+    AccountRefused,
+    /// Upstream wants the configured credentials at a place where they may not be sent.
+    AccountUntrusted {
+        /// That host.
+        host: String,
+    },
+    /// There was no connection to upstream.
+    Unreachable {
+        /// What failed.
+        failure: ConnectionFailure,
+        /// Details for the log.
+        reason: String,
+    },
+    /// Upstream did not respond in time.
+    TimedOut,
+    /// Upstream has just failed and is spared the request for a moment; what is cached is served instead.
+    BackingOff,
+    /// Upstream, or a gateway in front of it, is out of order.
+    ServerError {
+        /// Upstream's status.
+        status: u16,
+        /// Upstream's sentence.
+        message: Option<String>,
+    },
+    /// The content broke off in the middle.
+    Interrupted {
+        /// Details for the log.
+        reason: String,
+    },
+    /// Upstream, or a realm or storage it named, gave a response that cannot be right.
+    InvalidResponse {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Upstream named an address that it must not.
+    ForbiddenAddress {
+        /// Its host.
+        host: String,
+    },
     /// Too much is under way here.
     Busy,
     /// The store failed.
     Store,
+    /// A fault of ours.
+    Internal,
+}
+
+/// What a failure says something about, and what is left alone for a while because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountsAgainst {
+    /// Everything at that upstream.
+    Upstream,
+    /// The account with which it was requested.
+    Account,
+    /// The repository, and the upstream as soon as a second repository fails in the same way.
+    RepositoryThenUpstream,
+    /// The repository.
+    Repository,
+    /// Nothing: upstream works.
+    Nothing,
+    /// Nothing, because upstream had no part in it.
+    NotUpstream,
+}
+
+impl Cause {
+    /// What this counts against.
+    pub fn counts_against(&self) -> CountsAgainst {
+        match self {
+            Self::NotFound
+            | Self::NoRepository
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Unusable { .. } => CountsAgainst::Nothing,
+            Self::RateLimited { .. } | Self::AccountRefused | Self::AccountUntrusted { .. } => CountsAgainst::Account,
+            Self::Unreachable { .. } | Self::TimedOut => CountsAgainst::Upstream,
+            Self::ServerError { .. } => CountsAgainst::RepositoryThenUpstream,
+            Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
+                CountsAgainst::Repository
+            }
+            Self::BackingOff | Self::Busy | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
+        }
+    }
+
+    /// Whether upstream has decided that this account may not have it, or that it is gone for legal reasons or for good (402,
+    /// 410 and 451; RFC 9110, section 15.5; RFC 7725). What is cached under that name is not served then.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Denied { .. } | Self::Refused { status: 402 | 410 | 451, .. })
+    }
+
+    /// What the log has besides the sentence.
+    pub fn details(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { reason, .. } | Self::Interrupted { reason } => Some(reason),
+            Self::ForbiddenAddress { host } => Some(host),
+            _ => None,
+        }
+    }
 }
 
 impl PullFailure {
-    /// How long a client should wait before it asks again, where asking again may help.
+    /// How long a client should wait before its next request, where that may help.
     pub fn retry_after(&self) -> Duration {
         match self.cause {
             Cause::RateLimited { retry_after, .. } => retry_after.unwrap_or(Duration::from_secs(60)),
             Cause::Busy => Duration::from_secs(2),
-            Cause::NotFound
-            | Cause::NoRepository
-            | Cause::Denied
-            | Cause::Unreachable
-            | Cause::Nonsense
-            | Cause::Credentials
-            | Cause::Store => Duration::from_secs(15),
+            _ => Duration::from_secs(15),
         }
     }
 
     fn sentence(&self) -> String {
         let (upstream, image) = (&self.origin.upstream, &self.image);
+        let said = |message: &Option<String>| message.as_ref().map(|text| format!(": \"{text}\"")).unwrap_or_default();
+        let missing = format!(" and {image} is not cached here yet");
         match &self.cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
-            Cause::NoRepository | Cause::Denied => format!(
-                "{upstream} has no '{}', or it is private (asked {})",
-                self.origin.repository,
-                asked_as(&self.origin.account)
-            ),
-            Cause::RateLimited { limit, retry_after } => format!(
-                "{upstream}'s pull limit is reached{} and {image} is not cached here yet",
-                limit_details(*limit, *retry_after)
-            ),
-            Cause::Unreachable => format!("{upstream} cannot be reached and {image} is not cached here yet"),
-            Cause::Nonsense => {
-                format!("{upstream} gave an answer that cannot be right, and {image} is not cached here yet")
+            Cause::NoRepository => self.no_repository(),
+            Cause::Denied { message } => format!("{}{}", self.no_repository(), said(message)),
+            Cause::Refused { status, message, .. } => {
+                format!("{upstream} refuses {image} with HTTP status {status}{}", said(message))
             }
-            Cause::Credentials => format!(
-                "{upstream} does not accept the credentials configured here, and {image} is not cached here yet"
+            Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
+            Cause::RateLimited { limit, retry_after } => {
+                format!("{upstream}'s pull limit is reached{}{missing}", limit_details(*limit, *retry_after))
+            }
+            Cause::AccountRefused => {
+                format!("The login of {} is refused by {upstream}{missing}", account_name(&self.origin.account))
+            }
+            Cause::AccountUntrusted { host } => format!(
+                "{upstream} wants the login of {} at {host}, which is not in its auth_hosts,{missing}",
+                account_name(&self.origin.account)
             ),
+            Cause::Unreachable { failure, .. } => format!("{upstream} cannot be reached ({failure}){missing}"),
+            Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time){missing}"),
+            Cause::BackingOff => format!("{upstream} has just failed{missing}"),
+            Cause::ServerError { status, message } => {
+                format!("{upstream} is out of order (HTTP status {status}{}){missing}", said(message))
+            }
+            Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response{missing}"),
+            Cause::InvalidResponse { what } => {
+                format!("{upstream} gave a response that cannot be right ({what}){missing}")
+            }
+            Cause::ForbiddenAddress { .. } => {
+                format!("{upstream} leads to an address that is neither public nor listed for it{missing}")
+            }
             Cause::Busy => format!("Too many pulls at once for {image} to be fetched from {upstream} now. Try again"),
             Cause::Store => format!("{image} could not be read or stored here"),
+            Cause::Internal => format!("{image} could not be fetched because of a fault of this service"),
         }
+    }
+
+    fn no_repository(&self) -> String {
+        let Origin { upstream, account, repository } = &self.origin;
+        format!("{upstream} has no '{repository}', or it is private (asked {})", asked_as(account))
     }
 }
 
 impl From<&UpstreamError> for Cause {
     fn from(error: &UpstreamError) -> Self {
-        match error {
+        let invalid = |what: &str| Self::InvalidResponse { what: what.to_owned() };
+        match error.clone() {
             UpstreamError::NotFound => Self::NotFound,
-            UpstreamError::Denied => Self::Denied,
+            UpstreamError::Denied { message } => Self::Denied { message },
+            UpstreamError::Refused(said) => {
+                Self::Refused { status: said.status, code: said.code, message: said.message }
+            }
             UpstreamError::RateLimited(limits) => {
                 Self::RateLimited { limit: limits.limit.zip(limits.window), retry_after: limits.retry_after }
             }
-            UpstreamError::Unreachable { .. }
-            | UpstreamError::TimedOut
-            | UpstreamError::Failed { .. }
-            | UpstreamError::Interrupted { .. }
-            | UpstreamError::Lost => Self::Unreachable,
-            UpstreamError::TokenRealm(RealmError::Refused { .. } | RealmError::Untrusted { .. }) => Self::Credentials,
-            UpstreamError::TokenRealm(_) => Self::Unreachable,
-            UpstreamError::Storage { .. }
-            | UpstreamError::Nonsense { .. }
-            | UpstreamError::ForbiddenAddress { .. }
-            | UpstreamError::WrongRange
-            | UpstreamError::TooLong
-            | UpstreamError::NotConfigured => Self::Nonsense,
+            UpstreamError::Unreachable { failure, reason } => Self::Unreachable { failure, reason },
+            UpstreamError::TimedOut => Self::TimedOut,
+            UpstreamError::ServerError(said) => Self::ServerError { status: said.status, message: said.message },
+            UpstreamError::Storage { status } => invalid(&format!("its storage refused with HTTP status {status}")),
+            UpstreamError::InvalidResponse { what } => invalid(what),
+            UpstreamError::Unsupported { what } => {
+                Self::Unusable { problem: format!("only as {what}, which is not supported") }
+            }
+            UpstreamError::TokenRealm(error) => error.into(),
+            UpstreamError::ForbiddenAddress { host } => Self::ForbiddenAddress { host },
+            UpstreamError::WrongRange => invalid("another range than the one requested"),
+            UpstreamError::Interrupted { reason } => Self::Interrupted { reason },
+            UpstreamError::TooLong => invalid("it is too long"),
             UpstreamError::Busy => Self::Busy,
+            UpstreamError::NotConfigured | UpstreamError::Lost => Self::Internal,
         }
     }
+}
+
+impl From<RealmError> for Cause {
+    fn from(error: RealmError) -> Self {
+        match error {
+            RealmError::Denied { .. } => Self::Denied { message: None },
+            RealmError::Refused { .. } => Self::AccountRefused,
+            RealmError::Untrusted { host } => Self::AccountUntrusted { host },
+            RealmError::Unreachable { failure, reason } => {
+                Self::Unreachable { failure, reason: format!("token realm: {reason}") }
+            }
+            RealmError::TimedOut => Self::TimedOut,
+            RealmError::Failed(said) if is_final(said.status) => {
+                Self::Refused { status: said.status, code: said.code, message: said.message }
+            }
+            RealmError::Failed(said) => Self::ServerError { status: said.status, message: said.message },
+            RealmError::InvalidResponse { what } => Self::InvalidResponse { what: format!("its token realm: {what}") },
+        }
+    }
+}
+
+fn is_final(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 425)
 }
 
 impl From<StoreError> for Cause {
@@ -133,6 +303,13 @@ fn asked_as(account: &Account) -> String {
     match account {
         Account::Anonymous => "without credentials".to_owned(),
         Account::Username(name) => format!("as {name}"),
+    }
+}
+
+fn account_name(account: &Account) -> String {
+    match account {
+        Account::Anonymous => "nobody".to_owned(),
+        Account::Username(name) => format!("account '{name}'"),
     }
 }
 
@@ -176,12 +353,13 @@ mod tests {
             "docker.io's pull limit is reached (100 per 6 h, more in 47 min) and postgres:17 is not cached here yet"
         );
         assert_eq!(
-            failure("library/postgres", "17", Cause::Unreachable),
-            "docker.io cannot be reached and postgres:17 is not cached here yet"
-        );
-        assert_eq!(
-            failure("library/ngnix", "latest", Cause::Denied),
+            failure("library/ngnix", "latest", Cause::Denied { message: None }),
             "docker.io has no 'library/ngnix', or it is private (asked without credentials)"
+        );
+        let blocked = Cause::Denied { message: Some("blocked by policy 7".to_owned()) };
+        assert_eq!(
+            failure("library/ngnix", "latest", blocked),
+            "docker.io has no 'library/ngnix', or it is private (asked without credentials): \"blocked by policy 7\""
         );
     }
 }

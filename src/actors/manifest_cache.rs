@@ -22,14 +22,14 @@ use crate::domain::manifest::Named;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::manifests::{Manifest, ManifestStore};
-use crate::upstream::ContentHead;
+use crate::upstream::ManifestHead;
 
 /// Asks upstream for manifests; see the module.
 pub(super) struct ManifestCache {
     fetcher: Fetcher,
     options: ManifestCacheOptions,
     /// By question and whether it is a revalidation, because those are given up earlier.
-    heads: Flights<(Question, bool), Result<ContentHead, Cause>>,
+    heads: Flights<(Question, bool), Result<ManifestHead, Cause>>,
     fetches: Flights<Question, Result<Fetched, Cause>>,
     absent: HashMap<Question, Instant>,
     backoffs: Backoffs,
@@ -85,7 +85,7 @@ pub(super) struct Shared<T> {
 
 /// Asks what upstream has, without fetching it.
 #[derive(Message)]
-#[rtype(result = "Shared<ContentHead>")]
+#[rtype(result = "Shared<ManifestHead>")]
 pub(super) struct AskHead {
     pub(super) question: Question,
     /// Whether the asker has something to serve should there be no answer: then it is given up early, and not asked at all
@@ -118,7 +118,7 @@ pub(super) struct ForgetAnswers;
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HeadAnswered((Question, bool), Result<ContentHead, Cause>);
+struct HeadAnswered((Question, bool), Result<ManifestHead, Cause>);
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -153,8 +153,8 @@ impl ManifestCache {
         let limit = if revalidation { self.options.revalidate_timeout } else { PATIENCE };
         actix_rt::spawn(async move {
             let asked = question.clone();
-            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(Err(Cause::Unreachable)) };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
+            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(Err(Cause::TimedOut)) };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
             me.do_send(HeadAnswered((question, revalidation), outcome));
         });
     }
@@ -164,8 +164,8 @@ impl ManifestCache {
         actix_rt::spawn(async move {
             let asked = question.clone();
             let work =
-                async move { timeout(LONGEST_FETCH, fetcher.fetch(&asked)).await.unwrap_or(Err(Cause::Unreachable)) };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Unreachable));
+                async move { timeout(LONGEST_FETCH, fetcher.fetch(&asked)).await.unwrap_or(Err(Cause::TimedOut)) };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
             me.do_send(ManifestFetched(question, outcome));
         });
     }
@@ -200,7 +200,7 @@ impl Since {
 
 /// The outcome of a flight, for one who boarded it.
 async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Shared<T> {
-    let answer = receiver.await.unwrap_or(Err(Cause::Unreachable));
+    let answer = receiver.await.unwrap_or(Err(Cause::Internal));
     Shared { answer, joined, asked: !joined }
 }
 
@@ -209,7 +209,7 @@ impl Actor for ManifestCache {
 }
 
 impl Handler<AskHead> for ManifestCache {
-    type Result = Response<Shared<ContentHead>>;
+    type Result = Response<Shared<ManifestHead>>;
 
     fn handle(&mut self, ask: AskHead, ctx: &mut Self::Context) -> Self::Result {
         let now = Instant::now();
@@ -224,9 +224,9 @@ impl Handler<AskHead> for ManifestCache {
                 return Response::reply(Shared::at_once(Cause::Busy));
             }
             Boarding::Joined(receiver) => (receiver, true),
-            Boarding::First(_) if revalidation && !self.backoffs.try_ask(&key.0.origin, now) => {
-                self.heads.land(&key, &Err(Cause::Unreachable));
-                return Response::reply(Shared::at_once(Cause::Unreachable));
+            Boarding::First(_) if revalidation && !self.backoffs.try_request(&key.0.origin, now) => {
+                self.heads.land(&key, &Err(Cause::BackingOff));
+                return Response::reply(Shared::at_once(Cause::BackingOff));
             }
             Boarding::First(receiver) => {
                 self.start_head(key.0, revalidation, ctx.address());
@@ -274,7 +274,11 @@ impl Handler<HeadAnswered> for ManifestCache {
     type Result = ();
 
     fn handle(&mut self, HeadAnswered(key, outcome): HeadAnswered, _: &mut Self::Context) {
-        self.learn(&key.0, &outcome);
+        match outcome {
+            // The `GET` that follows tells.
+            Ok(ManifestHead::Open | ManifestHead::NotRequested) => self.backoffs.release(&key.0.origin),
+            Ok(ManifestHead::Affirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
+        }
         self.heads.land(&key, &outcome);
         self.gauge();
     }

@@ -83,7 +83,7 @@ impl Manifests {
         let calls = AtomicU32::new(0);
         let pulled = match self.0.shelf.remembered(&request) {
             Some(pulled) => Ok(pulled),
-            None => timeout(PATIENCE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::Unreachable)),
+            None => timeout(PATIENCE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
         let word = pulled.as_ref().map_or("failed", |pulled| pulled.source.word());
         PULLS.count(word);

@@ -17,7 +17,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{
-    Content, ContentHead, ListAnswer, ListQuery, Registries, SetupError, UpstreamError, UpstreamOptions,
+    Content, ContentHead, ListAnswer, ListQuery, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
 };
 
 /// How long a question waits for its turn before it is refused.
@@ -63,8 +63,8 @@ impl Upstream {
         Ok(Self { actor, turns: Arc::new(turns) })
     }
 
-    /// What upstream says about a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
-    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
+    /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
+    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
         let (asked, reference) = (origin.clone(), reference.clone());
         self.question(origin, |registries| async move { registries.head_manifest(&asked, &reference).await }).await
     }

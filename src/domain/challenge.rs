@@ -24,12 +24,13 @@ pub struct BearerChallenge {
 }
 
 impl BearerChallenge {
-    /// Where to ask for the token: for what the challenge says, else for this scope. None where the realm is no address.
-    pub fn token_url(&self, scope: Option<&str>) -> Option<Url> {
+    /// Where to request a token for these scopes. The challenge's own scope is not among them unless the caller puts it there:
+    /// registries name placeholders (`repository:user/image:pull`), nothing or everything. None where the realm is no address.
+    pub fn token_url(&self, scopes: &[String]) -> Option<Url> {
         let mut url = Url::parse(&self.realm).ok()?;
         let service = self.service.iter().map(|service| ("service", service.as_str()));
-        let scope = self.scope.as_deref().or(scope).map(|scope| ("scope", scope));
-        url.query_pairs_mut().extend_pairs(service.chain(scope));
+        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+        url.query_pairs_mut().extend_pairs(service.chain(scopes));
         Some(url)
     }
 }
@@ -165,19 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_asked_for_what_the_challenge_says() {
-        let url = |scope: Option<&str>, default| {
-            let realm = "https://auth.example/token?x=1".to_owned();
-            let scope = scope.map(str::to_owned);
-            let challenge = BearerChallenge { realm, service: Some("a b".to_owned()), scope };
-            challenge.token_url(default).map(String::from)
+    fn a_token_is_requested_for_the_callers_scopes() {
+        let url = |realm: &str, scopes: &[&str]| {
+            let challenge = BearerChallenge {
+                realm: realm.to_owned(),
+                service: Some("a b".to_owned()),
+                scope: Some("repository:user/image:pull".to_owned()),
+            };
+            let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+            challenge.token_url(&scopes).map(String::from)
         };
-        let service = "https://auth.example/token?x=1&service=a+b";
-        assert_eq!(url(None, None).as_deref(), Some(service));
-        assert_eq!(url(None, Some("x:y")), Some(format!("{service}&scope=x%3Ay")));
-        assert_eq!(url(Some("aws"), Some("x:y")), Some(format!("{service}&scope=aws")));
-        let nowhere = BearerChallenge { realm: "/token".to_owned(), service: None, scope: None };
-        assert_eq!(nowhere.token_url(None), None);
+        let realm = "https://auth.example/token?x=1";
+        let service = format!("{realm}&service=a+b");
+        assert_eq!(url(realm, &[]).as_ref(), Some(&service));
+        assert_eq!(url(realm, &["x:y", "aws"]), Some(format!("{service}&scope=x%3Ay&scope=aws")));
+        assert_eq!(url("/token", &["x:y"]), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Manifests and indexes (OCI image specification; Docker image manifest version 2, schema 2): their media types and what
 //! they name. Reads only what a cache needs; the bytes themselves are never rewritten.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::digest::Digest;
+use super::digest::{Digest, DigestError};
 
 /// The media types that are asked of upstream, always all of them: the answer must not depend on who asks first.
 pub const ACCEPTED: [&str; 4] = [
@@ -27,8 +27,9 @@ pub struct Named {
 pub struct Descriptor {
     /// The digest of the content.
     pub digest: Digest,
-    /// Its length in bytes.
-    pub size: u64,
+    /// Its length in bytes, as the manifest claims it: the digest decides. None where that is no length.
+    #[serde(default, deserialize_with = "length")]
+    pub size: Option<u64>,
 }
 
 /// Bytes are not a manifest that a client could use.
@@ -38,55 +39,114 @@ pub enum ManifestError {
     #[error("'{0}' is not the media type of a manifest")]
     MediaType(String),
     /// Not the JSON of a manifest.
-    #[error("not a manifest: {0}")]
+    #[error("it is not the JSON of a manifest: {0}")]
     Json(#[from] serde_json::Error),
+    /// A digest in it is malformed.
+    #[error("a digest in it is malformed: {0}")]
+    Digest(DigestError),
     /// It says itself that it is something else, or has the parts of something else.
-    #[error("not what its media type '{0}' says")]
+    #[error("it is not what its media type '{0}' says")]
     Contradiction(String),
 }
 
+/// Clients read `null` and an empty text as if the field were absent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
     media_type: Option<String>,
-    config: Option<Descriptor>,
-    #[serde(default)]
-    layers: Vec<Layer>,
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
+    config: Option<Entry>,
+    layers: Option<Vec<Entry>>,
+    manifests: Option<Vec<Entry>>,
 }
 
 #[derive(Deserialize)]
-struct Layer {
-    #[serde(flatten)]
-    descriptor: Descriptor,
+struct Entry {
+    digest: String,
+    #[serde(default, deserialize_with = "length")]
+    size: Option<u64>,
     /// A foreign layer is fetched by clients from these, not from a registry.
-    #[serde(default)]
-    urls: Vec<String>,
-}
-
-impl Document {
-    /// Whether the bytes are of this media type. They are stored once, with the type that came first: another upstream, or
-    /// another group's, must not decide on it. Docker's types have to stand in the document, those of OCI may.
-    fn is_a(&self, media_type: &str) -> bool {
-        let said = self.media_type.as_deref().map_or(media_type.contains(".oci."), |said| said == media_type);
-        let index = media_type.contains(".index.") || media_type.contains(".list.");
-        let parts = if index { self.config.is_none() && self.layers.is_empty() } else { self.manifests.is_empty() };
-        said && parts
-    }
+    urls: Option<Vec<String>>,
 }
 
 /// What this manifest names. `media_type` is the `Content-Type` it came with, without parameters.
 pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Named, ManifestError> {
-    if !ACCEPTED.contains(&media_type) {
-        return Err(ManifestError::MediaType(media_type.to_owned()));
-    }
+    identify(Some(media_type), bytes).map(|(_, named)| named)
+}
+
+/// As [`parse`], with the media type; where the `Content-Type` says nothing, the document decides.
+pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named), ManifestError> {
     let document: Document = serde_json::from_slice(bytes)?;
-    if !document.is_a(media_type) {
-        return Err(ManifestError::Contradiction(media_type.to_owned()));
+    let media_type = media_type.map_or_else(|| document.own_media_type(), str::to_owned);
+    if !ACCEPTED.contains(&media_type.as_str()) {
+        return Err(ManifestError::MediaType(media_type));
     }
-    let layers = document.layers.into_iter().filter(|layer| layer.urls.is_empty()).map(|layer| layer.descriptor);
-    Ok(Named { blobs: document.config.into_iter().chain(layers).collect(), manifests: document.manifests })
+    if !document.is_a(&media_type) {
+        return Err(ManifestError::Contradiction(media_type));
+    }
+    let Document { config, layers, manifests, .. } = document;
+    let layers = layers.into_iter().flatten().filter(|layer| layer.urls.as_ref().is_none_or(Vec::is_empty));
+    let blobs = descriptors(config.into_iter().chain(layers))?;
+    let manifests = descriptors(manifests.into_iter().flatten())?;
+    Ok((media_type, Named { blobs, manifests }))
+}
+
+impl Document {
+    fn said(&self) -> Option<&str> {
+        self.media_type.as_deref().filter(|said| !said.is_empty())
+    }
+
+    /// Whether the bytes are of this media type. They are stored once, with the type that came first: another upstream, or
+    /// another group's, must not decide on it. Docker's types have to stand in the document, those of OCI may.
+    fn is_a(&self, media_type: &str) -> bool {
+        let said = self.said().map_or(media_type.contains(".oci."), |said| said == media_type);
+        let index = media_type.contains(".index.") || media_type.contains(".list.");
+        let parts = if index { self.config.is_none() && !self.has_layers() } else { !self.has_manifests() };
+        said && parts
+    }
+
+    /// The type that the document names, or that of OCI that has its parts.
+    fn own_media_type(&self) -> String {
+        let [index, _, image, _] = ACCEPTED;
+        let by_parts = if self.has_manifests() {
+            index
+        } else if self.config.is_some() {
+            image
+        } else {
+            ""
+        };
+        self.said().unwrap_or(by_parts).to_owned()
+    }
+
+    fn has_layers(&self) -> bool {
+        self.layers.as_ref().is_some_and(|layers| !layers.is_empty())
+    }
+
+    fn has_manifests(&self) -> bool {
+        self.manifests.as_ref().is_some_and(|manifests| !manifests.is_empty())
+    }
+}
+
+/// What has a digest of another algorithm than SHA-256 cannot be pulled from here, which is no reason to refuse the rest.
+fn descriptors(entries: impl Iterator<Item = Entry>) -> Result<Vec<Descriptor>, ManifestError> {
+    let descriptor = |entry: Entry| match entry.digest.parse() {
+        Ok(digest) => Some(Ok(Descriptor { digest, size: entry.size })),
+        Err(DigestError::Algorithm) if is_algorithm(&entry.digest) => None,
+        Err(error) => Some(Err(ManifestError::Digest(error))),
+    };
+    entries.filter_map(descriptor).collect()
+}
+
+/// A length, or whatever else stands there: a wrong size is no reason to refuse what has a digest.
+fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
+/// Whether this is a digest of some other algorithm, such as `sha512:...` (OCI image specification, "Digests").
+fn is_algorithm(digest: &str) -> bool {
+    let algorithm = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+._-".contains(&b))
+    };
+    digest.split_once(':').is_some_and(|(name, encoded)| algorithm(name) && !encoded.is_empty())
 }
 
 #[cfg(test)]
@@ -109,7 +169,7 @@ mod tests {
         let named = parse(ACCEPTED[2], json.as_bytes()).unwrap();
         assert_eq!(
             named.blobs.iter().map(|blob| (blob.digest, blob.size)).collect::<Vec<_>>(),
-            [(digest(1), 7), (digest(2), 8)]
+            [(digest(1), Some(7)), (digest(2), Some(8))]
         );
         assert!(named.manifests.is_empty());
     }
@@ -117,7 +177,53 @@ mod tests {
     #[test]
     fn an_index_names_its_manifests() {
         let json = format!(r#"{{"manifests":[{{"digest":"{}","size":5,"platform":{{}}}}]}}"#, digest(4));
-        assert_eq!(parse(ACCEPTED[0], json.as_bytes()).unwrap().manifests, [Descriptor { digest: digest(4), size: 5 }]);
+        let named = parse(ACCEPTED[0], json.as_bytes()).unwrap();
+        assert_eq!(named.manifests, [Descriptor { digest: digest(4), size: Some(5) }]);
+    }
+
+    #[test]
+    fn null_and_empty_are_absent_and_a_wrong_size_is_no_size() {
+        let entry = |size: &str| format!(r#"{{"digest":"{}","size":{size},"urls":null}}"#, digest(1));
+        for json in [
+            r#"{"mediaType":"","config":null,"layers":null,"manifests":null}"#,
+            r#"{"mediaType":null,"layers":[],"annotations":null}"#,
+        ] {
+            assert_eq!(parse(ACCEPTED[2], json.as_bytes()).unwrap(), Named::default(), "{json}");
+        }
+        for (size, expected) in [("7", Some(7)), ("-1", None), ("null", None), ("\"7\"", None), ("1.5", None)] {
+            let json = format!(r#"{{"config":{},"layers":[{}],"manifests":null}}"#, entry(size), entry(size));
+            let named = parse(ACCEPTED[2], json.as_bytes()).unwrap();
+            assert_eq!(named.blobs, [Descriptor { digest: digest(1), size: expected }; 2], "{size}");
+        }
+    }
+
+    #[test]
+    fn the_document_decides_where_the_content_type_says_nothing() {
+        let typed = |media_type: &str| format!(r#"{{"mediaType":"{media_type}"}}"#);
+        for media_type in ACCEPTED {
+            assert_eq!(identify(None, typed(media_type).as_bytes()).unwrap().0, media_type);
+        }
+        let entry = format!(r#"{{"digest":"{}","size":5}}"#, digest(4));
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+        let image = format!(r#"{{"schemaVersion":2,"config":{entry},"layers":[]}}"#);
+        assert_eq!(identify(None, index.as_bytes()).unwrap().0, ACCEPTED[0]);
+        assert_eq!(identify(None, image.as_bytes()).unwrap().0, ACCEPTED[2]);
+        let schema_1 = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
+        for other in ["{}", r#"{"token":"x"}"#, schema_1, &typed("text/html")] {
+            assert!(matches!(identify(None, other.as_bytes()), Err(ManifestError::MediaType(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn another_digest_algorithm_is_left_out_and_a_malformed_digest_refused() {
+        let image = |digest: &str| format!(r#"{{"config":null,"layers":[{{"digest":"{digest}","size":1}}]}}"#);
+        for other in ["sha512:abc", "blake3:00", "sha256+b64u:LCa0"] {
+            assert_eq!(parse(ACCEPTED[2], image(other).as_bytes()).unwrap(), Named::default(), "{other}");
+        }
+        for malformed in ["sha256:abc", "", "latest", "sha512:", "../x:y"] {
+            let parsed = parse(ACCEPTED[2], image(malformed).as_bytes());
+            assert!(matches!(parsed, Err(ManifestError::Digest(_))), "{malformed}");
+        }
     }
 
     #[test]
@@ -142,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_web_page_is_no_manifest() {
-        assert!(matches!(parse("text/html", b"<html>"), Err(ManifestError::MediaType(_))));
+        assert!(matches!(parse("text/html", b"{}"), Err(ManifestError::MediaType(_))));
         assert!(matches!(parse(ACCEPTED[0], b"<html>"), Err(ManifestError::Json(_))));
     }
 }

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::state::RegistryState;
-use crate::actors::failure::{Cause, PullFailure};
+use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::policy::{PullDenial, Refusal};
@@ -86,6 +86,8 @@ pub(super) enum RegistryError {
 struct Answer {
     status: StatusCode,
     code: &'static str,
+    /// Upstream's own code, where its refusal is passed on.
+    passed_code: Option<String>,
     /// Docker, podman and ctr show nothing else of a 5xx.
     reason: Option<&'static str>,
     retry_after: Option<Duration>,
@@ -112,11 +114,19 @@ impl RegistryError {
             response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
         }
         let message = self.message(answer.status, &state.public_url.host(request));
-        if answer.status.is_server_error() {
-            tracing::warn!(status = answer.status.as_u16(), sentence = message, "a request failed");
-        }
-        let body = json!({"errors": [{"code": answer.code, "message": message, "detail": null}]});
+        self.log(answer.status, &message);
+        let code = answer.passed_code.as_deref().unwrap_or(answer.code);
+        let body = json!({"errors": [{"code": code, "message": message, "detail": null}]});
         response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body)
+    }
+
+    /// What is out of order, and what upstream refused, with the id of the request.
+    fn log(&self, status: StatusCode, sentence: &str) {
+        let cause = if let Self::Failed { failure, .. } = self { Some(&failure.cause) } else { None };
+        if status.is_server_error() || matches!(cause, Some(Cause::Refused { .. } | Cause::Unusable { .. })) {
+            let details = cause.and_then(Cause::details);
+            tracing::warn!(status = status.as_u16(), sentence, details, "a request failed");
+        }
     }
 
     fn message(&self, status: StatusCode, host: &str) -> String {
@@ -200,26 +210,53 @@ fn path(error: &ImagePathError) -> Answer {
 }
 
 fn failed(failure: &PullFailure, target: &Target) -> Answer {
-    let retry = Some(failure.retry_after());
-    match failure.cause {
+    let unavailable = |reason| Answer::unavailable(reason, Some(failure.retry_after()));
+    match &failure.cause {
         Cause::NotFound => Answer::new(StatusCode::NOT_FOUND, unknown(target)),
         Cause::NoRepository => Answer::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
-        Cause::Denied => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+        Cause::Denied { .. } => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
+        Cause::Refused { status, code, .. } => Answer {
+            passed_code: code.clone(),
+            ..Answer::new(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "UNSUPPORTED")
+        },
+        // Clients show the sentence of a 403 and lose that of most other statuses.
+        Cause::Unusable { .. } => Answer::new(StatusCode::FORBIDDEN, "MANIFEST_INVALID"),
         Cause::RateLimited { .. } => {
-            Answer::unavailable("Pull limit of the upstream registry is reached and this is not cached here yet", retry)
+            unavailable("Pull limit of the upstream registry is reached and this is not cached here yet")
         }
-        Cause::Unreachable => {
-            Answer::unavailable("Upstream registry cannot be reached and this is not cached here yet", retry)
+        Cause::AccountRefused => {
+            unavailable("Upstream registry refuses the configured credentials and this is not cached here yet")
         }
-        Cause::Nonsense => {
-            Answer::unavailable("Upstream registry gave a wrong answer and this is not cached here yet", retry)
+        Cause::AccountUntrusted { .. } => {
+            unavailable("Upstream registry wants the credentials at a host that is not listed for them")
         }
-        Cause::Credentials => Answer::unavailable(
-            "Upstream registry refuses the configured credentials and this is not cached here yet",
-            retry,
-        ),
-        Cause::Busy => Answer::unavailable("Too many pulls at once - try again", retry),
-        Cause::Store => Answer::unavailable("The cache could not be read or written", retry),
+        Cause::Unreachable { failure, .. } => unavailable(unreachable(*failure)),
+        Cause::TimedOut => unavailable("Upstream registry did not respond in time and this is not cached here yet"),
+        Cause::BackingOff => unavailable("Upstream registry has just failed and this is not cached here yet"),
+        Cause::ServerError { .. } => unavailable("Upstream registry is out of order and this is not cached here yet"),
+        Cause::Interrupted { .. } => {
+            unavailable("Upstream registry broke off in the middle and this is not cached here yet")
+        }
+        Cause::InvalidResponse { .. } => {
+            unavailable("Upstream registry gave a wrong response and this is not cached here yet")
+        }
+        Cause::ForbiddenAddress { .. } => unavailable("Upstream registry leads to an address that is not allowed"),
+        Cause::Busy => unavailable("Too many pulls at once - try again"),
+        Cause::Store => unavailable("The cache could not be read or written"),
+        Cause::Internal => unavailable("Internal fault: the log of this service has more"),
+    }
+}
+
+fn unreachable(failure: ConnectionFailure) -> &'static str {
+    match failure {
+        ConnectionFailure::NameResolution => {
+            "Name of the upstream registry cannot be resolved and this is not cached here yet"
+        }
+        ConnectionFailure::Refused => "Upstream registry refuses connections and this is not cached here yet",
+        ConnectionFailure::Tls => "TLS to the upstream registry failed and this is not cached here yet",
+        ConnectionFailure::Closed => "Upstream registry closed the connection and this is not cached here yet",
+        ConnectionFailure::Proxy => "HTTP proxy to the upstream registry failed and this is not cached here yet",
+        ConnectionFailure::Network => "Upstream registry cannot be reached and this is not cached here yet",
     }
 }
 
@@ -233,10 +270,11 @@ fn unknown(target: &Target) -> &'static str {
 
 impl Answer {
     fn new(status: StatusCode, code: &'static str) -> Self {
-        Self { status, code, reason: None, retry_after: None }
+        Self { status, code, passed_code: None, reason: None, retry_after: None }
     }
 
     fn unavailable(reason: &'static str, retry_after: Option<Duration>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "UNAVAILABLE", reason: Some(reason), retry_after }
+        let answer = Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
+        Self { reason: Some(reason), retry_after, ..answer }
     }
 }

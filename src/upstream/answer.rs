@@ -1,29 +1,55 @@
-//! What the answer of a registry means. Believes nothing about content: digests and lengths are passed on as claims.
+//! What the response of a registry means. Trusts nothing about content: digests and lengths are passed on as claims.
 
 use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 
 use super::content::ContentHead;
-use super::error::UpstreamError;
-use super::rate_limit;
+use super::error::{ConnectionFailure, UpstreamError, is_transient};
 use super::transport::Answer;
+use super::{failure_body, rate_limit};
+use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 
 /// The response, if it is a success. A refusal by the storage behind a redirect says nothing about what the registry grants.
-pub(super) fn successful(answer: Answer, behind_redirect: Refusal) -> Result<Response, UpstreamError> {
-    let response = answer.response;
+pub(super) async fn successful(answer: Answer, behind_redirect: Refusal) -> Result<Response, UpstreamError> {
+    let Answer { response, redirected, shown, .. } = answer;
+    let of_storage = redirected && behind_redirect == Refusal::OfStorage;
     match response.status().as_u16() {
         200 | 206 => Ok(response),
+        100..=399 => Err(UpstreamError::InvalidResponse { what: "a status that brings no content" }),
         404 => Err(UpstreamError::NotFound),
+        // By the HTTP proxy in between, not by upstream.
+        407 => Err(UpstreamError::Unreachable {
+            failure: ConnectionFailure::Proxy,
+            reason: "it requires authentication".to_owned(),
+        }),
         416 => Err(UpstreamError::WrongRange),
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
-        status @ (400..=403 | 405) if answer.redirected && behind_redirect == Refusal::OfStorage => {
-            Err(UpstreamError::Storage { status })
+        status if is_transient(status) => {
+            Err(UpstreamError::ServerError(failure_body::read(response, shown.as_ref()).await))
         }
-        401 | 403 => Err(UpstreamError::Denied),
-        status => Err(UpstreamError::Failed { status }),
+        status if of_storage => Err(UpstreamError::Storage { status }),
+        401 | 403 => {
+            let said = failure_body::read(response, shown.as_ref()).await;
+            Err(UpstreamError::Denied { message: said.message.filter(|message| says_more(message)) })
+        }
+        _ => Err(UpstreamError::Refused(failure_body::read(response, shown.as_ref()).await)),
     }
+}
+
+/// Whether a sentence says more than that access is denied: docker and podman print nothing but `denied` for the defaults of
+/// CNCF Distribution.
+fn says_more(message: &str) -> bool {
+    const DEFAULTS: [&str; 6] = [
+        "authentication required",
+        "requested access to the resource is denied",
+        "access to the requested resource is not authorized",
+        "unauthorized",
+        "denied",
+        "forbidden",
+    ];
+    !DEFAULTS.iter().any(|default| message.trim_end_matches('.').eq_ignore_ascii_case(default))
 }
 
 /// Who speaks behind a redirect.
@@ -35,15 +61,42 @@ pub(super) enum Refusal {
     OfStorage,
 }
 
-/// What the headers of a manifest say. It has to have the media type of one: a page that asks to sign in has not.
+/// What the headers of a manifest say. A media type that says nothing is left out: the document has one. A page that asks to
+/// sign in is refused, and so is what can only be had in a form that is not supported.
 pub(super) fn manifest_head(headers: &HeaderMap) -> Result<ContentHead, UpstreamError> {
     let head = content_head(headers);
-    match &head.media_type {
-        Some(media_type) if ACCEPTED.contains(&media_type.as_str()) => Ok(head),
-        Some(_) => Err(UpstreamError::Nonsense { what: "not the media type of a manifest" }),
-        None => Err(UpstreamError::Nonsense { what: "a manifest without a media type" }),
+    match head.media_type.as_deref() {
+        Some(media_type) if ACCEPTED.contains(&media_type) => Ok(head),
+        Some(media_type) if media_type.starts_with(SCHEMA_1) => {
+            Err(UpstreamError::Unsupported { what: "a manifest of Docker's schema 1" })
+        }
+        None => Ok(head),
+        Some(media_type) if GENERIC.contains(&media_type) => Ok(ContentHead { media_type: None, ..head }),
+        Some(_) => Err(UpstreamError::InvalidResponse { what: "the media type is not that of a manifest" }),
     }
 }
+
+/// What a `HEAD` says of a manifest, if it says all that a manifest's has: anything less may be the response to the method, not
+/// the manifest's.
+pub(super) fn affirmed_manifest(headers: &HeaderMap) -> Option<ContentHead> {
+    let head = manifest_head(headers).ok()?;
+    (head.media_type.is_some() && head.length.is_some_and(|length| length > 0)).then_some(head)
+}
+
+/// What a `HEAD` says of a blob, if it tells the length. Only the blob without bytes has none.
+pub(super) fn affirmed_blob(headers: &HeaderMap, digest: &Digest) -> Option<ContentHead> {
+    let head = content_head(headers);
+    let is_empty = || digest.to_string() == EMPTY_BLOB;
+    head.length.is_some_and(|length| length > 0 || is_empty()).then_some(head)
+}
+
+/// The digest of no bytes.
+const EMPTY_BLOB: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+";
+
+/// Media types that say no more than that there are bytes.
+const GENERIC: [&str; 4] = ["application/json", "application/octet-stream", "binary/octet-stream", "text/plain"];
 
 /// What the headers of a whole content say.
 pub(super) fn content_head(headers: &HeaderMap) -> ContentHead {
@@ -120,9 +173,35 @@ mod tests {
         ]));
         let expected = ContentHead { media_type: Some(ACCEPTED[0].to_owned()), length: Some(7), digest: None };
         assert_eq!(head, Ok(expected));
-        for wrong in [&[("content-type", "text/html")][..], &[], &[("content-type", "application/json")]] {
-            assert!(matches!(manifest_head(&headers(wrong)), Err(UpstreamError::Nonsense { .. })), "{wrong:?}");
+        for silent in
+            [&[][..], &[("content-type", "application/json")], &[("content-type", "text/plain; charset=utf-8")]]
+        {
+            let head = manifest_head(&headers(silent)).unwrap();
+            assert_eq!((head.media_type, affirmed_manifest(&headers(silent))), (None, None), "the document decides");
         }
+        let page = headers(&[("content-type", "text/html")]);
+        assert!(matches!(manifest_head(&page), Err(UpstreamError::InvalidResponse { .. })));
+        let schema_1 = headers(&[("content-type", "application/vnd.docker.distribution.manifest.v1+prettyjws")]);
+        assert!(matches!(manifest_head(&schema_1), Err(UpstreamError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn a_head_affirms_only_what_it_tells_the_length_of() {
+        let typed = ("content-type", ACCEPTED[2]);
+        for (length, affirmed) in [(Some("7"), true), (Some("0"), false), (None, false)] {
+            let all: Vec<_> = [typed].into_iter().chain(length.map(|length| ("content-length", length))).collect();
+            assert_eq!(affirmed_manifest(&headers(&all)).is_some(), affirmed, "{length:?}");
+            let digest = Digest::from_bytes([7; 32]);
+            assert_eq!(affirmed_blob(&headers(&all), &digest).is_some(), affirmed, "{length:?}");
+        }
+        let nothing = EMPTY_BLOB.parse().unwrap();
+        assert!(affirmed_blob(&headers(&[("content-length", "0")]), &nothing).is_some());
+    }
+
+    #[test]
+    fn a_default_sentence_says_nothing() {
+        assert!(!says_more("Requested access to the resource is denied") && !says_more("unauthorized."));
+        assert!(says_more("Your authorization token has expired. Reauthenticate and try again."));
     }
 
     #[test]

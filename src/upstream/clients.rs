@@ -1,5 +1,5 @@
-//! The HTTP clients below everything: two for each way out, one of which connects to public addresses alone. They follow no
-//! redirect, decompress nothing and know no credential.
+//! The HTTP clients below everything: for each way out one that connects to public addresses alone and one for listed hosts, and
+//! of each a twin that makes a connection for every request. They follow no redirect, decompress nothing and know no credential.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -13,16 +13,25 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 use url::Url;
 
 use super::address;
+use super::connection_error::{NameError, innermost};
 use super::options::{SetupError, UpstreamOptions};
 
 /// The clients of one way out.
 pub(super) struct Clients {
     /// For hosts that are listed: connects to any address but a link-local one.
-    pub(super) listed: Client,
+    pub(super) listed: ClientPair,
     /// For all others: connects to public addresses only.
-    pub(super) strict: Client,
+    pub(super) strict: ClientPair,
     /// Hosts that only a proxy's connection may lead to.
     pub(super) proxy_hosts: Vec<String>,
+}
+
+/// Two clients that may connect to the same addresses.
+pub(super) struct ClientPair {
+    /// Keeps connections for further requests.
+    pub(super) pooled: Client,
+    /// Makes a new connection for each request: for what is repeated because a kept one was dead.
+    pub(super) fresh: Client,
 }
 
 /// Makes clients, the same for all upstreams that are reached in the same way: they share connections and authorities.
@@ -60,12 +69,15 @@ impl ClientPool {
 
 fn build(options: &UpstreamOptions) -> Result<Clients, SetupError> {
     let proxy_hosts = proxy_hosts(options.proxy.as_deref());
-    let client = |public_only| {
+    let client = |public_only, idle_connections| {
         let resolver = CheckedResolver { public_only, exempt: proxy_hosts.clone() };
-        let setup = with_authorities(with_proxy(builder(options, resolver), options)?, options)?;
+        let setup = builder(options, resolver).pool_max_idle_per_host(idle_connections);
+        let setup = with_authorities(with_proxy(setup, options)?, options)?;
         setup.build().map_err(|error| fault(options, "ca_file", &error.without_url()))
     };
-    Ok(Clients { listed: client(false)?, strict: client(true)?, proxy_hosts })
+    let pair =
+        |public_only| Ok(ClientPair { pooled: client(public_only, usize::MAX)?, fresh: client(public_only, 0)? });
+    Ok(Clients { listed: pair(false)?, strict: pair(true)?, proxy_hosts })
 }
 
 fn builder(options: &UpstreamOptions, resolver: CheckedResolver) -> ClientBuilder {
@@ -112,12 +124,6 @@ fn empty(options: &UpstreamOptions, key: &'static str) -> SetupError {
     SetupError { upstream: options.name.clone(), key, reason: String::new() }
 }
 
-/// What the last error of a chain says, shortened. The outer ones only repeat that something failed.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let last = std::iter::successors(Some(error), |cause| (*cause).source()).last().unwrap_or(error);
-    last.to_string().chars().filter(|char| !char.is_control()).take(160).collect()
-}
-
 /// The hosts of the proxies that may be used, which the operator has chosen and which need not be public.
 fn proxy_hosts(configured: Option<&str>) -> Vec<String> {
     const VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -133,7 +139,7 @@ fn proxy_host(url: &str) -> Option<String> {
     parsed.ok()?.host_str().map(str::to_owned)
 }
 
-/// Resolves names as the system does and leaves out the addresses that must not be connected to.
+/// Resolves names as the operating system does and leaves out the addresses that must not be connected to.
 struct CheckedResolver {
     public_only: bool,
     exempt: Vec<String>,
@@ -143,7 +149,8 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let public_only = self.public_only && !self.exempt.iter().any(|host| host == name.as_str());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NameError)?;
+            let found: Vec<SocketAddr> = found.collect();
             let allowed = |address: &SocketAddr| {
                 !address::is_link_local(address.ip()) && (!public_only || address::is_public(address.ip()))
             };

@@ -23,6 +23,17 @@ pub struct ContentHead {
     pub digest: Option<Digest>,
 }
 
+/// What a `HEAD` says of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestHead {
+    /// Upstream has it, and this is its head. The digest may be missing.
+    Affirmed(ContentHead),
+    /// Only a `GET` can tell: upstream refused the `HEAD`, or its response has not all that a manifest's has.
+    Open,
+    /// As [`Self::Open`], and no request was sent, because this repository did not support `HEAD` before.
+    NotRequested,
+}
+
 /// Content on its way. The reader bounds its length and verifies its digest.
 pub struct Content {
     /// What upstream says about it.
@@ -85,10 +96,14 @@ pub(super) fn with_idle_timeout(
             Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(stream))),
             Ok(Some(Err(error))) => Some((Err(error), None)),
             Ok(None) => None,
-            Err(_elapsed) => Some((Err(UpstreamError::TimedOut), None)),
+            Err(_elapsed) => Some((Err(stalled(idle)), None)),
         }
     };
     stream::unfold(Some(stream.boxed()), next).boxed()
+}
+
+fn stalled(idle: Duration) -> UpstreamError {
+    UpstreamError::Interrupted { reason: format!("no byte for {idle:?}") }
 }
 
 /// Leaves out the first `skip` bytes; content that ends before them is the wrong range.
@@ -161,7 +176,7 @@ mod tests {
     async fn a_pause_that_is_too_long_ends_the_stream() {
         let slow = of(&["a"]).chain(stream::pending());
         let items = all(with_idle_timeout(slow, Duration::from_millis(20))).await;
-        assert_eq!(items, [Ok(Bytes::from("a")), Err(UpstreamError::TimedOut)]);
+        assert_eq!(items, [Ok(Bytes::from("a")), Err(stalled(Duration::from_millis(20)))]);
     }
 
     #[tokio::test]

@@ -9,6 +9,10 @@ pub(super) struct HostPort {
     port: Option<u16>,
 }
 
+/// Scheme, host and port: where an `Authorization` may be shown again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place(String);
+
 /// What may be shown at the next hop of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -59,6 +63,13 @@ impl Hosts {
         self.base.host() == target.host()
             || is_same_site(&self.base, target)
             || self.auth.iter().any(|listed| listed.matches(target))
+    }
+}
+
+impl Place {
+    /// The place that an address leads to.
+    pub(super) fn of(url: &Url) -> Self {
+        Self(url.origin().ascii_serialization())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The way to the registries whose images are cached: the only room that knows reqwest. It asks and understands; it stores
-//! nothing, verifies no digest and repeats no failed question.
+//! The way to the registries whose images are cached: the only layer that knows reqwest. It sends requests and understands
+//! responses; it stores nothing and verifies no digest.
 //!
 //! Where it connects to: an address that upstream names (a token realm, a redirect, at each of at most five hops) is public,
 //! or has host and port of the upstream's `url`, `auth_hosts` or `redirect_hosts`; it is never link-local. The check is made
@@ -13,9 +13,13 @@
 
 mod address;
 mod answer;
+mod authorization;
 mod clients;
+mod connection_error;
 mod content;
 mod error;
+mod failure_body;
+mod head_support;
 mod hosts;
 mod link;
 mod options;
@@ -28,8 +32,8 @@ mod transport;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use content::{Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES};
-pub use error::{RateLimit, RealmError, UpstreamError};
+pub use content::{Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES, ManifestHead};
+pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
 pub use options::{AccountOptions, SetupError, UpstreamOptions};
 
 use crate::domain::digest::Digest;
@@ -51,8 +55,8 @@ impl Registries {
         Ok(Self(Arc::new(upstreams.into_iter().map(registry).collect::<Result<_, _>>()?)))
     }
 
-    /// What upstream says about a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
-    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
+    /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
+    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
         self.of(origin)?.head_manifest(origin, reference).await
     }
 

@@ -1,6 +1,7 @@
 //! Gets a token from the realm that a challenge names (distribution token specification). Sends the configured credentials
 //! only where they may go, and logs nothing of what it sends or gets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,19 +12,19 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use url::Url;
 
-use super::clients::innermost;
+use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
-use super::error::{RealmError, UpstreamError};
+use super::error::{ConnectionFailure, RealmError, UpstreamError};
+use super::hosts::Place;
 use super::tokens::Token;
-use super::transport::{Question, Transport};
-use crate::domain::challenge::BearerChallenge;
-use crate::domain::repository::Repository;
+use super::transport::{Answer, Request, Transport};
+use super::{failure_body, rate_limit};
+use crate::domain::challenge::{BearerChallenge, Challenge};
 
-const MAX_TOKEN_ANSWER: usize = 256 << 10;
+const MAX_TOKEN_RESPONSE_BYTES: usize = 256 << 10;
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// User name and password of an account.
 pub(super) type Credentials = (String, SecretString);
@@ -36,25 +37,38 @@ struct TokenAnswer {
     issued_at: Option<Timestamp>,
 }
 
-/// A token that meets the challenge for pulling `repository`.
-pub(super) async fn fetch(
-    transport: &Transport,
-    challenge: &BearerChallenge,
-    repository: &Repository,
-    credentials: Option<&Credentials>,
-) -> Result<Token, UpstreamError> {
-    let url = token_url(challenge, repository)?;
+/// What a token is requested with.
+pub(super) struct TokenRequest {
+    /// What the registry wants to see.
+    pub(super) challenge: BearerChallenge,
+    /// Which registry that is.
+    pub(super) place: Place,
+    /// What the token has to allow; each is a parameter of its own, as other clients send them.
+    pub(super) scopes: Vec<String>,
+    /// Whose token it is; nobody's without.
+    pub(super) credentials: Option<Arc<Credentials>>,
+}
+
+/// A token that meets the challenge.
+pub(super) async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
+    let TokenRequest { challenge, place, scopes, credentials } = wanted;
+    let url = challenge.token_url(&scopes).ok_or(RealmError::InvalidResponse { what: "the realm is no address" })?;
     if credentials.is_some() && !transport.hosts.may_have_credentials(&url) {
         return Err(RealmError::Untrusted { host: url.host_str().unwrap_or_default().to_owned() }.into());
     }
-    let authorization = credentials.map(basic).transpose()?;
-    let question = Question { kind: "token", method: Method::GET, url, headers: HeaderMap::new(), authorization };
-    let response = transport.ask(question).await.map_err(unanswered)?.response;
+    let authorization = credentials.as_deref().map(basic).transpose()?;
+    let (headers, elsewhere) = (HeaderMap::new(), None);
+    let request = Request { kind: "token", method: Method::GET, url, headers, authorization, elsewhere };
+    let Answer { response, shown, .. } = transport.send(request).await.map_err(realm_failure)?;
     match response.status().as_u16() {
-        200..300 => read_token(response).await,
-        401 | 403 if credentials.is_none() => Err(UpstreamError::Denied),
+        200..300 => {
+            let (header, lifetime) = read_token(response).await?;
+            Ok(Token::new(header, lifetime, Challenge::Bearer(challenge), place))
+        }
+        429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
+        status @ (401 | 403) if credentials.is_none() => Err(RealmError::Denied { status }.into()),
         status @ (401 | 403) => Err(RealmError::Refused { status }.into()),
-        status => Err(RealmError::Failed { status }.into()),
+        _ => Err(RealmError::Failed(failure_body::read(response, shown.as_ref()).await).into()),
     }
 }
 
@@ -64,51 +78,47 @@ pub(super) fn basic((username, password): &Credentials) -> Result<HeaderValue, U
     sensitive(&format!("Basic {encoded}")).ok_or(UpstreamError::NotConfigured)
 }
 
-fn token_url(challenge: &BearerChallenge, repository: &Repository) -> Result<Url, RealmError> {
-    let url = challenge.token_url(Some(&format!("repository:{repository}:pull")));
-    url.ok_or(RealmError::Nonsense { what: "the realm is no address" })
-}
-
-async fn read_token(response: Response) -> Result<Token, UpstreamError> {
-    let stream =
-        response.bytes_stream().map_err(|error| UpstreamError::Unreachable { reason: innermost(&error.without_url()) });
-    let body = collect(with_idle_timeout(stream, Duration::from_secs(5)).boxed(), MAX_TOKEN_ANSWER)
-        .await
-        .map_err(unanswered)?;
-    let nonsense = |what| UpstreamError::from(RealmError::Nonsense { what });
-    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| nonsense("an answer that is no token"))?;
+async fn read_token(response: Response) -> Result<(HeaderValue, Duration), UpstreamError> {
+    let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
+    let stream = with_idle_timeout(response.bytes_stream().map_err(broken), Duration::from_secs(5));
+    let body = collect(stream.boxed(), MAX_TOKEN_RESPONSE_BYTES).await.map_err(realm_failure)?;
+    let invalid = |what| UpstreamError::from(RealmError::InvalidResponse { what });
+    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"))?;
     let lifetime = answer.lifetime(Timestamp::now());
     let token =
         [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.expose_secret().is_empty());
-    let token = token.ok_or_else(|| nonsense("an answer without a token"))?;
+    let token = token.ok_or_else(|| invalid("a response without a token"))?;
     let header = sensitive(&format!("Bearer {}", token.expose_secret()));
-    Ok(Token::new(header.ok_or_else(|| nonsense("a token that fits no header"))?, lifetime))
+    Ok((header.ok_or_else(|| invalid("a token that fits no header"))?, lifetime))
 }
 
 impl TokenAnswer {
     /// How long the token is still good. A moment of issue that makes it expired already is another clock's.
     fn lifetime(&self, now: Timestamp) -> Duration {
         let whole = self.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let whole = whole.filter(|whole| !whole.is_zero()).unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME);
+        let whole = whole.filter(|whole| !whole.is_zero()).unwrap_or(DEFAULT_LIFETIME).min(MAX_LIFETIME);
         let age = self.issued_at.and_then(|issued| Duration::try_from(now.duration_since(issued)).ok());
         whole - age.filter(|age| *age < whole).unwrap_or(Duration::ZERO)
     }
 }
 
-/// Whatever keeps the realm from answering is the realm's failure, but for an address that it must not have.
-fn unanswered(error: UpstreamError) -> UpstreamError {
+/// What keeps the realm from responding is the realm's failure, but for an address that it must not have.
+fn realm_failure(error: UpstreamError) -> UpstreamError {
     match error {
-        UpstreamError::Unreachable { reason } | UpstreamError::Interrupted { reason } => {
-            RealmError::Unreachable { reason }.into()
+        UpstreamError::Unreachable { failure, reason } => RealmError::Unreachable { failure, reason }.into(),
+        UpstreamError::Interrupted { reason } => {
+            RealmError::Unreachable { failure: ConnectionFailure::Closed, reason }.into()
         }
-        UpstreamError::TimedOut => RealmError::Unreachable { reason: "no answer in time".to_owned() }.into(),
-        UpstreamError::Nonsense { what } => RealmError::Nonsense { what }.into(),
-        UpstreamError::TooLong => RealmError::Nonsense { what: "a token answer that is too long" }.into(),
+        UpstreamError::TimedOut => RealmError::TimedOut.into(),
+        UpstreamError::InvalidResponse { what } => RealmError::InvalidResponse { what }.into(),
+        UpstreamError::TooLong => RealmError::InvalidResponse { what: "a token response that is too long" }.into(),
         other @ (UpstreamError::NotFound
-        | UpstreamError::Denied
+        | UpstreamError::Denied { .. }
+        | UpstreamError::Refused(_)
         | UpstreamError::RateLimited(_)
-        | UpstreamError::Failed { .. }
+        | UpstreamError::ServerError(_)
         | UpstreamError::Storage { .. }
+        | UpstreamError::Unsupported { .. }
         | UpstreamError::TokenRealm(_)
         | UpstreamError::ForbiddenAddress { .. }
         | UpstreamError::WrongRange
@@ -141,19 +151,7 @@ mod tests {
         assert_eq!(lifetime(r#"{"expires_in":300.5,"issued_at":"2026-11-01T12:01:00Z"}"#), 300);
         assert_eq!(lifetime(r#"{"expires_in":300,"issued_at":"2026-11-01T10:00:00Z"}"#), 300);
         assert_eq!(lifetime(r#"{"expires_in":-5}"#), 60);
-        assert_eq!(lifetime(r#"{"expires_in":1e18}"#), LONGEST_LIFETIME.as_secs());
-    }
-
-    #[test]
-    fn the_realm_is_asked_for_what_the_challenge_says() {
-        let challenge = |scope: Option<&str>| BearerChallenge {
-            realm: "https://auth.example/token?x=1".into(),
-            service: Some("a b".into()),
-            scope: scope.map(str::to_owned),
-        };
-        let url = |scope| token_url(&challenge(scope), &"a/b".parse().unwrap()).unwrap().to_string();
-        assert_eq!(url(None), "https://auth.example/token?x=1&service=a+b&scope=repository%3Aa%2Fb%3Apull");
-        assert_eq!(url(Some("aws")), "https://auth.example/token?x=1&service=a+b&scope=aws");
+        assert_eq!(lifetime(r#"{"expires_in":1e18}"#), MAX_LIFETIME.as_secs());
     }
 
     #[test]

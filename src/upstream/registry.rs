@@ -1,5 +1,9 @@
-//! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): asks, meets the challenge
-//! once, and understands the answer. Verifies no digest and repeats no failed question.
+//! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): sends requests, meets challenges
+//! and understands responses. Verifies no digest.
+//!
+//! What a `HEAD` does not clearly affirm is decided by a `GET`: for a blob here, by one of its first byte; for a manifest by the
+//! caller, who wants it anyway. A 502, 503 or 504 is repeated once after a short pause, but for a blob's content, which has a
+//! schedule of its own.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,25 +11,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, RANGE, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, RANGE};
 use reqwest::{Method, Response};
 use url::Url;
 
 use super::answer::{self, Refusal};
-use super::clients::{ClientPool, innermost};
-use super::content::{self, Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES};
+use super::authorization::{Login, Renewal};
+use super::clients::ClientPool;
+use super::connection_error::innermost;
+use super::content::{self, Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES, ManifestHead};
 use super::error::{RealmError, UpstreamError};
+use super::head_support::HeadSupport;
 use super::hosts::{HostPort, Hosts, has_userinfo};
 use super::link;
 use super::options::{SetupError, UpstreamOptions};
-use super::realm::{self, Credentials};
-use super::tokens::{Token, Tokens};
-use super::transport::{self, Answer, Question, Transport};
-use crate::domain::challenge::{self, Challenge};
+use super::realm::{self, Credentials, TokenRequest};
+use super::tokens::{Token, TokenKey, Tokens};
+use super::transport::{self, Answer, Request, Transport};
+use crate::domain::challenge::Challenge;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
+
+/// Pause before a request that a gateway failed is repeated.
+const REPEAT_PAUSE: Duration = Duration::from_millis(300);
 
 /// For how long a registry that wants user name and password is given them unasked.
 const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -36,11 +46,14 @@ pub(super) struct Registry {
     accounts: HashMap<String, Arc<Credentials>>,
     transport: Arc<Transport>,
     tokens: Arc<Tokens>,
+    manifest_heads: HeadSupport,
+    blob_heads: HeadSupport,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
-/// What is asked of a repository.
+/// What is requested of a repository.
+#[derive(Clone)]
 struct Wanted<'a> {
     kind: &'static str,
     method: Method,
@@ -65,51 +78,73 @@ impl Registry {
             accounts: options.accounts.into_iter().map(account).collect(),
             transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
             tokens: Arc::default(),
+            manifest_heads: HeadSupport::default(),
+            blob_heads: HeadSupport::default(),
             header_timeout: options.header_timeout,
             idle_timeout: options.idle_timeout,
         })
     }
 
+    /// What a `HEAD` says of a manifest. An error is one that a `GET` would meet, too.
     pub(super) async fn head_manifest(
         &self,
         origin: &Origin,
         reference: &Reference,
-    ) -> Result<ContentHead, UpstreamError> {
+    ) -> Result<ManifestHead, UpstreamError> {
+        if !self.manifest_heads.is_likely(origin) {
+            return Ok(ManifestHead::NotRequested);
+        }
         let wanted = Wanted::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let response = self.ask(origin, wanted, Refusal::OfRegistry).await?;
-        answer::manifest_head(response.headers())
+        let head = self.request(origin, wanted, Refusal::OfRegistry).await;
+        match head.map(|response| answer::affirmed_manifest(response.headers())) {
+            Ok(Some(head)) => Ok(ManifestHead::Affirmed(head)),
+            Err(error) if !error.leaves_get_open() => Err(error),
+            Ok(None) | Err(_) => {
+                self.manifest_heads.left_open(origin, &reference.to_string());
+                Ok(ManifestHead::Open)
+            }
+        }
     }
 
     pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
         let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let response = self.ask(origin, wanted, Refusal::OfRegistry).await?;
+        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
         let head = answer::manifest_head(response.headers())?;
+        self.manifest_heads.get_succeeded(origin, &reference.to_string());
         Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
     }
 
     pub(super) async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
-        let head = async {
-            match self.ask(origin, wanted, Refusal::OfStorage).await {
-                Ok(response) => Ok(answer::content_head(response.headers())),
-                Err(UpstreamError::Storage { .. }) => self.first_byte_of_blob(origin, digest).await,
-                Err(error) => Err(error),
-            }
-        };
-        in_time(self.header_timeout, head).await
+        in_time(self.header_timeout, self.head_or_first_byte(origin, digest)).await
     }
 
-    /// What a `GET` of the first byte says: storage whose signed addresses are good for `GET` alone refuses a `HEAD`.
+    async fn head_or_first_byte(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
+        if !self.blob_heads.is_likely(origin) {
+            return self.first_byte_of_blob(origin, digest).await;
+        }
+        let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
+        let head = self.request(origin, wanted, Refusal::OfStorage).await;
+        match head.map(|response| answer::affirmed_blob(response.headers(), digest)) {
+            Ok(Some(head)) => return Ok(head),
+            Err(error) if !error.leaves_get_open() => return Err(error),
+            Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
+        }
+        let head = self.first_byte_of_blob(origin, digest).await?;
+        self.blob_heads.get_succeeded(origin, &digest.to_string());
+        Ok(head)
+    }
+
+    /// What a `GET` of the first byte says.
     async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
-        let response = self.ask(origin, first, Refusal::OfStorage).await?;
+        let response = self.request_twice(origin, first, Refusal::OfStorage).await?;
         answer::first_byte_head(is_partial(&response), response.headers())
     }
 
     pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
         let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
         let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
-        let response = self.ask(origin, wanted, Refusal::OfStorage).await?;
+        let response = self.request(origin, wanted, Refusal::OfStorage).await?;
         let (head, skip) = answer::blob_head(is_partial(&response), response.headers(), from)?;
         Ok(content_of(head, response, skip, self.idle_timeout))
     }
@@ -130,12 +165,12 @@ impl Registry {
 
     async fn list(&self, origin: &Origin, wanted: Wanted<'_>, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
         let wanted = Wanted { query: query.pairs().collect(), ..wanted };
-        let response = self.ask(origin, wanted, Refusal::OfRegistry).await?;
+        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
         let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         let next = link::next_query(links);
         let media_type = answer::content_head(response.headers()).media_type;
         if !media_type.as_deref().is_some_and(|media_type| media_type.ends_with("json")) {
-            return Err(UpstreamError::Nonsense { what: "a list that is not JSON" });
+            return Err(UpstreamError::InvalidResponse { what: "a list that is not JSON" });
         }
         let body =
             content::collect(content_of(ContentHead::default(), response, 0, self.idle_timeout).stream, MAX_LIST_BYTES);
@@ -143,26 +178,63 @@ impl Registry {
         Ok(ListAnswer { body, media_type, next })
     }
 
-    /// Asks, at most twice: the second time with what the challenge wanted. Everything up to the headers is done in time.
-    async fn ask(&self, origin: &Origin, wanted: Wanted<'_>, refusal: Refusal) -> Result<Response, UpstreamError> {
-        let answer = in_time(self.header_timeout, self.ask_authorized(origin, &wanted)).await?;
-        answer::successful(answer, refusal)
+    /// As [`Self::request`], and once more after a short pause where a gateway in front of upstream failed.
+    async fn request_twice(
+        &self,
+        origin: &Origin,
+        wanted: Wanted<'_>,
+        refusal: Refusal,
+    ) -> Result<Response, UpstreamError> {
+        let both = async {
+            match self.request(origin, wanted.clone(), refusal).await {
+                Err(UpstreamError::ServerError(failure)) if matches!(failure.status, 502..=504) => {
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                    self.request(origin, wanted, refusal).await
+                }
+                response => response,
+            }
+        };
+        in_time(self.header_timeout, both).await
     }
 
-    async fn ask_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<Answer, UpstreamError> {
+    /// Sends a request with what the registry wants to see. Everything up to the headers is done in time.
+    async fn request(&self, origin: &Origin, wanted: Wanted<'_>, refusal: Refusal) -> Result<Response, UpstreamError> {
+        let successful = async {
+            let answer = self.send_authorized(origin, &wanted).await?;
+            answer::successful(answer, refusal).await
+        };
+        in_time(self.header_timeout, successful).await
+    }
+
+    async fn send_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<Answer, UpstreamError> {
         let credentials = self.credentials(&origin.account)?;
-        let key = (origin.account.clone(), origin.repository.clone());
-        let shown = self.tokens.ready(&key);
-        let answer = self.transport.ask(self.question(origin, wanted, shown.as_deref())?).await?;
-        if answer.response.status().as_u16() != 401 || answer.redirected {
-            return Ok(answer);
+        let mut own = Login::new(TokenKey::of(origin), &self.tokens);
+        let mut elsewhere = Login::new(TokenKey::redirected(origin), &self.tokens);
+        loop {
+            let request = self.request_for(origin, wanted, own.token.as_deref(), elsewhere.token.as_deref())?;
+            let answer = self.transport.send(request).await?;
+            let login = if answer.redirected { &mut elsewhere } else { &mut own };
+            let Some(renewal) = login.renewal(&answer, origin) else {
+                return self.final_answer(login, answer);
+            };
+            // The registry that upstream redirects to never sees the account.
+            let credentials = credentials.clone().filter(|_| !answer.redirected);
+            transport::discard(answer.response).await;
+            let fetch = self.meet(renewal, credentials);
+            login.token = Some(self.tokens.fresh(login.key.clone(), login.token.as_ref(), fetch).await?);
         }
-        let fetch = self.meet(challenge_of(&answer)?, origin, credentials);
-        transport::discard(answer.response).await;
-        let token = self.tokens.fresh(key.clone(), shown.as_ref(), fetch).await?;
-        let answer = self.transport.ask(self.question(origin, wanted, Some(&token))?).await?;
-        if answer.response.status().as_u16() == 401 {
-            self.tokens.forget(&key, &token);
+    }
+
+    /// What stands. A token that was refused is fetched anew the next time: upstream may decide otherwise then.
+    fn final_answer(&self, login: &Login, answer: Answer) -> Result<Answer, UpstreamError> {
+        let status = answer.response.status().as_u16();
+        let shown = login.token.as_ref().filter(|_| answer.shown.is_some() && matches!(status, 401 | 403));
+        if let Some(token) = shown {
+            self.tokens.forget(&login.key, token);
+            // User name and password themselves were refused, not what they open.
+            if token.challenge == Challenge::Basic && status == 401 {
+                return Err(RealmError::Refused { status }.into());
+            }
         }
         Ok(answer)
     }
@@ -170,20 +242,21 @@ impl Registry {
     /// Gets what the challenge wants, independent of who waits for it.
     fn meet(
         &self,
-        challenge: Challenge,
-        origin: &Origin,
+        renewal: Renewal,
         credentials: Option<Arc<Credentials>>,
     ) -> impl Future<Output = Result<Token, UpstreamError>> + Send + 'static {
-        let (transport, repository) = (self.transport.clone(), origin.repository.clone());
-        let patience = self.header_timeout / 2;
+        let transport = self.transport.clone();
+        let limit = self.header_timeout / 2;
         async move {
+            let Renewal { challenge, scopes, place } = renewal;
             match (challenge, credentials) {
-                (Challenge::Basic, None) => Err(UpstreamError::Denied),
-                (Challenge::Basic, Some(credentials)) => Ok(Token::new(realm::basic(&credentials)?, BASIC_LIFETIME)),
+                (Challenge::Basic, None) => Err(UpstreamError::Denied { message: None }),
+                (Challenge::Basic, Some(credentials)) => {
+                    Ok(Token::new(realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic, place))
+                }
                 (Challenge::Bearer(challenge), credentials) => {
-                    let token = realm::fetch(&transport, &challenge, &repository, credentials.as_deref());
-                    let late = || RealmError::Unreachable { reason: "no answer in time".to_owned() };
-                    tokio::time::timeout(patience, token).await.map_err(|_elapsed| late())?
+                    let token = realm::fetch(&transport, TokenRequest { challenge, place, scopes, credentials });
+                    tokio::time::timeout(limit, token).await.map_err(|_elapsed| RealmError::TimedOut)?
                 }
             }
         }
@@ -196,7 +269,13 @@ impl Registry {
         }
     }
 
-    fn question(&self, origin: &Origin, wanted: &Wanted<'_>, token: Option<&Token>) -> Result<Question, UpstreamError> {
+    fn request_for(
+        &self,
+        origin: &Origin,
+        wanted: &Wanted<'_>,
+        own: Option<&Token>,
+        elsewhere: Option<&Token>,
+    ) -> Result<Request, UpstreamError> {
         let mut url = self.base.clone();
         let base_path = self.base.path().trim_matches('/');
         let slash = if base_path.is_empty() { "" } else { "/" };
@@ -204,12 +283,13 @@ impl Registry {
         if !wanted.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&wanted.query);
         }
-        Ok(Question {
+        Ok(Request {
             kind: wanted.kind,
             method: wanted.method.clone(),
             url,
             headers: wanted.headers()?,
-            authorization: token.map(Token::header),
+            authorization: own.map(Token::header),
+            elsewhere: elsewhere.map(|token| (token.place.clone(), token.header())),
         })
     }
 }
@@ -252,12 +332,6 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Upstre
 
 fn is_partial(response: &Response) -> bool {
     response.status().as_u16() == 206
-}
-
-/// A 401 without a challenge that we can meet is a refusal.
-fn challenge_of(answer: &Answer) -> Result<Challenge, UpstreamError> {
-    let fields = answer.response.headers().get_all(WWW_AUTHENTICATE).iter();
-    challenge::choose(fields.filter_map(|value| value.to_str().ok())).ok_or(UpstreamError::Denied)
 }
 
 fn base_url(options: &UpstreamOptions) -> Result<Url, SetupError> {

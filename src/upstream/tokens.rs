@@ -1,5 +1,5 @@
-//! Upstream tokens that are still good, per account and repository. Asks nobody: it is told how to get one, and lets all who
-//! need the same one at the same time wait for one request.
+//! Upstream tokens that are still good, per account and repository. Sends nothing itself: the caller brings the request for a
+//! token, and all who need the same one at the same time wait for one request.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,19 +11,31 @@ use futures::future::{BoxFuture, Shared};
 use reqwest::header::HeaderValue;
 
 use super::error::UpstreamError;
-use crate::domain::origin::Account;
+use super::hosts::Place;
+use crate::domain::challenge::Challenge;
+use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::Repository;
 
 const MAX_TOKENS: usize = 4096;
 
-/// What to put into `Authorization`, and until when.
+/// A value of `Authorization`, where it may be shown and until when.
 pub(super) struct Token {
     header: HeaderValue,
     usable_until: Instant,
+    /// What it met: a refusal that brings no challenge is met with this one again.
+    pub(super) challenge: Challenge,
+    /// Where that challenge came from; shown nowhere else.
+    pub(super) place: Place,
 }
 
-/// Who the token is for, and for what.
-pub(super) type TokenKey = (Account, Repository);
+/// Who a token is for, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    account: Account,
+    repository: Repository,
+    /// Whether it is for the registry that upstream redirects to; that one never sees the account.
+    redirected: bool,
+}
 
 type Outcome = Result<Arc<Token>, UpstreamError>;
 
@@ -39,10 +51,10 @@ struct State {
 
 impl Token {
     /// One that is good for `lifetime` from now on; it is given up a little earlier.
-    pub(super) fn new(mut header: HeaderValue, lifetime: Duration) -> Self {
+    pub(super) fn new(mut header: HeaderValue, lifetime: Duration, challenge: Challenge, place: Place) -> Self {
         header.set_sensitive(true);
         let margin = (lifetime / 10).min(Duration::from_secs(10));
-        Self { header, usable_until: Instant::now() + (lifetime - margin) }
+        Self { header, usable_until: Instant::now() + (lifetime - margin), challenge, place }
     }
 
     /// The value of `Authorization`, marked as sensitive.
@@ -55,8 +67,20 @@ impl Token {
     }
 }
 
+impl TokenKey {
+    /// For upstream itself.
+    pub(super) fn of(origin: &Origin) -> Self {
+        Self { account: origin.account.clone(), repository: origin.repository.clone(), redirected: false }
+    }
+
+    /// For the registry that upstream redirects this account to.
+    pub(super) fn redirected(origin: &Origin) -> Self {
+        Self { redirected: true, ..Self::of(origin) }
+    }
+}
+
 impl Tokens {
-    /// The token at hand, if it is still good.
+    /// The stored token, if it is still good.
     pub(super) fn ready(&self, key: &TokenKey) -> Option<Arc<Token>> {
         self.state().ready.get(key).filter(|token| token.is_usable()).cloned()
     }
@@ -91,7 +115,7 @@ impl Tokens {
         }
     }
 
-    /// Runs beside the askers. The inner task turns a panic into an error.
+    /// Runs beside its callers. The inner task turns a panic into an error.
     fn start<F>(self: &Arc<Self>, key: TokenKey, fetch: F) -> Shared<BoxFuture<'static, Outcome>>
     where
         F: Future<Output = Result<Token, UpstreamError>> + Send + 'static,
@@ -136,11 +160,17 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn key(repository: &str) -> TokenKey {
-        (Account::Anonymous, repository.parse().unwrap())
+        let (account, repository) = (Account::Anonymous, repository.parse().unwrap());
+        TokenKey { account, repository, redirected: false }
     }
 
     fn token(text: &'static str) -> Token {
-        Token::new(HeaderValue::from_static(text), Duration::from_secs(60))
+        lasting(text, Duration::from_secs(60))
+    }
+
+    fn lasting(text: &'static str, lifetime: Duration) -> Token {
+        let place = Place::of(&"https://registry.example".parse().unwrap());
+        Token::new(HeaderValue::from_static(text), lifetime, Challenge::Basic, place)
     }
 
     #[tokio::test]
@@ -189,11 +219,11 @@ mod tests {
         let mut state = State::default();
         for number in 0..MAX_TOKENS + 10 {
             let lifetime = Duration::from_secs(100 + number as u64);
-            let token = Arc::new(Token::new(HeaderValue::from_static("t"), lifetime));
+            let token = Arc::new(lasting("t", lifetime));
             state.settle(key(&format!("r{number}")), Ok(token));
         }
         assert_eq!(state.ready.len(), MAX_TOKENS);
         assert!(!state.ready.contains_key(&key("r0")) && state.ready.contains_key(&key("r4100")));
-        assert!(!Token::new(HeaderValue::from_static("t"), Duration::ZERO).is_usable());
+        assert!(!lasting("t", Duration::ZERO).is_usable());
     }
 }

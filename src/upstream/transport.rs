@@ -1,23 +1,24 @@
-//! Sends one question over as many hops as upstream redirects, and checks each of them. Decides nothing about tokens, and
-//! never sends `Authorization` to another place than the first.
+//! Sends one request over as many hops as upstream redirects, and checks each of them. Decides nothing about tokens, and never
+//! sends an `Authorization` to another place than the one it is for. A request whose connection dies before the response begins
+//! is repeated once on a new one (RFC 9112, section 9.3.1): all of them are `GET` and `HEAD`.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode};
 use url::{Host, Url};
 
 use super::address;
-use super::clients::{Clients, ForbiddenName, innermost};
+use super::clients::{ClientPair, Clients, ForbiddenName};
+use super::connection_error::{self, chain, is_dead_connection};
 use super::error::UpstreamError;
-use super::hosts::{Hosts, Step, has_userinfo};
+use super::hosts::{Hosts, Place, Step, has_userinfo};
 use crate::domain::repository::UpstreamName;
 
 const MAX_REDIRECTS: usize = 5;
-const MAX_DISCARDED: usize = 16 << 10;
-const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
+const MAX_DISCARDED_BYTES: usize = 16 << 10;
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The way to one upstream and wherever it sends us.
 pub(super) struct Transport {
@@ -26,61 +27,88 @@ pub(super) struct Transport {
     pub(super) hosts: Hosts,
 }
 
-/// One question, repeated at each hop.
-pub(super) struct Question {
-    /// What the requests are counted as.
+/// One request, repeated at each hop.
+pub(super) struct Request {
+    /// What it is counted as.
     pub(super) kind: &'static str,
     /// `GET` or `HEAD`.
     pub(super) method: Method,
-    /// Where it is asked first.
+    /// Where it is sent first.
     pub(super) url: Url,
-    /// What it is asked with at every hop.
+    /// What it carries at every hop.
     pub(super) headers: HeaderMap,
-    /// What is shown at the first place only.
+    /// `Authorization` for the first place only.
     pub(super) authorization: Option<HeaderValue>,
+    /// `Authorization` for one place that a redirect may lead to.
+    pub(super) elsewhere: Option<(Place, HeaderValue)>,
 }
 
-/// The answer of the last hop.
+/// The response of the last hop.
 pub(super) struct Answer {
     /// Its status and headers, and the body to come.
     pub(super) response: Response,
-    /// Whether it came from another place than was asked first.
+    /// Where it came from.
+    pub(super) url: Url,
+    /// Whether that is another place than the request was sent to first.
     pub(super) redirected: bool,
+    /// The `Authorization` that the last hop saw.
+    pub(super) shown: Option<HeaderValue>,
 }
 
 impl Transport {
-    /// Asks, and follows at most five redirects.
-    pub(super) async fn ask(&self, question: Question) -> Result<Answer, UpstreamError> {
-        let Question { kind, method, mut url, headers, mut authorization } = question;
-        let mut redirected = false;
+    /// Sends the request, and follows at most five redirects.
+    pub(super) async fn send(&self, request: Request) -> Result<Answer, UpstreamError> {
+        let (mut url, mut redirected) = (request.url.clone(), false);
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client_for(&url)?.request(method.clone(), url.clone()).headers(headers.clone());
-            if let Some(value) = &authorization {
-                request = request.header(AUTHORIZATION, value.clone());
-            }
-            let mut counted = Counted { upstream: &self.upstream, kind, outcome: "given_up" };
-            let sent = request.header(ACCEPT_ENCODING, "identity").send().await;
-            counted.outcome = sent.as_ref().map_or_else(failure_word, |response| status_word(response.status()));
-            drop(counted);
-            let response = sent.map_err(|error| not_sent(error, &url))?;
+            let shown = request.authorization_at(&url, redirected);
+            let response = self.hop(&request, &url, shown.as_ref()).await?;
             let Some(next) = redirect_target(&response, &url)? else {
-                return if is_encoded(&response) { Err(ENCODED) } else { Ok(Answer { response, redirected }) };
+                return Ok(Answer { response, url, redirected, shown });
             };
             match self.hosts.step(&url, &next) {
                 Step::Same => {}
-                Step::Elsewhere => (authorization, redirected) = (None, true),
-                Step::Refused => return Err(UpstreamError::Nonsense { what: "a redirect from https to http" }),
+                Step::Elsewhere => redirected = true,
+                Step::Refused => {
+                    return Err(UpstreamError::InvalidResponse { what: "a redirect from https to http" });
+                }
             }
             discard(response).await;
             url = next;
         }
-        Err(UpstreamError::Nonsense { what: "more than five redirects" })
+        Err(UpstreamError::InvalidResponse { what: "more than five redirects" })
     }
 
-    /// The client that may connect there, if any may.
-    fn client_for(&self, url: &Url) -> Result<&Client, UpstreamError> {
+    /// One hop. The second try is made on a connection of its own: others that were kept may be dead, too.
+    async fn hop(&self, request: &Request, url: &Url, shown: Option<&HeaderValue>) -> Result<Response, UpstreamError> {
+        let clients = self.clients_for(url)?;
+        let mut sent = self.send_once(&clients.pooled, request, url, shown).await;
+        if sent.as_ref().is_err_and(is_dead_connection) {
+            sent = self.send_once(&clients.fresh, request, url, shown).await;
+        }
+        sent.map_err(|error| not_sent(error, url))
+    }
+
+    async fn send_once(
+        &self,
+        client: &reqwest::Client,
+        request: &Request,
+        url: &Url,
+        shown: Option<&HeaderValue>,
+    ) -> Result<Response, reqwest::Error> {
+        let mut building = client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        if let Some(value) = shown {
+            building = building.header(AUTHORIZATION, value.clone());
+        }
+        let mut counted = Counted { upstream: &self.upstream, kind: request.kind, outcome: "given_up" };
+        let sent = building.header(ACCEPT_ENCODING, "identity").send().await;
+        counted.outcome = sent.as_ref().map_or_else(failure_word, |response| status_word(response.status()));
+        sent
+    }
+
+    /// The clients that may connect there, if any may.
+    fn clients_for(&self, url: &Url) -> Result<&ClientPair, UpstreamError> {
         if !matches!(url.scheme(), "http" | "https") || has_userinfo(url) {
-            return Err(UpstreamError::Nonsense { what: "an address that is not plain http or https" });
+            return Err(UpstreamError::InvalidResponse { what: "an address that is not plain http or https" });
         }
         let listed = self.hosts.lists(url);
         let allowed = |ip| !address::is_link_local(ip) && (listed || address::is_public(ip));
@@ -98,6 +126,16 @@ impl Transport {
     }
 }
 
+impl Request {
+    /// A redirect that has led to another place once never gets the first place's `Authorization` again.
+    fn authorization_at(&self, url: &Url, redirected: bool) -> Option<HeaderValue> {
+        if !redirected {
+            return self.authorization.clone();
+        }
+        self.elsewhere.as_ref().filter(|(place, _)| *place == Place::of(url)).map(|(_, value)| value.clone())
+    }
+}
+
 /// Counts one request when it is over, however it ends.
 struct Counted<'a> {
     upstream: &'a UpstreamName,
@@ -108,30 +146,23 @@ struct Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let (upstream, kind, outcome) = (self.upstream.as_str().to_owned(), self.kind, self.outcome);
-        tracing::debug!(upstream, kind, outcome, "asked upstream");
+        tracing::debug!(upstream, kind, outcome, "request to upstream");
         let labels = [("upstream", upstream), ("kind", kind.to_owned()), ("outcome", outcome.to_owned())];
         metrics::counter!("dependency_proxy_upstream_requests_total", &labels).increment(1);
     }
 }
 
-const ENCODED: UpstreamError = UpstreamError::Nonsense { what: "an encoded body" };
-
-/// Reads what is left of an answer that only leads elsewhere, if that is little: its connection can then be used again.
+/// Reads what is left of a response that only leads elsewhere, if that is little: its connection can then be used again.
 pub(super) async fn discard(mut response: Response) {
     let read = async {
-        let mut left = MAX_DISCARDED;
+        let mut left = MAX_DISCARDED_BYTES;
         while let Ok(Some(bytes)) = response.chunk().await {
             let Some(less) = left.checked_sub(bytes.len()) else { return };
             left = less;
         }
     };
     // Giving up costs a new connection, no more.
-    let _ = tokio::time::timeout(DISCARD_PATIENCE, read).await;
-}
-
-fn is_encoded(response: &Response) -> bool {
-    let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
-    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, UpstreamError> {
@@ -140,7 +171,7 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Upstr
     }
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let target = location.and_then(|location| from.join(location).ok());
-    target.map(Some).ok_or(UpstreamError::Nonsense { what: "a redirect to nowhere" })
+    target.map(Some).ok_or(UpstreamError::InvalidResponse { what: "a redirect to nowhere" })
 }
 
 fn not_sent(error: reqwest::Error, url: &Url) -> UpstreamError {
@@ -148,18 +179,11 @@ fn not_sent(error: reqwest::Error, url: &Url) -> UpstreamError {
     if chain(&error).any(|cause| cause.is::<ForbiddenName>()) {
         return forbidden(url);
     }
-    if error.is_timeout() {
-        return UpstreamError::TimedOut;
-    }
-    UpstreamError::Unreachable { reason: innermost(&error) }
+    connection_error::cause(&error)
 }
 
 fn forbidden(url: &Url) -> UpstreamError {
     UpstreamError::ForbiddenAddress { host: url.host_str().unwrap_or_default().to_owned() }
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
 fn failure_word(error: &reqwest::Error) -> &'static str {

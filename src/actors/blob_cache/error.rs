@@ -13,7 +13,10 @@ pub enum BlobError {
     Unknown,
     /// Upstream refuses the repository to this account, or has none of that name.
     #[error("upstream refuses this repository to this account, or does not have it")]
-    Denied,
+    Denied {
+        /// Upstream's own sentence, where it says more.
+        message: Option<String>,
+    },
     /// Upstream gave no usable answer, also when asked again.
     #[error("upstream has not delivered the blob: {0}")]
     Unavailable(UpstreamError),
@@ -51,7 +54,9 @@ impl BlobError {
         match self {
             Self::Unavailable(error) => error.is_retryable(),
             Self::Busy | Self::TooSlow | Self::Interrupted | Self::Store(_) => true,
-            Self::Unknown | Self::Denied | Self::WrongLength { .. } | Self::WrongDigest | Self::NoLength => false,
+            Self::Unknown | Self::Denied { .. } | Self::WrongLength { .. } | Self::WrongDigest | Self::NoLength => {
+                false
+            }
         }
     }
 
@@ -68,12 +73,10 @@ impl BlobError {
 
 impl From<UpstreamError> for BlobError {
     fn from(error: UpstreamError) -> Self {
-        if error == UpstreamError::NotFound {
-            Self::Unknown
-        } else if error == UpstreamError::Denied {
-            Self::Denied
-        } else {
-            Self::Unavailable(error)
+        match error {
+            UpstreamError::NotFound => Self::Unknown,
+            UpstreamError::Denied { message } => Self::Denied { message },
+            error => Self::Unavailable(error),
         }
     }
 }
@@ -82,12 +85,14 @@ impl From<&BlobError> for Cause {
     fn from(error: &BlobError) -> Self {
         match error {
             BlobError::Unknown => Self::NotFound,
-            BlobError::Denied => Self::Denied,
+            BlobError::Denied { message } => Self::Denied { message: message.clone() },
             BlobError::Unavailable(error) => error.into(),
-            BlobError::WrongLength { .. } | BlobError::WrongDigest | BlobError::NoLength => Self::Nonsense,
+            BlobError::WrongLength { .. } | BlobError::WrongDigest | BlobError::NoLength => {
+                Self::InvalidResponse { what: error.to_string() }
+            }
             BlobError::Busy => Self::Busy,
-            BlobError::TooSlow => Self::Unreachable,
-            BlobError::Interrupted => Self::Store,
+            BlobError::TooSlow => Self::TimedOut,
+            BlobError::Interrupted => Self::Internal,
             BlobError::Store(error) => error.clone().into(),
         }
     }

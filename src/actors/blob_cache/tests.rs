@@ -22,7 +22,7 @@ use super::*;
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
-use crate::upstream::{Content, ContentHead};
+use crate::upstream::{Content, ContentHead, HttpFailure};
 
 /// How the fake upstream answers one request; anything beyond the script is answered honestly.
 #[derive(Clone)]
@@ -430,7 +430,7 @@ async fn without_a_link_upstream_decides_once_for_all_who_ask() {
 async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
     let house = stocked([
         Reply::Refuse(UpstreamError::NotFound),
-        Reply::Refuse(UpstreamError::Denied),
+        Reply::Refuse(UpstreamError::Denied { message: None }),
         Reply::Refuse(UpstreamError::TimedOut),
         Reply::Tell(Some(1234)),
         Reply::Tell(None),
@@ -442,10 +442,10 @@ async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
         refusals.push(house.blobs.open(wanted.clone()).await.err().unwrap());
     }
     assert!(matches!(refusals[0], BlobError::Unknown));
-    assert!(matches!(refusals[1], BlobError::Denied));
+    assert!(matches!(refusals[1], BlobError::Denied { .. }));
     assert!(matches!(refusals[2], BlobError::Unavailable(UpstreamError::TimedOut)));
     assert!(matches!(refusals[3], BlobError::WrongLength { .. }));
-    assert!(matches!(refusals[4], BlobError::Unavailable(UpstreamError::Nonsense { .. })));
+    assert!(matches!(refusals[4], BlobError::Unavailable(UpstreamError::InvalidResponse { .. })));
 }
 
 #[actix_rt::test]
@@ -665,9 +665,9 @@ async fn a_forgotten_group_is_looked_up_again() {
 #[actix_rt::test]
 async fn an_asker_whose_time_is_over_hears_what_upstream_said() {
     let options = BlobCacheOptions { answer_within: Duration::from_millis(60), ..ROOMY };
-    let failed = UpstreamError::Failed { status: 503 };
+    let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
     let house = House::with(upstream, options, |_, _, _| Ok(()));
     let refusal = house.open(1).await.err().unwrap();
-    assert!(matches!(refusal, BlobError::Unavailable(UpstreamError::Failed { status: 503 })), "{refusal:?}");
+    assert!(matches!(refusal, BlobError::Unavailable(UpstreamError::ServerError(_))), "{refusal:?}");
 }

@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use super::{Fetched, Question};
 use crate::actors::failure::Cause;
 use crate::actors::upstream_fetcher::Upstream;
-use crate::domain::manifest;
+use crate::domain::manifest::{self, ManifestError};
 use crate::domain::reference::Reference;
 use crate::store::manifests::{Manifest, ManifestStore};
-use crate::upstream::{Content, ContentHead, UpstreamError};
+use crate::upstream::{Content, ManifestHead, UpstreamError};
 
 /// The work beside the actor.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ pub(super) struct Fetcher {
 const MAX_BYTES: usize = 16 << 20;
 
 impl Fetcher {
-    /// What upstream says about a manifest.
-    pub(super) async fn head(&self, question: &Question) -> Result<ContentHead, Cause> {
+    /// What a `HEAD` says of a manifest.
+    pub(super) async fn head(&self, question: &Question) -> Result<ManifestHead, Cause> {
         self.upstream
             .head_manifest(&question.origin, &question.reference)
             .await
@@ -40,22 +40,19 @@ impl Fetcher {
     pub(super) async fn fetch(&self, question: &Question) -> Result<Fetched, Cause> {
         let content = self.upstream.manifest(&question.origin, &question.reference).await;
         let content = content.map_err(|error| cause(question, &error))?;
-        let media_type = content.head.media_type.clone().ok_or(Cause::Nonsense)?;
-        let claimed = content.head.digest;
+        let (claimed_type, claimed) = (content.head.media_type.clone(), content.head.digest);
         let bytes = collect(content).await.map_err(|error| cause(question, &error))?;
-        let manifest = Manifest::new(media_type, bytes);
+        let mut manifest = Manifest::new(claimed_type.clone().unwrap_or_default(), bytes);
         let asked = match question.reference {
             Reference::Digest(digest) => Some(digest),
             Reference::Tag(_) => claimed,
         };
         if asked.is_some_and(|asked| asked != manifest.digest) {
-            tracing::warn!(origin = %question.origin, "upstream sent a manifest that does not have its digest");
-            return Err(Cause::Nonsense);
+            return Err(cause(question, &UpstreamError::InvalidResponse { what: "the digest does not hold" }));
         }
-        let named = manifest::parse(&manifest.media_type, &manifest.bytes).map_err(|error| {
-            tracing::warn!(origin = %question.origin, %error, "upstream sent something else than a manifest");
-            Cause::Nonsense
-        })?;
+        let (media_type, named) = manifest::identify(claimed_type.as_deref(), &manifest.bytes)
+            .map_err(|error| unusable(question, &error, asked.is_some()))?;
+        manifest.media_type = media_type;
         let manifest = Arc::new(manifest);
         let stored = self.keep(manifest.clone()).await;
         Ok(Fetched { manifest, named: Arc::new(named), stored })
@@ -92,14 +89,24 @@ async fn collect(mut content: Content) -> Result<Bytes, UpstreamError> {
         }
     }
     if content.head.length.is_some_and(|length| length != bytes.len() as u64) {
-        return Err(UpstreamError::Nonsense { what: "another length than announced" });
+        return Err(UpstreamError::InvalidResponse { what: "another length than announced" });
     }
     Ok(bytes.freeze())
 }
 
 fn cause(question: &Question, error: &UpstreamError) -> Cause {
     if !matches!(error, UpstreamError::NotFound) {
-        tracing::warn!(origin = %question.origin, reference = %question.reference, %error, "asking upstream failed");
+        tracing::warn!(origin = %question.origin, reference = %question.reference, %error, "a request to upstream failed");
     }
     Cause::from(error)
+}
+
+/// What bytes that are no manifest mean: with the digest that upstream names they are what it has, and stay so.
+fn unusable(question: &Question, error: &ManifestError, digest_holds: bool) -> Cause {
+    let (origin, reference) = (&question.origin, &question.reference);
+    tracing::warn!(%origin, %reference, %error, "upstream has something else than a manifest");
+    match error {
+        ManifestError::MediaType(_) if !digest_holds => Cause::InvalidResponse { what: "no manifest".to_owned() },
+        _ => Cause::Unusable { problem: format!("in a form that cannot be used: {error}") },
+    }
 }

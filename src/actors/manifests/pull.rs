@@ -18,7 +18,7 @@ use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;
 use crate::store::manifests::Manifest;
-use crate::upstream::ContentHead;
+use crate::upstream::{ContentHead, ManifestHead};
 
 /// A pull under way.
 pub(super) struct Pull<'a> {
@@ -59,9 +59,9 @@ impl Pull<'_> {
             return Ok(PulledManifest::new(manifest, Source::Hit, checked_at));
         }
         let outcome = match self.ask_head(true).await {
-            Ok((head, _)) => match self.as_told(&head).await {
+            Ok((head, _)) => match self.confirmed(head.as_ref()).await {
                 Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
-                None => timeout(PATIENCE_WITH_FALLBACK, self.fetch()).await.unwrap_or(Err(Cause::Unreachable)),
+                None => timeout(PATIENCE_WITH_FALLBACK, self.fetch()).await.unwrap_or(Err(Cause::TimedOut)),
             },
             Err(cause) => Err(cause),
         };
@@ -70,15 +70,19 @@ impl Pull<'_> {
                 self.shelf.drop_tag(self.request).await;
                 Err(Cause::NotFound)
             }
-            Err(Cause::Denied) => {
+            Err(cause) if cause.is_denial() => {
                 self.shelf.deny_tag(self.request).await;
-                Err(Cause::Denied)
+                Err(cause)
             }
-            Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied),
+            Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
             Err(cause) => {
                 let (origin, reference) = (&self.request.origin, &self.request.reference);
                 tracing::warn!(%origin, %reference, ?cause, "a tag is served stale");
                 Ok(PulledManifest::new(manifest, Source::Stale, checked_at))
+            }
+            // Only a `GET` could tell that it has not moved.
+            Ok(pulled) if pulled.digest == manifest.digest => {
+                Ok(PulledManifest { source: Source::Revalidated, ..pulled })
             }
             pulled => pulled,
         }
@@ -87,13 +91,14 @@ impl Pull<'_> {
     /// A stored manifest that the group does not have yet: upstream decides.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        let Some(manifest) = self.as_told(&head).await else { return self.fetch().await };
+        let Some(manifest) = self.confirmed(head.as_ref()).await else { return self.fetch().await };
         let source = if joined { Source::Joined } else { Source::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
 
-    /// The stored manifest that upstream just told of, if it is that; with this the group has it.
-    async fn as_told(&self, head: &ContentHead) -> Option<Arc<Manifest>> {
+    /// The stored manifest that a `HEAD` names, if it does; with this the group has it.
+    async fn confirmed(&self, head: Option<&ContentHead>) -> Option<Arc<Manifest>> {
+        let head = head?;
         let told = head.digest.filter(|told| self.fits(told))?;
         let manifest = self.shelf.stored(told).await?;
         if head.length.is_some_and(|length| length != manifest.bytes.len() as u64) {
@@ -106,17 +111,18 @@ impl Pull<'_> {
     /// The headers of what is not stored.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        if let Some(manifest) = self.as_told(&head).await {
+        if let Some(manifest) = self.confirmed(head.as_ref()).await {
             return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
         }
-        let ContentHead { media_type: Some(media_type), length: Some(size), digest } = head else {
+        let Some(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head else {
             return self.fetch().await;
         };
         let digest = match (&self.request.reference, digest) {
             (Reference::Digest(asked), None) => *asked,
             (Reference::Tag(_), None) => return self.fetch().await,
             (_, Some(told)) if self.fits(&told) => told,
-            (_, Some(_)) => return Err(Cause::Nonsense),
+            // A `HEAD` that names another digest than the one requested affirms nothing.
+            (_, Some(_)) => return self.fetch().await,
         };
         self.shelf.told(self.request, digest, size).await;
         let source = if joined { Source::Joined } else { Source::Miss };
@@ -130,12 +136,16 @@ impl Pull<'_> {
         Ok(PulledManifest::new(fetched.manifest, source, self.by_tag()))
     }
 
-    async fn ask_head(&self, revalidation: bool) -> Result<(ContentHead, bool), Cause> {
-        let answer = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
-        if !revalidation {
-            return answer.await;
+    /// What a `HEAD` says, if it affirms the manifest; nothing where only a `GET` can tell.
+    async fn ask_head(&self, revalidation: bool) -> Result<(Option<ContentHead>, bool), Cause> {
+        let limit = if revalidation { self.revalidate_timeout + GRACE } else { Duration::MAX };
+        let sent = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
+        let (head, joined) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
+        if head == ManifestHead::NotRequested && !joined {
+            self.upstream_calls.fetch_sub(1, Ordering::Relaxed);
         }
-        timeout(self.revalidate_timeout + GRACE, answer).await.unwrap_or(Err(Cause::Unreachable))
+        let affirmed = if let ManifestHead::Affirmed(head) = head { Some(head) } else { None };
+        Ok((affirmed, joined))
     }
 
     /// Says, beside the answer, whether somebody else had asked.

@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn chosen(platform: &str) -> Option<u64> {
-        platform.parse::<Platform>().unwrap().choose(&index()).map(|descriptor| descriptor.size)
+        platform.parse::<Platform>().unwrap().choose(&index()).and_then(|descriptor| descriptor.size)
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Puller<'_> {
         let promised = answer.header("docker-content-digest").and_then(|digest| digest.parse().ok());
         let by_digest = reference.parse().ok();
         let expected = known.map(|known| known.digest).or(by_digest).or(promised);
-        let size = known.map_or(MAX_MANIFEST, |known| known.size.min(MAX_MANIFEST));
+        let size = known.and_then(|known| known.size).map_or(MAX_MANIFEST, |size| size.min(MAX_MANIFEST));
         let mut bytes = Vec::new();
         let read = self.read(&mut answer, expected, size, |piece| bytes.extend_from_slice(piece)).await;
         let read = read.map_err(wrong)?;
@@ -103,7 +103,7 @@ impl Puller<'_> {
 
     async fn blob(&self, session: &Session, blob: Descriptor) -> Result<(), Wrong> {
         let mut answer = session.get(self.wire, Part::Blob, &format!("blobs/{}", blob.digest), "*/*").await?;
-        let read = self.read(&mut answer, Some(blob.digest), blob.size, |_| ()).await;
+        let read = self.read(&mut answer, Some(blob.digest), blob.size.unwrap_or(u64::MAX), |_| ()).await;
         let read = read.map_err(Part::Blob.wrong())?;
         record(&mut self.tally.borrow_mut().blobs, &read, answer.asked());
         Ok(())

@@ -109,7 +109,7 @@ impl Session {
     }
 
     fn realm(&self, challenge: &BearerChallenge) -> Result<Url, Fault> {
-        let realm = challenge.token_url(Some(&format!("repository:{}:pull", self.repository)));
+        let realm = challenge.token_url(&[format!("repository:{}:pull", self.repository)]);
         let realm = realm.ok_or_else(|| Fault::Unusable("the challenge names no place for tokens".to_owned()))?;
         if self.login.is_some() && self.base.scheme() == "https" && realm.scheme() != "https" {
             let place = realm.origin().ascii_serialization();

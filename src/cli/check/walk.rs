@@ -114,7 +114,8 @@ impl Walk<'_> {
     /// Asks for a token: without a scope this is a login, with one it is a pull.
     async fn token(&self, challenge: &Challenge, scope: Option<&str>) -> Found<SecretString> {
         let step = if scope.is_some() { "scopes" } else { "token" };
-        let url = challenge.bearer.token_url(scope).unwrap_or_else(|| challenge.realm.clone());
+        let scopes: Vec<String> = scope.map(str::to_owned).into_iter().collect();
+        let url = challenge.bearer.token_url(&scopes).unwrap_or_else(|| challenge.realm.clone());
         let login = self.login.as_ref().map_or(Login::None, |(username, secret)| Login::Basic(username, secret));
         let reply = self.send(step, Request::get(url).login(login)).await?;
         if reply.status != 200 {

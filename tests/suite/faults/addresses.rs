@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{EVERY_MANIFEST_REQUEST, Scene, UNREACHABLE, WRONG};
+use super::{DOES_NOT_RESOLVE, EVERY_MANIFEST_REQUEST, Scene};
 use crate::fake_hub::{Kind, Listener};
 
 #[actix_rt::test]
@@ -16,8 +16,10 @@ async fn a_redirect_to_a_private_address_is_not_followed() {
             scene.hub.on(kind).redirect_to(target);
         }
         scene.hub.on(Kind::BlobRedirect).redirect_to(target);
-        let sentence = "docker.io gave an answer that cannot be right, and new:latest is not cached here yet";
-        scene.pull_new().await.is_unavailable(sentence, WRONG);
+        let reason = "Upstream registry leads to an address that is not allowed";
+        let sentence = "docker.io leads to an address that is neither public nor listed for it \
+                        and new:latest is not cached here yet";
+        scene.pull_new().await.is_unavailable(sentence, reason);
         assert_eq!(scene.pull_new_layer().await.status, 503);
         scene.cached_tag_is("stale").await;
         scene.cached_is_there().await;
@@ -33,8 +35,9 @@ async fn a_realm_at_another_site_gets_no_credentials() {
     elsewhere.set_nonblocking(true).unwrap();
     scene.hub.expire_tokens();
     scene.hub.realm_at(&format!("http://{}/token", elsewhere.local_addr().unwrap()));
-    let reason = "Upstream registry refuses the configured credentials and this is not cached here yet";
-    let sentence = "docker.io does not accept the credentials configured here, and new:latest is not cached here yet";
+    let reason = "Upstream registry wants the credentials at a host that is not listed for them";
+    let sentence = "docker.io wants the login of account 'robot' at 127.0.0.2, which is not in its auth_hosts, \
+                    and new:latest is not cached here yet";
     scene.pull_new().await.is_unavailable(sentence, reason);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;
@@ -51,8 +54,7 @@ async fn a_name_that_does_not_resolve() {
     scene.service.stop();
     scene.service.restart();
     scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
-    let sentence = "docker.io cannot be reached and new:latest is not cached here yet";
-    scene.pull_new().await.is_unavailable(sentence, UNREACHABLE);
+    scene.pull_new().await.is_unavailable(DOES_NOT_RESOLVE.0, DOES_NOT_RESOLVE.1);
     assert_eq!(scene.pull_new_layer().await.status, 503);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;

@@ -51,9 +51,6 @@ async fn gives(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>, status: u16, co
     is_survived(&scene).await;
 }
 
-const CANNOT_BE_REACHED: &str = "docker.io cannot be reached and BLOB is not cached here yet";
-const CANNOT_BE_RIGHT: &str = "docker.io gave an answer that cannot be right, and BLOB is not cached here yet";
-
 #[actix_rt::test]
 async fn upstream_is_down() {
     for listener in [Listener::Registry, Listener::Cdn] {
@@ -74,7 +71,7 @@ async fn upstream_does_not_have_it() {
 
 #[actix_rt::test]
 async fn upstream_refuses_the_repository() {
-    let sentence = "docker.io has no 'library/new', or it is private (asked as robot)";
+    let sentence = "docker.io has no 'library/new', or it is private (asked as robot): \"as the test commanded\"";
     for status in [401, 403] {
         gives(Kind::BlobRedirect, |rule| rule.status(status), 403, "DENIED", sentence).await;
     }
@@ -82,12 +79,16 @@ async fn upstream_refuses_the_repository() {
 
 #[actix_rt::test]
 async fn upstream_answers_500() {
-    gives(Kind::BlobRedirect, |rule| rule.status(500), 503, "UNAVAILABLE", CANNOT_BE_REACHED).await;
+    let sentence =
+        "docker.io is out of order (HTTP status 500: \"as the test commanded\") and BLOB is not cached here yet";
+    gives(Kind::BlobRedirect, |rule| rule.status(500), 503, "UNAVAILABLE", sentence).await;
 }
 
 #[actix_rt::test]
 async fn the_storage_refuses_what_upstream_granted() {
-    gives(Kind::BlobDownload, |rule| rule.status(403), 503, "UNAVAILABLE", CANNOT_BE_RIGHT).await;
+    let what = "its storage refused with HTTP status 403";
+    let sentence = format!("docker.io gave a response that cannot be right ({what}) and BLOB is not cached here yet");
+    gives(Kind::BlobDownload, |rule| rule.status(403), 503, "UNAVAILABLE", &sentence).await;
 }
 
 #[actix_rt::test]

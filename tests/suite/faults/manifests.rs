@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::{EVERY_MANIFEST_REQUEST, Scene, UNREACHABLE, WRONG};
+use super::{
+    BROKE_OFF, CLOSES_CONNECTIONS, EVERY_MANIFEST_REQUEST, OUT_OF_ORDER, REFUSES_CONNECTIONS, Scene, TOO_SLOW, wrong,
+};
 use crate::fake_hub::{Image, Kind, Layer, Listener, Rule};
 
-const CANNOT_BE_REACHED: &str = "docker.io cannot be reached and new:latest is not cached here yet";
-const CANNOT_BE_RIGHT: &str = "docker.io gave an answer that cannot be right, and new:latest is not cached here yet";
-
 /// A fault for which nothing can be had of upstream: a 503 for what is new, and the rest from the cache.
-async fn is_survived(scene: &Scene, sentence: &str, reason: &str) {
+async fn is_survived(scene: &Scene, (sentence, reason): (&str, &str)) {
     scene.pull_new().await.is_unavailable(sentence, reason);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;
@@ -19,26 +18,31 @@ async fn is_survived(scene: &Scene, sentence: &str, reason: &str) {
     assert_eq!(scene.pull_new().await.answer.body, scene.new.bytes());
 }
 
-async fn every_manifest_request(fault: impl Fn(Rule<'_>) -> Rule<'_>, sentence: &str, reason: &str) {
+async fn every_manifest_request(fault: impl Fn(Rule<'_>) -> Rule<'_>, told: (&str, &str)) {
     let scene = Scene::start().await;
     for kind in EVERY_MANIFEST_REQUEST {
         drop(fault(scene.hub.on(kind)));
     }
-    is_survived(&scene, sentence, reason).await;
+    is_survived(&scene, told).await;
 }
 
-async fn every_manifest(fault: impl Fn(Rule<'_>) -> Rule<'_>, sentence: &str, reason: &str) {
+async fn every_manifest(fault: impl Fn(Rule<'_>) -> Rule<'_>, told: (&str, &str)) {
     let scene = Scene::start().await;
     scene.move_cached_tag();
     drop(fault(scene.hub.on(Kind::ManifestGet)));
-    is_survived(&scene, sentence, reason).await;
+    is_survived(&scene, told).await;
+}
+
+async fn is_wrong(fault: impl Fn(Rule<'_>) -> Rule<'_>, what: &str) {
+    let (sentence, reason) = wrong(what);
+    every_manifest(fault, (&sentence, reason)).await;
 }
 
 #[actix_rt::test]
 async fn upstream_is_down() {
     let scene = Scene::start().await;
     scene.hub.down(Listener::Registry);
-    scene.pull_new().await.is_unavailable(CANNOT_BE_REACHED, UNREACHABLE);
+    scene.pull_new().await.is_unavailable(REFUSES_CONNECTIONS.0, REFUSES_CONNECTIONS.1);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;
     scene.nothing_bad_is_left().await;
@@ -48,17 +52,17 @@ async fn upstream_is_down() {
 
 #[actix_rt::test]
 async fn upstream_hangs() {
-    every_manifest_request(|rule| rule.hang(), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest_request(|rule| rule.hang(), TOO_SLOW).await;
 }
 
 #[actix_rt::test]
 async fn upstream_resets_the_connection() {
-    every_manifest_request(|rule| rule.reset(), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest_request(|rule| rule.reset(), CLOSES_CONNECTIONS).await;
 }
 
 #[actix_rt::test]
 async fn upstream_answers_500() {
-    every_manifest_request(|rule| rule.status(500), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest_request(|rule| rule.status(500), OUT_OF_ORDER).await;
 }
 
 #[actix_rt::test]
@@ -66,7 +70,7 @@ async fn the_token_realm_is_down() {
     let scene = Scene::start().await;
     scene.hub.expire_tokens();
     scene.hub.down(Listener::Realm);
-    scene.pull_new().await.is_unavailable(CANNOT_BE_REACHED, UNREACHABLE);
+    scene.pull_new().await.is_unavailable(REFUSES_CONNECTIONS.0, REFUSES_CONNECTIONS.1);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;
     scene.nothing_bad_is_left().await;
@@ -78,8 +82,8 @@ async fn the_token_realm_refuses_the_account() {
     scene.hub.expire_tokens();
     scene.hub.on(Kind::Token).status(401);
     let reason = "Upstream registry refuses the configured credentials and this is not cached here yet";
-    let sentence = "docker.io does not accept the credentials configured here, and new:latest is not cached here yet";
-    is_survived(&scene, sentence, reason).await;
+    let sentence = "The login of account 'robot' is refused by docker.io and new:latest is not cached here yet";
+    is_survived(&scene, (sentence, reason)).await;
 }
 
 #[actix_rt::test]
@@ -87,7 +91,8 @@ async fn the_token_realm_gives_no_token() {
     let scene = Scene::start().await;
     scene.hub.expire_tokens();
     scene.hub.on(Kind::Token).json(json!({"hello": "world"}));
-    is_survived(&scene, CANNOT_BE_REACHED, UNREACHABLE).await;
+    let (sentence, reason) = wrong("its token realm: a response without a token");
+    is_survived(&scene, (&sentence, reason)).await;
 }
 
 #[actix_rt::test]
@@ -99,7 +104,7 @@ async fn upstream_refuses_the_repository() {
         }
         let seen = scene.pull_new().await;
         assert_eq!((seen.status, seen.answer.code().as_str()), (403, "DENIED"));
-        seen.says("docker.io has no 'library/new', or it is private (asked as robot)");
+        seen.says("docker.io has no 'library/new', or it is private (asked as robot): \"as the test commanded\"");
         let by_tag = scene.client.manifest("team", "cached", "latest").await;
         assert_eq!((by_tag.status, by_tag.code().as_str()), (403, "DENIED"));
         scene.cached_is_there().await;
@@ -132,12 +137,12 @@ async fn upstream_has_it_no_longer() {
 
 #[actix_rt::test]
 async fn the_connection_is_cut_in_the_middle() {
-    every_manifest(|rule| rule.cut_after(100), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest(|rule| rule.cut_after(100), BROKE_OFF).await;
 }
 
 #[actix_rt::test]
 async fn the_bytes_are_wrong() {
-    every_manifest(|rule| rule.flip_byte(20), CANNOT_BE_RIGHT, WRONG).await;
+    is_wrong(|rule| rule.flip_byte(20), "the digest does not hold").await;
 }
 
 #[actix_rt::test]
@@ -147,7 +152,10 @@ async fn the_bytes_are_those_of_another_manifest() {
     scene.hub.on(Kind::ManifestGet).manifest_of(&other);
     let path = format!("/v2/team/dependency_proxy/containers/new/manifests/{}", scene.new.digest());
     let seen = scene.see(&path).await;
-    let sentence = format!("docker.io gave an answer that cannot be right, and new@{} is", scene.new.digest());
+    let sentence = format!(
+        "docker.io gave a response that cannot be right (the digest does not hold) and new@{} is",
+        scene.new.digest()
+    );
     assert_eq!(seen.status, 503);
     assert!(seen.answer.message().starts_with(&sentence), "{}", seen.answer.message());
     scene.nothing_bad_is_left().await;
@@ -156,32 +164,33 @@ async fn the_bytes_are_those_of_another_manifest() {
 
 #[actix_rt::test]
 async fn the_body_is_shorter_than_announced() {
-    every_manifest(|rule| rule.declared_length_off_by(10), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest(|rule| rule.declared_length_off_by(10), BROKE_OFF).await;
 }
 
 #[actix_rt::test]
 async fn the_body_is_longer_than_announced() {
-    every_manifest(|rule| rule.declared_length_off_by(-10), CANNOT_BE_RIGHT, WRONG).await;
+    is_wrong(|rule| rule.declared_length_off_by(-10), "the digest does not hold").await;
 }
 
 #[actix_rt::test]
 async fn the_body_has_more_or_less_than_the_manifest() {
     for bytes in [-10, 10] {
-        every_manifest(|rule| rule.body_length_off_by(bytes), CANNOT_BE_RIGHT, WRONG).await;
+        is_wrong(|rule| rule.body_length_off_by(bytes), "the digest does not hold").await;
     }
 }
 
 #[actix_rt::test]
 async fn a_web_page_comes_instead() {
-    every_manifest_request(|rule| rule.html(), CANNOT_BE_RIGHT, WRONG).await;
+    let (sentence, reason) = wrong("the media type is not that of a manifest");
+    every_manifest_request(|rule| rule.html(), (&sentence, reason)).await;
 }
 
 #[actix_rt::test]
 async fn the_body_never_ends() {
-    every_manifest(|rule| rule.endless_body(), CANNOT_BE_RIGHT, WRONG).await;
+    is_wrong(|rule| rule.endless_body(), "it is too long").await;
 }
 
 #[actix_rt::test]
 async fn the_body_stops_in_the_middle() {
-    every_manifest(|rule| rule.hold_after(100), CANNOT_BE_REACHED, UNREACHABLE).await;
+    every_manifest(|rule| rule.hold_after(100), BROKE_OFF).await;
 }

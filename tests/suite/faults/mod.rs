@@ -234,5 +234,36 @@ fn hex(bytes: &[u8]) -> String {
 /// Answers to every request of the registry, whatever it asks.
 pub const EVERY_MANIFEST_REQUEST: [Kind; 2] = [Kind::ManifestHead, Kind::ManifestGet];
 
-pub const UNREACHABLE: &str = "Upstream registry cannot be reached and this is not cached here yet";
-pub const WRONG: &str = "Upstream registry gave a wrong answer and this is not cached here yet";
+/// The sentences and reason phrases of an upstream that gives nothing usable, as the image `new:latest` gets them.
+pub const REFUSES_CONNECTIONS: (&str, &str) = (
+    "docker.io cannot be reached (it refused the connection) and new:latest is not cached here yet",
+    "Upstream registry refuses connections and this is not cached here yet",
+);
+pub const CLOSES_CONNECTIONS: (&str, &str) = (
+    "docker.io cannot be reached (it closed the connection before it responded) and new:latest is not cached here yet",
+    "Upstream registry closed the connection and this is not cached here yet",
+);
+pub const DOES_NOT_RESOLVE: (&str, &str) = (
+    "docker.io cannot be reached (its name cannot be resolved) and new:latest is not cached here yet",
+    "Name of the upstream registry cannot be resolved and this is not cached here yet",
+);
+pub const TOO_SLOW: (&str, &str) = (
+    "docker.io cannot be reached (it did not respond in time) and new:latest is not cached here yet",
+    "Upstream registry did not respond in time and this is not cached here yet",
+);
+pub const BROKE_OFF: (&str, &str) = (
+    "docker.io broke off in the middle of its response and new:latest is not cached here yet",
+    "Upstream registry broke off in the middle and this is not cached here yet",
+);
+pub const OUT_OF_ORDER: (&str, &str) = (
+    "docker.io is out of order (HTTP status 500: \"as the test commanded\") and new:latest is not cached here yet",
+    "Upstream registry is out of order and this is not cached here yet",
+);
+
+/// The sentence and the reason phrase of a response that cannot be right, because of this.
+pub fn wrong(what: &str) -> (String, &'static str) {
+    (
+        format!("docker.io gave a response that cannot be right ({what}) and new:latest is not cached here yet"),
+        "Upstream registry gave a wrong response and this is not cached here yet",
+    )
+}

@@ -65,11 +65,13 @@ async fn an_upstream_that_is_down_is_503_and_what_is_cached_goes_on() {
         assert_eq!(said(&answer), served());
     }
     house.hub.down(Listener::Registry);
-    let reason = "Upstream registry cannot be reached and this is not cached here yet";
-    let sentence = "docker.io cannot be reached and postgres:17 is not cached here yet";
+    let reason = "Upstream registry refuses connections and this is not cached here yet";
+    let sentence = "docker.io cannot be reached (it refused the connection) and postgres:17 is not cached here yet";
     is_unavailable(&house, "postgres/manifests/17", sentence, reason).await;
     let config = house.image.config().unwrap().digest();
-    let sentence = format!("docker.io cannot be reached and blob postgres@{config} is not cached here yet");
+    let sentence = format!(
+        "docker.io cannot be reached (it refused the connection) and blob postgres@{config} is not cached here yet"
+    );
     is_unavailable(&house, &format!("postgres/blobs/{config}"), &sentence, reason).await;
     assert_eq!(said(&client.manifest("team", "alpine", "latest").await), served());
     assert_eq!(said(&client.blob("team", "alpine", layer).await), served());
@@ -78,11 +80,12 @@ async fn an_upstream_that_is_down_is_503_and_what_is_cached_goes_on() {
 #[actix_rt::test]
 async fn an_upstream_that_fails_is_503() {
     let house = House::new().await;
-    let reason = "Upstream registry cannot be reached and this is not cached here yet";
+    let reason = "Upstream registry is out of order and this is not cached here yet";
     for status in [500, 502, 503] {
         house.hub.on_anything().at(Listener::Registry).status(status);
-        let sentence = "docker.io cannot be reached and alpine:latest is not cached here yet";
-        is_unavailable(&house, "alpine/manifests/latest", sentence, reason).await;
+        let said = format!("HTTP status {status}: \"as the test commanded\"");
+        let sentence = format!("docker.io is out of order ({said}) and alpine:latest is not cached here yet");
+        is_unavailable(&house, "alpine/manifests/latest", &sentence, reason).await;
         house.hub.behave();
     }
 }

@@ -66,7 +66,7 @@ async fn every_hop_is_checked_and_there_are_five() {
     assert_eq!(bytes(content).await.unwrap(), setup.layer.bytes());
     setup.hub.on(Kind::BlobRedirect).times(5).redirect_to(&again);
     let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
-    assert!(matches!(refused, UpstreamError::Nonsense { .. }), "{refused}");
+    assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{refused}");
     setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&again);
     setup.hub.on(Kind::BlobRedirect).times(1).redirect_to("http://10.0.0.1/");
     let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
@@ -80,7 +80,7 @@ async fn addresses_with_credentials_or_of_another_kind_are_refused() {
     for target in [format!("http://u:p@{cdn}/x"), "ftp://example.com/x".into(), "file:///etc/passwd".into()] {
         setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&target);
         let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
-        assert!(matches!(refused, UpstreamError::Nonsense { .. }), "{target}: {refused}");
+        assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{target}: {refused}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dependency_proxy::upstream::{ListQuery, RateLimit, UpstreamError};
+use dependency_proxy::upstream::{ConnectionFailure, HttpFailure, ListQuery, RateLimit, UpstreamError};
 
 use super::*;
 use crate::fake_hub::Kind;
@@ -12,16 +12,20 @@ async fn statuses_are_told_apart() {
     let setup = Setup::new(10);
     let registries = setup.registries();
     let unknown = "misspelt".parse().unwrap();
-    assert_eq!(error(registries.head_manifest(&anonymous(), &unknown).await), UpstreamError::NotFound);
+    assert_eq!(error(registries.manifest(&anonymous(), &unknown).await), UpstreamError::NotFound);
     let other = Origin { repository: "library/ngnix".parse().unwrap(), ..anonymous() };
-    assert_eq!(error(registries.manifest(&other, &latest()).await), UpstreamError::Denied);
-    for (status, retryable) in [(500, true), (503, true), (405, false), (400, false)] {
-        setup.hub.on(Kind::ManifestHead).times(1).status(status);
-        let failed = error(registries.head_manifest(&anonymous(), &latest()).await);
-        assert_eq!((failed.is_retryable(), failed), (retryable, UpstreamError::Failed { status }));
+    assert_eq!(error(registries.manifest(&other, &latest()).await), DENIED);
+    for (status, retryable) in [(500, true), (503, true), (408, true), (405, false), (400, false), (451, false)] {
+        setup.hub.on(Kind::ManifestGet).times(2).status(status);
+        let failed = error(registries.manifest(&anonymous(), &latest()).await);
+        let said = HttpFailure { status, code: Some("FAKED".into()), message: Some("as the test commanded".into()) };
+        let expected = if retryable { UpstreamError::ServerError(said) } else { UpstreamError::Refused(said) };
+        assert_eq!((failed.is_retryable(), failed), (retryable, expected));
+        setup.hub.behave();
     }
-    setup.hub.on(Kind::ManifestGet).times(1).status(403);
-    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), UpstreamError::Denied);
+    setup.hub.on(Kind::ManifestGet).times(2).status(403);
+    let denied = UpstreamError::Denied { message: Some("as the test commanded".into()) };
+    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), denied);
     assert!(registries.manifest(&anonymous(), &latest()).await.is_ok());
 }
 
@@ -39,22 +43,39 @@ async fn the_pull_limit_is_read() {
 }
 
 #[tokio::test]
-async fn a_page_or_an_encoded_body_is_no_manifest() {
+async fn a_page_is_no_manifest() {
     let setup = Setup::new(10);
     let registries = setup.registries();
     setup.hub.on(Kind::ManifestGet).times(1).html();
+    let wrong = error(registries.manifest(&anonymous(), &latest()).await);
+    assert!(matches!(wrong, UpstreamError::InvalidResponse { .. }), "{wrong}");
+    setup.hub.on(Kind::ManifestHead).times(1).digest_header("sha256:00");
+    assert_eq!(affirmed(registries.head_manifest(&anonymous(), &latest()).await).digest, None);
+}
+
+#[tokio::test]
+async fn headers_that_no_client_minds_are_no_reason_to_refuse() {
+    let setup = Setup::new(10);
+    let registries = setup.registries();
     setup.hub.on(Kind::ManifestGet).times(1).content_type("application/json");
     setup.hub.on(Kind::ManifestGet).times(1).without_header("Content-Type");
-    setup.hub.on(Kind::ManifestGet).times(1).header("Content-Encoding", "gzip");
-    for round in 0..4 {
-        let wrong = error(registries.manifest(&anonymous(), &latest()).await);
-        assert!(matches!(wrong, UpstreamError::Nonsense { .. }), "{round}: {wrong}");
+    for _ in 0..2 {
+        let content = registries.manifest(&anonymous(), &latest()).await.unwrap();
+        assert_eq!(content.head.media_type, None, "the document has one");
+        assert_eq!(bytes(content).await.unwrap(), setup.image.bytes().as_ref());
     }
-    setup.hub.on(Kind::ManifestHead).times(1).html();
-    let wrong = error(registries.head_manifest(&anonymous(), &latest()).await);
-    assert!(matches!(wrong, UpstreamError::Nonsense { .. }), "{wrong}");
-    setup.hub.on(Kind::ManifestHead).times(1).digest_header("sha256:00");
-    assert_eq!(registries.head_manifest(&anonymous(), &latest()).await.unwrap().digest, None);
+    for encoding in ["x-gzip", "aws-chunked", "binary", ""] {
+        setup.hub.on(Kind::ManifestGet).times(1).header("Content-Encoding", encoding);
+        setup.hub.on(Kind::BlobDownload).times(1).header("Content-Encoding", encoding);
+        let manifest = registries.manifest(&anonymous(), &latest()).await.unwrap();
+        assert_eq!(bytes(manifest).await.unwrap(), setup.image.bytes().as_ref(), "{encoding}");
+        let blob = registries.blob(&anonymous(), &setup.layer(), 0).await.unwrap();
+        assert_eq!(bytes(blob).await.unwrap(), setup.layer.bytes(), "{encoding}");
+    }
+}
+
+fn failure(error: &UpstreamError) -> Option<ConnectionFailure> {
+    if let UpstreamError::Unreachable { failure, .. } = error { Some(*failure) } else { None }
 }
 
 #[tokio::test]
@@ -64,12 +85,12 @@ async fn down_hanging_and_reset() {
     let registries = registries(options);
     setup.hub.on(Kind::ManifestHead).times(1).hang();
     assert_eq!(error(registries.head_manifest(&anonymous(), &latest()).await), UpstreamError::TimedOut);
-    setup.hub.on(Kind::ManifestHead).times(1).reset();
-    let reset = error(registries.head_manifest(&anonymous(), &latest()).await);
-    assert!(matches!(reset, UpstreamError::Unreachable { .. }), "{reset}");
+    setup.hub.on(Kind::ManifestGet).times(2).reset();
+    let reset = error(registries.manifest(&anonymous(), &latest()).await);
+    assert_eq!(failure(&reset), Some(ConnectionFailure::Closed), "{reset}");
     setup.hub.down(Listener::Registry);
     let down = error(registries.head_manifest(&anonymous(), &latest()).await);
-    assert!(matches!(down, UpstreamError::Unreachable { .. }) && down.is_retryable(), "{down}");
+    assert!(failure(&down) == Some(ConnectionFailure::Refused) && down.is_retryable(), "{down}");
 }
 
 #[tokio::test]
@@ -77,7 +98,7 @@ async fn a_name_that_nobody_knows_is_unreachable() {
     let setup = Setup::new(10);
     let options = UpstreamOptions { url: "http://registry.invalid".into(), ..setup.options() };
     let unknown = error(registries(options).head_manifest(&anonymous(), &latest()).await);
-    assert!(matches!(unknown, UpstreamError::Unreachable { .. }), "{unknown}");
+    assert_eq!(failure(&unknown), Some(ConnectionFailure::NameResolution), "{unknown}");
     let nowhere = Origin { upstream: "quay.io".parse().unwrap(), ..anonymous() };
     let outcome = setup.registries().head_manifest(&nowhere, &latest()).await;
     assert_eq!(error(outcome), UpstreamError::NotConfigured);
@@ -99,7 +120,7 @@ async fn lists_come_page_by_page() {
     setup.hub.on(Kind::Tags).times(1).json(serde_json::json!({"tags": ["x".repeat(5 << 20)]}));
     assert_eq!(error(registries.tags(&anonymous(), &second).await), UpstreamError::TooLong);
     setup.hub.on(Kind::Tags).times(1).html();
-    assert!(matches!(error(registries.tags(&anonymous(), &second).await), UpstreamError::Nonsense { .. }));
+    assert!(matches!(error(registries.tags(&anonymous(), &second).await), UpstreamError::InvalidResponse { .. }));
 }
 
 #[tokio::test]

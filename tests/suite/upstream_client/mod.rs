@@ -12,7 +12,9 @@ use std::time::Duration;
 use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::domain::reference::Reference;
-use dependency_proxy::upstream::{AccountOptions, Content, Registries, UpstreamError, UpstreamOptions};
+use dependency_proxy::upstream::{
+    AccountOptions, Content, ContentHead, ManifestHead, Registries, UpstreamError, UpstreamOptions,
+};
 use futures::TryStreamExt;
 
 use crate::fake_hub::{FakeHub, Image, Layer, Listener};
@@ -80,6 +82,17 @@ fn latest() -> Reference {
 
 async fn bytes(content: Content) -> Result<Vec<u8>, UpstreamError> {
     content.stream.map_ok(|bytes| bytes.to_vec()).try_concat().await
+}
+
+/// Upstream's refusal, without a sentence that says more.
+const DENIED: UpstreamError = UpstreamError::Denied { message: None };
+
+/// What a `HEAD` affirmed.
+fn affirmed(head: Result<ManifestHead, UpstreamError>) -> ContentHead {
+    match head.unwrap() {
+        ManifestHead::Affirmed(head) => head,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The error of an answer that has to be one.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use dependency_proxy::upstream::{RealmError, UpstreamError};
+use dependency_proxy::upstream::{ConnectionFailure, RealmError, UpstreamError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -79,7 +79,10 @@ async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
     assert_eq!(bytes(content).await.unwrap(), b"{}");
     let unknown = UpstreamOptions { ca_file: None, ..registry.options(&setup) };
     let refused = error(registries(unknown).manifest(&anonymous(), &latest()).await);
-    assert!(matches!(&refused, UpstreamError::Unreachable { reason } if reason.contains("certificate")), "{refused}");
+    assert!(
+        matches!(&refused, UpstreamError::Unreachable { failure: ConnectionFailure::Tls, reason } if reason.contains("certificate")),
+        "{refused}"
+    );
     assert_eq!(registry.asked.try_iter().count(), 1);
 }
 
@@ -91,7 +94,7 @@ async fn no_redirect_leaves_encryption_unless_its_target_is_listed() {
     let digest = setup.layer();
     let unlisted = UpstreamOptions { redirect_hosts: Vec::new(), ..registry.options(&setup) };
     let refused = error(registries(unlisted).blob(&anonymous(), &digest, 0).await);
-    assert!(matches!(refused, UpstreamError::Nonsense { .. }), "{refused}");
+    assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{refused}");
     assert_eq!(setup.hub.requests().total(), 0);
     let followed = error(registries(registry.options(&setup)).blob(&anonymous(), &digest, 0).await);
     assert_eq!(followed, UpstreamError::Storage { status: 403 });
@@ -114,8 +117,9 @@ async fn basic_credentials_go_to_the_registry_itself_once_it_asked() {
     let setup = Setup::new(10);
     let registry = TlsRegistry::start(answer("401 Unauthorized", r#"WWW-Authenticate: Basic realm="r""#, ""));
     let registries = registries(registry.options(&setup));
-    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), UpstreamError::Denied);
-    assert_eq!(error(registries.manifest(&robot(), &latest()).await), UpstreamError::Denied);
+    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), DENIED);
+    let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
+    assert_eq!(error(registries.manifest(&robot(), &latest()).await), refused);
     let shown = |request: &String| request.contains("authorization: Basic cm9ib3Q6aHVudGVyMg==");
     assert_eq!(registry.asked.try_iter().map(|request| shown(&request)).collect::<Vec<_>>(), [false, false, true]);
 }
