@@ -3,8 +3,9 @@
 use super::failure::{Cause, PullFailure};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
+use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
-pub use crate::upstream::{ListAnswer, ListQuery};
+pub use crate::upstream::ListAnswer;
 
 /// What the rest of the service holds: asks upstream for lists.
 #[derive(Clone)]

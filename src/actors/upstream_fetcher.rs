@@ -13,11 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::abort_on_panic::abort_on_panic;
 use super::places::refused;
 use crate::domain::digest::Digest;
+use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{
-    Content, ContentHead, ListAnswer, ListQuery, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
+    Content, ContentHead, ListAnswer, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
 };
 
 /// How long a question waits for its turn before it is refused.

@@ -12,6 +12,7 @@ use super::state::RegistryState;
 use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::domain::image_path::{ImagePathError, Target};
+use crate::domain::list_query::ListQueryError;
 use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
 use crate::telemetry::RequestId;
@@ -57,6 +58,9 @@ pub(super) enum RegistryError {
     /// The path cannot be understood, or leads nowhere.
     #[error(transparent)]
     Path(#[from] ImagePathError),
+    /// The query of a list cannot be passed on.
+    #[error(transparent)]
+    ListQuery(#[from] ListQueryError),
     /// This group is not for this principal.
     #[error(transparent)]
     Denied(#[from] PullDenial),
@@ -167,7 +171,7 @@ impl RegistryError {
             Self::Refused(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::NotIssued { error, to_pull } => not_issued(error, *to_pull),
             Self::UnknownService(_) => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
-            Self::UnsupportedGrant => Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED"),
+            Self::UnsupportedGrant | Self::ListQuery(_) => Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED"),
             Self::Path(error) => path(error),
             Self::Failed { failure, target } => failed(failure, target),
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),

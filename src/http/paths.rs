@@ -60,7 +60,10 @@ impl Paths {
             return Ok(wanted.clone());
         }
         let wanted = Rc::new(Wanted::by(request, upstreams)?);
-        paths.insert(uri.into(), wanted.clone());
+        // Each page of a list has a query of its own, and is requested once.
+        if !matches!(wanted.target, Target::Tags | Target::Referrers(_)) {
+            paths.insert(uri.into(), wanted.clone());
+        }
         Ok(wanted)
     }
 }

@@ -1,4 +1,4 @@
-//! What an upstream gives: heads, streams and lists. Verifies nothing: a digest in a head is what upstream claims.
+//! What an upstream gives: heads and streams. Verifies nothing: a digest in a head is what upstream claims.
 
 use std::time::Duration;
 
@@ -8,9 +8,6 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::error::UpstreamError;
 use crate::domain::digest::Digest;
-
-/// The longest list that is passed on, in bytes.
-pub const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// What upstream says about some content before sending it. None of it is verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,37 +38,6 @@ pub struct Content {
     /// The bytes from the offset that was asked for to the end; an error is the last item. May be polled on any thread that
     /// runs tokio. Dropping it closes the connection.
     pub stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
-}
-
-/// A page of a list, as upstream sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListAnswer {
-    /// At most [`MAX_LIST_BYTES`].
-    pub body: Bytes,
-    /// Its media type, without parameters.
-    pub media_type: Option<String>,
-    /// The query with which the next page is asked for, if there is one.
-    pub next: Option<String>,
-}
-
-/// Which part of a list is wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListQuery {
-    /// How many entries at most.
-    pub n: Option<u32>,
-    /// The entry after which to go on.
-    pub last: Option<String>,
-    /// Only referrers of this artifact type.
-    pub artifact_type: Option<String>,
-}
-
-impl ListQuery {
-    /// As pairs of a query string.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let n = self.n.map(|n| ("n", n.to_string()));
-        let last = self.last.clone().map(|last| ("last", last));
-        n.into_iter().chain(last).chain(self.artifact_type.clone().map(|artifact_type| ("artifactType", artifact_type)))
-    }
 }
 
 impl Content {

@@ -1,35 +1,60 @@
-//! Where a list goes on: the `Link` header (RFC 8288), of which only the query of the next page is used.
+//! Where a list goes on: the `Link` header (RFC 8288, section 3 and appendix B.2). Of the target only the query is used, as it
+//! is: the path and the host are this service's own.
 
-/// The query of the first link with `rel="next"`, without its `?`.
-pub(super) fn next_query<'a>(fields: impl Iterator<Item = &'a str>) -> Option<String> {
-    fields.flat_map(links).find(|(_, parameters)| is_next(parameters)).and_then(|(target, _)| query(target))
+use crate::domain::list_query::ListQuery;
+
+/// The target of the first link with `rel="next"`.
+pub(super) fn next_target<'a>(fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    fields.flat_map(links).find(|(_, parameters)| is_next(parameters)).map(|(target, _)| target)
 }
 
-/// Each target with its parameters. A comma inside the angle brackets separates nothing.
+/// The query of a target, if it has one that can be passed on.
+pub(super) fn query_of(target: &str) -> Option<ListQuery> {
+    let without_fragment = target.split('#').next().unwrap_or(target);
+    let (_, query) = without_fragment.split_once('?')?;
+    query.parse().ok().filter(|query: &ListQuery| !query.is_empty())
+}
+
+/// Each target with its parameters. A comma inside angle brackets or quotes separates nothing.
 fn links(field: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut rest = field;
     while let Some((_, after)) = rest.split_once('<') {
         let Some((target, after)) = after.split_once('>') else { break };
-        let end = after.find('<').unwrap_or(after.len());
-        found.push((target, &after[..end]));
-        rest = &after[end..];
+        let (parameters, after) = split_unquoted(after, b',');
+        found.push((target.trim(), parameters));
+        rest = after;
     }
     found
 }
 
-fn is_next(parameters: &str) -> bool {
-    parameters.split([';', ',']).filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
-    })
+/// Whether the relations contain `next`. Only the first `rel` counts (RFC 8288, section 3.3).
+fn is_next(mut parameters: &str) -> bool {
+    while !parameters.is_empty() {
+        let (parameter, rest) = split_unquoted(parameters, b';');
+        parameters = rest;
+        let Some((name, value)) = parameter.split_once('=') else { continue };
+        if name.trim().eq_ignore_ascii_case("rel") {
+            let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+            return relations.any(|relation| relation.eq_ignore_ascii_case("next"));
+        }
+    }
+    false
 }
 
-fn query(target: &str) -> Option<String> {
-    let (_, query) = target.split_once('?')?;
-    let query = query.split('#').next().unwrap_or(query);
-    let safe = query.len() <= 2048 && query.bytes().all(|byte| byte.is_ascii_graphic());
-    (safe && !query.is_empty()).then(|| query.to_owned())
+/// What stands before and after the first separator outside quotes (RFC 9110, section 5.6.4); all where there is none.
+fn split_unquoted(text: &str, separator: u8) -> (&str, &str) {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if byte == separator && !quoted => return (&text[..at], &text[at + 1..]),
+            _ => {}
+        }
+    }
+    (text, "")
 }
 
 #[cfg(test)]
@@ -37,8 +62,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn next(field: &str) -> Option<String> {
-        next_query([field].into_iter())
+    fn next(fields: &[&str]) -> Option<String> {
+        let query = query_of(next_target(fields.iter().copied())?)?;
+        Some(query.as_str().to_owned())
     }
 
     #[test]
@@ -46,25 +72,50 @@ mod tests {
         for field in [
             r#"</v2/library/alpine/tags/list?last=3.9&n=2>; rel="next""#,
             r#"<https://host/v2/x/tags/list?last=3.9&n=2>;rel=next"#,
-            r#"</first?n=2>; rel="first", </v2/x?last=3.9&n=2#top>; title="a"; rel="last next""#,
+            r#"<?last=3.9&n=2>; REL="Next""#,
+            r#"< /v2/x?last=3.9&n=2 > ; rel = "next""#,
+            r#"</v2/x?last=3.9&n=2&ns=other.test>; rel=next"#,
+            r#"</first?n=2>; rel="first", </v2/x?last=3.9&n=2#top?p=1>; title="a"; rel="last next""#,
+            r#"</first?n=1>; title="a, b; rel=next <x>"; rel=first, </v2/x?last=3.9&n=2>; rel=next"#,
+            r#"</first?n=1>; title="\"; rel=next"; rel=first, </v2/x?last=3.9&n=2>; rel=next"#,
+            r#"</first?n=1>; rel=prev; rel=next,, </v2/x?last=3.9&n=2>; rel=next, </v2/x?n=3>; rel=next"#,
         ] {
-            assert_eq!(next(field).as_deref(), Some("last=3.9&n=2"), "{field}");
+            assert_eq!(next(&[field]).as_deref(), Some("last=3.9&n=2"), "{field}");
+        }
+        assert_eq!(next(&["</a?n=1>; rel=prev", "</b?n=2>; rel=next"]).as_deref(), Some("n=2"));
+    }
+
+    #[test]
+    fn a_query_is_taken_as_it_is() {
+        for query in ["next_page=NTA%3D&n=50", "t=a,b;c", "t=a+b%20c%2f", "x=1&x=2&flag&=", "t=a?b/c"] {
+            assert_eq!(next(&[&format!("</v2/x?{query}>; rel=\"next\"")]).as_deref(), Some(query));
         }
     }
 
     #[test]
     fn what_is_no_next_page_is_none() {
-        for field in
-            ["", "</x?n=1>", r#"</x?n=1>; rel="prev""#, "</x>; rel=next", "</x?n=1; rel=next", "</x?a b>; rel=next"]
-        {
-            assert_eq!(next(field), None, "{field}");
+        for field in [
+            "",
+            "</x?n=1>",
+            r#"</x?n=1>; rel="prev""#,
+            r#"</x?n=1>; rel="nextish""#,
+            "</x>; rel=next",
+            "</x/page/2>; rel=next",
+            "</x?>; rel=next",
+            "</x?ns=a>; rel=next",
+            "</x#?n=1>; rel=next",
+            "</x?n=1; rel=next",
+            "</x?a b>; rel=next",
+        ] {
+            assert_eq!(next(&[field]), None, "{field}");
         }
+        assert_eq!(next(&[&format!("</x?{}>; rel=next", "a".repeat(5000))]), None);
     }
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(field in "\\PC*") {
-            let _ = next(&field);
+        fn nothing_makes_it_panic(field in "(\\PC|[<>\";,=\\\\]|rel=next){0,60}") {
+            let _ = next(&[&field]);
         }
     }
 }

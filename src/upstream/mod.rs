@@ -22,6 +22,7 @@ mod failure_body;
 mod head_support;
 mod hosts;
 mod link;
+mod list;
 mod options;
 mod rate_limit;
 mod realm;
@@ -32,11 +33,13 @@ mod transport;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use content::{Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES, ManifestHead};
+pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
+pub use list::{ListAnswer, MAX_LIST_BYTES};
 pub use options::{AccountOptions, SetupError, UpstreamOptions};
 
 use crate::domain::digest::Digest;
+use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, RANGE};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response};
 use url::Url;
 
@@ -19,17 +19,18 @@ use super::answer::{self, Refusal};
 use super::authorization::{Login, Renewal};
 use super::clients::ClientPool;
 use super::connection_error::innermost;
-use super::content::{self, Content, ContentHead, ListAnswer, ListQuery, MAX_LIST_BYTES, ManifestHead};
+use super::content::{self, Content, ContentHead, ManifestHead};
 use super::error::{RealmError, UpstreamError};
 use super::head_support::HeadSupport;
 use super::hosts::{HostPort, Hosts, has_userinfo};
-use super::link;
+use super::list::{ListAnswer, ListKind, MAX_LIST_BYTES};
 use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials, TokenRequest};
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, Answer, Request, Transport};
 use crate::domain::challenge::Challenge;
 use crate::domain::digest::Digest;
+use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
@@ -59,7 +60,8 @@ struct Wanted<'a> {
     method: Method,
     /// What stands behind the repository in the path.
     path: String,
-    query: Vec<(&'static str, String)>,
+    /// Empty where there is none.
+    query: &'a str,
     accept: &'a [&'static str],
     range: Option<String>,
 }
@@ -150,7 +152,8 @@ impl Registry {
     }
 
     pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
-        self.list(origin, Wanted::new("list", Method::GET, "tags/list".to_owned()), query).await
+        let wanted = Wanted::new("list", Method::GET, "tags/list".to_owned());
+        self.list(origin, ListKind::Tags, wanted, query).await
     }
 
     pub(super) async fn referrers(
@@ -160,22 +163,23 @@ impl Registry {
         query: &ListQuery,
     ) -> Result<ListAnswer, UpstreamError> {
         let wanted = Wanted::new("list", Method::GET, format!("referrers/{digest}")).accepting(&ACCEPTED[..1]);
-        self.list(origin, wanted, query).await
+        self.list(origin, ListKind::Referrers, wanted, query).await
     }
 
-    async fn list(&self, origin: &Origin, wanted: Wanted<'_>, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
-        let wanted = Wanted { query: query.pairs().collect(), ..wanted };
+    async fn list(
+        &self,
+        origin: &Origin,
+        kind: ListKind,
+        wanted: Wanted<'_>,
+        query: &ListQuery,
+    ) -> Result<ListAnswer, UpstreamError> {
+        let wanted = Wanted { query: query.as_str(), ..wanted };
         let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
-        let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-        let next = link::next_query(links);
-        let media_type = answer::content_head(response.headers()).media_type;
-        if !media_type.as_deref().is_some_and(|media_type| media_type.ends_with("json")) {
-            return Err(UpstreamError::InvalidResponse { what: "a list that is not JSON" });
-        }
+        let headers = response.headers().clone();
         let body =
             content::collect(content_of(ContentHead::default(), response, 0, self.idle_timeout).stream, MAX_LIST_BYTES);
         let body = in_time(self.header_timeout, body).await?;
-        Ok(ListAnswer { body, media_type, next })
+        ListAnswer::read(kind, query, &headers, body)
     }
 
     /// As [`Self::request`], and once more after a short pause where a gateway in front of upstream failed.
@@ -281,7 +285,8 @@ impl Registry {
         let slash = if base_path.is_empty() { "" } else { "/" };
         url.set_path(&format!("/v2/{base_path}{slash}{}/{}", origin.repository, wanted.path));
         if !wanted.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&wanted.query);
+            // Leaves all graphic ASCII as it is but `"`, `<`, `>`, `#` and `'`, which it percent-encodes (WHATWG URL standard).
+            url.set_query(Some(wanted.query));
         }
         Ok(Request {
             kind: wanted.kind,
@@ -296,7 +301,7 @@ impl Registry {
 
 impl<'a> Wanted<'a> {
     fn new(kind: &'static str, method: Method, path: String) -> Self {
-        Self { kind, method, path, query: Vec::new(), accept: &[], range: None }
+        Self { kind, method, path, query: "", accept: &[], range: None }
     }
 
     fn accepting(self, accept: &'a [&'static str]) -> Self {

@@ -3,7 +3,11 @@
 #
 #   skopeo.sh inspect REGISTRY USER PASSWORD IMAGE
 #
-# prints what `skopeo inspect` does, which also asks for the list of tags.
+# prints what `skopeo inspect` does, which also asks for the list of tags;
+#
+#   skopeo.sh list_tags REGISTRY USER PASSWORD NAME
+#
+# prints what `skopeo list-tags` does, which follows the list to its last page.
 . "$(dirname "$0")/client.sh"
 
 login() {
@@ -29,6 +33,10 @@ check() {
 
 inspect() {
     limited skopeo inspect --tls-verify=false "docker://$1"
+}
+
+list_tags() {
+    limited skopeo list-tags --tls-verify=false "docker://$1"
 }
 
 main "$@"

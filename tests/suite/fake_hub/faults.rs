@@ -229,6 +229,12 @@ impl<'hub> Rule<'hub> {
         })
     }
 
+    /// Adds this header beside those of its name.
+    pub fn more_header(self, name: &'static str, value: &str) -> Self {
+        let value = value.to_owned();
+        self.change(move |reply| reply.headers.push((name, value.clone())))
+    }
+
     pub fn without_header(self, name: &'static str) -> Self {
         self.change(move |reply| reply.remove(name))
     }

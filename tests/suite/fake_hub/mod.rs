@@ -8,6 +8,7 @@ mod cdn;
 mod faults;
 mod image;
 mod listeners;
+mod pages;
 mod realm;
 mod registry;
 mod requests;
@@ -31,6 +32,7 @@ pub use self::{
 };
 use self::{
     listeners::Command,
+    pages::Pages,
     realm::{Account, Token},
     registry::{Repository, State},
 };
@@ -122,6 +124,12 @@ impl FakeHub {
     /// Off: 404 for `referrers/`.
     pub fn referrers_api(&self, on: bool) {
         self.state().settings.referrers = on;
+    }
+
+    /// Lists come in pages of this size at most, and each links to the next by an opaque token in this parameter, as Quay
+    /// (`next_page`) and ECR (`nextToken`) do. A token that does not come back byte for byte is a 400.
+    pub fn page_by(&self, parameter: &'static str, size: usize) {
+        self.state().settings.pages = Some(Pages { parameter, size });
     }
 
     /// How long tokens given out from now on are good, and said to be (whole seconds).

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     faults::{self, ActiveRule},
     image::{Blob, Image, OCI_INDEX},
+    pages::Pages,
     realm::{Account, Token},
     requests::{Kind, Listener, Request},
     wire::Reply,
@@ -34,6 +35,7 @@ pub(super) struct Settings {
     pub(super) redirects: bool,
     pub(super) ranges: bool,
     pub(super) referrers: bool,
+    pub(super) pages: Option<Pages>,
     pub(super) token_lifetime: Duration,
     pub(super) signature_lifetime: Duration,
     pub(super) pulls_left: Option<u64>,
@@ -48,6 +50,7 @@ impl Default for Settings {
             redirects: true,
             ranges: true,
             referrers: true,
+            pages: None,
             token_lifetime: Duration::from_secs(300),
             signature_lifetime: Duration::from_secs(1200),
             pulls_left: None,
@@ -132,8 +135,10 @@ impl State {
             return Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         };
         match request.kind {
-            Kind::Tags => tags(repository, name, request),
-            Kind::Referrers if self.settings.referrers => referrers(repository, request, reference),
+            Kind::Tags => tags(repository, name, self.settings.pages, request),
+            Kind::Referrers if self.settings.referrers => {
+                referrers(repository, reference, self.settings.pages, request)
+            }
             Kind::Referrers => Reply::error(404, "NOT_FOUND", "page not found"),
             _ => match repository.blobs.get(reference) {
                 None => Reply::error(404, "BLOB_UNKNOWN", "blob unknown to registry"),
@@ -176,7 +181,11 @@ impl State {
     }
 }
 
-fn tags(repository: &Repository, name: &str, request: &Request) -> Reply {
+fn tags(repository: &Repository, name: &str, pages: Option<Pages>, request: &Request) -> Reply {
+    if let Some(pages) = pages {
+        let tags: Vec<&String> = repository.tags.keys().collect();
+        return pages.reply(request, &tags, |page| Reply::json(200, &json!({"name": name, "tags": page})));
+    }
     let last = request.parameter("last").unwrap_or_default();
     let rest: Vec<&String> = repository.tags.keys().filter(|tag| tag.as_str() > last).collect();
     let limit = request.parameter("n").and_then(|n| n.parse().ok()).unwrap_or(rest.len());
@@ -191,7 +200,7 @@ fn tags(repository: &Repository, name: &str, request: &Request) -> Reply {
     }
 }
 
-fn referrers(repository: &Repository, request: &Request, subject: &str) -> Reply {
+fn referrers(repository: &Repository, subject: &str, pages: Option<Pages>, request: &Request) -> Reply {
     let wanted = request.parameter("artifactType");
     let mut descriptors: Vec<_> = repository
         .manifests
@@ -201,8 +210,11 @@ fn referrers(repository: &Repository, request: &Request, subject: &str) -> Reply
         .map(Image::descriptor)
         .collect();
     descriptors.sort_by_key(|descriptor| descriptor["digest"].to_string());
-    let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors});
-    let reply = Reply::bytes(200, OCI_INDEX, index.to_string());
+    let index = |page: &[Value]| {
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page});
+        Reply::bytes(200, OCI_INDEX, index.to_string())
+    };
+    let reply = pages.map_or_else(|| index(&descriptors), |pages| pages.reply(request, &descriptors, index));
     match wanted {
         Some(_) => reply.with("OCI-Filters-Applied", "artifactType"),
         None => reply,

@@ -47,6 +47,8 @@ pub struct Request {
     pub listener: Listener,
     pub kind: Kind,
     pub method: String,
+    /// What stood behind `?`, byte for byte.
+    pub query_string: String,
     pub query: Vec<(String, String)>,
     /// Names in lower case, in the order sent.
     pub headers: Vec<(String, String)>,
@@ -79,6 +81,7 @@ impl Request {
         Self {
             authorization: header("authorization").map(Authorization::parse),
             range: header("range"),
+            query_string: query.to_owned(),
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             refused: false,
             listener,

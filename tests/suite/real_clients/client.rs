@@ -105,6 +105,17 @@ impl Client {
         self.run(engines, &["inspect", registry, credential.user, credential.password, image])
     }
 
+    /// The tags that `skopeo list-tags` prints of `image`, a `NAME` without a tag. Skopeo only.
+    pub(crate) fn list_tags(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<String, String> {
+        self.run(engines, &["list_tags", registry, credential.user, credential.password, image])
+    }
+
     fn run(self, engines: &Engines, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(script(self.script()))
             .args(arguments)

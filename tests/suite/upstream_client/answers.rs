@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dependency_proxy::upstream::{ConnectionFailure, HttpFailure, ListQuery, RateLimit, UpstreamError};
+use dependency_proxy::domain::list_query::ListQuery;
+use dependency_proxy::upstream::{ConnectionFailure, HttpFailure, RateLimit, UpstreamError};
 
 use super::*;
 use crate::fake_hub::Kind;
@@ -109,11 +110,10 @@ async fn lists_come_page_by_page() {
     let setup = Setup::new(10);
     setup.hub.push_image(REPOSITORY, "3.20", &setup.image);
     let registries = setup.registries();
-    let first = ListQuery { n: Some(1), ..ListQuery::default() };
+    let first: ListQuery = "n=1".parse().unwrap();
     let page = registries.tags(&anonymous(), &first).await.unwrap();
-    assert_eq!(page.next.as_deref(), Some("last=3.20&n=1"));
-    assert_eq!(page.media_type.as_deref(), Some("application/json"));
-    let second = ListQuery { last: Some("3.20".into()), ..first };
+    let second: ListQuery = "last=3.20&n=1".parse().unwrap();
+    assert_eq!((page.media_type.as_str(), page.next.as_ref()), ("application/json", Some(&second)));
     let page = registries.tags(&anonymous(), &second).await.unwrap();
     let tags: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
     assert_eq!((&tags["tags"], page.next), (&serde_json::json!(["latest"]), None));
@@ -128,9 +128,9 @@ async fn referrers_are_asked_for_by_type_and_may_be_unknown() {
     let setup = Setup::new(10);
     let registries = setup.registries();
     let subject = setup.image.digest().parse().unwrap();
-    let query = ListQuery { artifact_type: Some("test/sig".into()), ..ListQuery::default() };
+    let query: ListQuery = "artifactType=test/sig".parse().unwrap();
     let page = registries.referrers(&anonymous(), &subject, &query).await.unwrap();
-    assert_eq!(page.media_type.as_deref(), Some(crate::fake_hub::OCI_INDEX));
+    assert_eq!((page.media_type.as_str(), page.filters.as_deref()), (crate::fake_hub::OCI_INDEX, Some("artifactType")));
     assert_eq!(setup.hub.requests().last().unwrap().parameter("artifactType"), Some("test/sig"));
     setup.hub.referrers_api(false);
     assert_eq!(error(registries.referrers(&anonymous(), &subject, &query).await), UpstreamError::NotFound);

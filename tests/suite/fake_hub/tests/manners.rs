@@ -249,3 +249,22 @@ async fn a_large_layer_is_made_while_it_is_read_and_has_the_digest_it_says() {
     assert_eq!(Layer::random(64 << 20, 7).digest(), layer.digest());
     assert_ne!(Layer::random(64 << 20, 8).digest(), layer.digest());
 }
+
+#[tokio::test]
+async fn lists_are_paged_by_tokens_that_come_back_unchanged() {
+    let (hub, layer) = hub_with_layer(10);
+    let image = Image::single(&[layer]);
+    for tag in ["1", "2", "3"] {
+        hub.push_image(REPOSITORY, tag, &image);
+    }
+    hub.page_by("next_page", 2);
+    let answer = pull(&hub, "tags/list?n=9").await.unwrap();
+    assert_eq!(header(&answer, "link"), r#"</v2/elsewhere/list?next_page=Mg%3D%3D&n=9>; rel="next""#);
+    let answer = pull(&hub, "tags/list?next_page=Mg%3D%3D&n=9").await.unwrap();
+    assert_eq!((answer.status(), header(&answer, "link")), (StatusCode::OK, ""));
+    assert_eq!(answer.json::<Value>().await.unwrap()["tags"], serde_json::json!(["3", "latest"]));
+    for spelling in ["Mg==", "Mg%3d%3d", "x"] {
+        let answer = pull(&hub, &format!("tags/list?next_page={spelling}")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{spelling}");
+    }
+}

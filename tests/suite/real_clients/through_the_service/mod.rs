@@ -1,6 +1,7 @@
 //! Real clients through the real service, with Debian's registry as its docker.io: they get what is upstream, byte for byte,
 //! or a sentence that says what to do.
 
+mod lists;
 mod mirrors;
 mod outages;
 mod pulls;

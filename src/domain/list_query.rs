@@ -1,0 +1,131 @@
+//! The query of a list of tags or referrers (OCI distribution specification, "Content Discovery"). It is opaque: the registry
+//! that pages the list made it, and it is passed on byte for byte. Only its parameter `ns` belongs to this service.
+
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+/// The longest query that is passed on, in bytes, its `ns` included.
+pub const MAX_LIST_QUERY_BYTES: usize = 4096;
+
+/// A query without its `?` and without `ns`: graphic ASCII, in the order and the spelling in which it came. May be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery(String);
+
+/// Why a text is not such a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListQueryError {
+    /// Longer than [`MAX_LIST_QUERY_BYTES`].
+    #[error("the query of a list has at most {MAX_LIST_QUERY_BYTES} bytes")]
+    TooLong,
+    /// Spaces, control characters or letters beyond ASCII.
+    #[error("the query of a list has printable ASCII characters only; percent-encode all others")]
+    Characters,
+}
+
+impl ListQuery {
+    /// The query as it came, without `ns`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing is left to pass on.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The query with this parameter behind it, as [`namespace_parameter`] found it in the query of a client.
+    pub fn with_namespace(&self, parameter: Option<&str>) -> String {
+        let parameters = [self.as_str(), parameter.unwrap_or_default()];
+        parameters.into_iter().filter(|parameter| !parameter.is_empty()).collect::<Vec<_>>().join("&")
+    }
+}
+
+impl FromStr for ListQuery {
+    type Err = ListQueryError;
+
+    fn from_str(query: &str) -> Result<Self, ListQueryError> {
+        if query.len() > MAX_LIST_QUERY_BYTES {
+            return Err(ListQueryError::TooLong);
+        }
+        if !query.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ListQueryError::Characters);
+        }
+        let others: Vec<_> = query.split('&').filter(|parameter| !is_namespace(parameter)).collect();
+        Ok(Self(others.join("&")))
+    }
+}
+
+/// The first parameter `ns` of a query, name and value as the client wrote them.
+pub fn namespace_parameter(query: &str) -> Option<&str> {
+    query.split('&').find(|parameter| is_namespace(parameter))
+}
+
+/// Whether this is `ns`, with a value or without, in any spelling (WHATWG URL standard, `application/x-www-form-urlencoded`).
+fn is_namespace(parameter: &str) -> bool {
+    let name = parameter.split('=').next().unwrap_or(parameter);
+    percent_decode_str(name).eq(*b"ns")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kept(query: &str) -> String {
+        query.parse::<ListQuery>().unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn every_byte_is_kept_but_ns() {
+        for query in [
+            "",
+            "next_page=NTA%3D&n=50",
+            "n=50&next_page=NTA=",
+            "last=a+b%20c%2Fd%2fe&&flag&=x&n=1&n=2",
+            "nextToken=a/b?c:d@e!$'()*,;f~[g]|h",
+            "nsx=1&xns=2&NS=3&n%73x=4",
+        ] {
+            assert_eq!(kept(query), query);
+        }
+        for query in ["n=2&ns=a&last=b", "ns=a&n=2&last=b", "n=2&last=b&ns", "n=2&n%73=a&last=b&%6e%73&ns=&ns=b"] {
+            assert_eq!(kept(query), "n=2&last=b", "{query}");
+        }
+        assert_eq!(kept("ns=docker.io"), "");
+    }
+
+    #[test]
+    fn the_namespace_goes_back_as_the_client_wrote_it() {
+        let query: ListQuery = "last=a%2Fb".parse().unwrap();
+        for (asked, back) in [
+            ("n=1", "last=a%2Fb"),
+            ("ns=ghcr.io&n=1", "last=a%2Fb&ns=ghcr.io"),
+            ("n=1&n%73=mirror%3A5000&ns=other", "last=a%2Fb&n%73=mirror%3A5000"),
+        ] {
+            assert_eq!(query.with_namespace(namespace_parameter(asked)), back, "{asked}");
+        }
+        assert_eq!(ListQuery::default().with_namespace(Some("ns=a")), "ns=a");
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_request_is_refused() {
+        for query in ["a b", "a\tb", "a\r\nb", "ä", "\u{7f}"] {
+            assert_eq!(query.parse::<ListQuery>(), Err(ListQueryError::Characters), "{query:?}");
+        }
+        assert!("a".repeat(MAX_LIST_QUERY_BYTES).parse::<ListQuery>().is_ok());
+        assert_eq!("a".repeat(MAX_LIST_QUERY_BYTES + 1).parse::<ListQuery>(), Err(ListQueryError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_added_or_moved(query in "([!-~]|&|ns|=){0,40}") {
+            let kept = kept(&query);
+            prop_assert!(kept.split('&').all(|parameter| !is_namespace(parameter)));
+            let again: ListQuery = kept.parse().unwrap();
+            prop_assert_eq!(again.as_str(), &kept);
+            prop_assert!(query.split('&').count() >= kept.split('&').count());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Lists (OCI distribution specification, "Content Discovery"), a page at a time: which bodies are one, and what their headers
+//! say. The body decides whatever its `Content-Type` is: some registries send `text/plain`.
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, LINK};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::answer;
+use super::error::UpstreamError;
+use super::link;
+use crate::domain::list_query::ListQuery;
+use crate::domain::manifest::ACCEPTED;
+
+/// The longest list that is passed on, in bytes.
+pub const MAX_LIST_BYTES: usize = 4 << 20;
+
+/// A page of a list, as upstream sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListAnswer {
+    /// At most [`MAX_LIST_BYTES`].
+    pub body: Bytes,
+    /// Upstream's media type without parameters, or that of the list where upstream's is none of JSON.
+    pub media_type: String,
+    /// The query that requests the next page, if there is one.
+    pub next: Option<ListQuery>,
+    /// The filters that upstream applied: `OCI-Filters-Applied`.
+    pub filters: Option<String>,
+}
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// The tags of a repository.
+    Tags,
+    /// The manifests that refer to another one.
+    Referrers,
+}
+
+impl ListAnswer {
+    /// A page with these headers and this body, requested with the query `sent`.
+    pub(super) fn read(
+        kind: ListKind,
+        sent: &ListQuery,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Self, UpstreamError> {
+        if !kind.is_list(&body) {
+            return Err(UpstreamError::InvalidResponse { what: "not a list" });
+        }
+        let json = answer::content_head(headers).media_type.filter(|media_type| media_type.ends_with("json"));
+        let media_type = json.unwrap_or_else(|| kind.media_type().to_owned());
+        let filters = texts(headers, FILTERS_APPLIED).collect::<Vec<_>>().join(",");
+        let filters = Some(filters).filter(|filters| !filters.is_empty());
+        Ok(Self { body, media_type, next: next(sent, headers), filters })
+    }
+}
+
+const FILTERS_APPLIED: &str = "oci-filters-applied";
+
+/// The next page of upstream's link. A link that leads to this page again, or nowhere, would make clients loop for ever.
+fn next(sent: &ListQuery, headers: &HeaderMap) -> Option<ListQuery> {
+    let target = link::next_target(texts(headers, LINK.as_str()))?;
+    let next = link::query_of(target).filter(|next| next != sent);
+    if next.is_none() {
+        tracing::warn!("the link to the next page of a list leads to the same page or cannot be passed on");
+    }
+    next
+}
+
+fn texts<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}
+
+impl ListKind {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Tags => "application/json",
+            Self::Referrers => ACCEPTED[0],
+        }
+    }
+
+    fn is_list(self, body: &[u8]) -> bool {
+        // A structure would be read from an array, too.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return false;
+        }
+        match self {
+            Self::Tags => serde_json::from_slice(body).is_ok_and(|page: TagPage| page.tags || page.name.is_some()),
+            Self::Referrers => serde_json::from_slice(body).is_ok_and(|page: ReferrerPage| page.manifests),
+        }
+    }
+}
+
+/// An empty list may be `null`, or left out beside the name of the repository.
+#[derive(Deserialize)]
+struct TagPage {
+    name: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "is_array_or_null")]
+    tags: bool,
+}
+
+#[derive(Deserialize)]
+struct ReferrerPage {
+    #[serde(default, deserialize_with = "is_array_or_null")]
+    manifests: bool,
+}
+
+fn is_array_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Option::<Vec<IgnoredAny>>::deserialize(value).map(|_| true)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    const TAGS: &str = r#"{"name":"a","tags":["1"]}"#;
+    const REFERRERS: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
+
+    fn read(kind: ListKind, fields: &[(&'static str, &str)], body: &str) -> Result<ListAnswer, UpstreamError> {
+        let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        ListAnswer::read(kind, &"n=1".parse().unwrap(), &headers, Bytes::from(body.to_owned()))
+    }
+
+    #[test]
+    fn the_body_decides_what_is_a_list() {
+        for body in [TAGS, r#"{"tags":null}"#, r#"{"tags":[]}"#, r#"{"name":"a"}"#, r#" {"x":{},"tags":[1,{}]} "#] {
+            assert!(read(ListKind::Tags, &[], body).is_ok(), "{body}");
+        }
+        for body in ["", "{}", "null", r#"["a"]"#, "<html>", r#"{"errors":[]}"#, r#"{"tags":"1"}"#, r#"{"tags":["1""#] {
+            assert!(matches!(read(ListKind::Tags, &[], body), Err(UpstreamError::InvalidResponse { .. })), "{body}");
+        }
+        assert!(read(ListKind::Referrers, &[], REFERRERS).is_ok());
+        assert!(read(ListKind::Referrers, &[], r#"{"manifests":null}"#).is_ok());
+        for body in [TAGS, "<html>", r#"{"schemaVersion":2}"#, r#"{"manifests":{}}"#] {
+            assert!(read(ListKind::Referrers, &[], body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_no_json_is_replaced() {
+        let typed = |kind, sent, body| read(kind, &[("content-type", sent)], body).unwrap().media_type;
+        for sent in ["text/plain; charset=utf-8", "application/octet-stream", "text/html", ""] {
+            assert_eq!(typed(ListKind::Tags, sent, TAGS), "application/json", "{sent}");
+            assert_eq!(typed(ListKind::Referrers, sent, REFERRERS), ACCEPTED[0], "{sent}");
+        }
+        assert_eq!(typed(ListKind::Tags, "application/json; charset=utf-8", TAGS), "application/json");
+        assert_eq!(typed(ListKind::Referrers, "application/json", REFERRERS), "application/json", "as upstream says");
+    }
+
+    #[test]
+    fn a_link_to_the_same_page_is_none() {
+        let next = |link: &str| read(ListKind::Tags, &[("link", link)], TAGS).unwrap().next;
+        assert_eq!(next("</x?n=1&p=2>; rel=next"), Some("n=1&p=2".parse().unwrap()));
+        for link in ["</x?n=1>; rel=next", "</x?ns=a&n=1>; rel=next", "</x>; rel=next", "</x/page/2>; rel=next"] {
+            assert_eq!(next(link), None, "{link}");
+        }
+    }
+
+    #[test]
+    fn the_filters_that_were_applied_are_kept() {
+        let filters = |fields: &[(&'static str, &str)]| read(ListKind::Referrers, fields, REFERRERS).unwrap().filters;
+        assert_eq!(filters(&[]), None);
+        let both = [("oci-filters-applied", "artifactType"), ("oci-filters-applied", "other")];
+        assert_eq!(filters(&both[..1]).as_deref(), Some("artifactType"));
+        assert_eq!(filters(&both).as_deref(), Some("artifactType,other"));
+    }
+}
