@@ -26,21 +26,28 @@ impl Lists {
         })
     }
 
-    /// A page of the manifests that refer to this one; none where upstream has no such list.
+    /// A page of the manifests that refer to this one. An upstream without such a list is a failure that names the tag under
+    /// which referrers are found there (OCI distribution specification, "Unavailable Referrers API").
     pub async fn referrers(
         &self,
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
-    ) -> Result<Option<ListAnswer>, PullFailure> {
-        match self.0.referrers(origin, digest, query).await.map_err(|error| Cause::from(&error)) {
-            Ok(list) => Ok(Some(list)),
-            Err(Cause::NotFound) => Ok(None),
-            Err(cause) => Err(failure(origin, "the list of referrers", cause)),
-        }
+    ) -> Result<ListAnswer, PullFailure> {
+        self.0.referrers(origin, digest, query).await.map_err(|error| {
+            let failure = failure(origin, "the list of referrers", Cause::from(&error));
+            let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
+            PullFailure { image, ..failure }
+        })
     }
 }
 
 fn failure(origin: &Origin, list: &str, cause: Cause) -> PullFailure {
     PullFailure { origin: origin.clone(), image: format!("{list} of {}", origin.repository), cause }
+}
+
+/// What upstream does not have, and what to look for instead.
+fn no_referrers(origin: &Origin, digest: &Digest) -> String {
+    let tag = digest.to_string().replace(':', "-");
+    format!("list of referrers of {}. Look for the tag {tag}", origin.repository)
 }

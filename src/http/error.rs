@@ -268,7 +268,9 @@ fn unknown(target: &Target) -> &'static str {
     match target {
         Target::Manifest(_) => "MANIFEST_UNKNOWN",
         Target::Blob(_) => "BLOB_UNKNOWN",
-        Target::Tags | Target::Referrers(_) => "NAME_UNKNOWN",
+        Target::Tags => "NAME_UNKNOWN",
+        // NAME_UNKNOWN would keep clients from looking for the tag instead.
+        Target::Referrers(_) => "UNSUPPORTED",
     }
 }
 

@@ -7,7 +7,11 @@
 #
 #   skopeo.sh list_tags REGISTRY USER PASSWORD NAME
 #
-# prints what `skopeo list-tags` does, which follows the list to its last page.
+# prints what `skopeo list-tags` does, which follows the list to its last page;
+#
+#   skopeo.sh signatures REGISTRY USER PASSWORD IMAGE
+#
+# copies an image with the signatures that cosign attached to it, and prints them, one a line.
 . "$(dirname "$0")/client.sh"
 
 login() {
@@ -37,6 +41,17 @@ inspect() {
 
 list_tags() {
     limited skopeo list-tags --tls-verify=false "docker://$1"
+}
+
+signatures() {
+    local image=$folder/image file
+    mkdir "$folder/registries.d"
+    echo 'default-docker: {use-sigstore-attachments: true}' >"$folder/registries.d/all.yaml"
+    limited skopeo --registries.d "$folder/registries.d" copy --src-tls-verify=false "docker://$1" "dir:$image" >&2
+    for file in "$image"/signature-*; do
+        [ ! -e "$file" ] || tail -n 1 "$file"
+        echo
+    done
 }
 
 main "$@"

@@ -13,9 +13,6 @@ use crate::domain::list_query::{ListQuery, namespace_parameter};
 
 /// The filters of a list of referrers that upstream applied (OCI distribution specification, "Listing Referrers").
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const NO_REFERRERS: &str =
-    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
 
 /// Answers `GET .../tags/list`.
 pub(super) async fn tags(
@@ -27,7 +24,8 @@ pub(super) async fn tags(
     Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 
-/// Answers `GET .../referrers/<digest>`; an empty index where upstream has no such list.
+/// Answers `GET .../referrers/<digest>`. Where upstream has no such list this is a 404, so that clients look for the tag
+/// `sha256-<hex>`: an empty index would tell them that nothing refers to the image.
 pub(super) async fn referrers(
     request: &HttpRequest,
     state: &RegistryState,
@@ -35,10 +33,7 @@ pub(super) async fn referrers(
     digest: &Digest,
 ) -> Result<HttpResponse, RegistryError> {
     let list = state.lists.referrers(authorized.origin(), digest, &query(request)?).await;
-    match list.map_err(|failure| failed(failure, authorized))? {
-        Some(list) => Ok(respond(request, list)),
-        None => Ok(HttpResponse::Ok().content_type(INDEX).body(NO_REFERRERS)),
-    }
+    Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 
 /// What the client asks of the list, without the `ns` that is ours.

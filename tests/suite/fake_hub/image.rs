@@ -66,6 +66,21 @@ impl Image {
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
+    /// An OCI index of these descriptors, whatever they name: nothing of it is in the hub.
+    pub fn index_of(descriptors: &[Value]) -> Self {
+        let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors});
+        Self::sealed(manifest, None, Vec::new(), Vec::new())
+    }
+
+    /// The same with a layer media type and annotations of a signature, as cosign stores them.
+    pub fn signature(mut self) -> Self {
+        for layer in self.manifest["layers"].as_array_mut().unwrap() {
+            layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
+            layer["annotations"] = json!({"dev.cosignproject.cosign/signature": "c2lnbmVk"});
+        }
+        Self::sealed(self.manifest, self.config, self.layers, self.children)
+    }
+
     /// The same as an artifact (a signature, an SBOM) whose `subject` is another image: a referrer.
     pub fn attached_to(mut self, subject: &Image, artifact_type: &str) -> Self {
         self.manifest["artifactType"] = artifact_type.into();
@@ -110,7 +125,7 @@ impl Image {
     }
 
     /// What an index says of it.
-    pub(super) fn descriptor(&self) -> Value {
+    pub fn descriptor(&self) -> Value {
         let mut descriptor = json!({"mediaType": self.media_type(), "digest": self.digest,
             "size": self.bytes.len()});
         if let Some(artifact_type) = self.artifact_type() {

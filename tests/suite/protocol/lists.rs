@@ -55,7 +55,7 @@ async fn the_next_page_is_asked_of_the_same_upstream() {
 }
 
 #[actix_rt::test]
-async fn referrers_are_passed_through_and_empty_where_upstream_has_none() {
+async fn referrers_are_passed_through_and_are_a_404_where_upstream_has_no_such_list() {
     let house = House::new().await;
     let signature = Image::single(&[Layer::random(50, 8)]).oci().attached_to(&house.image, "application/x-signature");
     let sbom = Image::single(&[Layer::random(50, 9)]).oci().attached_to(&house.image, "application/x-sbom");
@@ -70,9 +70,13 @@ async fn referrers_are_passed_through_and_empty_where_upstream_has_none() {
     assert_eq!(some.json()["manifests"][0]["digest"], sbom.digest());
     assert_eq!(some.json()["manifests"].as_array().unwrap().len(), 1);
     house.hub.referrers_api(false);
-    let none = client.get(&path).await;
-    assert_eq!((none.status, none.header("content-type")), (200, OCI_INDEX));
-    assert_eq!(none.json(), json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}));
+    let tag = house.image.digest().replace(':', "-");
+    let sentence = format!("docker.io has no list of referrers of library/alpine. Look for the tag {tag}");
+    for query in ["", "?artifactType=application/x-sbom", "?ns=docker.io"] {
+        let none = client.get(&format!("{path}{query}")).await;
+        assert_eq!(said(&none), refusal(404, "UNSUPPORTED", &sentence), "{query}");
+    }
+    assert_eq!(house.hub.requests().of(Kind::Referrers), 5, "each time anew: it may be switched on");
 }
 
 #[actix_rt::test]

@@ -10,6 +10,7 @@ mod names;
 mod raw;
 mod revocation;
 mod scopes;
+mod signatures;
 mod throttling;
 mod unavailable;
 

@@ -116,6 +116,17 @@ impl Client {
         self.run(engines, &["list_tags", registry, credential.user, credential.password, image])
     }
 
+    /// The signatures that cosign attached to `image`, a `NAME:TAG`, one a line. Skopeo only.
+    pub(crate) fn signatures(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+    ) -> Result<String, String> {
+        self.run(engines, &["signatures", registry, credential.user, credential.password, image])
+    }
+
     fn run(self, engines: &Engines, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(script(self.script()))
             .args(arguments)
