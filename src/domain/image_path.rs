@@ -52,8 +52,8 @@ pub enum ImagePathError {
         /// Those that could be.
         configured: String,
     },
-    /// `?ns=` names a registry that is not configured, or another than the path.
-    #[error("{registry} is not an upstream of this service, or not the one in the path. Configured: {configured}")]
+    /// `?ns=` names a registry that is not configured.
+    #[error("{registry} is not an upstream of this service. Configured: {configured}")]
     UnknownNamespace {
         /// The registry that was named.
         registry: String,
@@ -139,14 +139,11 @@ fn locate(
     namespace: Option<&str>,
     upstreams: &Upstreams,
 ) -> Result<(UpstreamName, Repository), ImagePathError> {
+    // dockerd, and containerd without `override_path`, put the API's version behind the path of a mirror.
     let image = image.strip_prefix("v2/").unwrap_or(image);
-    let (named, repository) = split_upstream(image, upstreams)?;
-    let asked = namespace.map(|name| upstreams.named(name).ok_or_else(|| unknown_namespace(name, upstreams)));
-    let asked = asked.transpose()?.map(|(name, _)| name);
-    let upstream = match (named, asked) {
-        (Some(named), Some(asked)) if named != asked => return Err(unknown_namespace(asked.as_str(), upstreams)),
-        (Some(name), _) | (None, Some(name)) => name.clone(),
-        (None, None) => default_upstream(upstreams)?,
+    let (upstream, repository) = match namespace {
+        Some(name) => named_by_query(image, name, upstreams)?,
+        None => named_by_path(image, upstreams)?,
     };
     let repository: Repository = repository.parse()?;
     if upstream.is_docker_hub() && repository.is_single_part() {
@@ -155,28 +152,35 @@ fn locate(
     Ok((upstream, repository))
 }
 
-/// A first part that is, or can only be, the name of a registry, and what follows it.
-fn split_upstream<'a, 'u>(
+/// The registry that `?ns=` names (OCI distribution specification, "Registry proxying"). What stands in the path is the
+/// repository, whatever it looks like. Only this registry's own name before it is taken off: some mirrors are configured with
+/// it in their path.
+fn named_by_query<'a>(
     image: &'a str,
-    upstreams: &'u Upstreams,
-) -> Result<(Option<&'u UpstreamName>, &'a str), ImagePathError> {
-    let Some((first, rest)) = image.split_once('/') else { return Ok((None, image)) };
+    name: &str,
+    upstreams: &Upstreams,
+) -> Result<(UpstreamName, &'a str), ImagePathError> {
+    let unknown = || ImagePathError::UnknownNamespace { registry: name.to_owned(), configured: list(upstreams) };
+    let (upstream, _) = upstreams.named(name).ok_or_else(unknown)?;
+    let repository = image.strip_prefix(name).and_then(|rest| rest.strip_prefix('/')).unwrap_or(image);
+    Ok((upstream.clone(), repository))
+}
+
+/// The registry that a first part of the path names, if it is one or can only be one; else the default.
+fn named_by_path<'a>(image: &'a str, upstreams: &Upstreams) -> Result<(UpstreamName, &'a str), ImagePathError> {
+    let Some((first, rest)) = image.split_once('/') else { return Ok((default_upstream(upstreams)?, image)) };
     match upstreams.named(first) {
-        Some((name, _)) => Ok((Some(name), rest)),
+        Some((name, _)) => Ok((name.clone(), rest)),
         None if first.contains(['.', ':']) || first == "localhost" => {
             Err(ImagePathError::UnknownUpstream { registry: first.to_owned(), configured: list(upstreams) })
         }
-        None => Ok((None, image)),
+        None => Ok((default_upstream(upstreams)?, image)),
     }
 }
 
 fn default_upstream(upstreams: &Upstreams) -> Result<UpstreamName, ImagePathError> {
     let unknown = || ImagePathError::UnknownUpstream { registry: "docker.io".to_owned(), configured: list(upstreams) };
     upstreams.named("docker.io").map(|(name, _)| name.clone()).ok_or_else(unknown)
-}
-
-fn unknown_namespace(registry: &str, upstreams: &Upstreams) -> ImagePathError {
-    ImagePathError::UnknownNamespace { registry: registry.to_owned(), configured: list(upstreams) }
 }
 
 fn list(upstreams: &Upstreams) -> String {

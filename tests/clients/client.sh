@@ -44,7 +44,7 @@ main() {
     login) login "$registry" "$user" "$password" >&2 ;;
     *)
         store_credential "$registry" "$user" "$password"
-        "$verb" "$registry/$5" </dev/null
+        "$verb" "$registry/$5" "${@:6}" </dev/null
         ;;
     esac
 }

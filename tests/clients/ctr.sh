@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # containerd's command line, on the daemon of with-containerd.sh. How it is called: see client.sh; it has no login. And
 #
-#   ctr.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE
+#   ctr.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE [HOME]
 #
-# pulls docker.io/IMAGE by way of the group, as its hosts.toml then says, with the credential in a header.
+# pulls HOME/IMAGE by way of the group, as its hosts.toml then says, with the credential in a header. HOME is the registry
+# that the image is of, docker.io where it is not given.
 . "$(dirname "$0")/client.sh"
 
 login() {
@@ -16,10 +17,10 @@ pull() {
 }
 
 mirror() {
-    local hosts=$folder/hosts
-    mkdir -p "$hosts/docker.io"
+    local hosts=$folder/hosts home=${2:-docker.io}
+    mkdir -p "$hosts/$home"
     # What does not come from the mirror comes from nowhere.
-    cat >"$hosts/docker.io/hosts.toml" <<END
+    cat >"$hosts/$home/hosts.toml" <<END
 server = "http://127.0.0.1:1"
 [host."http://$(sed 's|/|/v2/|' <<<"$(proxy_of "$1")")"]
 capabilities = ["pull", "resolve"]
@@ -27,7 +28,7 @@ override_path = true
 [host."http://$(sed 's|/|/v2/|' <<<"$(proxy_of "$1")")".header]
 Authorization = "Basic $(printf %s "$user:$password" | base64 -w0)"
 END
-    fetch "docker.io/$(home_of "$1")" --hosts-dir "$hosts"
+    fetch "$home/$(home_of "$1")" --hosts-dir "$hosts"
 }
 
 fetch() {

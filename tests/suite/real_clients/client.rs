@@ -83,6 +83,19 @@ impl Client {
         Ok(digests.lines().map(str::to_owned).collect())
     }
 
+    /// The same for an image of the registry `home`, which ctr names by `?ns=`. Ctr only.
+    pub(crate) fn pull_by_mirror_of(
+        self,
+        engines: &Engines,
+        registry: &str,
+        credential: Credential<'_>,
+        image: &str,
+        home: &str,
+    ) -> Result<Vec<String>, String> {
+        let digests = self.run(engines, &["mirror", registry, credential.user, credential.password, image, home])?;
+        Ok(digests.lines().map(str::to_owned).collect())
+    }
+
     /// Pulls an image and pushes it to where it came from. Docker only. The error is what the client said.
     pub(crate) fn push(
         self,
