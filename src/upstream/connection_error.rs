@@ -10,12 +10,17 @@ use super::error::{ConnectionFailure, UpstreamError};
 #[error("{0}")]
 pub(super) struct NameError(pub(super) io::Error);
 
-/// What the HTTP client's error means. It holds no address any more.
-pub(super) fn cause(error: &reqwest::Error) -> UpstreamError {
+/// What the HTTP client's error means, where the connection is to be encrypted or not. It holds no address any more.
+pub(super) fn cause(error: &reqwest::Error, encrypted: bool) -> UpstreamError {
     if error.is_timeout() || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut) {
         return UpstreamError::TimedOut;
     }
-    UpstreamError::Unreachable { failure: failure(error), reason: innermost(error) }
+    let failure = match failure(error) {
+        // The handshake is all that can be cut off before there is a connection.
+        ConnectionFailure::Closed if error.is_connect() && encrypted => ConnectionFailure::Tls,
+        failure => failure,
+    };
+    UpstreamError::Unreachable { failure, reason: innermost(error) }
 }
 
 /// Whether the connection ended before a response began, after it had been there: the server may just have closed it for being
@@ -34,23 +39,31 @@ fn failure(error: &reqwest::Error) -> ConnectionFailure {
     } else if chain(error).any(|cause| cause.to_string().contains("tunnel")) {
         // The HTTP client has no type for it.
         ConnectionFailure::Proxy
-    } else if error.is_connect() {
+    } else if error.is_connect() && !io_kinds(error).any(is_cut) {
         ConnectionFailure::Network
     } else {
         ConnectionFailure::Closed
     }
 }
 
+fn is_cut(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
 fn is_tls(cause: &(dyn Error + 'static)) -> bool {
-    // An `io::Error` does not name what it wraps as its source, and may wrap another one.
-    match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => is_tls(wrapped),
-        None => cause.is::<rustls::Error>(),
-    }
+    wrapped(cause).any(|inner| inner.is::<rustls::Error>())
 }
 
 fn io_kinds<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = io::ErrorKind> + 'a {
-    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+    chain(error).flat_map(wrapped).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+/// A cause and what it wraps: an `io::Error` does not name that as its source.
+fn wrapped<'a>(cause: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(cause), |cause| {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        inner.map(|inner| inner as &(dyn Error + 'static))
+    })
 }
 
 /// An error and what caused it, from the outermost on.

@@ -38,12 +38,14 @@ impl HeadSupport {
         insert(&mut self.state().open, origin, content.to_owned());
     }
 
-    /// Notes that a `GET` of this content succeeded: a `HEAD` of it that did not was refused for its method.
-    pub(super) fn get_succeeded(&self, origin: &Origin, content: &str) {
+    /// Notes how a `GET` of this content ended: where it succeeded, a `HEAD` of it that did not was refused for its method.
+    pub(super) fn get_ended(&self, origin: &Origin, content: &str, succeeded: bool) {
         let mut state = self.state();
         if state.open.get(origin).is_some_and(|open| open == content) {
             state.open.remove(origin);
-            insert(&mut state.unsupported, origin, Instant::now());
+            if succeeded {
+                insert(&mut state.unsupported, origin, Instant::now());
+            }
         }
     }
 
@@ -75,9 +77,13 @@ mod tests {
     fn a_get_that_succeeds_where_a_head_did_not_is_remembered() {
         let support = HeadSupport::default();
         support.left_open(&origin("a"), "latest");
-        support.get_succeeded(&origin("a"), "other");
+        support.get_ended(&origin("a"), "other", true);
         assert!(support.is_likely(&origin("a")), "the other content may just have been there");
-        support.get_succeeded(&origin("a"), "latest");
+        support.get_ended(&origin("a"), "latest", false);
+        support.get_ended(&origin("a"), "latest", true);
+        assert!(support.is_likely(&origin("a")), "it was missing, and came later");
+        support.left_open(&origin("a"), "latest");
+        support.get_ended(&origin("a"), "latest", true);
         assert!(!support.is_likely(&origin("a")) && support.is_likely(&origin("b")));
     }
 

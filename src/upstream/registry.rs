@@ -110,9 +110,10 @@ impl Registry {
 
     pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
         let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
+        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await;
+        self.manifest_heads.get_ended(origin, &reference.to_string(), response.is_ok());
+        let response = response?;
         let head = answer::manifest_head(response.headers())?;
-        self.manifest_heads.get_succeeded(origin, &reference.to_string());
         Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
     }
 
@@ -131,9 +132,9 @@ impl Registry {
             Err(error) if !error.leaves_get_open() => return Err(error),
             Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
         }
-        let head = self.first_byte_of_blob(origin, digest).await?;
-        self.blob_heads.get_succeeded(origin, &digest.to_string());
-        Ok(head)
+        let head = self.first_byte_of_blob(origin, digest).await;
+        self.blob_heads.get_ended(origin, &digest.to_string(), head.is_ok());
+        head
     }
 
     /// What a `GET` of the first byte says.

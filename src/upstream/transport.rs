@@ -179,7 +179,7 @@ fn not_sent(error: reqwest::Error, url: &Url) -> UpstreamError {
     if chain(&error).any(|cause| cause.is::<ForbiddenName>()) {
         return forbidden(url);
     }
-    connection_error::cause(&error)
+    connection_error::cause(&error, url.scheme() == "https")
 }
 
 fn forbidden(url: &Url) -> UpstreamError {

@@ -25,6 +25,7 @@ mod protocol;
 mod pull;
 mod purge;
 mod real_clients;
+mod registries;
 mod rooms;
 mod sending;
 mod service;

@@ -113,6 +113,12 @@ impl<'hub> Rule<'hub> {
         })
     }
 
+    /// This status with this error in the body, and no challenge.
+    pub fn refusal(self, status: u16, code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        self.change(move |reply| *reply = Reply::error(status, &code, &message))
+    }
+
     /// 429 with `Retry-After` in seconds.
     pub fn too_many_requests(self, retry_after: u64) -> Self {
         self.change(move |reply| {

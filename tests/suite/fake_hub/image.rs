@@ -15,6 +15,8 @@ const PLATFORMS: [&str; 4] = ["amd64", "arm64", "s390x", "ppc64le"];
 #[derive(Debug, Clone)]
 pub struct Image {
     manifest: Value,
+    /// The `Content-Type`.
+    served_as: String,
     bytes: Bytes,
     digest: String,
     config: Option<Layer>,
@@ -88,12 +90,20 @@ impl Image {
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
+    /// The same with a document that a test has its own idea of, under the same `Content-Type`.
+    pub fn edited(mut self, edit: impl FnOnce(&mut Value)) -> Self {
+        let served_as = self.media_type().to_owned();
+        edit(&mut self.manifest);
+        let edited = Self::sealed(self.manifest, self.config, self.layers, self.children);
+        Self { served_as, ..edited }
+    }
+
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
     pub fn media_type(&self) -> &str {
-        self.manifest["mediaType"].as_str().unwrap()
+        &self.served_as
     }
 
     /// The manifest as it goes over the wire, byte for byte.
@@ -137,7 +147,8 @@ impl Image {
     fn sealed(manifest: Value, config: Option<Layer>, layers: Vec<Layer>, children: Vec<Image>) -> Self {
         let bytes = Bytes::from(manifest.to_string());
         let digest = Blob::Bytes(bytes.clone()).digest();
-        Self { manifest, bytes, digest, config, layers, children }
+        let served_as = manifest["mediaType"].as_str().unwrap_or_default().to_owned();
+        Self { manifest, served_as, bytes, digest, config, layers, children }
     }
 }
 

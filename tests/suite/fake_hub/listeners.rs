@@ -118,7 +118,13 @@ async fn accept(socket: TcpListener, at: Listener, shared: Arc<Shared>, open: Co
 
 async fn serve(stream: TcpStream, listener: Listener, shared: &Shared) -> io::Result<()> {
     let mut connection = Connection::new(stream, shared.releases.subscribe())?;
+    let mut served = 0;
     while let Some(request) = connection.request(listener).await? {
+        let limit = shared.state.lock().unwrap().settings.requests_per_connection;
+        if listener == Listener::Registry && limit.is_some_and(|limit| served >= limit) {
+            return connection.reset();
+        }
+        served += 1;
         let head_only = request.method == "HEAD";
         let last = request.header("connection").is_some_and(|value| value.contains("close"));
         let reply = shared.state.lock().unwrap().answer(request);

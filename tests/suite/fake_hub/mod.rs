@@ -163,6 +163,21 @@ impl FakeHub {
         self.state().settings.realm = Some(url.to_owned());
     }
 
+    /// Challenges name this scope, whatever the repository.
+    pub fn challenge_scope(&self, scope: &str) {
+        self.state().settings.challenge_scope = Some(scope.to_owned());
+    }
+
+    /// The realm refuses to issue a token for a scope that names no repository of this hub, as GHCR does.
+    pub fn strict_realm(&self, on: bool) {
+        self.state().settings.strict_realm = on;
+    }
+
+    /// Connections of the registry carry so many requests; the next one finds them reset, without a word before.
+    pub fn requests_per_connection(&self, requests: usize) {
+        self.state().settings.requests_per_connection = Some(requests);
+    }
+
     /// Redirects spell the cdn's host like this (say `localhost`), with its port.
     pub fn cdn_host(&self, host: &str) {
         self.state().settings.cdn_host = host.to_owned();

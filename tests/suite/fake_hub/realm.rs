@@ -62,8 +62,9 @@ impl State {
     pub(super) fn challenge_text(&self, request: &Request) -> String {
         let own = format!("http://{}/token", self.addresses[Listener::Realm as usize]);
         let realm = self.settings.realm.as_ref().unwrap_or(&own);
-        let scoped = |repository| format!(r#",scope="repository:{repository}:pull""#);
-        let scope = request.repository.as_ref().map(scoped).unwrap_or_default();
+        let own_scope = || request.repository.as_ref().map(|repository| format!("repository:{repository}:pull"));
+        let scope = self.settings.challenge_scope.clone().or_else(own_scope);
+        let scope = scope.map(|scope| format!(r#",scope="{scope}""#)).unwrap_or_default();
         format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}"#)
     }
 
@@ -79,7 +80,12 @@ impl State {
         if request.parameter("service") != Some(SERVICE) {
             return Reply::json(400, &json!({"details": "unknown service"}));
         }
+        let scopes = request.query.iter().filter(|(name, _)| name == "scope").count();
         let asked = asked_repositories(request);
+        let known = asked.iter().filter(|name| self.repositories.contains_key(*name)).count();
+        if self.settings.strict_realm && known < scopes.max(1) {
+            return Reply::error(403, "DENIED", "requested access to the resource is denied");
+        }
         let granted = asked.iter().filter(|name| self.may_pull(account, name)).cloned().collect();
         let lifetime = self.settings.token_lifetime;
         let number = format!("{:?} {}", self.addresses, self.tokens.len());

@@ -40,6 +40,9 @@ pub(super) struct Settings {
     pub(super) signature_lifetime: Duration,
     pub(super) pulls_left: Option<u64>,
     pub(super) realm: Option<String>,
+    pub(super) challenge_scope: Option<String>,
+    pub(super) strict_realm: bool,
+    pub(super) requests_per_connection: Option<usize>,
     pub(super) cdn_host: String,
 }
 
@@ -55,6 +58,9 @@ impl Default for Settings {
             signature_lifetime: Duration::from_secs(1200),
             pulls_left: None,
             realm: None,
+            challenge_scope: None,
+            strict_realm: false,
+            requests_per_connection: None,
             cdn_host: "127.0.0.1".to_owned(),
         }
     }

@@ -277,6 +277,11 @@ impl Connection {
         self.stream.write_all(b"\r\n").await
     }
 
+    /// Ends the connection so that its client sees a reset.
+    pub(super) fn reset(&self) -> io::Result<()> {
+        self.stream.set_zero_linger()
+    }
+
     async fn cut(&mut self, how: Cut) -> io::Result<bool> {
         if matches!(how, Cut::Reset) {
             self.acknowledged().await?;

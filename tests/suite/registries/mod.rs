@@ -1,0 +1,74 @@
+//! Upstream registries as they are: what public bug reports tell of them, and that a pull through the service gets on with each
+//! as well as one without it.
+
+mod causes;
+mod connections;
+mod content;
+mod heads;
+mod refusals;
+mod tokens;
+
+use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use crate::service::{Answer, Client, Config, Service};
+
+/// Tags are revalidated at each pull, and nothing is remembered as missing.
+const REVALIDATE: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = 0";
+
+/// A service before a hub, with a group and its deploy token.
+struct Scene {
+    hub: FakeHub,
+    service: Service,
+    client: Client,
+}
+
+impl Scene {
+    /// With these lines of configuration behind the upstream's.
+    async fn start(lines: &str) -> Self {
+        Self::before(FakeHub::start(), lines).await
+    }
+
+    async fn before(hub: FakeHub, lines: &str) -> Self {
+        let service = Config::docker_hub(&hub).and(lines).start();
+        let team = service.group("team").await;
+        let token = service.deploy_token(&team, "ci").await;
+        let client = service.log_in(&token.username, &token.secret).await;
+        Self { hub, service, client }
+    }
+
+    /// Another group, and a client that pulls for it.
+    async fn another_group(&self, name: &str) -> Client {
+        let group = self.service.group(name).await;
+        let token = self.service.deploy_token(&group, "ci").await;
+        self.service.log_in(&token.username, &token.secret).await
+    }
+
+    /// Puts an image of its own into a repository, under the tag `1`.
+    fn push(&self, repository: &str, seed: u64) -> Image {
+        let image = Image::single(&[Layer::random(20_000, seed)]);
+        self.hub.push_image(repository, "1", &image);
+        image
+    }
+
+    async fn pull(&self, repository: &str) -> Answer {
+        self.client.manifest("team", repository, "1").await
+    }
+
+    /// Pulls the tag `1`; it has to be this image, with this cache status.
+    async fn gives(&self, repository: &str, image: &Image, status: &str) {
+        let answer = self.pull(repository).await;
+        is_image(&answer, image);
+        assert_eq!(answer.header("x-cache"), status);
+    }
+
+    fn count(&self, kind: Kind) -> usize {
+        self.hub.requests().of(kind)
+    }
+}
+
+/// Whether the response is this manifest, whole and as the hub has it.
+fn is_image(answer: &Answer, image: &Image) {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(&answer.body, image.bytes());
+    assert_eq!(answer.header("docker-content-digest"), image.digest());
+    assert_eq!(answer.header("content-type"), image.media_type());
+}
