@@ -14,53 +14,57 @@ use crate::domain::repository::UpstreamName;
 /// What is known of upstreams that fail.
 #[derive(Default)]
 pub(super) struct Backoffs {
-    upstreams: HashMap<UpstreamName, Backoff>,
-    accounts: HashMap<(UpstreamName, Account), Backoff>,
-    repositories: HashMap<Origin, Backoff>,
+    upstreams: HashMap<UpstreamName, Failing>,
+    accounts: HashMap<(UpstreamName, Account), Failing>,
+    repositories: HashMap<Origin, Failing>,
     /// The repository with the last server error of each upstream, until something of that upstream succeeds.
     suspects: HashMap<UpstreamName, Origin>,
+}
+
+/// What has failed, and why.
+struct Failing {
+    backoff: Backoff,
+    cause: Cause,
 }
 
 /// Maximum number of repositories that are remembered.
 const MAX_REPOSITORIES: usize = 10_000;
 
 impl Backoffs {
-    /// Whether to send a request for this origin now. A yes has to be reported with [`Self::learn`] or [`Self::release`].
-    pub(super) fn try_request(&mut self, origin: &Origin, now: Instant) -> bool {
-        let allows = |backoff: Option<&mut Backoff>| backoff.is_none_or(|backoff| backoff.try_request(now));
+    /// Why no request for this origin is to be sent now, if it is spared. Otherwise its outcome has to be reported with
+    /// [`Self::learn`] or [`Self::release`].
+    pub(super) fn spares(&mut self, origin: &Origin, now: Instant) -> Option<Cause> {
         // What one level has allowed is given back where the next one does not: others may be under way there.
-        if !allows(self.repositories.get_mut(origin)) {
-            return false;
+        if let Some(cause) = spares(self.repositories.get_mut(origin), now) {
+            return Some(cause);
         }
-        if !allows(self.accounts.get_mut(&account_of(origin))) {
-            self.repositories.get_mut(origin).into_iter().for_each(Backoff::release);
-            return false;
+        if let Some(cause) = spares(self.accounts.get_mut(&account_of(origin)), now) {
+            release(self.repositories.get_mut(origin));
+            return Some(cause);
         }
-        if !allows(self.upstreams.get_mut(&origin.upstream)) {
-            let account = self.accounts.get_mut(&account_of(origin));
-            self.repositories.get_mut(origin).into_iter().chain(account).for_each(Backoff::release);
-            return false;
-        }
-        true
+        let cause = spares(self.upstreams.get_mut(&origin.upstream), now)?;
+        release(self.repositories.get_mut(origin));
+        release(self.accounts.get_mut(&account_of(origin)));
+        Some(cause)
     }
 
     /// Learns from the outcome of a request for this origin.
     pub(super) fn learn(&mut self, origin: &Origin, failure: Option<&Cause>, now: Instant) {
         let against = failure.map_or(CountsAgainst::Nothing, Cause::counts_against);
-        if against == CountsAgainst::Nothing {
+        let Some(cause) = failure.filter(|_| against != CountsAgainst::Nothing) else {
             return self.succeeded(origin);
-        }
+        };
         self.release(origin);
         match against {
             CountsAgainst::Nothing | CountsAgainst::NotUpstream => {}
-            CountsAgainst::Upstream => failed(&mut self.upstreams, origin.upstream.clone(), now),
-            CountsAgainst::Account => failed(&mut self.accounts, account_of(origin), now),
-            CountsAgainst::Repository => failed(&mut self.repositories, origin.clone(), now),
+            CountsAgainst::Upstream => failed(&mut self.upstreams, origin.upstream.clone(), cause, now),
+            CountsAgainst::Account => failed(&mut self.accounts, account_of(origin), cause, now),
+            CountsAgainst::Repository => failed(&mut self.repositories, origin.clone(), cause, now),
             CountsAgainst::RepositoryThenUpstream => {
-                failed(&mut self.repositories, origin.clone(), now);
+                failed(&mut self.repositories, origin.clone(), cause, now);
                 let suspect = self.suspects.insert(origin.upstream.clone(), origin.clone());
                 if suspect.is_some_and(|suspect| suspect.repository != origin.repository) {
-                    failed(&mut self.upstreams, origin.upstream.clone(), now);
+                    failed(&mut self.upstreams, origin.upstream.clone(), cause, now);
                 }
             }
         }
@@ -68,10 +72,9 @@ impl Backoffs {
 
     /// The request was not sent after all, or said nothing: the next one may be.
     pub(super) fn release(&mut self, origin: &Origin) {
-        let upstream = self.upstreams.get_mut(&origin.upstream);
-        let account = self.accounts.get_mut(&account_of(origin));
-        let repository = self.repositories.get_mut(origin);
-        upstream.into_iter().chain(account).chain(repository).for_each(Backoff::release);
+        release(self.upstreams.get_mut(&origin.upstream));
+        release(self.accounts.get_mut(&account_of(origin)));
+        release(self.repositories.get_mut(origin));
     }
 
     fn succeeded(&mut self, origin: &Origin) {
@@ -82,11 +85,22 @@ impl Backoffs {
     }
 }
 
-fn failed<K: Eq + Hash>(known: &mut HashMap<K, Backoff>, key: K, now: Instant) {
+fn spares(failing: Option<&mut Failing>, now: Instant) -> Option<Cause> {
+    let failing = failing?;
+    (!failing.backoff.try_request(now)).then(|| failing.cause.clone())
+}
+
+fn release(failing: Option<&mut Failing>) {
+    failing.into_iter().for_each(|failing| failing.backoff.release());
+}
+
+fn failed<K: Eq + Hash>(known: &mut HashMap<K, Failing>, key: K, cause: &Cause, now: Instant) {
     if known.len() >= MAX_REPOSITORIES && !known.contains_key(&key) {
         known.clear();
     }
-    known.entry(key).or_default().failed(now);
+    let failing = known.entry(key).or_insert_with(|| Failing { backoff: Backoff::default(), cause: cause.clone() });
+    failing.cause.clone_from(cause);
+    failing.backoff.failed(now);
 }
 
 fn account_of(origin: &Origin) -> (UpstreamName, Account) {
@@ -107,6 +121,10 @@ mod tests {
         Origin { account: Account::Username("robot".into()), ..origin(repository) }
     }
 
+    fn tries(backoffs: &mut Backoffs, origin: &Origin, now: Instant) -> bool {
+        backoffs.spares(origin, now).is_none()
+    }
+
     fn server_error() -> Cause {
         Cause::ServerError { status: 500, message: None }
     }
@@ -115,16 +133,17 @@ mod tests {
     fn what_cannot_be_reached_is_spared_as_a_whole() {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
         backoffs.learn(&origin("a"), Some(&Cause::TimedOut), now);
-        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| !backoffs.try_request(origin, now)));
+        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| !tries(&mut backoffs, origin, now)));
         backoffs.learn(&origin("b"), None, now);
-        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| backoffs.try_request(origin, now)));
+        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| tries(&mut backoffs, origin, now)));
     }
 
     #[test]
     fn a_refused_login_is_held_against_its_account_alone() {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
         backoffs.learn(&robot("a"), Some(&Cause::AccountRefused), now);
-        assert!(!backoffs.try_request(&robot("b"), now) && backoffs.try_request(&origin("b"), now));
+        assert_eq!(backoffs.spares(&robot("b"), now), Some(Cause::AccountRefused), "with the cause");
+        assert!(!tries(&mut backoffs, &robot("b"), now) && tries(&mut backoffs, &origin("b"), now));
     }
 
     #[test]
@@ -134,7 +153,7 @@ mod tests {
         for repository in ["a", "b"] {
             backoffs.learn(&origin(repository), Some(&wrong), now);
         }
-        assert!(!backoffs.try_request(&origin("a"), now) && backoffs.try_request(&origin("c"), now));
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
     }
 
     #[test]
@@ -143,9 +162,9 @@ mod tests {
         for _ in 0..3 {
             backoffs.learn(&origin("a"), Some(&server_error()), now);
         }
-        assert!(!backoffs.try_request(&origin("a"), now) && backoffs.try_request(&origin("c"), now));
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
         backoffs.learn(&origin("b"), Some(&server_error()), now);
-        assert!(!backoffs.try_request(&origin("c"), now));
+        assert!(!tries(&mut backoffs, &origin("c"), now));
     }
 
     #[test]
@@ -157,7 +176,7 @@ mod tests {
             backoffs.learn(&origin("b"), Some(&server_error()), now);
             backoffs.learn(&origin("c"), None, now);
         }
-        assert!(!backoffs.try_request(&origin("a"), now) && backoffs.try_request(&origin("c"), now));
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
     }
 
     #[test]
@@ -165,6 +184,6 @@ mod tests {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
         backoffs.learn(&origin("a"), Some(&Cause::TimedOut), now);
         backoffs.learn(&origin("b"), Some(&Cause::Refused { status: 405, code: None, message: None }), now);
-        assert!(backoffs.try_request(&origin("a"), now));
+        assert!(tries(&mut backoffs, &origin("a"), now));
     }
 }

@@ -112,8 +112,8 @@ impl Blobs {
         let known = Arc::new(Cache::new(options.known_links));
         let waiters = Places::new("blob_waiters", options.max_waiters);
         let alone = Places::new("unstored_streams", options.max_unstored_streams);
-        let (warned, committing) = Default::default();
-        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, committing });
+        let (warned, misled, committing) = Default::default();
+        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, misled, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
         Self { shared, cache, known, forgotten: Arc::default(), waiters }
@@ -184,7 +184,7 @@ impl Blobs {
                 Some(link) => Some(link),
                 None => shared.index.link(group, &origin, &digest)?,
             };
-            let stored = shared.files.blob(&digest, link.and_then(|link| link.size))?;
+            let stored = shared.files.blob(&digest, link.and_then(|link| link.expected().verified))?;
             Ok::<_, StoreError>((link, stored))
         });
         Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
@@ -193,7 +193,7 @@ impl Blobs {
     /// What most requests want: everything that it takes is in memory.
     fn at_hand(&self, wanted: &OpenBlob) -> Option<(Link, StoredBlob)> {
         let link = self.known.get(wanted)?;
-        Some((link, self.shared.files.already_open(&wanted.digest, link.size)?))
+        Some((link, self.shared.files.already_open(&wanted.digest, link.expected().verified)?))
     }
 
     fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
@@ -238,9 +238,9 @@ impl Blobs {
         begin: bool,
     ) -> Result<Option<OpenedBlob>, BlobError> {
         let _waiting = self.wait()?;
-        let (key, size) = (wanted.key(), link.and_then(|link| link.size));
+        let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
         let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
-        let join = JoinDownload { key: key.clone(), size, unlinked, begin };
+        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
         let joined = self.cache.send(join).await.map_err(|_| BlobError::Interrupted)??;
         let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
         let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
@@ -250,11 +250,11 @@ impl Blobs {
             (Some(End::Failed(error)), _) => Err(error),
             (Some(End::AlreadyStored), _) => Ok(None),
             (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
-                let alone = Alone::begin(&self.shared, key, size, unlinked).await?;
+                let alone = Alone::begin(&self.shared, key, expected, unlinked).await?;
                 Ok(Some(OpenedBlob::new(alone.length(), source, Held::Alone(alone))))
             }
             (_, Some(Accepted { length, file })) => {
-                if let Some(expected) = size.filter(|&size| size != length) {
+                if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
                     return Err(BlobError::WrongLength { expected, told: length });
                 }
                 let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };

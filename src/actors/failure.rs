@@ -18,7 +18,6 @@
 //! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
 //! | [`InvalidResponse`](Cause::InvalidResponse) | gave a response that cannot be right | repository | 503 |
 //! | [`ForbiddenAddress`](Cause::ForbiddenAddress) | leads to an address that is not allowed | repository | 503 |
-//! | [`BackingOff`](Cause::BackingOff) | has just failed | nothing | 503 |
 //! | [`Busy`](Cause::Busy), [`Store`](Cause::Store), [`Internal`](Cause::Internal) | a limit or a fault of ours | nothing | 503 |
 
 use std::time::Duration;
@@ -89,8 +88,6 @@ pub enum Cause {
     },
     /// Upstream did not respond in time.
     TimedOut,
-    /// Upstream has just failed and is spared the request for a moment; what is cached is served instead.
-    BackingOff,
     /// Upstream, or a gateway in front of it, is out of order.
     ServerError {
         /// Upstream's status.
@@ -153,7 +150,7 @@ impl Cause {
             Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
                 CountsAgainst::Repository
             }
-            Self::BackingOff | Self::Busy | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
+            Self::Busy | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
         }
     }
 
@@ -184,39 +181,56 @@ impl PullFailure {
     }
 
     fn sentence(&self) -> String {
-        let (upstream, image) = (&self.origin.upstream, &self.image);
-        let said = |message: &Option<String>| message.as_ref().map(|text| format!(": \"{text}\"")).unwrap_or_default();
-        let missing = format!(" and {image} is not cached here yet");
+        let (reason, image) = (self.reason(), &self.image);
         match &self.cause {
+            Cause::NotFound
+            | Cause::NoRepository
+            | Cause::Denied { .. }
+            | Cause::Refused { .. }
+            | Cause::Unusable { .. }
+            | Cause::Busy
+            | Cause::Store
+            | Cause::Internal => reason,
+            Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
+            Cause::RateLimited { .. }
+            | Cause::AccountRefused
+            | Cause::Unreachable { .. }
+            | Cause::TimedOut
+            | Cause::ServerError { .. }
+            | Cause::Interrupted { .. }
+            | Cause::InvalidResponse { .. }
+            | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} is not cached here yet"),
+        }
+    }
+
+    /// What the cause is, whether or not something older could be served.
+    pub fn reason(&self) -> String {
+        let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
+        match cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
             Cause::NoRepository => self.no_repository(),
-            Cause::Denied { message } => format!("{}{}", self.no_repository(), said(message)),
+            Cause::Denied { message } => format!("{}{}", self.no_repository(), said(message.as_deref())),
             Cause::Refused { status, message, .. } => {
-                format!("{upstream} refuses {image} with HTTP status {status}{}", said(message))
+                format!("{upstream} refuses {image} with HTTP status {status}{}", said(message.as_deref()))
             }
             Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
             Cause::RateLimited { limit, retry_after } => {
-                format!("{upstream}'s pull limit is reached{}{missing}", limit_details(*limit, *retry_after))
+                format!("{upstream}'s pull limit is reached{}", limit_details(*limit, *retry_after))
             }
-            Cause::AccountRefused => {
-                format!("The login of {} is refused by {upstream}{missing}", account_name(&self.origin.account))
+            Cause::AccountRefused => format!("The login of {} is refused by {upstream}", account_name(account)),
+            Cause::AccountUntrusted { host } => {
+                let name = account_name(account);
+                format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
             }
-            Cause::AccountUntrusted { host } => format!(
-                "{upstream} wants the login of {} at {host}, which is not in its auth_hosts,{missing}",
-                account_name(&self.origin.account)
-            ),
-            Cause::Unreachable { failure, .. } => format!("{upstream} cannot be reached ({failure}){missing}"),
-            Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time){missing}"),
-            Cause::BackingOff => format!("{upstream} has just failed{missing}"),
+            Cause::Unreachable { failure, .. } => format!("{upstream} cannot be reached ({failure})"),
+            Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time)"),
             Cause::ServerError { status, message } => {
-                format!("{upstream} is out of order (HTTP status {status}{}){missing}", said(message))
+                format!("{upstream} is out of order (HTTP status {status}{})", said(message.as_deref()))
             }
-            Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response{missing}"),
-            Cause::InvalidResponse { what } => {
-                format!("{upstream} gave a response that cannot be right ({what}){missing}")
-            }
+            Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response"),
+            Cause::InvalidResponse { what } => format!("{upstream} gave a response that cannot be right ({what})"),
             Cause::ForbiddenAddress { .. } => {
-                format!("{upstream} leads to an address that is neither public nor listed for it{missing}")
+                format!("{upstream} leads to an address that is neither public nor listed for it")
             }
             Cause::Busy => format!("Too many pulls at once for {image} to be fetched from {upstream} now. Try again"),
             Cause::Store => format!("{image} could not be read or stored here"),
@@ -304,6 +318,11 @@ fn asked_as(account: &Account) -> String {
         Account::Anonymous => "without credentials".to_owned(),
         Account::Username(name) => format!("as {name}"),
     }
+}
+
+/// What upstream said, behind a colon.
+fn said(message: Option<&str>) -> String {
+    message.map(|text| format!(": \"{text}\"")).unwrap_or_default()
 }
 
 fn account_name(account: &Account) -> String {

@@ -224,11 +224,11 @@ impl Handler<AskHead> for ManifestCache {
                 return Response::reply(Shared::at_once(Cause::Busy));
             }
             Boarding::Joined(receiver) => (receiver, true),
-            Boarding::First(_) if revalidation && !self.backoffs.try_request(&key.0.origin, now) => {
-                self.heads.land(&key, &Err(Cause::BackingOff));
-                return Response::reply(Shared::at_once(Cause::BackingOff));
-            }
             Boarding::First(receiver) => {
+                if let Some(cause) = revalidation.then(|| self.backoffs.spares(&key.0.origin, now)).flatten() {
+                    self.heads.land(&key, &Err(cause.clone()));
+                    return Response::reply(Shared::at_once(cause));
+                }
                 self.start_head(key.0, revalidation, ctx.address());
                 (receiver, false)
             }

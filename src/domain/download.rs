@@ -20,11 +20,22 @@ pub const MAX_FRUITLESS_TRIES: u32 = 5;
 pub struct Download {
     limits: Limits,
     length: Option<u64>,
+    claimed: Option<u64>,
+    by_claim: bool,
     answered: bool,
     written: u64,
     verified: bool,
     fruitless: u32,
     next: Action,
+}
+
+/// What is known of a blob's length before upstream delivers it, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The length that upstream was seen to have: any other is an error.
+    pub verified: Option<u64>,
+    /// The length that a manifest claims. It counts where upstream tells none; the digest decides.
+    pub claimed: Option<u64>,
 }
 
 /// How much may be stored, in bytes.
@@ -134,12 +145,21 @@ pub enum Failure {
 }
 
 impl Download {
-    /// A download of a blob of this length, where it is known. See [`Self::next`] for what to do first.
-    pub fn new(length: Option<u64>, limits: Limits) -> Self {
-        let ask = Action::Ask { from: 0, pause: Duration::ZERO };
-        let mut download =
-            Self { limits, length, answered: false, written: 0, verified: false, fruitless: 0, next: ask };
-        if let Some(reason) = download.unstored() {
+    /// A download of a blob of this length, as far as it is known. See [`Self::next`] for what to do first.
+    pub fn new(expected: Expected, limits: Limits) -> Self {
+        let Expected { verified: length, claimed } = expected;
+        let mut download = Self {
+            limits,
+            length,
+            claimed,
+            by_claim: false,
+            answered: false,
+            written: 0,
+            verified: false,
+            fruitless: 0,
+            next: Action::Ask { from: 0, pause: Duration::ZERO },
+        };
+        if let Some(reason) = download.limits.refuses(length.or(claimed).unwrap_or(0)) {
             download.next = Action::End(Outcome::Unstored(reason));
         }
         download
@@ -155,6 +175,11 @@ impl Download {
     pub fn announced(&self) -> Option<u64> {
         let refused = matches!(self.next, Action::End(Outcome::Unstored(_) | Outcome::Failed(_)));
         self.length.filter(|&length| !refused && (self.verified || (self.answered && length > 0)))
+    }
+
+    /// Whether the length is one that only a manifest claims: should the download fail, that may be why.
+    pub fn relies_on_claim(&self) -> bool {
+        self.by_claim
     }
 
     /// How many bytes, from the first on, may be given out.
@@ -190,6 +215,10 @@ impl Download {
         self.answered = true;
         match (self.length, told) {
             (Some(expected), Some(told)) if expected != told => fail(Failure::WrongLength { expected, told }),
+            (None, None) if first && self.claimed.is_some() => {
+                self.by_claim = true;
+                self.length_told(self.claimed)
+            }
             (None, None) if first => Action::AskLength,
             (Some(_), _) => self.receive_or_verify(),
             (None, told) => self.length_told(told),
@@ -290,11 +319,34 @@ mod tests {
     const ROOMY: Limits = Limits { max_length: None, room: u64::MAX };
 
     fn run(length: Option<u64>, limits: Limits, events: &[Event]) -> Download {
-        let mut download = Download::new(length, limits);
+        let mut download = Download::new(Expected { verified: length, claimed: None }, limits);
         for &event in events {
             download.on(event);
         }
         download
+    }
+
+    fn of(length: u64) -> Expected {
+        Expected { verified: Some(length), claimed: None }
+    }
+
+    fn claiming(length: u64) -> Download {
+        Download::new(Expected { verified: None, claimed: Some(length) }, ROOMY)
+    }
+
+    #[test]
+    fn a_claimed_length_counts_where_upstream_tells_none() {
+        let mut download = claiming(10);
+        assert_eq!(download.on(Event::Answered(Some(12))), Action::Receive);
+        assert_eq!((download.announced(), download.relies_on_claim()), (Some(12), false));
+        let mut download = claiming(10);
+        assert_eq!(download.on(Event::Answered(None)), Action::Receive);
+        assert_eq!((download.announced(), download.relies_on_claim()), (Some(10), true));
+        download.on(Event::Received(11));
+        assert_eq!(download.next(), fail(Failure::WrongLength { expected: 10, told: 11 }));
+        let small = Limits { max_length: Some(5), ..ROOMY };
+        let long = Download::new(Expected { verified: None, claimed: Some(6) }, small);
+        assert_eq!(long.next(), Action::End(Outcome::Unstored(Unstored::TooLong)));
     }
 
     fn arrived(bytes: u64) -> [Event; 2] {
@@ -303,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_download_holds_its_last_byte_until_the_digest_holds() {
-        let mut download = Download::new(Some(10), ROOMY);
+        let mut download = Download::new(of(10), ROOMY);
         assert_eq!(download.announced(), None);
         assert_eq!(download.on(Event::Answered(Some(10))), Action::Receive);
         assert_eq!(download.announced(), Some(10));
@@ -409,7 +461,7 @@ mod tests {
             length in proptest::option::of(0..6_u64),
             script in proptest::collection::vec((events(), any::<bool>()), 0..60),
         ) {
-            let mut download = Download::new(length, ROOMY);
+            let mut download = Download::new(Expected { verified: length, claimed: None }, ROOMY);
             let (mut written, mut verified) = (0, false);
             for (event, honest) in script {
                 let before = download.next();
@@ -435,7 +487,7 @@ mod tests {
 
         #[test]
         fn every_download_ends_when_upstream_brings_nothing(cuts in proptest::collection::vec(any::<bool>(), 20..40)) {
-            let mut download = Download::new(Some(5), ROOMY);
+            let mut download = Download::new(of(5), ROOMY);
             for answered in cuts {
                 if answered {
                     download.on(Event::Answered(Some(5)));

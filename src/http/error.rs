@@ -236,7 +236,6 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         }
         Cause::Unreachable { failure, .. } => unavailable(unreachable(*failure)),
         Cause::TimedOut => unavailable("Upstream registry did not respond in time and this is not cached here yet"),
-        Cause::BackingOff => unavailable("Upstream registry has just failed and this is not cached here yet"),
         Cause::ServerError { .. } => unavailable("Upstream registry is out of order and this is not cached here yet"),
         Cause::Interrupted { .. } => {
             unavailable("Upstream registry broke off in the middle and this is not cached here yet")

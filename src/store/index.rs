@@ -17,6 +17,7 @@ use super::error::{OpenError, StoreError};
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
 use crate::domain::digest::Digest;
+use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
@@ -36,7 +37,7 @@ pub struct Index {
 /// That a group knows some content of an origin, by name or because upstream gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The length that a manifest or upstream gave for the content, in bytes.
+    /// The length of the content in bytes: as upstream gave it where the link is proven, else as a manifest claims it.
     pub size: Option<u64>,
     /// Whether upstream itself was seen to give the content to this origin's account. Where it was not, a manifest of the
     /// group names the content: enough to ask upstream for it, not to open bytes that came from elsewhere.
@@ -107,9 +108,13 @@ impl Index {
     /// upstream was given the content for another repository or group.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
         let Some(link) = self.known_link(group, origin, digest)? else { return Ok(None) };
-        let proven = link.proven || self.sources.contains_key(key::source(digest, origin))?;
+        let source = if link.proven { None } else { self.sources.get(key::source(digest, origin))? };
         self.database.settle();
-        Ok(Some(Link { proven, ..link }))
+        Ok(Some(match source {
+            // The size in a link by name is the manifest's claim.
+            Some(size) => Link { size: size.as_ref().try_into().ok().map(u64::from_be_bytes), proven: true },
+            None => link,
+        }))
     }
 
     /// Adds these links of the group; what was known about one before stays known.
@@ -136,7 +141,7 @@ impl Index {
         for (digest, link) in links {
             batch.insert(key::link(digest, group, origin), serde_json::to_vec(link)?);
             if link.proven {
-                self.sources.insert(key::source(digest, origin), b"")?;
+                self.sources.insert(key::source(digest, origin), source_value(&link))?;
             }
         }
         Ok(self.links.apply_batch(batch)?)
@@ -230,11 +235,25 @@ impl Index {
 }
 
 impl Link {
+    /// What is known of the length.
+    pub fn expected(self) -> Expected {
+        if self.proven {
+            Expected { verified: self.size, claimed: None }
+        } else {
+            Expected { verified: None, claimed: self.size }
+        }
+    }
+
     /// What both together say. What upstream said of the content itself counts for more than what a manifest says of it.
     fn and(self, other: &Self) -> Self {
         let (first, second) = if self.proven && !other.proven { (self, *other) } else { (*other, self) };
         Self { size: first.size.or(second.size), proven: self.proven || other.proven }
     }
+}
+
+/// The length of what was given, if it is known.
+fn source_value(link: &Link) -> Vec<u8> {
+    link.size.map(|size| size.to_be_bytes().to_vec()).unwrap_or_default()
 }
 
 fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, StoreError> {

@@ -19,7 +19,7 @@ use super::flight::stalls_after;
 use super::ports::Key;
 use super::shared::Shared;
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{MAX_FRUITLESS_TRIES, pause_before};
+use crate::domain::download::{Expected, MAX_FRUITLESS_TRIES, pause_before};
 use crate::domain::id::GroupId;
 use crate::upstream::{Content, UpstreamError};
 
@@ -39,18 +39,18 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    /// Asks upstream for the whole; `size` is what a descriptor promises.
+    /// Requests the whole of upstream.
     pub(super) async fn begin(
         shared: &Arc<Shared>,
         key: Key,
-        size: Option<u64>,
+        expected: Expected,
         unlinked: Option<GroupId>,
     ) -> Result<Self, BlobError> {
         let place = place(shared)?;
         let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, 0).await?;
-        let length = match (size, head.length) {
+        let length = match (expected.verified, head.length) {
             (Some(expected), Some(told)) if expected != told => return Err(BlobError::WrongLength { expected, told }),
-            (size, told) => size.or(told).ok_or(BlobError::NoLength)?,
+            (verified, told) => verified.or(told).or(expected.claimed).ok_or(BlobError::NoLength)?,
         };
         let (shared, hasher) = (Arc::clone(shared), Hasher::default());
         // Of nothing there is no last byte to hold back.

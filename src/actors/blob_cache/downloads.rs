@@ -17,6 +17,7 @@ use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::flights::{Boarding, Flights};
 use crate::actors::manifests::Source;
 use crate::actors::places::refused;
+use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
 
@@ -46,7 +47,7 @@ impl BlobCache {
         Self { shared, downloads: HashMap::new(), questions }
     }
 
-    fn begin(&mut self, key: Key, size: Option<u64>, me: Addr<Self>) -> Result<&Running, BlobError> {
+    fn begin(&mut self, key: Key, expected: Expected, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
             refused("downloads");
@@ -54,7 +55,8 @@ impl BlobCache {
         }
         let (sender, progress) = watch::channel(Progress::default());
         let unlinked = Unlinked::default();
-        let order = Order { key: key.clone(), size, unlinked: unlinked.clone() };
+        let expected = self.shared.trusted(&key, expected);
+        let order = Order { key: key.clone(), expected, unlinked: unlinked.clone() };
         // A panic drops the sender: that is an error to all who follow. The outer task reports the end in any case.
         let download = actix_rt::spawn(flight::run(Arc::clone(&self.shared), order, sender));
         let ended = key.clone();
@@ -91,7 +93,7 @@ impl Drop for BlobCache {
 #[rtype(result = "Result<Option<Joined>, BlobError>")]
 pub(super) struct JoinDownload {
     pub(super) key: Key,
-    pub(super) size: Option<u64>,
+    pub(super) expected: Expected,
     /// The asker's group, if it has no link yet.
     pub(super) unlinked: Option<GroupId>,
     /// Whether one begins where none runs.
@@ -107,12 +109,12 @@ impl Handler<JoinDownload> for BlobCache {
     type Result = Result<Option<Joined>, BlobError>;
 
     fn handle(&mut self, message: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
-        let JoinDownload { key, size, unlinked, begin } = message;
+        let JoinDownload { key, expected, unlinked, begin } = message;
         // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
             true => (&self.downloads[&key], Source::Joined),
-            false if begin => (self.begin(key, size, ctx.address())?, Source::Miss),
+            false if begin => (self.begin(key, expected, ctx.address())?, Source::Miss),
             false => return Ok(None),
         };
         if let Some(group) = unlinked {

@@ -52,10 +52,10 @@ type Lost = JoinError;
 
 /// What a download begins with, or why it does not.
 async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download, Writer), End>, Lost> {
-    let (shared, digest, size) = (Arc::clone(shared), order.key.digest, order.size);
-    spawn_blocking(move || match shared.files.blob(&digest, size) {
+    let (shared, digest, expected) = (Arc::clone(shared), order.key.digest, order.expected);
+    spawn_blocking(move || match shared.files.blob(&digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
-        Ok(None) => Writer::new(&shared).map(|(limits, writer)| (Download::new(size, limits), writer)),
+        Ok(None) => Writer::new(&shared).map(|(limits, writer)| (Download::new(expected, limits), writer)),
         Err(error) => Err(End::Failed(error.into())),
     })
     .await
@@ -274,6 +274,9 @@ impl<'a> Flight<'a> {
                 End::Spilled { at, hasher: self.hash() }
             }
             Outcome::Failed(failure) => {
+                if self.machine.relies_on_claim() {
+                    self.shared.distrust(&self.order.key);
+                }
                 let error = BlobError::of(failure, self.refusal.take());
                 tracing::warn!(origin = %self.order.key.origin, digest = %self.order.key.digest, %error, "a download failed");
                 End::Failed(error)

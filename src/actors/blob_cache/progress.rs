@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::BlobError;
 use super::ports::Key;
 use crate::auth::sha256::Hasher;
+use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFile;
 use crate::upstream::UpstreamError;
@@ -68,7 +69,6 @@ impl Unlinked {
 /// What a download is to bring.
 pub(super) struct Order {
     pub(super) key: Key,
-    /// The size that a descriptor promises.
-    pub(super) size: Option<u64>,
+    pub(super) expected: Expected,
     pub(super) unlinked: Unlinked,
 }

@@ -1,5 +1,6 @@
 //! What the handle, the actor and its downloads have in common, and what they do alike.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use super::super::places::Places;
 use super::BlobCacheOptions;
 use super::ports::{BlobUpstream, Key};
-use crate::domain::download::Unstored;
+use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
 use crate::store::index::{Index, Link};
@@ -18,7 +19,10 @@ use crate::store::spool::Spool;
 /// The warning that blobs are passed on unstored is repeated after this time at the earliest.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Nothing in it changes but permits.
+/// Maximum number of blobs that are remembered for a wrong length in a manifest.
+const MAX_MISLED: usize = 1_000;
+
+/// Nothing in it changes but permits and what is remembered of wrong lengths.
 pub(super) struct Shared {
     pub(super) upstream: Arc<dyn BlobUpstream>,
     pub(super) index: Arc<Index>,
@@ -27,6 +31,8 @@ pub(super) struct Shared {
     pub(super) options: BlobCacheOptions,
     pub(super) alone: Places,
     pub(super) warned: Mutex<Option<Instant>>,
+    /// Blobs whose length a manifest claims wrongly.
+    pub(super) misled: Mutex<HashSet<Key>>,
     /// Held for reading from before a blob's last byte is given out until it is stored and linked.
     pub(super) committing: Arc<RwLock<()>>,
 }
@@ -38,6 +44,21 @@ impl Shared {
         if let Err(error) = self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
             tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored");
         }
+    }
+
+    /// A download that failed may have had a wrong length from a manifest: the next one waits for its end instead.
+    pub(super) fn distrust(&self, key: &Key) {
+        let mut misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
+        if misled.len() >= MAX_MISLED {
+            misled.clear();
+        }
+        misled.insert(key.clone());
+    }
+
+    /// What is known of the length, without a claim that led astray before.
+    pub(super) fn trusted(&self, key: &Key, expected: Expected) -> Expected {
+        let misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
+        Expected { claimed: expected.claimed.filter(|_| !misled.contains(key)), ..expected }
     }
 
     pub(super) fn tell_unstored(&self, reason: Unstored) {

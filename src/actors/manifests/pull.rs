@@ -76,9 +76,8 @@ impl Pull<'_> {
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
             Err(cause) => {
-                let (origin, reference) = (&self.request.origin, &self.request.reference);
-                tracing::warn!(%origin, %reference, ?cause, "a tag is served stale");
-                Ok(PulledManifest::new(manifest, Source::Stale, checked_at))
+                let stale = PulledManifest::new(manifest, Source::Stale, checked_at);
+                Ok(PulledManifest { stale_because: Some(Arc::new(cause)), ..stale })
             }
             // Only a `GET` could tell that it has not moved.
             Ok(pulled) if pulled.digest == manifest.digest => {
@@ -126,7 +125,7 @@ impl Pull<'_> {
         };
         self.shelf.told(self.request, digest, size).await;
         let source = if joined { Source::Joined } else { Source::Miss };
-        Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None })
+        Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None, stale_because: None })
     }
 
     async fn fetch(&self) -> Result<PulledManifest, Cause> {

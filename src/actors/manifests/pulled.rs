@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::actors::failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -41,6 +42,8 @@ pub struct PulledManifest {
     pub source: Source,
     /// How long ago upstream last said what the tag stands for.
     pub age: Option<Duration>,
+    /// Why upstream could not confirm it, where it is served stale.
+    pub stale_because: Option<Arc<Cause>>,
 }
 
 /// Where an answer came from.
@@ -71,6 +74,7 @@ impl PulledManifest {
             age: checked_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()),
             manifest: Some(manifest),
             source,
+            stale_because: None,
         }
     }
 }

@@ -204,7 +204,8 @@ fn upstream(reply: &Reply) -> Found<()> {
     let age = reply.header("age").unwrap_or("some");
     match reply.header("x-cache") {
         Some("stale") => {
-            Err(Wrong::at("upstream", format!("cannot be asked now; the image of {age} seconds ago was served")))
+            let reason = reply.header("x-upstream-error").unwrap_or("upstream gives no usable response");
+            Err(Wrong::at("upstream", format!("{reason}; the image of {age} seconds ago was served")))
         }
         Some("hit") => Ok(((), format!("was not needed: cached {age} seconds ago"))),
         Some(_) | None => Ok(((), "answers".to_owned())),

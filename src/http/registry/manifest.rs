@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use actix_web::http::Method;
-use actix_web::http::header::{AGE, HeaderValue};
+use actix_web::http::header::{AGE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::authorized::Authorized;
@@ -11,10 +11,14 @@ use super::super::body::BlobBody;
 use super::super::error::RegistryError;
 use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
+use crate::actors::failure::{PullFailure, image_name};
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
 use crate::telemetry::served_bytes;
+
+/// Why upstream could not confirm what is served stale, for people and for `check`.
+const UPSTREAM_ERROR: HeaderName = HeaderName::from_static("x-upstream-error");
 
 /// Answers `GET` and `HEAD` of a manifest, and logs the one line that a pull gets.
 pub(super) async fn pull(
@@ -31,18 +35,32 @@ pub(super) async fn pull(
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
     let pulled = state.manifests.pull(question).await;
     log(request, authorized, reference, &pulled, started);
+    let upstream_error = stale_because(authorized, reference, &pulled);
     let target = || Target::Manifest(reference.clone());
     let pulled =
         pulled.outcome.map_err(|failure| RegistryError::Failed { failure: Box::new(failure), target: target() })?;
-    Ok(respond(pulled, head))
+    Ok(respond(pulled, head, upstream_error))
 }
 
-fn respond(pulled: PulledManifest, head: bool) -> HttpResponse {
+/// Why upstream could not confirm what is served stale; logged with the id of the request.
+fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled) -> Option<String> {
+    let cause = pulled.outcome.as_ref().ok()?.stale_because.as_deref()?;
+    let (origin, details) = (authorized.origin().clone(), cause.details());
+    let image = image_name(&origin, &reference.to_string());
+    let reason = PullFailure { origin, image: image.clone(), cause: cause.clone() }.reason();
+    tracing::warn!(image, reason, details, "a tag is served stale");
+    Some(reason)
+}
+
+fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     name_content(&mut response, &pulled.digest)
         .insert_header(API_VERSION)
         .insert_header((X_CACHE, HeaderValue::from_static(pulled.source.word())))
         .content_type(pulled.media_type);
+    if let Some(value) = upstream_error.and_then(|reason| HeaderValue::try_from(reason).ok()) {
+        response.insert_header((UPSTREAM_ERROR, value));
+    }
     if let Some(age) = pulled.age {
         response.insert_header((AGE, age.as_secs()));
     }

@@ -1,6 +1,6 @@
 //! Making the index anew from the small files, where it is new, was damaged or was not finished.
 
-use super::{Index, LinkFile, StoreError, TagFile, index_file, key};
+use super::{Index, LinkFile, StoreError, TagFile, index_file, key, source_value};
 use crate::domain::id::GroupId;
 
 /// Stands in an index that was finished.
@@ -26,7 +26,7 @@ impl Index {
             let LinkFile { origin, digest, link } = file?;
             self.links.insert(key::link(&digest, group, &origin), serde_json::to_vec(&link)?)?;
             if link.proven {
-                self.sources.insert(key::source(&digest, &origin), b"")?;
+                self.sources.insert(key::source(&digest, &origin), source_value(&link))?;
             }
         }
         for file in index_file::tags(&self.groups, group)? {
