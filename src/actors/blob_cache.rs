@@ -7,11 +7,14 @@
 //!
 //! A link is proven once upstream's acceptance is certain: after a `HEAD` that names the stored blob's length or digest, or
 //! after a download whose digest held. Until then a group reads along as one of those who asked for the same.
+//!
+//! A blob that is not stored is downloaded by whoever pulls it. A `HEAD` begins no download: see `head`.
 
 mod alone;
 mod downloads;
 mod error;
 mod flight;
+mod head;
 mod opened;
 mod piece;
 mod ports;
@@ -52,7 +55,7 @@ use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ContentHead, UpstreamError};
 
 /// A blob is committed or fails while it is being looked for: so often the search begins anew.
 const LOOKS: usize = 3;
@@ -94,6 +97,14 @@ pub struct BlobCacheOptions {
     pub max_blob_bytes: Option<u64>,
     /// An asker is told after this time that upstream is too slow; the download goes on.
     pub answer_within: Duration,
+}
+
+/// What the store has of a blob.
+enum Stored {
+    /// The committed file, or what becomes it.
+    Opened(Box<OpenedBlob>),
+    /// Nothing, beside this link of the group.
+    Absent(Option<Link>),
 }
 
 /// As long as a disk may take for what it was given last.
@@ -145,28 +156,40 @@ impl Blobs {
     }
 
     async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
-        for look in 0..LOOKS {
+        for _ in 0..LOOKS {
+            match self.stored(wanted, late).await? {
+                Stored::Opened(opened) => return Ok(*opened),
+                Stored::Absent(link) => {
+                    if let Some(opened) = self.download(wanted, link, late, true).await? {
+                        return Ok(opened);
+                    }
+                }
+            }
+        }
+        Err(BlobError::Interrupted)
+    }
+
+    /// The committed blob, where the group has a granted link or upstream grants one now.
+    async fn stored(&self, wanted: &OpenBlob, late: Instant) -> Result<Stored, BlobError> {
+        for first in [true, false] {
             let forgotten = self.forgotten.load(Ordering::SeqCst);
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.proven => {
                     self.remember(wanted, link, forgotten);
-                    return Ok(stored.opened(Source::Hit));
+                    return Ok(Stored::Opened(stored.opened(Source::Hit).into()));
                 }
                 (link, Some(stored)) => {
                     // The file of a download is in place a moment before the links of those who asked for it.
                     if let Some(opened) = self.download(wanted, link, late, false).await? {
-                        return Ok(opened);
+                        return Ok(Stored::Opened(opened.into()));
                     }
-                    if look == 0 {
+                    if first {
                         continue;
                     }
                     self.confirm(wanted, stored.length).await?;
-                    return Ok(stored.opened(Source::Revalidated));
+                    return Ok(Stored::Opened(stored.opened(Source::Revalidated).into()));
                 }
-                (link, None) => match self.download(wanted, link, late, true).await? {
-                    Some(opened) => return Ok(opened),
-                    None => continue,
-                },
+                (link, None) => return Ok(Stored::Absent(link)),
             }
         }
         Err(BlobError::Interrupted)
@@ -209,9 +232,8 @@ impl Blobs {
     /// Makes the group's link to a stored blob, if upstream has it for this group. What upstream says must fit the blob: a web page
     /// with status 200 opens nothing.
     async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
-        let _waiting = self.wait()?;
         let key = wanted.key();
-        let told = self.cache.send(ConfirmBlob(key.clone())).await.map_err(|_| BlobError::Interrupted)??;
+        let told = self.head_upstream(key.clone()).await?;
         let same_length = told.length.map(|told| told == length);
         let same_digest = told.digest.map(|told| told == wanted.digest);
         match (same_length, same_digest) {
@@ -227,6 +249,12 @@ impl Blobs {
         }
         let (shared, group) = (Arc::clone(&self.shared), wanted.group);
         spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
+    }
+
+    /// What upstream says of the blob, requested once whoever waits for it.
+    async fn head_upstream(&self, key: Key) -> Result<ContentHead, BlobError> {
+        let _waiting = self.wait()?;
+        Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
     }
 
     /// Joins the download, or begins it where that is wanted. `None`: there is none, or the blob has been committed meanwhile.

@@ -290,3 +290,26 @@ async fn wrong_bytes_are_cut_before_the_last_and_not_stored() {
     assert!(scene.stored().is_some());
     assert_eq!(scene.downloads(), 2);
 }
+
+#[actix_rt::test]
+async fn a_head_of_what_is_not_stored_downloads_nothing() {
+    let scene = Scene::of(64 * MIB).await;
+    let head =
+        || scene.client.send(scene.client.request("HEAD".parse().unwrap(), &scene.path()).header("range", "bytes=0-0"));
+    let answer = head().await;
+    assert_eq!((answer.status, answer.header("content-length"), answer.header("x-cache")), (200, "67108864", "miss"));
+    assert_eq!(
+        (answer.header("docker-content-digest"), answer.header("accept-ranges")),
+        (scene.layer.digest(), "bytes")
+    );
+    assert_eq!(scene.hub.requests().blob_heads("library/app", scene.layer.digest()), 1);
+    assert_eq!((scene.downloads(), scene.stored()), (0, None));
+    scene.hub.on(Kind::BlobHead).times(1).status(404);
+    assert_eq!(head().await.status, 404);
+    let unknown = blob_path("team", &Layer::random(10, 10));
+    assert_eq!(scene.client.send(scene.client.request("HEAD".parse().unwrap(), &unknown)).await.status, 404);
+    assert_eq!(scene.pull().await, "miss", "no link was granted");
+    scene.downloaded().await;
+    let heads = scene.hub.requests().of(Kind::BlobHead);
+    assert_eq!((head().await.header("x-cache"), scene.hub.requests().of(Kind::BlobHead)), ("hit", heads));
+}

@@ -50,6 +50,8 @@ struct FakeUpstream {
     asked_heads: AtomicUsize,
 }
 
+mod head;
+
 type Arriving = Result<Bytes, UpstreamError>;
 
 impl FakeUpstream {

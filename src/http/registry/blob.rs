@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
@@ -13,7 +13,7 @@ use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
-use crate::actors::manifests::CACHE_WORDS;
+use crate::actors::manifests::{CACHE_WORDS, Source};
 use crate::domain::byte_range::{Wanted, wanted};
 use crate::domain::digest::Digest;
 use crate::domain::image_path::Target;
@@ -31,17 +31,22 @@ pub(super) async fn pull(
     digest: &Digest,
 ) -> Result<HttpResponse, RegistryError> {
     let origin = authorized.origin().clone();
-    let question = OpenBlob { group: authorized.group().id, origin, digest: *digest };
-    let opened = state.blobs.open(question).await;
-    log(authorized, digest, opened.as_ref());
+    let wanted_blob = OpenBlob { group: authorized.group().id, origin, digest: *digest };
+    if request.method() == Method::HEAD {
+        // RFC 9110, section 14.2: a range has a meaning for GET alone.
+        let found = state.blobs.head(wanted_blob).await;
+        log(authorized, digest, found.as_ref().map(|(_, source)| *source));
+        let (length, source) = found.map_err(|error| failed(&error, authorized, digest))?;
+        return Ok(BlobBody::answer_head(response(digest, source), length));
+    }
+    let opened = state.blobs.open(wanted_blob).await;
+    log(authorized, digest, opened.as_ref().map(OpenedBlob::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
-    let head = request.method() == Method::HEAD;
-    // RFC 9110, section 14.2: a range means something for GET alone.
-    let range = header(request, RANGE).filter(|_| !head);
+    let range = header(request, RANGE);
     let if_range = header(request, IF_RANGE);
     let etag = if_range.map(|_| digest.to_string()).unwrap_or_default();
     let length = opened.length();
-    let mut response = HttpResponse::Ok();
+    let mut response = response(digest, opened.source());
     let part = match wanted(range, if_range, &etag, length) {
         Wanted::Whole => 0..length,
         Wanted::Part(part) => {
@@ -52,15 +57,18 @@ pub(super) async fn pull(
         Wanted::Malformed => return Err(RegistryError::MalformedRange),
         Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
+    Ok(BlobBody::answer(response, request, opened, part))
+}
+
+/// A response with what `GET` and `HEAD` tell alike.
+fn response(digest: &Digest, source: Source) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
     name_content(&mut response, digest)
         .insert_header(API_VERSION)
         .insert_header((ACCEPT_RANGES, HeaderValue::from_static("bytes")))
-        .insert_header((X_CACHE, HeaderValue::from_static(opened.source().word())))
+        .insert_header((X_CACHE, HeaderValue::from_static(source.word())))
         .content_type("application/octet-stream");
-    if head {
-        return Ok(BlobBody::answer_head(response, length));
-    }
-    Ok(BlobBody::answer(response, request, opened, part))
+    response
 }
 
 fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> RegistryError {
@@ -70,8 +78,8 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
 }
 
-fn log(authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &BlobError>) {
-    let word = opened.map_or("failed", |opened| opened.source().word());
+fn log(authorized: &Authorized, digest: &Digest, found: Result<Source, &BlobError>) {
+    let word = found.map_or("failed", Source::word);
     PULLS.count(word);
     tracing::debug!(
         principal = authorized.identity().principal(),
@@ -79,7 +87,7 @@ fn log(authorized: &Authorized, digest: &Digest, opened: Result<&OpenedBlob, &Bl
         image = %authorized.origin(),
         %digest,
         cache = word,
-        error = opened.err().map(tracing::field::display),
+        error = found.err().map(tracing::field::display),
         "blob"
     );
 }
