@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,22 @@ impl Upstream {
         let turn = self.turns(origin)?.content().await?;
         let (asked, digest) = (origin.clone(), *digest);
         self.run(move |registries| async move { Ok(registries.blob(&asked, &digest, from).await?.holding(turn)) }).await
+    }
+
+    /// These bytes of a blob, at least one; `None` where upstream ignores ranges.
+    pub async fn blob_range(
+        &self,
+        origin: &Origin,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<Option<Content>, UpstreamError> {
+        let turn = self.turns(origin)?.content().await?;
+        let (requested, digest) = (origin.clone(), *digest);
+        let request = move |registries: Registries| async move {
+            let content = registries.blob_range(&requested, &digest, &range).await?;
+            Ok(content.map(|content| content.holding(turn)))
+        };
+        self.run(request).await
     }
 
     /// A page of the list of tags.

@@ -1,5 +1,7 @@
 //! What the response of a registry means. Trusts nothing about content: digests and lengths are passed on as claims.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
@@ -127,6 +129,17 @@ pub(super) fn blob_head(partial: bool, headers: &HeaderMap, from: u64) -> Result
     }
 }
 
+/// What the headers of a partial response say of the whole blob, where exactly these bytes were requested. Only the end of the
+/// blob may cut them short (RFC 9110, section 14.1.2).
+pub(super) fn range_head(headers: &HeaderMap, range: &Range<u64>) -> Result<ContentHead, UpstreamError> {
+    let (sent, total) = sent_range(headers).ok_or(UpstreamError::WrongRange)?;
+    let end = total.map_or(range.end, |total| range.end.min(total));
+    if sent != (range.start..end) {
+        return Err(UpstreamError::WrongRange);
+    }
+    Ok(ContentHead { length: total, ..content_head(headers) })
+}
+
 /// What the headers say of the whole blob when its first byte was asked for.
 pub(super) fn first_byte_head(partial: bool, headers: &HeaderMap) -> Result<ContentHead, UpstreamError> {
     let head = content_head(headers);
@@ -138,16 +151,20 @@ pub(super) fn first_byte_head(partial: bool, headers: &HeaderMap) -> Result<Cont
 }
 
 fn range_of(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    sent_range(headers).map(|(sent, total)| (sent.start, total))
+}
+
+fn sent_range(headers: &HeaderMap) -> Option<(Range<u64>, Option<u64>)> {
     headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range)
 }
 
-/// The start and the whole length in `bytes 5-9/10` (RFC 9110, section 14.4), if they fit together.
-fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+/// The bytes and the whole length in `bytes 5-9/10` (RFC 9110, section 14.4), if they fit together.
+fn content_range(value: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.trim().split_once('-')?;
     let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
     let total: Option<u64> = if total == "*" { None } else { Some(total.parse().ok()?) };
-    (start <= end && total.is_none_or(|total| end < total)).then_some((start, total))
+    (start <= end && total.is_none_or(|total| end < total)).then_some((start..end.checked_add(1)?, total))
 }
 
 fn media_type(value: &str) -> Option<String> {
@@ -217,6 +234,21 @@ mod tests {
         }
         assert_eq!(head("bytes 0-9/10", 0), Err(UpstreamError::WrongRange), "nobody asked for a range");
         assert_eq!(blob_head(true, &headers(&[]), 5), Err(UpstreamError::WrongRange));
+    }
+
+    #[test]
+    fn a_bounded_range_has_to_be_the_one_requested() {
+        let head = |sent: &str| {
+            let headers = headers(&[("content-range", sent), ("content-length", "5")]);
+            range_head(&headers, &(5..10)).map(|head| head.length)
+        };
+        assert_eq!(head("bytes 5-9/10"), Ok(Some(10)));
+        assert_eq!(head("bytes 5-9/*"), Ok(None));
+        assert_eq!(head("bytes 5-7/8"), Ok(Some(8)), "the blob is shorter than expected");
+        for wrong in ["bytes 4-9/10", "bytes 5-8/10", "bytes 5-10/20", "bytes 5-7/*", "bytes */10", "5-9/10", ""] {
+            assert_eq!(head(wrong), Err(UpstreamError::WrongRange), "{wrong}");
+        }
+        assert_eq!(range_head(&headers(&[]), &(5..10)), Err(UpstreamError::WrongRange));
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod tokens;
 mod transport;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use content::{Content, ContentHead, ManifestHead};
@@ -76,6 +77,17 @@ impl Registries {
     /// A blob from this offset on, asked for at the registry itself each time: the addresses it redirects to expire.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
         self.of(origin)?.blob(origin, digest, from).await
+    }
+
+    /// These bytes of a blob, at least one, as one bounded range request; the head tells the length of the whole. `None`: upstream
+    /// ignores ranges.
+    pub async fn blob_range(
+        &self,
+        origin: &Origin,
+        digest: &Digest,
+        range: &Range<u64>,
+    ) -> Result<Option<Content>, UpstreamError> {
+        self.of(origin)?.blob_range(origin, digest, range).await
     }
 
     /// A page of the list of tags.

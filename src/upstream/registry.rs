@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,6 +151,24 @@ impl Registry {
         let response = self.request(origin, wanted, Refusal::OfStorage).await?;
         let (head, skip) = answer::blob_head(is_partial(&response), response.headers(), from)?;
         Ok(content_of(head, response, skip, self.idle_timeout))
+    }
+
+    /// These bytes of a blob, at least one, as one bounded range request; the head tells the length of the whole. `None`: upstream
+    /// ignores ranges and would have sent all of it.
+    pub(super) async fn blob_range(
+        &self,
+        origin: &Origin,
+        digest: &Digest,
+        range: &Range<u64>,
+    ) -> Result<Option<Content>, UpstreamError> {
+        let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let wanted = Wanted::new("blob_range", Method::GET, format!("blobs/{digest}")).in_range(header);
+        let response = self.request_twice(origin, wanted, Refusal::OfStorage).await?;
+        if !is_partial(&response) {
+            return Ok(None);
+        }
+        let head = answer::range_head(response.headers(), range)?;
+        Ok(Some(content_of(head, response, 0, self.idle_timeout)))
     }
 
     pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {

@@ -15,7 +15,7 @@ const LABELS: [(&str, &[&str]); 9] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
     ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed"]),
     ("upstream", &["docker.io", "quay.io"]),
-    ("kind", &["manifest", "manifest_head", "blob", "blob_head", "list", "token", "content", "question"]),
+    ("kind", &["manifest", "manifest_head", "blob", "blob_range", "blob_head", "list", "token", "content", "question"]),
     (
         "outcome",
         &[

@@ -52,6 +52,26 @@ async fn another_range_than_the_one_asked_for_is_refused() {
 }
 
 #[tokio::test]
+async fn a_bounded_range_is_requested_and_has_the_length_of_the_whole() {
+    let setup = Setup::new(100_003);
+    let registries = setup.registries();
+    for redirected in [true, false] {
+        setup.hub.redirect_blobs(redirected);
+        let content = registries.blob_range(&anonymous(), &setup.layer(), &(500..1500)).await.unwrap().unwrap();
+        assert_eq!(content.head.length, Some(100_003));
+        assert_eq!(bytes(content).await.unwrap(), &setup.layer.bytes()[500..1500]);
+        assert_eq!(setup.hub.requests().last().unwrap().range.as_deref(), Some("bytes=500-1499"));
+        setup.hub.on(Kind::BlobDownload).times(1).header("Content-Range", "bytes 500-1498/100003");
+        let other = registries.blob_range(&anonymous(), &setup.layer(), &(500..1500)).await.map(|_| ());
+        assert_eq!(other, Err(UpstreamError::WrongRange));
+        let beyond = registries.blob_range(&anonymous(), &setup.layer(), &(100_003..100_004)).await.map(|_| ());
+        assert_eq!(beyond, Err(UpstreamError::WrongRange));
+    }
+    setup.hub.honour_ranges(false);
+    assert!(registries.blob_range(&anonymous(), &setup.layer(), &(500..1500)).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_download_that_is_cut_resumes_though_token_and_signature_are_over() {
     let setup = Setup::new(3_000_000);
     setup.hub.token_lifetime(Duration::from_secs(1));
