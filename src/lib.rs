@@ -16,6 +16,7 @@
 //!    [ManifestCache](actors::manifest_cache) asks upstream, once for everyone who asks.
 //! 5. `GET .../blobs/<digest>`: a committed blob is a file. A missing one is downloaded once by the
 //!    [BlobCache](actors::blob_cache) into a growing file that every asker follows; [`domain::download`] is that download's life.
+//!    A `HEAD`, and a range that has not arrived, are requests to upstream of their own and begin no download.
 //!
 //! # How a connection is served
 //!
@@ -46,7 +47,8 @@
 //! 2. No bytes of a blob pass through a mailbox: they go between the disk and the socket.
 //! 3. No route reaches content or a change without a checked caller: `http::authorized::Authorized` for the registry,
 //!    `http::api::caller::Caller` for the REST API.
-//! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds.
+//! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds. Ranges of a
+//!    blob that is not stored cannot be verified: they leave as ranges, are not stored, and grant no link (`actors::blob_cache::ranges`).
 //! 5. The index can be rebuilt from the files beside manifests and links. Identities live in sled alone, and a change of them is
 //!    on the disk before it is acknowledged.
 //! 6. A hit asks nobody: no upstream, no mailbox, no disk that would have to be waited for on a worker's thread.

@@ -2,6 +2,7 @@
 //! its file, its hash and its commit. Upstream is memory, so that the cache is all that takes time: for those who read, as TLS
 //! does, with the bytes read from the file, and for those who are lent the file, as on the plain port, without.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -67,6 +68,15 @@ impl BlobUpstream for Hub {
         Box::pin(async { Ok(Content { head: head(), stream }) })
     }
 
+    fn blob_range(
+        &self,
+        _: &Origin,
+        _: &Digest,
+        _: Range<u64>,
+    ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
         Box::pin(async { Ok(head()) })
     }
@@ -80,6 +90,7 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     max_downloads: 4,
     max_waiters: 10_000,
     max_unstored_streams: 4,
+    max_range_streams: 4,
     known_links: 1000,
     max_blob_bytes: None,
     answer_within: Duration::from_secs(60),

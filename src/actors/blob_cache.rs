@@ -8,7 +8,8 @@
 //! A link is proven once upstream's acceptance is certain: after a `HEAD` that names the stored blob's length or digest, or
 //! after a download whose digest held. Until then a group reads along as one of those who asked for the same.
 //!
-//! A blob that is not stored is downloaded by whoever pulls it. A `HEAD` begins no download: see `head`.
+//! A blob that is not stored is downloaded by whoever pulls it: by a request for the whole or for the rest of it (`bytes=N-`, an
+//! interrupted pull). A `HEAD` and a bounded range begin no download: see `head` and `ranges`.
 
 mod alone;
 mod downloads;
@@ -19,6 +20,8 @@ mod opened;
 mod piece;
 mod ports;
 mod progress;
+mod range_stream;
+mod ranges;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -69,6 +72,9 @@ pub struct Blobs {
     /// Counts what was taken away: what was looked up before that is not remembered.
     forgotten: Arc<AtomicU64>,
     waiters: Places,
+    range_streams: Places,
+    /// How many bytes of a blob that is not stored were given out in ranges.
+    ranged: Arc<Cache<Key, u64>>,
 }
 
 /// The blob that a group asks for, and where it would come from.
@@ -91,6 +97,8 @@ pub struct BlobCacheOptions {
     pub max_waiters: usize,
     /// So many clients have a stream of their own, for what is not stored, at once; more are refused.
     pub max_unstored_streams: usize,
+    /// The maximum of responses with ranges that come straight from upstream, at once; more are refused.
+    pub max_range_streams: usize,
     /// So many links are remembered in memory.
     pub known_links: usize,
     /// Longer blobs are passed on unstored; `None`: all are stored.
@@ -106,6 +114,9 @@ enum Stored {
     /// Nothing, beside this link of the group.
     Absent(Option<Link>),
 }
+
+/// The maximum of blobs whose ranges are counted.
+const MAX_RANGED_BLOBS: usize = 1000;
 
 /// As long as a disk may take for what it was given last.
 const COMMIT_WITHIN: Duration = Duration::from_secs(3);
@@ -123,11 +134,13 @@ impl Blobs {
         let known = Arc::new(Cache::new(options.known_links));
         let waiters = Places::new("blob_waiters", options.max_waiters);
         let alone = Places::new("unstored_streams", options.max_unstored_streams);
+        let range_streams = Places::new("range_streams", options.max_range_streams);
+        let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
         let (warned, misled, committing) = Default::default();
         let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, misled, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
-        Self { shared, cache, known, forgotten: Arc::default(), waiters }
+        Self { shared, cache, known, forgotten: Arc::default(), waiters, range_streams, ranged }
     }
 
     /// Waits, for a bounded time, until what was given out whole is stored and linked.

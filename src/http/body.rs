@@ -73,7 +73,12 @@ impl BlobBody {
         response.no_chunking(length).body(Nothing)
     }
 
-    fn of(length: u64, pieces: Pieces) -> Self {
+    /// So many bytes, read, as part of the response to this request.
+    pub(super) fn read(request: &HttpRequest, length: u64, pieces: Pieces) -> Self {
+        Self { lane: request.conn_data::<Lane>().map(Lane::enter), ..Self::of(length, pieces) }
+    }
+
+    pub(super) fn of(length: u64, pieces: Pieces) -> Self {
         Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, request: RequestId::present() }
     }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::state::RegistryState;
 use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
+use crate::domain::byte_range::{MAX_RANGES, RangeError};
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::list_query::ListQueryError;
 use crate::domain::policy::{PullDenial, Refusal};
@@ -78,6 +79,9 @@ pub(super) enum RegistryError {
     /// A range that is none.
     #[error("The range is malformed; one of this form is bytes=0-99")]
     MalformedRange,
+    /// More ranges than are given in one response.
+    #[error("More than {MAX_RANGES} ranges in one request. Ask for fewer and larger ones")]
+    TooManyRanges,
     /// A range that begins beyond the end.
     #[error("The range begins beyond the end: there are {length} bytes")]
     Unsatisfiable {
@@ -177,8 +181,18 @@ impl RegistryError {
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
             Self::FormTooSlow => Answer::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
-            Self::MalformedRange => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
+            // Not 416: podman and the stargz snapshotter ask for fewer ranges when they see a 400, and give up otherwise.
+            Self::MalformedRange | Self::TooManyRanges => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
             Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
+        }
+    }
+}
+
+impl From<RangeError> for RegistryError {
+    fn from(error: RangeError) -> Self {
+        match error {
+            RangeError::Malformed => Self::MalformedRange,
+            RangeError::TooMany => Self::TooManyRanges,
         }
     }
 }

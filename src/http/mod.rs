@@ -22,6 +22,7 @@ mod error;
 mod health;
 mod lane;
 mod measured;
+mod multipart;
 mod paths;
 mod public_url;
 mod registry;

@@ -116,6 +116,8 @@ pub struct Cache {
     pub max_waiters: NonZeroUsize,
     /// Blobs that are passed through unstored at the same time.
     pub max_unstored_streams: NonZeroUsize,
+    /// Responses with ranges of blobs that are not stored, straight from upstream, at the same time.
+    pub max_range_streams: NonZeroUsize,
     /// Rights of groups to blobs and, counted apart, to manifests that are remembered in memory.
     pub known_links: NonZeroUsize,
     /// Tags that are remembered in memory.

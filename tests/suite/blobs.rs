@@ -7,7 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::service::{Client, Config, Service};
+use crate::service::{Answer, Client, Config, Service};
+
+mod ranges;
 
 const MIB: u64 = 1 << 20;
 

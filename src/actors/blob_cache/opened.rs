@@ -15,8 +15,10 @@ use super::error::BlobError;
 use super::piece::{Giving, Part, Piece};
 use super::ports::Key;
 use super::progress::{End, Progress};
+use super::range_stream::RangeStream;
 use super::shared::Shared;
 use crate::actors::manifests::Source;
+use crate::domain::byte_range::{RangeSet, Selected};
 use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 
@@ -45,9 +47,12 @@ pub(super) enum Held {
     Bytes(Bytes),
     Spool(Follower),
     Alone(Alone),
+    /// Some parts of it, unverified.
+    Ranges(Box<RangeStream>),
 }
 
 /// Someone who follows a download.
+#[derive(Clone)]
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
@@ -59,6 +64,28 @@ pub(super) struct Follower {
 impl OpenedBlob {
     pub(super) fn new(length: u64, source: Source, held: Held) -> Self {
         Self { length, source, held }
+    }
+
+    /// A blob of which there is nothing to give, because the ranges requested lie beyond its end.
+    pub(super) fn without_parts(length: u64) -> Self {
+        Self::new(length, Source::Miss, Held::Bytes(Bytes::new()))
+    }
+
+    /// Parts of a blob that come from upstream unverified.
+    pub(super) fn ranges(length: u64, stream: RangeStream) -> Self {
+        Self::new(length, Source::Miss, Held::Ranges(stream.into()))
+    }
+
+    /// What these ranges select of it. Several parts of what comes in one stream from its first byte on would have to be waited
+    /// for in turn: then `Range` is ignored and the whole is given.
+    pub fn select(&self, ranges: &RangeSet) -> Selected {
+        let selected = ranges.select(self.length);
+        let is_there = match (&selected, &self.held) {
+            (Selected::Parts(parts), Held::Spool(follower)) => follower.has(parts),
+            (Selected::Parts(_), Held::Alone(_)) => false,
+            (_, _) => true,
+        };
+        if is_there { selected } else { Selected::Whole }
     }
 
     /// How many bytes the whole has.
@@ -96,6 +123,32 @@ impl OpenedBlob {
             .boxed(),
             Held::Spool(follower) => follow(follower, range, giving),
             Held::Alone(alone) => alone.bytes(range).map_ok(Piece::Bytes).boxed(),
+            Held::Ranges(stream) => stream.bytes(&[range]).map_ok(Piece::Bytes).boxed(),
+        }
+    }
+
+    /// Several parts of it, those that [`OpenedBlob::select`] told, read one after the other; no item has bytes of two of them.
+    pub fn parts(self, parts: Vec<Range<u64>>) -> Pieces {
+        let Self { length, source, held } = self;
+        if let Held::Ranges(stream) = held {
+            return stream.bytes(&parts).map_ok(Piece::Bytes).boxed();
+        }
+        let part = move |part| match held.again() {
+            Some(held) => Self::new(length, source, held).pieces(part, Giving::Read),
+            None => stream::iter([Err(BlobError::Interrupted)]).boxed(),
+        };
+        stream::iter(parts).flat_map(part).boxed()
+    }
+}
+
+impl Held {
+    /// The same once more, where it can be read more than once.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::File(file) => Some(Self::File(file.clone())),
+            Self::Bytes(bytes) => Some(Self::Bytes(bytes.clone())),
+            Self::Spool(follower) => Some(Self::Spool(follower.clone())),
+            Self::Alone(_) | Self::Ranges(_) => None,
         }
     }
 }
@@ -120,6 +173,12 @@ async fn next_alone(mut pieces: Pieces) -> Result<Option<(Piece, Following)>, Bl
 }
 
 impl Follower {
+    /// Whether all of these parts have arrived.
+    fn has(&self, parts: &[Range<u64>]) -> bool {
+        let readable = self.progress.borrow().readable;
+        parts.iter().all(|part| part.end <= readable)
+    }
+
     async fn next(mut self, range: Range<u64>, giving: Giving) -> Result<Option<(Piece, Following)>, BlobError> {
         if range.is_empty() {
             return Ok(None);

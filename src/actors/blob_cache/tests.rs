@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
@@ -48,9 +49,12 @@ struct FakeUpstream {
     heads: Mutex<VecDeque<Reply>>,
     asked_from: Mutex<Vec<u64>>,
     asked_heads: AtomicUsize,
+    ranges: Mutex<VecDeque<Reply>>,
+    asked_ranges: Mutex<Vec<Range<u64>>>,
 }
 
 mod head;
+mod ranges;
 
 type Arriving = Result<Bytes, UpstreamError>;
 
@@ -65,12 +69,24 @@ impl FakeUpstream {
             heads: Mutex::default(),
             asked_from: Mutex::default(),
             asked_heads: AtomicUsize::new(0),
+            ranges: Mutex::default(),
+            asked_ranges: Mutex::default(),
         }
     }
 
     fn replying(self, script: impl IntoIterator<Item = Reply>) -> Self {
         self.script.lock().unwrap().extend(script);
         self
+    }
+
+    /// These replies to requests for bounded ranges; [`Reply::Tell`] is about the length of the whole.
+    fn replying_to_ranges(self, script: impl IntoIterator<Item = Reply>) -> Self {
+        self.ranges.lock().unwrap().extend(script);
+        self
+    }
+
+    fn requested_ranges(&self) -> Vec<Range<u64>> {
+        self.asked_ranges.lock().unwrap().clone()
     }
 
     fn gets(&self) -> Vec<u64> {
@@ -124,6 +140,34 @@ impl BlobUpstream for FakeUpstream {
         Box::pin(async { Ok(Content { head, stream }) })
     }
 
+    fn blob_range(
+        &self,
+        _: &Origin,
+        _: &Digest,
+        range: Range<u64>,
+    ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
+        self.asked_ranges.lock().unwrap().push(range.clone());
+        let (whole, mut length) = (self.content.len(), Some(self.content.len() as u64));
+        let (from, end) = (range.start, (range.end as usize).min(whole));
+        if from >= whole as u64 {
+            return Box::pin(async { Err(UpstreamError::WrongRange) });
+        }
+        let stream = match self.ranges.lock().unwrap().pop_front() {
+            Some(Reply::Refuse(error)) => return Box::pin(async { Err(error) }),
+            Some(Reply::Silence) => return Box::pin(async { Ok(None) }),
+            Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
+            Some(Reply::EndAt(at)) => self.pieces(from, at, None),
+            Some(Reply::Tell(told)) => {
+                length = told;
+                self.pieces(from, end, None)
+            }
+            Some(Reply::Corrupt(_) | Reply::PanicAt(_)) => self.pieces(from, end + 1, None),
+            None => self.pieces(from, end, None),
+        };
+        let head = ContentHead { length, ..ContentHead::default() };
+        Box::pin(async { Ok(Some(Content { head, stream })) })
+    }
+
     fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
         self.asked_heads.fetch_add(1, Ordering::SeqCst);
         let told = match self.heads.lock().unwrap().pop_front() {
@@ -157,6 +201,7 @@ const ROOMY: BlobCacheOptions = BlobCacheOptions {
     max_downloads: 4,
     max_waiters: 256,
     max_unstored_streams: 4,
+    max_range_streams: 4,
     known_links: 1000,
     max_blob_bytes: None,
     answer_within: Duration::from_secs(10),
@@ -248,12 +293,12 @@ async fn read(blob: OpenedBlob) -> (Vec<u8>, Option<BlobError>) {
     read_range(blob, 0..length).await
 }
 
-async fn read_range(blob: OpenedBlob, range: std::ops::Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+async fn read_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
     collect(blob.pieces(range, Giving::Read)).await
 }
 
 /// As [`read_range`], of what is lent to a socket.
-async fn send_range(blob: OpenedBlob, range: std::ops::Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+async fn send_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
     collect(blob.pieces(range, Giving::Lend)).await
 }
 

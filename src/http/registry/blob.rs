@@ -9,12 +9,13 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
+use super::super::multipart::{MultipartBody, content_range};
 use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
 use crate::actors::manifests::{CACHE_WORDS, Source};
-use crate::domain::byte_range::{Wanted, wanted};
+use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::image_path::Target;
 use crate::telemetry::CountersBy;
@@ -23,7 +24,7 @@ static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
     CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word))
 });
 
-/// Answers `GET` and `HEAD` of a blob.
+/// Responds to `GET` and `HEAD` of a blob. A `HEAD` ignores `Range`, which has a meaning for `GET` alone (RFC 9110, section 14.2).
 pub(super) async fn pull(
     request: &HttpRequest,
     state: &RegistryState,
@@ -31,33 +32,50 @@ pub(super) async fn pull(
     digest: &Digest,
 ) -> Result<HttpResponse, RegistryError> {
     let origin = authorized.origin().clone();
-    let wanted_blob = OpenBlob { group: authorized.group().id, origin, digest: *digest };
+    let wanted = OpenBlob { group: authorized.group().id, origin, digest: *digest };
     if request.method() == Method::HEAD {
-        // RFC 9110, section 14.2: a range has a meaning for GET alone.
-        let found = state.blobs.head(wanted_blob).await;
+        let found = state.blobs.head(wanted).await;
         log(authorized, digest, found.as_ref().map(|(_, source)| *source));
         let (length, source) = found.map_err(|error| failed(&error, authorized, digest))?;
         return Ok(BlobBody::answer_head(response(digest, source), length));
     }
-    let opened = state.blobs.open(wanted_blob).await;
+    let ranges = ranges(request, digest)?;
+    let opened = match &ranges {
+        None => state.blobs.open(wanted).await,
+        Some(ranges) => state.blobs.open_ranges(wanted, ranges).await,
+    };
     log(authorized, digest, opened.as_ref().map(OpenedBlob::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
-    let range = header(request, RANGE);
-    let if_range = header(request, IF_RANGE);
-    let etag = if_range.map(|_| digest.to_string()).unwrap_or_default();
+    let response = response(digest, opened.source());
+    send(request, response, opened, ranges)
+}
+
+fn send(
+    request: &HttpRequest,
+    mut response: HttpResponseBuilder,
+    opened: OpenedBlob,
+    ranges: Option<RangeSet>,
+) -> Result<HttpResponse, RegistryError> {
     let length = opened.length();
-    let mut response = response(digest, opened.source());
-    let part = match wanted(range, if_range, &etag, length) {
-        Wanted::Whole => 0..length,
-        Wanted::Part(part) => {
+    let part = match ranges.map_or(Selected::Whole, |ranges| opened.select(&ranges)) {
+        Selected::Whole => 0..length,
+        Selected::Part(part) => {
             response.status(StatusCode::PARTIAL_CONTENT);
-            response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{length}", part.start, part.end - 1)));
+            response.insert_header((CONTENT_RANGE, content_range(&part, length)));
             part
         }
-        Wanted::Malformed => return Err(RegistryError::MalformedRange),
-        Wanted::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
+        Selected::Parts(parts) => return Ok(MultipartBody::answer(response, request, opened, parts)),
+        Selected::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
     Ok(BlobBody::answer(response, request, opened, part))
+}
+
+/// The ranges that a `GET` asks for, if any.
+fn ranges(request: &HttpRequest, digest: &Digest) -> Result<Option<RangeSet>, RangeError> {
+    let Some(range) = header(request, RANGE) else { return Ok(None) };
+    let if_range = header(request, IF_RANGE);
+    let etag = if_range.map(|_| digest.to_string()).unwrap_or_default();
+    requested(Some(range), if_range, &etag)
 }
 
 /// A response with what `GET` and `HEAD` tell alike.

@@ -42,6 +42,7 @@ const LABELS: [(&str, &[&str]); 9] = [
             "blob_waiters",
             "blob_questions",
             "unstored_streams",
+            "range_streams",
             "upstream",
         ],
     ),

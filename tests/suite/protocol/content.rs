@@ -114,7 +114,7 @@ async fn ranges_of_a_blob_are_served_cold_and_cached() {
         ("bytes=-10", None, Some(9990..10_000)),
         ("bytes=5-9", Some(&same), Some(5..10)),
         ("bytes=5-9", Some(&other), None),
-        ("bytes=0-1,4-5", None, None),
+        ("bytes=5-9,0-1", Some(&other), None),
         ("lines=1-2", None, None),
     ] {
         let mut headers = vec![("range", range)];

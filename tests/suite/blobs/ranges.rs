@@ -1,0 +1,308 @@
+//! Ranges of blobs: what clients that want a share of a layer get, and what upstream is asked for it.
+
+use std::ops::Range;
+
+use super::*;
+
+impl Scene {
+    async fn ranges(&self, ranges: &str) -> Answer {
+        ranges_of(&self.client, &self.path(), ranges).await
+    }
+
+    /// Asserts that a single range is given, from there.
+    async fn gives(&self, range: &str, part: Range<u64>, source: &str) {
+        let answer = self.ranges(range).await;
+        assert_eq!((answer.status, answer.header("x-cache"), answer.cut), (206, source, false), "{range}");
+        assert_eq!(answer.header("content-range"), content_range(&part, self.layer.size()), "{range}");
+        assert_eq!(answer.header("content-length"), (part.end - part.start).to_string(), "{range}");
+        assert!(answer.body == self.bytes_of(&part), "{range}: other bytes than upstream's");
+    }
+
+    /// Asserts that these ranges are given as parts in this order, from there.
+    async fn gives_parts(&self, ranges: &str, expected: &[Range<u64>], source: &str) {
+        let answer = self.ranges(ranges).await;
+        assert_eq!((answer.status, answer.header("x-cache"), answer.cut), (206, source, false), "{ranges}");
+        assert_eq!((answer.header("content-range"), answer.header("accept-ranges")), ("", "bytes"));
+        assert_eq!(answer.header("content-length"), answer.body.len().to_string(), "{ranges}");
+        let parts = parts(answer.header("content-type"), &answer.body);
+        assert_eq!(parts.len(), expected.len(), "one part for each range");
+        for ((range, bytes), part) in parts.iter().zip(expected) {
+            assert_eq!(*range, content_range(part, self.layer.size()));
+            assert!(*bytes == self.bytes_of(part), "{range}: other bytes than upstream's");
+        }
+    }
+
+    fn bytes_of(&self, part: &Range<u64>) -> Vec<u8> {
+        self.layer.bytes()[part.start as usize..part.end as usize].to_vec()
+    }
+
+    /// The ranges that were requested of the storage; `None` where all was.
+    fn requested(&self) -> Vec<Option<String>> {
+        let requests = self.hub.requests();
+        let downloads = requests.iter().filter(|request| request.kind == Kind::BlobDownload && !request.refused);
+        downloads.map(|request| request.range.clone()).collect()
+    }
+}
+
+async fn ranges_of(client: &Client, path: &str, ranges: &str) -> Answer {
+    client.send(client.request("GET".parse().unwrap(), path).header("range", format!("bytes={ranges}"))).await
+}
+
+fn content_range(part: &Range<u64>, length: u64) -> String {
+    format!("bytes {}-{}/{length}", part.start, part.end - 1)
+}
+
+fn some(range: &str) -> Option<String> {
+    Some(format!("bytes={range}"))
+}
+
+/// The parts of a `multipart/byteranges` body, read as strictly as RFC 2046 and RFC 9110, section 14.6, say: `Content-Range` and bytes.
+fn parts(content_type: &str, body: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").expect("not multipart/byteranges");
+    let dashes = [b"\r\n--", boundary.as_bytes()].concat();
+    // The first delimiter has no line before it.
+    let mut rest = body.strip_prefix(&dashes[2..]).expect("no part at the beginning");
+    let mut parts = Vec::new();
+    loop {
+        if rest == b"--\r\n" {
+            return parts;
+        }
+        let part = rest.strip_prefix(b"\r\n").expect("no line end after a delimiter");
+        let head_end = find(part, b"\r\n\r\n");
+        let head = std::str::from_utf8(&part[..head_end]).unwrap();
+        let fields: Vec<_> = head.split("\r\n").map(|field| field.split_once(": ").unwrap()).collect();
+        assert!(fields.contains(&("Content-Type", "application/octet-stream")), "{head}");
+        let (_, range) = fields.iter().find(|(name, _)| *name == "Content-Range").unwrap();
+        let content = &part[head_end + 4..];
+        let end = find(content, &dashes);
+        parts.push(((*range).to_owned(), content[..end].to_vec()));
+        rest = &content[end + dashes.len()..];
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> usize {
+    bytes.windows(wanted.len()).position(|window| window == wanted).expect("a delimiter is missing")
+}
+
+#[actix_rt::test]
+async fn the_end_of_a_large_layer_is_there_while_its_download_is_held() {
+    let scene = Scene::of(64 * MIB).await;
+    scene.hub.on(Kind::BlobDownload).times(1).hold_after(MIB);
+    let mut whole = scene.client.connect().await;
+    assert_eq!(whole.get(&scene.path(), "").await.unwrap().status, 200);
+    whole.read(&mut [0; 1000]).await.unwrap();
+    scene.gives("-72", 64 * MIB - 72..64 * MIB, "miss").await;
+    scene.gives("50000000-50000999", 50_000_000..50_001_000, "miss").await;
+    scene.gives_parts("60000000-60000009,-5", &[60_000_000..60_000_010, 64 * MIB - 5..64 * MIB], "miss").await;
+    scene.gives("100-199", 100..200, "joined").await;
+    let ranges = [
+        None,
+        some("67108792-67108863"),
+        some("50000000-50000999"),
+        some("60000000-60000009"),
+        some("67108859-67108863"),
+    ];
+    assert_eq!(scene.requested(), ranges, "beside the one download only what was requested");
+    scene.hub.release();
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+    scene.gives("-72", 64 * MIB - 72..64 * MIB, "hit").await;
+    assert_eq!(scene.downloads(), 5);
+}
+
+#[actix_rt::test]
+async fn ranges_of_a_layer_that_nobody_pulls_move_no_more_than_they_have() {
+    let scene = Scene::of(18 * MIB).await;
+    let wanted: Vec<Range<u64>> = (0..60).map(|n| n * 300_000 + 5_000..n * 300_000 + 20_000).collect();
+    let ranges: Vec<_> = wanted.iter().map(|part| format!("{}-{}", part.start, part.end - 1)).collect();
+    scene.gives_parts(&ranges.join(","), &wanted, "miss").await;
+    assert_eq!(scene.requested(), ranges.iter().map(|range| some(range)).collect::<Vec<_>>());
+    scene.gives("-72", 18 * MIB - 72..18 * MIB, "miss").await;
+    scene.gives("0-1", 0..2, "miss").await;
+    assert_eq!((scene.downloads(), scene.stored()), (62, None), "nothing unverified is stored");
+    assert_eq!(scene.hub.requests().of(Kind::BlobHead), 0, "the manifest has the length");
+}
+
+#[actix_rt::test]
+async fn parts_that_lie_close_together_are_requested_at_once() {
+    let scene = Scene::of(MIB).await;
+    scene.gives_parts("0-99,200-299,900000-900009,5-9", &[0..100, 200..300, 900_000..900_010, 5..10], "miss").await;
+    assert_eq!(scene.requested(), [some("0-299"), some("900000-900009"), some("5-9")]);
+}
+
+#[actix_rt::test]
+async fn parts_are_requested_one_after_the_other() {
+    let scene = Scene::with(MIB, |config| config.and("max_concurrent = 1\nmax_waiting = 1")).await;
+    scene.gives_parts("0-99,900000-900009,5-9", &[0..100, 900_000..900_010, 5..10], "miss").await;
+    assert_eq!(scene.requested(), [some("0-99"), some("900000-900009"), some("5-9")]);
+}
+
+#[actix_rt::test]
+async fn several_ranges_of_a_stored_layer_are_parts_of_its_file() {
+    let scene = Scene::of(2 * MIB).await;
+    assert_eq!(scene.pull().await, "miss");
+    scene.downloaded().await;
+    let all = [100..200, 2_000_000..2 * MIB, 0..1, 500_000..600_000];
+    scene.gives_parts("100-199,2000000-,0-0,500000-599999", &all, "hit").await;
+    scene.gives_parts("0-9,10-19", &[0..10, 10..20], "hit").await;
+    scene.gives_parts("0-1048575,1048576-2097151", &[0..MIB, MIB..2 * MIB], "hit").await;
+    scene.gives("5-9,2097152-", 5..10, "hit").await;
+    assert_eq!(scene.downloads(), 1);
+    // The length is exact: the connection can be used again.
+    let mut connection = scene.client.connect().await;
+    for _ in 0..3 {
+        let head = connection.get(&scene.path(), "range: bytes=100-199,-100000\r\n").await.unwrap();
+        assert_eq!(head.status, 206);
+        while connection.left > 0 {
+            connection.read(&mut [0; 65536]).await.unwrap();
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn too_many_ranges_and_too_many_bytes_are_not_given_as_parts() {
+    let scene = Scene::of(2 * MIB).await;
+    for source in ["miss", "hit"] {
+        let wanted: Vec<Range<u64>> = (0..1024).map(|n| n * 2000 + 100..n * 2000 + 110).collect();
+        let ranges: Vec<_> = wanted.iter().map(|part| format!("{}-{}", part.start, part.end - 1)).collect();
+        scene.gives_parts(&ranges.join(", ,"), &wanted, source).await;
+        let refused = scene.ranges(&format!("{},-1", ranges.join(","))).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "RANGE_INVALID"));
+        assert_eq!(refused.message(), "More than 1024 ranges in one request. Ask for fewer and larger ones");
+        let beyond = scene.ranges("2097152-,3000000-4000000,-0").await;
+        assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */2097152"));
+        if source == "miss" {
+            assert_eq!(scene.stored(), None);
+        }
+        let overlapping = scene.ranges("0-,0-,0-").await;
+        assert_eq!(
+            (overlapping.status, overlapping.header("content-length")),
+            (200, "2097152"),
+            "once, not three times"
+        );
+        assert!(overlapping.body == scene.layer.bytes());
+        scene.downloaded().await;
+    }
+}
+
+#[actix_rt::test]
+async fn ranges_that_are_the_whole_are_verified_before_their_end() {
+    for ranges in ["0-", "0-1048575", "-1048576", "0-524287,524288-1048575"] {
+        let scene = Scene::of(MIB).await;
+        scene.hub.on(Kind::BlobDownload).times(1).flip_byte(1000);
+        let answer = scene.ranges(ranges).await;
+        assert!(answer.cut && (answer.body.len() as u64) < MIB, "{ranges}");
+        assert_eq!((scene.requested(), scene.stored()), (vec![None], None), "{ranges}");
+    }
+}
+
+#[actix_rt::test]
+async fn where_upstream_ignores_ranges_the_one_download_is_given() {
+    let scene = Scene::of(2 * MIB).await;
+    scene.hub.honour_ranges(false);
+    scene.gives("-72", 2 * MIB - 72..2 * MIB, "miss").await;
+    scene.downloaded().await;
+    assert!(scene.stored().is_some());
+    scene.gives_parts("0-9,2000000-2000009", &[0..10, 2_000_000..2_000_010], "hit").await;
+    assert_eq!(scene.requested(), [some("2097080-2097151"), None]);
+}
+
+#[actix_rt::test]
+async fn where_upstream_ignores_ranges_several_are_the_whole() {
+    let scene = Scene::of(2 * MIB).await;
+    scene.hub.honour_ranges(false);
+    let answer = scene.ranges("2000000-2000009,0-9").await;
+    assert!([200, 206].contains(&answer.status) && !answer.cut);
+    if answer.status == 200 {
+        assert!(answer.body == scene.layer.bytes());
+    }
+}
+
+#[actix_rt::test]
+async fn another_range_than_the_one_requested_is_never_passed_on() {
+    let scene = Scene::of(4 * MIB).await;
+    let lies = ["bytes 1-10/4194304", "bytes 0-8/4194304", "bytes 0-19/4194304", "bytes 0-9/8", "nonsense"];
+    for lie in lies {
+        // Twice, because it may be the manifest that has the length wrong.
+        scene.hub.on(Kind::BlobDownload).times(2).header("Content-Range", lie);
+        let answer = scene.ranges("0-9").await;
+        scene.hub.behave();
+        assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"), "{lie}");
+    }
+    for bytes in [-3, 3] {
+        scene.hub.on(Kind::BlobDownload).times(1).body_length_off_by(bytes);
+        let answer = scene.ranges("0-599999").await;
+        assert!(answer.status == 206 && answer.cut, "{bytes}");
+        assert!(scene.layer.bytes().starts_with(&answer.body) && answer.body.len() < 600_000, "{bytes}");
+    }
+    assert_eq!(scene.stored(), None);
+    scene.gives("0-9", 0..10, "miss").await;
+}
+
+#[actix_rt::test]
+async fn a_range_that_breaks_in_its_middle_cuts_the_connection() {
+    let scene = Scene::of(4 * MIB).await;
+    for parts in ["1000000-1999999", "1000000-1999999,3000000-3000009"] {
+        scene.hub.on(Kind::BlobDownload).times(1).cut_after(100_000);
+        let answer = scene.ranges(parts).await;
+        assert_eq!((answer.status, answer.cut), (206, true), "{parts}");
+    }
+    scene.gives_parts("1000000-1999999,3000000-3000009", &[1_000_000..2_000_000, 3_000_000..3_000_010], "miss").await;
+}
+
+#[actix_rt::test]
+async fn more_range_streams_than_the_limit_are_refused() {
+    let scene = Scene::with(2 * MIB, |config| config.and("[cache]\nmax_range_streams = 1")).await;
+    scene.hub.on(Kind::BlobDownload).times(1).hold_after(10);
+    let mut held = scene.client.connect().await;
+    assert_eq!(held.get(&scene.path(), "range: bytes=100-199\r\n").await.unwrap().status, 206);
+    assert_eq!(metric(&scene.service, "dependency_proxy_queue_length{queue=\"range_streams\"}").await, 1);
+    let refused = scene.ranges("200-299").await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"));
+    assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(metric(&scene.service, "dependency_proxy_refused_total{queue=\"range_streams\"}").await, 1);
+    // What is pulled whole meanwhile can be waited for.
+    let mut whole = scene.client.connect().await;
+    assert_eq!(whole.get(&scene.path(), "").await.unwrap().status, 200);
+    scene.gives("2000000-2000009", 2_000_000..2_000_010, "joined").await;
+    scene.hub.release();
+    while held.left > 0 {
+        held.read(&mut [0; 100]).await.unwrap();
+    }
+}
+
+#[actix_rt::test]
+async fn a_layer_whose_ranges_had_more_bytes_than_it_is_downloaded_after_all() {
+    let scene = Scene::of(MIB).await;
+    for _ in 0..3 {
+        scene.gives("100000-499999", 100_000..500_000, "miss").await;
+    }
+    for _ in 0..2000 {
+        if scene.stored().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    scene.downloaded().await;
+    scene.gives("100000-499999", 100_000..500_000, "revalidated").await;
+    assert_eq!(scene.requested().iter().filter(|range| range.is_none()).count(), 1);
+}
+
+#[actix_rt::test]
+async fn without_a_link_upstream_decides_about_each_range() {
+    let scene = Scene::of(MIB).await;
+    scene.hub.push_image("library/other", "1", &Image::single(&[Layer::random(1000, 7)]));
+    assert_eq!(scene.pull().await, "miss");
+    scene.downloaded().await;
+    let elsewhere = scene.path().replace("/app/", "/other/");
+    let refused = ranges_of(&scene.client, &elsewhere, "5-9").await;
+    assert_eq!((refused.status, refused.code().as_str()), (404, "BLOB_UNKNOWN"), "stored, but not for this repository");
+    let foreign = Layer::random(MIB, 99);
+    let unknown = ranges_of(&scene.client, &blob_path("team", &foreign), "5-9").await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "BLOB_UNKNOWN"));
+    let second = scene.service.group("second").await;
+    let token = scene.service.deploy_token(&second, "ci").await;
+    let other = scene.service.log_in(&token.username, &token.secret).await;
+    let granted = ranges_of(&other, &blob_path("second", &scene.layer), "5-9,0-0").await;
+    assert_eq!((granted.status, granted.header("x-cache")), (206, "revalidated"));
+}
