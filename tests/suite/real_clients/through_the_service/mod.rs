@@ -4,6 +4,7 @@
 mod lists;
 mod mirrors;
 mod outages;
+mod partial;
 mod pulls;
 mod refusals;
 
