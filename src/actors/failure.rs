@@ -162,10 +162,13 @@ impl Cause {
 
     /// What the log has besides the sentence.
     pub fn details(&self) -> Option<&str> {
-        match self {
-            Self::Unreachable { reason, .. } | Self::Interrupted { reason } => Some(reason),
-            Self::ForbiddenAddress { host } => Some(host),
-            _ => None,
+        if let Self::Unreachable { reason: details, .. }
+        | Self::Interrupted { reason: details }
+        | Self::ForbiddenAddress { host: details } = self
+        {
+            Some(details)
+        } else {
+            None
         }
     }
 }
@@ -173,10 +176,12 @@ impl Cause {
 impl PullFailure {
     /// How long a client should wait before its next request, where that may help.
     pub fn retry_after(&self) -> Duration {
-        match self.cause {
-            Cause::RateLimited { retry_after, .. } => retry_after.unwrap_or(Duration::from_secs(60)),
-            Cause::Busy => Duration::from_secs(2),
-            _ => Duration::from_secs(15),
+        if let Cause::RateLimited { retry_after, .. } = self.cause {
+            retry_after.unwrap_or(Duration::from_secs(60))
+        } else if self.cause == Cause::Busy {
+            Duration::from_secs(2)
+        } else {
+            Duration::from_secs(15)
         }
     }
 

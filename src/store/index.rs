@@ -141,7 +141,7 @@ impl Index {
         for (digest, link) in links {
             batch.insert(key::link(digest, group, origin), serde_json::to_vec(link)?);
             if link.proven {
-                self.sources.insert(key::source(digest, origin), source_value(&link))?;
+                self.sources.insert(key::source(digest, origin), source_value(link))?;
             }
         }
         Ok(self.links.apply_batch(batch)?)

@@ -15,11 +15,11 @@ pub(super) fn cause(error: &reqwest::Error, encrypted: bool) -> UpstreamError {
     if error.is_timeout() || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut) {
         return UpstreamError::TimedOut;
     }
-    let failure = match failure(error) {
+    let mut failure = failure(error);
+    if failure == ConnectionFailure::Closed && error.is_connect() && encrypted {
         // The handshake is all that can be cut off before there is a connection.
-        ConnectionFailure::Closed if error.is_connect() && encrypted => ConnectionFailure::Tls,
-        failure => failure,
-    };
+        failure = ConnectionFailure::Tls;
+    }
     UpstreamError::Unreachable { failure, reason: innermost(error) }
 }
 

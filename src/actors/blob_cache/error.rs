@@ -73,10 +73,12 @@ impl BlobError {
 
 impl From<UpstreamError> for BlobError {
     fn from(error: UpstreamError) -> Self {
-        match error {
-            UpstreamError::NotFound => Self::Unknown,
-            UpstreamError::Denied { message } => Self::Denied { message },
-            error => Self::Unavailable(error),
+        if let UpstreamError::Denied { message } = error {
+            Self::Denied { message }
+        } else if error == UpstreamError::NotFound {
+            Self::Unknown
+        } else {
+            Self::Unavailable(error)
         }
     }
 }

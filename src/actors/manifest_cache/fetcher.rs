@@ -105,8 +105,8 @@ fn cause(question: &Question, error: &UpstreamError) -> Cause {
 fn unusable(question: &Question, error: &ManifestError, digest_holds: bool) -> Cause {
     let (origin, reference) = (&question.origin, &question.reference);
     tracing::warn!(%origin, %reference, %error, "upstream has something else than a manifest");
-    match error {
-        ManifestError::MediaType(_) if !digest_holds => Cause::InvalidResponse { what: "no manifest".to_owned() },
-        _ => Cause::Unusable { problem: format!("in a form that cannot be used: {error}") },
+    if matches!(error, ManifestError::MediaType(_)) && !digest_holds {
+        return Cause::InvalidResponse { what: "no manifest".to_owned() };
     }
+    Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
 }

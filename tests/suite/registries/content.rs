@@ -7,6 +7,9 @@ use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{Image, Kind, Layer, OCI_INDEX};
 use crate::service::Answer;
 
+/// A change of a manifest's document.
+type Edit = fn(&mut Value);
+
 #[actix_rt::test]
 async fn headers_about_the_encoding_of_right_bytes_are_nothing_to_stumble_over() {
     for encoding in ["x-gzip", "gzip", "aws-chunked", "binary", "identity", ""] {
@@ -27,7 +30,7 @@ async fn headers_about_the_encoding_of_right_bytes_are_nothing_to_stumble_over()
 
 #[actix_rt::test]
 async fn null_and_empty_fields_are_absent_ones() {
-    let edits: [fn(&mut Value); 6] = [
+    let edits: [Edit; 6] = [
         |manifest| manifest["layers"] = Value::Null,
         |manifest| manifest["manifests"] = Value::Null,
         |manifest| manifest["layers"][0]["urls"] = Value::Null,
@@ -109,7 +112,7 @@ async fn a_wrong_size_of_a_blob_whose_length_upstream_does_not_tell_fails_once_a
 
 #[actix_rt::test]
 async fn what_can_never_be_used_is_a_final_refusal_that_says_why() {
-    let edits: [(&str, fn(&mut Value)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("it is not the JSON of a manifest", |manifest| manifest["layers"] = json!("none")),
         ("a digest in it is malformed", |manifest| manifest["layers"][0]["digest"] = json!("sha256:abc")),
         ("it is not what its media type", |manifest| manifest["mediaType"] = json!(OCI_INDEX)),

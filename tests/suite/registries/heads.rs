@@ -7,8 +7,11 @@ use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener, Rule};
 use crate::service::Config;
 
+/// Adds a fault to a rule.
+type Fault = fn(Rule<'_>) -> Rule<'_>;
+
 /// What registries are known to do with a `HEAD` of a manifest.
-const FAULTS: [(&str, fn(Rule<'_>) -> Rule<'_>); 11] = [
+const FAULTS: [(&str, Fault); 11] = [
     ("401", |rule| rule.refusal(401, "UNAUTHORIZED", "no")),
     ("403", |rule| rule.status(403)),
     ("404", |rule| rule.status(404)),
