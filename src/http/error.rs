@@ -297,3 +297,128 @@ impl Answer {
         Self { reason: Some(reason), retry_after, ..answer }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::actors::failure::CountsAgainst;
+    use crate::domain::origin::{Account, Origin};
+
+    fn failure(cause: Cause) -> PullFailure {
+        let origin = Origin {
+            upstream: "up.test".parse().unwrap(),
+            account: Account::Username("robot".to_owned()),
+            repository: "acme/app".parse().unwrap(),
+        };
+        PullFailure { origin, image: "acme/app:1".to_owned(), cause }
+    }
+
+    /// The table in `actors::failure`: each cause with its status, what it counts against, and its sentence.
+    #[test]
+    fn every_cause_has_its_status_its_sentence_and_what_it_counts_against() {
+        use CountsAgainst::{Account, NotUpstream, Nothing, Repository, RepositoryThenUpstream, Upstream};
+        let unreachable = |failure| Cause::Unreachable { failure, reason: "for the log".to_owned() };
+        let said = || Some("so it is".to_owned());
+        let rows = [
+            (Cause::NotFound, 404, Nothing, "up.test has no acme/app:1"),
+            (Cause::NoRepository, 404, Nothing, "up.test has no 'acme/app', or it is private (asked as robot)"),
+            (
+                Cause::Denied { message: said() },
+                403,
+                Nothing,
+                "up.test has no 'acme/app', or it is private (asked as robot): \"so it is\"",
+            ),
+            (
+                Cause::Refused { status: 451, code: None, message: said() },
+                451,
+                Nothing,
+                "up.test refuses acme/app:1 with HTTP status 451: \"so it is\"",
+            ),
+            (Cause::Unusable { problem: "as X".to_owned() }, 403, Nothing, "up.test has acme/app:1 as X"),
+            (
+                Cause::RateLimited { limit: None, retry_after: None },
+                503,
+                Account,
+                "up.test's pull limit is reached and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::AccountRefused,
+                503,
+                Account,
+                "The login of account 'robot' is refused by up.test and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::AccountUntrusted { host: "h.test".to_owned() },
+                503,
+                Account,
+                "up.test wants the login of account 'robot' at h.test, which is not in its auth_hosts, and acme/app:1 is \
+                 not cached here yet",
+            ),
+            (
+                unreachable(ConnectionFailure::NameResolution),
+                503,
+                Upstream,
+                "up.test cannot be reached (its name cannot be resolved) and acme/app:1 is not cached here yet",
+            ),
+            (
+                unreachable(ConnectionFailure::Refused),
+                503,
+                Upstream,
+                "up.test cannot be reached (it refused the connection) and acme/app:1 is not cached here yet",
+            ),
+            (
+                unreachable(ConnectionFailure::Tls),
+                503,
+                Upstream,
+                "up.test cannot be reached (TLS failed) and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::TimedOut,
+                503,
+                Upstream,
+                "up.test cannot be reached (it did not respond in time) and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::ServerError { status: 500, message: None },
+                503,
+                RepositoryThenUpstream,
+                "up.test is out of order (HTTP status 500) and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::Interrupted { reason: String::new() },
+                503,
+                Repository,
+                "up.test broke off in the middle of its response and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::InvalidResponse { what: "a page".to_owned() },
+                503,
+                Repository,
+                "up.test gave a response that cannot be right (a page) and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::ForbiddenAddress { host: String::new() },
+                503,
+                Repository,
+                "up.test leads to an address that is neither public nor listed for it and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::Busy,
+                503,
+                NotUpstream,
+                "Too many pulls at once for acme/app:1 to be fetched from up.test now. Try again",
+            ),
+            (Cause::Store, 503, NotUpstream, "acme/app:1 could not be read or stored here"),
+            (Cause::Internal, 503, NotUpstream, "acme/app:1 could not be fetched because of a fault of this service"),
+        ];
+        for (cause, status, against, sentence) in rows {
+            let failure = failure(cause);
+            let answer = failed(&failure, &Target::Tags);
+            assert_eq!(answer.status.as_u16(), status, "{failure}");
+            assert_eq!(answer.reason.is_some(), status == 503, "clients show nothing but the reason phrase of a 5xx");
+            assert_eq!(failure.cause.counts_against(), against, "{failure}");
+            assert_eq!(failure.to_string(), sentence);
+        }
+    }
+}

@@ -306,7 +306,9 @@ async fn a_head_of_what_is_not_stored_downloads_nothing() {
     );
     assert_eq!(scene.hub.requests().blob_heads("library/app", scene.layer.digest()), 1);
     assert_eq!((scene.downloads(), scene.stored()), (0, None));
-    scene.hub.on(Kind::BlobHead).times(1).status(404);
+    for kind in [Kind::BlobHead, Kind::BlobRedirect] {
+        scene.hub.on(kind).times(1).status(404);
+    }
     assert_eq!(head().await.status, 404);
     let unknown = blob_path("team", &Layer::random(10, 10));
     assert_eq!(scene.client.send(scene.client.request("HEAD".parse().unwrap(), &unknown)).await.status, 404);

@@ -2,6 +2,7 @@
 //! or a sentence that says what to do.
 
 mod lists;
+mod manners;
 mod mirrors;
 mod outages;
 mod partial;

@@ -13,7 +13,7 @@ async fn what_is_cached_is_pulled_while_upstream_is_down_and_the_rest_says_so() 
         scene.assert_pulls(client, &cached, &digest);
         scene.assert_pulls(client, &format!("library/cached@{digest}"), &digest);
         let said = scene.pull(client, "library/cold:1").unwrap_err();
-        let told = "503 Upstream registry cannot be reached and this is not cached here yet";
+        let told = "503 Upstream registry refuses connections and this is not cached here yet";
         assert!(said.contains(told), "{client:?}: {said}");
     }
 }
