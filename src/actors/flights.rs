@@ -10,10 +10,13 @@ use tokio::sync::oneshot;
 /// What is under way, by what it is for, and who waits for it.
 pub(super) struct Flights<K, T> {
     waiters: HashMap<K, Vec<oneshot::Sender<T>>>,
-    landed: HashMap<K, (Instant, T)>,
+    landed: HashMap<K, (Instant, Recall<T>)>,
     landings: VecDeque<(Instant, K)>,
     limit: usize,
 }
+
+/// Gives an outcome once more, as long as it is to be had.
+pub(super) type Recall<T> = Box<dyn Fn() -> Option<T> + Send>;
 
 /// A place among those who wait.
 pub(super) enum Boarding<T> {
@@ -48,8 +51,9 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
             waiters.push(sender);
             return Boarding::Joined(receiver);
         }
-        if let Some((_, outcome)) = self.landed.get(key).filter(|(landed_at, outcome)| will_do(*landed_at, outcome)) {
-            drop(sender.send(outcome.clone()));
+        let landed = self.landed.get(key).and_then(|(landed_at, recall)| Some((*landed_at, recall()?)));
+        if let Some((_, outcome)) = landed.filter(|(landed_at, outcome)| will_do(*landed_at, outcome)) {
+            drop(sender.send(outcome));
             return Boarding::Joined(receiver);
         }
         if under_way >= self.limit {
@@ -59,14 +63,23 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
         Boarding::First(receiver)
     }
 
-    /// Gives everyone who waits the outcome.
-    pub(super) fn land(&mut self, key: &K, outcome: &T) {
+    /// Gives everyone who waits the outcome, and keeps it for a moment.
+    pub(super) fn land(&mut self, key: &K, outcome: &T)
+    where
+        T: Send + 'static,
+    {
+        let kept = outcome.clone();
+        self.land_with(key, outcome, Box::new(move || Some(kept.clone())));
+    }
+
+    /// As [`Self::land`], for an outcome that is too large to be kept: `recall` gives it as long as somebody else has it.
+    pub(super) fn land_with(&mut self, key: &K, outcome: &T, recall: Recall<T>) {
         for waiter in self.waiters.remove(key).unwrap_or_default() {
             drop(waiter.send(outcome.clone()));
         }
         let now = Instant::now();
         self.forget_before(now.checked_sub(KEEP));
-        self.landed.insert(key.clone(), (now, outcome.clone()));
+        self.landed.insert(key.clone(), (now, recall));
         self.landings.push_back((now, key.clone()));
     }
 

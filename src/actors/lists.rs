@@ -1,25 +1,30 @@
 //! Lists that are passed through from upstream: tags and referrers. Never stored.
 
 use super::failure::{Cause, PullFailure};
+use super::memory_budget::{MemoryBudget, Reservation};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
 pub use crate::upstream::ListAnswer;
+use crate::upstream::{MAX_LIST_BYTES, UpstreamError};
 
 /// What the rest of the service holds: asks upstream for lists.
 #[derive(Clone)]
-pub struct Lists(Upstream);
+pub struct Lists {
+    upstream: Upstream,
+    memory: MemoryBudget,
+}
 
 impl Lists {
-    /// Lists of these upstreams.
-    pub fn new(upstream: Upstream) -> Self {
-        Self(upstream)
+    /// Lists of these upstreams, within this budget.
+    pub fn new(upstream: Upstream, memory: MemoryBudget) -> Self {
+        Self { upstream, memory }
     }
 
     /// A page of the tags of a repository.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
-        self.0.tags(origin, query).await.map_err(|error| {
+        self.within_budget(self.upstream.tags(origin, query)).await.map_err(|error| {
             let cause = Cause::from(&error);
             let cause = if cause == Cause::NotFound { Cause::NoRepository } else { cause };
             failure(origin, "the list of tags", cause)
@@ -34,11 +39,23 @@ impl Lists {
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListAnswer, PullFailure> {
-        self.0.referrers(origin, digest, query).await.map_err(|error| {
+        self.within_budget(self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
             let failure = failure(origin, "the list of referrers", Cause::from(&error));
             let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
             PullFailure { image, ..failure }
         })
+    }
+}
+
+impl Lists {
+    /// A list may have any length up to its limit, which is reserved until it is here, and its own length as long as it is held.
+    async fn within_budget(
+        &self,
+        list: impl Future<Output = Result<ListAnswer, UpstreamError>>,
+    ) -> Result<ListAnswer, UpstreamError> {
+        let reservation = self.memory.reserve(MAX_LIST_BYTES as u64).await?;
+        let list = list.await?;
+        Ok(ListAnswer { body: Reservation::hold(reservation, list.body), ..list })
     }
 }
 

@@ -15,7 +15,8 @@ use self::fetcher::Fetcher;
 use super::abort_on_panic::abort_on_panic;
 use super::backoffs::Backoffs;
 use super::failure::Cause;
-use super::flights::{Boarding, Flights};
+use super::flights::{Boarding, Flights, Recall};
+use super::memory_budget::MemoryBudget;
 use super::places::refused;
 use super::upstream_fetcher::Upstream;
 use crate::domain::manifest::Named;
@@ -131,12 +132,17 @@ const LONGEST_FETCH: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(18);
 
 impl ManifestCache {
-    pub(super) fn new(options: ManifestCacheOptions, upstream: Upstream, store: Arc<ManifestStore>) -> Self {
+    pub(super) fn new(
+        options: ManifestCacheOptions,
+        upstream: Upstream,
+        store: Arc<ManifestStore>,
+        memory: MemoryBudget,
+    ) -> Self {
         let max_stored_bytes = options.max_manifest_bytes;
         Self {
             heads: Flights::new(options.max_fetches),
             fetches: Flights::new(options.max_fetches),
-            fetcher: Fetcher { upstream, store, max_stored_bytes },
+            fetcher: Fetcher { upstream, store, memory, max_stored_bytes },
             options,
             absent: HashMap::new(),
             backoffs: Backoffs::default(),
@@ -181,6 +187,14 @@ impl ManifestCache {
 
     fn gauge(&self) {
         metrics::gauge!("dependency_proxy_manifest_questions").set((self.heads.len() + self.fetches.len()) as f64);
+    }
+}
+
+impl Fetched {
+    /// Gives the same as long as somebody has it.
+    fn recall(&self) -> Recall<Result<Self, Cause>> {
+        let (manifest, named, stored) = (Arc::downgrade(&self.manifest), Arc::downgrade(&self.named), self.stored);
+        Box::new(move || Some(Ok(Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored })))
     }
 }
 
@@ -289,7 +303,11 @@ impl Handler<ManifestFetched> for ManifestCache {
 
     fn handle(&mut self, ManifestFetched(question, outcome): ManifestFetched, _: &mut Self::Context) {
         self.learn(&question, &outcome);
-        self.fetches.land(&question, &outcome);
+        match &outcome {
+            // Bodies are not kept here: whoever comes later finds them in the cache, once those who waited are done with them.
+            Ok(fetched) => self.fetches.land_with(&question, &outcome, fetched.recall()),
+            Err(_) => self.fetches.land(&question, &outcome),
+        }
         self.gauge();
     }
 }

@@ -20,6 +20,7 @@ use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
 use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
+use super::memory_budget::MemoryBudget;
 use super::places::Places;
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
@@ -69,12 +70,14 @@ impl Manifests {
         upstream: Upstream,
         index: Arc<Index>,
         store: Arc<ManifestStore>,
+        memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let shelf = Arc::new(Shelf::new(index, store.clone(), &options));
+        let shelf = Arc::new(Shelf::new(index, store.clone(), memory.clone(), &options));
         let revalidate_timeout = options.revalidate_timeout;
         let waiters = Places::new("manifest_waiters", options.max_waiters);
-        let actor = ManifestCache::start_in_arbiter(arbiter, move |_| ManifestCache::new(options, upstream, store));
+        let actor =
+            ManifestCache::start_in_arbiter(arbiter, move |_| ManifestCache::new(options, upstream, store, memory));
         Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout }))
     }
 

@@ -11,6 +11,7 @@ pub mod last_used;
 pub mod lists;
 pub mod manifest_cache;
 pub mod manifests;
+pub mod memory_budget;
 mod numbers;
 mod places;
 pub mod policy_evaluator;

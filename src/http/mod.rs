@@ -21,6 +21,7 @@ mod credentials;
 mod error;
 mod health;
 mod lane;
+mod long_body;
 mod measured;
 mod multipart;
 mod paths;

@@ -11,6 +11,7 @@ use crate::actors::janitor::{Parts, Tidying};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifests::Manifests;
+use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
@@ -76,7 +77,16 @@ impl Handles {
         let passwords = options::passwords(&settings.auth);
         let tokens = Tokens::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
         let manifest_options = options::manifests(&settings.cache);
-        let manifests = Manifests::start(manifest_options, upstream.clone(), index.clone(), manifest_store, &arbiter());
+        // What the cache keeps of manifests counts, too, until others need the memory that it takes.
+        let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
+        let manifests = Manifests::start(
+            manifest_options,
+            upstream.clone(),
+            index.clone(),
+            manifest_store,
+            memory.clone(),
+            &arbiter(),
+        );
         let (ports, blob_options) = (Arc::new(upstream.clone()), options::blobs(&settings.cache));
         let blobs = Blobs::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
         let parts = Parts {
@@ -90,7 +100,7 @@ impl Handles {
             leftovers,
         };
         let tidying = Tidying::start(parts, &identity_arbiter);
-        Ok(Self { policy, tokens, tidying, manifests, blobs, lists: Lists::new(upstream), last_used })
+        Ok(Self { policy, tokens, tidying, manifests, blobs, lists: Lists::new(upstream, memory), last_used })
     }
 
     /// What the routes of the registry and those of the REST API get.

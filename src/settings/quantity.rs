@@ -32,6 +32,17 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error>
         .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
 }
 
+/// Bytes, at least as many as the longest manifest has that is passed on.
+pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    const MIN_BYTES: u64 = 16 << 20;
+    let value = bytes(from)?;
+    if value < MIN_BYTES {
+        Err(D::Error::custom("at least 16MiB, the longest manifest that is passed on"))
+    } else {
+        Ok(value)
+    }
+}
+
 /// A share of the file system such as `"10%"`, or a number of bytes.
 pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
     let Written(text) = Written::deserialize(from)?;

@@ -108,6 +108,9 @@ pub struct Cache {
     /// Memory for manifests, in bytes.
     #[serde(deserialize_with = "quantity::bytes")]
     pub manifest_memory: u64,
+    /// Memory for large manifests and lists on their way to clients, in bytes; at least the longest manifest.
+    #[serde(deserialize_with = "quantity::transfer_memory")]
+    pub transfer_memory: u64,
     /// Different manifests that are asked for at the same time.
     pub max_fetches: NonZeroUsize,
     /// Different blobs that are downloaded at the same time.

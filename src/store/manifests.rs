@@ -1,7 +1,7 @@
 //! Manifests as files, each beside a small file with its media type and size. Byte for byte as upstream sent them; read
 //! back only if they still have their digest.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durable;
 use super::error::StoreError;
+use super::large_buffer::{LargeBuffer, SMALL_BYTES};
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 
@@ -63,15 +64,24 @@ impl ManifestStore {
     /// The manifest with this digest. One that is damaged on the disk counts as not there.
     pub fn read(&self, digest: &Digest) -> Result<Option<Manifest>, StoreError> {
         let (file, description) = self.paths(digest);
-        let (Some(bytes), Some(text)) = (read_if_there(&file)?, read_if_there(&description)?) else { return Ok(None) };
+        let (Some(bytes), Some(text)) = (read_large(&file)?, read_if_there(&description)?) else { return Ok(None) };
         let Ok(Description { media_type, .. }) = serde_json::from_slice(&text) else { return Ok(None) };
-        let manifest = Manifest::new(media_type, bytes.into());
+        let manifest = Manifest::new(media_type, bytes);
         if manifest.digest != *digest {
             tracing::error!(%digest, "a stored manifest is damaged and will be fetched again");
             self.remove(digest)?;
             return Ok(None);
         }
         Ok(Some(manifest))
+    }
+
+    /// The length of a manifest in bytes; 0 where it is not there.
+    pub fn length(&self, digest: &Digest) -> Result<u64, StoreError> {
+        match fs::metadata(self.paths(digest).0) {
+            Ok(file) => Ok(file.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a manifest, if it is there.
@@ -87,6 +97,19 @@ impl ManifestStore {
         let folder = self.folder.join(&hex[..2]);
         (folder.join(&hex), folder.join(hex + ".json"))
     }
+}
+
+/// A file that may be large: then it gets memory that the kernel has back at once.
+fn read_large(path: &Path) -> Result<Option<Bytes>, StoreError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length <= SMALL_BYTES {
+        return Ok(read_if_there(path)?.map(Bytes::from));
+    }
+    Ok(Some(LargeBuffer::read(file, length)?))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {

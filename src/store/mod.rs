@@ -11,5 +11,6 @@ pub mod identity;
 pub mod index;
 mod index_file;
 mod index_key;
+pub mod large_buffer;
 pub mod manifests;
 pub mod spool;

@@ -22,7 +22,7 @@ use super::transport::{Answer, Request, Transport};
 use super::{failure_body, rate_limit};
 use crate::domain::challenge::{BearerChallenge, Challenge};
 
-const MAX_TOKEN_RESPONSE_BYTES: usize = 256 << 10;
+const MAX_TOKEN_RESPONSE_BYTES: usize = 64 << 10;
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -20,6 +20,7 @@ mod faults;
 mod freshness;
 mod herd;
 mod isolation;
+mod memory;
 mod operating;
 mod protocol;
 mod pull;

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::{Fetched, Question};
 use crate::actors::failure::Cause;
+use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::domain::manifest::{self, ManifestError};
 use crate::domain::reference::Reference;
@@ -20,12 +20,13 @@ use crate::upstream::{Content, ManifestHead, UpstreamError};
 pub(super) struct Fetcher {
     pub(super) upstream: Upstream,
     pub(super) store: Arc<ManifestStore>,
+    pub(super) memory: MemoryBudget,
     /// Longer manifests are passed on and not stored.
     pub(super) max_stored_bytes: u64,
 }
 
 /// No manifest is longer than this; more is an attack.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 impl Fetcher {
     /// What a `HEAD` says of a manifest.
@@ -41,7 +42,7 @@ impl Fetcher {
         let content = self.upstream.manifest(&question.origin, &question.reference).await;
         let content = content.map_err(|error| cause(question, &error))?;
         let (claimed_type, claimed) = (content.head.media_type.clone(), content.head.digest);
-        let bytes = collect(content).await.map_err(|error| cause(question, &error))?;
+        let bytes = collect(&self.memory, content).await.map_err(|error| cause(question, &error))?;
         let mut manifest = Manifest::new(claimed_type.clone().unwrap_or_default(), bytes);
         let asked = match question.reference {
             Reference::Digest(digest) => Some(digest),
@@ -78,20 +79,14 @@ impl Fetcher {
     }
 }
 
-async fn collect(mut content: Content) -> Result<Bytes, UpstreamError> {
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = content.stream.next().await {
-        let chunk = chunk?;
-        metrics::counter!("dependency_proxy_fetched_bytes_total").increment(chunk.len() as u64);
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_BYTES {
-            return Err(UpstreamError::TooLong);
-        }
-    }
-    if content.head.length.is_some_and(|length| length != bytes.len() as u64) {
+/// The whole body, which has to be as long as was announced.
+async fn collect(memory: &MemoryBudget, content: Content) -> Result<Bytes, UpstreamError> {
+    let announced = content.head.length;
+    let bytes = memory.collect(content, MAX_BYTES).await?;
+    if announced.is_some_and(|length| length != bytes.len() as u64) {
         return Err(UpstreamError::InvalidResponse { what: "another length than announced" });
     }
-    Ok(bytes.freeze())
+    Ok(bytes)
 }
 
 fn cause(question: &Question, error: &UpstreamError) -> Cause {

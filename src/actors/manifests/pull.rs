@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 impl Pull<'_> {
     pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
-        match self.shelf.look_up(self.request).await {
+        match self.shelf.look_up(self.request).await? {
             Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
             Some(Known { manifest: Some(_), .. }) => self.confirm().await,
             _ if self.request.head => self.head().await,
@@ -59,7 +59,7 @@ impl Pull<'_> {
             return Ok(PulledManifest::new(manifest, Source::Hit, checked_at));
         }
         let outcome = match self.ask_head(true).await {
-            Ok((head, _)) => match self.confirmed(head.as_ref()).await {
+            Ok((head, _)) => match self.confirmed(head.as_ref()).await? {
                 Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
                 None => timeout(PATIENCE_WITH_FALLBACK, self.fetch()).await.unwrap_or(Err(Cause::TimedOut)),
             },
@@ -90,27 +90,27 @@ impl Pull<'_> {
     /// A stored manifest that the group does not have yet: upstream decides.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        let Some(manifest) = self.confirmed(head.as_ref()).await else { return self.fetch().await };
+        let Some(manifest) = self.confirmed(head.as_ref()).await? else { return self.fetch().await };
         let source = if joined { Source::Joined } else { Source::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
 
     /// The stored manifest that a `HEAD` names, if it does; with this the group has it.
-    async fn confirmed(&self, head: Option<&ContentHead>) -> Option<Arc<Manifest>> {
-        let head = head?;
-        let told = head.digest.filter(|told| self.fits(told))?;
-        let manifest = self.shelf.stored(told).await?;
+    async fn confirmed(&self, head: Option<&ContentHead>) -> Result<Option<Arc<Manifest>>, Cause> {
+        let Some(head) = head else { return Ok(None) };
+        let Some(told) = head.digest.filter(|told| self.fits(told)) else { return Ok(None) };
+        let Some(manifest) = self.shelf.stored(told).await? else { return Ok(None) };
         if head.length.is_some_and(|length| length != manifest.bytes.len() as u64) {
-            return None;
+            return Ok(None);
         }
         self.shelf.grant_stored(self.request, &manifest).await;
-        Some(manifest)
+        Ok(Some(manifest))
     }
 
     /// The headers of what is not stored.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        if let Some(manifest) = self.confirmed(head.as_ref()).await {
+        if let Some(manifest) = self.confirmed(head.as_ref()).await? {
             return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
         }
         let Some(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head else {

@@ -15,6 +15,7 @@ use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
 use super::names::{links, named};
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
+use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
@@ -26,6 +27,7 @@ use crate::store::manifests::{Manifest, ManifestStore};
 pub(super) struct Shelf {
     index: Arc<Index>,
     store: Arc<ManifestStore>,
+    memory: MemoryBudget,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
@@ -52,10 +54,16 @@ const REMEMBERED_MANIFESTS: usize = 10_000;
 
 impl Shelf {
     /// A shelf of which as much is kept in memory as the options say.
-    pub(super) fn new(index: Arc<Index>, store: Arc<ManifestStore>, options: &ManifestCacheOptions) -> Self {
+    pub(super) fn new(
+        index: Arc<Index>,
+        store: Arc<ManifestStore>,
+        memory: MemoryBudget,
+        options: &ManifestCacheOptions,
+    ) -> Self {
         Self {
             index,
             store,
+            memory,
             manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, options.memory_bytes, ByLength),
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
@@ -80,15 +88,47 @@ impl Shelf {
 
     /// What the index and the store know; remembered, so that the next asker finds it in memory. An index that cannot be read
     /// knows nothing.
-    pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Option<Known> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no memory for a large manifest.
+    pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Result<Option<Known>, Cause> {
+        let (shelf, wanted) = (self.clone(), request.clone());
+        let reservation = self.reserve(move || shelf.digest_of(&wanted)).await?;
         let (shelf, request) = (self.clone(), request.clone());
-        blocking(move || shelf.look_up_blocking(&request)).await.unwrap_or(None)
+        Ok(blocking(move || shelf.look_up_blocking(&request, reservation)).await.unwrap_or(None))
     }
 
     /// The manifest with this digest, if it is stored, whoever may have it.
-    pub(super) async fn stored(self: &Arc<Self>, digest: Digest) -> Option<Arc<Manifest>> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no memory for a large manifest.
+    pub(super) async fn stored(self: &Arc<Self>, digest: Digest) -> Result<Option<Arc<Manifest>>, Cause> {
+        let reservation = self.reserve(move || Ok(Some(digest))).await?;
         let shelf = self.clone();
-        blocking(move || shelf.read(&digest)).await.unwrap_or(None)
+        Ok(blocking(move || shelf.read(&digest, reservation)).await.unwrap_or(None))
+    }
+
+    /// Memory for the manifest that has to be read, if it is large.
+    async fn reserve(
+        self: &Arc<Self>,
+        find: impl FnOnce() -> Result<Option<Digest>, StoreError> + Send + 'static,
+    ) -> Result<Option<Reservation>, Cause> {
+        let shelf = self.clone();
+        let length = blocking(move || match find()? {
+            Some(digest) if shelf.manifests.peek(&digest).is_none() => shelf.store.length(&digest),
+            Some(_) | None => Ok(0),
+        });
+        let length = length.await.unwrap_or(0);
+        Ok(self.memory.reserve(length).await.map_err(|error| Cause::from(&error))?)
+    }
+
+    fn digest_of(&self, request: &PullManifest) -> Result<Option<Digest>, StoreError> {
+        match &request.reference {
+            Reference::Digest(digest) => Ok(Some(*digest)),
+            Reference::Tag(tag) => Ok(self.index.tag(&request.origin, tag)?.map(|entry| entry.digest)),
+        }
     }
 
     /// Gives the group what upstream gave its account: the manifest, and the names of what the manifest names.
@@ -172,7 +212,11 @@ impl Shelf {
         self.set_tag(request, manifest.digest)
     }
 
-    fn look_up_blocking(&self, request: &PullManifest) -> Result<Option<Known>, StoreError> {
+    fn look_up_blocking(
+        &self,
+        request: &PullManifest,
+        reservation: Option<Reservation>,
+    ) -> Result<Option<Known>, StoreError> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let (digest, tag) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
@@ -181,7 +225,7 @@ impl Shelf {
                 None => return Ok(None),
             },
         };
-        let manifest = self.read(&digest)?;
+        let manifest = self.read(&digest, reservation)?;
         let linked = self.is_linked(request, digest, tag, manifest.as_ref())?;
         if self.is_current(forgotten) {
             if linked {
@@ -217,12 +261,15 @@ impl Shelf {
         Ok(true)
     }
 
-    fn read(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+    /// A manifest from memory or the disk. Its bytes hold the memory that was reserved for them.
+    fn read(&self, digest: &Digest, reservation: Option<Reservation>) -> Result<Option<Arc<Manifest>>, StoreError> {
         if let Some(manifest) = self.manifests.get(digest) {
             return Ok(Some(manifest));
         }
         let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let Some(manifest) = self.store.read(digest)?.map(Arc::new) else { return Ok(None) };
+        let Some(Manifest { digest: _, media_type, bytes }) = self.store.read(digest)? else { return Ok(None) };
+        let bytes = Reservation::hold(reservation, bytes);
+        let manifest = Arc::new(Manifest { digest: *digest, media_type, bytes });
         if self.is_current(forgotten) {
             self.manifests.insert(*digest, manifest.clone());
         }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::authorized::Authorized;
 use super::super::error::RegistryError;
+use super::super::long_body;
 use super::super::state::RegistryState;
 use crate::actors::failure::PullFailure;
 use crate::actors::lists::ListAnswer;
@@ -52,7 +53,7 @@ fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
         let next = next.with_namespace(namespace_parameter(request.query_string()));
         response.insert_header((LINK, format!("<{}?{next}>; rel=\"next\"", request.uri().path())));
     }
-    response.body(list.body)
+    long_body::respond(response, list.body)
 }
 
 fn failed(failure: PullFailure, authorized: &Authorized) -> RegistryError {

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::super::authorized::Authorized;
 use super::super::body::BlobBody;
 use super::super::error::RegistryError;
+use super::super::long_body;
 use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::failure::{PullFailure, image_name};
@@ -67,7 +68,7 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     match pulled.manifest {
         Some(manifest) if !head => {
             served_bytes().increment(pulled.size);
-            response.body(manifest.bytes.clone())
+            long_body::respond(response, manifest.bytes.clone())
         }
         _ => BlobBody::answer_head(response, pulled.size),
     }
