@@ -91,6 +91,7 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     max_waiters: 10_000,
     max_unstored_streams: 4,
     max_range_streams: 4,
+    max_downloads_per_group: 64,
     known_links: 1000,
     max_blob_bytes: None,
     answer_within: Duration::from_secs(60),

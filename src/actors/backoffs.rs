@@ -54,6 +54,15 @@ impl Backoffs {
         let Some(cause) = failure.filter(|_| against != CountsAgainst::Nothing) else {
             return self.succeeded(origin);
         };
+        self.count(origin, cause, against, now);
+    }
+
+    /// Learns that a `HEAD` of this origin did not end in time. As with a server error, a second repository makes it the upstream's.
+    pub(super) fn head_timed_out(&mut self, origin: &Origin, now: Instant) {
+        self.count(origin, &Cause::TimedOut, CountsAgainst::RepositoryThenUpstream, now);
+    }
+
+    fn count(&mut self, origin: &Origin, cause: &Cause, against: CountsAgainst, now: Instant) {
         self.release(origin);
         match against {
             CountsAgainst::Nothing | CountsAgainst::NotUpstream => {}

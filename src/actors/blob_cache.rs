@@ -50,8 +50,9 @@ use self::ports::Key;
 use self::progress::{Accepted, End, Progress};
 use self::shared::Shared;
 use super::manifests::Source;
-use super::places::{Place, Places};
+use super::places::{Place, Places, Share, Shares};
 use crate::domain::digest::Digest;
+use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
@@ -72,6 +73,9 @@ pub struct Blobs {
     /// Counts what was taken away: what was looked up before that is not remembered.
     forgotten: Arc<AtomicU64>,
     waiters: Places,
+    range_shares: Shares,
+    unstored_shares: Shares,
+    download_shares: Shares,
     range_streams: Places,
     /// How many bytes of a blob that is not stored were given out in ranges.
     ranged: Arc<Cache<Key, u64>>,
@@ -93,6 +97,8 @@ pub struct OpenBlob {
 pub struct BlobCacheOptions {
     /// So many downloads run at once; more are refused.
     pub max_downloads: usize,
+    /// Maximum number of downloads that one group has begun and that run; more wait.
+    pub max_downloads_per_group: usize,
     /// So many askers wait for upstream's first byte at once; more are refused.
     pub max_waiters: usize,
     /// So many clients have a stream of their own, for what is not stored, at once; more are refused.
@@ -135,12 +141,26 @@ impl Blobs {
         let waiters = Places::new("blob_waiters", options.max_waiters);
         let alone = Places::new("unstored_streams", options.max_unstored_streams);
         let range_streams = Places::new("range_streams", options.max_range_streams);
+        let range_shares = Shares::of("range_streams", options.max_range_streams);
+        let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams);
+        let download_shares = Shares::new("downloads", options.max_downloads_per_group);
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
         let (warned, misled, committing) = Default::default();
         let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, misled, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
-        Self { shared, cache, known, forgotten: Arc::default(), waiters, range_streams, ranged }
+        Self {
+            shared,
+            cache,
+            known,
+            forgotten: Arc::default(),
+            waiters,
+            range_streams,
+            ranged,
+            range_shares,
+            unstored_shares,
+            download_shares,
+        }
     }
 
     /// Waits, for a bounded time, until what was given out whole is stored and linked.
@@ -246,22 +266,25 @@ impl Blobs {
     /// with status 200 opens nothing.
     async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
         let key = wanted.key();
-        let told = self.head_upstream(key.clone()).await?;
-        let same_length = told.length.map(|told| told == length);
-        let same_digest = told.digest.map(|told| told == wanted.digest);
-        match (same_length, same_digest) {
-            (Some(false), _) => {
-                return Err(BlobError::WrongLength { expected: length, told: told.length.unwrap_or_default() });
-            }
-            (_, Some(false)) | (None, None) => {
-                return Err(
-                    UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into()
-                );
-            }
-            (Some(true), _) | (None, Some(true)) => {}
+        let head = self.head_upstream(key.clone()).await?;
+        if !affirms(&head, &key.digest, length) {
+            self.confirm_by_range(&key, length).await?;
         }
         let (shared, group) = (Arc::clone(&self.shared), wanted.group);
         spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
+    }
+
+    /// A `HEAD` that tells another length may be wrong; a `GET` of the first byte decides.
+    async fn confirm_by_range(&self, key: &Key, length: u64) -> Result<(), BlobError> {
+        let content = self.shared.upstream.blob_range(&key.origin, &key.digest, 0..1).await?;
+        let head = content.map(|content| content.head).unwrap_or_default();
+        match head.length {
+            _ if affirms(&head, &key.digest, length) => Ok(()),
+            Some(told) => Err(BlobError::WrongLength { expected: length, told }),
+            None => {
+                Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
+            }
+        }
     }
 
     /// What upstream says of the blob, requested once whoever waits for it.
@@ -281,8 +304,11 @@ impl Blobs {
         let _waiting = self.wait()?;
         let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
         let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
-        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
-        let joined = self.cache.send(join).await.map_err(|_| BlobError::Interrupted)??;
+        let mut joined = self.join(&key, expected, unlinked, None).await?;
+        if joined.is_none() && begin {
+            let share = self.download_shares.take(wanted.group, late).await.ok_or(BlobError::Busy)?;
+            joined = self.join(&key, expected, unlinked, Some(share)).await?;
+        }
         let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
         let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
         let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
@@ -291,7 +317,10 @@ impl Blobs {
             (Some(End::Failed(error)), _) => Err(error),
             (Some(End::AlreadyStored), _) => Ok(None),
             (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
-                let alone = Alone::begin(&self.shared, key, expected, unlinked).await?;
+                let alone = {
+                    let share = self.unstored_shares.take(wanted.group, late).await.ok_or(BlobError::Busy)?;
+                    Alone::begin(&self.shared, key, expected, unlinked, share).await?
+                };
                 Ok(Some(OpenedBlob::new(alone.length(), source, Held::Alone(alone))))
             }
             (_, Some(Accepted { length, file })) => {
@@ -305,9 +334,28 @@ impl Blobs {
         }
     }
 
+    /// Joins the download, or begins it with this part of the group's share.
+    async fn join(
+        &self,
+        key: &Key,
+        expected: Expected,
+        unlinked: Option<GroupId>,
+        begin: Option<Share>,
+    ) -> Result<Option<Joined>, BlobError> {
+        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
+        self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
+    }
+
     fn wait(&self) -> Result<Place, BlobError> {
         self.waiters.take().ok_or(BlobError::Busy)
     }
+}
+
+/// Whether this is the head of the blob with this digest and length, as far as it says so.
+fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
+    let same_length = head.length.map(|told| told == length);
+    let same_digest = head.digest.map(|told| told == *digest);
+    matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
 }
 
 impl OpenBlob {

@@ -12,7 +12,8 @@
 //! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
-//! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream | 503 |
+//! | [`RealmFailed`](Cause::RealmFailed) | 's token realm is out of order (HTTP status) | account | 503 |
+//! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream; a host that it redirects to: repository, then upstream | 503 |
 //! | [`TimedOut`](Cause::TimedOut) | did not respond in time | upstream | 503 |
 //! | [`ServerError`](Cause::ServerError) | is out of order (HTTP status) | repository; upstream once a second repository fails | 503 |
 //! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
@@ -79,8 +80,17 @@ pub enum Cause {
         /// That host.
         host: String,
     },
-    /// There was no connection to upstream.
+    /// The realm that issues upstream's tokens responded with a status that is neither a token nor a refusal of the login.
+    RealmFailed {
+        /// Its status.
+        status: u16,
+        /// Its sentence.
+        message: Option<String>,
+    },
+    /// There was no connection to upstream, or to where it leads.
     Unreachable {
+        /// Who could not be reached.
+        peer: Peer,
         /// What failed.
         failure: ConnectionFailure,
         /// Details for the log.
@@ -118,6 +128,17 @@ pub enum Cause {
     Internal,
 }
 
+/// Who upstream is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The registry itself.
+    Registry,
+    /// A host that it redirected to.
+    Redirect(String),
+    /// The host of the realm that issues its tokens.
+    TokenRealm(String),
+}
+
 /// What a failure says something about, and what is left alone for a while because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountsAgainst {
@@ -144,9 +165,14 @@ impl Cause {
             | Self::Denied { .. }
             | Self::Refused { .. }
             | Self::Unusable { .. } => CountsAgainst::Nothing,
-            Self::RateLimited { .. } | Self::AccountRefused | Self::AccountUntrusted { .. } => CountsAgainst::Account,
+            Self::RateLimited { .. }
+            | Self::AccountRefused
+            | Self::AccountUntrusted { .. }
+            | Self::RealmFailed { .. } => CountsAgainst::Account,
+            Self::ServerError { .. } | Self::Unreachable { peer: Peer::Redirect(_), .. } => {
+                CountsAgainst::RepositoryThenUpstream
+            }
             Self::Unreachable { .. } | Self::TimedOut => CountsAgainst::Upstream,
-            Self::ServerError { .. } => CountsAgainst::RepositoryThenUpstream,
             Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
                 CountsAgainst::Repository
             }
@@ -199,6 +225,7 @@ impl PullFailure {
             Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
             Cause::RateLimited { .. }
             | Cause::AccountRefused
+            | Cause::RealmFailed { .. }
             | Cause::Unreachable { .. }
             | Cause::TimedOut
             | Cause::ServerError { .. }
@@ -227,7 +254,16 @@ impl PullFailure {
                 let name = account_name(account);
                 format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
             }
-            Cause::Unreachable { failure, .. } => format!("{upstream} cannot be reached ({failure})"),
+            Cause::RealmFailed { status, message } => {
+                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", said(message.as_deref()))
+            }
+            Cause::Unreachable { peer, failure, .. } => match peer {
+                Peer::Registry => format!("{upstream} cannot be reached ({failure})"),
+                Peer::Redirect(host) => {
+                    format!("{upstream} cannot be reached ({host}, to which it redirects: {failure})")
+                }
+                Peer::TokenRealm(host) => format!("{upstream} cannot be reached (its token realm {host}: {failure})"),
+            },
             Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time)"),
             Cause::ServerError { status, message } => {
                 format!("{upstream} is out of order (HTTP status {status}{})", said(message.as_deref()))
@@ -261,7 +297,9 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::RateLimited(limits) => {
                 Self::RateLimited { limit: limits.limit.zip(limits.window), retry_after: limits.retry_after }
             }
-            UpstreamError::Unreachable { failure, reason } => Self::Unreachable { failure, reason },
+            UpstreamError::Unreachable { failure, elsewhere, reason } => {
+                Self::Unreachable { peer: elsewhere.map_or(Peer::Registry, Peer::Redirect), failure, reason }
+            }
             UpstreamError::TimedOut => Self::TimedOut,
             UpstreamError::ServerError(said) => Self::ServerError { status: said.status, message: said.message },
             UpstreamError::Storage { status } => invalid(&format!("its storage refused with HTTP status {status}")),
@@ -286,21 +324,13 @@ impl From<RealmError> for Cause {
             RealmError::Denied { .. } => Self::Denied { message: None },
             RealmError::Refused { .. } => Self::AccountRefused,
             RealmError::Untrusted { host } => Self::AccountUntrusted { host },
-            RealmError::Unreachable { failure, reason } => {
-                Self::Unreachable { failure, reason: format!("token realm: {reason}") }
+            RealmError::Unreachable { host, failure, reason } => {
+                Self::Unreachable { peer: Peer::TokenRealm(host), failure, reason }
             }
-            RealmError::TimedOut => Self::TimedOut,
-            RealmError::Failed(said) if is_final(said.status) => {
-                Self::Refused { status: said.status, code: said.code, message: said.message }
-            }
-            RealmError::Failed(said) => Self::ServerError { status: said.status, message: said.message },
+            RealmError::Failed(said) => Self::RealmFailed { status: said.status, message: said.message },
             RealmError::InvalidResponse { what } => Self::InvalidResponse { what: format!("its token realm: {what}") },
         }
     }
-}
-
-fn is_final(status: u16) -> bool {
-    (400..500).contains(&status) && !matches!(status, 408 | 425)
 }
 
 impl From<StoreError> for Cause {

@@ -40,7 +40,7 @@ impl Lists {
         query: &ListQuery,
     ) -> Result<ListAnswer, PullFailure> {
         self.within_budget(self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
-            let failure = failure(origin, "the list of referrers", Cause::from(&error));
+            let failure = failure(origin, "the list of referrers", without_api(Cause::from(&error)));
             let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
             PullFailure { image, ..failure }
         })
@@ -57,6 +57,12 @@ impl Lists {
         let list = list.await?;
         Ok(ListAnswer { body: Reservation::hold(reservation, list.body), ..list })
     }
+}
+
+/// A page in place of a list of referrers, as behind a redirect to sign in, or "not implemented", means that upstream has none.
+fn without_api(cause: Cause) -> Cause {
+    let has_none = matches!(cause, Cause::InvalidResponse { .. } | Cause::ServerError { status: 501, .. });
+    if has_none { Cause::NotFound } else { cause }
 }
 
 fn failure(origin: &Origin, list: &str, cause: Cause) -> PullFailure {

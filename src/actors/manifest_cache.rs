@@ -156,10 +156,15 @@ impl ManifestCache {
 
     fn start_head(&self, question: Question, revalidation: bool, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
-        let limit = if revalidation { self.options.revalidate_timeout } else { PATIENCE };
+        // A revalidation that a `HEAD` does not decide soon is left to a `GET`.
+        let (limit, late) = if revalidation {
+            (self.options.revalidate_timeout / 2, Ok(ManifestHead::TooSlow))
+        } else {
+            (PATIENCE, Err(Cause::TimedOut))
+        };
         actix_rt::spawn(async move {
             let asked = question.clone();
-            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(Err(Cause::TimedOut)) };
+            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(late) };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
             me.do_send(HeadAnswered((question, revalidation), outcome));
         });
@@ -291,6 +296,10 @@ impl Handler<HeadAnswered> for ManifestCache {
         match outcome {
             // The `GET` that follows tells.
             Ok(ManifestHead::Open | ManifestHead::NotRequested) => self.backoffs.release(&key.0.origin),
+            // It may be the method that makes the repository hang.
+            Ok(ManifestHead::TooSlow) | Err(Cause::TimedOut) => {
+                self.backoffs.head_timed_out(&key.0.origin, Instant::now());
+            }
             Ok(ManifestHead::Affirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
         }
         self.heads.land(&key, &outcome);

@@ -22,8 +22,12 @@ use crate::upstream::{
     Content, ContentHead, ListAnswer, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
 };
 
-/// How long a question waits for its turn before it is refused.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum time that a short request waits for its permit before it is refused: with the time until its response begins it has to
+/// end before clients give up.
+const SHORT_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for content, which is waited for as long as a client waits.
+const CONTENT_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Asks upstream; see the module.
 pub struct UpstreamFetcher {
@@ -44,6 +48,8 @@ struct Turns {
     contents: Arc<Semaphore>,
     /// Questions that are over when their answer is there; they do not wait behind downloads.
     questions: Arc<Semaphore>,
+    /// Ranges of what is not stored, each as long as its client reads: those who read slowly keep nobody from a download.
+    ranges: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
@@ -98,7 +104,7 @@ impl Upstream {
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<Option<Content>, UpstreamError> {
-        let turn = self.turns(origin)?.content().await?;
+        let turn = self.turns(origin)?.range().await?;
         let (requested, digest) = (origin.clone(), *digest);
         let request = move |registries: Registries| async move {
             let content = registries.blob_range(&requested, &digest, &range).await?;
@@ -189,23 +195,28 @@ impl Turns {
             upstream: options.name.clone(),
             contents: permits(options.max_concurrent),
             questions: permits(options.max_concurrent),
+            ranges: permits(options.max_concurrent),
             waiting: permits(options.max_waiting),
         }
     }
 
     async fn content(&self) -> Result<Turn, UpstreamError> {
-        self.turn(&self.contents, "content").await
+        self.turn(&self.contents, "content", CONTENT_WAIT_TIMEOUT).await
     }
 
     async fn question(&self) -> Result<Turn, UpstreamError> {
-        self.turn(&self.questions, "question").await
+        self.turn(&self.questions, "question", SHORT_WAIT_TIMEOUT).await
+    }
+
+    async fn range(&self) -> Result<Turn, UpstreamError> {
+        self.turn(&self.ranges, "range", SHORT_WAIT_TIMEOUT).await
     }
 
     /// Waits for a turn, if not too many do, and not for long.
-    async fn turn(&self, permits: &Arc<Semaphore>, kind: &'static str) -> Result<Turn, UpstreamError> {
+    async fn turn(&self, permits: &Arc<Semaphore>, kind: &'static str, limit: Duration) -> Result<Turn, UpstreamError> {
         let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_all_taken) => self.wait(permits).await.inspect_err(|_| refused("upstream"))?,
+            Err(_all_taken) => self.wait(permits, limit).await.inspect_err(|_| refused("upstream"))?,
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", kind.to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
@@ -213,12 +224,12 @@ impl Turns {
         Ok(Turn { _permit: permit, in_flight })
     }
 
-    async fn wait(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, UpstreamError> {
+    async fn wait(&self, permits: &Arc<Semaphore>, limit: Duration) -> Result<OwnedSemaphorePermit, UpstreamError> {
         let place = self.waiting.clone().try_acquire_owned().map_err(|_all_taken| UpstreamError::Busy)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
         let _place = Turn { _permit: place, in_flight: gauge.clone() };
         gauge.increment(1);
-        let waited = tokio::time::timeout(PATIENCE, permits.clone().acquire_owned()).await;
+        let waited = tokio::time::timeout(limit, permits.clone().acquire_owned()).await;
         waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
     }
 }

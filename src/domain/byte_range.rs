@@ -58,11 +58,20 @@ pub fn requested(range: Option<&str>, if_range: Option<&str>, etag: &str) -> Res
     RangeSet::parse(set).map(Some)
 }
 
+/// Maximum number of requests upstream for the ranges of one request.
+pub const MAX_UPSTREAM_REQUESTS: usize = 64;
+
 /// The ranges to request upstream for these parts, in their order. Parts that follow each other closely share a request, whose
 /// bytes between them are dropped: those up to 4 KiB always, longer ones up to 64 KiB as long as all dropped bytes are no more
-/// than the parts have.
+/// than the parts have. Where that leaves more than [`MAX_UPSTREAM_REQUESTS`], the shortest of the other gaps are spanned, too.
 pub fn upstream_requests(parts: &[Range<u64>]) -> Vec<Range<u64>> {
-    let spanned = spanned_gaps(parts);
+    let mut spanned = spanned_gaps(parts);
+    let gap = |index: usize| parts[index].start.checked_sub(parts[index - 1].end);
+    let mut left: Vec<(u64, usize)> =
+        (1..parts.len()).filter(|index| !spanned[*index]).filter_map(|index| Some((gap(index)?, index))).collect();
+    left.sort_unstable();
+    let surplus = (left.len() + 1).saturating_sub(MAX_UPSTREAM_REQUESTS);
+    left.iter().take(surplus).for_each(|(_, index)| spanned[*index] = true);
     let mut requests: Vec<Range<u64>> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
         match requests.last_mut() {
@@ -71,6 +80,11 @@ pub fn upstream_requests(parts: &[Range<u64>]) -> Vec<Range<u64>> {
         }
     }
     requests
+}
+
+/// Whether each part begins behind the end of the one before. Others would have to be requested twice.
+pub fn are_ascending(parts: &[Range<u64>]) -> bool {
+    parts.windows(2).all(|pair| pair[0].end <= pair[1].start)
 }
 
 /// How many bytes these parts have together.

@@ -38,6 +38,9 @@ pub enum ManifestError {
     /// The media type is none of [`ACCEPTED`].
     #[error("'{0}' is not the media type of a manifest")]
     MediaType(String),
+    /// A manifest of Docker's schema 1.
+    #[error("it is a manifest of Docker's schema 1, which is not supported")]
+    Schema1,
     /// Not the JSON of a manifest.
     #[error("it is not the JSON of a manifest: {0}")]
     Json(#[from] serde_json::Error),
@@ -53,6 +56,8 @@ pub enum ManifestError {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
+    #[serde(default)]
+    schema_version: serde_json::Value,
     media_type: Option<String>,
     config: Option<Entry>,
     layers: Option<Vec<Entry>>,
@@ -76,6 +81,9 @@ pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Named, ManifestError> {
 /// As [`parse`], with the media type; where the `Content-Type` says nothing, the document decides.
 pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named), ManifestError> {
     let document: Document = serde_json::from_slice(bytes)?;
+    if document.schema_version == 1 {
+        return Err(ManifestError::Schema1);
+    }
     let media_type = media_type.map_or_else(|| document.own_media_type(), str::to_owned);
     if !ACCEPTED.contains(&media_type.as_str()) {
         return Err(ManifestError::MediaType(media_type));
@@ -209,7 +217,8 @@ mod tests {
         assert_eq!(identify(None, index.as_bytes()).unwrap().0, ACCEPTED[0]);
         assert_eq!(identify(None, image.as_bytes()).unwrap().0, ACCEPTED[2]);
         let schema_1 = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
-        for other in ["{}", r#"{"token":"x"}"#, schema_1, &typed("text/html")] {
+        assert!(matches!(identify(None, schema_1.as_bytes()), Err(ManifestError::Schema1)));
+        for other in ["{}", r#"{"token":"x"}"#, &typed("text/html")] {
             assert!(matches!(identify(None, other.as_bytes()), Err(ManifestError::MediaType(_))), "{other}");
         }
     }

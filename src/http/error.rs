@@ -248,6 +248,9 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         Cause::AccountUntrusted { .. } => {
             unavailable("Upstream registry wants the credentials at a host that is not listed for them")
         }
+        Cause::RealmFailed { .. } => {
+            unavailable("Token realm of the upstream registry is out of order and this is not cached here yet")
+        }
         Cause::Unreachable { failure, .. } => unavailable(unreachable(*failure)),
         Cause::TimedOut => unavailable("Upstream registry did not respond in time and this is not cached here yet"),
         Cause::ServerError { .. } => unavailable("Upstream registry is out of order and this is not cached here yet"),
@@ -272,6 +275,8 @@ fn unreachable(failure: ConnectionFailure) -> &'static str {
         ConnectionFailure::Refused => "Upstream registry refuses connections and this is not cached here yet",
         ConnectionFailure::Tls => "TLS to the upstream registry failed and this is not cached here yet",
         ConnectionFailure::Closed => "Upstream registry closed the connection and this is not cached here yet",
+        ConnectionFailure::InvalidHttp => "Upstream registry does not speak HTTP and this is not cached here yet",
+        ConnectionFailure::TimedOut => "Upstream registry did not respond in time and this is not cached here yet",
         ConnectionFailure::Proxy => "HTTP proxy to the upstream registry failed and this is not cached here yet",
         ConnectionFailure::Network => "Upstream registry cannot be reached and this is not cached here yet",
     }
@@ -302,7 +307,7 @@ impl Answer {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use crate::actors::failure::CountsAgainst;
+    use crate::actors::failure::{CountsAgainst, Peer};
     use crate::domain::origin::{Account, Origin};
 
     fn failure(cause: Cause) -> PullFailure {
@@ -318,7 +323,12 @@ mod tests {
     #[test]
     fn every_cause_has_its_status_its_sentence_and_what_it_counts_against() {
         use CountsAgainst::{Account, NotUpstream, Nothing, Repository, RepositoryThenUpstream, Upstream};
-        let unreachable = |failure| Cause::Unreachable { failure, reason: "for the log".to_owned() };
+        let unreachable =
+            |failure| Cause::Unreachable { peer: Peer::Registry, failure, reason: "for the log".to_owned() };
+        let (closed, reason) = (ConnectionFailure::Closed, String::new());
+        let redirect =
+            Cause::Unreachable { peer: Peer::Redirect("h.test".to_owned()), failure: closed, reason: reason.clone() };
+        let realm = Cause::Unreachable { peer: Peer::TokenRealm("h.test".to_owned()), failure: closed, reason };
         let said = || Some("so it is".to_owned());
         let rows = [
             (Cause::NotFound, 404, Nothing, "up.test has no acme/app:1"),
@@ -372,6 +382,26 @@ mod tests {
                 503,
                 Upstream,
                 "up.test cannot be reached (TLS failed) and acme/app:1 is not cached here yet",
+            ),
+            (
+                redirect,
+                503,
+                RepositoryThenUpstream,
+                "up.test cannot be reached (h.test, to which it redirects: it closed the connection before it responded) \
+                 and acme/app:1 is not cached here yet",
+            ),
+            (
+                realm,
+                503,
+                Upstream,
+                "up.test cannot be reached (its token realm h.test: it closed the connection before it responded) and \
+                 acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::RealmFailed { status: 404, message: None },
+                503,
+                Account,
+                "up.test's token realm is out of order (HTTP status 404) and acme/app:1 is not cached here yet",
             ),
             (
                 Cause::TimedOut,

@@ -2,6 +2,7 @@
 //! the start; what ends before it cuts the connection, as with any other body.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,12 +22,15 @@ use crate::domain::byte_range::total_length;
 /// they are small.
 pub(super) struct MultipartBody {
     length: u64,
-    /// The heads of the parts that are still to come, with the lengths of the parts.
-    parts: VecDeque<(Bytes, u64)>,
+    framing: Framing,
+    /// The parts that are still to come.
+    parts: VecDeque<Range<u64>>,
+    /// Whether the first part was begun.
+    begun: bool,
     /// What the part that was begun still has to come.
     left: u64,
-    /// The end; taken once it was given.
-    closing: Option<Bytes>,
+    /// Whether the closing line was given.
+    closed: bool,
     bytes: BlobBody,
 }
 
@@ -39,39 +43,39 @@ impl MultipartBody {
         parts: Vec<Range<u64>>,
     ) -> HttpResponse {
         // Random, so that no content has it within.
-        let boundary = hex::encode(random::bytes::<16>());
-        let framing = Framing::new(&boundary, &parts, blob.length());
-        if let Ok(media_type) = HeaderValue::from_str(&format!("multipart/byteranges; boundary={boundary}")) {
+        let framing = Framing { boundary: hex::encode(random::bytes::<16>()), whole: blob.length() };
+        let media_type = format!("multipart/byteranges; boundary={}", framing.boundary);
+        if let Ok(media_type) = HeaderValue::from_str(&media_type) {
             response.insert_header((CONTENT_TYPE, media_type));
         }
-        let bytes = BlobBody::read(request, total_length(&parts), blob.parts(parts));
-        response.status(StatusCode::PARTIAL_CONTENT).body(Self::new(framing, bytes))
+        let bytes = BlobBody::read(request, total_length(&parts), blob.parts(parts.clone()));
+        response.status(StatusCode::PARTIAL_CONTENT).body(Self::new(framing, parts, bytes))
     }
 
-    fn new(Framing { parts, closing }: Framing, bytes: BlobBody) -> Self {
-        let length = parts.iter().map(|(head, length)| head.len() as u64 + length).sum::<u64>() + closing.len() as u64;
-        Self { length, parts, left: 0, closing: Some(closing), bytes }
+    fn new(framing: Framing, parts: Vec<Range<u64>>, bytes: BlobBody) -> Self {
+        let heads = parts.iter().enumerate().map(|(index, part)| framing.head(part, index == 0).len() as u64);
+        let heads: u64 = heads.sum();
+        let length = heads + total_length(&parts) + framing.closing().len() as u64;
+        Self { length, framing, parts: parts.into(), begun: false, left: 0, closed: false, bytes }
     }
 }
 
-/// What stands around the bytes of the parts.
+/// What stands around the bytes of the parts. Made when its turn comes: a client that does not read holds no more than that.
 struct Framing {
-    parts: VecDeque<(Bytes, u64)>,
-    closing: Bytes,
+    boundary: String,
+    /// The length of the whole.
+    whole: u64,
 }
 
 impl Framing {
-    fn new(boundary: &str, parts: &[Range<u64>], length: u64) -> Self {
-        let head = |(index, part): (usize, &Range<u64>)| {
-            let line_end = if index == 0 { "" } else { "\r\n" };
-            let range = content_range(part, length);
-            let head = format!(
-                "{line_end}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: {range}\r\n\r\n"
-            );
-            (Bytes::from(head), part.end.saturating_sub(part.start))
-        };
-        let closing = Bytes::from(format!("\r\n--{boundary}--\r\n"));
-        Self { parts: parts.iter().enumerate().map(head).collect(), closing }
+    fn head(&self, part: &Range<u64>, first: bool) -> String {
+        let (boundary, range) = (&self.boundary, content_range(part, self.whole));
+        let line_end = if first { "" } else { "\r\n" };
+        format!("{line_end}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: {range}\r\n\r\n")
+    }
+
+    fn closing(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
     }
 }
 
@@ -89,11 +93,13 @@ impl MessageBody for MultipartBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.left == 0 {
-            if let Some((head, length)) = self.parts.pop_front() {
-                self.left = length;
-                return Poll::Ready(Some(Ok(head)));
+            if let Some(part) = self.parts.pop_front() {
+                self.left = part.end.saturating_sub(part.start);
+                let first = !mem::replace(&mut self.begun, true);
+                return Poll::Ready(Some(Ok(self.framing.head(&part, first).into())));
             }
-            return Poll::Ready(self.closing.take().map(Ok));
+            let closing = (!mem::replace(&mut self.closed, true)).then(|| self.framing.closing());
+            return Poll::Ready(closing.map(|closing| Ok(closing.into())));
         }
         match ready!(Pin::new(&mut self.bytes).poll_next(cx)) {
             Some(Ok(bytes)) => match self.left.checked_sub(bytes.len() as u64) {
@@ -124,7 +130,7 @@ mod tests {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| Ok(Piece::Bytes(Bytes::from_static(piece.as_bytes())))).collect();
         let bytes = BlobBody::of(total_length(parts), stream::iter(pieces).boxed());
-        let mut body = MultipartBody::new(Framing::new("XX", parts, 10), bytes);
+        let mut body = MultipartBody::new(Framing { boundary: "XX".to_owned(), whole: 10 }, parts.to_vec(), bytes);
         let (length, mut text) = (body.length, String::new());
         while let Some(bytes) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
             match bytes {

@@ -78,6 +78,7 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         max_waiters: cache.max_waiters.get(),
         max_unstored_streams: cache.max_unstored_streams.get(),
         max_range_streams: cache.max_range_streams.get(),
+        max_downloads_per_group: cache.max_downloads_per_group.get(),
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
         answer_within: ANSWER_WITHIN,

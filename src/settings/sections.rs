@@ -115,6 +115,8 @@ pub struct Cache {
     pub max_fetches: NonZeroUsize,
     /// Different blobs that are downloaded at the same time.
     pub max_downloads: NonZeroUsize,
+    /// Those of them that one group may have begun.
+    pub max_downloads_per_group: NonZeroUsize,
     /// Requests that may wait for a manifest that is not in memory and, counted apart, for the first byte of a blob.
     pub max_waiters: NonZeroUsize,
     /// Blobs that are passed through unstored at the same time.

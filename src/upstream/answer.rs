@@ -5,6 +5,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
+use secrecy::SecretString;
 
 use super::content::ContentHead;
 use super::error::{ConnectionFailure, UpstreamError, is_transient};
@@ -14,7 +15,13 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 
 /// The response, if it is a success. A refusal by the storage behind a redirect says nothing about what the registry grants.
-pub(super) async fn successful(answer: Answer, behind_redirect: Refusal) -> Result<Response, UpstreamError> {
+///
+/// No sentence of it that repeats one of these passwords is passed on.
+pub(super) async fn successful(
+    answer: Answer,
+    behind_redirect: Refusal,
+    passwords: &[SecretString],
+) -> Result<Response, UpstreamError> {
     let Answer { response, redirected, shown, .. } = answer;
     let of_storage = redirected && behind_redirect == Refusal::OfStorage;
     match response.status().as_u16() {
@@ -24,19 +31,20 @@ pub(super) async fn successful(answer: Answer, behind_redirect: Refusal) -> Resu
         // By the HTTP proxy in between, not by upstream.
         407 => Err(UpstreamError::Unreachable {
             failure: ConnectionFailure::Proxy,
+            elsewhere: None,
             reason: "it requires authentication".to_owned(),
         }),
         416 => Err(UpstreamError::WrongRange),
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status if is_transient(status) => {
-            Err(UpstreamError::ServerError(failure_body::read(response, shown.as_ref()).await))
+            Err(UpstreamError::ServerError(failure_body::read(response, shown.as_ref(), passwords).await))
         }
         status if of_storage => Err(UpstreamError::Storage { status }),
         401 | 403 => {
-            let said = failure_body::read(response, shown.as_ref()).await;
+            let said = failure_body::read(response, shown.as_ref(), passwords).await;
             Err(UpstreamError::Denied { message: said.message.filter(|message| says_more(message)) })
         }
-        _ => Err(UpstreamError::Refused(failure_body::read(response, shown.as_ref()).await)),
+        _ => Err(UpstreamError::Refused(failure_body::read(response, shown.as_ref(), passwords).await)),
     }
 }
 
@@ -74,6 +82,9 @@ pub(super) fn manifest_head(headers: &HeaderMap) -> Result<ContentHead, Upstream
         }
         None => Ok(head),
         Some(media_type) if GENERIC.contains(&media_type) => Ok(ContentHead { media_type: None, ..head }),
+        Some(media_type) if media_type.starts_with("application/vnd.") => {
+            Err(UpstreamError::Unsupported { what: "content of another media type than a manifest's" })
+        }
         Some(_) => Err(UpstreamError::InvalidResponse { what: "the media type is not that of a manifest" }),
     }
 }
@@ -88,8 +99,13 @@ pub(super) fn affirmed_manifest(headers: &HeaderMap) -> Option<ContentHead> {
 /// What a `HEAD` says of a blob, if it tells the length. Only the blob without bytes has none.
 pub(super) fn affirmed_blob(headers: &HeaderMap, digest: &Digest) -> Option<ContentHead> {
     let head = content_head(headers);
-    let is_empty = || digest.to_string() == EMPTY_BLOB;
-    head.length.is_some_and(|length| length > 0 || is_empty()).then_some(head)
+    let same = head.digest.is_none_or(|told| told == *digest);
+    (same && head.length.is_some_and(|length| length > 0 || is_empty(digest))).then_some(head)
+}
+
+/// Whether this is the digest of no bytes, of which there is no first one either.
+pub(super) fn is_empty(digest: &Digest) -> bool {
+    digest.to_string() == EMPTY_BLOB
 }
 
 /// The digest of no bytes.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use reqwest::header::WWW_AUTHENTICATE;
 
-use super::hosts::Place;
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::Answer;
 use crate::domain::challenge::{self, Challenge};
@@ -31,7 +30,6 @@ pub(super) struct Login {
 pub(super) struct Renewal {
     pub(super) challenge: Challenge,
     pub(super) scopes: Vec<String>,
-    pub(super) place: Place,
 }
 
 impl Login {
@@ -60,7 +58,7 @@ impl Login {
             return None;
         }
         self.renewals += 1;
-        Some(Renewal { challenge, scopes: self.scopes.clone(), place: Place::of(&answer.url) })
+        Some(Renewal { challenge, scopes: self.scopes.clone() })
     }
 
     /// A scope that a challenge to a new token names and that was not requested: some registries know the repository by another

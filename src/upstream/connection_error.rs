@@ -11,16 +11,20 @@ use super::error::{ConnectionFailure, UpstreamError};
 pub(super) struct NameError(pub(super) io::Error);
 
 /// What the HTTP client's error means, where the connection is to be encrypted or not. It holds no address any more.
-pub(super) fn cause(error: &reqwest::Error, encrypted: bool) -> UpstreamError {
+pub(super) fn cause(error: &reqwest::Error, encrypted: bool, elsewhere: Option<String>) -> UpstreamError {
     if error.is_timeout() || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut) {
-        return UpstreamError::TimedOut;
+        let timed_out = ConnectionFailure::TimedOut;
+        return match elsewhere {
+            None => UpstreamError::TimedOut,
+            Some(_) => UpstreamError::Unreachable { failure: timed_out, elsewhere, reason: innermost(error) },
+        };
     }
     let mut failure = failure(error);
     if failure == ConnectionFailure::Closed && error.is_connect() && encrypted {
         // The handshake is all that can be cut off before there is a connection.
         failure = ConnectionFailure::Tls;
     }
-    UpstreamError::Unreachable { failure, reason: innermost(error) }
+    UpstreamError::Unreachable { failure, elsewhere, reason: innermost(error) }
 }
 
 /// Whether the connection ended before a response began, after it had been there: the server may just have closed it for being
@@ -41,9 +45,17 @@ fn failure(error: &reqwest::Error) -> ConnectionFailure {
         ConnectionFailure::Proxy
     } else if error.is_connect() && !io_kinds(error).any(is_cut) {
         ConnectionFailure::Network
+    } else if chain(error).any(is_malformed) {
+        ConnectionFailure::InvalidHttp
     } else {
         ConnectionFailure::Closed
     }
+}
+
+/// What the HTTP client says of a head that it cannot read; it has no type for it.
+fn is_malformed(cause: &(dyn Error + 'static)) -> bool {
+    let text = cause.to_string();
+    text.starts_with("invalid") || text.contains("parsed") || text.contains("too large")
 }
 
 fn is_cut(kind: io::ErrorKind) -> bool {

@@ -29,6 +29,15 @@ pub enum ManifestHead {
     Open,
     /// As [`Self::Open`], and no request was sent, because this repository did not support `HEAD` before.
     NotRequested,
+    /// As [`Self::Open`], because a `HEAD` takes too long there.
+    TooSlow,
+}
+
+impl ManifestHead {
+    /// What upstream affirms, if it does.
+    pub fn affirmed(&self) -> Option<&ContentHead> {
+        if let Self::Affirmed(head) = self { Some(head) } else { None }
+    }
 }
 
 /// Content on its way. The reader bounds its length and verifies its digest.

@@ -23,10 +23,12 @@ pub enum UpstreamError {
     #[error("upstream's rate limit is reached")]
     RateLimited(RateLimit),
     /// No connection, or none that lasted until a response began.
-    #[error("upstream cannot be reached: {failure}: {reason}")]
+    #[error("upstream cannot be reached{}: {failure}: {reason}", named(.elsewhere.as_deref()))]
     Unreachable {
         /// What failed.
         failure: ConnectionFailure,
+        /// The host that upstream redirected to, where that is what cannot be reached.
+        elsewhere: Option<String>,
         /// The innermost reason, in a few words.
         reason: String,
     },
@@ -108,6 +110,10 @@ pub enum ConnectionFailure {
     Tls,
     /// The peer closed or reset the connection before it responded, twice.
     Closed,
+    /// What responded did not speak HTTP/1.1.
+    InvalidHttp,
+    /// Nothing came in time.
+    TimedOut,
     /// The HTTP proxy in between refused or failed.
     Proxy,
     /// The network, in another way.
@@ -130,16 +136,15 @@ pub enum RealmError {
         status: u16,
     },
     /// No connection, or none that lasted.
-    #[error("it cannot be reached: {failure}: {reason}")]
+    #[error("{host} cannot be reached: {failure}: {reason}")]
     Unreachable {
+        /// The realm's host.
+        host: String,
         /// What failed.
         failure: ConnectionFailure,
         /// The innermost reason, in a few words.
         reason: String,
     },
-    /// No response in time.
-    #[error("it did not respond in time")]
-    TimedOut,
     /// Another status than success.
     #[error("it responded with {0}")]
     Failed(HttpFailure),
@@ -193,6 +198,12 @@ impl UpstreamError {
         }
     }
 
+    /// Whether a `HEAD` that failed like this was refused for its method, and not only this time.
+    pub(super) fn refuses_method(&self) -> bool {
+        let transient = matches!(self, Self::ServerError(failure) if failure.status != 501);
+        self.leaves_get_open() && !transient
+    }
+
     /// Whether a `GET` may succeed where a `HEAD` has failed like this: some registries, and the storage behind some, know no
     /// `HEAD`, refuse it or close the connection. What concerns the connection or the account is the same for both.
     pub(super) fn leaves_get_open(&self) -> bool {
@@ -223,7 +234,7 @@ impl UpstreamError {
 impl RealmError {
     fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut => true,
+            Self::Unreachable { .. } => true,
             Self::Failed(failure) => is_transient(failure.status),
             Self::Denied { .. } | Self::Refused { .. } | Self::InvalidResponse { .. } | Self::Untrusted { .. } => false,
         }
@@ -248,10 +259,17 @@ impl fmt::Display for ConnectionFailure {
             Self::Refused => "it refused the connection",
             Self::Tls => "TLS failed",
             Self::Closed => "it closed the connection before it responded",
+            Self::InvalidHttp => "its response is not valid HTTP",
+            Self::TimedOut => "it did not respond in time",
             Self::Proxy => "the HTTP proxy failed",
             Self::Network => "the network failed",
         })
     }
+}
+
+/// ` at HOST`, or nothing.
+fn named(host: Option<&str>) -> String {
+    host.map(|host| format!(" at {host}")).unwrap_or_default()
 }
 
 /// ` ("no such page")`, or nothing.

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use serde::Deserialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::error::HttpFailure;
 
@@ -14,24 +17,9 @@ const MAX_MESSAGE_CHARS: usize = 200;
 const MAX_CODE_BYTES: usize = 40;
 const BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The body of an error. Registries use the first form, Docker Hub's realm and cloud providers the others.
-#[derive(Deserialize)]
-struct Body {
-    #[serde(default)]
-    errors: Vec<Entry>,
-    message: Option<String>,
-    details: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    code: Option<String>,
-    message: Option<String>,
-}
-
 /// Reads the status, and what the body says as far as it is short and arrives soon. `shown` is the `Authorization` that the
-/// request carried: a sentence that repeats its secret is dropped.
-pub(super) async fn read(response: Response, shown: Option<&HeaderValue>) -> HttpFailure {
+/// request carried: a sentence that repeats its secret, or one of these passwords, is dropped.
+pub(super) async fn read(response: Response, shown: Option<&HeaderValue>, passwords: &[SecretString]) -> HttpFailure {
     let status = response.status().as_u16();
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (is_json, is_text) = (kind.contains("json"), kind.starts_with("text/plain") || kind.is_empty());
@@ -40,8 +28,12 @@ pub(super) async fn read(response: Response, shown: Option<&HeaderValue>) -> Htt
     }
     let body = tokio::time::timeout(BODY_TIMEOUT, beginning(response)).await.unwrap_or_default();
     let (code, message) = meaning(&body, is_text);
-    let secret = shown.and_then(|shown| shown.to_str().ok()).and_then(|shown| shown.split_once(' '));
-    let repeats = |text: &String| secret.is_some_and(|(_, secret)| text.contains(secret));
+    let secrets = secrets(shown);
+    let passwords =
+        || passwords.iter().map(|password| password.expose_secret()).filter(|password| !password.is_empty());
+    let repeats = |text: &String| {
+        secrets.iter().any(|secret| text.contains(secret)) || passwords().any(|password| text.contains(password))
+    };
     let message = message.filter(|text| !repeats(text)).map(|text| shortened(&text));
     HttpFailure { status, code: code.filter(|code| is_code(code)), message: message.filter(|text| !text.is_empty()) }
 }
@@ -57,16 +49,28 @@ async fn beginning(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// The code and the sentence. Text that is no JSON is a sentence itself where that is its type.
+/// What a sentence must not repeat: the token, or the user name and password in both of their forms.
+fn secrets(shown: Option<&HeaderValue>) -> Vec<String> {
+    let value = shown.and_then(|shown| shown.to_str().ok()).and_then(|shown| shown.split_once(' '));
+    let Some((_, value)) = value else { return Vec::new() };
+    let decoded = BASE64_STANDARD.decode(value).ok().and_then(|pair| String::from_utf8(pair).ok());
+    let password = decoded.and_then(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()));
+    let all = [Some(value.to_owned()), password].into_iter().flatten();
+    all.filter(|secret| !secret.is_empty()).collect()
+}
+
+/// The code and the sentence, in the forms of registries (`errors`), of cloud providers (`error`, `message`) and of Docker Hub's
+/// realm (`details`). Text that is no JSON is a sentence itself where that is its type.
 fn meaning(body: &[u8], is_text: bool) -> (Option<String>, Option<String>) {
-    match serde_json::from_slice::<Body>(body) {
-        Ok(Body { errors, message, details }) => match errors.into_iter().next() {
-            Some(entry) => (entry.code, entry.message.or(message)),
-            None => (None, message.or(details)),
-        },
-        Err(_) if is_text => (None, std::str::from_utf8(body).ok().map(str::to_owned)),
-        Err(_) => (None, None),
-    }
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        let text = std::str::from_utf8(body).ok().filter(|_| is_text);
+        return (None, text.map(str::to_owned));
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let entries = [&body["errors"][0], &body["error"], &body];
+    let code = text(&entries[0]["code"]);
+    let sentence = entries.iter().find_map(|entry| text(&entry["message"]).or_else(|| text(&entry["details"])));
+    (code, sentence.or_else(|| text(&body["error"])))
 }
 
 /// One line without control characters, cut at a length that fits a line of a terminal or two.
@@ -98,7 +102,21 @@ mod tests {
         assert_eq!(said(r#"{"details":"incorrect username"}"#, false), pair(None, "incorrect username"));
         assert_eq!(said(r#"{"message":"gone"}"#, true), pair(None, "gone"));
         assert_eq!(said("404 page not found\n", true), pair(None, "404 page not found\n"));
+        assert_eq!(said(r#"{"errors":[{"code":405,"message":"no"}],"details":{"x":1}}"#, false), pair(None, "no"));
+        assert_eq!(
+            said(r#"{"error":{"code":403,"message":"denied by policy"}}"#, false),
+            pair(None, "denied by policy")
+        );
+        assert_eq!(said(r#"{"error":"invalid_scope"}"#, false), pair(None, "invalid_scope"));
         assert_eq!(said("<html>", false), (None, None));
+    }
+
+    #[test]
+    fn a_password_is_a_secret_in_both_of_its_forms() {
+        let basic = HeaderValue::from_static("Basic dTpzZWNyZXQ=");
+        assert_eq!(secrets(Some(&basic)), ["dTpzZWNyZXQ=", "secret"]);
+        assert_eq!(secrets(Some(&HeaderValue::from_static("Bearer t.o.k"))), ["t.o.k"]);
+        assert!(secrets(None).is_empty());
     }
 
     #[test]

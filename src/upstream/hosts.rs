@@ -10,7 +10,7 @@ pub(super) struct HostPort {
 }
 
 /// Scheme, host and port: where an `Authorization` may be shown again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place(String);
 
 /// What may be shown at the next hop of a redirect.
@@ -38,9 +38,14 @@ impl Hosts {
         Self { base, auth, redirect }
     }
 
+    /// Whether host and port are the upstream's own.
+    pub(super) fn is_base(&self, target: &Url) -> bool {
+        is_same_place(&self.base, target)
+    }
+
     /// Whether host and port are the upstream's own or listed for it. Such an address need not be public.
     pub(super) fn lists(&self, target: &Url) -> bool {
-        is_same_place(&self.base, target) || self.auth.iter().chain(&self.redirect).any(|listed| listed.matches(target))
+        self.is_base(target) || self.auth.iter().chain(&self.redirect).any(|listed| listed.matches(target))
     }
 
     /// How a redirect from one address to another is followed.

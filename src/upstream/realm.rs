@@ -12,6 +12,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use url::Url;
 
 use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
@@ -41,34 +42,55 @@ struct TokenAnswer {
 pub(super) struct TokenRequest {
     /// What the registry wants to see.
     pub(super) challenge: BearerChallenge,
-    /// Which registry that is.
-    pub(super) place: Place,
     /// What the token has to allow; each is a parameter of its own, as other clients send them.
     pub(super) scopes: Vec<String>,
     /// Whose token it is; nobody's without.
     pub(super) credentials: Option<Arc<Credentials>>,
 }
 
+/// A token that meets the challenge. Some realms know the repository by no other name than the challenge's scope: where the caller's
+/// are refused, that one is tried.
+pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
+    let (challenge, credentials) = (wanted.challenge.clone(), wanted.credentials.clone());
+    let other = challenge.scope.clone().filter(|scope| !scope.is_empty() && !wanted.scopes.contains(scope));
+    match (fetch(transport, wanted).await, other) {
+        (Err(UpstreamError::TokenRealm(RealmError::Denied { .. })), Some(scope)) => {
+            fetch(transport, TokenRequest { challenge, scopes: vec![scope], credentials }).await
+        }
+        (token, _) => token,
+    }
+}
+
+/// The host of the realm that a challenge names.
+pub(super) fn host(challenge: &BearerChallenge) -> String {
+    let url = Url::parse(&challenge.realm).ok();
+    url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// A token that meets the challenge.
-pub(super) async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
-    let TokenRequest { challenge, place, scopes, credentials } = wanted;
+async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
+    let TokenRequest { challenge, scopes, credentials } = wanted;
     let url = challenge.token_url(&scopes).ok_or(RealmError::InvalidResponse { what: "the realm is no address" })?;
     if credentials.is_some() && !transport.hosts.may_have_credentials(&url) {
         return Err(RealmError::Untrusted { host: url.host_str().unwrap_or_default().to_owned() }.into());
     }
     let authorization = credentials.as_deref().map(basic).transpose()?;
-    let (headers, elsewhere) = (HeaderMap::new(), None);
-    let request = Request { kind: "token", method: Method::GET, url, headers, authorization, elsewhere };
-    let Answer { response, shown, .. } = transport.send(request).await.map_err(realm_failure)?;
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let elsewhere = &|_: &Place| None;
+    let request =
+        Request { kind: "token", method: Method::GET, url, headers: HeaderMap::new(), authorization, elsewhere };
+    let Answer { response, shown, .. } =
+        transport.send(request).await.map_err(|error| realm_failure(host.clone(), error))?;
     match response.status().as_u16() {
         200..300 => {
-            let (header, lifetime) = read_token(response).await?;
-            Ok(Token::new(header, lifetime, Challenge::Bearer(challenge), place))
+            let token = read_token(response).await.map_err(|error| realm_failure(host, error));
+            let (header, lifetime) = token?;
+            Ok(Token::new(header, lifetime, Challenge::Bearer(challenge)))
         }
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status @ (401 | 403) if credentials.is_none() => Err(RealmError::Denied { status }.into()),
         status @ (401 | 403) => Err(RealmError::Refused { status }.into()),
-        _ => Err(RealmError::Failed(failure_body::read(response, shown.as_ref()).await).into()),
+        _ => Err(RealmError::Failed(failure_body::read(response, shown.as_ref(), &[]).await).into()),
     }
 }
 
@@ -81,7 +103,7 @@ pub(super) fn basic((username, password): &Credentials) -> Result<HeaderValue, U
 async fn read_token(response: Response) -> Result<(HeaderValue, Duration), UpstreamError> {
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
     let stream = with_idle_timeout(response.bytes_stream().map_err(broken), Duration::from_secs(5));
-    let body = collect(stream.boxed(), MAX_TOKEN_RESPONSE_BYTES).await.map_err(realm_failure)?;
+    let body = collect(stream.boxed(), MAX_TOKEN_RESPONSE_BYTES).await?;
     let invalid = |what| UpstreamError::from(RealmError::InvalidResponse { what });
     let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"))?;
     let lifetime = answer.lifetime(Timestamp::now());
@@ -103,13 +125,15 @@ impl TokenAnswer {
 }
 
 /// What keeps the realm from responding is the realm's failure, but for an address that it must not have.
-fn realm_failure(error: UpstreamError) -> UpstreamError {
+fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
     match error {
-        UpstreamError::Unreachable { failure, reason } => RealmError::Unreachable { failure, reason }.into(),
-        UpstreamError::Interrupted { reason } => {
-            RealmError::Unreachable { failure: ConnectionFailure::Closed, reason }.into()
+        UpstreamError::Unreachable { failure, elsewhere, reason } => {
+            RealmError::Unreachable { host: elsewhere.unwrap_or(host), failure, reason }.into()
         }
-        UpstreamError::TimedOut => RealmError::TimedOut.into(),
+        UpstreamError::Interrupted { reason } => {
+            RealmError::Unreachable { host, failure: ConnectionFailure::Closed, reason }.into()
+        }
+        UpstreamError::TimedOut => timed_out(host),
         UpstreamError::InvalidResponse { what } => RealmError::InvalidResponse { what }.into(),
         UpstreamError::TooLong => RealmError::InvalidResponse { what: "a token response that is too long" }.into(),
         other @ (UpstreamError::NotFound
@@ -126,6 +150,11 @@ fn realm_failure(error: UpstreamError) -> UpstreamError {
         | UpstreamError::NotConfigured
         | UpstreamError::Lost) => other,
     }
+}
+
+/// The realm at this host gave nothing in time.
+pub(super) fn timed_out(host: String) -> UpstreamError {
+    RealmError::Unreachable { host, failure: ConnectionFailure::TimedOut, reason: String::new() }.into()
 }
 
 fn sensitive(value: &str) -> Option<HeaderValue> {

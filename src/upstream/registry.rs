@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response};
+use secrecy::SecretString;
 use url::Url;
 
 use super::answer::{self, Refusal};
@@ -22,8 +23,8 @@ use super::clients::ClientPool;
 use super::connection_error::innermost;
 use super::content::{self, Content, ContentHead, ManifestHead};
 use super::error::{RealmError, UpstreamError};
-use super::head_support::HeadSupport;
-use super::hosts::{HostPort, Hosts, has_userinfo};
+use super::head_support::{HeadSupport, Outlook};
+use super::hosts::{HostPort, Hosts, Place, has_userinfo};
 use super::list::{ListAnswer, ListKind, MAX_LIST_BYTES};
 use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials, TokenRequest};
@@ -36,6 +37,9 @@ use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 
+/// Maximum time for a whole page of a list; clients give up after 30 s.
+const LIST_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Pause before a request that a gateway failed is repeated.
 const REPEAT_PAUSE: Duration = Duration::from_millis(300);
 
@@ -46,10 +50,14 @@ const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Registry {
     base: Url,
     accounts: HashMap<String, Arc<Credentials>>,
+    /// Those of all accounts, which nothing that upstream says may repeat.
+    passwords: Vec<SecretString>,
     transport: Arc<Transport>,
     tokens: Arc<Tokens>,
     manifest_heads: HeadSupport,
     blob_heads: HeadSupport,
+    /// Repositories whose blobs come whole whatever range is requested.
+    ignored_ranges: HeadSupport,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -78,11 +86,13 @@ impl Registry {
             |account: super::AccountOptions| (account.username.clone(), Arc::new((account.username, account.password)));
         Ok(Self {
             base,
+            passwords: options.accounts.iter().map(|account| account.password.clone()).collect(),
             accounts: options.accounts.into_iter().map(account).collect(),
             transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),
             blob_heads: HeadSupport::default(),
+            ignored_ranges: HeadSupport::default(),
             header_timeout: options.header_timeout,
             idle_timeout: options.idle_timeout,
         })
@@ -94,19 +104,34 @@ impl Registry {
         origin: &Origin,
         reference: &Reference,
     ) -> Result<ManifestHead, UpstreamError> {
-        if !self.manifest_heads.is_likely(origin) {
-            return Ok(ManifestHead::NotRequested);
+        match self.manifest_heads.outlook(origin) {
+            Outlook::Likely => {}
+            Outlook::Unsupported => return Ok(ManifestHead::NotRequested),
+            Outlook::Slow => return Ok(ManifestHead::TooSlow),
         }
         let wanted = Wanted::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let head = self.request(origin, wanted, Refusal::OfRegistry).await;
+        let pending = self.manifest_heads.begin(origin);
+        let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfRegistry)).await;
+        let Ok(head) = head else { return Ok(ManifestHead::TooSlow) };
+        pending.ended();
         match head.map(|response| answer::affirmed_manifest(response.headers())) {
-            Ok(Some(head)) => Ok(ManifestHead::Affirmed(head)),
+            // Without a digest it does not tell what a tag stands for.
+            Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
+                Ok(ManifestHead::Affirmed(head))
+            }
             Err(error) if !error.leaves_get_open() => Err(error),
-            Ok(None) | Err(_) => {
-                self.manifest_heads.left_open(origin, &reference.to_string());
+            outcome => {
+                if outcome.err().is_none_or(|error| error.refuses_method()) {
+                    self.manifest_heads.left_open(origin, &reference.to_string());
+                }
                 Ok(ManifestHead::Open)
             }
         }
+    }
+
+    /// How long a `HEAD` may take, so that there is time left for the `GET` that decides instead.
+    fn head_timeout(&self) -> Duration {
+        self.header_timeout / 2
     }
 
     pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
@@ -123,15 +148,20 @@ impl Registry {
     }
 
     async fn head_or_first_byte(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        if !self.blob_heads.is_likely(origin) {
+        if self.blob_heads.outlook(origin) != Outlook::Likely {
             return self.first_byte_of_blob(origin, digest).await;
         }
         let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
-        let head = self.request(origin, wanted, Refusal::OfStorage).await;
-        match head.map(|response| answer::affirmed_blob(response.headers(), digest)) {
-            Ok(Some(head)) => return Ok(head),
-            Err(error) if !error.leaves_get_open() => return Err(error),
-            Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
+        let pending = self.blob_heads.begin(origin);
+        let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfStorage)).await;
+        if let Ok(head) = head {
+            pending.ended();
+            match head.map(|response| answer::affirmed_blob(response.headers(), digest)) {
+                Ok(Some(head)) => return Ok(head),
+                Err(error) if !error.leaves_get_open() => return Err(error),
+                Err(error) if !error.refuses_method() => {}
+                Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
+            }
         }
         let head = self.first_byte_of_blob(origin, digest).await;
         self.blob_heads.get_ended(origin, &digest.to_string(), head.is_ok());
@@ -141,8 +171,13 @@ impl Registry {
     /// What a `GET` of the first byte says.
     async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
-        let response = self.request_twice(origin, first, Refusal::OfStorage).await?;
-        answer::first_byte_head(is_partial(&response), response.headers())
+        match self.request_twice(origin, first, Refusal::OfStorage).await {
+            Ok(response) => answer::first_byte_head(is_partial(&response), response.headers()),
+            Err(UpstreamError::WrongRange) if answer::is_empty(digest) => {
+                Ok(ContentHead { length: Some(0), ..ContentHead::default() })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
@@ -161,10 +196,14 @@ impl Registry {
         digest: &Digest,
         range: &Range<u64>,
     ) -> Result<Option<Content>, UpstreamError> {
+        if self.ignored_ranges.outlook(origin) != Outlook::Likely {
+            return Ok(None);
+        }
         let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let wanted = Wanted::new("blob_range", Method::GET, format!("blobs/{digest}")).in_range(header);
         let response = self.request_twice(origin, wanted, Refusal::OfStorage).await?;
         if !is_partial(&response) {
+            self.ignored_ranges.refused(origin);
             return Ok(None);
         }
         let head = answer::range_head(response.headers(), range)?;
@@ -193,7 +232,16 @@ impl Registry {
         wanted: Wanted<'_>,
         query: &ListQuery,
     ) -> Result<ListAnswer, UpstreamError> {
-        let wanted = Wanted { query: query.as_str(), ..wanted };
+        in_time(LIST_TIMEOUT, self.list_page(origin, kind, Wanted { query: query.as_str(), ..wanted }, query)).await
+    }
+
+    async fn list_page(
+        &self,
+        origin: &Origin,
+        kind: ListKind,
+        wanted: Wanted<'_>,
+        query: &ListQuery,
+    ) -> Result<ListAnswer, UpstreamError> {
         let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
         let headers = response.headers().clone();
         let body =
@@ -225,7 +273,7 @@ impl Registry {
     async fn request(&self, origin: &Origin, wanted: Wanted<'_>, refusal: Refusal) -> Result<Response, UpstreamError> {
         let successful = async {
             let answer = self.send_authorized(origin, &wanted).await?;
-            answer::successful(answer, refusal).await
+            answer::successful(answer, refusal, &self.passwords).await
         };
         in_time(self.header_timeout, successful).await
     }
@@ -233,11 +281,23 @@ impl Registry {
     async fn send_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<Answer, UpstreamError> {
         let credentials = self.credentials(&origin.account)?;
         let mut own = Login::new(TokenKey::of(origin), &self.tokens);
-        let mut elsewhere = Login::new(TokenKey::redirected(origin), &self.tokens);
+        // Those that a redirect has led to while this request was made.
+        let mut others: HashMap<Place, Login> = HashMap::new();
         loop {
-            let request = self.request_for(origin, wanted, own.token.as_deref(), elsewhere.token.as_deref())?;
+            let elsewhere = |place: &Place| {
+                let met = others.get(place).map(|login| login.token.clone());
+                let token = met.unwrap_or_else(|| self.tokens.ready(&TokenKey::elsewhere(origin, place.clone())));
+                token.map(|token| token.header())
+            };
+            let request = self.request_for(origin, wanted, own.token.as_deref(), &elsewhere)?;
             let answer = self.transport.send(request).await?;
-            let login = if answer.redirected { &mut elsewhere } else { &mut own };
+            let login = if answer.redirected {
+                let place = Place::of(&answer.url);
+                let key = TokenKey::elsewhere(origin, place.clone());
+                others.entry(place).or_insert_with(|| Login::new(key, &self.tokens))
+            } else {
+                &mut own
+            };
             let Some(renewal) = login.renewal(&answer, origin) else {
                 return self.final_answer(login, answer);
             };
@@ -272,15 +332,16 @@ impl Registry {
         let transport = self.transport.clone();
         let limit = self.header_timeout / 2;
         async move {
-            let Renewal { challenge, scopes, place } = renewal;
+            let Renewal { challenge, scopes } = renewal;
             match (challenge, credentials) {
                 (Challenge::Basic, None) => Err(UpstreamError::Denied { message: None }),
                 (Challenge::Basic, Some(credentials)) => {
-                    Ok(Token::new(realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic, place))
+                    Ok(Token::new(realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic))
                 }
                 (Challenge::Bearer(challenge), credentials) => {
-                    let token = realm::fetch(&transport, TokenRequest { challenge, place, scopes, credentials });
-                    tokio::time::timeout(limit, token).await.map_err(|_elapsed| RealmError::TimedOut)?
+                    let host = realm::host(&challenge);
+                    let token = realm::fetch_any(&transport, TokenRequest { challenge, scopes, credentials });
+                    tokio::time::timeout(limit, token).await.unwrap_or_else(|_elapsed| Err(realm::timed_out(host)))
                 }
             }
         }
@@ -293,13 +354,13 @@ impl Registry {
         }
     }
 
-    fn request_for(
+    fn request_for<'a>(
         &self,
         origin: &Origin,
         wanted: &Wanted<'_>,
         own: Option<&Token>,
-        elsewhere: Option<&Token>,
-    ) -> Result<Request, UpstreamError> {
+        elsewhere: &'a (dyn Fn(&Place) -> Option<HeaderValue> + Sync),
+    ) -> Result<Request<'a>, UpstreamError> {
         let mut url = self.base.clone();
         let base_path = self.base.path().trim_matches('/');
         let slash = if base_path.is_empty() { "" } else { "/" };
@@ -314,7 +375,7 @@ impl Registry {
             url,
             headers: wanted.headers()?,
             authorization: own.map(Token::header),
-            elsewhere: elsewhere.map(|token| (token.place.clone(), token.header())),
+            elsewhere,
         })
     }
 }

@@ -24,8 +24,6 @@ pub(super) struct Token {
     usable_until: Instant,
     /// What it met: a refusal that brings no challenge is met with this one again.
     pub(super) challenge: Challenge,
-    /// Where that challenge came from; shown nowhere else.
-    pub(super) place: Place,
 }
 
 /// Who a token is for, and for what.
@@ -33,8 +31,8 @@ pub(super) struct Token {
 pub(super) struct TokenKey {
     account: Account,
     repository: Repository,
-    /// Whether it is for the registry that upstream redirects to; that one never sees the account.
-    redirected: bool,
+    /// The registry that upstream redirects to, where it is for that one, which never sees the account.
+    place: Option<Place>,
 }
 
 type Outcome = Result<Arc<Token>, UpstreamError>;
@@ -51,10 +49,10 @@ struct State {
 
 impl Token {
     /// One that is good for `lifetime` from now on; it is given up a little earlier.
-    pub(super) fn new(mut header: HeaderValue, lifetime: Duration, challenge: Challenge, place: Place) -> Self {
+    pub(super) fn new(mut header: HeaderValue, lifetime: Duration, challenge: Challenge) -> Self {
         header.set_sensitive(true);
         let margin = (lifetime / 10).min(Duration::from_secs(10));
-        Self { header, usable_until: Instant::now() + (lifetime - margin), challenge, place }
+        Self { header, usable_until: Instant::now() + (lifetime - margin), challenge }
     }
 
     /// The value of `Authorization`, marked as sensitive.
@@ -70,12 +68,12 @@ impl Token {
 impl TokenKey {
     /// For upstream itself.
     pub(super) fn of(origin: &Origin) -> Self {
-        Self { account: origin.account.clone(), repository: origin.repository.clone(), redirected: false }
+        Self { account: origin.account.clone(), repository: origin.repository.clone(), place: None }
     }
 
-    /// For the registry that upstream redirects this account to.
-    pub(super) fn redirected(origin: &Origin) -> Self {
-        Self { redirected: true, ..Self::of(origin) }
+    /// For a registry that upstream redirects this account to.
+    pub(super) fn elsewhere(origin: &Origin, place: Place) -> Self {
+        Self { place: Some(place), ..Self::of(origin) }
     }
 }
 
@@ -161,7 +159,7 @@ mod tests {
 
     fn key(repository: &str) -> TokenKey {
         let (account, repository) = (Account::Anonymous, repository.parse().unwrap());
-        TokenKey { account, repository, redirected: false }
+        TokenKey { account, repository, place: None }
     }
 
     fn token(text: &'static str) -> Token {
@@ -169,8 +167,7 @@ mod tests {
     }
 
     fn lasting(text: &'static str, lifetime: Duration) -> Token {
-        let place = Place::of(&"https://registry.example".parse().unwrap());
-        Token::new(HeaderValue::from_static(text), lifetime, Challenge::Basic, place)
+        Token::new(HeaderValue::from_static(text), lifetime, Challenge::Basic)
     }
 
     #[tokio::test]

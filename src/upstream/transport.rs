@@ -28,7 +28,7 @@ pub(super) struct Transport {
 }
 
 /// One request, repeated at each hop.
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     /// What it is counted as.
     pub(super) kind: &'static str,
     /// `GET` or `HEAD`.
@@ -39,8 +39,8 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     /// `Authorization` for the first place only.
     pub(super) authorization: Option<HeaderValue>,
-    /// `Authorization` for one place that a redirect may lead to.
-    pub(super) elsewhere: Option<(Place, HeaderValue)>,
+    /// `Authorization` for a place that a redirect leads to, if there is one.
+    pub(super) elsewhere: &'a (dyn Fn(&Place) -> Option<HeaderValue> + Sync),
 }
 
 /// The response of the last hop.
@@ -57,7 +57,7 @@ pub(super) struct Answer {
 
 impl Transport {
     /// Sends the request, and follows at most five redirects.
-    pub(super) async fn send(&self, request: Request) -> Result<Answer, UpstreamError> {
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, UpstreamError> {
         let (mut url, mut redirected) = (request.url.clone(), false);
         for _ in 0..=MAX_REDIRECTS {
             let shown = request.authorization_at(&url, redirected);
@@ -79,19 +79,24 @@ impl Transport {
     }
 
     /// One hop. The second try is made on a connection of its own: others that were kept may be dead, too.
-    async fn hop(&self, request: &Request, url: &Url, shown: Option<&HeaderValue>) -> Result<Response, UpstreamError> {
+    async fn hop(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        shown: Option<&HeaderValue>,
+    ) -> Result<Response, UpstreamError> {
         let clients = self.clients_for(url)?;
         let mut sent = self.send_once(&clients.pooled, request, url, shown).await;
         if sent.as_ref().is_err_and(is_dead_connection) {
             sent = self.send_once(&clients.fresh, request, url, shown).await;
         }
-        sent.map_err(|error| not_sent(error, url))
+        sent.map_err(|error| self.not_sent(error, url))
     }
 
     async fn send_once(
         &self,
         client: &reqwest::Client,
-        request: &Request,
+        request: &Request<'_>,
         url: &Url,
         shown: Option<&HeaderValue>,
     ) -> Result<Response, reqwest::Error> {
@@ -126,13 +131,25 @@ impl Transport {
     }
 }
 
-impl Request {
+impl Transport {
+    /// What an error of the HTTP client means; it names the host where that is not upstream's own.
+    fn not_sent(&self, error: reqwest::Error, url: &Url) -> UpstreamError {
+        let error = error.without_url();
+        if chain(&error).any(|cause| cause.is::<ForbiddenName>()) {
+            return forbidden(url);
+        }
+        let elsewhere = (!self.hosts.is_base(url)).then(|| url.host_str().unwrap_or_default().to_owned());
+        connection_error::cause(&error, url.scheme() == "https", elsewhere)
+    }
+}
+
+impl Request<'_> {
     /// A redirect that has led to another place once never gets the first place's `Authorization` again.
     fn authorization_at(&self, url: &Url, redirected: bool) -> Option<HeaderValue> {
         if !redirected {
             return self.authorization.clone();
         }
-        self.elsewhere.as_ref().filter(|(place, _)| *place == Place::of(url)).map(|(_, value)| value.clone())
+        (self.elsewhere)(&Place::of(url))
     }
 }
 
@@ -172,14 +189,6 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Upstr
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let target = location.and_then(|location| from.join(location).ok());
     target.map(Some).ok_or(UpstreamError::InvalidResponse { what: "a redirect to nowhere" })
-}
-
-fn not_sent(error: reqwest::Error, url: &Url) -> UpstreamError {
-    let error = error.without_url();
-    if chain(&error).any(|cause| cause.is::<ForbiddenName>()) {
-        return forbidden(url);
-    }
-    connection_error::cause(&error, url.scheme() == "https")
 }
 
 fn forbidden(url: &Url) -> UpstreamError {

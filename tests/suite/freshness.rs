@@ -150,7 +150,9 @@ async fn each_upstream_may_have_a_freshness_of_its_own() {
 async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing() {
     let scene = Scene::start(ASK_EACH_TIME).await;
     scene.gives(&scene.image, "miss").await;
-    scene.hub.on(Kind::ManifestHead).hang();
+    for kind in [Kind::ManifestHead, Kind::ManifestGet] {
+        scene.hub.on(kind).hang();
+    }
     scene.hub.reset_counts();
     let began = Instant::now();
     scene.gives(&scene.image, "stale").await;

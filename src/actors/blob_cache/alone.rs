@@ -13,7 +13,7 @@ use futures::stream::{self, BoxStream};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::super::places::Place;
+use super::super::places::{Place, Share};
 use super::error::BlobError;
 use super::flight::stalls_after;
 use super::ports::Key;
@@ -36,6 +36,8 @@ pub(super) struct Alone {
     /// Gets a link once the digest holds.
     unlinked: Option<GroupId>,
     _place: Place,
+    /// Of the group's share; a download that spilled was the group's already.
+    _share: Option<Share>,
 }
 
 impl Alone {
@@ -45,6 +47,7 @@ impl Alone {
         key: Key,
         expected: Expected,
         unlinked: Option<GroupId>,
+        share: Share,
     ) -> Result<Self, BlobError> {
         let place = place(shared)?;
         let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, 0).await?;
@@ -67,6 +70,7 @@ impl Alone {
             fruitless: 0,
             unlinked,
             _place: place,
+            _share: Some(share),
         })
     }
 
@@ -89,6 +93,7 @@ impl Alone {
             fruitless: 0,
             unlinked: None,
             _place: place,
+            _share: None,
         })
     }
 

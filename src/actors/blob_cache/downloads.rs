@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::flights::{Boarding, Flights};
 use crate::actors::manifests::Source;
-use crate::actors::places::refused;
+use crate::actors::places::{Share, refused};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
@@ -47,7 +47,7 @@ impl BlobCache {
         Self { shared, downloads: HashMap::new(), questions }
     }
 
-    fn begin(&mut self, key: Key, expected: Expected, me: Addr<Self>) -> Result<&Running, BlobError> {
+    fn begin(&mut self, key: Key, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
             refused("downloads");
@@ -62,6 +62,7 @@ impl BlobCache {
         let ended = key.clone();
         actix_rt::spawn(async move {
             let _ = download.await;
+            drop(share);
             me.do_send(DownloadEnded(ended));
         });
         metrics::gauge!("dependency_proxy_downloads_in_flight").set((self.downloads.len() + 1) as f64);
@@ -96,8 +97,8 @@ pub(super) struct JoinDownload {
     pub(super) expected: Expected,
     /// The asker's group, if it has no link yet.
     pub(super) unlinked: Option<GroupId>,
-    /// Whether one begins where none runs.
-    pub(super) begin: bool,
+    /// Begins one where none runs, with this part of the group's share.
+    pub(super) begin: Option<Share>,
 }
 
 pub(super) struct Joined {
@@ -114,8 +115,10 @@ impl Handler<JoinDownload> for BlobCache {
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
             true => (&self.downloads[&key], Source::Joined),
-            false if begin => (self.begin(key, expected, ctx.address())?, Source::Miss),
-            false => return Ok(None),
+            false => match begin {
+                Some(share) => (self.begin(key, expected, share, ctx.address())?, Source::Miss),
+                None => return Ok(None),
+            },
         };
         if let Some(group) = unlinked {
             running.unlinked.add(group);

@@ -40,7 +40,7 @@ impl Blobs {
 
     /// The progress of the download of this blob, if one runs. To look at it is not to join it.
     pub(super) async fn running(&self, key: &Key) -> Result<Option<watch::Receiver<Progress>>, BlobError> {
-        let look = JoinDownload { key: key.clone(), expected: Expected::default(), unlinked: None, begin: false };
+        let look = JoinDownload { key: key.clone(), expected: Expected::default(), unlinked: None, begin: None };
         let joined = self.cache.send(look).await.map_err(|_| BlobError::Interrupted)??;
         Ok(joined.map(|Joined { progress, .. }| progress))
     }

@@ -14,7 +14,7 @@ use super::error::BlobError;
 use super::flight::stalls_after;
 use super::ports::Key;
 use super::shared::Shared;
-use crate::actors::places::Place;
+use crate::actors::places::{Place, Share};
 use crate::domain::byte_range::upstream_requests;
 use crate::upstream::{Content, UpstreamError};
 
@@ -30,7 +30,7 @@ pub(super) struct RangeStream {
     response: Response,
     /// The length of the whole, as upstream told it first.
     told: Option<u64>,
-    _place: Option<Place>,
+    _place: Option<(Share, Place)>,
 }
 
 struct Response {
@@ -56,7 +56,7 @@ impl RangeStream {
     }
 
     /// The same with a permit that is given back at its end.
-    pub(super) fn holding(self, place: Place) -> Self {
+    pub(super) fn holding(self, place: (Share, Place)) -> Self {
         Self { _place: Some(place), ..self }
     }
 

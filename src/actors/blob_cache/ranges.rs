@@ -6,6 +6,9 @@
 //! - Anything else is requested upstream at once, as ranges, beside the download if there is one. None is begun: such clients want
 //!   a small share of a large layer. Only once the ranges requested of a blob have more bytes together than the blob, so that a
 //!   download would have cost upstream no more, one is begun in the background, and later requests are served from its file.
+//! - Several ranges that overlap, or are not in the order of the blob, are the whole blob (RFC 9110, section 14.2, allows it): no client
+//!   is known that needs them, and each would be a request of its own. So many that upstream would get more than
+//!   [`MAX_UPSTREAM_REQUESTS`](crate::domain::byte_range::MAX_UPSTREAM_REQUESTS) requests are requested with more of the gaps between them.
 //! - Ranges that are the whole blob, and the rest of it (`bytes=N-`), are served from the one download, which is verified; and so is
 //!   everything where upstream ignores `Range`: nothing comes sooner from there.
 //!
@@ -25,9 +28,10 @@ use super::progress::Progress;
 use super::range_stream::RangeStream;
 use super::{BlobError, Blobs, JoinDownload, Key, OpenBlob, OpenedBlob, Stored};
 use crate::actors::manifests::Source;
-use crate::actors::places::Place;
-use crate::domain::byte_range::{RangeSet, Selected, total_length};
+use crate::actors::places::{Place, Share};
+use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length, upstream_requests};
 use crate::domain::download::Expected;
+use crate::domain::id::GroupId;
 use crate::store::index::Link;
 use crate::upstream::UpstreamError;
 
@@ -128,7 +132,9 @@ impl Blobs {
             return Ok(Way::Follow);
         }
         // Where no more may be under way, the download is there to wait for, if there is one.
-        let Some(place) = self.range_streams.take() else {
+        let place =
+            self.range_shares.try_take(wanted.group).and_then(|share| Some((share, self.range_streams.take()?)));
+        let Some(place) = place else {
             return if running.is_some() { Ok(Way::Follow) } else { Err(BlobError::Busy) };
         };
         let accepted = running.and_then(|progress| progress.accepted);
@@ -147,7 +153,7 @@ impl Blobs {
         wanted: &OpenBlob,
         ranges: &RangeSet,
         mut length: Length,
-        place: Place,
+        place: (Share, Place),
     ) -> Result<Way, BlobError> {
         let key = wanted.key();
         loop {
@@ -158,14 +164,15 @@ impl Blobs {
                 Selected::Parts(parts) => parts,
                 Selected::Unsatisfiable => Vec::new(),
             };
-            let total = total_length(&parts);
-            if total >= bytes && total > 0 {
+            // What upstream has to deliver, with the gaps that are dropped.
+            let total = total_length(&upstream_requests(&parts));
+            if (total >= bytes && total > 0) || !are_ascending(&parts) {
                 return Ok(Way::Download);
             }
             match (self.request_parts(&key, parts, bytes).await, length) {
                 (Ok(Requested::Ignored), _) => return Ok(Way::Download),
                 (Ok(Requested::Stream(stream)), _) => {
-                    self.count_ranges(key, total, bytes);
+                    self.count_ranges(wanted.group, key, total, bytes);
                     return Ok(Way::Opened(OpenedBlob::ranges(bytes, stream.holding(place)).into()));
                 }
                 (Ok(Requested::Nothing), Length::Known(_)) => {
@@ -196,7 +203,7 @@ impl Blobs {
     }
 
     /// Begins a download once the ranges requested of a blob have more bytes than it. It makes no link for whoever requested them.
-    fn count_ranges(&self, key: Key, bytes: u64, length: u64) {
+    fn count_ranges(&self, group: GroupId, key: Key, bytes: u64, length: u64) {
         if self.shared.options.max_blob_bytes.is_some_and(|max| length > max) {
             return;
         }
@@ -206,7 +213,10 @@ impl Blobs {
             return;
         }
         self.ranged.remove(&key);
-        self.cache.do_send(JoinDownload { key, expected: Expected::default(), unlinked: None, begin: true });
+        // Nobody waits for it: where the group has its share already, a later range begins it.
+        if let Some(share) = self.download_shares.try_take(group) {
+            self.cache.do_send(JoinDownload { key, expected: Expected::default(), unlinked: None, begin: Some(share) });
+        }
     }
 }
 

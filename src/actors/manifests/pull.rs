@@ -59,9 +59,14 @@ impl Pull<'_> {
             return Ok(PulledManifest::new(manifest, Source::Hit, checked_at));
         }
         let outcome = match self.ask_head(true).await {
-            Ok((head, _)) => match self.confirmed(head.as_ref()).await? {
+            Ok((head, _)) => match self.confirmed(head.affirmed()).await? {
                 Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
-                None => timeout(PATIENCE_WITH_FALLBACK, self.fetch()).await.unwrap_or(Err(Cause::TimedOut)),
+                None => {
+                    // Where not even a `HEAD` ended in time, a `GET` gets no more of it.
+                    let limit =
+                        if head == ManifestHead::TooSlow { self.revalidate_timeout } else { PATIENCE_WITH_FALLBACK };
+                    timeout(limit, self.fetch()).await.unwrap_or(Err(Cause::TimedOut))
+                }
             },
             Err(cause) => Err(cause),
         };
@@ -90,7 +95,7 @@ impl Pull<'_> {
     /// A stored manifest that the group does not have yet: upstream decides.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        let Some(manifest) = self.confirmed(head.as_ref()).await? else { return self.fetch().await };
+        let Some(manifest) = self.confirmed(head.affirmed()).await? else { return self.fetch().await };
         let source = if joined { Source::Joined } else { Source::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
@@ -110,10 +115,11 @@ impl Pull<'_> {
     /// The headers of what is not stored.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        if let Some(manifest) = self.confirmed(head.as_ref()).await? {
+        if let Some(manifest) = self.confirmed(head.affirmed()).await? {
             return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
         }
-        let Some(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head else {
+        let ManifestHead::Affirmed(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head
+        else {
             return self.fetch().await;
         };
         let digest = match (&self.request.reference, digest) {
@@ -135,16 +141,15 @@ impl Pull<'_> {
         Ok(PulledManifest::new(fetched.manifest, source, self.by_tag()))
     }
 
-    /// What a `HEAD` says, if it affirms the manifest; nothing where only a `GET` can tell.
-    async fn ask_head(&self, revalidation: bool) -> Result<(Option<ContentHead>, bool), Cause> {
+    /// What a `HEAD` says, and whether it was shared with others.
+    async fn ask_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
         let limit = if revalidation { self.revalidate_timeout + GRACE } else { Duration::MAX };
         let sent = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
         let (head, joined) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
         if head == ManifestHead::NotRequested && !joined {
             self.upstream_calls.fetch_sub(1, Ordering::Relaxed);
         }
-        let affirmed = if let ManifestHead::Affirmed(head) = head { Some(head) } else { None };
-        Ok((affirmed, joined))
+        Ok((head, joined))
     }
 
     /// Says, beside the answer, whether somebody else had asked.

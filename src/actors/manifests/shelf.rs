@@ -121,7 +121,7 @@ impl Shelf {
             Some(_) | None => Ok(0),
         });
         let length = length.await.unwrap_or(0);
-        Ok(self.memory.reserve(length).await.map_err(|error| Cause::from(&error))?)
+        self.memory.reserve(length).await.map_err(|error| Cause::from(&error))
     }
 
     fn digest_of(&self, request: &PullManifest) -> Result<Option<Digest>, StoreError> {

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    BROKE_OFF, CLOSES_CONNECTIONS, EVERY_MANIFEST_REQUEST, OUT_OF_ORDER, REFUSES_CONNECTIONS, Scene, TOO_SLOW, wrong,
+    BROKE_OFF, CLOSES_CONNECTIONS, EVERY_MANIFEST_REQUEST, OUT_OF_ORDER, REALM_REFUSES_CONNECTIONS,
+    REFUSES_CONNECTIONS, Scene, TOO_SLOW, wrong,
 };
 use crate::fake_hub::{Image, Kind, Layer, Listener, Rule};
 
@@ -70,7 +71,7 @@ async fn the_token_realm_is_down() {
     let scene = Scene::start().await;
     scene.hub.expire_tokens();
     scene.hub.down(Listener::Realm);
-    scene.pull_new().await.is_unavailable(REFUSES_CONNECTIONS.0, REFUSES_CONNECTIONS.1);
+    scene.pull_new().await.is_unavailable(REALM_REFUSES_CONNECTIONS.0, REALM_REFUSES_CONNECTIONS.1);
     scene.cached_tag_is("stale").await;
     scene.cached_is_there().await;
     scene.nothing_bad_is_left().await;

@@ -239,6 +239,10 @@ pub const REFUSES_CONNECTIONS: (&str, &str) = (
     "docker.io cannot be reached (it refused the connection) and new:latest is not cached here yet",
     "Upstream registry refuses connections and this is not cached here yet",
 );
+pub const REALM_REFUSES_CONNECTIONS: (&str, &str) = (
+    "docker.io cannot be reached (its token realm 127.0.0.1: it refused the connection) and new:latest is not cached here yet",
+    "Upstream registry refuses connections and this is not cached here yet",
+);
 pub const CLOSES_CONNECTIONS: (&str, &str) = (
     "docker.io cannot be reached (it closed the connection before it responded) and new:latest is not cached here yet",
     "Upstream registry closed the connection and this is not cached here yet",

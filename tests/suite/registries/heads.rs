@@ -156,3 +156,43 @@ async fn a_registry_without_any_head_is_pulled_from_as_one_with_it() {
         assert_eq!((blob.status, blob.body.len()), (200, 5_000));
     }
 }
+
+#[actix_rt::test]
+async fn a_head_that_hangs_is_left_to_get_and_counts_against_no_other_repository() {
+    let scene = Scene::start(REVALIDATE).await;
+    let image = scene.push("acme/app", 1);
+    let other = scene.push("acme/other", 2);
+    scene.gives("acme/app", &image, "miss").await;
+    scene.gives("acme/other", &other, "miss").await;
+    scene.hub.on(Kind::ManifestHead).in_repository("acme/app").hang();
+    let moved = scene.push("acme/app", 3);
+    scene.gives("acme/app", &moved, "miss").await;
+    let other = scene.push("acme/other", 4);
+    scene.gives("acme/other", &other, "miss").await;
+    scene.gives("acme/app", &moved, "revalidated").await;
+}
+
+#[actix_rt::test]
+async fn a_head_that_a_gateway_failed_once_is_sent_again_the_next_time() {
+    let scene = Scene::start(REVALIDATE).await;
+    let image = scene.push("acme/app", 1);
+    scene.gives("acme/app", &image, "miss").await;
+    scene.hub.on(Kind::ManifestHead).times(1).status(503);
+    scene.gives("acme/app", &image, "revalidated").await;
+    scene.hub.reset_counts();
+    scene.gives("acme/app", &image, "revalidated").await;
+    assert_eq!((scene.count(Kind::ManifestHead), scene.count(Kind::ManifestGet)), (1, 0), "a GET counts as a pull");
+}
+
+#[actix_rt::test]
+async fn a_head_with_a_wrong_length_of_a_stored_blob_is_decided_by_its_first_byte() {
+    let scene = Scene::start("").await;
+    let image = scene.push("acme/app", 1);
+    let layer = image.layers()[0].digest();
+    assert_eq!(scene.client.blob("team", "acme/app", layer).await.status, 200);
+    let other = scene.another_group("other").await;
+    scene.hub.push_image("acme/copy", "1", &image);
+    scene.hub.on(Kind::BlobHead).at(Listener::Cdn).body_length_off_by(-7);
+    let answer = other.blob("other", "acme/copy", layer).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 20_000), "{}", answer.text());
+}

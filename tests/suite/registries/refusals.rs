@@ -137,3 +137,54 @@ async fn what_is_cached_is_refused_where_upstream_says_that_it_is_gone_and_serve
         assert_eq!(by_digest.status, 200, "what a group has by digest it keeps");
     }
 }
+
+#[actix_rt::test]
+async fn what_the_token_realm_refuses_is_never_told_as_the_registrys() {
+    for status in [400, 404, 407, 410, 451, 500] {
+        let scene = Scene::start(REVALIDATE).await;
+        let image = scene.push("acme/app", 1);
+        scene.push("acme/new", 2);
+        scene.gives("acme/app", &image, "miss").await;
+        scene.hub.expire_tokens();
+        scene.hub.on(Kind::Token).refusal(status, "X", "no such realm");
+        let answer = scene.pull("acme/new").await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"), "{status}");
+        let said = format!("docker.io's token realm is out of order (HTTP status {status}: \"no such realm\")");
+        assert!(answer.message().starts_with(&said), "{}", answer.message());
+        scene.gives("acme/app", &image, "stale").await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_sign_in_page_in_place_of_a_list_of_referrers_means_that_there_is_none() {
+    let scene = Scene::start("").await;
+    let image = scene.push("acme/app", 1);
+    let path = format!("/v2/team/dependency_proxy/containers/acme/app/referrers/{}", image.digest());
+    scene.hub.on(Kind::Referrers).times(1).html();
+    scene.hub.on(Kind::Referrers).times(1).status(501);
+    for _ in 0..2 {
+        let answer = scene.client.get(&path).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "UNSUPPORTED"), "{}", answer.text());
+    }
+    assert_eq!(scene.client.get(&path).await.status, 200);
+}
+
+#[actix_rt::test]
+async fn a_sentence_that_repeats_the_password_is_dropped() {
+    let hub = crate::fake_hub::FakeHub::start();
+    hub.on_anything()
+        .at(Listener::Registry)
+        .before_auth()
+        .times(1)
+        .status(401)
+        .header("WWW-Authenticate", "Basic realm=\"r\"");
+    hub.on_anything().before_auth().refusal(403, "DENIED", "robot:the-robots-password may not");
+    let account = "username = \"robot\"\npassword = \"the-robots-password\"\ngroups = [\"team\"]";
+    let scene = Scene::before(hub, account).await;
+    scene.push("acme/app", 1);
+    for _ in 0..2 {
+        let answer = scene.pull("acme/app").await;
+        assert!(!answer.text().contains("the-robots-password"), "{}", answer.text());
+    }
+    assert!(!scene.service.log().contains("the-robots-password"));
+}

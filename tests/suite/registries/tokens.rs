@@ -148,3 +148,36 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
         }
     }
 }
+
+#[actix_rt::test]
+async fn each_registry_behind_a_redirect_has_a_token_of_its_own() {
+    let (front, first, second) = (FakeHub::start(), FakeHub::start(), FakeHub::start());
+    front.require_auth(false);
+    let image = Image::single(&[Layer::random(100, 1)]);
+    front.push_image("acme/app", "1", &image);
+    first.push_image("real/app", "1", &image);
+    second.push_image("real/app", "1", &image);
+    // Each in turn, GET and HEAD alike.
+    for round in 0..8 {
+        let target = if round % 2 == 0 { &first } else { &second };
+        front
+            .on_anything()
+            .at(Listener::Registry)
+            .times(2)
+            .redirect_to(&format!("{}/v2/real/app/manifests/1", target.url()));
+    }
+    let hosts: Vec<String> = [&first, &second]
+        .iter()
+        .flat_map(|hub| [Listener::Registry, Listener::Realm].map(|at| format!("{:?}", hub.host(at))))
+        .collect();
+    let service = Config::upstream_at("own.test", &front.url())
+        .and(&format!("redirect_hosts = [{}]\n{REVALIDATE}", hosts.join(", ")))
+        .start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    for _ in 0..6 {
+        is_image(&client.manifest("team", "own.test/acme/app", "1").await, &image);
+    }
+    assert_eq!((first.requests().token_requests(), second.requests().token_requests()), (1, 1));
+}

@@ -80,7 +80,7 @@ async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
     let unknown = UpstreamOptions { ca_file: None, ..registry.options(&setup) };
     let refused = error(registries(unknown).manifest(&anonymous(), &latest()).await);
     assert!(
-        matches!(&refused, UpstreamError::Unreachable { failure: ConnectionFailure::Tls, reason } if reason.contains("certificate")),
+        matches!(&refused, UpstreamError::Unreachable { failure: ConnectionFailure::Tls, reason, .. } if reason.contains("certificate")),
         "{refused}"
     );
     assert_eq!(registry.asked.try_iter().count(), 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dependency_proxy::upstream::{RealmError, UpstreamError};
+use dependency_proxy::upstream::{ConnectionFailure, RealmError, UpstreamError};
 use futures::future::join_all;
 
 use super::*;
@@ -119,7 +119,9 @@ async fn what_a_broken_realm_says_is_told_apart() {
     setup.hub.on(Kind::Token).times(1).status(403);
     assert_eq!(ask().await, UpstreamError::TokenRealm(RealmError::Denied { status: 403 }));
     setup.hub.on(Kind::Token).times(1).hang();
-    assert_eq!(ask().await, UpstreamError::TokenRealm(RealmError::TimedOut));
+    let timed_out = ask().await;
+    let UpstreamError::TokenRealm(RealmError::Unreachable { failure, .. }) = timed_out else { panic!("{timed_out}") };
+    assert_eq!(failure, ConnectionFailure::TimedOut);
     setup.hub.down(Listener::Realm);
     let down = ask().await;
     assert!(matches!(down, UpstreamError::TokenRealm(RealmError::Unreachable { .. })) && down.is_retryable());
