@@ -112,6 +112,12 @@ pub(super) struct Since {
     pub(super) believed: Duration,
 }
 
+/// Reports that neither a `HEAD` nor a `GET` decided in time whether a tag of this origin has moved: its upstream is spared for a
+/// while.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct RevalidationTimedOut(pub(super) Origin);
+
 /// Forgets the answers of the last moments.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -277,6 +283,14 @@ impl Handler<FetchManifest> for ManifestCache {
         };
         self.gauge();
         Response::fut(landed(receiver, joined))
+    }
+}
+
+impl Handler<RevalidationTimedOut> for ManifestCache {
+    type Result = ();
+
+    fn handle(&mut self, RevalidationTimedOut(origin): RevalidationTimedOut, _: &mut Self::Context) {
+        self.backoffs.learn(&origin, Some(&Cause::TimedOut), Instant::now());
     }
 }
 

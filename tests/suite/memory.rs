@@ -42,7 +42,7 @@ async fn many_large_manifests_at_once_stay_within_their_budget() {
             });
             for (answer, image) in join_all(pulls).await.iter().zip(&images) {
                 assert_eq!(answer.status, 200, "{}", answer.text());
-                assert!(&answer.body == image.bytes());
+                assert!(answer.body == image.bytes());
             }
         }
         let peak = service.peak_memory();

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use super::pulled::{PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
-use crate::actors::manifest_cache::{AskHead, FetchManifest, ManifestCache, Question, Shared, Since};
+use crate::actors::manifest_cache::{
+    AskHead, FetchManifest, ManifestCache, Question, RevalidationTimedOut, Shared, Since,
+};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;
@@ -65,7 +67,10 @@ impl Pull<'_> {
                     // Where not even a `HEAD` ended in time, a `GET` gets no more of it.
                     let limit =
                         if head == ManifestHead::TooSlow { self.revalidate_timeout } else { PATIENCE_WITH_FALLBACK };
-                    timeout(limit, self.fetch()).await.unwrap_or(Err(Cause::TimedOut))
+                    timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
+                        self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
+                        Err(Cause::TimedOut)
+                    })
                 }
             },
             Err(cause) => Err(cause),
