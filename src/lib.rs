@@ -49,8 +49,8 @@
 //!    `http::api::caller::Caller` for the REST API.
 //! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds. Ranges of a
 //!    blob that is not stored cannot be verified: they leave as ranges, are not stored, and grant no link (`actors::blob_cache::ranges`).
-//! 5. The index can be rebuilt from the files beside manifests and links. Identities live in sled alone, and a change of them is
-//!    on the disk before it is acknowledged.
+//! 5. The index can be rebuilt from the files beside manifests and links. A change of identities is on the disk before it is
+//!    acknowledged, first in a journal of its own, so that a start can tell that it is missing (`store::journal`).
 //! 6. A hit asks nobody: no upstream, no mailbox, no disk that would have to be waited for on a worker's thread.
 //! 7. Every queue has a bound, a gauge and a refusal.
 //! 8. A group sees what upstream gave it. A link (group, upstream, account, repository, digest) opens stored bytes only where

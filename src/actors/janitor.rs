@@ -17,7 +17,6 @@ use self::parts::report;
 use self::purges::Purges;
 use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::Blobs;
-use crate::domain::directory::Directory;
 use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
 use crate::store::index::Index;
@@ -25,7 +24,6 @@ use crate::store::index::Index;
 /// Tidies up; see the module.
 pub struct Janitor {
     parts: Parts,
-    exported: Option<Arc<Directory>>,
     busy: bool,
     purges: Purges,
 }
@@ -53,7 +51,7 @@ struct Finish;
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Tidied(Option<Arc<Directory>>);
+struct Tidied;
 
 const EVERY: Duration = Duration::from_secs(5);
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
@@ -64,7 +62,7 @@ impl Tidying {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
         let (index, blobs) = (parts.index.clone(), parts.blobs.clone());
-        let janitor = Janitor { parts, exported: None, busy: false, purges: Purges::default() };
+        let janitor = Janitor { parts, busy: false, purges: Purges::default() };
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index, blobs }
     }
 
@@ -94,10 +92,12 @@ impl Janitor {
             return;
         }
         self.busy = true;
-        let (parts, exported, me) = (self.parts.clone(), self.exported.clone(), ctx.address());
+        let (parts, me) = (self.parts.clone(), ctx.address());
         actix_rt::spawn(async move {
-            let done = spawn_blocking(move || parts.tidy(exported)).await;
-            me.do_send(Tidied(done.unwrap_or(None)));
+            if let Err(panic) = spawn_blocking(move || parts.tidy()).await {
+                tracing::error!(%panic, "tidying up failed");
+            }
+            me.do_send(Tidied);
         });
     }
 
@@ -158,9 +158,8 @@ impl Actor for Janitor {
 impl Handler<Tidied> for Janitor {
     type Result = ();
 
-    fn handle(&mut self, Tidied(exported): Tidied, _: &mut Self::Context) {
+    fn handle(&mut self, _: Tidied, _: &mut Self::Context) {
         self.busy = false;
-        self.exported = exported;
     }
 }
 
@@ -190,10 +189,7 @@ impl Handler<Finish> for Janitor {
     fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
         let parts = self.parts.clone();
         Box::pin(async move {
-            let written = spawn_blocking(move || {
-                parts.tidy(None);
-                report("the identities", parts.identities.flush());
-            });
+            let written = spawn_blocking(move || parts.finish());
             if let Err(panic) = written.await {
                 tracing::error!(%panic, "the last changes could not be written");
             }

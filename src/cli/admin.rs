@@ -23,12 +23,12 @@ enum AdminVerb {
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
     },
-    /// Put back the identities of an export; those that are there are kept aside, and the service must be stopped
+    /// Put back the identities of a backup; those that are there are kept aside, and the service must be stopped
     Restore {
         /// The folder with its data (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
-        /// The export: identity.jsonl of the folder with the data, or a copy of it
+        /// The backup: identity.jsonl or identity.journal of a folder with data, a copy of one, or the folder identity itself
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
@@ -43,8 +43,11 @@ impl AdminArgs {
                 say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
             AdminVerb::Restore { data, from } => {
-                let Restored { users, groups, tokens, aside } = server::restore(&data, &from)?;
+                let Restored { users, groups, tokens, aside, incomplete } = server::restore(&data, &from)?;
                 say(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
+                if incomplete {
+                    say("Its last change is incomplete and was left out.");
+                }
                 if let Some(aside) = aside {
                     say(&format!("What was there before is in {}.", aside.display()));
                 }

@@ -60,7 +60,7 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     let password_file = data.write(PASSWORD_FILE, &format!("{}\n", secret.expose_secret()))?;
     let username = user.username.to_string();
     store.commit(&[Write::Put(Record::User(user))])?;
-    store.write_export(&store.load()?)?;
+    store.write_export()?;
     drop(store);
     data.give_to_owner()?;
     Ok(AdminReset { username, password_file })

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,6 +25,49 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// A large file that is written piece by piece beside the name that it is to have.
+pub struct NewFile {
+    file: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Begins the file that is to be at `path`, whose folder must be there.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(parent(path)?)?;
+        Ok(Self { file: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
+    }
+
+    /// Forces what was written so far to the disk.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().as_file().sync_all()
+    }
+
+    /// Forces everything to the disk and gives the file its name, replacing what had it, as `write_file` does; but the name itself
+    /// is on the disk only after [`sync_name`].
+    pub fn rename(mut self) -> io::Result<File> {
+        self.sync()?;
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(file.persist(&self.path)?)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Forces the name of a file to the disk.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(parent(path)?)
+}
+
 /// As [`write_file`], without forcing the disk: after `kill -9` the file is whole, after a power cut it may be missing, old
 /// or empty. For small files that can be made again, such as links.
 pub fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -42,6 +85,15 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let folder = parent(to)?;
     create_folder(folder)?;
     fs::rename(from, to)?;
+    sync_folder(folder)
+}
+
+/// Copies a file into a folder, under its own name, and forces the copy to the disk.
+pub fn copy_into(folder: &Path, file: &Path) -> io::Result<()> {
+    let name = file.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
+    let mut copy = NewFile::begin(&folder.join(name))?;
+    io::copy(&mut File::open(file)?, &mut copy)?;
+    copy.rename()?;
     sync_folder(folder)
 }
 

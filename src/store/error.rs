@@ -37,19 +37,19 @@ pub enum OpenError {
         /// What the system said.
         error: io::Error,
     },
-    /// The identities cannot be read. They are not rebuilt from anything but a backup.
+    /// The identities cannot be read, or are not all there. They are not made anew from anything without being told to.
     #[error(
-        "the identities in {} cannot be opened: {reason}. Move that folder away and restore the export beside it: \
-         dependency-proxy admin restore --data {} --from {}",
-        .folder.display(), .data.display(), .export.display()
+        "the identities in {} cannot be opened: {reason}. Nothing was changed. The newest copy that can be read is put in their place, and \
+         what is there is kept aside, by: dependency-proxy admin restore --data {} --from {}",
+        .folder.display(), .data.display(), .source_of_restore.display()
     )]
     Identities {
         /// Where they are.
         folder: PathBuf,
         /// The folder of all data.
         data: PathBuf,
-        /// The export that can be restored.
-        export: PathBuf,
+        /// The newest of the files that can be restored: an export, the database or the journal.
+        source_of_restore: PathBuf,
         /// What is wrong.
         reason: String,
     },

@@ -2,6 +2,7 @@
 //! blocking thread. Knows nothing of requests, upstreams or actors.
 
 pub mod blobs;
+mod changes;
 pub mod data_dir;
 mod database;
 pub mod durable;
@@ -11,6 +12,9 @@ pub mod identity;
 pub mod index;
 mod index_file;
 mod index_key;
+mod journal;
 pub mod large_buffer;
 pub mod manifests;
+mod records;
+mod recovery;
 pub mod spool;

@@ -9,7 +9,6 @@ use super::super::last_used::LastUsed;
 use super::super::manifests::Manifests;
 use super::super::numbers;
 use super::super::policy_evaluator::Policy;
-use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
 use crate::store::durable::Leftovers;
@@ -39,20 +38,20 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Returns the directory that was exported last.
-    pub(super) fn tidy(&self, exported: Option<Arc<Directory>>) -> Option<Arc<Directory>> {
+    /// Writes what waits, and what is due.
+    pub(super) fn tidy(&self) {
         report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
         report("the index", self.index.flush());
         self.files.close_removed();
-        let directory = self.policy.directory();
-        numbers::publish(&directory, &self.files, Timestamp::now());
-        if exported.as_ref().is_some_and(|exported| Arc::ptr_eq(exported, &directory)) {
-            return exported;
-        }
-        let written = self.identities.write_export(&directory);
-        let exported = if written.is_ok() { Some(directory) } else { exported };
-        report("the export of identities", written);
-        exported
+        numbers::publish(&self.policy.directory(), &self.files, Timestamp::now());
+        report("the export or the journal of identities", self.identities.tidy());
+    }
+
+    /// Writes everything that waits, as before the process ends.
+    pub(super) fn finish(&self) {
+        self.tidy();
+        report("the export of identities", self.identities.write_export());
+        report("the identities", self.identities.flush());
     }
 
     pub(super) fn purge(&self, group: GroupId) -> Result<usize, StoreError> {

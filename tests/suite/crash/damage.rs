@@ -68,24 +68,28 @@ async fn a_lost_or_damaged_index_is_rebuilt() {
 }
 
 #[actix_rt::test]
-async fn identities_that_are_lost_or_damaged_are_refused_with_the_way_back() {
+async fn a_lost_or_damaged_database_of_identities_is_made_anew_and_without_the_journal_it_is_refused_with_the_way_back()
+{
     let mut pulled = pulled_and_killed().await;
     pulled.service.restart();
     assert_eq!(pulled.service.stop().code(), Some(0));
     let data = pulled.service.data();
-    let kept = data.with_extension("kept");
-    fs::rename(data.join("identity"), &kept).unwrap();
+    fs::remove_dir_all(data.join("identity")).unwrap();
+    pulled.is_all_there().await;
+    spoil(&data.join("identity/conf"));
+    pulled.is_all_there().await;
+    assert!(data.join("identity.damaged").exists(), "what was damaged is kept aside");
+
+    let (journal, kept) = (data.join("identity.journal"), data.with_extension("kept"));
+    fs::rename(&journal, &kept).unwrap();
+    let refusal = pulled.service.refusal();
+    assert!(refusal.contains("admin restore --data") && refusal.contains("identity.journal"), "{refusal}");
+    let database = data.with_extension("database");
+    fs::rename(data.join("identity"), &database).unwrap();
     let refusal = pulled.service.refusal();
     assert!(refusal.contains("admin restore --data") && refusal.contains("identity.jsonl"), "{refusal}");
-
-    fs::remove_dir_all(data.join("identity")).unwrap();
-    copy(&kept, &data.join("identity"));
-    spoil(&data.join("identity/conf"));
-    let refusal = pulled.service.refusal();
-    assert!(refusal.contains("admin restore --data"), "{refusal}");
-
-    fs::remove_dir_all(data.join("identity")).unwrap();
-    fs::rename(&kept, data.join("identity")).unwrap();
+    fs::rename(&database, data.join("identity")).unwrap();
+    fs::rename(&kept, &journal).unwrap();
     pulled.is_all_there().await;
 }
 
@@ -137,8 +141,4 @@ fn as_somebody(binary: &Path) -> (Command, u32) {
 fn spoil(path: &Path) {
     let length = fs::metadata(path).unwrap().len() as usize;
     fs::write(path, vec![0xa5; length.max(64)]).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }

@@ -7,6 +7,7 @@ mod changes;
 mod damage;
 mod downloads;
 mod folder;
+mod identities;
 mod ledger;
 mod order;
 mod restoring;

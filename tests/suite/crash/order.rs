@@ -51,6 +51,8 @@ async fn a_change_of_identities_is_forced_to_the_disk_before_it_is_acknowledged(
     service.group_token(&team, "ci", &["read_registry", "write_registry"]).await;
     let calls = trace.calls().await;
     calls.come_in_order(&[
+        &["pwrite64(", "/identity.journal>"],
+        &["fdatasync(", "/identity.journal>"],
         &["pwrite64(", "/identity/db>"],
         &["fdatasync(", "/identity/db>"],
         &["HTTP/1.1 201 Created"],

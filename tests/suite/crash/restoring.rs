@@ -1,4 +1,4 @@
-//! The backup is one file, which is current within seconds; a store made of it is as good as the one that is gone.
+//! The backup is one file: the export, which is current within seconds, or the journal, which is current; a store made of it is as good as the one that is gone.
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +28,7 @@ async fn a_store_made_of_the_export_is_as_good_as_the_one_that_is_gone() {
     let later = service.group("made-after-the-backup").await;
     service.kill();
     fs::remove_dir_all(service.data().join("identity")).unwrap();
+    fs::remove_file(service.data().join("identity.journal")).unwrap();
     fs::remove_file(&export).unwrap();
     let output = admin_restore(&service.data(), &backup);
     assert!(output.status.success(), "{output:?}");
@@ -43,6 +44,48 @@ async fn a_store_made_of_the_export_is_as_good_as_the_one_that_is_gone() {
     assert_eq!(service.api("GET", &format!("/groups/{}", later.id), Value::Null).await.status, 404);
     assert!(service.group("another").await.id > later.id, "a number is given away again");
     assert!(service.deploy_token(&team, "new").await.id > last.id, "a number is given away again");
+}
+
+#[actix_rt::test]
+async fn a_copy_of_the_journal_restores_every_change_up_to_the_copy() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let revoked = service.deploy_token(&team, "revoked").await;
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, revoked.id);
+    assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
+    let last = service.deploy_token(&team, "last").await;
+    let backup = service.data().with_extension("backup");
+    fs::copy(service.data().join("identity.journal"), &backup).unwrap();
+    service.kill();
+    fs::remove_dir_all(service.data()).unwrap();
+    let output = admin_restore(&service.data(), &backup);
+    assert!(output.status.success(), "{output:?}");
+
+    service.restart();
+    assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
+    assert_ne!(service.token(&revoked.username, &revoked.secret, "").await.status, 200);
+    assert!(service.deploy_token(&team, "new").await.id > last.id, "a number is given away again");
+}
+
+#[actix_rt::test]
+async fn a_damaged_journal_is_replaced_by_what_the_refusal_names_without_loss() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let last = service.deploy_token(&team, "last").await;
+    service.kill();
+    let journal = service.data().join("identity.journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(&journal, bytes).unwrap();
+    let refusal = service.refusal();
+    let source = refusal.split("--from ").nth(1).unwrap();
+    let source: String = source.chars().take_while(|letter| !letter.is_whitespace() && *letter != '"').collect();
+    let output = admin_restore(&service.data(), Path::new(&source));
+    assert!(output.status.success(), "{output:?}");
+    service.restart();
+    assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
+    assert!(service.data().join("identity.replaced-1/identity.journal").exists(), "what was there is kept aside");
 }
 
 #[actix_rt::test]

@@ -29,6 +29,20 @@ impl Service {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Starts it again after it has ended. Returns what it says if it gives up, which must be with an exit status that says so.
+    pub fn restart_unless_refused(&mut self) -> Result<(), String> {
+        match super::try_spawn(&self.config, &self.variables) {
+            Ok(started) => {
+                (self.child, self.log, self.address, self.metrics) = started;
+                Ok(())
+            }
+            Err((status, log)) => {
+                assert!(status.code().is_some_and(|code| code != 0), "{status:?}: {log}");
+                Err(log)
+            }
+        }
+    }
+
     /// Sends SIGTERM, and does not wait.
     pub fn tell_to_stop(&self) {
         assert!(Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());

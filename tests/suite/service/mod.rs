@@ -152,6 +152,11 @@ impl Drop for Service {
 type Started = (Child, PathBuf, SocketAddr, SocketAddr);
 
 fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
+    try_spawn(config, variables).unwrap_or_else(|(_, log)| panic!("it did not start: {log}"))
+}
+
+/// The running service, or how it ended and what it said.
+fn try_spawn(config: &Path, variables: &[(String, String)]) -> Result<Started, (std::process::ExitStatus, String)> {
     let log = config.with_extension("log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
         .args(["serve", "--config"])
@@ -165,10 +170,12 @@ fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some((address, metrics)) = listening(&read(&log)) {
-            return (child, log, address, metrics);
+            return Ok((child, log, address, metrics));
         }
-        let ended = child.try_wait().unwrap();
-        assert!(ended.is_none() && Instant::now() < deadline, "it did not start: {}", read(&log));
+        if let Some(status) = child.try_wait().unwrap() {
+            return Err((status, read(&log)));
+        }
+        assert!(Instant::now() < deadline, "it did not start: {}", read(&log));
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,0 +1,235 @@
+//! Tests: one file is damaged, and either everything is there or the start is refused.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+
+use super::*;
+use crate::domain::directory::{Record, Write};
+use crate::store::changes::Entry;
+use crate::store::identity::IdentityStore;
+
+const CHANGES: u64 = 6;
+
+fn put(last_user: u64) -> Write {
+    Write::Put(Record::Service(Service { last_user, ..Service::default() }))
+}
+
+/// A store whose changes count users up to [`CHANGES`], with an export of them that lacks the last.
+fn store() -> (tempfile::TempDir, Files) {
+    let data = tempfile::tempdir().unwrap();
+    let store = IdentityStore::open(data.path()).unwrap();
+    for user in 1..=CHANGES {
+        store.commit(&[put(user)]).unwrap();
+        if user < CHANGES {
+            store.write_export().unwrap();
+        }
+    }
+    drop(store);
+    let files = Files::below(data.path());
+    (data, files)
+}
+
+fn opened(files: &Files) -> Result<u64, String> {
+    let store = IdentityStore::open(&files.data).map_err(|error| error.to_string())?;
+    let last_user = store.load().unwrap().service().last_user;
+    assert_eq!(store.journal_for_tests().end().unwrap().number, last_user);
+    store.commit(&[put(last_user)]).unwrap();
+    Ok(last_user)
+}
+
+/// What a refusal names as the file to restore from does restore everything that it should.
+fn refused(files: &Files, reason: &str, source: &Path) {
+    let refusal = opened(files).unwrap_err();
+    assert!(refusal.contains(reason), "{refusal}");
+    assert!(refusal.contains(&format!("--from {}", source.display())), "{refusal}");
+}
+
+#[test]
+fn a_database_that_is_missing_emptied_or_damaged_is_made_anew() {
+    for damage in ["missing", "emptied", "unreadable", "cut", "zeroed"] {
+        let (_data, files) = store();
+        let file = files.database.join("db");
+        let mut bytes = fs::read(&file).unwrap();
+        match damage {
+            "missing" => fs::remove_dir_all(&files.database).unwrap(),
+            "emptied" => fs::write(&file, "").unwrap(),
+            "unreadable" => fs::write(files.database.join("conf"), [0xa5; 64]).unwrap(),
+            "cut" => fs::write(&file, &bytes[..bytes.len() / 2]).unwrap(),
+            _ => {
+                let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+                bytes[used / 2..=used].fill(0);
+                fs::write(&file, bytes).unwrap();
+            }
+        }
+        assert_eq!(opened(&files), Ok(CHANGES), "{damage}");
+    }
+}
+
+#[test]
+fn records_that_differ_are_put_right_and_times_of_last_use_stay() {
+    let (_data, files) = store();
+    let id = crate::domain::id::CredentialId::from_random([1; 16]);
+    let at = jiff::Timestamp::from_second(1_000).unwrap();
+    let database = RecordsDatabase::open(&files.database).unwrap();
+    database.note_last_used([(id, at)]).unwrap();
+    let position = database.position().unwrap().unwrap();
+    database.apply(&[Entry::of(&put(2)).unwrap()], position).unwrap();
+    drop(database);
+    assert_eq!(opened(&files), Ok(CHANGES));
+    assert!(files.database.with_extension("damaged").is_dir());
+    assert_eq!(IdentityStore::open(&files.data).unwrap().last_used().unwrap().get(&id), Some(&at));
+}
+
+#[test]
+fn a_change_that_was_on_its_way_counts_if_its_line_is_whole_and_is_dropped_if_not() {
+    let (_data, files) = store();
+    let journal = Journal::open(&files.journal, &journal_of(&files)).unwrap();
+    journal.append(&[Entry::of(&put(CHANGES + 1)).unwrap()], |_| Ok(())).unwrap();
+    let whole = fs::read(&files.journal).unwrap();
+    for cut in [1, 40, 200] {
+        fs::write(&files.journal, &whole[..whole.len() - cut]).unwrap();
+        let store = IdentityStore::open(&files.data).unwrap();
+        assert_eq!(store.load().unwrap().service().last_user, CHANGES);
+    }
+    fs::write(&files.journal, &whole).unwrap();
+    assert_eq!(opened(&files), Ok(CHANGES + 1));
+    assert!(!files.database.with_extension("damaged").exists(), "that is no damage");
+}
+
+#[test]
+fn a_journal_that_lacks_what_was_acknowledged_is_refused_wherever_it_was_cut_or_changed() {
+    let (_data, files) = store();
+    let whole = fs::read(&files.journal).unwrap();
+    for at in (0..whole.len()).step_by(7) {
+        fs::write(&files.journal, &whole[..at]).unwrap();
+        refused(&files, "cannot be opened", &files.database);
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&files.journal, changed).unwrap();
+        refused(&files, "cannot be opened", &files.database);
+    }
+    fs::remove_file(&files.journal).unwrap();
+    refused(&files, "is missing", &files.database);
+    fs::write(&files.journal, whole).unwrap();
+    assert_eq!(opened(&files), Ok(CHANGES), "a refusal changes nothing");
+}
+
+#[test]
+fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
+    let (_data, files) = store();
+    let store = IdentityStore::open(&files.data).unwrap();
+    store.write_export().unwrap();
+    drop(store);
+    fs::remove_dir_all(&files.database).unwrap();
+    let bytes = fs::read(&files.journal).unwrap();
+    let line = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in [line, bytes.len() - 5] {
+        fs::write(&files.journal, &bytes[..cut]).unwrap();
+        refused(&files, "the export knows of change 6", &files.export);
+    }
+    // Nor is it forgotten because the last export is damaged: the one before is read.
+    fs::write(&files.export, "damaged").unwrap();
+    fs::write(&files.journal, &bytes[..line]).unwrap();
+    assert_eq!(opened(&files), Ok(CHANGES - 1), "nobody is left who knows better");
+}
+
+#[test]
+fn files_of_different_histories_are_refused() {
+    let (_data, files) = store();
+    let (_other, others) = store();
+    fs::copy(&others.journal, &files.journal).unwrap();
+    refused(&files, "different histories", &files.journal);
+}
+
+#[test]
+fn a_store_from_before_there_was_a_journal_is_taken_over_once() {
+    let (_data, files) = store_of_before(7, 7);
+    let store = IdentityStore::open(&files.data).unwrap();
+    assert_eq!(store.load().unwrap().service().last_user, 7);
+    assert_eq!(store.journal_for_tests().end().unwrap().number, 1);
+    drop(store);
+    let begun = journal_of(&files).end();
+    assert_eq!(RecordsDatabase::open(&files.database).unwrap().position().unwrap(), Some(begun));
+    fs::remove_file(&files.journal).unwrap();
+    refused(&files, "is missing", &files.database);
+}
+
+#[test]
+fn a_store_from_before_whose_export_shows_that_it_lost_changes_is_refused() {
+    let (_data, files) = store_of_before(6, 7);
+    refused(&files, "the export holds changes that it lacks", &files.export);
+    let (_data, files) = store_of_before(7, 6);
+    assert!(IdentityStore::open(&files.data).is_ok(), "an export may be behind");
+}
+
+#[test]
+fn a_takeover_that_was_killed_is_completed() {
+    let (_data, files) = store_of_before(7, 7);
+    let texts = RecordsDatabase::open(&files.database).unwrap().texts().unwrap();
+    Journal::create(&files.journal, Position::of_new_history(1), &texts).unwrap();
+    assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, 7);
+    assert!(!files.database.with_extension("damaged").exists());
+}
+
+#[test]
+fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
+    for source in ["identity", "identity.journal", "identity.jsonl"] {
+        let (_data, files) = store();
+        let source = files.data.join(source);
+        let backup = export::read(&source).unwrap();
+        let aside = IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap().unwrap();
+        for kept in ["db", "identity.journal", "identity.jsonl"] {
+            assert!(aside.join(kept).exists(), "{kept}");
+        }
+        let store = IdentityStore::open(&files.data).unwrap();
+        let expected = if source == files.export { CHANGES - 1 } else { CHANGES };
+        assert_eq!(store.load().unwrap().service().last_user, expected);
+        let end = store.journal_for_tests().end().unwrap();
+        assert_eq!((end.number, export::position(&files.export).unwrap()), (CHANGES + 1000, Exported::At(end)));
+    }
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_what_was_there_or_what_was_restored() {
+    let (_data, files) = store();
+    files.set_aside().unwrap();
+    assert_eq!(opened(&files), Ok(CHANGES), "before the journal is replaced");
+    files.set_aside().unwrap();
+    let records = changes::records_of(&Directory::default()).unwrap();
+    Journal::create(&files.journal, Position::of_new_history(2000), &records).unwrap();
+    let store = IdentityStore::open(&files.data).unwrap();
+    assert_eq!(store.load().unwrap().service().last_user, 0, "after it is");
+}
+
+#[test]
+fn the_numbers_that_a_damaged_store_gave_are_known() {
+    let (_data, files) = store();
+    let bytes = fs::read(&files.journal).unwrap();
+    fs::write(&files.journal, &bytes[..bytes.len() - 200]).unwrap();
+    fs::remove_file(&files.export).unwrap();
+    let known = known(&files);
+    assert_eq!((known.change, known.service.last_user), (CHANGES, CHANGES));
+    fs::remove_dir_all(&files.database).unwrap();
+    assert_eq!(super::known(&files).service.last_user, CHANGES - 1);
+}
+
+fn journal_of(files: &Files) -> History {
+    changes::read(fs::read(&files.journal).unwrap().as_slice()).unwrap()
+}
+
+/// A database without a position, and an export of version 1 beside it.
+fn store_of_before(last_user: u64, exported: u64) -> (tempfile::TempDir, Files) {
+    let data = tempfile::tempdir().unwrap();
+    let files = Files::below(data.path());
+    let record = |last_user| Record::Service(Service { last_user, ..Service::default() });
+    let database = sled::open(&files.database).unwrap();
+    let records = database.open_tree("records").unwrap();
+    records.insert("service", serde_json::to_vec(&record(last_user)).unwrap()).unwrap();
+    records.flush().unwrap();
+    drop((records, database));
+    let record = serde_json::to_string(&record(exported)).unwrap();
+    let body = format!("{{\"format\":\"dependency-proxy identities\",\"version\":1}}\n{record}\n");
+    let digest = crate::auth::sha256::digest(body.as_bytes());
+    fs::write(&files.export, format!("{body}{{\"sha256\":\"{digest}\"}}\n")).unwrap();
+    (data, files)
+}
