@@ -26,6 +26,8 @@ pub(super) struct RecordsDatabase {
 pub(super) type LastUsed = HashMap<CredentialId, Timestamp>;
 
 const CACHE_BYTES: u64 = 8 << 20;
+/// A batch of 100,000 records takes 1 GB of memory.
+const MAX_ENTRIES_PER_STEP: usize = 1000;
 /// The key of the position among the records; no record has it.
 const POSITION: &str = "position";
 
@@ -88,16 +90,21 @@ impl RecordsDatabase {
 
     /// Writes these entries and the position after them, all or none. Once this returns, they are on the disk.
     pub(super) fn apply(&self, entries: &[Entry], position: Position) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for Entry { key, value } in entries {
-            match value {
-                Some(value) => batch.insert(key.as_bytes(), value.get().as_bytes()),
-                None => batch.remove(key.as_bytes()),
-            }
-        }
+        let mut batch = batch_of(entries);
         batch.insert(POSITION, serde_json::to_vec(&position)?);
         self.records.apply_batch(batch)?;
         self.database.flush()
+    }
+
+    /// The same for any number of entries, with bounded memory: the position comes last, and a start that was killed before does all of
+    /// it again.
+    pub(super) fn apply_in_steps(&self, entries: &[Entry], position: Position) -> Result<(), StoreError> {
+        for step in entries.chunks(MAX_ENTRIES_PER_STEP) {
+            self.database.check_writable()?;
+            self.records.apply_batch(batch_of(step))?;
+            self.database.write_out()?;
+        }
+        self.apply(&[], position)
     }
 
     /// Whether something may be written now.
@@ -166,6 +173,17 @@ impl RecordsDatabase {
             Ok((String::from_utf8(key.to_vec()).map_err(|_| unreadable())?, value))
         })
     }
+}
+
+fn batch_of(entries: &[Entry]) -> Batch {
+    let mut batch = Batch::default();
+    for Entry { key, value } in entries {
+        match value {
+            Some(value) => batch.insert(key.as_bytes(), value.get().as_bytes()),
+            None => batch.remove(key.as_bytes()),
+        }
+    }
+    batch
 }
 
 /// sled panics on some damage that it finds only when it reads.

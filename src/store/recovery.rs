@@ -14,28 +14,21 @@
 //! A change whose line is whole but of which the database does not know was on its way when the process ended: it counts, although
 //! nobody was told.
 
-use std::collections::HashSet;
+mod files;
+mod takeover;
+
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+pub(super) use self::files::Files;
+
 use super::changes::{self, History, Position, Rest};
-use super::durable;
 use super::error::{OpenError, StoreError};
 use super::export::{self, Exported};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
-use crate::domain::directory::{Directory, RecordKey, Service};
-
-/// The files of identities in the folder of all data.
-#[derive(Clone, Debug)]
-pub(super) struct Files {
-    data: PathBuf,
-    /// The folder of the database.
-    pub(super) database: PathBuf,
-    pub(super) journal: PathBuf,
-    pub(super) export: PathBuf,
-}
+use crate::domain::directory::{Directory, Service};
 
 /// What was found in them.
 struct Found {
@@ -132,38 +125,6 @@ pub(super) fn known(files: &Files) -> Known {
     known
 }
 
-impl Files {
-    /// Those below this folder.
-    pub(super) fn below(data: &Path) -> Self {
-        Self {
-            data: data.to_owned(),
-            database: data.join("identity"),
-            journal: data.join("identity.journal"),
-            export: data.join("identity.jsonl"),
-        }
-    }
-
-    /// Sets the database aside under a free name, with a copy of the journal and of the export. Returns where; none where there is
-    /// nothing of all that.
-    pub(super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
-        let copied = [&self.journal, &self.export].map(|path| path.exists().then_some(path));
-        if !self.database.exists() && copied == [None, None] {
-            return Ok(None);
-        }
-        let names = (1_u32..).map(|number| self.database.with_extension(format!("replaced-{number}")));
-        let Some(aside) = names.into_iter().find(|name| !name.exists()) else { return Ok(None) };
-        if self.database.exists() {
-            durable::rename(&self.database, &aside)?;
-        } else {
-            durable::create_folder(&aside)?;
-        }
-        for path in copied.into_iter().flatten() {
-            durable::copy_into(&aside, path)?;
-        }
-        Ok(Some(aside))
-    }
-}
-
 impl Found {
     fn look(files: &Files) -> Self {
         let journal = read_journal(&files.journal);
@@ -219,34 +180,6 @@ impl Found {
         newest.filter(|(number, _)| number.is_some()).map_or_else(|| self.export.clone(), |(_, path)| path.clone())
     }
 
-    /// There is no journal: begins one with what is in the database.
-    fn begin(&mut self, files: &Files) -> Result<(RecordsDatabase, Journal), Refusal> {
-        let refuse = |reason: String| Err(Refusal::Reason(reason));
-        for (witness, name) in [(&self.in_database, "the database"), (&self.in_export, "the export")] {
-            if let Witness::At(position) = witness {
-                let (path, number) = (files.journal.display(), position.number);
-                return refuse(format!("the journal {path} is missing, and {name} knows of change {number}"));
-            }
-        }
-        if self.in_database == Witness::Nothing && self.in_export != Witness::Nothing {
-            return refuse("it is empty, and an export says that it was not".to_owned());
-        }
-        let database = self.take_database(files)?;
-        let records = database.texts()?;
-        let directory = changes::directory_of(&records)?;
-        let exported = (self.in_export == Witness::Unnumbered).then(|| export::read(&self.export)).transpose()?;
-        if exported.is_some_and(|exported| is_newer(&exported.directory, &directory)) {
-            return refuse("the export holds changes that it lacks".to_owned());
-        }
-        let position = Position::of_new_history(u64::from(!records.is_empty()));
-        let journal = Journal::create(&files.journal, position, &records)?;
-        if !records.is_empty() {
-            tracing::info!(records = records.len(), "the journal of identities begins with what is in the database");
-            database.apply(&[], position)?;
-        }
-        Ok((database, journal))
-    }
-
     /// Makes the database what the journal says.
     fn follow(&mut self, files: &Files, history: &History) -> Result<(RecordsDatabase, Journal), Refusal> {
         if let Rest::Torn(bytes) = history.rest {
@@ -262,57 +195,63 @@ impl Found {
             tracing::error!(reason, "the database of identities cannot be opened");
             return Err(Refusal::Failed(error.clone()));
         }
-        let end = history.end();
-        let (known, unreadable) = match &self.in_database {
-            Witness::At(position) => (position.number, false),
-            Witness::Nothing | Witness::Unnumbered => (0, false),
-            Witness::Unreadable(_) => (0, true),
-        };
         let database = match self.database.take() {
-            Some(Ok(database)) if !unreadable => database,
+            Some(Ok(database)) if !matches!(self.in_database, Witness::Unreadable(_)) => database,
             None => RecordsDatabase::open(&files.database)?,
-            Some(old) => make_anew(files, old.ok())?,
+            Some(old) => return Ok((make_anew(files, history, old.ok())?, journal)),
         };
-        let (database, difference) = match database.difference(&history.records) {
-            Ok(difference) => (database, difference),
-            Err(StoreError::Damaged(_)) => {
-                let database = make_anew(files, Some(database))?;
-                let difference = database.difference(&history.records)?;
-                (database, difference)
-            }
-            Err(error) => return Err(error.into()),
+        let database = self.complete(files, history, database)?;
+        Ok((database, journal))
+    }
+
+    /// Puts back what the database lacks, if anything.
+    fn complete(
+        &self,
+        files: &Files,
+        history: &History,
+        database: RecordsDatabase,
+    ) -> Result<RecordsDatabase, StoreError> {
+        let difference = match database.difference(&history.records) {
+            Err(StoreError::Damaged(_)) => return make_anew(files, history, Some(database)),
+            difference => difference?,
         };
+        let end = history.end();
         if difference.is_empty() && self.in_database == Witness::At(end) {
-            return Ok((database, journal));
+            return Ok(database);
         }
-        let (changes, records) = (end.number - known, difference.len());
-        if changes > 0 || records > 0 {
-            tracing::warn!(
-                changes,
-                records,
-                "changes of identities were missing in the database and are put back from the journal"
-            );
-        }
+        let (changes, records) = (end.number - self.in_database.number(), difference.len());
         // What sled gives back after it lost more than what was on its way is not built upon.
         let is_damaged = match &self.in_database {
             Witness::At(_) => changes != 1,
             Witness::Unnumbered => records > 0,
             Witness::Nothing | Witness::Unreadable(_) => false,
         };
-        let database = if is_damaged { make_anew(files, Some(database))? } else { database };
-        database.check_writable()?;
-        let difference = if is_damaged { database.difference(&history.records)? } else { difference };
-        database.apply(&difference, end)?;
-        Ok((database, journal))
-    }
-
-    fn take_database(&mut self, files: &Files) -> Result<RecordsDatabase, StoreError> {
-        let database = self.database.take().unwrap_or_else(|| RecordsDatabase::open(&files.database))?;
-        match &self.in_database {
-            Witness::Unreadable(reason) => Err(StoreError::Damaged(reason.clone())),
-            Witness::Nothing | Witness::Unnumbered | Witness::At(_) => Ok(database),
+        if is_damaged {
+            return make_anew(files, history, Some(database));
         }
+        if changes > 0 || records > 0 {
+            warn_of_repair(changes, records);
+        }
+        database.apply_in_steps(&difference, end)?;
+        Ok(database)
     }
+}
+
+/// A new database that holds what the journal says.
+fn make_anew(files: &Files, history: &History, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
+    let database = files.make_database_anew(old)?;
+    let all = database.difference(&history.records)?;
+    warn_of_repair(history.end().number, all.len());
+    database.apply_in_steps(&all, history.end())?;
+    Ok(database)
+}
+
+fn warn_of_repair(changes: u64, records: usize) {
+    tracing::warn!(
+        changes,
+        records,
+        "changes of identities were missing in the database and are put back from the journal"
+    );
 }
 
 impl Witness {
@@ -366,48 +305,6 @@ fn read_journal(path: &Path) -> FoundJournal {
         file => file.map_err(StoreError::from).and_then(|file| changes::read(BufReader::with_capacity(1 << 16, file))),
     };
     read.map_or_else(|error| FoundJournal::Unusable(format!("{}: {error}", path.display())), FoundJournal::Read)
-}
-
-/// An empty database in the place of one that cannot be trusted, which is kept as `identity.damaged`. Takes over the times of last use
-/// that can be read.
-fn make_anew(files: &Files, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
-    let last_used = old.as_ref().and_then(|old| old.last_used().ok()).unwrap_or_default();
-    drop(old);
-    let aside = files.database.with_extension("damaged");
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside)?;
-    }
-    durable::rename(&files.database, &aside)?;
-    tracing::warn!(aside = %aside.display(), "the database of identities is damaged; it is set aside and made anew");
-    let database = RecordsDatabase::open(&files.database)?;
-    database.note_last_used(last_used)?;
-    Ok(database)
-}
-
-/// Whether the one directory shows that something happened of which the other does not know: a number was given, something is gone whose number is
-/// never given again, a token is revoked. Not every change shows.
-fn is_newer(one: &Directory, other: &Directory) -> bool {
-    let given = |directory: &Directory| {
-        let service = directory.service();
-        [service.last_user, service.last_group, service.last_token]
-    };
-    let (newest, present) = (given(one), keys(one));
-    let gone = keys(other).into_iter().any(|key| {
-        let was_given = match key {
-            RecordKey::User(id) => id.0 <= newest[0],
-            RecordKey::Group(id) => id.0 <= newest[1],
-            RecordKey::Token(id) => id.0 <= newest[2],
-            RecordKey::Membership(..) | RecordKey::Tombstone(_) | RecordKey::Service => false,
-        };
-        was_given && !present.contains(&key)
-    });
-    let mut tokens = one.tokens().filter(|token| token.revoked_at.is_some());
-    let revoked = tokens.any(|token| other.token(token.id).is_some_and(|token| token.revoked_at.is_none()));
-    given(one).iter().zip(given(other)).any(|(one, other)| *one > other) || gone || revoked
-}
-
-fn keys(directory: &Directory) -> HashSet<RecordKey> {
-    directory.records().map(|record| record.key()).collect()
 }
 
 #[cfg(test)]

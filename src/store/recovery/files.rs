@@ -1,0 +1,66 @@
+//! The files of identities in the folder of all data, and how they are set aside.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::super::durable;
+use super::super::error::StoreError;
+use super::super::records::RecordsDatabase;
+
+/// The files of identities in the folder of all data.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Files {
+    pub(in super::super) data: PathBuf,
+    /// The folder of the database.
+    pub(in super::super) database: PathBuf,
+    pub(in super::super) journal: PathBuf,
+    pub(in super::super) export: PathBuf,
+}
+
+impl Files {
+    /// Those below this folder.
+    pub(in super::super) fn below(data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+            database: data.join("identity"),
+            journal: data.join("identity.journal"),
+            export: data.join("identity.jsonl"),
+        }
+    }
+
+    /// Sets the database aside under a free name, with a copy of the journal and of the export. Returns where; none where there is
+    /// nothing of all that.
+    pub(in super::super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
+        let copied = [&self.journal, &self.export].map(|path| path.exists().then_some(path));
+        if !self.database.exists() && copied == [None, None] {
+            return Ok(None);
+        }
+        let names = (1_u32..).map(|number| self.database.with_extension(format!("replaced-{number}")));
+        let Some(aside) = names.into_iter().find(|name| !name.exists()) else { return Ok(None) };
+        if self.database.exists() {
+            durable::rename(&self.database, &aside)?;
+        } else {
+            durable::create_folder(&aside)?;
+        }
+        for path in copied.into_iter().flatten() {
+            durable::copy_into(&aside, path)?;
+        }
+        Ok(Some(aside))
+    }
+
+    /// An empty database in the place of one that cannot be trusted, which is kept as `identity.damaged`. Takes over the times of last use
+    /// that can be read.
+    pub(super) fn make_database_anew(&self, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
+        let last_used = old.as_ref().and_then(|old| old.last_used().ok()).unwrap_or_default();
+        drop(old);
+        let aside = self.database.with_extension("damaged");
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside)?;
+        }
+        durable::rename(&self.database, &aside)?;
+        tracing::warn!(aside = %aside.display(), "the database of identities is damaged; it is set aside and made anew");
+        let database = RecordsDatabase::open(&self.database)?;
+        database.note_last_used(last_used)?;
+        Ok(database)
+    }
+}
