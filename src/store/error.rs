@@ -37,7 +37,7 @@ pub enum OpenError {
         /// What the system said.
         error: io::Error,
     },
-    /// The identities cannot be read, or are not all there. They are not made anew from anything without being told to.
+    /// The identities cannot be read, or are not all there. They are made anew only by `admin restore`.
     #[error(
         "the identities in {} cannot be opened: {reason}. Nothing was changed. The newest copy that can be read is put in their place, and \
          what is there is kept aside, by: dependency-proxy admin restore --data {} --from {}",

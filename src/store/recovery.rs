@@ -12,7 +12,7 @@
 //! | no journal and no number anywhere: a store from before there was a journal, or an empty folder | the records of the database begin a new journal, unless the export shows that the database lost some |
 //!
 //! A change whose line is whole but of which the database does not know was on its way when the process ended: it counts, although
-//! nobody was told.
+//! it was not acknowledged.
 
 mod files;
 mod takeover;
@@ -211,7 +211,9 @@ impl Found {
         history: &History,
         database: RecordsDatabase,
     ) -> Result<RecordsDatabase, StoreError> {
-        let difference = match database.difference(&history.records) {
+        let difference = database.difference(&history.records);
+        // Times of last use are no reason to refuse a start, but pages that cannot be read would fail later on.
+        let difference = match difference.and_then(|difference| database.last_used().map(|_| difference)) {
             Err(StoreError::Damaged(_)) => return make_anew(files, history, Some(database)),
             difference => difference?,
         };

@@ -81,6 +81,17 @@ fn records_that_differ_are_put_right_and_times_of_last_use_stay() {
 }
 
 #[test]
+fn times_of_last_use_that_cannot_be_read_do_not_stop_a_start() {
+    let (_data, files) = store();
+    let database = sled::open(&files.database).unwrap();
+    database.open_tree("last_used").unwrap().insert("nonsense", "").unwrap();
+    database.flush().unwrap();
+    drop(database);
+    assert_eq!(opened(&files), Ok(CHANGES));
+    assert!(IdentityStore::open(&files.data).unwrap().last_used().unwrap().is_empty());
+}
+
+#[test]
 fn a_change_that_was_on_its_way_counts_if_its_line_is_whole_and_is_dropped_if_not() {
     let (_data, files) = store();
     let journal = Journal::open(&files.journal, &journal_of(&files)).unwrap();
