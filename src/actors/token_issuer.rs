@@ -21,9 +21,10 @@ use crate::auth::jwt::Signer;
 use crate::auth::login::{self, BearerError, Login};
 use crate::auth::login_limit::network_of;
 use crate::auth::password;
-use crate::domain::directory::{Credential, Directory};
+use crate::domain::directory::Directory;
+use crate::domain::id::CredentialId;
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
-use crate::domain::user::{User, Username};
+use crate::domain::user::Username;
 
 /// What the rest of the service holds.
 #[derive(Clone)]
@@ -146,44 +147,35 @@ impl Tokens {
     }
 
     async fn identify(&self, username: &str, secret: SecretString, address: IpAddr) -> Result<Identity, IssueError> {
-        let directory = self.policy.directory();
-        match login::by_token(&directory, username, secret.expose_secret(), Timestamp::now())? {
+        let by_token = login::by_token(&self.policy.directory(), username, secret.expose_secret(), Timestamp::now());
+        match by_token? {
             Login::Token(identity) => Ok(identity),
             Login::PerhapsPassword => {
-                let user = self.identify_by_password_in(&directory, username, secret, address).await?;
-                Ok(policy::identify(&directory, Credential::Password(user), Timestamp::now())?)
+                let proved = self.identify_by_password(username, secret, address).await?;
+                // The password was checked for some time: the user may have been blocked or the password changed since.
+                let credential = self.policy.directory().credential(proved).ok_or(Refusal::Unknown)?;
+                Ok(policy::identify(&self.policy.directory(), credential, Timestamp::now())?)
             }
         }
     }
 
-    /// The user of this name, if this is the password and the user is not blocked.
+    /// The credential that this name and password prove. It counts as of when the check began: whoever goes on decides anew on
+    /// what it stands for.
     pub async fn identify_by_password(
         &self,
         username: &str,
         password: SecretString,
         address: IpAddr,
-    ) -> Result<Arc<User>, IssueError> {
-        let directory = self.policy.directory();
-        let user = self.identify_by_password_in(&directory, username, password, address).await?;
-        policy::identify(&directory, Credential::Password(user.clone()), Timestamp::now())?;
-        Ok(user)
-    }
-
-    async fn identify_by_password_in(
-        &self,
-        directory: &Directory,
-        username: &str,
-        password: SecretString,
-        address: IpAddr,
-    ) -> Result<Arc<User>, IssueError> {
+    ) -> Result<CredentialId, IssueError> {
         // Nobody can have such a name: there is nothing to guess, and nothing of its length to be kept.
         let name: Username = username.parse().map_err(|_| Refusal::Unknown)?;
-        let user = directory.user_named(name.as_str()).cloned();
-        let stored = user.as_ref().and_then(|user| user.password.clone());
+        let user = self.policy.directory().user_named(name.as_str()).cloned();
+        let stored = user.and_then(|user| user.password.clone());
         let stored = stored.map(|password| (password.credential, password.hash));
+        let proved = stored.as_ref().map(|(credential, _)| *credential);
         let check = CheckPassword { username: name.folded(), password, stored, address: network_of(address) };
         self.actor.send(check).await.unwrap_or(Err(PasswordError::Busy))?;
-        Ok(user.ok_or(Refusal::Unknown)?)
+        Ok(proved.ok_or(Refusal::Unknown)?)
     }
 }
 
@@ -193,6 +185,56 @@ impl From<PasswordError> for IssueError {
             PasswordError::Wrong => Self::Refused(Refusal::Unknown),
             PasswordError::TooMany(wait) => Self::TooManyFailures(wait),
             PasswordError::Busy => Self::Busy,
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::domain::directory::{Record, Write};
+    use crate::domain::id::UserId;
+    use crate::domain::user::{Password, User};
+
+    #[actix_rt::test]
+    async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_is_not_let_in() {
+        let password = |byte| Password {
+            credential: CredentialId::from_random([byte; 16]),
+            hash: password::hash("the password").unwrap(),
+        };
+        let user = User {
+            id: UserId(1),
+            username: "alice".parse().unwrap(),
+            name: "Alice".to_owned(),
+            email: String::new(),
+            admin: false,
+            blocked: false,
+            bot_of: None,
+            password: Some(password(1)),
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        let changed = User { password: Some(password(2)), ..user.clone() };
+        for changed in [User { blocked: true, ..user.clone() }, changed] {
+            let data = tempfile::tempdir().unwrap();
+            let policy = Policy::over(&Directory::from_records([Record::User(user.clone())]), data.path()).unwrap();
+            let tokens = Tokens::over(policy.clone()).unwrap();
+            let hashing = tokens.hashing.clone().acquire_owned().await.unwrap();
+            let credentials = Some(("alice".to_owned(), "the password".into()));
+            let issuing = actix_rt::spawn({
+                let tokens = tokens.clone();
+                async move { tokens.issue(IssueToken { credentials, address: Ipv4Addr::LOCALHOST.into() }).await }
+            });
+            while tokens.actor.send(passwords::Checking).await.unwrap() == 0 {
+                actix_rt::task::yield_now().await;
+            }
+            let change = vec![Write::Put(Record::User(changed))];
+            policy.change(|_| Ok::<_, Infallible>((change, ()))).await.unwrap();
+            drop(hashing);
+            assert!(matches!(issuing.await.unwrap(), Err(IssueError::Refused(_))));
         }
     }
 }

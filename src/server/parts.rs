@@ -16,7 +16,7 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::Signer;
-use crate::http::{ApiState, PublicUrl, RegistryOptions, RegistryState};
+use crate::http::{ApiState, Identities, PublicUrl, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -110,7 +110,7 @@ impl Handles {
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
         let upstreams = Arc::new(settings.upstreams.world());
         let api = ApiState {
-            policy: self.policy.clone(),
+            identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying),

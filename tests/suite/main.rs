@@ -18,6 +18,7 @@ mod crash;
 mod fake_hub;
 mod faults;
 mod freshness;
+mod held_changes;
 mod herd;
 mod isolation;
 mod memory;

@@ -214,6 +214,21 @@ impl Handler<Checked> for TokenIssuer {
     }
 }
 
+/// Tells how many passwords are being checked, or wait for that.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub(super) struct Checking;
+
+#[cfg(test)]
+impl Handler<Checking> for TokenIssuer {
+    type Result = usize;
+
+    fn handle(&mut self, _: Checking, _: &mut Self::Context) -> usize {
+        self.checking.len()
+    }
+}
+
 impl Drop for TokenIssuer {
     fn drop(&mut self) {
         abort_on_panic("TokenIssuer");

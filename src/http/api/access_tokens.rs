@@ -31,7 +31,7 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
         "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
     });
     if let TokenOwner::Group { group, bot } = token.owner {
-        let membership = caller.state.policy.directory().membership(group, bot).cloned();
+        let membership = caller.state.identities.directory().membership(group, bot).cloned();
         shown["access_level"] = json!(membership.map(|membership| membership.level));
         shown["resource_type"] = json!("group");
         shown["resource_id"] = json!(group);

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::access_tokens::{fresh, last_used, with_secret};
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
@@ -16,6 +16,7 @@ use super::personal_tokens::revoked;
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::edit::token::{self as edit, Fresh, NewToken};
+use crate::domain::group::Group;
 use crate::domain::id::{GroupId, TokenId};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -26,9 +27,14 @@ const MAX_BROUGHT_CHARS: usize = 1024;
 
 /// `POST /groups/:id/deploy_tokens`
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?.id;
+    let brought = params.secret("token");
+    let brings = brought.as_ref().is_ok_and(Option::is_some);
+    let own = caller.may(move |caller| {
+        let group = caller.group(&path, Right::Own)?;
+        if brings { caller.administrator().map(|()| group) } else { Ok(group) }
+    })?;
     params.require(&["name", "scopes"])?;
-    let (secret, fresh) = brought(&caller, &params)?.unwrap_or_else(|| fresh(Kind::Deploy));
+    let (secret, fresh) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| fresh(Kind::Deploy));
     let new = NewToken {
         name: params.required_text("name")?,
         description: String::new(),
@@ -37,9 +43,10 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         fresh,
     };
     let username = params.text("username")?.filter(|name| !name.is_empty());
-    let now = caller.now;
-    let create = move |directory: &_| edit::create_deploy(directory, group, username, new, now);
-    let token = caller.change("deploy token created", create).await?;
+    let create = move |caller: &Authority<'_>, group: Arc<Group>| {
+        edit::create_deploy(caller.directory, group.id, username, new, caller.now)
+    };
+    let token = caller.change("deploy token created", own, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
@@ -50,28 +57,26 @@ pub(super) async fn list(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?.id;
+    let group = caller.authority().group(&path, Right::Own)?.id;
     listed(&caller, &page, &params, |token| is_of(token, group))
 }
 
 /// `GET /deploy_tokens`
 pub(super) async fn list_all(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
+    caller.authority().administrator()?;
     listed(&caller, &page, &params, |token| matches!(token.owner, TokenOwner::Deploy { .. }))
 }
 
 /// `GET /groups/:id/deploy_tokens/:token_id`
 pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let token = find(&caller, group, &path.1)?;
+    let token = found(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
 /// `DELETE /groups/:id/deploy_tokens/:token_id`
 pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let token = find(&caller, group, &path.1)?;
-    revoked(&caller, token.id).await
+    let token = caller.may(move |caller| found(caller, &path))?;
+    revoked(&caller, token).await
 }
 
 fn view(caller: &Caller, token: &Token) -> Value {
@@ -103,15 +108,13 @@ fn listed(
     Ok(page.of(&caller.base_url, &tokens, |token| view(caller, token)))
 }
 
-/// The secret that an administrator brought along.
-fn brought(caller: &Caller, params: &Params) -> Result<Option<(SecretString, Fresh)>, ApiError> {
-    let Some(secret) = params.secret("token")? else { return Ok(None) };
-    caller.administrator()?;
+/// A secret that an administrator brought along, with what is stored of it.
+fn taken_over(secret: SecretString) -> Result<(SecretString, Fresh), ApiError> {
     let reason = match secret.expose_secret().chars().count() {
         0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
         MIN_BROUGHT_CHARS..=MAX_BROUGHT_CHARS => {
             let digest = secret::digest(secret.expose_secret());
-            return Ok(Some((secret, Fresh { credential: random::credential_id(), secret: digest })));
+            return Ok((secret, Fresh { credential: random::credential_id(), secret: digest }));
         }
         _ => format!("is too long (maximum is {MAX_BROUGHT_CHARS} characters)"),
     };
@@ -122,7 +125,9 @@ fn is_of(token: &Token, group: GroupId) -> bool {
     matches!(token.owner, TokenOwner::Deploy { group: of, .. } if of == group)
 }
 
-fn find(caller: &Caller, group: GroupId, id: &str) -> Result<Arc<Token>, ApiError> {
-    let token = caller.directory.token(TokenId(number("token_id", id)?));
+/// The deploy token with the number in a path, for owners of the group that it belongs to.
+fn found(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = caller.directory.token(TokenId(number("token_id", &path.1)?));
     token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
 }

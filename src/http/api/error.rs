@@ -70,6 +70,15 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
+    /// Why a change that was decided within it did not happen.
+    pub(super) fn of_change(error: ChangeError<Self>) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => refusal,
+            ChangeError::Busy => Self::Failed(ChangeError::Busy),
+            ChangeError::Store(reason) => Self::Failed(ChangeError::Store(reason)),
+        }
+    }
+
     /// A parameter that is there, but of the wrong type.
     pub(super) fn unreadable(name: &str) -> Self {
         Self::Parameter(format!("{name} is invalid"))
@@ -147,6 +156,12 @@ fn edit_body(error: &EditError) -> Value {
         EditError::Conflict(text) => json!({"message": text}),
         EditError::Inactive => json!({"message": "401 Unauthorized"}),
         EditError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        Self::Failed(ChangeError::Refused(error))
     }
 }
 

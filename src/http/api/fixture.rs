@@ -12,6 +12,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test, web};
 use serde_json::Value;
 
+use super::caller::Identities;
 use super::configure;
 use super::state::{ApiState, Purge};
 use crate::actors::last_used::LastUsed;
@@ -123,7 +124,7 @@ impl Company {
         let upstream = Upstream { accounts: vec![account], tag_freshness: Duration::ZERO };
         let names = ["docker.io", "mirror:5000"].map(|name| (name.parse().unwrap(), upstream.clone()));
         let state = ApiState {
-            policy,
+            identities: Identities::new(policy),
             tokens,
             last_used: LastUsed::default(),
             purge: purged.clone(),
@@ -137,7 +138,7 @@ impl Company {
 
     /// The identities now.
     pub(super) fn directory(&self) -> Arc<Directory> {
-        self.state.policy.directory()
+        self.state.identities.directory()
     }
 
     /// Calls the API with the token of this name; `nobody` has none.

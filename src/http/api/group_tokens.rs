@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 
 use super::access_tokens::{Filter, described, view, with_secret};
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
@@ -21,14 +21,18 @@ type GroupAndToken = web::Path<(String, String)>;
 
 /// `POST /groups/:id/access_tokens`
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?.id;
-    if caller.user.bot_of.is_some() {
-        return Err(ApiError::Refused("A group access token cannot make another"));
-    }
-    let (now, level) = (caller.now, params.level("access_level")?.unwrap_or(AccessLevel::Maintainer));
-    let (new, secret) = described(&params, Kind::Group, now)?;
-    let create = move |directory: &_| edit::create_group(directory, group, level, new, now);
-    let token = caller.change("group access token created", create).await?;
+    let own = caller.may(move |caller| {
+        let group = caller.group(&path, Right::Own)?;
+        match caller.user.bot_of {
+            None => Ok(group.id),
+            Some(_) => Err(ApiError::Refused("A group access token cannot make another")),
+        }
+    })?;
+    let level = params.level("access_level")?.unwrap_or(AccessLevel::Maintainer);
+    let (new, secret) = described(&params, Kind::Group, caller.now)?;
+    let create =
+        move |caller: &Authority<'_>, group| edit::create_group(caller.directory, group, level, new, caller.now);
+    let token = caller.change("group access token created", own, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
@@ -39,7 +43,7 @@ pub(super) async fn list(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?.id;
+    let group = caller.authority().group(&path, Right::Own)?.id;
     let filter = Filter::read(&params)?;
     let fits = |token: &&Arc<Token>| is_of(token, group) && filter.fits(token, caller.now);
     let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
@@ -48,16 +52,14 @@ pub(super) async fn list(
 
 /// `GET /groups/:id/access_tokens/:token_id`
 pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let token = find(&caller, group, &path.1)?;
+    let token = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
 /// `POST /groups/:id/access_tokens/:token_id/rotate`
 pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let token = find(&caller, group, &path.1)?;
-    rotated(&caller, &token, &params).await
+    let token = caller.may(move |caller| find(caller, &path))?;
+    rotated(&caller, token, &params).await
 }
 
 /// `POST /groups/:id/access_tokens/self/rotate`
@@ -66,25 +68,27 @@ pub(super) async fn rotate_self(
     path: web::Path<String>,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::See)?.id;
-    if !is_of(&caller.token, group) {
-        return Err(ApiError::Unauthorized);
-    }
-    rotated(&caller, &caller.token, &params).await
+    let own = caller.may(move |caller| {
+        let group = caller.group(&path, Right::See)?.id;
+        let own = caller.token()?;
+        if is_of(own, group) { Ok(own.clone()) } else { Err(ApiError::Unauthorized) }
+    })?;
+    rotated(&caller, own, &params).await
 }
 
 /// `DELETE /groups/:id/access_tokens/:token_id`; the bot goes too.
 pub(super) async fn revoke(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let token = find(&caller, group, &path.1)?;
-    revoked(&caller, token.id).await
+    let token = caller.may(move |caller| find(caller, &path))?;
+    revoked(&caller, token).await
 }
 
 fn is_of(token: &Token, group: GroupId) -> bool {
     matches!(token.owner, TokenOwner::Group { group: of, .. } if of == group)
 }
 
-fn find(caller: &Caller, group: GroupId, id: &str) -> Result<Arc<Token>, ApiError> {
-    let token = caller.directory.token(TokenId(number("token_id", id)?));
+/// The group access token with the number in a path, for owners of the group that it belongs to.
+fn find(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
+    let group = caller.group(&path.0, Right::Own)?.id;
+    let token = caller.directory.token(TokenId(number("token_id", &path.1)?));
     token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
 }

@@ -5,35 +5,34 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
 use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
 use crate::domain::group::{Group, GroupPath, Visibility};
+use crate::domain::id::GroupId;
 
 /// `POST /groups`
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     params.require(&["name", "path"])?;
-    let parent = match params.number("parent_id")? {
-        Some(id) => Some(caller.group(&id.to_string(), Right::Own)?.id),
-        None => {
-            caller.administrator()?;
-            None
-        }
-    };
+    let parent = params.number("parent_id")?;
+    let may = caller.may(move |caller| match parent {
+        Some(id) => caller.group(&id.to_string(), Right::Own).map(|_| ()),
+        None => caller.administrator(),
+    })?;
     let new = NewGroup {
         name: params.required_text("name")?,
         path: params.required_text("path")?,
         description: params.text("description")?.unwrap_or_default(),
-        parent,
+        parent: parent.map(GroupId),
         visibility: visibility(&params)?,
         creator: caller.user.id,
     };
-    let (upstreams, now) = (caller.state.upstreams.clone(), caller.now);
-    let create = move |directory: &_| edit::create(directory, &upstreams, new, now);
-    let group = caller.change("group created", create).await?;
+    let create =
+        move |caller: &Authority<'_>, ()| edit::create(caller.directory, &caller.state.upstreams, new, caller.now);
+    let group = caller.change("group created", may, create).await?;
     Ok(HttpResponse::Created().json(view(&caller, &group)))
 }
 
@@ -51,7 +50,7 @@ pub(super) async fn subgroups(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let parent = caller.group(&path, Right::See)?;
+    let parent = caller.authority().group(&path, Right::See)?;
     let groups = chosen(&caller, &params, |group| group.parent == Some(parent.id))?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
@@ -63,22 +62,25 @@ pub(super) async fn descendants(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let top = caller.group(&path, Right::See)?;
+    let top = caller.authority().group(&path, Right::See)?;
     let groups = chosen(&caller, &params, |group| group.id != top.id && group.path.is_within(&top.path))?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
 /// `GET /groups/:id`
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::See)?;
+    let group = caller.authority().group(&path, Right::See)?;
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
 
 /// `PUT /groups/:id`
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?;
-    let id = group.id;
-    check_move(&caller, &group, params.text("path")?.as_deref())?;
+    let part = params.text("path")?;
+    let own = caller.may(move |caller| {
+        let group = caller.group(&path, Right::Own)?;
+        check_move(caller, &group, part.as_deref())?;
+        Ok(group.id)
+    })?;
     let inherit = params.is_blank("dependency_proxy_enabled").then_some(None);
     let change = GroupChange {
         name: params.text("name")?,
@@ -87,17 +89,16 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         visibility: visibility(&params)?,
         proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
     };
-    let upstreams = caller.state.upstreams.clone();
-    let update = move |directory: &_| edit::update(directory, &upstreams, id, change);
-    let group = caller.change("group changed", update).await?;
+    let update = move |caller: &Authority<'_>, id| edit::update(caller.directory, &caller.state.upstreams, id, change);
+    let group = caller.change("group changed", own, update).await?;
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
 
 /// `DELETE /groups/:id`
 pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let id = caller.group(&path, Right::Own)?.id;
-    let now = caller.now;
-    let deleted = caller.change("group deleted", move |directory| edit::delete(directory, id, now)).await?;
+    let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
+    let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, caller.now);
+    let deleted = caller.change("group deleted", own, delete).await?;
     for group in deleted {
         caller.state.purge.start(group).await;
     }
@@ -106,15 +107,15 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
 
 /// `DELETE /groups/:id/dependency_proxy/cache`
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?;
-    caller.state.purge.start(group.id).await;
-    tracing::info!(user = %caller.user.id, group = %group.id, "purging the cache of a group");
+    let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
+    let group = caller.purge(own).await?;
+    tracing::info!(user = %caller.user.id, %group, "purging the cache of a group");
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 
 /// Only administrators make groups at the top, where the settings of upstreams name those that may use credentials: so nobody
 /// else gives a group such a name either.
-fn check_move(caller: &Caller, group: &Group, part: Option<&str>) -> Result<(), ApiError> {
+fn check_move(caller: &Authority<'_>, group: &Group, part: Option<&str>) -> Result<(), ApiError> {
     let target: Option<GroupPath> = part.filter(|_| group.parent.is_none()).and_then(|part| part.parse().ok());
     let gains = |path: &GroupPath| *path != group.path && caller.state.upstreams.has_account_for(path);
     if target.as_ref().is_some_and(gains) { caller.administrator() } else { Ok(()) }
@@ -152,6 +153,7 @@ fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {
 
 /// The groups that the caller may see and that fit the usual filters of a list, in its order.
 fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Result<Vec<Arc<Group>>, ApiError> {
+    let who = caller.authority();
     let search = params.text("search")?.unwrap_or_default().to_lowercase();
     let found = |group: &Group| group.name.to_lowercase().contains(&search) || group.path.last_part().contains(&search);
     let owned = params.asks("owned")?.then_some(AccessLevel::Owner);
@@ -161,10 +163,10 @@ fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Re
     let mut groups: Vec<Arc<Group>> = caller
         .directory
         .groups()
-        .filter(|group| fits(group) && caller.sees(group) && found(group))
+        .filter(|group| fits(group) && who.sees(group) && found(group))
         .filter(|group| visibility.is_none_or(|visibility| visibility == group.visibility))
-        .filter(|group| !joined_only || caller.own_level(group.id).is_some())
-        .filter(|group| wanted.is_none() || caller.own_level(group.id) >= wanted)
+        .filter(|group| !joined_only || who.own_level(group.id).is_some())
+        .filter(|group| wanted.is_none() || who.own_level(group.id) >= wanted)
         .cloned()
         .collect();
     match params.text("order_by")?.as_deref() {

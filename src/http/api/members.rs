@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Right};
+use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
@@ -21,13 +21,15 @@ type GroupAndUser = web::Path<(String, String)>;
 
 /// `POST /groups/:id/members`
 pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::Own)?.id;
+    let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     let level = params.level("access_level")?;
     let level = level.ok_or_else(|| ApiError::Parameter("access_level is missing".to_owned()))?;
     let user = named(&caller, &params)?.id;
     let expires_at = end(&params, caller.now)?;
-    let new = Membership { group, user, level, expires_at, created_at: caller.now };
-    let member = caller.change("member added", move |directory| edit::add(directory, new)).await?;
+    let add = move |caller: &Authority<'_>, group| {
+        edit::add(caller.directory, Membership { group, user, level, expires_at, created_at: caller.now })
+    };
+    let member = caller.change("member added", own, add).await?;
     Ok(HttpResponse::Created().json(view(&caller, &member)))
 }
 
@@ -38,7 +40,7 @@ pub(super) async fn list(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::See)?.id;
+    let group = caller.authority().group(&path, Right::See)?.id;
     let members = matching(&caller, &params, caller.directory.members(group).cloned())?;
     Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
 }
@@ -50,44 +52,47 @@ pub(super) async fn list_all(
     page: Page,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path, Right::See)?.id;
+    let group = caller.authority().group(&path, Right::See)?.id;
     let members = matching(&caller, &params, effective(&caller, group).into_values())?;
     Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
 }
 
 /// `GET /groups/:id/members/:user_id`
 pub(super) async fn show(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::See)?.id;
+    let group = caller.authority().group(&path.0, Right::See)?.id;
     let member = caller.directory.membership(group, user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, member)))
 }
 
 /// `GET /groups/:id/members/all/:user_id`
 pub(super) async fn show_all(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::See)?.id;
+    let group = caller.authority().group(&path.0, Right::See)?.id;
     let member = effective(&caller, group).remove(&user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }
 
 /// `PUT /groups/:id/members/:user_id`
 pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -> Result<HttpResponse, ApiError> {
-    let group = caller.group(&path.0, Right::Own)?.id;
-    let (user, now) = (user_id(&path.1)?, caller.now);
+    let user = user_id(&path.1);
+    let own = caller.may(move |caller| Ok(caller.group(&path.0, Right::Own)?.id))?;
+    let user = user?;
     let endless = params.is_blank("expires_at").then_some(None);
-    let expires_at = end(&params, now)?.map(Some).or(endless);
+    let expires_at = end(&params, caller.now)?.map(Some).or(endless);
     let change = MemberChange { level: params.level("access_level")?, expires_at };
-    let update = move |directory: &_| edit::update(directory, group, user, change, now);
-    let member = caller.change("member changed", update).await?;
+    let update = move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, caller.now);
+    let member = caller.change("member changed", own, update).await?;
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }
 
 /// `DELETE /groups/:id/members/:user_id`; everybody may leave.
 pub(super) async fn remove(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
-    let (user, now) = (user_id(&path.1)?, caller.now);
-    let right = if user == caller.user.id { Right::See } else { Right::Own };
-    let group = caller.group(&path.0, right)?.id;
-    let remove = move |directory: &_| edit::remove(directory, group, user, now);
-    caller.change("member removed", remove).await?;
+    let user = user_id(&path.1)?;
+    let may = caller.may(move |caller| {
+        let right = if user == caller.user.id { Right::See } else { Right::Own };
+        Ok(caller.group(&path.0, right)?.id)
+    })?;
+    let remove = move |caller: &Authority<'_>, group| edit::remove(caller.directory, group, user, caller.now);
+    caller.change("member removed", may, remove).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

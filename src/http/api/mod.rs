@@ -34,6 +34,7 @@ mod wire;
 
 use actix_web::{Resource, Route, guard, web};
 
+pub(crate) use self::caller::Identities;
 use self::error::ApiError;
 pub(crate) use self::state::ApiState;
 

@@ -1,13 +1,10 @@
 //! `POST /user/personal_access_tokens`: the one route that a password opens. A user who has no token yet, as the first
 //! administrator, exchanges the password for one. GitLab has this path too, for callers that are logged in some other way.
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, web};
-use jiff::Timestamp;
 
 use super::access_tokens::{described, view, with_secret};
-use super::caller::Caller;
+use super::caller::{Authority, Caller, Needed};
 use super::error::ApiError;
 use super::params::Params;
 use super::state::ApiState;
@@ -24,13 +21,13 @@ pub(super) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let Presented::Basic(username, password) = Presented::by(&request) else { return Err(ApiError::Unauthorized) };
     let address = state.public_url.client(&request);
-    let user = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
-    let (id, now) = (user.id, Timestamp::now());
-    let (new, secret) = described(&params, Kind::Personal, now)?;
-    let token = state.policy.change(move |directory| edit::create_personal(directory, id, new, now)).await?;
-    tracing::info!(user = %id, credential = %token.credential, "personal access token created by password");
-    let (directory, base_url) = (state.policy.directory(), state.public_url.base(&request));
-    let caller = Caller { state, directory, token: Arc::new(token.clone()), user, now, base_url };
+    let proved = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
+    let caller = Caller::with(state, &request, Needed::Password, |directory| directory.credential(proved));
+    let caller = caller.map_err(|_| ApiError::Unauthorized)?;
+    let user = caller.may(|caller| Ok(caller.user.id))?;
+    let (new, secret) = described(&params, Kind::Personal, caller.now)?;
+    let create = move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, caller.now);
+    let token = caller.change("personal access token created by password", user, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 
 use super::access_tokens::{self, Filter, described, kind_of, rotated_end, view, with_secret};
-use super::caller::{AnyScope, Caller};
+use super::caller::{AnyScope, Authority, Caller, Permission};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
@@ -18,12 +18,13 @@ use crate::domain::token::Token;
 
 /// `POST /users/:id/personal_access_tokens`
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let user = users::find(&caller, &path)?.id;
-    caller.administrator_or(user)?;
-    let now = caller.now;
-    let (new, secret) = described(&params, Kind::Personal, now)?;
-    let create = move |directory: &_| edit::create_personal(directory, user, new, now);
-    let token = caller.change("personal access token created", create).await?;
+    let owner = caller.may(move |caller| {
+        let user = users::find(caller, &path)?.id;
+        caller.administrator_or(user).map(|()| user)
+    })?;
+    let (new, secret) = described(&params, Kind::Personal, caller.now)?;
+    let create = move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, caller.now);
+    let token = caller.change("personal access token created", owner, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
@@ -44,57 +45,70 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
 
 /// `GET /personal_access_tokens/:id`
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let token = find(&caller, &path)?;
+    let token = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
 /// `GET /personal_access_tokens/self`, with any scope
 pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().json(view(&caller, &caller.token)))
+    let token = caller.authority().token()?;
+    Ok(HttpResponse::Ok().json(view(&caller, token)))
 }
 
 /// `POST /personal_access_tokens/:id/rotate`
 pub(super) async fn rotate(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let token = find(&caller, &path)?;
-    rotated(&caller, &token, &params).await
+    let token = caller.may(move |caller| find(caller, &path))?;
+    rotated(&caller, token, &params).await
 }
 
 /// `POST /personal_access_tokens/self/rotate`
 pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
-    rotated(&caller, &caller.token, &params).await
+    let token = caller.may(|caller| caller.token().cloned())?;
+    rotated(&caller, token, &params).await
 }
 
 /// `DELETE /personal_access_tokens/:id`
 pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let token = find(&caller, &path)?;
-    revoked(&caller, token.id).await
+    let token = caller.may(move |caller| find(caller, &path))?;
+    revoked(&caller, token).await
 }
 
 /// `DELETE /personal_access_tokens/self`, with any scope
 pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
-    revoked(&caller, caller.token.id).await
+    let token = caller.may(|caller| caller.token().cloned())?;
+    revoked(&caller, token).await
 }
 
-/// Answers with a token that takes this one's place; this one is revoked.
-pub(super) async fn rotated(caller: &Caller, token: &Token, params: &Params) -> Result<HttpResponse, ApiError> {
-    let (id, now) = (token.id, caller.now);
-    let end = rotated_end(params, now)?;
-    let (secret, fresh) = access_tokens::fresh(kind_of(token));
-    let rotate = move |directory: &_| edit::rotate(directory, id, end, fresh, now);
-    let token = caller.change("access token rotated", rotate).await?;
+/// Answers with a token that takes the place of the one that the permission is for, which is revoked.
+pub(super) async fn rotated<D>(
+    caller: &Caller,
+    old: Permission<D, Arc<Token>>,
+    params: &Params,
+) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let end = rotated_end(params, caller.now)?;
+    let (secret, fresh) = access_tokens::fresh(kind_of(&old.granted));
+    let rotate =
+        move |caller: &Authority<'_>, old: Arc<Token>| edit::rotate(caller.directory, old.id, end, fresh, caller.now);
+    let token = caller.change("access token rotated", old, rotate).await?;
     Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
 }
 
-/// Ends this token.
-pub(super) async fn revoked(caller: &Caller, id: TokenId) -> Result<HttpResponse, ApiError> {
-    let now = caller.now;
-    caller.change("token revoked", move |directory| edit::revoke(directory, id, now)).await?;
+/// Ends the token that the permission is for.
+pub(super) async fn revoked<D>(caller: &Caller, token: Permission<D, Arc<Token>>) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let revoke = move |caller: &Authority<'_>, token: Arc<Token>| edit::revoke(caller.directory, token.id, caller.now);
+    caller.change("token revoked", token, revoke).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The token with the number in a path, if it acts as the caller or the caller is an administrator. Others are not told
 /// whether there is one.
-fn find(caller: &Caller, id: &str) -> Result<Arc<Token>, ApiError> {
+fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<Token>, ApiError> {
     let token = caller.directory.token(TokenId(number("id", id)?)).filter(|token| token.user().is_some());
     if caller.user.admin {
         return token.cloned().ok_or(ApiError::NothingThere);

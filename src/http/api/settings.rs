@@ -3,29 +3,30 @@
 use actix_web::HttpResponse;
 use serde_json::json;
 
-use super::caller::Caller;
+use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::params::Params;
 use crate::domain::edit::service as edit;
 
 /// `GET /application/settings`
 pub(super) async fn show(caller: Caller) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
+    caller.authority().administrator()?;
     Ok(answer(&caller))
 }
 
 /// `PUT /application/settings`; `null`: as configured.
 pub(super) async fn update(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
+    let administrator = caller.may(|caller| caller.administrator())?;
     let enabled = params.flag("dependency_proxy_enabled")?;
     if enabled.is_some() || params.is_blank("dependency_proxy_enabled") {
-        caller.change("proxy switched", move |directory| edit::switch_proxy(directory, enabled)).await?;
+        let switch = move |caller: &Authority<'_>, ()| edit::switch_proxy(caller.directory, enabled);
+        caller.change("proxy switched", administrator, switch).await?;
     }
     Ok(answer(&caller))
 }
 
 fn answer(caller: &Caller) -> HttpResponse {
-    let switched = caller.state.policy.directory().service().proxy_enabled;
+    let switched = caller.state.identities.directory().service().proxy_enabled;
     let enabled = switched.unwrap_or(caller.state.proxy_enabled);
     HttpResponse::Ok().json(json!({"id": 1, "dependency_proxy_enabled": enabled}))
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::caller::Identities;
 use crate::actors::janitor::Tidying;
 use crate::actors::last_used::LastUsed;
-use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::id::GroupId;
 use crate::domain::policy::PublicGroups;
@@ -15,8 +15,8 @@ use crate::http::PublicUrl;
 
 /// Shared by all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {
-    /// The owner of the identities.
-    pub(crate) policy: Policy,
+    /// The identities.
+    pub(crate) identities: Identities,
     /// Where passwords are hashed.
     pub(crate) tokens: Tokens,
     /// When credentials were last used.

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::caller::Caller;
+use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
@@ -20,7 +20,7 @@ const MAX_PASSWORD_CHARS: usize = 128;
 
 /// `POST /users`
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
+    let administrator = caller.may(|caller| caller.administrator())?;
     params.require(&["name", "username"])?;
     let (password, none) = (params.secret("password")?, params.asks("force_random_password")?);
     if password.is_none() && !none {
@@ -34,8 +34,8 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         admin: params.asks("admin")?,
         password: hashed(&caller, password.filter(|_| !none)).await?,
     };
-    let now = caller.now;
-    let user = caller.change("user created", move |directory| edit::create(directory, new, now)).await?;
+    let create = move |caller: &Authority<'_>, ()| edit::create(caller.directory, new, caller.now);
+    let user = caller.change("user created", administrator, create).await?;
     Ok(HttpResponse::Created().json(full(&user, &caller.base_url)))
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
 
 /// `GET /users/:id`
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let user = find(&caller, &path)?;
+    let user = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(seen_by(&caller, &user)))
 }
 
@@ -67,8 +67,7 @@ pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
 
 /// `PUT /users/:id`
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
-    let id = find(&caller, &path)?.id;
+    let user = caller.may(move |caller| administered(caller, &path))?;
     let change = UserChange {
         username: params.text("username")?.map(|name| username(&name)).transpose()?,
         name: params.text("name")?,
@@ -76,37 +75,38 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         admin: params.flag("admin")?,
         password: hashed(&caller, params.secret("password")?).await?,
     };
-    let user = caller.change("user changed", move |directory| edit::update(directory, id, change)).await?;
+    let update = move |caller: &Authority<'_>, id| edit::update(caller.directory, id, change);
+    let user = caller.change("user changed", user, update).await?;
     Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
 }
 
 /// `POST /users/:id/block`
 pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
-    let id = other(&caller, &path, "The API initiating user cannot be blocked by the API")?;
-    caller.change("user blocked", move |directory| edit::block(directory, id)).await?;
+    let refusal = "The API initiating user cannot be blocked by the API";
+    let user = caller.may(move |caller| other(caller, &path, refusal))?;
+    caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id)).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
 /// `POST /users/:id/unblock`
 pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
-    let id = find(&caller, &path)?.id;
-    caller.change("user unblocked", move |directory| edit::unblock(directory, id)).await?;
+    let user = caller.may(move |caller| administered(caller, &path))?;
+    caller.change("user unblocked", user, |caller, id| edit::unblock(caller.directory, id)).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
 /// `DELETE /users/:id`
 pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    caller.administrator()?;
-    let id = other(&caller, &path, "The API initiating user cannot be deleted by the API")?;
-    let (force, now) = (params.asks("hard_delete")?, caller.now);
-    caller.change("user deleted", move |directory| edit::delete(directory, id, force, now)).await?;
+    let refusal = "The API initiating user cannot be deleted by the API";
+    let user = caller.may(move |caller| other(caller, &path, refusal))?;
+    let force = params.asks("hard_delete")?;
+    let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, force, caller.now);
+    caller.change("user deleted", user, delete).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The user with the number in a path.
-pub(super) fn find(caller: &Caller, id: &str) -> Result<Arc<User>, ApiError> {
+pub(super) fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<User>, ApiError> {
     let id = UserId(number("id", id)?);
     caller.directory.user(id).cloned().ok_or(ApiError::NotFound("User"))
 }
@@ -138,9 +138,16 @@ fn seen_by(caller: &Caller, user: &User) -> Value {
     if all { full(user, &caller.base_url) } else { basic(user, &caller.base_url) }
 }
 
-fn other(caller: &Caller, id: &str, refusal: &'static str) -> Result<UserId, ApiError> {
-    let user = find(caller, id)?;
-    if user.id == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user.id) }
+/// The user with the number in a path, for administrators.
+fn administered(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
+    caller.administrator()?;
+    find(caller, id).map(|user| user.id)
+}
+
+/// The same for what administrators cannot do to themselves.
+fn other(caller: &Authority<'_>, id: &str, refusal: &'static str) -> Result<UserId, ApiError> {
+    let user = administered(caller, id)?;
+    if user == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user) }
 }
 
 fn username(text: &str) -> Result<Username, ApiError> {

@@ -1,0 +1,283 @@
+//! Changes whose rights are gone before the last byte of the request has come: none of them happens, whatever the route, and
+//! the caller is told as if the request had come later.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::fake_hub::FakeHub;
+use crate::service::{Config, Service, User};
+
+/// How a caller loses the right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// The token is revoked.
+    Revoked,
+    /// The user is blocked.
+    Blocked,
+    /// The user is no longer a member of the group.
+    Removed,
+    /// The user is still there, with fewer rights: a maintainer of the group, or no administrator.
+    Demoted,
+    /// The user has another password.
+    Password,
+    /// There is no such user any more.
+    Deleted,
+}
+use Loss::{Blocked, Deleted, Demoted, Password, Removed, Revoked};
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// An owner of the group, with a personal access token.
+    Owner,
+    /// An administrator other than the one of the tests.
+    Admin,
+    /// A group access token that owns the group.
+    Bot,
+    /// An owner of the group, with a password.
+    OwnPassword,
+}
+
+const OF_OWNERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Removed, 404), (Demoted, 403), (Deleted, 401)];
+const OF_ADMINS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Demoted, 403), (Deleted, 401)];
+const OF_USERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Deleted, 401)];
+
+/// Every route that changes something: who calls it, the method, the path and the JSON body, which routes without parameters
+/// do not wait for, and what each loss is answered with. `GROUP`, `USER`, `TOKEN` and the like stand for numbers.
+#[rustfmt::skip]
+const TABLE: &[(By, &str, &str, &str, &[(Loss, u16)])] = &[
+    (By::Owner, "POST",   "/groups/GROUP/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#, OF_OWNERS),
+    (By::Owner, "DELETE", "/groups/GROUP/deploy_tokens/DEPLOY", "", OF_OWNERS),
+    (By::Owner, "POST",   "/groups/GROUP/access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_OWNERS),
+    (By::Owner, "POST",   "/groups/GROUP/access_tokens/ROBOT/rotate", r#"{"a":1}"#, OF_OWNERS),
+    (By::Owner, "DELETE", "/groups/GROUP/access_tokens/ROBOT", "", OF_OWNERS),
+    (By::Owner, "POST",   "/groups/GROUP/members", r#"{"user_id":STRANGER,"access_level":50}"#, OF_OWNERS),
+    (By::Owner, "PUT",    "/groups/GROUP/members/GUEST", r#"{"access_level":50}"#, OF_OWNERS),
+    (By::Owner, "DELETE", "/groups/GROUP/members/GUEST", "", OF_OWNERS),
+    (By::Owner, "PUT",    "/groups/GROUP", r#"{"name":"another"}"#, OF_OWNERS),
+    (By::Owner, "DELETE", "/groups/GROUP", "", OF_OWNERS),
+    (By::Owner, "POST",   "/groups", r#"{"name":"below","path":"below","parent_id":GROUP}"#, OF_OWNERS),
+    (By::Owner, "DELETE", "/groups/GROUP/dependency_proxy/cache", "", OF_OWNERS),
+    (By::Owner, "POST",   "/users/USER/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_USERS),
+    (By::Owner, "POST",   "/personal_access_tokens/TOKEN/rotate", r#"{"a":1}"#, OF_USERS),
+    (By::Owner, "POST",   "/personal_access_tokens/OTHER/rotate", r#"{"a":1}"#, OF_USERS),
+    (By::Owner, "POST",   "/personal_access_tokens/self/rotate", r#"{"a":1}"#, OF_USERS),
+    (By::Owner, "DELETE", "/personal_access_tokens/OTHER", "", OF_USERS),
+    (By::Owner, "DELETE", "/personal_access_tokens/self", "", OF_USERS),
+    (By::Bot,   "POST",   "/groups/GROUP/access_tokens/self/rotate", r#"{"a":1}"#, &[(Revoked, 401), (Blocked, 403)]),
+    (By::Bot,   "POST",   "/groups/GROUP/members", r#"{"user_id":STRANGER,"access_level":50}"#, &[(Revoked, 401), (Blocked, 403)]),
+    (By::Admin, "POST",   "/groups", r#"{"name":"top","path":"top"}"#, OF_ADMINS),
+    (By::Admin, "POST",   "/groups/GROUP/deploy_tokens", r#"{"name":"t","scopes":["read_registry"],"token":"brought from elsewhere"}"#,
+                          &[(Revoked, 401), (Blocked, 403), (Demoted, 404), (Deleted, 401)]),
+    (By::Admin, "POST",   "/users", r#"{"name":"new","username":"new","password":"long enough"}"#, OF_ADMINS),
+    (By::Admin, "PUT",    "/users/STRANGER", r#"{"password":"long enough","admin":true}"#, OF_ADMINS),
+    (By::Admin, "DELETE", "/users/STRANGER", r#"{"hard_delete":true}"#, OF_ADMINS),
+    (By::Admin, "POST",   "/users/STRANGER/block", "", OF_ADMINS),
+    (By::Admin, "POST",   "/users/STRANGER/unblock", "", OF_ADMINS),
+    (By::Admin, "POST",   "/users/STRANGER/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_ADMINS),
+    (By::Admin, "POST",   "/personal_access_tokens/OTHER/rotate", r#"{"a":1}"#, &[(Revoked, 401), (Blocked, 403), (Demoted, 401), (Deleted, 401)]),
+    (By::Admin, "PUT",    "/application/settings", r#"{"dependency_proxy_enabled":false}"#, OF_ADMINS),
+    (By::OwnPassword, "POST", "/user/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, &[(Blocked, 401), (Password, 401), (Deleted, 401)]),
+];
+
+#[actix_rt::test]
+async fn no_route_carries_out_a_change_whose_caller_lost_the_right_before_its_last_byte_came() {
+    let hub = FakeHub::start();
+    let service = Config::docker_hub(&hub).start();
+    let mut number = 0;
+    for (by, method, path, body, losses) in TABLE {
+        for (loss, status) in *losses {
+            number += 1;
+            let case = format!("{by:?} {method} {path}, {loss:?}");
+            let world = World::new(&service, number, *by).await;
+            let (path, body) = (world.filled_in(path), world.filled_in(body));
+            let held = Held::begin(&service, &world.authorization, method, &path, &body);
+            world.lose(&service, *loss).await;
+            let before = everything(&service).await;
+            let (answered, text) = held.finish();
+            assert_eq!(answered, *status, "{case}: {text}");
+            assert!(!text.contains("\"token\""), "{case}: {text}");
+            assert_eq!(everything(&service).await, before, "{case}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn the_same_requests_are_carried_out_where_the_right_stays() {
+    let hub = FakeHub::start();
+    let service = Config::docker_hub(&hub).start();
+    for (number, (by, method, path, body, _)) in TABLE.iter().enumerate() {
+        let world = World::new(&service, number, *by).await;
+        let (path, body) = (world.filled_in(path), world.filled_in(body));
+        let (status, text) = Held::begin(&service, &world.authorization, method, &path, &body).finish();
+        assert!((200..300).contains(&status), "{by:?} {method} {path}: {status} {text}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
+    let hub = FakeHub::start();
+    let service = Config::docker_hub(&hub).start();
+    let world = World::new(&service, 0, By::Owner).await;
+    let mut held =
+        Held::begin(&service, &world.authorization, "POST", &world.filled_in("/groups/GROUP/members"), "{} ");
+    let begun = Instant::now();
+    let mut response = Vec::new();
+    held.connection.read_to_end(&mut response).unwrap();
+    let response = String::from_utf8_lossy(&response);
+    assert!(response.contains("408") && begun.elapsed() < Duration::from_secs(40), "{response}");
+}
+
+/// A group with all that the routes need, and a caller.
+struct World {
+    numbers: Vec<(&'static str, u64)>,
+    user: User,
+    group: u64,
+    token: u64,
+    by: By,
+    authorization: String,
+}
+
+impl World {
+    async fn new(service: &Service, number: usize, by: By) -> Self {
+        let user = service.user(&format!("caller-{number}"), "the-callers-password").await;
+        let stranger = service.user(&format!("stranger-{number}"), "a-strangers-password").await;
+        let guest = service.user(&format!("guest-{number}"), "a-guests-password").await;
+        let group = service.group(&format!("group-{number}")).await;
+        service.add_member(&group, &user, 50).await;
+        service.add_member(&group, &guest, 10).await;
+        let deploy = service.deploy_token(&group, "deploy").await;
+        let token = service.personal_token(&user, "used", &["api"]).await;
+        let other = service.personal_token(&user, "other", &["api"]).await;
+        let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50});
+        let robot = service.api("POST", &format!("/groups/{}/access_tokens", group.id), robot).await.json();
+        if by == By::Admin {
+            service.api("PUT", &format!("/users/{}", user.id), json!({"admin": true})).await;
+            service.api("DELETE", &format!("/groups/{}/members/{}", group.id, user.id), Value::Null).await;
+        }
+        let password = || format!("Basic {}", STANDARD.encode(format!("{}:the-callers-password", user.username)));
+        let authorization = match by {
+            By::Owner | By::Admin => format!("Bearer {}", token.secret),
+            By::Bot => format!("Bearer {}", robot["token"].as_str().unwrap()),
+            By::OwnPassword => password(),
+        };
+        // The administrator rotates a token of somebody else.
+        let other = if by == By::Admin { service.personal_token(&stranger, "other", &["api"]).await } else { other };
+        let robot_id = robot["id"].as_u64().unwrap();
+        let token = if by == By::Bot { robot_id } else { token.id };
+        let numbers = vec![
+            ("GROUP", group.id),
+            ("DEPLOY", deploy.id),
+            ("ROBOT", robot_id),
+            ("STRANGER", stranger.id),
+            ("GUEST", guest.id),
+            ("USER", user.id),
+            ("TOKEN", token),
+            ("OTHER", other.id),
+        ];
+        let user = if by == By::Bot { User { id: robot["user_id"].as_u64().unwrap(), ..user } } else { user };
+        Self { numbers, user, group: group.id, token, by, authorization }
+    }
+
+    fn filled_in(&self, text: &str) -> String {
+        self.numbers.iter().fold(text.to_owned(), |text, (name, number)| text.replace(name, &number.to_string()))
+    }
+
+    async fn lose(&self, service: &Service, loss: Loss) {
+        let user = format!("/users/{}", self.user.id);
+        let member = format!("/groups/{}/members/{}", self.group, self.user.id);
+        let (method, path, body) = match loss {
+            Revoked if self.by == By::Bot => {
+                ("DELETE", format!("/groups/{}/access_tokens/{}", self.group, self.token), Value::Null)
+            }
+            Revoked => ("DELETE", format!("/personal_access_tokens/{}", self.token), Value::Null),
+            Blocked => ("POST", format!("{user}/block"), Value::Null),
+            Removed => ("DELETE", member, Value::Null),
+            Demoted if self.by == By::Admin => ("PUT", user, json!({"admin": false})),
+            Demoted => ("PUT", member, json!({"access_level": 40})),
+            Password => ("PUT", user, json!({"password": "another-password"})),
+            Deleted => ("DELETE", user, json!({"hard_delete": true})),
+        };
+        let lost = service.api(method, &path, body).await;
+        assert!((200..300).contains(&lost.status), "{loss:?}: {} {}", lost.status, lost.text());
+    }
+}
+
+/// A request of which the last byte has not been sent.
+struct Held {
+    connection: TcpStream,
+    last: u8,
+}
+
+impl Held {
+    /// Sends all but the last byte. Where there is a body, returns once the service has read the head: it says that it waits
+    /// for the body (RFC 9110, section 10.1.1).
+    fn begin(service: &Service, authorization: &str, method: &str, path: &str, body: &str) -> Self {
+        let mut head = format!(
+            "{method} /api/v4{path} HTTP/1.1\r\nHost: cache.test\r\nConnection: close\r\nAuthorization: {authorization}\r\n"
+        );
+        if !body.is_empty() {
+            head += &format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n",
+                body.len()
+            );
+        }
+        let bytes = format!("{head}\r\n{body}").into_bytes();
+        let (last, sent) = bytes.split_last().unwrap();
+        let mut connection = TcpStream::connect(service.address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        connection.write_all(sent).unwrap();
+        if !body.is_empty() {
+            let mut proceed = [0; 25];
+            connection.read_exact(&mut proceed).unwrap();
+            assert_eq!(&proceed, b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        Self { connection, last: *last }
+    }
+
+    /// Sends the last byte. Returns the status and the body.
+    fn finish(mut self) -> (u16, String) {
+        self.connection.write_all(&[self.last]).unwrap();
+        let mut response = String::new();
+        self.connection.read_to_string(&mut response).unwrap();
+        let status = response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, response.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+}
+
+/// All identities but for when they were last used.
+async fn everything(service: &Service) -> Vec<Value> {
+    let mut all = vec![service.api("GET", "/application/settings", Value::Null).await.json()];
+    let lists = ["/users", "/groups", "/personal_access_tokens", "/deploy_tokens"];
+    for list in lists {
+        all.extend(listed(service, list).await);
+    }
+    let groups = listed(service, "/groups").await;
+    let newest = groups.iter().max_by_key(|group| group["id"].as_u64());
+    if let Some(group) = newest.map(|group| &group["id"]) {
+        all.extend(listed(service, &format!("/groups/{group}/members")).await);
+        all.extend(listed(service, &format!("/groups/{group}/access_tokens")).await);
+    }
+    all
+}
+
+async fn listed(service: &Service, path: &str) -> Vec<Value> {
+    let mut items = Vec::new();
+    for page in 1.. {
+        let answer = service.api("GET", &format!("{path}?per_page=100&page={page}"), Value::Null).await;
+        let found: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
+        items.extend(found);
+        if answer.header("x-next-page").is_empty() {
+            break;
+        }
+    }
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        item.remove("last_used_at");
+    }
+    items
+}
