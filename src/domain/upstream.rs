@@ -65,10 +65,11 @@ impl Upstreams {
         self.0.get(name).map_or(Duration::ZERO, |upstream| upstream.tag_freshness)
     }
 
-    /// Whether there are credentials for the group at this path, or for a group below it.
-    pub fn has_account_for(&self, path: &GroupPath) -> bool {
-        let mut rules = self.0.values().flat_map(|upstream| &upstream.accounts);
-        rules.any(|rule| rule.groups.iter().any(|group| group.is_within(path)))
+    /// Whether a group at the path `to` may use an account, kept for some groups, that one at `from` may not.
+    pub fn gives_account(&self, from: Option<&GroupPath>, to: &GroupPath) -> bool {
+        let rules = self.0.values().flat_map(|upstream| &upstream.accounts);
+        let mut kept = rules.filter(|rule| !rule.groups.is_empty());
+        kept.any(|rule| rule.covers(to) && !from.is_some_and(|from| rule.covers(from)))
     }
 
     /// Where this group's pull of this repository goes, and as whom.
@@ -83,8 +84,13 @@ impl Upstreams {
 }
 
 impl AccountRule {
+    /// Whether the group at this path is one of those listed, or stands below one.
+    fn covers(&self, group: &GroupPath) -> bool {
+        self.groups.iter().any(|above| group.is_within(above))
+    }
+
     fn allows(&self, group: &GroupPath, repository: &Repository) -> bool {
-        let group_fits = self.groups.is_empty() || self.groups.iter().any(|above| group.is_within(above));
+        let group_fits = self.groups.is_empty() || self.covers(group);
         let image_fits = self.images.is_empty() || self.images.iter().any(|pattern| pattern.matches(repository));
         group_fits && image_fits
     }
@@ -137,6 +143,23 @@ mod tests {
         let world = world(&["team"], &[]);
         assert_eq!(account(&world, "team/ci", "acme/app"), Account::Username("robot".into()));
         assert_eq!(account(&world, "teams", "acme/app"), Account::Anonymous);
+    }
+
+    #[test]
+    fn a_path_gives_an_account_where_the_one_before_did_not_have_it() {
+        let world = world(&["team/ci", "crew"], &[]);
+        let gives = |from: &str, to: &str| world.gives_account(from.parse().ok().as_ref(), &to.parse().unwrap());
+        for (from, to) in
+            [("", "team/ci"), ("team", "team/ci"), ("team/sub", "team/ci/x"), ("", "crew"), ("a/b", "crew/b")]
+        {
+            assert!(gives(from, to), "{from} {to}");
+        }
+        for (from, to) in
+            [("", "team"), ("team", "team/cis"), ("team/ci", "team/ci/x"), ("crew/a", "crew/b"), ("crew", "a")]
+        {
+            assert!(!gives(from, to), "{from} {to}");
+        }
+        assert!(!self::world(&[], &["acme/*"]).gives_account(None, &"a".parse().unwrap()), "it is everybody's");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod freshness;
 mod held_changes;
 mod herd;
 mod isolation;
+mod kept_paths;
 mod memory;
 mod operating;
 mod protocol;

@@ -114,11 +114,11 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
         }
         Step::RenameGroup { group, part } => {
             let change = group::GroupChange { path: Some(format!("part{part}")), ..Default::default() };
-            writes(group::update(directory, &world, GroupId(group), change))
+            writes(group::update(directory, &world, GroupId(group), change, UserId(1)))
         }
         Step::Show { group, visibility } => {
             let change = group::GroupChange { visibility: Some(self::visibility(visibility)), ..Default::default() };
-            writes(group::update(directory, &world, GroupId(group), change))
+            writes(group::update(directory, &world, GroupId(group), change, UserId(1)))
         }
         Step::DeleteGroup { group } => writes(group::delete(directory, GroupId(group), at)),
         Step::Join { group, user, level } => {

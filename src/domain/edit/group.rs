@@ -1,4 +1,10 @@
 //! Making, changing and deleting groups, with all that stands below them.
+//!
+//! The settings keep accounts at upstreams for groups by their paths. So a path with which a group, or one below it, may use
+//! an account that it could not use before is given by administrators only: whether the group is made there, renamed, or
+//! moves along with one above it. Below a group that has the account its owners go on as they like: they gain nothing. A
+//! path is kept whether or not a group is there, so one that is free after a deletion stays kept. Accounts are not tied to
+//! the numbers of groups: an administrator who deletes a group and makes it anew, as provisioning does, means the path.
 
 use std::sync::Arc;
 
@@ -51,6 +57,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: 
         None => None,
     };
     let path = child_path(upstreams, parent.map(|parent| &parent.path), &new.path)?;
+    check_account(directory, upstreams, new.creator, parent.map(|parent| &parent.path), &path)?;
     check_free(directory, &path, None)?;
     check_text(&new.name, &new.description)?;
     let inherited = parent.map_or(Visibility::Private, |parent| parent.visibility);
@@ -78,8 +85,14 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: 
     Ok(draft.finish(group))
 }
 
-/// Changes a group.
-pub fn update(directory: &Directory, upstreams: &Upstreams, id: GroupId, change: GroupChange) -> Edit<Group> {
+/// Changes a group, on behalf of the user `by`.
+pub fn update(
+    directory: &Directory,
+    upstreams: &Upstreams,
+    id: GroupId,
+    change: GroupChange,
+    by: UserId,
+) -> Edit<Group> {
     let old = find(directory, id)?;
     let parent = old.parent.and_then(|parent| directory.group(parent));
     let mut group = Group::clone(old);
@@ -97,6 +110,15 @@ pub fn update(directory: &Directory, upstreams: &Upstreams, id: GroupId, change:
     group.proxy_enabled = change.proxy_enabled.unwrap_or(group.proxy_enabled);
     check_text(&group.name, &group.description)?;
     if group.path != old.path {
+        for moved in within(directory, &old.path) {
+            check_account(
+                directory,
+                upstreams,
+                by,
+                Some(&moved.path),
+                &moved_path(&moved.path, &old.path, &group.path)?,
+            )?;
+        }
         check_free(directory, &group.path, Some(id))?;
         move_below(directory, &mut draft, &old.path, &group.path)?;
     }
@@ -191,10 +213,27 @@ fn check_covers_children(directory: &Directory, id: GroupId, visibility: Visibil
 
 fn move_below(directory: &Directory, draft: &mut Draft, from: &GroupPath, to: &GroupPath) -> Result<(), EditError> {
     for group in within(directory, from).filter(|group| group.path != *from) {
-        let below = &group.path.as_str()[from.as_str().len()..];
-        let path = format!("{to}{below}").parse();
-        let path = path.map_err(|_| EditError::invalid("path", "is too long for the groups below it"))?;
+        let path = moved_path(&group.path, from, to)?;
         draft.put(Record::Group(Group { path, ..Group::clone(group) }));
     }
     Ok(())
+}
+
+/// The path of a group at `path`, which is `from` or below it, once `from` is `to`.
+fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<GroupPath, EditError> {
+    let below = &path.as_str()[from.as_str().len()..];
+    let moved = format!("{to}{below}").parse();
+    moved.map_err(|_| EditError::invalid("path", "is too long for the groups below it"))
+}
+
+/// Refuses to go on where the path `to` gives an account that `from` does not, and the user is no administrator.
+fn check_account(
+    directory: &Directory,
+    upstreams: &Upstreams,
+    by: UserId,
+    from: Option<&GroupPath>,
+    to: &GroupPath,
+) -> Result<(), EditError> {
+    let administrator = directory.user(by).is_some_and(|user| user.admin);
+    if !administrator && upstreams.gives_account(from, to) { Err(EditError::Forbidden) } else { Ok(()) }
 }

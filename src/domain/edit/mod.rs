@@ -43,6 +43,9 @@ pub enum EditError {
     /// A token that is revoked or expired cannot be made new.
     #[error("Token is not active")]
     Inactive,
+    /// Only administrators may; the text says no more, so that nobody is told what is kept for whom.
+    #[error("403 Forbidden")]
+    Forbidden,
     /// A rule that protects the service or a group from being left to nobody.
     #[error("{0}")]
     Refused(&'static str),

@@ -5,7 +5,9 @@
 //!   those to read; the others open nothing here but the token's own record.
 //! - A group is seen by its members, those of the groups above it, and, if it is public, by whom `public_groups` says.
 //!   For everybody else it does not exist.
-//! - A group's settings, members and tokens, and purging its cache, need an owner of it or of a group above it.
+//! - A group's settings, members and tokens, and purging its cache, need an owner of it or of a group above it. Its path
+//!   needs whoever could create a group there: an administrator at the top, below it an owner of the group above. So who
+//!   is told that a path is taken sees the group that has it.
 //! - Deploy tokens and JWTs open nothing here, and a password one route only: see [`super::own_token`].
 //!
 //! A request's body may arrive long after its head, and passwords wait to be hashed: what was decided when the head came may

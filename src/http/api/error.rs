@@ -142,7 +142,7 @@ fn edit_status(error: &EditError) -> StatusCode {
         EditError::Invalid { .. } => StatusCode::BAD_REQUEST,
         EditError::Conflict(_) => StatusCode::CONFLICT,
         EditError::Inactive => StatusCode::UNAUTHORIZED,
-        EditError::Refused(_) => StatusCode::FORBIDDEN,
+        EditError::Forbidden | EditError::Refused(_) => StatusCode::FORBIDDEN,
     }
 }
 
@@ -155,6 +155,7 @@ fn edit_body(error: &EditError) -> Value {
         EditError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
         EditError::Conflict(text) => json!({"message": text}),
         EditError::Inactive => json!({"message": "401 Unauthorized"}),
+        EditError::Forbidden => json!({"message": error.to_string()}),
         EditError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
     }
 }

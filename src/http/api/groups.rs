@@ -11,7 +11,7 @@ use super::page::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
 use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
-use crate::domain::group::{Group, GroupPath, Visibility};
+use crate::domain::group::{Group, Visibility};
 use crate::domain::id::GroupId;
 
 /// `POST /groups`
@@ -89,7 +89,9 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         visibility: visibility(&params)?,
         proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
     };
-    let update = move |caller: &Authority<'_>, id| edit::update(caller.directory, &caller.state.upstreams, id, change);
+    let update = move |caller: &Authority<'_>, id| {
+        edit::update(caller.directory, &caller.state.upstreams, id, change, caller.user.id)
+    };
     let group = caller.change("group changed", own, update).await?;
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
@@ -113,12 +115,15 @@ pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Htt
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 
-/// Only administrators make groups at the top, where the settings of upstreams name those that may use credentials: so nobody
-/// else gives a group such a name either.
+/// Refuses a new path to whoever could not make a group there: only an administrator can at the top, and an owner of the group
+/// above below it. They see what else is there, so that a path that is taken tells them nothing.
 fn check_move(caller: &Authority<'_>, group: &Group, part: Option<&str>) -> Result<(), ApiError> {
-    let target: Option<GroupPath> = part.filter(|_| group.parent.is_none()).and_then(|part| part.parse().ok());
-    let gains = |path: &GroupPath| *path != group.path && caller.state.upstreams.has_account_for(path);
-    if target.as_ref().is_some_and(gains) { caller.administrator() } else { Ok(()) }
+    let stays = |part: &str| part.eq_ignore_ascii_case(group.path.last_part());
+    match group.parent {
+        _ if part.is_none_or(stays) => Ok(()),
+        Some(parent) if caller.level(parent) >= Some(AccessLevel::Owner) => Ok(()),
+        Some(_) | None => caller.administrator(),
+    }
 }
 
 fn view(caller: &Caller, group: &Group) -> Value {

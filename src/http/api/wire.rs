@@ -362,13 +362,38 @@ async fn the_last_administrator_and_the_last_owner_stay() {
 #[actix_web::test]
 async fn a_renamed_group_takes_those_below_along() {
     let company = company();
-    let renamed = company.call("owner", "PUT", "/groups/1", Body::Form("path=Crew")).await;
+    let renamed = company.call("admin", "PUT", "/groups/1", Body::Form("path=Crew")).await;
     assert_eq!(renamed.body["full_path"], "crew");
     assert_eq!(company.call("guest", "GET", "/groups/crew%2Fci", Body::Nothing).await.body["id"], 2);
     assert_eq!(company.call("guest", "GET", "/groups/team%2Fci", Body::Nothing).await.status.as_u16(), 404);
     let wider = company.call("owner", "PUT", "/groups/2", Body::Form("visibility=public")).await;
     let text = "public is not allowed since the parent group has a private visibility.";
     assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
+}
+
+/// Whether a path is taken is told only to who sees what else is there.
+#[actix_web::test]
+async fn a_group_is_renamed_by_whom_could_make_one_there() {
+    let company = company();
+    for path in ["other", "free", "a/b", "v2"] {
+        let body = format!("path={path}");
+        let answer = company.call("owner", "PUT", "/groups/1", Body::Form(&body)).await;
+        assert_answer(&answer, 403, json!({"message": "403 Forbidden"}));
+    }
+    let kept = company.call("owner", "PUT", "/groups/1", Body::Form("path=Team&name=The team")).await;
+    assert_eq!((kept.status.as_u16(), &kept.body["name"]), (200, &json!("The team")));
+    let below = company.call("owner", "PUT", "/groups/2", Body::Form("path=build")).await;
+    assert_eq!(below.body["full_path"], "team/build");
+
+    company.call("admin", "POST", "/groups/2/members", Body::Form("user_id=5&access_level=50")).await;
+    company.call("owner", "POST", "/groups", Body::Form("name=hidden&path=hidden&parent_id=1")).await;
+    for path in ["hidden", "free"] {
+        let body = format!("path={path}");
+        let answer = company.call("stranger", "PUT", "/groups/2", Body::Form(&body)).await;
+        assert_answer(&answer, 403, json!({"message": "403 Forbidden"}));
+    }
+    let taken = company.call("owner", "PUT", "/groups/2", Body::Form("path=hidden")).await;
+    assert_answer(&taken, 400, json!({"message": {"path": ["has already been taken"]}}));
 }
 
 /// The settings of upstreams name groups by their paths: one that is free must not be taken for the credentials' sake.
