@@ -4,6 +4,7 @@
 //!
 //! Written by hand on TOML's spans: figment and config know the file of a key, not its line.
 
+mod limits;
 mod quantity;
 mod reading;
 mod secrets;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use limits::Limits;
 pub use quantity::parse_duration;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub bootstrap: Bootstrap,
     /// Logins.
     pub auth: Auth,
+    /// What callers of the REST API can make at most.
+    pub limits: Limits,
     /// The main switch.
     pub proxy: Proxy,
     /// What is kept, for how long, and how much at once.
@@ -140,6 +144,7 @@ struct Sections {
     storage: Storage,
     bootstrap: Bootstrap,
     auth: Auth,
+    limits: Limits,
     proxy: Proxy,
     cache: Cache,
     log: Log,
@@ -159,6 +164,7 @@ impl Sections {
             upstreams: self.upstreams.check(self.cache.tag_freshness)?,
             storage: self.storage.with_defaults(),
             auth: self.auth,
+            limits: self.limits,
             bootstrap: self.bootstrap,
             proxy: self.proxy,
             cache: self.cache,

@@ -96,7 +96,8 @@ fn group(id: u64) -> Record {
 
 fn member(group: u64, user: u64) -> Record {
     let (group, user, level) = (GroupId(group), UserId(user), AccessLevel::Developer);
-    Record::Membership(Membership { group, user, level, expires_at: None, created_at: Timestamp::UNIX_EPOCH })
+    let created_at = Timestamp::UNIX_EPOCH;
+    Record::Membership(Membership { group, user, level, expires_at: None, created_at, made_by: None })
 }
 
 fn token(id: u64, owner: TokenOwner) -> Record {
@@ -111,5 +112,6 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         created_at: Timestamp::UNIX_EPOCH,
         expires_at: Some(Timestamp::MAX),
         revoked_at: None,
+        made_by: None,
     })
 }

@@ -114,6 +114,7 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             expires_at: None,
             revoked_at: None,
+            made_by: None,
         }
     }
 

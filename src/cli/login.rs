@@ -22,7 +22,7 @@ pub(super) struct LoginArgs {
     /// Read the password from standard input; there is no other way to give it
     #[arg(long, required = true)]
     password_stdin: bool,
-    /// So many days the token works
+    /// So many days the token works, and at most those that it makes, unless the user is an administrator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=365))]
     days: u16,
 }

@@ -112,7 +112,7 @@ struct End {
     /// The day from which on it no longer works
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
     expires_at: Option<Date>,
-    /// So many days it works
+    /// So many days it works; who is no administrator cannot make one that outlives the token used here
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
 }

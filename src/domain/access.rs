@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{GroupId, UserId};
+use super::id::{GroupId, TokenId, UserId};
 
 /// How much a member may do. Ordered: each level may do all that the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct Membership {
     pub expires_at: Option<Timestamp>,
     /// When it was given.
     pub created_at: Timestamp,
+    /// The group access token that gave it, with which it ends; see `edit::maker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<TokenId>,
 }
 
 impl Membership {

@@ -85,7 +85,19 @@ impl FirstRecords {
         (credential, secret): (CredentialId, Digest),
     ) -> Token {
         let (name, description, created_at) = (name.to_owned(), String::new(), self.now);
-        Token { id, credential, owner, name, description, scopes, secret, created_at, expires_at, revoked_at: None }
+        Token {
+            id,
+            credential,
+            owner,
+            name,
+            description,
+            scopes,
+            secret,
+            created_at,
+            expires_at,
+            revoked_at: None,
+            made_by: None,
+        }
     }
 
     fn admin_record(self) -> User {

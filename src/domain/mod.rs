@@ -13,6 +13,7 @@ pub mod edit;
 pub mod group;
 pub mod id;
 pub mod image_path;
+pub mod limits;
 pub mod list_query;
 pub mod manifest;
 pub mod min_free;

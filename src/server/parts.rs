@@ -115,6 +115,7 @@ impl Handles {
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying),
             upstreams: upstreams.clone(),
+            limits: settings.limits.maxima(),
             public_groups,
             proxy_enabled: settings.proxy.enabled,
             public_url: public_url.clone(),

@@ -41,7 +41,9 @@ fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a Co
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
     let settings = Settings::from_text(None, []).unwrap();
-    let Settings { server, storage, bootstrap, auth, proxy, cache, log, upstreams } = &settings;
+    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams } = &settings;
+    let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
+    assert_eq!(days, (0, 0, 0));
     assert_eq!(server.listen, "127.0.0.1:5050".parse().unwrap());
     assert_eq!(server.metrics_listen, Some("127.0.0.1:5051".parse().unwrap()));
     assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, &server.tls), (&None, 0, 0, &None));
@@ -233,7 +235,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ),
         (
             "[sever]",
-            "line 1: sever: there is no such key here; there are server, storage, bootstrap, auth, proxy, cache, log, upstream_defaults, upstreams",
+            "line 1: sever: there is no such key here; there are server, storage, bootstrap, auth, limits, proxy, cache, log, upstream_defaults, upstreams",
         ),
         ("[proxy]\nenabled = 'yes'", "line 2: proxy.enabled: is a string, not true or false"),
         ("[auth]\npublic_groups = 'all'", "line 2: auth.public_groups: 'all' is not one of members, signed_in, anyone"),

@@ -47,10 +47,13 @@ const OF_OWNERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Removed, 40
 const OF_ADMINS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Demoted, 403), (Deleted, 401)];
 const OF_USERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Deleted, 401)];
 
+/// Who calls, the method, the path, the JSON body, and the losses with their statuses.
+type Row = (By, &'static str, &'static str, &'static str, &'static [(Loss, u16)]);
+
 /// Every route that changes something: who calls it, the method, the path and the JSON body, which routes without parameters
 /// do not wait for, and what each loss is answered with. `GROUP`, `USER`, `TOKEN` and the like stand for numbers.
 #[rustfmt::skip]
-const TABLE: &[(By, &str, &str, &str, &[(Loss, u16)])] = &[
+const TABLE: &[Row] = &[
     (By::Owner, "POST",   "/groups/GROUP/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#, OF_OWNERS),
     (By::Owner, "DELETE", "/groups/GROUP/deploy_tokens/DEPLOY", "", OF_OWNERS),
     (By::Owner, "POST",   "/groups/GROUP/access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_OWNERS),

@@ -45,6 +45,7 @@ pub enum RecordKey {
 
 /// One step of a change. The steps of one change happen together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most writes are puts, and a change has few")]
 pub enum Write {
     /// Adds the record, or replaces the one with its key.
     Put(Record),

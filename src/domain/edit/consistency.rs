@@ -7,13 +7,15 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use super::maker::{Ending, Maker};
 use super::token::{Fresh, NewToken};
-use super::{Edit, EditError, group, member, retention, service, token, user};
-use crate::domain::access::{AccessLevel, Membership};
+use super::{Edit, EditError, Terms, group, member, retention, service, token, user};
+use crate::domain::access::AccessLevel;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, RecordKey, Write};
 use crate::domain::group::Visibility;
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
+use crate::domain::limits::Limits;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::Upstreams;
 
@@ -29,13 +31,13 @@ enum Step {
     RenameGroup { group: u64, part: u8 },
     Show { group: u64, visibility: u8 },
     DeleteGroup { group: u64 },
-    Join { group: u64, user: u64, level: u8 },
-    Level { group: u64, user: u64, level: u8 },
+    Join { group: u64, user: u64, level: u8, by: Option<u64> },
+    Level { group: u64, user: u64, level: u8, by: Option<u64> },
     Leave { group: u64, user: u64 },
-    Personal { user: u64 },
-    GroupToken { group: u64 },
-    Deploy { group: u64, secret: Option<u8> },
-    Rotate { token: u64 },
+    Personal { user: u64, by: Option<u64> },
+    GroupToken { group: u64, by: Option<u64> },
+    Deploy { group: u64, secret: Option<u8>, by: Option<u64> },
+    Rotate { token: u64, by: Option<u64> },
     Revoke { token: u64 },
     Forget { days: u8 },
     Switch { enabled: Option<bool> },
@@ -43,6 +45,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let (id, part) = (1..12_u64, 0..6_u8);
+    let by = prop::option::of(id.clone());
     prop_oneof![
         (part.clone(), any::<bool>()).prop_map(|(name, admin)| Step::NewUser { name, admin }),
         (id.clone(), part.clone()).prop_map(|(user, name)| Step::RenameUser { user, name }),
@@ -54,13 +57,27 @@ fn step() -> impl Strategy<Value = Step> {
         (id.clone(), part).prop_map(|(group, part)| Step::RenameGroup { group, part }),
         (id.clone(), 0..3_u8).prop_map(|(group, visibility)| Step::Show { group, visibility }),
         id.clone().prop_map(|group| Step::DeleteGroup { group }),
-        (id.clone(), id.clone(), 1..6_u8).prop_map(|(group, user, level)| Step::Join { group, user, level }),
-        (id.clone(), id.clone(), 1..6_u8).prop_map(|(group, user, level)| Step::Level { group, user, level }),
+        (id.clone(), id.clone(), 1..6_u8, by.clone()).prop_map(|(group, user, level, by)| Step::Join {
+            group,
+            user,
+            level,
+            by
+        }),
+        (id.clone(), id.clone(), 1..6_u8, by.clone()).prop_map(|(group, user, level, by)| Step::Level {
+            group,
+            user,
+            level,
+            by
+        }),
         (id.clone(), id.clone()).prop_map(|(group, user)| Step::Leave { group, user }),
-        id.clone().prop_map(|user| Step::Personal { user }),
-        id.clone().prop_map(|group| Step::GroupToken { group }),
-        (id.clone(), prop::option::of(0..3_u8)).prop_map(|(group, secret)| Step::Deploy { group, secret }),
-        id.clone().prop_map(|token| Step::Rotate { token }),
+        (id.clone(), by.clone()).prop_map(|(user, by)| Step::Personal { user, by }),
+        (id.clone(), by.clone()).prop_map(|(group, by)| Step::GroupToken { group, by }),
+        (id.clone(), prop::option::of(0..3_u8), by.clone()).prop_map(|(group, secret, by)| Step::Deploy {
+            group,
+            secret,
+            by
+        }),
+        (id.clone(), by).prop_map(|(token, by)| Step::Rotate { token, by }),
         id.prop_map(|token| Step::Revoke { token }),
         (0..100_u8).prop_map(|days| Step::Forget { days }),
         any::<Option<bool>>().prop_map(|enabled| Step::Switch { enabled }),
@@ -91,6 +108,13 @@ proptest! {
 
 fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp) -> Result<Vec<Write>, EditError> {
     let at = *now;
+    let made_by = |by: Option<u64>| match by.and_then(|id| directory.token(TokenId(id))) {
+        Some(token) if token.is_active(at) => {
+            Maker::Token { id: token.id, end: token.expires_at, of_group: token.group().is_some() }
+        }
+        Some(_) | None => Maker::Unbound,
+    };
+    let under = |by: Option<u64>| Terms { maker: made_by(by), limits: &Limits::NONE, now: at };
     let world = Upstreams::default();
     match step.clone() {
         Step::NewUser { name, admin } => writes(user::create(directory, new_user(name, admin), at)),
@@ -121,25 +145,28 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
             writes(group::update(directory, &world, GroupId(group), change, UserId(1)))
         }
         Step::DeleteGroup { group } => writes(group::delete(directory, GroupId(group), at)),
-        Step::Join { group, user, level } => {
+        Step::Join { group, user, level, by } => {
             let (group, user, level) = (GroupId(group), UserId(user), level_of(level));
-            writes(member::add(directory, Membership { group, user, level, expires_at: None, created_at: at }))
+            writes(member::add(directory, member::NewMember { group, user, level, expires_at: None }, &under(by)))
         }
-        Step::Level { group, user, level } => {
+        Step::Level { group, user, level, by } => {
             let change = member::MemberChange { level: Some(level_of(level)), expires_at: None };
-            writes(member::update(directory, GroupId(group), UserId(user), change, at))
+            writes(member::update(directory, GroupId(group), UserId(user), change, &under(by)))
         }
         Step::Leave { group, user } => writes(member::remove(directory, GroupId(group), UserId(user), at)),
-        Step::Personal { user } => writes(token::create_personal(directory, UserId(user), new_token(place, None), at)),
-        Step::GroupToken { group } => {
+        Step::Personal { user, by } => {
+            writes(token::create_personal(directory, UserId(user), new_token(place, None), &under(by)))
+        }
+        Step::GroupToken { group, by } => {
             let level = AccessLevel::Maintainer;
-            writes(token::create_group(directory, GroupId(group), level, new_token(place, None), at))
+            writes(token::create_group(directory, GroupId(group), level, new_token(place, None), &under(by)))
         }
-        Step::Deploy { group, secret } => {
-            writes(token::create_deploy(directory, GroupId(group), None, new_token(place, secret), at))
+        Step::Deploy { group, secret, by } => {
+            writes(token::create_deploy(directory, GroupId(group), None, new_token(place, secret), &under(by)))
         }
-        Step::Rotate { token } => {
-            writes(token::rotate(directory, TokenId(token), None, new_token(place, None).fresh, at))
+        Step::Rotate { token, by } => {
+            let fresh = new_token(place, None).fresh;
+            writes(token::rotate(directory, TokenId(token), Ending::InDays(7), fresh, &under(by)))
         }
         Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),
         Step::Forget { days } => {
@@ -161,6 +188,7 @@ fn check_whole(directory: &Directory) -> Result<(), TestCaseError> {
         prop_assert!(directory.secret(&token.secret).is_some(), "{token:?} cannot be found");
         prop_assert!(directory.credential(token.credential).is_some(), "{token:?} cannot be found");
     }
+    check_makers(directory)?;
     for stone in directory.tombstones() {
         prop_assert!(directory.secret(&stone.secret).is_some(), "{stone:?} cannot be found");
     }
@@ -177,6 +205,25 @@ fn check_whole(directory: &Directory) -> Result<(), TestCaseError> {
         let above = parent.map(|parent| parent.path.as_str());
         prop_assert_eq!(group.path.lineage().nth(1), above);
         prop_assert!(parent.is_none_or(|parent| group.visibility <= parent.visibility));
+    }
+    Ok(())
+}
+
+/// What a token made does not outlive it, and no token made itself, however indirectly.
+fn check_makers(directory: &Directory) -> Result<(), TestCaseError> {
+    let maker = |id: TokenId| directory.token(id).and_then(|token| token.made_by);
+    for token in directory.tokens().filter(|token| token.revoked_at.is_none()) {
+        let above = std::iter::successors(maker(token.id), |id| maker(*id)).take(1000);
+        prop_assert!(above.into_iter().all(|above| above != token.id), "{token:?} made itself");
+        let maker = token.made_by.map(|maker| directory.token(maker));
+        let lasts = |maker: &Option<&std::sync::Arc<crate::domain::token::Token>>| {
+            maker.is_some_and(|maker| maker.revoked_at.is_none())
+        };
+        prop_assert!(maker.as_ref().is_none_or(lasts), "{token:?} outlives its maker");
+    }
+    for member in directory.memberships().filter(|member| member.made_by.is_some()) {
+        let maker = member.made_by.and_then(|maker| directory.token(maker));
+        prop_assert!(maker.is_some_and(|maker| maker.revoked_at.is_none()), "{member:?} outlives its maker");
     }
     Ok(())
 }
@@ -215,7 +262,13 @@ fn new_token(place: usize, secret: Option<u8>) -> NewToken {
     let secret = Digest::from_bytes(secret.map_or(digest, |byte| [byte + 100; 32]));
     let fresh = Fresh { credential: CredentialId::from_random(bits), secret };
     let name = "A token".to_owned();
-    NewToken { name, description: String::new(), scopes: Scopes::pull(), expires_at: None, fresh }
+    NewToken {
+        name,
+        description: String::new(),
+        scopes: Scopes::pull(),
+        ending: Ending::InDays(place as i64 % 40 + 1),
+        fresh,
+    }
 }
 
 fn level_of(number: u8) -> AccessLevel {

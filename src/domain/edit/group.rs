@@ -6,6 +6,7 @@
 //! path is kept whether or not a group is there, so one that is free after a deletion stays kept. Accounts are not tied to
 //! the numbers of groups: an administrator who deletes a group and makes it anew, as provisioning does, means the path.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -79,7 +80,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: 
     if level < Some(AccessLevel::Owner) && directory.user(new.creator).is_some() {
         let user = new.creator;
         let level = AccessLevel::Owner;
-        let membership = Membership { group: group.id, user, level, expires_at: None, created_at: now };
+        let membership = Membership { group: group.id, user, level, expires_at: None, created_at: now, made_by: None };
         draft.put(Record::Membership(membership));
     }
     Ok(draft.finish(group))
@@ -132,8 +133,10 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<Gr
     let groups: Vec<GroupId> = within(directory, &top.path).map(|group| group.id).collect();
     let goes = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
     let mut draft = Draft::of(directory);
+    let mut tokens = HashSet::new();
     for token in directory.tokens().filter(|token| goes(token.group())) {
         draft.bury(token, now);
+        tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
         draft.remove(RecordKey::Membership(member.group, member.user));
@@ -141,6 +144,7 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<Gr
     for bot in directory.users().filter(|user| goes(user.bot_of)) {
         draft.delete_user(directory, bot.id, now);
     }
+    draft.end_made_by(directory, tokens, now);
     for group in &groups {
         draft.remove(RecordKey::Group(*group));
     }

@@ -3,14 +3,28 @@
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing};
+use super::maker::{Maker, end_of_membership};
+use super::{Draft, Edit, EditError, Terms, Thing};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::policy;
 
+/// A membership to be given.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMember {
+    /// The group.
+    pub group: GroupId,
+    /// The member.
+    pub user: UserId,
+    /// What the member may do there.
+    pub level: AccessLevel,
+    /// From when on it no longer counts.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Makes a user a member of a group. The bot of a token stays in its own group.
-pub fn add(directory: &Directory, new: Membership) -> Edit<Membership> {
+pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Membership> {
     directory.group(new.group).ok_or(EditError::Missing(Thing::Group))?;
     let user = directory.user(new.user).ok_or(EditError::Missing(Thing::User))?;
     if user.bot_of.is_some() {
@@ -19,7 +33,11 @@ pub fn add(directory: &Directory, new: Membership) -> Edit<Membership> {
     if directory.membership(new.group, new.user).is_some() {
         return Err(EditError::Conflict("Member already exists".to_owned()));
     }
-    check(directory, &new, new.created_at)?;
+    let NewMember { group, user, level, expires_at } = new;
+    let maker = terms.maker.of_membership();
+    let expires_at = end_of_membership(maker, expires_at)?;
+    let new = Membership { group, user, level, expires_at, created_at: terms.now, made_by: maker.token() };
+    check(directory, &new, terms.now)?;
     put(directory, new)
 }
 
@@ -32,23 +50,37 @@ pub struct MemberChange {
     pub expires_at: Option<Option<Timestamp>>,
 }
 
-/// Changes a membership. The last owner stays one, without end.
+/// Changes a membership. The last owner stays one, without end. One that a group access token raises or prolongs is from then
+/// on one that it gave; one that anybody else changes is theirs.
 pub fn update(
     directory: &Directory,
     group: GroupId,
     user: UserId,
     change: MemberChange,
-    now: Timestamp,
+    terms: &Terms<'_>,
 ) -> Edit<Membership> {
     let old = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
     let mut new = Membership::clone(old);
     new.level = change.level.unwrap_or(old.level);
     new.expires_at = change.expires_at.unwrap_or(old.expires_at);
+    match terms.maker.of_membership() {
+        Maker::Unbound => new.made_by = None,
+        maker @ Maker::Token { .. } => {
+            let prolonged = old.expires_at.is_some_and(|old| new.expires_at.is_none_or(|new| new > old));
+            if new.level > old.level || prolonged {
+                if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
+                    return Err(EditError::Refused("A group access token cannot raise another"));
+                }
+                new.expires_at = end_of_membership(maker, new.expires_at)?;
+                new.made_by = maker.token();
+            }
+        }
+    }
     let stays_owner = new.level == AccessLevel::Owner && new.expires_at.is_none();
-    if !stays_owner && is_last_owner(directory, old, now) {
+    if !stays_owner && is_last_owner(directory, old, terms.now) {
         return Err(LAST_OWNER);
     }
-    check(directory, &new, now)?;
+    check(directory, &new, terms.now)?;
     put(directory, new)
 }
 

@@ -6,6 +6,7 @@
 //! that none is given twice.
 
 pub mod group;
+pub mod maker;
 pub mod member;
 pub mod retention;
 pub mod service;
@@ -15,13 +16,27 @@ pub mod user;
 #[cfg(test)]
 mod consistency;
 
+use super::access::Membership;
 use super::directory::{Directory, Record, RecordKey, Service, Write};
 use super::id::{GroupId, TokenId, UserId};
-use super::token::{Token, Tombstone};
+use super::limits::Limits;
+use super::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 /// The steps of a change and what it made, or why it cannot be.
 pub type Edit<T> = Result<(Vec<Write>, T), EditError>;
+
+/// What a change is made under.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Who makes it.
+    pub maker: maker::Maker,
+    /// The maxima.
+    pub limits: &'a Limits,
+    /// The time.
+    pub now: Timestamp,
+}
 
 /// Why a change cannot be made. The texts are for the person who asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,11 +101,13 @@ struct Draft {
     service: Service,
     numbered: bool,
     writes: Vec<Write>,
+    /// The tokens that this change ends, so that none is ended twice.
+    ended: HashSet<TokenId>,
 }
 
 impl Draft {
     fn of(directory: &Directory) -> Self {
-        Self { service: directory.service().clone(), numbered: false, writes: Vec::new() }
+        Self { service: directory.service().clone(), numbered: false, writes: Vec::new(), ended: HashSet::new() }
     }
 
     fn next_user(&mut self) -> UserId {
@@ -121,19 +138,76 @@ impl Draft {
 
     /// Deletes a token and leaves what tells its user so.
     fn bury(&mut self, token: &Token, now: Timestamp) {
+        self.ended.insert(token.id);
         self.put(Record::Tombstone(Tombstone::of(token, now)));
         self.remove(RecordKey::Token(token.id));
     }
 
-    /// Deletes a user with all memberships, and buries all tokens that act as it.
+    /// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot
+    /// and a deploy token goes alone, both leaving tombstones.
+    fn end(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
+        let makers = self.end_alone(directory, token, now);
+        self.end_made_by(directory, makers, now);
+    }
+
+    /// Deletes a user with all memberships, and buries all tokens that act as it; what they made ends.
     fn delete_user(&mut self, directory: &Directory, user: UserId, now: Timestamp) {
+        let makers = self.delete_user_alone(directory, user, now);
+        self.end_made_by(directory, makers, now);
+    }
+
+    /// Ends what these tokens made, and what that made, as [`maker`] says.
+    fn end_made_by(&mut self, directory: &Directory, mut makers: HashSet<TokenId>, now: Timestamp) {
+        while !makers.is_empty() {
+            let made = |by: Option<TokenId>| by.is_some_and(|maker| makers.contains(&maker));
+            for member in directory.memberships().filter(|member| made(member.made_by)) {
+                self.remove(RecordKey::Membership(member.group, member.user));
+            }
+            let mut next = HashSet::new();
+            for token in directory.tokens().filter(|token| made(token.made_by)) {
+                if !self.ended.contains(&token.id) {
+                    next.extend(self.end_alone(directory, token, now));
+                }
+            }
+            makers = next;
+        }
+    }
+
+    /// Ends a token, but not what it made; returns the tokens that ended with it.
+    fn end_alone(&mut self, directory: &Directory, token: &Token, now: Timestamp) -> HashSet<TokenId> {
+        match token.owner {
+            TokenOwner::Group { bot, .. } => return self.delete_user_alone(directory, bot, now),
+            TokenOwner::Deploy { .. } => self.bury(token, now),
+            TokenOwner::Personal { .. } => {
+                self.ended.insert(token.id);
+                let revoked_at = token.revoked_at.or(Some(now));
+                self.put(Record::Token(Token { revoked_at, ..token.clone() }));
+            }
+        }
+        HashSet::from([token.id])
+    }
+
+    fn delete_user_alone(&mut self, directory: &Directory, user: UserId, now: Timestamp) -> HashSet<TokenId> {
+        let mut tokens = HashSet::new();
         for token in directory.tokens().filter(|token| token.user() == Some(user)) {
             self.bury(token, now);
+            tokens.insert(token.id);
         }
         for member in directory.memberships().filter(|member| member.user == user) {
-            self.remove(RecordKey::Membership(member.group, user));
+            self.remove(RecordKey::Membership(member.group, member.user));
         }
         self.remove(RecordKey::User(user));
+        tokens
+    }
+
+    /// Makes `to` the maker of all that `from` made.
+    fn hand_on(&mut self, directory: &Directory, from: TokenId, to: TokenId) {
+        for token in directory.tokens().filter(|token| token.made_by == Some(from)) {
+            self.put(Record::Token(Token { made_by: Some(to), ..Token::clone(token) }));
+        }
+        for member in directory.memberships().filter(|member| member.made_by == Some(from)) {
+            self.put(Record::Membership(Membership { made_by: Some(to), ..Membership::clone(member) }));
+        }
     }
 
     fn finish<T>(mut self, value: T) -> (Vec<Write>, T) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing};
+use super::maker::Ending;
+use super::{Draft, Edit, EditError, Terms, Thing};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey};
@@ -22,8 +23,8 @@ pub struct NewToken {
     pub description: String,
     /// What it may be used for.
     pub scopes: Scopes,
-    /// From when on it no longer counts: in the future.
-    pub expires_at: Option<Timestamp>,
+    /// From when on it no longer counts.
+    pub ending: Ending,
     /// Its secret.
     pub fresh: Fresh,
 }
@@ -38,7 +39,7 @@ pub struct Fresh {
 }
 
 /// Makes a personal access token; bots have none besides their own.
-pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, now: Timestamp) -> Edit<Token> {
+pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms: &Terms<'_>) -> Edit<Token> {
     match directory.user(user) {
         None => return Err(EditError::Missing(Thing::User)),
         Some(user) if user.bot_of.is_some() => {
@@ -47,7 +48,7 @@ pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, now: 
         Some(_) => {}
     }
     let mut draft = Draft::of(directory);
-    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, now)?;
+    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, terms)?;
     Ok(draft.finish(token))
 }
 
@@ -57,16 +58,17 @@ pub fn create_group(
     group: GroupId,
     level: AccessLevel,
     new: NewToken,
-    now: Timestamp,
+    terms: &Terms<'_>,
 ) -> Edit<Token> {
     directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
     let mut draft = Draft::of(directory);
-    let bot = bot(directory, &mut draft, group, &new, now)?;
-    let membership = Membership { group, user: bot.id, level, expires_at: None, created_at: now };
+    let bot = bot(directory, &mut draft, group, &new, terms.now)?;
+    let created_at = terms.now;
+    let membership = Membership { group, user: bot.id, level, expires_at: None, created_at, made_by: None };
     let owner = TokenOwner::Group { group, bot: bot.id };
     draft.put(Record::User(bot));
     draft.put(Record::Membership(membership));
-    let token = put(directory, &mut draft, owner, new, now)?;
+    let token = put(directory, &mut draft, owner, new, terms)?;
     Ok(draft.finish(token))
 }
 
@@ -76,7 +78,7 @@ pub fn create_deploy(
     group: GroupId,
     username: Option<String>,
     new: NewToken,
-    now: Timestamp,
+    terms: &Terms<'_>,
 ) -> Edit<Token> {
     directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
     if new.scopes.contains(Scope::Api) || new.scopes.contains(Scope::ReadApi) {
@@ -91,47 +93,50 @@ pub fn create_deploy(
     let mut draft = Draft::of(directory);
     let number = directory.service().last_token + 1;
     let username = username.unwrap_or_else(|| format!("gitlab+deploy-token-{number}"));
-    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, now)?;
+    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, terms)?;
     Ok(draft.finish(token))
 }
 
-/// Revokes an active personal or group access token and makes one like it with a new secret.
-pub fn rotate(
-    directory: &Directory,
-    id: TokenId,
-    expires_at: Option<Timestamp>,
-    fresh: Fresh,
-    now: Timestamp,
-) -> Edit<Token> {
+/// Revokes an active personal or group access token and makes one like it with a new secret, to which what the old one made
+/// is handed on.
+pub fn rotate(directory: &Directory, id: TokenId, ending: Ending, fresh: Fresh, terms: &Terms<'_>) -> Edit<Token> {
     let old = find(directory, id)?;
     if old.user().is_none() {
         return Err(EditError::Missing(Thing::Token));
     }
-    if !old.is_active(now) {
+    if !old.is_active(terms.now) {
         return Err(EditError::Inactive);
     }
+    let itself = terms.maker.token() == Some(id);
+    if !itself && terms.maker.token().is_some_and(|maker| is_made_by(directory, maker, id)) {
+        return Err(EditError::Refused("A token cannot rotate the one that made it"));
+    }
     let mut draft = Draft::of(directory);
-    draft.put(Record::Token(Token { revoked_at: Some(now), ..Token::clone(old) }));
+    draft.put(Record::Token(Token { revoked_at: Some(terms.now), ..Token::clone(old) }));
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
-    let new = NewToken { name, description, scopes, expires_at, fresh };
-    let token = put(directory, &mut draft, owner, new, now)?;
+    let new = NewToken { name, description, scopes, ending, fresh };
+    let mut token = put(directory, &mut draft, owner, new, terms)?;
+    if itself {
+        token.made_by = old.made_by;
+        draft.put(Record::Token(token.clone()));
+    }
+    draft.hand_on(directory, id, token.id);
     Ok(draft.finish(token))
 }
 
-/// Ends a token. A personal one stays to be listed as revoked; a group access token goes with its bot and a deploy token
-/// goes alone, both leaving tombstones.
+/// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot and a
+/// deploy token goes alone, both leaving tombstones.
 pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
     let token = find(directory, id)?;
     let mut draft = Draft::of(directory);
-    match token.owner {
-        TokenOwner::Personal { .. } => {
-            let revoked_at = token.revoked_at.or(Some(now));
-            draft.put(Record::Token(Token { revoked_at, ..Token::clone(token) }));
-        }
-        TokenOwner::Group { bot, .. } => draft.delete_user(directory, bot, now),
-        TokenOwner::Deploy { .. } => draft.bury(token, now),
-    }
+    draft.end(directory, token, now);
     Ok(draft.finish(()))
+}
+
+/// Whether `token` was made by `maker`, or by what `maker` made.
+fn is_made_by(directory: &Directory, token: TokenId, maker: TokenId) -> bool {
+    let made_by = |id: &TokenId| directory.token(*id).and_then(|token| token.made_by);
+    std::iter::successors(made_by(&token), made_by).any(|above| above == maker)
 }
 
 fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
@@ -168,9 +173,15 @@ fn put(
     draft: &mut Draft,
     owner: TokenOwner,
     new: NewToken,
-    now: Timestamp,
+    terms: &Terms<'_>,
 ) -> Result<Token, EditError> {
-    check(&new, now)?;
+    check(&new)?;
+    let max_days = match owner {
+        TokenOwner::Personal { .. } => terms.limits.personal_token_days,
+        TokenOwner::Group { .. } => terms.limits.group_token_days,
+        TokenOwner::Deploy { .. } => terms.limits.deploy_token_days,
+    };
+    let expires_at = new.ending.of_token(terms, max_days)?;
     match directory.secret(&new.fresh.secret) {
         None => {}
         // A secret that is brought back would be forgotten again together with its old tombstone.
@@ -185,23 +196,21 @@ fn put(
         description: new.description,
         scopes: new.scopes,
         secret: new.fresh.secret,
-        created_at: now,
-        expires_at: new.expires_at,
+        created_at: terms.now,
+        expires_at,
         revoked_at: None,
+        made_by: terms.maker.token(),
     };
     draft.put(Record::Token(token.clone()));
     Ok(token)
 }
 
-fn check(new: &NewToken, now: Timestamp) -> Result<(), EditError> {
+fn check(new: &NewToken) -> Result<(), EditError> {
     if new.name.is_empty() {
         return Err(EditError::invalid("name", "can't be blank"));
     }
     if new.name.chars().count() > 255 {
         return Err(EditError::invalid("name", "is too long (maximum is 255 characters)"));
-    }
-    if new.expires_at.is_some_and(|end| end <= now) {
-        return Err(EditError::invalid("expires_at", "must be in the future"));
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ fn directory(until: Option<&str>) -> Directory {
         level: AccessLevel::Guest,
         expires_at: until.map(at),
         created_at: at(NOON),
+        made_by: None,
     };
     let member = Record::Membership(membership);
     Directory::from_records([
@@ -71,6 +72,7 @@ fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
         created_at: at(NOON),
         expires_at: expires_at.map(at),
         revoked_at: None,
+        made_by: None,
     })
 }
 

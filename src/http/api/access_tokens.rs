@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::caller::Caller;
 use super::error::ApiError;
-use super::params::{Params, days_ahead};
+use super::params::Params;
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
+use crate::domain::edit::maker::Ending;
 use crate::domain::edit::token::{Fresh, NewToken};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -57,22 +58,26 @@ pub(super) fn fresh(kind: Kind) -> (SecretString, Fresh) {
 }
 
 /// A token of this kind as a request describes it, with its secret. It lives for a year where the request does not say.
-pub(super) fn described(params: &Params, kind: Kind, now: Timestamp) -> Result<(NewToken, SecretString), ApiError> {
+pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, SecretString), ApiError> {
     params.require(&["name", "scopes"])?;
     let (secret, fresh) = fresh(kind);
     let new = NewToken {
         name: params.required_text("name")?,
         description: params.text("description")?.unwrap_or_default(),
         scopes: params.scopes()?,
-        expires_at: Some(params.day("expires_at")?.unwrap_or_else(|| days_ahead(now, LIFE_DAYS))),
+        ending: end(params, LIFE_DAYS)?,
         fresh,
     };
     Ok((new, secret))
 }
 
 /// When a rotated token ends: in a week where the request does not say.
-pub(super) fn rotated_end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
-    Ok(Some(params.day("expires_at")?.unwrap_or_else(|| days_ahead(now, ROTATED_LIFE_DAYS))))
+pub(super) fn rotated_end(params: &Params) -> Result<Ending, ApiError> {
+    end(params, ROTATED_LIFE_DAYS)
+}
+
+fn end(params: &Params, usual_days: i64) -> Result<Ending, ApiError> {
+    Ok(params.day("expires_at")?.map_or(Ending::InDays(usual_days), Ending::At))
 }
 
 /// The kind of secret that a token like this one has.

@@ -15,6 +15,7 @@ use super::params::{Params, number};
 use super::personal_tokens::revoked;
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
+use crate::domain::edit::maker::Ending;
 use crate::domain::edit::token::{self as edit, Fresh, NewToken};
 use crate::domain::group::Group;
 use crate::domain::id::{GroupId, TokenId};
@@ -39,12 +40,12 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         name: params.required_text("name")?,
         description: String::new(),
         scopes: params.scopes()?,
-        expires_at: params.time("expires_at")?,
+        ending: params.time("expires_at")?.map_or(Ending::Never, Ending::At),
         fresh,
     };
     let username = params.text("username")?.filter(|name| !name.is_empty());
     let create = move |caller: &Authority<'_>, group: Arc<Group>| {
-        edit::create_deploy(caller.directory, group.id, username, new, caller.now)
+        edit::create_deploy(caller.directory, group.id, username, new, &caller.terms())
     };
     let token = caller.change("deploy token created", own, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))

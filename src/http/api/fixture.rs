@@ -19,11 +19,13 @@ use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::auth::{random, secret};
-use crate::domain::access::{AccessLevel, Membership};
+use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
-use crate::domain::edit::{Edit, group, member, token, user};
+use crate::domain::edit::maker::{Ending, Maker};
+use crate::domain::edit::{Edit, Terms, group, member, token, user};
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
@@ -62,6 +64,7 @@ pub(super) struct Purged(pub(super) Mutex<Vec<GroupId>>);
 pub(super) fn records() -> Directory {
     let mut company = Directory::default();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let terms = Terms { maker: Maker::Unbound, limits: &Limits::NONE, now };
     for name in ["root", "owner", "maintainer", "guest", "stranger"] {
         let new = user::NewUser {
             username: name.parse().unwrap(),
@@ -85,22 +88,24 @@ pub(super) fn records() -> Directory {
     }
     let levels = [(2, AccessLevel::Owner), (3, AccessLevel::Maintainer), (4, AccessLevel::Guest)];
     for (user, level) in levels {
-        let new = Membership { group: GroupId(1), user: UserId(user), level, expires_at: None, created_at: now };
-        apply(&mut company, |directory| member::add(directory, new));
+        let new = member::NewMember { group: GroupId(1), user: UserId(user), level, expires_at: None };
+        apply(&mut company, |directory| member::add(directory, new, &terms));
     }
     let personal = [(1, "admin", "api"), (1, "reader", "read_api"), (2, "owner", "api"), (3, "maintainer", "api")];
     for (user, name, scope) in personal.into_iter().chain([(4, "guest", "api"), (5, "stranger", "api")]) {
         apply(&mut company, |directory| {
-            token::create_personal(directory, UserId(user), new_token(name, &[scope]), now)
+            token::create_personal(directory, UserId(user), new_token(name, &[scope]), &terms)
         });
     }
     let owning = AccessLevel::Owner;
     apply(&mut company, |directory| {
-        token::create_group(directory, GroupId(1), owning, new_token("bot", &["api"]), now)
+        token::create_group(directory, GroupId(1), owning, new_token("bot", &["api"]), &terms)
     });
     let pair = ["read_registry", "write_registry"];
-    apply(&mut company, |directory| token::create_personal(directory, UserId(2), new_token("registry", &pair), now));
-    apply(&mut company, |directory| token::create_deploy(directory, GroupId(1), None, new_token("deploy", &pair), now));
+    apply(&mut company, |directory| token::create_personal(directory, UserId(2), new_token("registry", &pair), &terms));
+    apply(&mut company, |directory| {
+        token::create_deploy(directory, GroupId(1), None, new_token("deploy", &pair), &terms)
+    });
     company
 }
 
@@ -111,10 +116,10 @@ pub(super) fn secret_of(name: &str) -> String {
 
 impl Company {
     pub(super) fn open(records: &Directory) -> Self {
-        Self::open_with(records, PublicGroups::Members)
+        Self::open_with(records, PublicGroups::Members, Limits::NONE)
     }
 
-    pub(super) fn open_with(records: &Directory, public_groups: PublicGroups) -> Self {
+    pub(super) fn open_with(records: &Directory, public_groups: PublicGroups, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
         let policy = Policy::over(records, data.path()).unwrap();
         let tokens = Tokens::over(policy.clone()).unwrap();
@@ -129,6 +134,7 @@ impl Company {
             last_used: LastUsed::default(),
             purge: purged.clone(),
             upstreams: Arc::new(Upstreams::new(names)),
+            limits,
             public_groups,
             proxy_enabled: true,
             public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),
@@ -202,7 +208,7 @@ fn new_token(name: &str, scopes: &[&str]) -> token::NewToken {
         name: name.to_owned(),
         description: String::new(),
         scopes: Scopes::try_from(scopes).unwrap(),
-        expires_at: None,
+        ending: Ending::Never,
         fresh: token::Fresh { credential: random::credential_id(), secret },
     }
 }

@@ -29,9 +29,9 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         }
     })?;
     let level = params.level("access_level")?.unwrap_or(AccessLevel::Maintainer);
-    let (new, secret) = described(&params, Kind::Group, caller.now)?;
+    let (new, secret) = described(&params, Kind::Group)?;
     let create =
-        move |caller: &Authority<'_>, group| edit::create_group(caller.directory, group, level, new, caller.now);
+        move |caller: &Authority<'_>, group| edit::create_group(caller.directory, group, level, new, &caller.terms());
     let token = caller.change("group access token created", own, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }

@@ -13,7 +13,7 @@ use super::page::Page;
 use super::params::{Params, number};
 use super::users;
 use crate::domain::access::Membership;
-use crate::domain::edit::member::{self as edit, MemberChange};
+use crate::domain::edit::member::{self as edit, MemberChange, NewMember};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::user::User;
 
@@ -27,7 +27,7 @@ pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params)
     let user = named(&caller, &params)?.id;
     let expires_at = end(&params, caller.now)?;
     let add = move |caller: &Authority<'_>, group| {
-        edit::add(caller.directory, Membership { group, user, level, expires_at, created_at: caller.now })
+        edit::add(caller.directory, NewMember { group, user, level, expires_at }, &caller.terms())
     };
     let member = caller.change("member added", own, add).await?;
     Ok(HttpResponse::Created().json(view(&caller, &member)))
@@ -79,7 +79,8 @@ pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -
     let endless = params.is_blank("expires_at").then_some(None);
     let expires_at = end(&params, caller.now)?.map(Some).or(endless);
     let change = MemberChange { level: params.level("access_level")?, expires_at };
-    let update = move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, caller.now);
+    let update =
+        move |caller: &Authority<'_>, group| edit::update(caller.directory, group, user, change, &caller.terms());
     let member = caller.change("member changed", own, update).await?;
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }

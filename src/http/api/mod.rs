@@ -5,6 +5,9 @@
 //! - Users need no e-mail address. With `force_random_password` a user has no password at all, only tokens.
 //! - Access tokens without `expires_at` live for 365 days, rotated ones for 7; both take any day in the future. Deploy
 //!   tokens without it live until they are deleted.
+//! - Nothing made by a token outlives it, unless an administrator's token made it: [`crate::domain::edit::maker`] says how
+//!   that is meant. So a token that rotates itself gains no time; who prolongs it is an administrator, or its user with the
+//!   password, or for a group access token an owner whose token ends later.
 //! - A revoked personal access token stays listed as `revoked` for 90 days. A revoked group access token goes at once,
 //!   with its bot, and so does a deleted deploy token.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
@@ -27,6 +30,8 @@ mod users;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod lifetimes;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]

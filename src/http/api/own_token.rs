@@ -25,8 +25,9 @@ pub(super) async fn create(
     let caller = Caller::with(state, &request, Needed::Password, |directory| directory.credential(proved));
     let caller = caller.map_err(|_| ApiError::Unauthorized)?;
     let user = caller.may(|caller| Ok(caller.user.id))?;
-    let (new, secret) = described(&params, Kind::Personal, caller.now)?;
-    let create = move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, caller.now);
+    let (new, secret) = described(&params, Kind::Personal)?;
+    let create =
+        move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
     let token = caller.change("personal access token created by password", user, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }

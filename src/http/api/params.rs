@@ -5,9 +5,9 @@ use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest};
 use futures::future::LocalBoxFuture;
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -160,12 +160,6 @@ impl FromRequest for Params {
 /// The number in a path or a parameter.
 pub(super) fn number(name: &str, text: &str) -> Result<u64, ApiError> {
     text.parse().map_err(|_| ApiError::unreadable(name))
-}
-
-/// A day so many days after today, at midnight UTC.
-pub(super) fn days_ahead(now: Timestamp, days: i64) -> Timestamp {
-    let day = (now + SignedDuration::from_hours(24 * days)).to_zoned(TimeZone::UTC).date();
-    day.to_zoned(TimeZone::UTC).map_or(now, |midnight| midnight.timestamp())
 }
 
 fn day(text: &str) -> Option<Timestamp> {

@@ -22,8 +22,9 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         let user = users::find(caller, &path)?.id;
         caller.administrator_or(user).map(|()| user)
     })?;
-    let (new, secret) = described(&params, Kind::Personal, caller.now)?;
-    let create = move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, caller.now);
+    let (new, secret) = described(&params, Kind::Personal)?;
+    let create =
+        move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
     let token = caller.change("personal access token created", owner, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
@@ -88,10 +89,11 @@ pub(super) async fn rotated<D>(
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
-    let end = rotated_end(params, caller.now)?;
+    let end = rotated_end(params)?;
     let (secret, fresh) = access_tokens::fresh(kind_of(&old.granted));
-    let rotate =
-        move |caller: &Authority<'_>, old: Arc<Token>| edit::rotate(caller.directory, old.id, end, fresh, caller.now);
+    let rotate = move |caller: &Authority<'_>, old: Arc<Token>| {
+        edit::rotate(caller.directory, old.id, end, fresh, &caller.terms())
+    };
     let token = caller.change("access token rotated", old, rotate).await?;
     Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
 }

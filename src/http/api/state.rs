@@ -9,6 +9,7 @@ use crate::actors::janitor::Tidying;
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::id::GroupId;
+use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
 use crate::http::PublicUrl;
@@ -25,6 +26,8 @@ pub(crate) struct ApiState {
     pub(crate) purge: Arc<dyn Purge>,
     /// The upstreams, whose names no group may have.
     pub(crate) upstreams: Arc<Upstreams>,
+    /// What callers can make at most.
+    pub(crate) limits: Limits,
     /// Who else may see public groups.
     pub(crate) public_groups: PublicGroups,
     /// Whether the proxy is on where nobody switched it at run time.

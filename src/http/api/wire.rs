@@ -7,6 +7,7 @@ use super::fixture::{Answer, Body, Company, records, secret_of};
 use crate::auth::password;
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
+use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::Token;
 use crate::domain::user::User;
@@ -265,7 +266,7 @@ async fn lists_show_only_what_the_caller_may_see() {
 async fn public_groups_are_seen_by_whom_the_setting_says() {
     for (setting, status) in [(PublicGroups::Members, 404), (PublicGroups::SignedIn, 200), (PublicGroups::Anyone, 200)]
     {
-        let company = Company::open_with(&records(), setting);
+        let company = Company::open_with(&records(), setting, Limits::NONE);
         company.call("admin", "PUT", "/groups/team", Body::Form("visibility=public")).await;
         assert_eq!(company.call("stranger", "GET", "/groups/1", Body::Nothing).await.status.as_u16(), status);
         assert_eq!(company.call("stranger", "GET", "/groups/2", Body::Nothing).await.status.as_u16(), 404);

@@ -10,6 +10,8 @@ use super::super::error::ApiError;
 use super::super::state::ApiState;
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Credential, Directory};
+use crate::domain::edit::Terms;
+use crate::domain::edit::maker::Maker;
 use crate::domain::group::{Group, Visibility};
 use crate::domain::id::{CredentialId, GroupId, UserId};
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
@@ -63,6 +65,11 @@ impl<'a> Authority<'a> {
         now: Timestamp,
     ) -> Option<Self> {
         identity.user().map(|user| Self { directory, identity, user, now, state })
+    }
+
+    /// What a change by this caller is made under.
+    pub(in crate::http::api) fn terms(&self) -> Terms<'a> {
+        Terms { maker: Maker::of(self.identity), limits: &self.state.limits, now: self.now }
     }
 
     /// The access token that was presented; there is none with a password.

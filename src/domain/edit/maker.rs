@@ -1,0 +1,122 @@
+//! Who makes something, and for how long it can last because of that. Nothing made by a token outlives that token, unless an
+//! administrator's token made it; what a password makes lasts as long as it says. Precisely:
+//!
+//! - A token made by a token ends no later than its maker. A request that says a later end is refused, one that says none gets
+//!   the maker's end where the usual one is later. So does a rotation: a token that rotates itself gains no time.
+//! - When a token is revoked, or is deleted with its user or group, the tokens that it made end with it, and those that they
+//!   made. One that is rotated hands what it made on to the one that takes its place; their ends stay as they are.
+//! - A membership given by a group access token, or raised or prolonged by one, is bound in the same two ways. One given with a
+//!   personal access token is the person's, not the token's: people manage their groups with tokens that are short.
+//! - A token cannot rotate one that made it: the two would keep each other alive.
+//! - Beside this the settings can set the longest lives of new tokens, for everybody.
+//!
+//! What was made before this rule has no maker on record, and stays as it is.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{EditError, Terms};
+use crate::domain::id::TokenId;
+use crate::domain::limits::latest;
+use crate::domain::policy::Identity;
+
+/// Who makes something, as far as its end depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// A password or an administrator.
+    Unbound,
+    /// The token of somebody else.
+    Token {
+        /// Its number.
+        id: TokenId,
+        /// When it ends.
+        end: Option<Timestamp>,
+        /// Whether it is a group access token.
+        of_group: bool,
+    },
+}
+
+/// When a new token is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Then: the request says so.
+    At(Timestamp),
+    /// At the start of the day (UTC) so many days from now, or as soon as it must: the request says nothing.
+    InDays(i64),
+    /// Never, or as soon as it must: the request says nothing.
+    Never,
+}
+
+impl Maker {
+    /// Who makes what this identity makes.
+    pub fn of(identity: &Identity) -> Self {
+        match identity {
+            Identity::UserToken(token, user) if !user.admin => {
+                Self::Token { id: token.id, end: token.expires_at, of_group: token.group().is_some() }
+            }
+            Identity::Nobody | Identity::User(..) | Identity::UserToken(..) | Identity::DeployToken(_) => Self::Unbound,
+        }
+    }
+
+    /// The token on record as the maker of a token.
+    pub(super) fn token(self) -> Option<TokenId> {
+        match self {
+            Self::Unbound => None,
+            Self::Token { id, .. } => Some(id),
+        }
+    }
+
+    /// Who makes a membership: only a group access token binds it.
+    pub(super) fn of_membership(self) -> Self {
+        match self {
+            Self::Token { of_group: true, .. } => self,
+            Self::Unbound | Self::Token { .. } => Self::Unbound,
+        }
+    }
+
+    fn end(self) -> Option<Timestamp> {
+        match self {
+            Self::Unbound => None,
+            Self::Token { end, .. } => end,
+        }
+    }
+}
+
+impl Ending {
+    /// When a token ends that may be valid for `max_days`, none if 0, and not for longer than its maker.
+    pub(super) fn of_token(self, terms: &Terms<'_>, max_days: u32) -> Result<Option<Timestamp>, EditError> {
+        let (maker, setting) = (terms.maker.end(), latest(max_days, terms.now));
+        let bound = [maker, setting].into_iter().flatten().min();
+        let end = match self {
+            Self::At(end) if end <= terms.now => return Err(EditError::invalid("expires_at", "must be in the future")),
+            Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond_maker(maker)),
+            Self::At(end) if setting.is_some_and(|bound| end > bound) => {
+                let reason = format!("must be within {max_days} days, the longest life of such a token here");
+                return Err(EditError::invalid("expires_at", reason));
+            }
+            Self::At(end) => Some(end),
+            Self::InDays(days) => Some(start_of_day(terms.now, days)),
+            Self::Never => None,
+        };
+        Ok(end.into_iter().chain(bound).min())
+    }
+}
+
+/// When a membership ends that is to end then, or never, and not after its maker.
+pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, EditError> {
+    match (end, maker.end()) {
+        (Some(end), Some(bound)) if end > bound => Err(beyond_maker(Some(bound))),
+        (end, bound) => Ok(end.or(bound)),
+    }
+}
+
+fn beyond_maker(bound: Option<Timestamp>) -> EditError {
+    let day = bound.map(|bound| bound.to_zoned(TimeZone::UTC).date().to_string()).unwrap_or_default();
+    EditError::invalid("expires_at", format!("must not be after {day}, when the token that makes it expires"))
+}
+
+/// The start of the day so many days after this time, in UTC.
+fn start_of_day(now: Timestamp, days: i64) -> Timestamp {
+    let ahead = now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
+    ahead.to_zoned(TimeZone::UTC).date().to_zoned(TimeZone::UTC).map_or(now, |midnight| midnight.timestamp())
+}

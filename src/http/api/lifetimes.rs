@@ -1,0 +1,206 @@
+//! Nothing made by a token outlives it, unless an administrator made it: by every route that makes something that lasts.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Value, json};
+
+use super::fixture::{Answer, Body, Company, records, secret_of};
+use crate::domain::id::{GroupId, TokenId, UserId};
+use crate::domain::limits::Limits;
+use crate::domain::policy::PublicGroups;
+
+/// The day so many days from now.
+fn day(ahead: i64) -> String {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    today.checked_add(ahead.days()).unwrap().to_string()
+}
+
+/// Calls with the secret of a token, with a JSON body; it must go well.
+async fn make(company: &Company, secret: &str, method: &str, path: &str, body: Value) -> Value {
+    let answer = call(company, secret, method, path, body).await;
+    assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.body);
+    answer.body
+}
+
+async fn call(company: &Company, secret: &str, method: &str, path: &str, body: Value) -> Answer {
+    let body = body.to_string();
+    company.send(Some(("PRIVATE-TOKEN", secret)), method, path, Body::Json(&body)).await
+}
+
+/// A token of the owner of `team` that ends after so many days, and its number.
+async fn owners_token(company: &Company, days: i64) -> (String, u64) {
+    let body = json!({"name": "brief", "scopes": ["api"], "expires_at": day(days)});
+    made(&make(company, &secret_of("admin"), "POST", "/users/2/personal_access_tokens", body).await)
+}
+
+fn made(token: &Value) -> (String, u64) {
+    (token["token"].as_str().unwrap().to_owned(), token["id"].as_u64().unwrap())
+}
+
+/// The routes that make a token, with what they need besides an end; `N` is a token that may be rotated by its user.
+const MAKING: [(&str, &str); 5] = [
+    ("/users/2/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#),
+    ("/groups/1/access_tokens", r#"{"name":"t","scopes":["api"]}"#),
+    ("/groups/1/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#),
+    ("/personal_access_tokens/3/rotate", "{}"),
+    ("/groups/1/access_tokens/7/rotate", "{}"),
+];
+
+fn body(text: &str, end: Option<String>) -> Value {
+    let mut body: Value = serde_json::from_str(text).unwrap();
+    if let Some(end) = end {
+        body["expires_at"] = json!(end);
+    }
+    body
+}
+
+#[actix_web::test]
+async fn what_a_token_makes_ends_no_later_than_the_token() {
+    for (path, text) in MAKING {
+        let company = Company::open(&records());
+        let (brief, _) = owners_token(&company, 1).await;
+        for beyond in [day(2), "2999-01-01".to_owned()] {
+            let refused = call(&company, &brief, "POST", path, body(text, Some(beyond))).await;
+            let reason = format!("must not be after {}, when the token that makes it expires", day(1));
+            let expected = json!({"message": {"expires_at": [reason]}});
+            assert_eq!((refused.status.as_u16(), &refused.body), (400, &expected), "{path}");
+        }
+        let given = make(&company, &brief, "POST", path, body(text, None)).await;
+        assert!(given["expires_at"].as_str().unwrap().starts_with(&day(1)), "{path}: {given}");
+    }
+}
+
+#[actix_web::test]
+async fn a_token_that_rotates_itself_gains_no_time() {
+    let company = Company::open(&records());
+    let (brief, _) = owners_token(&company, 3).await;
+    let path = "/personal_access_tokens/self/rotate";
+    assert_eq!(call(&company, &brief, "POST", path, json!({"expires_at": day(4)})).await.status.as_u16(), 400);
+    let rotated = make(&company, &brief, "POST", path, json!({})).await;
+    assert_eq!(rotated["expires_at"], day(3));
+}
+
+#[actix_web::test]
+async fn an_administrator_gives_any_end() {
+    let company = Company::open(&records());
+    let brief = json!({"name": "brief", "scopes": ["api"], "expires_at": day(1)});
+    let brief = make(&company, &secret_of("admin"), "POST", "/users/1/personal_access_tokens", brief).await;
+    let (brief, id) = made(&brief);
+    let mut ids = Vec::new();
+    for (path, text) in MAKING {
+        let given = make(&company, &brief, "POST", path, body(text, Some("2999-01-01".to_owned()))).await;
+        assert!(given["expires_at"].as_str().unwrap().starts_with("2999-01-01"), "{path}");
+        ids.push(given["id"].as_u64().unwrap());
+    }
+    make(&company, &secret_of("admin"), "DELETE", &format!("/personal_access_tokens/{id}"), json!({})).await;
+    let directory = company.directory();
+    let active = |id: &u64| directory.token(TokenId(*id)).is_some_and(|token| token.is_active(Timestamp::now()));
+    assert!(ids.iter().all(active), "none of them ends with the token of an administrator");
+}
+
+/// What stands once a token of the owner made a deploy token and a group access token, and that one a deploy token and an
+/// owner: the secret and number of the first, and the numbers of all tokens that it made.
+async fn a_family(company: &Company) -> (String, u64, Vec<TokenId>) {
+    let (parent, id) = owners_token(company, 9).await;
+    let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50, "expires_at": day(8)});
+    let (robot, robot_id) = made(&make(company, &parent, "POST", "/groups/1/access_tokens", robot).await);
+    let mut tokens = vec![TokenId(robot_id)];
+    for secret in [&parent, &robot] {
+        let (path, text) = MAKING[2];
+        tokens.push(TokenId(made(&make(company, secret, "POST", path, body(text, None)).await).1));
+    }
+    let member = json!({"user_id": 5, "access_level": 50});
+    let member = make(company, &robot, "POST", "/groups/1/members", member).await;
+    assert_eq!(member["expires_at"], day(8), "with the token that gave it");
+    make(company, &parent, "PUT", "/groups/1/members/3", json!({"access_level": 50})).await;
+    (parent, id, tokens)
+}
+
+/// How many of these tokens there are, and whether the owner is there whom the group access token made.
+fn left(company: &Company, tokens: &[TokenId]) -> (usize, bool) {
+    let directory = company.directory();
+    let there = tokens.iter().filter(|id| directory.token(**id).is_some()).count();
+    assert_eq!(directory.membership(GroupId(1), UserId(3)).unwrap().expires_at, None, "a person gave this one");
+    (there, directory.membership(GroupId(1), UserId(5)).is_some())
+}
+
+#[actix_web::test]
+async fn what_a_token_made_ends_when_it_is_revoked_and_when_its_user_is_deleted() {
+    for (path, body) in [("/personal_access_tokens/N", json!({})), ("/users/2", json!({"hard_delete": true}))] {
+        let company = Company::open(&records());
+        let (_, id, tokens) = a_family(&company).await;
+        assert_eq!(left(&company, &tokens), (3, true));
+        make(&company, &secret_of("admin"), "DELETE", &path.replace('N', &id.to_string()), body).await;
+        assert_eq!(left(&company, &tokens), (0, false), "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn a_rotated_token_hands_on_what_it_made() {
+    let company = Company::open(&records());
+    let (parent, _, tokens) = a_family(&company).await;
+    let rotated = make(&company, &parent, "POST", "/personal_access_tokens/self/rotate", json!({})).await;
+    assert_eq!(left(&company, &tokens), (3, true));
+    let (second, _) = made(&rotated);
+    make(&company, &second, "DELETE", "/personal_access_tokens/self", json!({})).await;
+    assert_eq!(left(&company, &tokens), (0, false));
+}
+
+#[actix_web::test]
+async fn a_token_does_not_rotate_the_one_that_made_it() {
+    let company = Company::open(&records());
+    let (parent, id) = owners_token(&company, 9).await;
+    let (path, text) = MAKING[0];
+    let (child, _) = made(&make(&company, &parent, "POST", path, body(text, None)).await);
+    let (grandchild, _) = made(&make(&company, &child, "POST", path, body(text, None)).await);
+    for secret in [child, grandchild] {
+        let answer = call(&company, &secret, "POST", &format!("/personal_access_tokens/{id}/rotate"), json!({})).await;
+        let expected = json!({"message": "403 Forbidden - A token cannot rotate the one that made it"});
+        assert_eq!((answer.status.as_u16(), answer.body), (403, expected));
+    }
+}
+
+#[actix_web::test]
+async fn a_member_whom_a_group_access_token_raises_is_bound_to_it_until_a_person_decides_anew() {
+    let company = Company::open(&records());
+    let (owner, _) = owners_token(&company, 9).await;
+    let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50, "expires_at": day(5)});
+    let (robot, id) = made(&make(&company, &owner, "POST", "/groups/1/access_tokens", robot).await);
+    let (guest, maintainer) = ("/groups/1/members/4", "/groups/1/members/3");
+    for member in [guest, maintainer] {
+        let raised = make(&company, &robot, "PUT", member, json!({"access_level": 50})).await;
+        assert_eq!(raised["expires_at"], day(5));
+    }
+    let beyond = call(&company, &robot, "PUT", guest, json!({"expires_at": day(6)})).await;
+    assert_eq!(beyond.status.as_u16(), 400);
+    let bot = company.call("admin", "PUT", "/groups/1/members/6", Body::Json(r#"{"access_level":30}"#)).await;
+    assert_eq!(bot.status.as_u16(), 200);
+    let bot = call(&company, &robot, "PUT", "/groups/1/members/6", json!({"access_level": 50})).await;
+    assert_eq!(bot.status.as_u16(), 403);
+    make(&company, &owner, "PUT", maintainer, json!({"access_level": 40, "expires_at": null})).await;
+    make(&company, &owner, "DELETE", &format!("/groups/1/access_tokens/{id}"), json!({})).await;
+    let directory = company.directory();
+    assert!(directory.membership(GroupId(1), UserId(4)).is_none());
+    assert_eq!(directory.membership(GroupId(1), UserId(3)).unwrap().expires_at, None);
+}
+
+#[actix_web::test]
+async fn new_tokens_last_no_longer_than_the_settings_say_whoever_makes_them() {
+    let limits = Limits { personal_token_days: 30, group_token_days: 20, deploy_token_days: 10 };
+    let company = Company::open_with(&records(), PublicGroups::Members, limits);
+    let admin = secret_of("admin");
+    for ((path, text), days) in MAKING.into_iter().zip([30, 20, 10, 30, 20]) {
+        let refused = call(&company, &admin, "POST", path, body(text, Some(day(days + 1)))).await;
+        let reason = format!("must be within {days} days, the longest life of such a token here");
+        let expected = json!({"message": {"expires_at": [reason]}});
+        assert_eq!((refused.status.as_u16(), &refused.body), (400, &expected), "{path}");
+        if !path.ends_with("rotate") {
+            let usual = make(&company, &admin, "POST", path, body(text, None)).await;
+            let ends = usual["expires_at"].as_str().unwrap().to_owned();
+            assert!(ends.starts_with(&day(days)), "{path}: {ends}");
+        }
+        let last = make(&company, &admin, "POST", path, body(text, Some(day(days)))).await;
+        assert!(last["expires_at"].as_str().unwrap().starts_with(&day(days)), "{path}");
+    }
+}
