@@ -200,6 +200,7 @@ fn describe() {
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
+    describe_counter!("dependency_proxy_changes_throttled_total", "Changes refused because their caller made too many");
     describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
     describe_gauge!("process_resident_memory_bytes", "Memory of this process that is not swapped out");
     describe_gauge!("process_open_fds", "Open files and connections of this process");

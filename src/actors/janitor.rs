@@ -126,7 +126,9 @@ impl Janitor {
     fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
         let parts = self.parts.clone();
         actix_rt::spawn(async move {
-            let forgotten = parts.policy.change(|directory| retention::forget(directory, Timestamp::now())).await;
+            let max = parts.max_tombstones;
+            let forget = move |directory: &_| retention::forget(directory, max, Timestamp::now());
+            let forgotten = parts.policy.change(forget).await;
             if let Err(error) = forgotten {
                 tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
             }

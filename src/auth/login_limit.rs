@@ -1,11 +1,12 @@
-//! Counts failed logins, so that passwords cannot be guessed by trying. A leaky bucket per key; reads no clock.
+//! Counts failed logins, so that passwords cannot be guessed by trying, and whatever else may be done only so often. A leaky
+//! bucket per key; reads no clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// How many failures a key may have.
+/// How many failures, or whatever is counted, a key may have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
     /// At once.

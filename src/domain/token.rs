@@ -60,6 +60,18 @@ pub enum TokenOwner {
     },
 }
 
+impl TokenOwner {
+    /// Whether tokens of these two are counted together: those of one kind of one user or group.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Personal { user }, Self::Personal { user: other }) => user == other,
+            (Self::Group { group, .. }, Self::Group { group: other, .. })
+            | (Self::Deploy { group, .. }, Self::Deploy { group: other, .. }) => group == other,
+            (Self::Personal { .. } | Self::Group { .. } | Self::Deploy { .. }, _) => false,
+        }
+    }
+}
+
 /// What is remembered of a deleted token, so that its user is told what happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {

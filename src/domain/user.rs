@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{CredentialId, GroupId, UserId};
+use super::limits::MAX_NAME_CHARS;
 
 /// A person or a bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +49,12 @@ pub struct Username(String);
 /// Why a string cannot be a user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
-    /// Characters or length.
+    /// Characters.
     #[error("can contain only letters, digits, '_', '-' and '.', and cannot start with '-'")]
     Malformed,
+    /// Length.
+    #[error("is too long (maximum is {MAX_NAME_CHARS} characters)")]
+    TooLong,
     /// CI runners and other programs use it for something else.
     #[error("is a reserved name")]
     Reserved,
@@ -73,8 +77,11 @@ impl FromStr for Username {
 
     fn from_str(text: &str) -> Result<Self, UsernameError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if text.is_empty() || text.len() > 255 || text.starts_with('-') || !text.bytes().all(allowed) {
+        if text.is_empty() || text.starts_with('-') || !text.bytes().all(allowed) {
             return Err(UsernameError::Malformed);
+        }
+        if text.len() > MAX_NAME_CHARS {
+            return Err(UsernameError::TooLong);
         }
         if ["gitlab-ci-token", "oauth2"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
             return Err(UsernameError::Reserved);

@@ -33,7 +33,7 @@ mod token;
 
 use actix_web::web;
 
-pub(crate) use api::{ApiState, Identities};
+pub(crate) use api::{ApiState, Identities, Pace};
 pub(crate) use around::around;
 pub(crate) use lane::Lane;
 pub(crate) use paths::Paths;

@@ -8,7 +8,8 @@ use crate::actors::blob_cache::BlobCacheOptions;
 use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
-use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Server};
+use crate::http::Pace;
+use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server};
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
 /// Clients give up where no answer begins within 30 seconds.
@@ -55,6 +56,15 @@ pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
         failures_per_user: allowance(auth.max_failed_logins),
         failures_per_address: allowance(auth.max_failed_logins_per_address),
     }
+}
+
+/// How many changes callers of the REST API may make.
+pub(super) fn pace(limits: &Limits) -> Pace {
+    let allowance = |changes: u32| {
+        let forget_one_after = Duration::from_secs(60).checked_div(changes)?;
+        Some(Allowance { burst: changes, forget_one_after })
+    };
+    Pace::new(allowance(limits.changes_per_minute), allowance(limits.admin_changes_per_minute))
 }
 
 /// How manifests are cached.

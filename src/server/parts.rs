@@ -97,6 +97,7 @@ impl Handles {
             identities,
             index,
             files,
+            max_tombstones: settings.limits.max_tombstones.get(),
             leftovers,
         };
         let tidying = Tidying::start(parts, &identity_arbiter);
@@ -116,6 +117,7 @@ impl Handles {
             purge: Arc::new(self.tidying),
             upstreams: upstreams.clone(),
             limits: settings.limits.maxima(),
+            pace: options::pace(&settings.limits),
             public_groups,
             proxy_enabled: settings.proxy.enabled,
             public_url: public_url.clone(),

@@ -44,6 +44,8 @@ fn without_a_file_the_documented_defaults_hold() {
     let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams } = &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));
+    assert_eq!((limits.max_personal_tokens.get(), limits.max_deploy_tokens.get()), (200, 500));
+    assert_eq!((limits.changes_per_minute, limits.admin_changes_per_minute), (600, 0));
     assert_eq!(server.listen, "127.0.0.1:5050".parse().unwrap());
     assert_eq!(server.metrics_listen, Some("127.0.0.1:5051".parse().unwrap()));
     assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, &server.tls), (&None, 0, 0, &None));

@@ -196,6 +196,15 @@ def personal_tokens(admin):
     refused(404, admin.personal_access_tokens.get, 99999)
     assert len(admin.personal_access_tokens.list(user_id=user.id, get_all=True)) == 2
     bad = user.personal_access_tokens.create
+    long = {"name": "x", "scopes": ["api"], "description": "x" * 256}
+    refused(400, bad, long, containing="is too long (maximum is 255 characters)")
+    brief = client(bad({"name": "brief", "scopes": ["api"], "expires_at": day(1)}).token)
+    self_made = brief.users.get(user.id, lazy=True).personal_access_tokens.create
+    refused(400, self_made, {"name": "x", "scopes": ["api"], "expires_at": "2999-01-01"}, containing="must not be after")
+    made = self_made({"name": "x", "scopes": ["api"]})
+    assert made.expires_at == day(1), made.expires_at
+    brief.personal_access_tokens.delete("self")
+    refused(401, client(made.token).auth)
     refused(400, bad, {"name": "x", "scopes": ["sudo"]}, containing="scopes does not have a valid value")
     refused(400, bad, {"name": "x", "scopes": ["api"], "expires_at": day(-1)}, containing="in the future")
 

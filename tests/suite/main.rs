@@ -22,6 +22,7 @@ mod held_changes;
 mod herd;
 mod isolation;
 mod kept_paths;
+mod limits;
 mod memory;
 mod operating;
 mod protocol;

@@ -33,6 +33,8 @@ pub struct Parts {
     pub index: Arc<Index>,
     /// The blobs on disk.
     pub files: BlobFiles,
+    /// How many deleted tokens are remembered.
+    pub max_tombstones: usize,
     /// What killed processes have left half-written.
     pub leftovers: Leftovers,
 }

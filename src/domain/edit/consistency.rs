@@ -134,7 +134,7 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
             let (name, path) = ("A group".to_owned(), format!("Part{part}"));
             let visibility = Some(self::visibility(visibility));
             let new = group::NewGroup { name, path, description: String::new(), parent, visibility, creator };
-            writes(group::create(directory, &world, new, at))
+            writes(group::create(directory, &world, new, &under(None)))
         }
         Step::RenameGroup { group, part } => {
             let change = group::GroupChange { path: Some(format!("part{part}")), ..Default::default() };
@@ -171,7 +171,7 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
         Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),
         Step::Forget { days } => {
             *now += SignedDuration::from_hours(24 * i64::from(days));
-            writes(retention::forget(directory, *now))
+            writes(retention::forget(directory, 5, *now))
         }
         Step::Switch { enabled } => writes(service::switch_proxy(directory, enabled)),
     }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing};
+use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::limits::{Limits, MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::policy;
 use crate::domain::upstream::Upstreams;
 
@@ -52,7 +53,8 @@ pub struct GroupChange {
 }
 
 /// Makes a group. Its path is neither taken, nor reserved, nor that of an upstream.
-pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: Timestamp) -> Edit<Group> {
+pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms: &Terms<'_>) -> Edit<Group> {
+    let now = terms.now;
     let parent = match new.parent {
         Some(id) => Some(find(directory, id)?),
         None => None,
@@ -60,6 +62,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, now: 
     let path = child_path(upstreams, parent.map(|parent| &parent.path), &new.path)?;
     check_account(directory, upstreams, new.creator, parent.map(|parent| &parent.path), &path)?;
     check_free(directory, &path, None)?;
+    parent.map_or(Ok(()), |parent| check_room(directory, terms.limits, parent))?;
     check_text(&new.name, &new.description)?;
     let inherited = parent.map_or(Visibility::Private, |parent| parent.visibility);
     let visibility = new.visibility.unwrap_or(inherited);
@@ -168,12 +171,22 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
     if upstreams.names().any(|name| like_upstream(name.as_str())) {
         return Err(EditError::invalid("path", format!("'{part}' is the name of an upstream")));
     }
+    check_length("path", part, MAX_NAME_CHARS)?;
     let path = match parent {
         Some(parent) => parent.child(part),
         None if part.contains('/') => Err(crate::domain::group::GroupPathError::Malformed),
         None => part.parse(),
     };
     path.map_err(|error| EditError::invalid("path", error.to_string()))
+}
+
+/// Refuses one more group below `parent` where there are as many as there can be, or it is as deep as can be.
+fn check_room(directory: &Directory, limits: &Limits, parent: &Group) -> Result<(), EditError> {
+    if directory.lineage(parent.id).count() >= limits.group_depth {
+        return Err(EditError::invalid("parent_id", "has too deep level of nesting"));
+    }
+    let top = directory.lineage(parent.id).last().map_or(&parent.path, |top| &top.path);
+    check_number("subgroups", within(directory, top).count() - 1, limits.subgroups)
 }
 
 fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> Result<(), EditError> {
@@ -187,13 +200,8 @@ fn check_text(name: &str, description: &str) -> Result<(), EditError> {
     if name.is_empty() {
         return Err(EditError::invalid("name", "can't be blank"));
     }
-    if name.chars().count() > 255 {
-        return Err(EditError::invalid("name", "is too long (maximum is 255 characters)"));
-    }
-    if description.chars().count() > 500 {
-        return Err(EditError::invalid("description", "is too long (maximum is 500 characters)"));
-    }
-    Ok(())
+    check_length("name", name, MAX_NAME_CHARS)?;
+    check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
 }
 
 fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), EditError> {

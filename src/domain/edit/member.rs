@@ -1,10 +1,12 @@
 //! Giving, changing and taking memberships. Only owners and administrators get here, and an owner is the highest there
 //! is: so nobody can give more than they have.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::maker::{Maker, end_of_membership};
-use super::{Draft, Edit, EditError, Terms, Thing};
+use super::{Draft, Edit, EditError, Terms, Thing, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::id::{GroupId, UserId};
@@ -34,6 +36,8 @@ pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Mem
         return Err(EditError::Conflict("Member already exists".to_owned()));
     }
     let NewMember { group, user, level, expires_at } = new;
+    let person = |member: &&Arc<Membership>| directory.user(member.user).is_some_and(|user| user.bot_of.is_none());
+    check_number("members", directory.members(group).filter(person).count(), terms.limits.members)?;
     let maker = terms.maker.of_membership();
     let expires_at = end_of_membership(maker, expires_at)?;
     let new = Membership { group, user, level, expires_at, created_at: terms.now, made_by: maker.token() };

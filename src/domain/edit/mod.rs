@@ -85,6 +85,22 @@ impl EditError {
     }
 }
 
+/// Refuses a text of more characters, as GitLab says it.
+fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
+    match text.chars().count() > max_chars {
+        true => Err(EditError::invalid(field, format!("is too long (maximum is {max_chars} characters)"))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses one more where there are this many already.
+fn check_number(things: &str, there: usize, max: usize) -> Result<(), EditError> {
+    match there < max {
+        true => Ok(()),
+        false => Err(EditError::invalid("base", format!("Maximum number of {things} ({max}) exceeded"))),
+    }
+}
+
 impl std::fmt::Display for Thing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -200,9 +216,30 @@ impl Draft {
         tokens
     }
 
+    /// Forgets a token that has ended, with its bot where that has no other; one that was revoked leaves a tombstone.
+    fn forget(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
+        let others = |bot| directory.tokens().any(|other| other.user() == Some(bot) && !self.is_over(other, token));
+        match token.owner {
+            TokenOwner::Group { bot, .. } if !others(bot) => {
+                self.delete_user_alone(directory, bot, now);
+            }
+            _ if token.revoked_at.is_some() => self.bury(token, now),
+            TokenOwner::Personal { .. } | TokenOwner::Group { .. } | TokenOwner::Deploy { .. } => {
+                self.ended.insert(token.id);
+                self.remove(RecordKey::Token(token.id));
+            }
+        }
+    }
+
+    fn is_over(&self, other: &Token, token: &Token) -> bool {
+        other.id == token.id || self.ended.contains(&other.id)
+    }
+
     /// Makes `to` the maker of all that `from` made.
     fn hand_on(&mut self, directory: &Directory, from: TokenId, to: TokenId) {
-        for token in directory.tokens().filter(|token| token.made_by == Some(from)) {
+        let ended = self.ended.clone();
+        let there = |token: &Token| token.made_by == Some(from) && !ended.contains(&token.id);
+        for token in directory.tokens().filter(|token| there(token)) {
             self.put(Record::Token(Token { made_by: Some(to), ..Token::clone(token) }));
         }
         for member in directory.memberships().filter(|member| member.made_by == Some(from)) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::Ending;
-use super::{Draft, Edit, EditError, Terms, Thing};
+use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey};
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
+use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::{User, Username};
@@ -48,7 +49,7 @@ pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms
         Some(_) => {}
     }
     let mut draft = Draft::of(directory);
-    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, terms)?;
+    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, None, terms)?;
     Ok(draft.finish(token))
 }
 
@@ -68,7 +69,7 @@ pub fn create_group(
     let owner = TokenOwner::Group { group, bot: bot.id };
     draft.put(Record::User(bot));
     draft.put(Record::Membership(membership));
-    let token = put(directory, &mut draft, owner, new, terms)?;
+    let token = put(directory, &mut draft, owner, new, None, terms)?;
     Ok(draft.finish(token))
 }
 
@@ -85,7 +86,8 @@ pub fn create_deploy(
         return Err(EditError::invalid("scopes", "can only be those of a registry"));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte);
-    let well_formed = |name: &String| (1..=255).contains(&name.len()) && name.bytes().all(allowed);
+    check_length("username", username.as_deref().unwrap_or_default(), MAX_NAME_CHARS)?;
+    let well_formed = |name: &String| !name.is_empty() && name.bytes().all(allowed);
     if username.as_ref().is_some_and(|name| !well_formed(name)) {
         let reason = "can contain only letters, digits, '_', '-', '+', and '.'";
         return Err(EditError::invalid("username", reason));
@@ -93,7 +95,7 @@ pub fn create_deploy(
     let mut draft = Draft::of(directory);
     let number = directory.service().last_token + 1;
     let username = username.unwrap_or_else(|| format!("gitlab+deploy-token-{number}"));
-    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, terms)?;
+    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, None, terms)?;
     Ok(draft.finish(token))
 }
 
@@ -115,7 +117,7 @@ pub fn rotate(directory: &Directory, id: TokenId, ending: Ending, fresh: Fresh, 
     draft.put(Record::Token(Token { revoked_at: Some(terms.now), ..Token::clone(old) }));
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
     let new = NewToken { name, description, scopes, ending, fresh };
-    let mut token = put(directory, &mut draft, owner, new, terms)?;
+    let mut token = put(directory, &mut draft, owner, new, Some(id), terms)?;
     if itself {
         token.made_by = old.made_by;
         draft.put(Record::Token(token.clone()));
@@ -173,6 +175,7 @@ fn put(
     draft: &mut Draft,
     owner: TokenOwner,
     new: NewToken,
+    replaced: Option<TokenId>,
     terms: &Terms<'_>,
 ) -> Result<Token, EditError> {
     check(&new)?;
@@ -182,6 +185,7 @@ fn put(
         TokenOwner::Deploy { .. } => terms.limits.deploy_token_days,
     };
     let expires_at = new.ending.of_token(terms, max_days)?;
+    make_room(directory, draft, &owner, replaced, terms)?;
     match directory.secret(&new.fresh.secret) {
         None => {}
         // A secret that is brought back would be forgotten again together with its old tombstone.
@@ -205,12 +209,36 @@ fn put(
     Ok(token)
 }
 
+/// Refuses one more token where this owner has as many active ones as can be, and forgets the oldest of those that ended where
+/// there are too many of them. `replaced`: one that ends now.
+fn make_room(
+    directory: &Directory,
+    draft: &mut Draft,
+    owner: &TokenOwner,
+    replaced: Option<TokenId>,
+    terms: &Terms<'_>,
+) -> Result<(), EditError> {
+    let (things, max) = match owner {
+        TokenOwner::Personal { .. } => ("personal access tokens", terms.limits.personal_tokens),
+        TokenOwner::Group { .. } => ("group access tokens", terms.limits.group_tokens),
+        TokenOwner::Deploy { .. } => ("deploy tokens", terms.limits.deploy_tokens),
+    };
+    let counted = directory.tokens().filter(|token| Some(token.id) != replaced && token.owner.is_same(owner));
+    let (active, mut ended): (Vec<_>, Vec<_>) = counted.partition(|token| token.is_active(terms.now));
+    check_number(things, active.len(), max)?;
+    let kept = max.saturating_sub(usize::from(replaced.is_some()));
+    ended.sort_by_key(|token| (token.revoked_at.or(token.expires_at), token.id));
+    for token in ended.iter().take(ended.len().saturating_sub(kept)) {
+        draft.forget(directory, token, terms.now);
+    }
+    Ok(())
+}
+
 fn check(new: &NewToken) -> Result<(), EditError> {
     if new.name.is_empty() {
         return Err(EditError::invalid("name", "can't be blank"));
     }
-    if new.name.chars().count() > 255 {
-        return Err(EditError::invalid("name", "is too long (maximum is 255 characters)"));
-    }
+    check_length("name", &new.name, MAX_NAME_CHARS)?;
+    check_length("description", &new.description, MAX_NAME_CHARS)?;
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing, member};
+use super::{Draft, Edit, EditError, Thing, check_length, member};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::UserId;
+use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::user::{Password, User, Username};
 
 /// A user to be made.
@@ -41,6 +42,7 @@ pub struct UserChange {
 /// Makes a user.
 pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User> {
     check_name(&new.name)?;
+    check_length("email", &new.email, MAX_NAME_CHARS)?;
     check_unique(directory, None, Some(&new.username), Some(&new.email))?;
     let mut draft = Draft::of(directory);
     let user = User {
@@ -74,6 +76,7 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<Use
     user.admin = change.admin.unwrap_or(user.admin);
     user.password = change.password.or(user.password);
     check_name(&user.name)?;
+    check_length("email", &user.email, MAX_NAME_CHARS)?;
     let mut draft = Draft::of(directory);
     draft.put(Record::User(user.clone()));
     Ok(draft.finish(user))
@@ -120,10 +123,10 @@ fn find(directory: &Directory, id: UserId) -> Result<User, EditError> {
 }
 
 fn check_name(name: &str) -> Result<(), EditError> {
-    match name.chars().count() {
-        0 => Err(EditError::invalid("name", "can't be blank")),
-        1..=255 => Ok(()),
-        _ => Err(EditError::invalid("name", "is too long (maximum is 255 characters)")),
+    if name.is_empty() {
+        Err(EditError::invalid("name", "can't be blank"))
+    } else {
+        check_length("name", name, MAX_NAME_CHARS)
     }
 }
 

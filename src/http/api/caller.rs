@@ -115,6 +115,7 @@ impl Caller {
         D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
         T: Send + 'static,
     {
+        self.state.pace.admit(&self.identity)?;
         let (state, decide) = (self.state.clone(), permission.decide);
         let (needed, credential) = (self.needed, self.credential);
         let decided = move |directory: &Directory, now| {
@@ -134,6 +135,7 @@ impl Caller {
     where
         D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
     {
+        self.state.pace.admit(&self.identity)?;
         let (directory, now) = (self.state.identities.directory(), Timestamp::now());
         let identity = self.needed.identify_again(&directory, self.credential, now)?;
         let authority = Authority::of(&self.state, &directory, &identity, now).ok_or(ApiError::Unauthorized)?;

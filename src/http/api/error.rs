@@ -3,6 +3,8 @@
 //! for values that cannot be, `{"error": "name is missing"}` for requests that cannot be read. The one place in the API
 //! that knows status codes of failures.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
@@ -64,9 +66,12 @@ pub(crate) enum ApiError {
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
-    /// Too many wrong passwords.
+    /// Too many wrong passwords; for so long.
     #[error("429 Too Many Requests")]
-    TooManyLogins,
+    TooManyLogins(Duration),
+    /// Too many changes by this caller; for so long.
+    #[error("429 Too Many Requests - too many changes in a minute, try again in {} s", seconds(.0))]
+    TooManyChanges(Duration),
 }
 
 impl ApiError {
@@ -104,7 +109,7 @@ impl ApiError {
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooManyLogins => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -131,9 +136,15 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::NothingThere
             | Self::Busy
-            | Self::TooManyLogins => json!({"message": self.to_string()}),
+            | Self::TooManyLogins(_)
+            | Self::TooManyChanges(_) => json!({"message": self.to_string()}),
         }
     }
+}
+
+/// A time in whole seconds, rounded up: a client that waits so long has waited long enough.
+fn seconds(wait: &Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 fn edit_status(error: &EditError) -> StatusCode {
@@ -179,6 +190,9 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, "1"));
+        }
+        if let Self::TooManyLogins(wait) | Self::TooManyChanges(wait) = self {
+            response.insert_header((RETRY_AFTER, seconds(wait).to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::caller::Identities;
 use super::configure;
+use super::pace::Pace;
 use super::state::{ApiState, Purge};
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
@@ -84,7 +85,7 @@ pub(super) fn records() -> Directory {
             visibility: Some(Visibility::Private),
             creator: UserId(1),
         };
-        apply(&mut company, |directory| group::create(directory, &Upstreams::default(), new, now));
+        apply(&mut company, |directory| group::create(directory, &Upstreams::default(), new, &terms));
     }
     let levels = [(2, AccessLevel::Owner), (3, AccessLevel::Maintainer), (4, AccessLevel::Guest)];
     for (user, level) in levels {
@@ -135,6 +136,7 @@ impl Company {
             purge: purged.clone(),
             upstreams: Arc::new(Upstreams::new(names)),
             limits,
+            pace: Pace::new(None, None),
             public_groups,
             proxy_enabled: true,
             public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),

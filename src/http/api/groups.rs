@@ -31,7 +31,7 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         creator: caller.user.id,
     };
     let create =
-        move |caller: &Authority<'_>, ()| edit::create(caller.directory, &caller.state.upstreams, new, caller.now);
+        move |caller: &Authority<'_>, ()| edit::create(caller.directory, &caller.state.upstreams, new, &caller.terms());
     let group = caller.change("group created", may, create).await?;
     Ok(HttpResponse::Created().json(view(&caller, &group)))
 }

@@ -187,7 +187,7 @@ async fn a_member_whom_a_group_access_token_raises_is_bound_to_it_until_a_person
 
 #[actix_web::test]
 async fn new_tokens_last_no_longer_than_the_settings_say_whoever_makes_them() {
-    let limits = Limits { personal_token_days: 30, group_token_days: 20, deploy_token_days: 10 };
+    let limits = Limits { personal_token_days: 30, group_token_days: 20, deploy_token_days: 10, ..Limits::NONE };
     let company = Company::open_with(&records(), PublicGroups::Members, limits);
     let admin = secret_of("admin");
     for ((path, text), days) in MAKING.into_iter().zip([30, 20, 10, 30, 20]) {

@@ -8,8 +8,10 @@
 //! - Nothing made by a token outlives it, unless an administrator's token made it: [`crate::domain::edit::maker`] says how
 //!   that is meant. So a token that rotates itself gains no time; who prolongs it is an administrator, or its user with the
 //!   password, or for a group access token an owner whose token ends later.
-//! - A revoked personal access token stays listed as `revoked` for 90 days. A revoked group access token goes at once,
-//!   with its bot, and so does a deleted deploy token.
+//! - Whoever makes more than the settings allow gets 400 with GitLab's `Maximum number of ... exceeded`, and too many changes
+//!   in a minute are 429 with `Retry-After`.
+//! - A revoked or expired token stays listed for 90 days, unless its user or group has too many of them. A revoked group
+//!   access token goes at once, with its bot, and so does a deleted deploy token.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
 //! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
 
@@ -21,6 +23,7 @@ mod group_tokens;
 mod groups;
 mod members;
 mod own_token;
+mod pace;
 mod page;
 mod params;
 mod personal_tokens;
@@ -33,6 +36,8 @@ mod fixture;
 #[cfg(test)]
 mod lifetimes;
 #[cfg(test)]
+mod maxima;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod wire;
@@ -41,6 +46,7 @@ use actix_web::{Resource, Route, guard, web};
 
 pub(crate) use self::caller::Identities;
 use self::error::ApiError;
+pub(crate) use self::pace::Pace;
 pub(crate) use self::state::ApiState;
 
 /// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.

@@ -35,7 +35,7 @@ pub(super) async fn create(
 fn refused(error: IssueError) -> ApiError {
     match error {
         IssueError::Busy => ApiError::Busy,
-        IssueError::TooManyFailures(_) => ApiError::TooManyLogins,
+        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
         IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::Unauthorized,
     }
 }

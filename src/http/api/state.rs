@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::caller::Identities;
+use super::pace::Pace;
 use crate::actors::janitor::Tidying;
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::Tokens;
@@ -28,6 +29,8 @@ pub(crate) struct ApiState {
     pub(crate) upstreams: Arc<Upstreams>,
     /// What callers can make at most.
     pub(crate) limits: Limits,
+    /// How many changes callers may make.
+    pub(crate) pace: Pace,
     /// Who else may see public groups.
     pub(crate) public_groups: PublicGroups,
     /// Whether the proxy is on where nobody switched it at run time.
