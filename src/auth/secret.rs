@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::{random, sha256};
 use crate::domain::digest::Digest;
+use crate::domain::token::is_like_gitlabs;
 
 /// What kind of token a secret is for; shows in its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub fn digest(secret: &str) -> Digest {
 
 /// What the form of this string says. Says nothing about whether it is known.
 pub fn form(secret: &str) -> Form {
-    if ["glpat-", "gldt-", "glcbt-"].iter().any(|prefix| secret.starts_with(prefix)) {
+    if is_like_gitlabs(secret) {
         return Form::Gitlab;
     }
     let prefixes = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);

@@ -60,6 +60,14 @@ pub enum TokenOwner {
     },
 }
 
+/// What secrets of GitLab's personal and group access tokens, deploy tokens and CI jobs begin with.
+const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
+
+/// Whether a secret has the form of one of GitLab's tokens. At a login it is told to be one, and never tried as a password.
+pub fn is_like_gitlabs(secret: &str) -> bool {
+    GITLAB_PREFIXES.iter().any(|prefix| secret.starts_with(prefix))
+}
+
 impl TokenOwner {
     /// Whether tokens of these two are counted together: those of one kind of one user or group.
     pub fn is_same(&self, other: &Self) -> bool {

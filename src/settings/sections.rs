@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{Impossible, quantity, written};
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
+use crate::domain::token::is_like_gitlabs;
 use crate::domain::user::Username;
 use crate::telemetry::{LogFilter, LogFormat};
 
@@ -167,6 +168,11 @@ impl Bootstrap {
         };
         if short(&self.admin_password, MIN_PASSWORD) {
             return Err(Impossible::new(["bootstrap", "admin_password"], "has fewer than 8 characters"));
+        }
+        let password = self.admin_password.as_ref().map(ExposeSecret::expose_secret);
+        if password.is_some_and(is_like_gitlabs) {
+            let problem = "has the form of a token of GitLab: a login would never try it as a password";
+            return Err(Impossible::new(["bootstrap", "admin_password"], problem));
         }
         if short(&self.admin_token, MIN_TOKEN) {
             return Err(Impossible::new(["bootstrap", "admin_token"], "has fewer than 20 characters"));

@@ -317,6 +317,10 @@ fn settings_that_cannot_be_together_are_refused() {
         ),
         ("[storage]\ndata_dir = ''", "line 2: storage.data_dir: is empty"),
         ("[bootstrap]\nadmin_password = '7-chars'", "line 2: bootstrap.admin_password: has fewer than 8 characters"),
+        (
+            "[bootstrap]\nadmin_password = 'gldt-0123456789'",
+            "line 2: bootstrap.admin_password: has the form of a token of GitLab: a login would never try it as a password",
+        ),
         ("[bootstrap]\nadmin_token = 'too-short'", "line 2: bootstrap.admin_token: has fewer than 20 characters"),
         (
             "[auth]\ntoken_lifetime = 10",

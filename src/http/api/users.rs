@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
 use crate::auth::random;
+use crate::auth::secret::{Form, form};
 use crate::domain::edit::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::user::{Password, User, Username};
@@ -158,6 +159,9 @@ async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Optio
     let Some(password) = password else { return Ok(None) };
     let reason = match password.expose_secret().chars().count() {
         0..MIN_PASSWORD_CHARS => format!("is too short (minimum is {MIN_PASSWORD_CHARS} characters)"),
+        MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS if form(password.expose_secret()) != Form::Other => {
+            "has the form of a token: a login would never try it as a password".to_owned()
+        }
         MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS => {
             let hash = caller.state.tokens.hash_password(password).await.map_err(|_| ApiError::Busy)?;
             return Ok(Some(Password { credential: random::credential_id(), hash }));

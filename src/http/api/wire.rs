@@ -1,10 +1,11 @@
 //! What is on the wire: error bodies, ways to authenticate, encoded paths, pages, forms; in the shapes of GitLab's API.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::fixture::{Answer, Body, Company, records, secret_of};
-use crate::auth::password;
+use crate::auth::{password, secret};
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
@@ -407,6 +408,22 @@ async fn only_an_administrator_gives_a_group_the_path_that_credentials_are_for()
     assert_eq!(given.body["full_path"], "vault");
     let kept = company.call("owner", "PUT", "/groups/1", Body::Form("path=vault&name=Vault")).await;
     assert_eq!(kept.status.as_u16(), 200);
+}
+
+#[actix_web::test]
+async fn a_password_that_no_login_would_try_is_refused() {
+    let company = company();
+    let ours = secret::generate(secret::Kind::Personal).secret;
+    for password in ["glpat-0123456789", "gldt-0123456789", "glcbt-0123456789", ours.expose_secret()] {
+        let expected =
+            json!({"message": {"password": ["has the form of a token: a login would never try it as a password"]}});
+        let body = format!("name=n&username=n&password={password}");
+        assert_answer(&company.call("admin", "POST", "/users", Body::Form(&body)).await, 400, expected.clone());
+        let body = format!("password={password}");
+        assert_answer(&company.call("admin", "PUT", "/users/4", Body::Form(&body)).await, 400, expected);
+    }
+    let like = Body::Form("password=dpp-my own password");
+    assert_eq!(company.call("admin", "PUT", "/users/4", like).await.status.as_u16(), 200);
 }
 
 #[actix_web::test]
