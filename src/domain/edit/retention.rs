@@ -31,3 +31,60 @@ pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> E
     let forgotten = draft.writes.len();
     Ok(draft.finish(forgotten))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::directory::Record;
+    use crate::domain::id::{CredentialId, GroupId, TokenId};
+    use crate::domain::scope::Scopes;
+    use crate::domain::token::{Token, TokenOwner};
+
+    const NOW: i64 = 1_000_000_000;
+
+    fn days_ago(days: i64) -> Timestamp {
+        Timestamp::from_second(NOW - 24 * 3600 * days).unwrap()
+    }
+
+    fn deploy_token(id: u8, ended_days_ago: i64) -> Token {
+        Token {
+            id: TokenId(id.into()),
+            credential: CredentialId::from_random([id; 16]),
+            owner: TokenOwner::Deploy { group: GroupId(1), username: "ci".to_owned() },
+            name: String::new(),
+            description: String::new(),
+            scopes: Scopes::pull(),
+            secret: Digest::from_bytes([id; 32]),
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: Some(days_ago(ended_days_ago)),
+            revoked_at: None,
+            made_by: None,
+        }
+    }
+
+    fn left(records: Vec<Record>, max_tombstones: usize) -> Directory {
+        let mut directory = Directory::from_records(records);
+        let (writes, forgotten) = forget(&directory, max_tombstones, days_ago(0)).unwrap();
+        assert_eq!(writes.len(), forgotten);
+        directory.apply(&writes);
+        directory
+    }
+
+    #[test]
+    fn tokens_are_forgotten_90_days_after_they_expired() {
+        let tokens = [(1, 91), (2, 89), (3, -1)].map(|(id, ago)| Record::Token(deploy_token(id, ago)));
+        let left: Vec<_> = left(tokens.into(), 9).tokens().map(|token| token.id.0).collect();
+        assert_eq!(left, [2, 3]);
+    }
+
+    #[test]
+    fn of_too_many_tombstones_the_oldest_are_forgotten() {
+        let stone = |id: u8| Record::Tombstone(Tombstone::of(&deploy_token(id, 0), days_ago(id.into())));
+        let directory = left((1..=5).map(stone).collect(), 2);
+        let mut left: Vec<_> = directory.tombstones().map(|stone| stone.deleted_at).collect();
+        left.sort_unstable();
+        assert_eq!(left, [days_ago(2), days_ago(1)]);
+    }
+}

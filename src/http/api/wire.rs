@@ -305,7 +305,7 @@ async fn purging_and_deleting_a_group_empty_its_cache() {
     assert_eq!(directory.memberships().filter(|member| member.group != GroupId(3)).count(), 0);
     assert!(directory.user(UserId(6)).is_none(), "the bot is gone");
     for gone in ["bot", "deploy"] {
-        let credential = directory.secret(&crate::auth::secret::digest(&secret_of(gone)));
+        let credential = directory.secret(&secret::digest(&secret_of(gone)));
         assert!(matches!(credential, Some(Credential::Deleted(_))), "{gone}");
     }
 }
