@@ -1,6 +1,7 @@
 //! Changes to identities: a [`Directory`] and a request give the [`Write`]s that carry it out, or the reason why not.
-//! Pure: secrets, credential ids and the time are passed in. Whether the caller has the right to ask is decided before;
-//! what no right can change (a name that is taken, the last owner, the last administrator) is decided here.
+//! Pure: secrets, credential ids and the time are passed in. Whether the caller has the right is decided before, on the same
+//! directory; decided here is what no right can change (a name that is taken, the last owner, the last administrator), for how
+//! long and how many things can be made ([`Terms`]), and what the settings keep for administrators ([`group`]).
 //!
 //! Numbers of users, groups and tokens come from the counters in [`Service`], written by the change that uses them, so
 //! that none is given twice.
