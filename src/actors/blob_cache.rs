@@ -240,7 +240,12 @@ impl Blobs {
                 Some(link) => Some(link),
                 None => shared.index.link(group, &origin, &digest)?,
             };
-            let stored = shared.files.blob(&digest, link.and_then(|link| link.expected().verified))?;
+            let expected = link.and_then(|link| link.expected().verified);
+            // Passed through instead: upstream has what cannot be opened here.
+            let stored = shared.files.blob(&digest, expected).unwrap_or_else(|error| {
+                tracing::warn!(%digest, %error, "a stored blob cannot be opened");
+                None
+            });
             Ok::<_, StoreError>((link, stored))
         });
         Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)

@@ -124,6 +124,8 @@ pub enum Unstored {
     TooLong,
     /// The disk has no room for it.
     NoRoom,
+    /// The store fails for another reason.
+    StoreFailed,
 }
 
 /// Why a download was given up. Nothing of it is kept.

@@ -41,7 +41,7 @@ impl Spool {
         let folder = cache_dir.join("spool");
         durable::create_folder(&folder)?;
         for entry in fs::read_dir(&folder)? {
-            fs::remove_file(entry?.path())?;
+            remove(&entry?)?;
         }
         Ok(Self { folder, write })
     }
@@ -51,6 +51,13 @@ impl Spool {
         let (file, path) = tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder)?.into_parts();
         Ok(SpoolFile { file: BlobFile::new(file), path, write: self.write })
     }
+}
+
+/// Removes what a killed process, or somebody else, left in the spool: files and folders alike.
+fn remove(entry: &fs::DirEntry) -> Result<(), StoreError> {
+    let path = entry.path();
+    let removed = if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    removed.map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))
 }
 
 impl SpoolFile {
@@ -84,6 +91,7 @@ mod tests {
         let spool_dir = folder.path().join("spool");
         fs::create_dir(&spool_dir).unwrap();
         fs::write(spool_dir.join("blob-left"), "x").unwrap();
+        fs::create_dir_all(spool_dir.join("folder/below")).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         assert_eq!(spool_dir.read_dir().unwrap().count(), 0);
         let spooled = spool.create().unwrap();

@@ -7,9 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::service::{Answer, Client, Config, Service};
+use crate::service::{Answer, Client, Config, Service, Token};
 
 mod ranges;
+mod unstorable;
 
 const MIB: u64 = 1 << 20;
 
@@ -18,6 +19,7 @@ struct Scene {
     hub: FakeHub,
     service: Service,
     client: Client,
+    token: Token,
     layer: Layer,
 }
 
@@ -30,8 +32,8 @@ impl Scene {
         let (hub, layer) = (FakeHub::start(), Layer::random(size, size));
         hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
         let service = configured(Config::docker_hub(&hub)).start();
-        let client = pulling_group(&service, "team").await;
-        Self { hub, service, client, layer }
+        let (client, token) = pulling_group(&service, "team").await;
+        Self { hub, service, client, token, layer }
     }
 
     fn path(&self) -> String {
@@ -73,12 +75,12 @@ impl Scene {
 }
 
 /// A client of a new group, which knows the image's manifest.
-async fn pulling_group(service: &Service, group: &str) -> Client {
+async fn pulling_group(service: &Service, group: &str) -> (Client, Token) {
     let made = service.group(group).await;
     let token = service.deploy_token(&made, "ci").await;
     let client = service.log_in(&token.username, &token.secret).await;
     assert_eq!(client.manifest(group, "app", "1").await.status, 200);
-    client
+    (client, token)
 }
 
 fn blob_path(group: &str, layer: &Layer) -> String {
@@ -139,7 +141,7 @@ async fn a_client_that_leaves_stops_no_download() {
 #[actix_rt::test]
 async fn two_groups_that_ask_at_the_same_moment_share_one_download() {
     let scene = Scene::of(2 * MIB).await;
-    let other = pulling_group(&scene.service, "other").await;
+    let (other, _) = pulling_group(&scene.service, "other").await;
     scene.hub.on(Kind::BlobDownload).hold_after(MIB);
     let (mut ours, mut theirs) = (scene.client.connect().await, other.connect().await);
     let their_path = blob_path("other", &scene.layer);

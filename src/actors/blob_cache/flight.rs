@@ -17,7 +17,7 @@ use super::error::BlobError;
 use super::ports::Key;
 use super::progress::{Accepted, End, Order, Progress};
 use super::shared::Shared;
-use super::writer::Writer;
+use super::writer::{self, Writer};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
 use crate::store::blobs::BlobFile;
@@ -55,8 +55,8 @@ async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download
     let (shared, digest, expected) = (Arc::clone(shared), order.key.digest, order.expected);
     spawn_blocking(move || match shared.files.blob(&digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
-        Ok(None) => Writer::new(&shared).map(|(limits, writer)| (Download::new(expected, limits), writer)),
-        Err(error) => Err(End::Failed(error.into())),
+        // A file that cannot be opened is as good as none: the download replaces it, or is passed on unstored.
+        Ok(None) | Err(_) => Writer::new(&shared).map(|(limits, writer)| (Download::new(expected, limits), writer)),
     })
     .await
 }
@@ -78,6 +78,8 @@ struct Flight<'a> {
     ahead: Option<Event>,
     /// The last error of upstream.
     refusal: Option<UpstreamError>,
+    /// Why the file takes no more.
+    unstored: Unstored,
     /// From the verifying on: a service that is told to stop waits for it.
     committing: Option<OwnedRwLockReadGuard<()>>,
 }
@@ -93,8 +95,22 @@ impl<'a> Flight<'a> {
         let file = writer.spooled.file().clone();
         let (writer, stream, batch) = (Some(writer), None, Vec::new());
         let written = Instant::now();
-        let (ahead, refusal, committing) = (None, None, None);
-        Self { shared, order, progress, machine, file, writer, stream, batch, written, ahead, refusal, committing }
+        let (ahead, refusal, unstored, committing) = (None, None, Unstored::NoRoom, None);
+        Self {
+            shared,
+            order,
+            progress,
+            machine,
+            file,
+            writer,
+            stream,
+            batch,
+            written,
+            ahead,
+            refusal,
+            unstored,
+            committing,
+        }
     }
 
     async fn fly(&mut self) -> Result<End, Lost> {
@@ -231,6 +247,7 @@ impl<'a> Flight<'a> {
             Ok(()) => Event::Written(bytes),
             Err(error) => {
                 tracing::warn!(%error, "a download cannot be stored; its clients go on without");
+                self.unstored = writer::unstored(&error);
                 Event::WriteFailed
             }
         })
@@ -270,7 +287,7 @@ impl<'a> Flight<'a> {
                 End::Unstored
             }
             Outcome::Spilled { at } => {
-                self.shared.tell_unstored(Unstored::NoRoom);
+                self.shared.tell_unstored(self.unstored);
                 End::Spilled { at, hasher: self.hash() }
             }
             Outcome::Failed(failure) => {

@@ -65,6 +65,7 @@ impl Shared {
         let word = match reason {
             Unstored::TooLong => "too_long",
             Unstored::NoRoom => "no_room",
+            Unstored::StoreFailed => "store_failed",
         };
         metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => word).increment(1);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,16 +26,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// An empty file, and how long it may become; or how the download ends without one. Blocks.
+    /// An empty file, and how long it may become; or how the download ends where the store takes none. Blocks.
     pub(super) fn new(shared: &Arc<Shared>) -> Result<(Limits, Self), End> {
         let begun = shared.files.room().and_then(|room| Ok((room, shared.spool.create()?)));
         let (room, spooled) = match begun {
             Ok(begun) => begun,
-            Err(StoreError::Full) => {
-                shared.tell_unstored(Unstored::NoRoom);
+            // Whatever keeps the store from taking it keeps nobody from pulling it.
+            Err(error) => {
+                shared.tell_unstored(unstored(&error));
                 return Err(End::Unstored);
             }
-            Err(error) => return Err(End::Failed(error.into())),
         };
         let limits = Limits { max_length: shared.options.max_blob_bytes, room };
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, checked: 0 }))
@@ -80,5 +80,16 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// Why what the store refuses with this error is passed on unstored.
+pub(super) fn unstored(error: &StoreError) -> Unstored {
+    match error {
+        StoreError::Full => Unstored::NoRoom,
+        StoreError::Io(_) | StoreError::Damaged(_) => {
+            tracing::debug!(%error, "the store takes no blob");
+            Unstored::StoreFailed
+        }
     }
 }
