@@ -1,5 +1,5 @@
-//! Manifests as files, each beside a small file with its media type and size. Byte for byte as upstream sent them; read
-//! back only if they still have their digest.
+//! Manifests as files, each beside a small file that describes it: its media type and size. Byte for byte as upstream sent
+//! them; read back only if they still have their digest and the description fits them.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::damage::{self, Kind};
 use super::durable;
 use super::error::StoreError;
 use super::large_buffer::{LargeBuffer, SMALL_BYTES};
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
+use crate::domain::manifest;
 
 /// The folder of manifests. Everything blocks.
 pub struct ManifestStore {
@@ -61,17 +63,21 @@ impl ManifestStore {
         Ok(durable::write_file(&file, &manifest.bytes)?)
     }
 
-    /// The manifest with this digest. One that is damaged on the disk counts as not there.
+    /// The manifest with this digest. One that is damaged on the disk is removed and counts as not there.
     pub fn read(&self, digest: &Digest) -> Result<Option<Manifest>, StoreError> {
         let (file, description) = self.paths(digest);
-        let (Some(bytes), Some(text)) = (read_large(&file)?, read_if_there(&description)?) else { return Ok(None) };
-        let Ok(Description { media_type, .. }) = serde_json::from_slice(&text) else { return Ok(None) };
-        let manifest = Manifest::new(media_type, bytes);
+        let Some(bytes) = read_large(&file)? else { return Ok(None) };
+        let mut manifest = Manifest::new(String::new(), bytes);
         if manifest.digest != *digest {
-            tracing::error!(%digest, "a stored manifest is damaged and will be fetched again");
+            damage::found(Kind::Manifest, &file, digest, "it is removed and fetched again");
             self.remove(digest)?;
             return Ok(None);
         }
+        let Some(media_type) = media_type(&manifest.bytes, &description, digest)? else {
+            self.remove(digest)?;
+            return Ok(None);
+        };
+        manifest.media_type = media_type;
         Ok(Some(manifest))
     }
 
@@ -112,6 +118,29 @@ fn read_large(path: &Path) -> Result<Option<Bytes>, StoreError> {
     Ok(Some(LargeBuffer::read(file, length)?))
 }
 
+/// The media type of a manifest whose bytes hold: as it is described, where the document agrees, else as the document has it, and
+/// the description is made anew. `None` where neither tells.
+fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
+    let text = read_if_there(description)?;
+    let size = bytes.len() as u64;
+    let described = text.as_deref().and_then(|text| serde_json::from_slice::<Description>(text).ok());
+    if let Some(described) = described
+        && described.size == size
+        && manifest::identify(Some(&described.media_type), bytes).is_ok()
+    {
+        return Ok(Some(described.media_type));
+    }
+    let identified = manifest::identify(None, bytes).ok().map(|(media_type, _)| media_type);
+    if text.is_some() {
+        let remedy = if identified.is_some() { "it is made anew" } else { "its manifest is fetched again" };
+        damage::found(Kind::Description, description, digest, remedy);
+    }
+    if let Some(media_type) = identified.clone() {
+        durable::write_small(description, &serde_json::to_vec(&Description { media_type, size })?)?;
+    }
+    Ok(identified)
+}
+
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -124,15 +153,54 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 mod tests {
     use super::*;
 
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    /// A store with a manifest of these bytes.
+    fn stored(cache: &Path, bytes: &'static str) -> (ManifestStore, Manifest) {
+        let store = ManifestStore::new(cache);
+        let manifest = Manifest::new(IMAGE.to_owned(), Bytes::from_static(bytes.as_bytes()));
+        assert_eq!(store.read(&manifest.digest).unwrap(), None);
+        store.put(&manifest).unwrap();
+        (store, manifest)
+    }
+
     #[test]
     fn a_manifest_is_read_back_as_it_was_and_a_damaged_one_is_not() {
         let cache = tempfile::tempdir().unwrap();
-        let store = ManifestStore::new(cache.path());
-        let manifest = Manifest::new("application/json".to_owned(), Bytes::from_static(b"{}"));
-        assert_eq!(store.read(&manifest.digest).unwrap(), None);
-        store.put(&manifest).unwrap();
+        let (store, manifest) = stored(cache.path(), "{}");
         assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
         fs::write(store.paths(&manifest.digest).0, b"{ }").unwrap();
+        assert_eq!(store.read(&manifest.digest).unwrap(), None);
+        assert!(!store.paths(&manifest.digest).0.exists());
+    }
+
+    #[test]
+    fn a_description_with_any_bit_flipped_never_changes_the_type() {
+        let cache = tempfile::tempdir().unwrap();
+        let config = format!("sha256:{}", "7".repeat(64));
+        let typed = format!(r#"{{"mediaType":"{IMAGE}"}}"#);
+        let untyped = format!(r#"{{"config":{{"digest":"{config}","size":2}}}}"#);
+        for text in [typed, untyped] {
+            let (store, manifest) = stored(cache.path(), text.leak());
+            let description = store.paths(&manifest.digest).1;
+            let whole = fs::read(&description).unwrap();
+            for bit in 0..whole.len() * 8 {
+                let mut damaged = whole.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&description, damaged).unwrap();
+                assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest), "bit {bit}");
+            }
+            fs::remove_file(&description).unwrap();
+            assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
+            assert_eq!(fs::read(&description).unwrap(), whole, "it is there again");
+        }
+    }
+
+    #[test]
+    fn a_manifest_whose_type_nothing_tells_any_more_is_fetched_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let (store, manifest) = stored(cache.path(), "{}");
+        fs::write(store.paths(&manifest.digest).1, r#"{"media_type":"text/html","size":2}"#).unwrap();
         assert_eq!(store.read(&manifest.digest).unwrap(), None);
         assert!(!store.paths(&manifest.digest).0.exists());
     }

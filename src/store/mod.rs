@@ -3,6 +3,7 @@
 
 pub mod blobs;
 mod changes;
+mod damage;
 pub mod data_dir;
 mod database;
 pub mod durable;
