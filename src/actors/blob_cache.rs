@@ -22,13 +22,15 @@ mod ports;
 mod progress;
 mod range_stream;
 mod ranges;
+mod repeats;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod verifier;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -42,6 +44,7 @@ pub use self::error::BlobError;
 pub use self::opened::{OpenedBlob, Pieces};
 pub use self::piece::{Giving, Part, Piece};
 pub use self::ports::BlobUpstream;
+pub use self::verifier::VerifyOptions;
 
 use self::alone::Alone;
 use self::downloads::{ConfirmBlob, JoinDownload, Joined};
@@ -49,6 +52,7 @@ use self::opened::{Follower, Held};
 use self::ports::Key;
 use self::progress::{Accepted, End, Progress};
 use self::shared::Shared;
+use self::verifier::Verifier;
 use super::manifests::Source;
 use super::places::{Place, Places, Share, Shares};
 use crate::domain::digest::Digest;
@@ -79,6 +83,7 @@ pub struct Blobs {
     range_streams: Places,
     /// How many bytes of a blob that is not stored were given out in ranges.
     ranged: Arc<Cache<Key, u64>>,
+    verifier: Arc<OnceLock<Verifier>>,
 }
 
 /// The blob that a group asks for, and where it would come from.
@@ -149,17 +154,34 @@ impl Blobs {
         let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, warned, misled, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
+        let (forgotten, verifier) = Default::default();
         Self {
             shared,
             cache,
             known,
-            forgotten: Arc::default(),
+            forgotten,
             waiters,
             range_streams,
             ranged,
             range_shares,
             unstored_shares,
             download_shares,
+            verifier,
+        }
+    }
+
+    /// Begins to verify stored blobs in the background.
+    pub fn verify_stored(&self, options: VerifyOptions) {
+        self.verifier.get_or_init(|| Verifier::start(self.shared.files.clone(), options));
+    }
+
+    /// Notes that all of an open blob is given to a client, whichever number stands for it: a credential, an address. One that comes
+    /// back for the same stored blob within minutes may have found it damaged, so that it is verified.
+    pub fn given_whole(&self, opened: &OpenedBlob, digest: &Digest, client: u64) {
+        if let Some(verifier) = self.verifier.get()
+            && opened.is_stored_file()
+        {
+            verifier.given(client, digest);
         }
     }
 
@@ -273,6 +295,10 @@ impl Blobs {
         let key = wanted.key();
         let head = self.head_upstream(key.clone()).await?;
         if !affirms(&head, &key.digest, length) {
+            // The stored file may be the wrong one.
+            if let Some(verifier) = self.verifier.get() {
+                verifier.suspect(&wanted.digest);
+            }
             self.confirm_by_range(&key, length).await?;
         }
         let (shared, group) = (Arc::clone(&self.shared), wanted.group);

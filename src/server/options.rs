@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::actors::blob_cache::BlobCacheOptions;
+use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::http::Pace;
-use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server};
+use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server, Storage};
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
 /// Clients give up where no answer begins within 30 seconds.
@@ -65,6 +65,11 @@ pub(super) fn pace(limits: &Limits) -> Pace {
         Some(Allowance { burst: changes, forget_one_after })
     };
     Pace::new(allowance(limits.changes_per_minute), allowance(limits.admin_changes_per_minute))
+}
+
+/// How stored blobs are verified.
+pub(super) fn verification(storage: &Storage) -> VerifyOptions {
+    VerifyOptions { bytes_per_second: storage.verify_bytes_per_second, interval: storage.verify_interval }
 }
 
 /// How manifests are cached.

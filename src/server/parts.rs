@@ -89,6 +89,7 @@ impl Handles {
         );
         let (ports, blob_options) = (Arc::new(upstream.clone()), options::blobs(&settings.cache));
         let blobs = Blobs::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
+        blobs.verify_stored(options::verification(&settings.storage));
         let parts = Parts {
             policy: policy.clone(),
             last_used: last_used.clone(),

@@ -25,6 +25,12 @@ pub struct Storage {
     /// What must stay free on the file system of `cache_dir`.
     #[serde(deserialize_with = "quantity::min_free")]
     pub min_free: MinFree,
+    /// The maximum of bytes of stored blobs that are verified in a second; 0: none but those under suspicion.
+    #[serde(deserialize_with = "quantity::bytes")]
+    pub verify_bytes_per_second: u64,
+    /// From the begin of one verification of all stored blobs to that of the next; more than zero.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub verify_interval: Duration,
     /// Changes of identities that may wait to be stored.
     pub max_waiting_changes: NonZeroUsize,
 }
@@ -149,6 +155,9 @@ impl Storage {
     pub(super) fn check(&self) -> Result<(), Impossible> {
         if self.data_dir.as_os_str().is_empty() {
             return Err(Impossible::new(["storage", "data_dir"], "is empty"));
+        }
+        if self.verify_interval.is_zero() {
+            return Err(Impossible::new(["storage", "verify_interval"], "is zero"));
         }
         Ok(())
     }

@@ -53,6 +53,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(server.shutdown_timeout, Duration::from_secs(25));
     assert_eq!((&*storage.data_dir, &*storage.cache_dir), (Path::new("./data"), Path::new("./data/cache")));
     assert_eq!(storage.min_free, MinFree::Percent(10));
+    assert_eq!((storage.verify_bytes_per_second, storage.verify_interval.as_secs()), (20 << 20, 7 * 24 * 3600));
     assert_eq!(bootstrap.admin_username.as_str(), "root");
     assert!(bootstrap.admin_password.is_none() && bootstrap.admin_token.is_none());
     assert_eq!(auth.service, "dependency_proxy");

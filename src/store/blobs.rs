@@ -2,6 +2,7 @@
 //! put there only by [`BlobFiles::commit`], whole and durable. Knows nothing of who may read it.
 
 mod file;
+mod verifying;
 
 use std::fs::{self, File};
 use std::io;
@@ -11,13 +12,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use super::damage::{self, Kind};
 use super::durable;
 use super::error::StoreError;
 use super::spool::SpoolFile;
+use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::min_free::MinFree;
 
 pub use self::file::BlobFile;
+pub use self::verifying::{Stamp, Verified, lower_priority};
 
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -82,6 +86,12 @@ impl BlobFiles {
         let file = BlobFile::new(file);
         let bytes = if length <= FEW { Some(file.read(0, length as usize)?) } else { None };
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
+        // So few are verified before they are kept in memory.
+        if bytes.as_ref().is_some_and(|bytes| sha256::digest(bytes) != *digest) {
+            let removed = self.remove(digest);
+            damage::found(Kind::Blob, &self.path(digest), digest, "it is removed and fetched again");
+            return removed.map(|_| None);
+        }
         Ok(Some(self.keep_open(digest, &file, bytes, length)))
     }
 
@@ -135,15 +145,7 @@ impl BlobFiles {
     /// The digests of all committed blobs, in no order.
     pub fn digests(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
-        for shelf in fs::read_dir(&self.folder)? {
-            let shelf = shelf?.path();
-            if shelf.is_dir() {
-                for entry in fs::read_dir(shelf)? {
-                    let name = entry?.file_name();
-                    digests.extend(name.to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()));
-                }
-            }
-        }
+        for_each_file(&self.folder, |digest, _| digests.push(digest))?;
         Ok(digests)
     }
 
@@ -165,6 +167,24 @@ impl BlobFiles {
         let hex = digest.hex();
         self.folder.join(&hex[..2]).join(hex)
     }
+}
+
+/// Calls this with every file below the folder of blobs that is called as a blob is.
+fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> Result<(), StoreError> {
+    for shelf in fs::read_dir(folder)? {
+        let shelf = shelf?.path();
+        if !shelf.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(shelf)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some(digest) = name.to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()) {
+                call(digest, &entry);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl StoredBlob {
@@ -191,11 +211,15 @@ mod tests {
     const DIGEST: Digest = Digest::from_bytes([7; 32]);
 
     fn committed(folder: &Path, bytes: &[u8]) -> BlobFiles {
+        committed_as(folder, bytes, &DIGEST)
+    }
+
+    fn committed_as(folder: &Path, bytes: &[u8], digest: &Digest) -> BlobFiles {
         let blobs = BlobFiles::open(folder, MinFree::Percent(0), 8).unwrap();
         let spool = Spool::open(folder).unwrap();
         let spooled = spool.create().unwrap();
         spooled.write_at(0, bytes).unwrap();
-        blobs.commit(spooled, &DIGEST).unwrap();
+        blobs.commit(spooled, digest).unwrap();
         blobs
     }
 
@@ -225,26 +249,39 @@ mod tests {
 
     #[test]
     fn a_small_blob_is_kept_in_memory_until_it_is_removed_or_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"hello");
-        let bytes = |blobs: &BlobFiles| match blobs.blob(&DIGEST, Some(5)).unwrap().map(|blob| blob.content) {
+        let (folder, digest) = (tempfile::tempdir().unwrap(), sha256::digest(b"hello"));
+        let blobs = committed_as(folder.path(), b"hello", &digest);
+        let bytes = |blobs: &BlobFiles| match blobs.blob(&digest, Some(5)).unwrap().map(|blob| blob.content) {
             Some(BlobContent::Bytes(bytes)) => Some(bytes),
             Some(BlobContent::File(_)) => unreachable!("it is small"),
             None => None,
         };
         assert_eq!(bytes(&blobs).unwrap(), "hello");
-        fs::write(blobs.path(&DIGEST), "what").unwrap();
+        fs::write(blobs.path(&digest), "what").unwrap();
         blobs.close_removed();
         assert_eq!(bytes(&blobs).unwrap(), "hello", "whatever is written over it");
-        assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
-        fs::remove_file(blobs.path(&DIGEST)).unwrap();
+        assert!(blobs.already_open(&digest, Some(6)).is_none());
+        fs::remove_file(blobs.path(&digest)).unwrap();
         blobs.close_removed();
         assert_eq!(bytes(&blobs), None);
 
-        let blobs = committed(folder.path(), b"hello");
+        let blobs = committed_as(folder.path(), b"hello", &digest);
         assert_eq!(bytes(&blobs).unwrap(), "hello");
-        blobs.remove(&DIGEST).unwrap();
+        blobs.remove(&digest).unwrap();
         assert_eq!(bytes(&blobs), None);
+    }
+
+    #[test]
+    fn a_small_blob_that_is_damaged_is_removed_before_it_is_kept_in_memory() {
+        let (folder, digest) = (tempfile::tempdir().unwrap(), sha256::digest(b"hello"));
+        for bit in 0..40 {
+            let blobs = committed_as(folder.path(), b"hello", &digest);
+            let mut damaged = *b"hello";
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(blobs.path(&digest), damaged).unwrap();
+            assert!(blobs.blob(&digest, Some(5)).unwrap().is_none());
+            assert!(!blobs.path(&digest).exists());
+        }
     }
 
     #[test]

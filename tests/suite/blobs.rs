@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Answer, Client, Config, Service, Token};
 
+mod damaged;
 mod ranges;
 mod unstorable;
 

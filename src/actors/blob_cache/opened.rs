@@ -98,6 +98,11 @@ impl OpenedBlob {
         self.source
     }
 
+    /// Whether its bytes come from a stored file: those in memory were verified when they were read, all others as they arrived.
+    pub(super) fn is_stored_file(&self) -> bool {
+        matches!(self.held, Held::File(_))
+    }
+
     /// These bytes of it, where all are in memory. The range lies within the blob.
     pub fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
         let Held::Bytes(bytes) = &self.held else { return None };

@@ -1,5 +1,6 @@
 //! Configurations and layers, whole or in part, from the cache or as they arrive.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
@@ -17,6 +18,7 @@ use crate::actors::failure::{Cause, PullFailure, image_name};
 use crate::actors::manifests::{CACHE_WORDS, Source};
 use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
+use crate::domain::id::CredentialId;
 use crate::domain::image_path::Target;
 use crate::telemetry::CountersBy;
 
@@ -46,6 +48,9 @@ pub(super) async fn pull(
     };
     log(authorized, digest, opened.as_ref().map(OpenedBlob::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
+    if ranges.is_none() {
+        state.blobs.given_whole(&opened, digest, client(request, authorized));
+    }
     let response = response(digest, opened.source());
     send(request, response, opened, ranges)
 }
@@ -94,6 +99,16 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));
     let failure = PullFailure { origin, image, cause: Cause::from(error) };
     RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
+}
+
+/// A number that tells clients apart: the credential's, or the address's where there is none.
+fn client(request: &HttpRequest, authorized: &Authorized) -> u64 {
+    let address = || match request.peer_addr().map(|peer| peer.ip()) {
+        Some(IpAddr::V4(address)) => address.to_bits().into(),
+        Some(IpAddr::V6(address)) => address.to_bits() as u64,
+        None => 0,
+    };
+    authorized.identity().credential().map_or_else(address, CredentialId::half)
 }
 
 fn log(authorized: &Authorized, digest: &Digest, found: Result<Source, &BlobError>) {
