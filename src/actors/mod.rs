@@ -16,4 +16,5 @@ mod numbers;
 mod places;
 pub mod policy_evaluator;
 pub mod token_issuer;
+mod unstored;
 pub mod upstream_fetcher;

@@ -42,9 +42,21 @@ pub enum ChangeError<E> {
     /// Too many changes wait already.
     #[error("too many changes wait to be stored")]
     Busy,
+    /// There is no space left to store it.
+    #[error("the disk that holds the identities is full")]
+    Full,
     /// It could not be stored.
     #[error("the change could not be stored: {0}")]
     Store(String),
+}
+
+impl<E> From<StoreError> for ChangeError<E> {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Full,
+            StoreError::Io(_) | StoreError::Damaged(_) => Self::Store(error.to_string()),
+        }
+    }
 }
 
 /// Asks for an edit of the directory; the edit answers its asker itself.
@@ -122,7 +134,7 @@ impl Policy {
             }
             Ok((writes, value)) => {
                 let acknowledge = move |outcome: Result<(), StoreError>| {
-                    let answer = outcome.map(|()| value).map_err(|error| ChangeError::Store(error.to_string()));
+                    let answer = outcome.map(|()| value).map_err(ChangeError::from);
                     drop(done.send(answer));
                     drop(place);
                 };
@@ -243,7 +255,7 @@ mod tests {
         store.fill_up();
         let policy = Policy::start(Arc::new(store), &Arbiter::current(), 1000).unwrap();
         for _ in 0..2 {
-            assert_eq!(policy.change(count_up).await, Err(ChangeError::Store("the disk is full".to_owned())));
+            assert_eq!(policy.change(count_up).await, Err(ChangeError::Full));
         }
         assert_eq!(policy.directory().service().last_user, 0);
         assert_eq!(policy.actor.send(Stored).await.unwrap(), 0, "what was refused is not stored either");

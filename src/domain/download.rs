@@ -128,6 +128,17 @@ pub enum Unstored {
     StoreFailed,
 }
 
+impl Unstored {
+    /// The label of a number.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::NoRoom => "no_room",
+            Self::StoreFailed => "store_failed",
+        }
+    }
+}
+
 /// Why a download was given up. Nothing of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

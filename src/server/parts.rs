@@ -1,5 +1,6 @@
 //! The parts of a server: its stores, the handles of its actors, and what the routes get of them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,6 +25,7 @@ use crate::store::durable::Leftovers;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
+use crate::store::room::Room;
 use crate::store::spool::Spool;
 
 /// Everything that is kept on disk, open.
@@ -55,12 +57,13 @@ impl Stores {
     pub(super) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
+        let room = |folder: &Path| Room::new(folder, storage.min_free).beside_identities(data.path());
         Ok(Self {
             leftovers: Leftovers::below(&[data.path(), cache]),
             identities: Arc::new(IdentityStore::open(data.path())?),
-            index: Arc::new(Index::open(data.path(), cache)?),
-            manifests: Arc::new(ManifestStore::new(cache)),
-            files: BlobFiles::open(cache, storage.min_free, open)?,
+            index: Arc::new(Index::open(data.path(), cache)?.within(vec![room(cache), room(data.path())])),
+            manifests: Arc::new(ManifestStore::new(cache).within(room(cache))),
+            files: BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path()),
             spool: Spool::open(cache)?,
         })
     }

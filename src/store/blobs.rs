@@ -15,6 +15,7 @@ use quick_cache::sync::Cache;
 use super::damage::{self, Kind};
 use super::durable;
 use super::error::StoreError;
+use super::room::Room;
 use super::spool::SpoolFile;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -29,7 +30,7 @@ const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934
 #[derive(Clone, Debug)]
 pub struct BlobFiles {
     folder: PathBuf,
-    min_free: MinFree,
+    room: Room,
     /// What was asked for stays open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
@@ -61,7 +62,14 @@ impl BlobFiles {
     pub fn open(cache_dir: &Path, min_free: MinFree, open: usize) -> Result<Self, StoreError> {
         let folder = cache_dir.join("blobs").join("sha256");
         durable::create_folder(&folder)?;
-        Ok(Self { folder, min_free, open: Arc::new(Cache::new(open)) })
+        let room = Room::new(&folder, min_free);
+        Ok(Self { folder, room, open: Arc::new(Cache::new(open)) })
+    }
+
+    /// The same, where the reserve of the identities in this folder is not for blobs.
+    pub fn beside_identities(mut self, data: &Path) -> Self {
+        self.room = self.room.beside_identities(data);
+        self
     }
 
     /// Opens a blob. A file of another length than `expected`, or without bytes although its digest is not that of nothing,
@@ -151,15 +159,12 @@ impl BlobFiles {
 
     /// How many bytes more may be stored before the disk has less than the configured space left.
     pub fn room(&self) -> Result<u64, StoreError> {
-        let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
-        let kept = self.min_free.of(disk.f_blocks.saturating_mul(disk.f_frsize));
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(kept))
+        self.room.left()
     }
 
     /// How many bytes the disk has left for anybody who is not root.
     pub fn free(&self) -> Result<u64, StoreError> {
-        let disk = rustix::fs::statvfs(&self.folder).map_err(io::Error::from)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        Ok(durable::free_bytes(&self.folder)?)
     }
 
     /// Where the file of this digest is, or would be.

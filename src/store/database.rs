@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::durable;
 use super::error::StoreError;
+use super::reserve;
 
 /// An open database in a folder of its own.
 pub(super) struct Database {
@@ -21,11 +22,9 @@ pub(super) struct Database {
     failed: AtomicBool,
     /// So many changes can be read and are not yet handed to the system.
     changing: AtomicUsize,
+    /// sled cannot go on after a full disk, so it never sees one: below this nothing is written.
     min_free_bytes: u64,
 }
-
-/// sled cannot go on after a full disk, so it never sees one: below this nothing is written.
-const MIN_FREE_BYTES: u64 = 4 << 20;
 
 impl Database {
     /// Opens or makes the database in this folder, with this many bytes of cache.
@@ -41,7 +40,7 @@ impl Database {
             folder: folder.to_owned(),
             failed: AtomicBool::new(false),
             changing: AtomicUsize::new(0),
-            min_free_bytes: MIN_FREE_BYTES,
+            min_free_bytes: reserve::MIN_FREE_BYTES,
         })
     }
 

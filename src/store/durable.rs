@@ -178,8 +178,13 @@ fn is_leftover(name: &OsStr) -> bool {
 
 /// How many bytes this user may still write to the file system of this folder.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    Ok(total_and_free_bytes(folder)?.1)
+}
+
+/// How many bytes the file system of this folder has, and how many of them this user may still write.
+pub fn total_and_free_bytes(folder: &Path) -> io::Result<(u64, u64)> {
     let disk = rustix::fs::statvfs(folder)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    Ok((disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 /// Forces the names in a folder to the disk.

@@ -13,6 +13,7 @@ use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use super::recovery::{self, Files};
+use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
 use crate::domain::id::CredentialId;
 
@@ -21,6 +22,7 @@ pub struct IdentityStore {
     database: RecordsDatabase,
     journal: Journal,
     export: Export,
+    reserve: Reserve,
 }
 
 /// A restored store numbers its changes from here, so that none has the number of one that was made after the backup.
@@ -31,8 +33,9 @@ impl IdentityStore {
     /// journal; where more than that may be lost, the store is refused.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let files = Files::below(data);
+        let reserve = Reserve::open(data);
         let (database, journal) = recovery::open(&files)?;
-        Ok(Self { database, journal, export: Export::at(&files.export) })
+        Ok(Self { database, journal, export: Export::at(&files.export), reserve })
     }
 
     /// Everything that is kept.
@@ -47,7 +50,7 @@ impl IdentityStore {
             return Ok(());
         }
         let entries = writes.iter().map(Entry::of).collect::<Result<Vec<_>, _>>()?;
-        self.database.check_writable()?;
+        self.reserve.or_release(|| self.database.check_writable())?;
         self.journal.append(&entries, |position| self.database.apply(&entries, position))
     }
 
@@ -64,6 +67,11 @@ impl IdentityStore {
     /// Forgets when these credentials were last used.
     pub fn forget_last_used(&self, credentials: &[CredentialId]) -> Result<(), StoreError> {
         self.database.forget_last_used(credentials)
+    }
+
+    /// Makes the reserve for changes on a full disk again, where it was used and there is space for it. Blocks.
+    pub fn refill_reserve(&self) {
+        self.reserve.refill();
     }
 
     /// From now on as if the disk were full.

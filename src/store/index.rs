@@ -16,6 +16,7 @@ use super::database::Database;
 use super::error::{OpenError, StoreError};
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
+use super::room::Room;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -32,6 +33,8 @@ pub struct Index {
     group_tags: sled::Tree,
     /// Where the small files are.
     groups: PathBuf,
+    /// On the disks of the small files and of the database.
+    rooms: Vec<Room>,
 }
 
 /// That a group knows some content of an origin, by name or because upstream gave it.
@@ -69,6 +72,10 @@ pub struct CachedTag {
 
 const CACHE_BYTES: u64 = 16 << 20;
 
+/// So much an entry takes on the disk, its file and its place in the database together; no less.
+const BYTES_PER_LINK: usize = 1 << 10;
+const BYTES_PER_TAG: usize = 8 << 10;
+
 impl Index {
     /// Opens the index below the folder of all data. One that is damaged is set aside; one that is new, or was not
     /// finished, is rebuilt from the small files below the folder of the cache.
@@ -83,6 +90,18 @@ impl Index {
             }
             opened => opened.map_err(fail),
         }
+    }
+
+    /// The same, where no more is added than these rooms have.
+    pub fn within(mut self, rooms: Vec<Room>) -> Self {
+        self.rooms = rooms;
+        self
+    }
+
+    /// Whether so many bytes may be added: to be asked before each addition. What takes something away, and a denial, may use more.
+    fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
+        self.database.check_writable()?;
+        self.rooms.iter().try_for_each(|room| room.check(bytes as u64))
     }
 
     fn open_complete(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
@@ -101,7 +120,7 @@ impl Index {
         let sources = database.open_tree("sources")?;
         let tags = database.open_tree("tags")?;
         let group_tags = database.open_tree("group_tags")?;
-        Ok(Self { database, links, sources, tags, group_tags, groups })
+        Ok(Self { database, links, sources, tags, group_tags, groups, rooms: Vec::new() })
     }
 
     /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
@@ -119,19 +138,21 @@ impl Index {
 
     /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
-        self.database.check_writable()?;
         let mut news = Vec::new();
         for (digest, link) in links {
             let known = self.known_link(group, origin, digest)?;
             let link = known.map_or(*link, |known| known.and(link));
             if known != Some(link) {
-                LinkFile { origin: origin.clone(), digest: *digest, link }.write(&self.groups, group)?;
                 news.push((digest, link));
             }
         }
         if news.is_empty() {
             self.database.settle();
             return Ok(());
+        }
+        self.check_room(news.len() * BYTES_PER_LINK)?;
+        for (digest, link) in &news {
+            LinkFile { origin: origin.clone(), digest: **digest, link: *link }.write(&self.groups, group)?;
         }
         self.database.change(|| self.insert_links(group, origin, &news))
     }
@@ -175,6 +196,7 @@ impl Index {
             self.database.settle();
             return Ok(());
         }
+        self.check_room(BYTES_PER_TAG)?;
         TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
         self.database.change(|| {
             self.group_tags.insert(group_key, value.as_slice())?;

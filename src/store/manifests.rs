@@ -12,13 +12,16 @@ use super::damage::{self, Kind};
 use super::durable;
 use super::error::StoreError;
 use super::large_buffer::{LargeBuffer, SMALL_BYTES};
+use super::room::Room;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
+use crate::domain::min_free::MinFree;
 
 /// The folder of manifests. Everything blocks.
 pub struct ManifestStore {
     folder: PathBuf,
+    room: Room,
 }
 
 /// A manifest whose bytes have its digest.
@@ -31,6 +34,9 @@ pub struct Manifest {
     /// The bytes as upstream sent them.
     pub bytes: Bytes,
 }
+
+/// The description and the blocks of both files take no more than this beside the bytes.
+const OVERHEAD: u64 = 16 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -48,16 +54,25 @@ impl Manifest {
 impl ManifestStore {
     /// The manifests below the folder of the cache.
     pub fn new(cache: &Path) -> Self {
-        Self { folder: cache.join("manifests").join("sha256") }
+        let folder = cache.join("manifests").join("sha256");
+        let room = Room::new(&folder, MinFree::Bytes(0));
+        Self { folder, room }
     }
 
-    /// Stores a manifest. Once this returns it is on the disk.
+    /// The same, where no more is stored than this room has.
+    pub fn within(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// Stores a manifest, if there is room for it. Once this returns it is on the disk.
     pub fn put(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let (file, description) = self.paths(&manifest.digest);
         if file.exists() && description.exists() {
             return Ok(());
         }
         let size = manifest.bytes.len() as u64;
+        self.room.check(size + OVERHEAD)?;
         let text = serde_json::to_vec(&Description { media_type: manifest.media_type.clone(), size })?;
         durable::write_file(&description, &text)?;
         Ok(durable::write_file(&file, &manifest.bytes)?)
@@ -136,7 +151,11 @@ fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Optio
         damage::found(Kind::Description, description, digest, remedy);
     }
     if let Some(media_type) = identified.clone() {
-        durable::write_small(description, &serde_json::to_vec(&Description { media_type, size })?)?;
+        let text = serde_json::to_vec(&Description { media_type, size })?;
+        // On a full disk the document tells again the next time.
+        if let Err(error) = durable::write_small(description, &text) {
+            tracing::debug!(%digest, %error, "a description could not be made anew");
+        }
     }
     Ok(identified)
 }

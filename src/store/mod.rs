@@ -18,4 +18,6 @@ pub mod large_buffer;
 pub mod manifests;
 mod records;
 mod recovery;
+mod reserve;
+pub mod room;
 pub mod spool;

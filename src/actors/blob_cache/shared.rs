@@ -13,6 +13,7 @@ use super::ports::{BlobUpstream, Key};
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
+use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
 
@@ -41,8 +42,10 @@ impl Shared {
     /// Gives the group a link. Without one upstream is merely asked again, so a failure is no more than a warning. Blocks.
     pub(super) fn link(&self, group: GroupId, key: &Key, size: u64) {
         let link = Link { size: Some(size), proven: true };
-        if let Err(error) = self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
-            tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored");
+        match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
+            Ok(()) => {}
+            Err(StoreError::Full) => self.tell_unstored(Unstored::NoRoom),
+            Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),
         }
     }
 
@@ -62,11 +65,7 @@ impl Shared {
     }
 
     pub(super) fn tell_unstored(&self, reason: Unstored) {
-        let word = match reason {
-            Unstored::TooLong => "too_long",
-            Unstored::NoRoom => "no_room",
-            Unstored::StoreFailed => "store_failed",
-        };
+        let word = reason.word();
         metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => word).increment(1);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {

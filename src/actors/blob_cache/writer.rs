@@ -12,9 +12,6 @@ use crate::domain::download::{Limits, Unstored};
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 
-/// The room on the disk is looked at again after so many bytes.
-const ROOM_CHECK: u64 = 64 * 1024 * 1024;
-
 /// The file of one download, and the hash of what was written to it.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -22,7 +19,6 @@ pub(super) struct Writer {
     /// Of what was written.
     pub(super) hasher: Hasher,
     written: u64,
-    checked: u64,
 }
 
 impl Writer {
@@ -38,7 +34,7 @@ impl Writer {
             }
         };
         let limits = Limits { max_length: shared.options.max_blob_bytes, room };
-        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, checked: 0 }))
+        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0 }))
     }
 
     /// Writes and hashes all pieces, beside each other; after an error the hash and the count are those from before.
@@ -61,7 +57,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
-        self.check_room()?;
+        self.check_room(batch)?;
         let mut offset = self.written;
         for bytes in batch {
             self.spooled.write_at(offset, bytes)?;
@@ -71,15 +67,10 @@ impl Writer {
         Ok(())
     }
 
-    /// What was free at the start may have been used by others.
-    fn check_room(&mut self) -> Result<(), StoreError> {
-        if self.written - self.checked >= ROOM_CHECK {
-            self.checked = self.written;
-            if self.shared.files.room()? == 0 {
-                return Err(StoreError::Full);
-            }
-        }
-        Ok(())
+    /// What was free at the start may have been used by others, other downloads among them.
+    fn check_room(&self, batch: &[Bytes]) -> Result<(), StoreError> {
+        let bytes: u64 = batch.iter().map(|bytes| bytes.len() as u64).sum();
+        if self.shared.files.room()? < bytes { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 

@@ -44,6 +44,7 @@ impl Parts {
     pub(super) fn tidy(&self) {
         report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
         report("the index", self.index.flush());
+        self.identities.refill_reserve();
         self.files.close_removed();
         numbers::publish(&self.policy.directory(), &self.files, Timestamp::now());
         report("the export or the journal of identities", self.identities.tidy());

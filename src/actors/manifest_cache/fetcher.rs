@@ -9,9 +9,12 @@ use tokio::task::spawn_blocking;
 use super::{Fetched, Question};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::MemoryBudget;
+use crate::actors::unstored;
 use crate::actors::upstream_fetcher::Upstream;
+use crate::domain::download::Unstored;
 use crate::domain::manifest::{self, ManifestError};
 use crate::domain::reference::Reference;
+use crate::store::error::StoreError;
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::upstream::{Content, ManifestHead, UpstreamError};
 
@@ -62,13 +65,19 @@ impl Fetcher {
     /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
     async fn keep(&self, manifest: Arc<Manifest>) -> bool {
         if manifest.bytes.len() as u64 > self.max_stored_bytes {
+            unstored::tell(Unstored::TooLong);
             return false;
         }
         let store = self.store.clone();
         match spawn_blocking(move || store.put(&manifest)).await {
             Ok(Ok(())) => true,
+            Ok(Err(StoreError::Full)) => {
+                unstored::tell(Unstored::NoRoom);
+                false
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a manifest could not be stored");
+                unstored::tell(Unstored::StoreFailed);
                 false
             }
             Err(panic) => {

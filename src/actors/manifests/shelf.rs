@@ -16,7 +16,9 @@ use super::names::{links, named};
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
+use crate::actors::unstored;
 use crate::domain::digest::Digest;
+use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
@@ -256,8 +258,13 @@ impl Shelf {
         if !self.index.has_tag(request.group, &request.origin, tag)? {
             return Ok(false);
         }
-        self.index.add_links(request.group, &request.origin, &links(manifest, &named(manifest)))?;
-        self.index.set_tag(request.group, &request.origin, tag, entry)?;
+        let links = links(manifest, &named(manifest));
+        let noted = self.index.add_links(request.group, &request.origin, &links);
+        match noted.and_then(|()| self.index.set_tag(request.group, &request.origin, tag, entry)) {
+            // It is the group's, whether or not that can be noted.
+            Err(StoreError::Full) => unstored::tell(Unstored::NoRoom),
+            noted => noted?,
+        }
         Ok(true)
     }
 
@@ -321,6 +328,10 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Cause> {
     match spawn_blocking(work).await {
+        Ok(Err(StoreError::Full)) => {
+            unstored::tell(Unstored::NoRoom);
+            Err(Cause::Store)
+        }
         Ok(done) => Ok(done?),
         Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
     }

@@ -106,6 +106,7 @@ impl ApiError {
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_status(error),
                 ChangeError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -128,6 +129,7 @@ impl ApiError {
                 ChangeError::Busy => {
                     json!({"message": "503 Service Unavailable - too many changes at once, try again"})
                 }
+                ChangeError::Full => json!({"message": FULL}),
                 ChangeError::Store(_) => json!({"message": "500 Internal Server Error"}),
             },
             Self::Unauthorized
@@ -146,6 +148,9 @@ impl ApiError {
 fn seconds(wait: &Duration) -> u64 {
     wait.as_secs() + 1
 }
+
+const FULL: &str = "507 Insufficient Storage - the disk that holds the identities (storage.data_dir) is full: the change was not made; \
+                    free some space there and try again";
 
 fn edit_status(error: &EditError) -> StatusCode {
     match error {

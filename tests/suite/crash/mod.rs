@@ -7,6 +7,7 @@ mod changes;
 mod damage;
 mod downloads;
 mod folder;
+mod full_disk;
 mod identities;
 mod ledger;
 mod order;
