@@ -33,7 +33,9 @@ pub fn bench(criterion: &mut Criterion) {
 
 fn open(kind: Kind, entries: u64) -> Index {
     let folder = filled::folder(kind, entries);
-    Index::open(&folder, &folder).unwrap()
+    let index = Index::open(&folder, &folder).unwrap();
+    index.check_against_files().unwrap();
+    index
 }
 
 /// Whether entry `number` is there.

@@ -170,9 +170,10 @@ impl Blobs {
         }
     }
 
-    /// Begins to verify stored blobs in the background.
+    /// Begins to verify the index and stored blobs in the background.
     pub fn verify_stored(&self, options: VerifyOptions) {
-        self.verifier.get_or_init(|| Verifier::start(self.shared.files.clone(), options));
+        self.verifier
+            .get_or_init(|| Verifier::start(self.shared.files.clone(), Arc::clone(&self.shared.index), options));
     }
 
     /// Notes that all of an open blob is given to a client, whichever number stands for it: a credential, an address. One that comes

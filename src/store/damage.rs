@@ -13,6 +13,12 @@ pub(super) enum Kind {
     Manifest,
     /// The description beside a manifest.
     Description,
+    /// Lines of a file of links.
+    Link,
+    /// The file of a tag.
+    Tag,
+    /// The database of the index.
+    Index,
 }
 
 impl Kind {
@@ -21,6 +27,9 @@ impl Kind {
             Self::Blob => "blob",
             Self::Manifest => "manifest",
             Self::Description => "description",
+            Self::Link => "link",
+            Self::Tag => "tag",
+            Self::Index => "index",
         }
     }
 }

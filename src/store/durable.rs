@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -77,6 +77,20 @@ pub fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     write_beside(folder, bytes)?.persist(path)?;
     Ok(())
+}
+
+/// Appends to a file, made where there is none, without forcing the disk: after `kill -9` or on a full disk some of the bytes may be
+/// missing at the end, after a power cut all of them. Whoever reads the file has to tell.
+pub fn append_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let open = || File::options().append(true).create(true).mode(0o600).open(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_folder(parent(path)?)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    file.write_all(bytes)
 }
 
 /// Renames `from`, whose bytes were synced, to `to` on the same file system and forces the new name to the disk. Missing

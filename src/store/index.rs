@@ -1,5 +1,6 @@
 //! The index of the cache: which group may open which content (links), and which content a tag last stood for. Kept in
-//! sled for speed; each entry also stands in a small file, from which the index is rebuilt when it is lost.
+//! sled for speed; each entry also stands in a small file. The files are the truth: by them the database is rebuilt when it is lost
+//! and put right when it was damaged, and until then they are read instead.
 
 mod forgetting;
 mod rebuilding;
@@ -7,11 +8,14 @@ mod rebuilding;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::rebuilding::{Found, Trust, UNREADABLE};
 use super::database::Database;
 use super::error::{OpenError, StoreError};
 use super::index_file::{self, LinkFile, TagFile};
@@ -35,6 +39,15 @@ pub struct Index {
     groups: PathBuf,
     /// On the disks of the small files and of the database.
     rooms: Vec<Room>,
+    /// Where the database is.
+    folder: PathBuf,
+    /// A [`Trust`].
+    trust: AtomicU8,
+    found: Found,
+    /// Held for writing while an entry is put right or taken away, and for reading while some are added.
+    adding: RwLock<()>,
+    /// Held during the comparison with the files.
+    checking: Mutex<()>,
 }
 
 /// That a group knows some content of an origin, by name or because upstream gave it.
@@ -100,11 +113,16 @@ impl Index {
 
     /// Whether so many bytes may be added: to be asked before each addition. What takes something away, and a denial, may use more.
     fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
-        self.database.check_writable()?;
+        if self.trust() != Trust::Broken {
+            self.database.check_writable()?;
+        }
         self.rooms.iter().try_for_each(|room| room.check(bytes as u64))
     }
 
     fn open_complete(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
+        if folder.join(UNREADABLE).exists() {
+            return Err(StoreError::Damaged("it could not be read".to_owned()));
+        }
         // sled panics on some damage, also after it has opened.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
@@ -120,14 +138,28 @@ impl Index {
         let sources = database.open_tree("sources")?;
         let tags = database.open_tree("tags")?;
         let group_tags = database.open_tree("group_tags")?;
-        Ok(Self { database, links, sources, tags, group_tags, groups, rooms: Vec::new() })
+        Ok(Self {
+            database,
+            links,
+            sources,
+            tags,
+            group_tags,
+            groups,
+            rooms: Vec::new(),
+            folder: folder.to_owned(),
+            trust: AtomicU8::default(),
+            found: Found::default(),
+            adding: RwLock::default(),
+            checking: Mutex::default(),
+        })
     }
 
     /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
     /// upstream was given the content for another repository or group.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
         let Some(link) = self.known_link(group, origin, digest)? else { return Ok(None) };
-        let source = if link.proven { None } else { self.sources.get(key::source(digest, origin))? };
+        let source = || Ok(self.sources.get(key::source(digest, origin))?);
+        let source = if link.proven { None } else { self.in_database(source).flatten() };
         self.database.settle();
         Ok(Some(match source {
             // The size in a link by name is the manifest's claim.
@@ -138,6 +170,7 @@ impl Index {
 
     /// Adds these links of the group; what was known about one before stays known.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
+        let _nothing_is_taken_away = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         let mut news = Vec::new();
         for (digest, link) in links {
             let known = self.known_link(group, origin, digest)?;
@@ -151,16 +184,18 @@ impl Index {
             return Ok(());
         }
         self.check_room(news.len() * BYTES_PER_LINK)?;
-        for (digest, link) in &news {
-            LinkFile { origin: origin.clone(), digest: **digest, link: *link }.write(&self.groups, group)?;
-        }
-        self.database.change(|| self.insert_links(group, origin, &news))
+        index_file::append_links(&self.groups, group, origin, &news)?;
+        // The files have them, whatever becomes of the database.
+        self.in_database(|| self.database.change(|| self.insert_links(group, origin, &news)));
+        Ok(())
     }
 
     fn insert_links(&self, group: GroupId, origin: &Origin, links: &[(&Digest, Link)]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (digest, link) in links {
-            batch.insert(key::link(digest, group, origin), serde_json::to_vec(link)?);
+            let key = key::link(digest, group, origin);
+            self.found.note(&key);
+            batch.insert(key, serde_json::to_vec(link)?);
             if link.proven {
                 self.sources.insert(key::source(digest, origin), source_value(link))?;
             }
@@ -169,73 +204,137 @@ impl Index {
     }
 
     fn known_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
-        read(self.links.get(key::link(digest, group, origin))?)
+        self.by_database(|| read(self.links.get(key::link(digest, group, origin))?)).unwrap_or_else(|| {
+            let forgotten = index_file::is_forgotten(&self.groups, group);
+            if forgotten { Ok(None) } else { index_file::link(&self.groups, group, origin, digest) }
+        })
     }
 
-    /// Whether any group may open this content.
+    /// What the database says, if it can be relied on.
+    fn by_database<T>(&self, look_up: impl FnOnce() -> Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        if self.trust() == Trust::Checked { self.in_database(look_up).map(Ok) } else { None }
+    }
+
+    /// Whether any group may open this content; true, too, where that cannot be told.
     pub fn is_linked(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.links.scan_prefix(digest.as_bytes()).next().transpose()?.is_some())
+        self.by_database(|| Ok(self.links.scan_prefix(digest.as_bytes()).next().transpose()?.is_some()))
+            .unwrap_or(Ok(true))
     }
 
     /// What a tag of this origin stands for, as far as anybody asked.
     pub fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
-        let entry = read(self.tags.get(key::tag(origin, tag))?)?;
+        let entry = self.by_database(|| read(self.tags.get(key::tag(origin, tag))?));
+        let entry = entry.unwrap_or_else(|| self.newest_tag(origin, tag))?;
         self.database.settle();
         Ok(entry)
     }
 
+    /// The same by the files.
+    fn newest_tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
+        let mut newest: Option<TagEntry> = None;
+        for (_, file) in self.files_of_tag(origin, tag)? {
+            if newest.is_none_or(|newest| newest.is_before(&file.entry)) {
+                newest = Some(file.entry);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// What the groups that have pulled a tag have of it in their files.
+    fn files_of_tag(&self, origin: &Origin, tag: &Tag) -> Result<Vec<(GroupId, TagFile)>, StoreError> {
+        let mut files = Vec::new();
+        for group in index_file::groups(&self.groups)? {
+            let group = group?;
+            if let Some(file) = TagFile::read(&self.groups, group, origin, tag)?
+                && !index_file::is_forgotten(&self.groups, group)
+            {
+                files.push((group, file));
+            }
+        }
+        Ok(files)
+    }
+
     /// Notes what a tag stands for, and that this group has pulled it.
     pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
-        self.database.check_writable()?;
+        let _nothing_is_taken_away = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
-        let (pulled, before) = (self.group_tags.get(&group_key)?, self.tags.get(&tag_key)?);
-        let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
-        let (value, again) = (serde_json::to_vec(&entry)?, same(read(pulled)?) && same(read(before.clone())?));
-        // When upstream last said the same may be lost: it is asked once more. Whatever else came in between is not.
-        if again && self.tags.compare_and_swap(&tag_key, before, Some(value.as_slice()))?.is_ok() {
+        let value = serde_json::to_vec(&entry)?;
+        if self.trust() != Trust::Broken {
+            self.database.check_writable()?;
+        }
+        let again = self.by_database(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
+        if let Some(Ok(true)) = again {
             self.database.settle();
             return Ok(());
         }
         self.check_room(BYTES_PER_TAG)?;
         TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
-        self.database.change(|| {
+        self.found.note(&group_key);
+        let insert = || {
             self.group_tags.insert(group_key, value.as_slice())?;
             self.tags.insert(tag_key, value)?;
             Ok(())
-        })
+        };
+        self.in_database(|| self.database.change(insert));
+        Ok(())
+    }
+
+    /// Notes when upstream last said the same of a tag, if that is all that is new: it may be lost, and upstream asked once more.
+    /// Whatever else came in between may not.
+    fn confirm_tag(
+        &self,
+        tag_key: &[u8],
+        group_key: &[u8],
+        entry: &TagEntry,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (pulled, before) = (self.group_tags.get(group_key)?, self.tags.get(tag_key)?);
+        let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
+        let again = same(read(pulled)?) && same(read(before.clone())?);
+        Ok(again && self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
     }
 
     /// Whether this group has pulled this tag, whatever it stood for then.
     pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
-        let has = self.group_tags.contains_key(key::group_tag(origin, tag, group))?;
+        let has = self.by_database(|| Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?));
+        let has = has.unwrap_or_else(|| Ok(TagFile::read(&self.groups, group, origin, tag)?.is_some()))?;
         self.database.settle();
         Ok(has)
     }
 
     /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it.
     pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        self.database.change(|| {
-            if let Some(entry) = self.tag(origin, tag)? {
+        let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let deny = || {
+            if let Some(entry) = read::<TagEntry>(self.tags.get(key::tag(origin, tag))?)? {
                 let denied = TagEntry { denied: true, ..entry };
                 self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
             }
             Ok(())
-        })
+        };
+        self.in_database(|| self.database.change(deny));
+        for (group, mut file) in self.files_of_tag(origin, tag)? {
+            file.entry.denied = true;
+            file.write(&self.groups, group)?;
+        }
+        Ok(())
     }
 
     /// Forgets a tag that upstream no longer has, for every group.
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        self.database.change(|| {
+        let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let forget = || {
             self.tags.remove(key::tag(origin, tag))?;
             for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
-                let group_key = entry?;
-                self.group_tags.remove(&group_key)?;
-                if let Some(group) = key::group_of_tag(&group_key) {
-                    TagFile::remove(&self.groups, group, origin, tag)?;
-                }
+                self.group_tags.remove(entry?)?;
             }
             Ok(())
-        })
+        };
+        self.in_database(|| self.database.change(forget));
+        for group in index_file::groups(&self.groups)? {
+            TagFile::remove(&self.groups, group?, origin, tag)?;
+        }
+        Ok(())
     }
 
     /// What this group has pulled by tag.
@@ -252,7 +351,7 @@ impl Index {
 
     /// Forces everything to the disk. What is lost without it is found again in the small files.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.database.flush()
+        if self.trust() == Trust::Broken { Ok(()) } else { self.database.flush() }
     }
 }
 
@@ -267,9 +366,16 @@ impl Link {
     }
 
     /// What both together say. What upstream said of the content itself counts for more than what a manifest says of it.
-    fn and(self, other: &Self) -> Self {
+    pub(super) fn and(self, other: &Self) -> Self {
         let (first, second) = if self.proven && !other.proven { (self, *other) } else { (*other, self) };
         Self { size: first.size.or(second.size), proven: self.proven || other.proven }
+    }
+}
+
+impl TagEntry {
+    /// Whether the other says something newer of the tag; a denial is newer than what it denies.
+    fn is_before(&self, other: &Self) -> bool {
+        (self.checked_at, self.denied) < (other.checked_at, other.denied)
     }
 }
 

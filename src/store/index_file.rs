@@ -1,8 +1,15 @@
-//! The small files that stand for the entries of the index: one for each link and each tag of a group, written before the
-//! index and removed after it.
+//! The small files that stand for the entries of the index, from which it is rebuilt and by which it is put right: written before
+//! the index and removed after it.
 //!
-//! `groups/<group id>/links/<ab>/<sha256 of the key>.json` and `groups/<group id>/tags/...` alike.
+//! - `groups/<group id>/links/<ab>/<sha256 of the origin>.jsonl` has all links of a group to one origin, and so all of one manifest: a
+//!   line for each that became known, appended. A later line of a digest adds to what an earlier one says.
+//! - `groups/<group id>/tags/<ab>/<sha256 of origin and tag>.json` has one line.
+//!
+//! A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and JSON. A line that does not have its
+//! checksum is left out: it opens nothing, and upstream is asked again. Empty lines mean nothing. Earlier versions wrote a file `.json`
+//! without a checksum for each link: they are read still, as far as their name confirms them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::damage::{self, Kind};
 use super::durable;
 use super::error::StoreError;
 use super::index::{Link, TagEntry};
@@ -25,7 +33,9 @@ const REMOVALS: usize = 10;
 
 const FORGOTTEN: &str = "forgotten";
 
-/// A link in its file.
+const CHECKSUM_DIGITS: usize = 16;
+
+/// A link in its line.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinkFile {
     pub(super) origin: Origin,
@@ -43,21 +53,60 @@ pub(super) struct TagFile {
     pub(super) entry: TagEntry,
 }
 
-impl LinkFile {
-    pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
-        let path = path(groups, group, "links", &key::link(&self.digest, group, &self.origin));
-        Ok(durable::write_small(&path, &serde_json::to_vec(self)?)?)
+/// What stands in one file of links, and how many of its lines are damaged.
+pub(super) struct Links {
+    pub(super) links: Vec<LinkFile>,
+    damaged: usize,
+}
+
+/// Adds links to the file of their origin.
+pub(super) fn append_links(
+    groups: &Path,
+    group: GroupId,
+    origin: &Origin,
+    links: &[(&Digest, Link)],
+) -> Result<(), StoreError> {
+    // Behind a line that a killed process left unfinished.
+    let mut text = b"\n".to_vec();
+    for (digest, link) in links {
+        text.extend(line(&LinkFile { origin: origin.clone(), digest: **digest, link: *link })?);
     }
+    Ok(durable::append_small(&links_path(groups, group, origin), &text)?)
+}
+
+/// The link of a group to this content, by its files.
+pub(super) fn link(
+    groups: &Path,
+    group: GroupId,
+    origin: &Origin,
+    digest: &Digest,
+) -> Result<Option<Link>, StoreError> {
+    let old = path(groups, group, "links", &key::link(digest, group, origin), "json");
+    let mut known = None;
+    for file in [links_path(groups, group, origin), old] {
+        for entry in read_links(&file, group)?.links {
+            if entry.digest == *digest && entry.origin == *origin {
+                known = Some(known.map_or(entry.link, |known: Link| known.and(&entry.link)));
+            }
+        }
+    }
+    Ok(known)
 }
 
 impl TagFile {
     pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
-        let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag));
-        Ok(durable::write_small(&path, &serde_json::to_vec(self)?)?)
+        let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag), "json");
+        Ok(durable::write_small(&path, &line(self)?)?)
+    }
+
+    /// The tag of an origin as this group pulled it.
+    pub(super) fn read(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<Option<Self>, StoreError> {
+        let path = path(groups, group, "tags", &key::tag(origin, tag), "json");
+        Ok(read_tag(&path, group)?.filter(|file| file.origin == *origin && file.tag == *tag))
     }
 
     pub(super) fn remove(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        durable::remove_file(&path(groups, group, "tags", &key::tag(origin, tag)))?;
+        durable::remove_file(&path(groups, group, "tags", &key::tag(origin, tag), "json"))?;
         Ok(())
     }
 }
@@ -81,20 +130,78 @@ pub(super) fn is_forgotten(groups: &Path, group: GroupId) -> bool {
     groups.join(group.to_string()).join(FORGOTTEN).exists()
 }
 
-/// The links of a group. What cannot be read is left out: it opens nothing, and is made anew by the next pull.
-pub(super) fn links(
+/// The files of a group's links, one shelf after the other: there may be many.
+pub(super) fn link_files(
     groups: &Path,
     group: GroupId,
-) -> Result<impl Iterator<Item = Result<LinkFile, StoreError>> + use<>, StoreError> {
+) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
     files(&groups.join(group.to_string()).join("links"))
 }
 
-/// The tags of a group, as [`links`].
+/// The files of a group's tags.
+pub(super) fn tag_files(
+    groups: &Path,
+    group: GroupId,
+) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
+    files(&groups.join(group.to_string()).join("tags"))
+}
+
+/// The tags of a group. What cannot be read is left out.
 pub(super) fn tags(
     groups: &Path,
     group: GroupId,
 ) -> Result<impl Iterator<Item = Result<TagFile, StoreError>> + use<>, StoreError> {
-    files(&groups.join(group.to_string()).join("tags"))
+    let read = move |path: Result<PathBuf, StoreError>| path.and_then(|path| read_tag(&path, group)).transpose();
+    Ok(tag_files(groups, group)?.filter_map(read))
+}
+
+/// The links in a file, in the order in which they became known; none where there is no such file.
+pub(super) fn read_links(path: &Path, group: GroupId) -> Result<Links, StoreError> {
+    let Some(bytes) = read_if_there(path)? else { return Ok(Links { links: Vec::new(), damaged: 0 }) };
+    let found = if path.extension().is_some_and(|extension| extension == "json") {
+        vec![unchecked_link(&bytes, path, group)]
+    } else {
+        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(entry).collect()
+    };
+    let lines = found.len();
+    let links: Vec<LinkFile> = found.into_iter().flatten().collect();
+    Ok(Links { damaged: lines - links.len(), links })
+}
+
+/// As [`read_links`], with one entry for each digest. What is damaged is told, and taken out of the file. Nobody may append meanwhile.
+pub(super) fn tidy_links(path: &Path, group: GroupId) -> Result<Vec<LinkFile>, StoreError> {
+    let Links { links, damaged } = read_links(path, group)?;
+    let mut merged: HashMap<Digest, LinkFile> = HashMap::with_capacity(links.len());
+    for entry in links {
+        let known = merged.remove(&entry.digest);
+        let link = known.map_or(entry.link, |known| known.link.and(&entry.link));
+        merged.insert(entry.digest, LinkFile { link, ..entry });
+    }
+    let links: Vec<LinkFile> = merged.into_values().collect();
+    if damaged > 0 {
+        damage::found(Kind::Link, path, format!("{damaged} lines, group {group}"), "upstream decides about them again");
+        let text = links.iter().map(line).collect::<Result<Vec<_>, _>>()?.concat();
+        if text.is_empty() {
+            durable::remove_file(path)?;
+        } else {
+            durable::write_small(path, &text)?;
+        }
+    }
+    Ok(links)
+}
+
+/// The tag in a file; none where there is no such file, or it is damaged, which is told. Such a file is removed.
+pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, StoreError> {
+    let Some(bytes) = read_if_there(path)? else { return Ok(None) };
+    // Written by an earlier version.
+    let unchecked = || bytes.starts_with(b"{").then(|| serde_json::from_slice(&bytes).ok()).flatten();
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let file: Option<TagFile> = entry(line).or_else(unchecked);
+    if file.is_none() {
+        damage::found(Kind::Tag, path, format!("group {group}"), "it is removed, and upstream is asked");
+        durable::remove_file(path)?;
+    }
+    Ok(file)
 }
 
 /// Removes all files of a group. What the group pulls meanwhile may stay.
@@ -112,29 +219,51 @@ pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError
     Ok(())
 }
 
-fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8]) -> PathBuf {
-    let name = sha256::digest(key).hex();
-    groups.join(group.to_string()).join(kind).join(&name[..2]).join(name + ".json")
+fn line<T: Serialize>(entry: &T) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(entry)?;
+    let checksum = sha256::digest(&json).hex();
+    Ok([&checksum.as_bytes()[..CHECKSUM_DIGITS], b" ", &json, b"\n"].concat())
 }
 
-/// What stands in the files of a folder, one shelf after the other: there may be a million.
-fn files<T: DeserializeOwned>(
-    folder: &Path,
-) -> Result<impl Iterator<Item = Result<T, StoreError>> + use<T>, StoreError> {
+fn entry<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let (checksum, json) = (line.get(..CHECKSUM_DIGITS)?, line.get(CHECKSUM_DIGITS..)?.strip_prefix(b" ")?);
+    let holds = &sha256::digest(json).hex().as_bytes()[..CHECKSUM_DIGITS] == checksum;
+    holds.then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+/// A link as earlier versions wrote it: the name of its file confirms all of it but the length, which is left out.
+fn unchecked_link(bytes: &[u8], path: &Path, group: GroupId) -> Option<LinkFile> {
+    let LinkFile { origin, digest, link } = serde_json::from_slice(bytes).ok()?;
+    let name = sha256::digest(&key::link(&digest, group, &origin)).hex();
+    let link = Link { size: None, ..link };
+    (path.file_stem()?.to_str()? == name).then_some(LinkFile { origin, digest, link })
+}
+
+fn links_path(groups: &Path, group: GroupId, origin: &Origin) -> PathBuf {
+    path(groups, group, "links", &key::origin(origin), "jsonl")
+}
+
+fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8], extension: &str) -> PathBuf {
+    let name = sha256::digest(key).hex();
+    groups.join(group.to_string()).join(kind).join(&name[..2]).join(format!("{name}.{extension}"))
+}
+
+/// The files below a folder; what is being written is none of them.
+fn files(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
     let shelves = entries(folder)?.map(|shelf| entries(&shelf?)?.collect::<Result<Vec<_>, _>>());
     let paths = shelves.flat_map(|paths| match paths {
         Ok(paths) => paths.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     });
-    Ok(paths.filter_map(|path| path.and_then(|path| read(&path)).transpose()))
+    let is_whole =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
+    Ok(paths.filter(move |path: &Result<PathBuf, StoreError>| path.as_ref().map_or(true, is_whole)))
 }
 
-/// Nothing where there is no such file any more, or nothing that can be read.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
+        read => Ok(Some(read?)),
     }
 }
 

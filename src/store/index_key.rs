@@ -41,8 +41,8 @@ pub(super) fn digest_of_link(key: &[u8], group: GroupId) -> Option<Digest> {
     (rest.first_chunk::<8>()? == &group.0.to_be_bytes()).then(|| Digest::from_bytes(*digest))
 }
 
-/// Parts end with a zero byte, which none of them contains: the names by their grammar, user names by the settings.
-fn origin(origin: &Origin) -> Vec<u8> {
+/// An origin, with which the keys of its tags begin. Parts end with a zero byte, which none of them contains: the names by their grammar, user names by the settings.
+pub(super) fn origin(origin: &Origin) -> Vec<u8> {
     let repository = format!("{}\0", origin.repository);
     [account(origin), repository.into_bytes()].concat()
 }

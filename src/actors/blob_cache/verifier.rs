@@ -1,8 +1,10 @@
-//! Verification of stored blobs in the background, on one thread of low priority: each once after a start, those used last first,
+//! Verification of what is stored in the background, on one thread of low priority. First the database of the index is compared with
+//! its files. Then blobs are verified: each once after a start, those used last first,
 //! and again on a schedule, at a bounded rate; and at once those that are under suspicion. What does not hold is removed: the next pull
 //! fetches it again. Nobody waits for it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use crate::actors::places::refused;
 use crate::domain::digest::Digest;
 use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
 use crate::store::error::StoreError;
+use crate::store::index::Index;
 
 /// How stored blobs are verified.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +51,9 @@ const QUEUE: &str = "blob_suspects";
 
 impl Verifier {
     /// Starts the thread.
-    pub(super) fn start(files: BlobFiles, options: VerifyOptions) -> Self {
+    pub(super) fn start(files: BlobFiles, index: Arc<Index>, options: VerifyOptions) -> Self {
         let (suspects, queue) = sync_channel(MAX_SUSPECTS);
-        let work = Work { files, options, queue, trusted: HashMap::new(), ended: false };
+        let work = Work { files, index, options, queue, trusted: HashMap::new(), ended: false };
         if let Err(error) = thread::Builder::new().name("verifier".to_owned()).spawn(move || work.run()) {
             tracing::error!(%error, "stored blobs are not verified: no thread could be started");
         }
@@ -76,6 +79,7 @@ impl Verifier {
 
 struct Work {
     files: BlobFiles,
+    index: Arc<Index>,
     options: VerifyOptions,
     queue: Receiver<Digest>,
     /// What held when it was under suspicion, when that was, and the file that it was.
@@ -86,6 +90,9 @@ struct Work {
 impl Work {
     fn run(mut self) {
         lower_priority();
+        if let Err(error) = self.index.check_against_files() {
+            tracing::warn!(%error, "the index could not be compared with its files, which are used instead");
+        }
         while !self.ended {
             let begin = Instant::now();
             let next = if self.options.bytes_per_second > 0 {

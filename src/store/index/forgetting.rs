@@ -10,12 +10,14 @@ impl Index {
     /// Takes everything from a group: its links, and its tags where no other group has them. Returns the contents that no
     /// group may open any more. Its small files stay, so that this can be done again after a crash.
     pub fn forget_group(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
+        // Nothing that a comparison has read of the group's files is put back after this.
+        self.check_against_files()?;
         let digests = self.forget_links(group)?;
-        self.forget_tags(group)?;
+        self.in_database(|| self.forget_tags(group));
         let mut orphans = Vec::new();
         for digest in digests {
             if !self.is_linked(&digest)? {
-                self.forget_sources(&digest)?;
+                self.in_database(|| self.forget_sources(&digest));
                 orphans.push(digest);
             }
         }
@@ -24,7 +26,7 @@ impl Index {
 
     /// Removes the small files of a group that was forgotten: the last step, after the contents that nobody may open.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
-        self.database.write_out()?;
+        self.in_database(|| self.database.write_out());
         index_file::remove_all(&self.groups, group)
     }
 
@@ -41,15 +43,18 @@ impl Index {
     /// Returns the contents that the links opened.
     fn forget_links(&self, group: GroupId) -> Result<BTreeSet<Digest>, StoreError> {
         let mut digests = BTreeSet::new();
-        for entry in self.links.iter().keys() {
-            let link = entry?;
-            if let Some(digest) = key::digest_of_link(&link, group) {
-                self.links.remove(&link)?;
-                digests.insert(digest);
+        self.in_database(|| {
+            for entry in self.links.iter().keys() {
+                let link = entry?;
+                if let Some(digest) = key::digest_of_link(&link, group) {
+                    self.links.remove(&link)?;
+                    digests.insert(digest);
+                }
             }
-        }
-        for file in index_file::links(&self.groups, group)? {
-            digests.insert(file?.digest);
+            Ok(())
+        });
+        for path in index_file::link_files(&self.groups, group)? {
+            digests.extend(index_file::read_links(&path?, group)?.links.into_iter().map(|link| link.digest));
         }
         Ok(digests)
     }

@@ -89,7 +89,7 @@ fn a_group_is_forgotten_also_where_its_small_files_are_lost_or_its_entries() {
     index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
     index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
     fs::remove_dir_all(data.path().join("groups")).unwrap();
-    LinkFile { origin: origin.clone(), digest: digest(2), link: PROVEN }.write(&index.groups, A).unwrap();
+    index_file::append_links(&index.groups, A, &origin, &[(&digest(2), PROVEN)]).unwrap();
     assert_eq!(index.forget_group(A).unwrap(), [digest(1), digest(2)]);
     index.remove_files(A).unwrap();
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), None);
@@ -149,15 +149,208 @@ fn what_somebody_has_seen_survives_the_end_of_the_process_at_once() {
     for seen in 0..50 {
         std::thread::scope(|threads| {
             let left = tempfile::tempdir().unwrap();
-            fs::create_dir(left.path().join("index")).unwrap();
             let adding = threads.spawn(|| index.add_links(A, &origin, &[(digest(seen), PROVEN)]).unwrap());
             while index.link(A, &origin, &digest(seen)).unwrap().is_none() && !adding.is_finished() {}
-            for file in ["db", "conf"] {
-                fs::copy(data.path().join("index").join(file), left.path().join("index").join(file)).unwrap();
-            }
-            // There are no small files that it could be rebuilt from.
+            copy(&data.path().join("groups"), &left.path().join("groups"));
             let again = Index::open(left.path(), left.path()).unwrap();
             assert_eq!(again.link(A, &origin, &digest(seen)).unwrap(), Some(PROVEN), "the {seen}th");
         });
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn all_links_of_a_repository_are_in_one_file() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    let links: Vec<(Digest, Link)> = (0..200).map(|byte| (digest(byte), NAMED)).collect();
+    index.add_links(A, &origin, &links).unwrap();
+    index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
+    assert_eq!(files(&data.path().join("groups")).len(), 1);
+    drop(index);
+    fs::remove_dir_all(data.path().join("index")).unwrap();
+    let index = Index::open(data.path(), data.path()).unwrap();
+    assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
+    assert_eq!(index.link(A, &origin, &digest(199)).unwrap(), Some(NAMED));
+}
+
+#[test]
+fn a_flipped_bit_in_a_file_of_links_takes_no_more_than_two_of_them_and_changes_none() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.add_links(A, &origin, &[(digest(1), NAMED), (digest(2), PROVEN), (digest(3), NAMED)]).unwrap();
+    drop(index);
+    let path = files(&data.path().join("groups")).remove(0);
+    let whole = fs::read(&path).unwrap();
+    let groups = data.path().join("groups");
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, damaged).unwrap();
+        let found = [1, 2, 3].map(|byte| index_file::link(&groups, A, &origin, &digest(byte)).unwrap());
+        for (found, was) in found.iter().zip([NAMED, PROVEN, NAMED]) {
+            assert!(found.is_none_or(|found| found == was), "bit {bit}");
+        }
+        assert!(found.iter().flatten().count() >= 1, "bit {bit}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_file_of_a_tag_never_changes_what_it_stands_for() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    let path = files(&data.path().join("groups")).remove(0);
+    let whole = fs::read(&path).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, damaged).unwrap();
+        let tags = index.cached_tags(A).unwrap();
+        assert!(tags.iter().all(|tag| tag.entry == entry(1, 100)), "bit {bit}");
+        assert_eq!(tags.is_empty(), !path.exists(), "bit {bit}");
+    }
+}
+
+#[test]
+fn an_append_that_was_cut_short_harms_no_other() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.add_links(A, &origin, &[(digest(1), PROVEN), (digest(2), PROVEN)]).unwrap();
+    let path = files(&data.path().join("groups")).remove(0);
+    let length = path.metadata().unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().set_len(length - 5).unwrap();
+    index.add_links(A, &origin, &[(digest(3), PROVEN)]).unwrap();
+    drop(index);
+    fs::remove_dir_all(data.path().join("index")).unwrap();
+    let index = Index::open(data.path(), data.path()).unwrap();
+    let found = [1, 2, 3].map(|byte| index.link(A, &origin, &digest(byte)).unwrap());
+    assert_eq!(found, [Some(PROVEN), None, Some(PROVEN)]);
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2, "what was cut is taken out");
+}
+
+#[test]
+fn links_that_an_earlier_version_wrote_are_read_as_far_as_their_names_confirm_them() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let old = |named: Digest, stands: Digest| {
+        let name = crate::auth::sha256::digest(&key::link(&named, A, &origin)).hex();
+        let folder = data.path().join("groups/1/links").join(&name[..2]);
+        fs::create_dir_all(&folder).unwrap();
+        let file = LinkFile { origin: origin.clone(), digest: stands, link: PROVEN };
+        fs::write(folder.join(name + ".json"), serde_json::to_vec(&file).unwrap()).unwrap();
+    };
+    old(digest(1), digest(1));
+    old(digest(2), digest(3));
+    let index = Index::open(data.path(), data.path()).unwrap();
+    let found = [1, 2, 3].map(|byte| index.link(A, &origin, &digest(byte)).unwrap());
+    assert_eq!(found, [Some(Link { size: None, proven: true }), None, None]);
+    drop(index);
+    assert_eq!(Index::open(data.path(), data.path()).unwrap().check_against_files().unwrap(), 0);
+}
+
+/// An index whose database is as it was before the last changes, as sled begins where the end of its log is damaged: group A had
+/// a link and a tag that it has not any more, and got others.
+fn behind(data: &Path) -> Index {
+    let origin = origin(Account::Anonymous);
+    let index = Index::open(data, data).unwrap();
+    index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
+    index.flush().unwrap();
+    drop(index);
+    copy(&data.join("index"), &data.join("before"));
+    let index = Index::open(data, data).unwrap();
+    index.forget_group(A).unwrap();
+    index.remove_files(A).unwrap();
+    index.add_links(A, &origin, &[(digest(2), PROVEN)]).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(2, 200)).unwrap();
+    drop(index);
+    fs::remove_dir_all(data.join("index")).unwrap();
+    fs::rename(data.join("before"), data.join("index")).unwrap();
+    Index::open(data, data).unwrap()
+}
+
+#[test]
+fn a_database_that_lost_its_last_changes_is_put_right_and_what_was_forgotten_stays_so() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (behind(data.path()), origin(Account::Anonymous));
+    for checked in [false, true] {
+        if checked {
+            assert!(index.check_against_files().unwrap() >= 4);
+        }
+        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), None, "checked: {checked}");
+        assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), Some(PROVEN), "checked: {checked}");
+        assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)), "checked: {checked}");
+        assert!(!index.has_tag(A, &origin, &latest()).unwrap(), "checked: {checked}");
+    }
+    assert_eq!(index.check_against_files().unwrap(), 0);
+    drop(index);
+    assert_eq!(Index::open(data.path(), data.path()).unwrap().check_against_files().unwrap(), 0);
+}
+
+#[test]
+fn what_is_added_during_the_comparison_stays() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (behind(data.path()), origin(Account::Anonymous));
+    std::thread::scope(|threads| {
+        let adding = threads.spawn(|| {
+            for byte in 3..200 {
+                index.add_links(A, &origin, &[(digest(byte), PROVEN)]).unwrap();
+            }
+        });
+        index.check_against_files().unwrap();
+        adding.join().unwrap();
+    });
+    for byte in 2..200 {
+        assert_eq!(index.link(A, &origin, &digest(byte)).unwrap(), Some(PROVEN), "{byte}");
+    }
+}
+
+#[test]
+fn a_denial_is_found_in_the_files_too() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(1, 200)).unwrap();
+    index.deny_tag(&origin, &latest()).unwrap();
+    drop(index);
+    fs::remove_dir_all(data.path().join("index")).unwrap();
+    let index = Index::open(data.path(), data.path()).unwrap();
+    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(TagEntry { denied: true, ..entry(1, 200) }));
+}
+
+#[test]
+fn a_database_that_fails_is_replaced_by_the_files_at_once_and_rebuilt_at_the_next_start() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.add_links(A, &origin, &[(digest(1), PROVEN)]).unwrap();
+    index.links.insert(key::link(&digest(1), A, &origin), "not JSON").unwrap();
+    assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN));
+    index.add_links(A, &origin, &[(digest(2), PROVEN)]).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), Some(PROVEN));
+    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 100)));
+    drop(index);
+    let index = Index::open(data.path(), data.path()).unwrap();
+    assert!(data.path().join("index.damaged").exists());
+    assert_eq!(index.trust(), Trust::Checked);
+    assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), Some(PROVEN));
 }

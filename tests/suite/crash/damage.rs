@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::fake_hub::{FakeHub, Image, Layer};
+use super::Chances;
+use crate::fake_hub::{FakeHub, Image, Layer, Listener};
 use crate::service::{Client, Config, Service};
 
 struct Pulled {
@@ -21,7 +22,7 @@ async fn pulled_and_killed() -> Pulled {
     let hub = FakeHub::start();
     let image = Image::single(&[Layer::random(20_000, 1)]);
     hub.push_image("library/alpine", "latest", &image);
-    let mut service = Config::docker_hub(&hub).start();
+    let mut service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
     let client = service.log_in(&token.username, &token.secret).await;
@@ -65,6 +66,76 @@ async fn a_lost_or_damaged_index_is_rebuilt() {
         fs::write(folder.join("snap.0000000000000001.generating"), "half a snapshot").unwrap();
     }
     pulled.is_all_there().await;
+}
+
+#[actix_rt::test]
+async fn wherever_the_database_of_the_index_is_damaged_everything_is_served_with_upstream_dead() {
+    let mut pulled = pulled_and_killed().await;
+    let (index, kept) = (pulled.service.data().join("index"), pulled.service.data().join("index.kept"));
+    fs::rename(&index, &kept).unwrap();
+    let mut chances = Chances::announced("a damaged database of the index");
+    for listener in [Listener::Registry, Listener::Realm, Listener::Cdn] {
+        pulled.hub.down(listener);
+    }
+    for round in 0..18 {
+        drop(fs::remove_dir_all(&index));
+        copy(&kept, &index);
+        let told = harm(&index.join("db"), round % 3, &mut chances);
+        eprintln!("round {round}: {told}");
+        pulled.is_all_there().await;
+    }
+}
+
+/// Flips a bit, cuts the tail off, or zeroes a sector. Says what and where.
+fn harm(path: &Path, kind: u64, chances: &mut Chances) -> String {
+    let mut bytes = fs::read(path).unwrap();
+    // sled's file is long and mostly empty.
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+    let at = chances.below(used) as usize;
+    let told = match kind {
+        0 => {
+            bytes[at] ^= 1 << chances.below(8);
+            format!("a bit of byte {at} of {used} is flipped")
+        }
+        1 => {
+            bytes.truncate(at);
+            format!("cut to {at} of {used} bytes")
+        }
+        _ => {
+            let begin = at / 512 * 512;
+            let end = bytes.len().min(begin + 512);
+            bytes[begin..end].fill(0);
+            format!("512 bytes from byte {begin} of {used} on are zero")
+        }
+    };
+    fs::write(path, bytes).unwrap();
+    told
+}
+
+#[actix_rt::test]
+async fn whichever_small_file_is_damaged_what_is_served_is_right_and_kept_again() {
+    let mut pulled = pulled_and_killed().await;
+    let cache = pulled.service.data().join("cache");
+    let mut chances = Chances::announced("a damaged small file");
+    for _ in 0..12 {
+        let mut small: Vec<_> =
+            ["groups", "manifests"].iter().flat_map(|kind| super::files(&cache.join(kind))).collect();
+        small.sort();
+        let path = &small[chances.below(small.len() as u64) as usize];
+        let told = harm(path, 0, &mut chances);
+        eprintln!("{}: {told}", path.display());
+        // Without its database the index has nothing but the files.
+        fs::remove_dir_all(pulled.service.data().join("index")).unwrap();
+        pulled.service.restart();
+        let client: Client = pulled.service.log_in(&pulled.username, &pulled.secret).await;
+        let manifest = client.manifest("team", "alpine", "latest").await;
+        assert_eq!((manifest.status, manifest.header("content-type")), (200, pulled.image.media_type()));
+        assert_eq!(&manifest.body, pulled.image.bytes());
+        let layer = &pulled.image.layers()[0];
+        while client.blob("team", "alpine", layer.digest()).await.header("x-cache") != "hit" {}
+        pulled.service.kill();
+        pulled.is_all_there().await;
+    }
 }
 
 #[actix_rt::test]

@@ -97,6 +97,28 @@ async fn manifests_stop_in_time_and_go_on_unstored() {
 }
 
 #[actix_rt::test]
+async fn links_stop_in_time_and_go_on_unstored() {
+    let Some(mut scene) = Scene::start(48).await else { return };
+    scene.hub.push_image("library/first", "1", &Image::single(&[Layer::random(1_000, 0)]));
+    assert_eq!(scene.pulls("first").await, 200);
+    for number in 1..=20 {
+        let entry = |layer: u64| {
+            let digest = format!("sha256:{:064x}", number << 32 | layer);
+            json!({"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": digest, "size": 1000})
+        };
+        let image = Image::single(&[Layer::random(1_000, number)])
+            .edited(|manifest| manifest["layers"] = (0..4095).map(entry).collect());
+        scene.hub.push_image(&format!("library/image{number}"), "1", &image);
+        assert_eq!(scene.pulls(&format!("image{number}")).await, 200);
+    }
+    let files = super::files(&scene.disk.path().join("data/cache/groups"));
+    assert!(files.len() <= 50, "{} files", files.len());
+    assert!(scene.free() >= LEFT - 2 * MIB, "{} bytes are free", scene.free());
+    assert!(metric(&scene.service, "dependency_proxy_unstored_manifests_total{reason=\"no_room\"}").await >= 1);
+    scene.shuts_the_user_out().await;
+}
+
+#[actix_rt::test]
 async fn blobs_stop_in_time_also_while_many_arrive_at_once() {
     let Some(mut scene) = Scene::start(80).await else { return };
     scene.hub.push_image("library/first", "1", &Image::single(&[Layer::random(1_000, 0)]));

@@ -30,7 +30,7 @@ async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_the
         &["fsync(", "/cache/spool/blob-"],
         &["rename", "/cache/spool/blob-", hex],
         &["fsync(", &format!("/blobs/sha256/{}>", &hex[..2])],
-        &["rename", "/cache/groups/", "/links/"],
+        &["write(", "/cache/groups/", "/links/"],
         &["pwrite64(", "/index/db>"],
     ]);
     let hex = image.digest().trim_start_matches("sha256:");
@@ -38,7 +38,7 @@ async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_the
         &["fsync(", &format!("/manifests/sha256/{}/.write-", &hex[..2])],
         &["rename", &format!("/manifests/sha256/{}/{hex}\"", &hex[..2])],
         &["fsync(", &format!("/manifests/sha256/{}>", &hex[..2])],
-        &["rename", "/cache/groups/", "/links/"],
+        &["write(", "/cache/groups/", "/links/"],
         &["pwrite64(", "/index/db>"],
     ]);
 }
