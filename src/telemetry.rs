@@ -195,6 +195,12 @@ fn describe() {
         "Those who wait or have one of a bounded number of places, by queue"
     );
     describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
+    describe_counter!(
+        "dependency_proxy_unstored_manifests_total",
+        "Manifests passed on without being stored or noted as a group's, by reason"
+    );
+    describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged and removed or made anew, by kind");
+    describe_counter!("dependency_proxy_verified_bytes_total", "Bytes of stored blobs read back in the background");
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
     describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");

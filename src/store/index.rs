@@ -302,10 +302,12 @@ impl Index {
         Ok(has)
     }
 
-    /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it.
+    /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it. On a full disk,
+    /// which the database must not see, the files alone note it, and decide from then on.
     pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let deny = || {
+            self.database.check_writable()?;
             if let Some(entry) = read::<TagEntry>(self.tags.get(key::tag(origin, tag))?)? {
                 let denied = TagEntry { denied: true, ..entry };
                 self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
@@ -315,7 +317,10 @@ impl Index {
         self.in_database(|| self.database.change(deny));
         for (group, mut file) in self.files_of_tag(origin, tag)? {
             file.entry.denied = true;
-            file.write(&self.groups, group)?;
+            // Where there is no space to deny it, it is forgotten, which needs none: upstream is asked the next time.
+            if file.write(&self.groups, group).is_err() {
+                TagFile::remove(&self.groups, group, origin, tag)?;
+            }
         }
         Ok(())
     }
@@ -324,6 +329,7 @@ impl Index {
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let forget = || {
+            self.database.check_writable()?;
             self.tags.remove(key::tag(origin, tag))?;
             for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
                 self.group_tags.remove(entry?)?;

@@ -354,3 +354,21 @@ fn a_database_that_fails_is_replaced_by_the_files_at_once_and_rebuilt_at_the_nex
     assert_eq!(index.trust(), Trust::Checked);
     assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), Some(PROVEN));
 }
+
+#[test]
+fn a_denial_holds_where_the_database_has_no_space_for_it() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut index, origin) = (Index::open(data.path(), data.path()).unwrap(), origin(Account::Anonymous));
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.set_tag(A, &origin, &"old".parse().unwrap(), entry(1, 100)).unwrap();
+    index.database.fill_up();
+    assert!(matches!(index.set_tag(B, &origin, &latest(), entry(1, 200)), Err(StoreError::Full)));
+    index.deny_tag(&origin, &latest()).unwrap();
+    index.drop_tag(&origin, &"old".parse().unwrap()).unwrap();
+    for _ in 0..2 {
+        assert!(index.tag(&origin, &latest()).unwrap().is_some_and(|entry| entry.denied));
+        assert_eq!(index.tag(&origin, &"old".parse().unwrap()).unwrap(), None);
+        drop(index);
+        index = Index::open(data.path(), data.path()).unwrap();
+    }
+}

@@ -34,6 +34,7 @@ const LABELS: [(&str, &[&str]); 9] = [
     (
         "queue",
         &[
+            "blob_suspects",
             "passwords",
             "changes",
             "manifests",
