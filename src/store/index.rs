@@ -157,7 +157,8 @@ impl Index {
     /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
     /// upstream was given the content for another repository or group.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
-        let Some(link) = self.known_link(group, origin, digest)? else { return Ok(None) };
+        let known = self.known_links(group, origin, std::slice::from_ref(digest))?.pop().flatten();
+        let Some(link) = known else { return Ok(None) };
         let source = || Ok(self.sources.get(key::source(digest, origin))?);
         let source = if link.proven { None } else { self.in_database(source).flatten() };
         self.database.settle();
@@ -172,8 +173,9 @@ impl Index {
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
         let _nothing_is_taken_away = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         let mut news = Vec::new();
-        for (digest, link) in links {
-            let known = self.known_link(group, origin, digest)?;
+        let digests: Vec<Digest> = links.iter().map(|(digest, _)| *digest).collect();
+        let known = self.known_links(group, origin, &digests)?;
+        for ((digest, link), known) in links.iter().zip(known) {
             let link = known.map_or(*link, |known| known.and(link));
             if known != Some(link) {
                 news.push((digest, link));
@@ -203,10 +205,21 @@ impl Index {
         Ok(self.links.apply_batch(batch)?)
     }
 
-    fn known_link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
-        self.by_database(|| read(self.links.get(key::link(digest, group, origin))?)).unwrap_or_else(|| {
+    /// The group's own links to these contents, each in the place of its digest.
+    fn known_links(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        digests: &[Digest],
+    ) -> Result<Vec<Option<Link>>, StoreError> {
+        let look_up = |digest| read(self.links.get(key::link(digest, group, origin))?);
+        self.by_database(|| digests.iter().map(look_up).collect()).unwrap_or_else(|| {
             let forgotten = index_file::is_forgotten(&self.groups, group);
-            if forgotten { Ok(None) } else { index_file::link(&self.groups, group, origin, digest) }
+            if forgotten {
+                Ok(vec![None; digests.len()])
+            } else {
+                index_file::links(&self.groups, group, origin, digests)
+            }
         })
     }
 

@@ -74,23 +74,26 @@ pub(super) fn append_links(
     Ok(durable::append_small(&links_path(groups, group, origin), &text)?)
 }
 
-/// The link of a group to this content, by its files.
-pub(super) fn link(
+/// The links of a group to these contents, each in the place of its digest, by the group's files.
+pub(super) fn links(
     groups: &Path,
     group: GroupId,
     origin: &Origin,
-    digest: &Digest,
-) -> Result<Option<Link>, StoreError> {
-    let old = path(groups, group, "links", &key::link(digest, group, origin), "json");
-    let mut known = None;
-    for file in [links_path(groups, group, origin), old] {
-        for entry in read_links(&file, group)?.links {
-            if entry.digest == *digest && entry.origin == *origin {
-                known = Some(known.map_or(entry.link, |known: Link| known.and(&entry.link)));
-            }
+    digests: &[Digest],
+) -> Result<Vec<Option<Link>>, StoreError> {
+    let mut known: HashMap<Digest, Link> = HashMap::new();
+    for entry in read_links(&links_path(groups, group, origin), group)?.links {
+        if entry.origin == *origin {
+            let link = known.get(&entry.digest).map_or(entry.link, |known| known.and(&entry.link));
+            known.insert(entry.digest, link);
         }
     }
-    Ok(known)
+    let of_earlier_version = |digest: &Digest| {
+        let file = path(groups, group, "links", &key::link(digest, group, origin), "json");
+        Ok(read_links(&file, group)?.links.pop().map(|entry| entry.link))
+    };
+    let link = |digest| known.get(digest).map_or_else(|| of_earlier_version(digest), |known| Ok(Some(*known)));
+    digests.iter().map(link).collect()
 }
 
 impl TagFile {

@@ -31,6 +31,9 @@ pub(super) struct Verifier {
     repeats: Repeats,
 }
 
+/// To open a file counts as reading so many bytes.
+const FILE_COST: u64 = 16 << 10;
+
 /// The maximum of blobs under suspicion that wait.
 const MAX_SUSPECTS: usize = 256;
 
@@ -119,6 +122,8 @@ impl Work {
                 !self.ended
             });
             tell(digest, verified);
+            // Many small ones are no more work than few large ones.
+            self.pause(time_for(FILE_COST, rate));
             if self.ended {
                 return;
             }

@@ -204,7 +204,7 @@ fn a_flipped_bit_in_a_file_of_links_takes_no_more_than_two_of_them_and_changes_n
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, damaged).unwrap();
-        let found = [1, 2, 3].map(|byte| index_file::link(&groups, A, &origin, &digest(byte)).unwrap());
+        let found = index_file::links(&groups, A, &origin, &[1, 2, 3].map(digest)).unwrap();
         for (found, was) in found.iter().zip([NAMED, PROVEN, NAMED]) {
             assert!(found.is_none_or(|found| found == was), "bit {bit}");
         }
@@ -371,4 +371,22 @@ fn a_denial_holds_where_the_database_has_no_space_for_it() {
         drop(index);
         index = Index::open(data.path(), data.path()).unwrap();
     }
+}
+
+#[test]
+fn a_manifest_with_very_many_layers_is_added_quickly_also_while_the_files_decide() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    drop(Index::open(data.path(), data.path()).unwrap());
+    let index = Index::open(data.path(), data.path()).unwrap();
+    assert_eq!(index.trust(), Trust::Unchecked);
+    let links: Vec<(Digest, Link)> =
+        (0..4_096_u32).map(|number| (crate::auth::sha256::digest(&number.to_be_bytes()), NAMED)).collect();
+    let begin = std::time::Instant::now();
+    for _ in 0..3 {
+        index.add_links(A, &origin, &links).unwrap();
+    }
+    // One look at the file for each link would take minutes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert_eq!(index.link(A, &origin, &links[4_095].0).unwrap(), Some(NAMED));
 }
