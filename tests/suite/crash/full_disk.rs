@@ -152,6 +152,9 @@ async fn where_others_fill_the_disk_changes_use_the_reserve_and_then_say_what_is
     assert!(refused.text().contains("storage.data_dir) is full"), "{}", refused.text());
     let members = format!("/groups/{}/members", scene.team.id);
     assert_eq!(scene.service.api("GET", &members, Value::Null).await.status, 200);
+    scene.service.kill_and_restart();
+    scene.client = scene.service.stranger().with_authorization(scene.client.authorization());
+    assert_eq!(scene.pulls("first").await, 401, "it starts on a disk without a free byte");
 
     fs::remove_file(kept).unwrap();
     fs::remove_file(filler).unwrap();
