@@ -80,6 +80,7 @@ impl ApiError {
         match error {
             ChangeError::Refused(refusal) => refusal,
             ChangeError::Busy => Self::Failed(ChangeError::Busy),
+            ChangeError::Full => Self::Failed(ChangeError::Full),
             ChangeError::Store(reason) => Self::Failed(ChangeError::Store(reason)),
         }
     }
