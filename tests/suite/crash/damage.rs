@@ -79,7 +79,7 @@ async fn wherever_the_database_of_the_index_is_damaged_everything_is_served_with
     }
     for round in 0..18 {
         drop(fs::remove_dir_all(&index));
-        copy(&kept, &index);
+        super::identities::copy(&kept, &index);
         let told = harm(&index.join("db"), round % 3, &mut chances);
         eprintln!("round {round}: {told}");
         pulled.is_all_there().await;

@@ -166,6 +166,6 @@ fn password(name: &str) -> String {
     format!("the-password-of-{name}")
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
