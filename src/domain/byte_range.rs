@@ -123,9 +123,12 @@ impl RangeSet {
         Ok(Self { first, more })
     }
 
-    /// Whether it is one open-ended range, `bytes=N-`: what clients resume an interrupted pull with.
-    pub fn is_rest(&self) -> bool {
-        self.more.is_empty() && matches!(self.first, Spec::From(_))
+    /// Where it begins, if it is one open-ended range, `bytes=N-`: what clients resume an interrupted pull with.
+    pub fn rest_from(&self) -> Option<u64> {
+        match self.first {
+            Spec::From(first) if self.more.is_empty() => Some(first),
+            Spec::From(_) | Spec::Between(..) | Spec::Last(_) => None,
+        }
     }
 
     /// What it selects of content that is `length` bytes long.
@@ -264,9 +267,9 @@ mod tests {
 
     #[test]
     fn only_one_open_ended_range_is_the_rest() {
-        let is_rest = |range| requested(Some(range), None, "tag").unwrap().unwrap().is_rest();
-        assert!(is_rest("bytes=0-") && is_rest("bytes=7-"));
-        assert!(!is_rest("bytes=7-9") && !is_rest("bytes=-7") && !is_rest("bytes=0-1,7-"));
+        let rest = |range| requested(Some(range), None, "tag").unwrap().unwrap().rest_from();
+        assert_eq!((rest("bytes=0-"), rest("bytes=7-")), (Some(0), Some(7)));
+        assert_eq!((rest("bytes=7-9"), rest("bytes=-7"), rest("bytes=0-1,7-")), (None, None, None));
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! - Several ranges that overlap, or are not in the order of the blob, are the whole blob (RFC 9110, section 14.2, allows it): no client
 //!   is known that needs them, and each would be a request of its own. So many that upstream would get more than
 //!   [`MAX_UPSTREAM_REQUESTS`](crate::domain::byte_range::MAX_UPSTREAM_REQUESTS) requests are requested with more of the gaps between them.
-//! - Ranges that are the whole blob, and the rest of it (`bytes=N-`), are served from the one download, which is verified; and so is
-//!   everything where upstream ignores `Range`: nothing comes sooner from there.
+//! - Ranges that are the whole blob, and the rest of it (`bytes=N-`, with which clients resume) unless a download is under way that is
+//!   far from there, are served from the one download, which is verified; and so is everything where upstream ignores `Range`:
+//!   nothing comes sooner from there.
 //!
 //! The bytes of such a range cannot be verified here: the digest is that of the whole. So they are never stored and grant no link;
 //! upstream decides about each request anew, with the group's account. They are given out as a range (206), never as the blob, and
@@ -81,11 +82,19 @@ impl Blobs {
         {
             return Ok(stored.opened(Source::Hit));
         }
-        if ranges.is_rest() {
+        if let Some(start) = ranges.rest_from()
+            && !self.is_far_ahead(&wanted.key(), start).await?
+        {
             return self.open(wanted).await;
         }
         let late = Instant::now() + self.shared.options.answer_within;
         timeout_at(late, self.look_for_ranges(&wanted, ranges, late)).await.unwrap_or(Err(BlobError::TooSlow))
+    }
+
+    /// Whether a download is under way that will not get to this byte soon.
+    async fn is_far_ahead(&self, key: &Key, start: u64) -> Result<bool, BlobError> {
+        let running = if start < NEAR_BYTES { None } else { self.running(key).await? };
+        Ok(running.is_some_and(|progress| progress.borrow().readable.saturating_add(NEAR_BYTES) <= start))
     }
 
     async fn look_for_ranges(

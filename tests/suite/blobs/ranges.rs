@@ -94,6 +94,7 @@ async fn the_end_of_a_large_layer_is_there_while_its_download_is_held() {
     scene.gives("-72", 64 * MIB - 72..64 * MIB, "miss").await;
     scene.gives("50000000-50000999", 50_000_000..50_001_000, "miss").await;
     scene.gives_parts("60000000-60000009,-5", &[60_000_000..60_000_010, 64 * MIB - 5..64 * MIB], "miss").await;
+    scene.gives("67108000-", 67_108_000..64 * MIB, "miss").await;
     scene.gives("100-199", 100..200, "joined").await;
     let ranges = [
         None,
@@ -101,13 +102,14 @@ async fn the_end_of_a_large_layer_is_there_while_its_download_is_held() {
         some("50000000-50000999"),
         some("60000000-60000009"),
         some("67108859-67108863"),
+        some("67108000-67108863"),
     ];
     assert_eq!(scene.requested(), ranges, "beside the one download only what was requested");
     scene.hub.release();
     scene.downloaded().await;
     assert!(scene.stored().is_some());
     scene.gives("-72", 64 * MIB - 72..64 * MIB, "hit").await;
-    assert_eq!(scene.downloads(), 5);
+    assert_eq!(scene.downloads(), 6);
 }
 
 #[actix_rt::test]
