@@ -24,11 +24,11 @@ pub(crate) async fn around(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let lane = request.conn_data::<Lane>().cloned();
-    let answering = lane.as_ref().map(Lane::answer);
+    let pending = lane.as_ref().map(Lane::request);
     let (id, measured) = (fresh(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
     measured.answered(response.status().as_u16());
-    drop(answering);
+    drop(pending);
     if let Some(lane) = lane {
         end_with(&response, &lane);
     }

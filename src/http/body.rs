@@ -67,8 +67,7 @@ impl BlobBody {
         response.no_chunking(length).body(Self { size: BodySize::Stream, ..body })
     }
 
-    /// Answers a `HEAD` for so many bytes. The server does not count them: where requests came together, it takes the method of
-    /// the last for that of all.
+    /// Answers a `HEAD` for so many bytes, which the server does not count.
     pub(super) fn answer_head(mut response: HttpResponseBuilder, length: u64) -> HttpResponse {
         response.no_chunking(length).body(Nothing)
     }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::task::Waker;
 
 use metrics::Counter;
 
@@ -22,6 +23,10 @@ struct Shared {
     ending: Cell<bool>,
     /// Whether what is sent must be read and encrypted before.
     encrypted: Cell<bool>,
+    /// How many responses have begun.
+    begun: Cell<u64>,
+    /// Who is woken when the next one begins.
+    at_next: Cell<Option<Waker>>,
 }
 
 #[derive(Default)]
@@ -50,6 +55,12 @@ pub(crate) struct Waiting {
 
 /// As long as there is one, its connection is not idle.
 pub(crate) struct Answering(Lane);
+
+/// A request whose response has not begun; it begins when this is dropped.
+pub(crate) struct Pending {
+    lane: Lane,
+    _answering: Answering,
+}
 
 impl Sending {
     /// Hands a part over to the socket, which counts what it sends. The one before must have been sent.
@@ -86,7 +97,31 @@ impl Drop for Answering {
     }
 }
 
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.lane.0.begun.update(|begun| begun + 1);
+        if let Some(waker) = self.lane.0.at_next.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Lane {
+    /// For one request, until its response begins.
+    pub(crate) fn request(&self) -> Pending {
+        Pending { lane: self.clone(), _answering: self.answer() }
+    }
+
+    /// How many responses have begun on this connection.
+    pub(crate) fn begun(&self) -> u64 {
+        self.0.begun.get()
+    }
+
+    /// Wakes this task, and no other, when the next response begins.
+    pub(crate) fn wake_when_one_begins(&self, waker: &Waker) {
+        self.0.at_next.set(Some(waker.clone()));
+    }
+
     /// For the body of one answer.
     pub(crate) fn enter(&self) -> Sending {
         Sending { lane: self.clone(), _answering: self.answer() }

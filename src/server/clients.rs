@@ -18,9 +18,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::connections;
 use super::mistaken_tls::Told;
+use super::sequence::Sequence;
 use super::socket::Socket;
 use super::workers::{Serve, Stopping};
-use crate::http::Lane;
 
 /// What all connections of a port have in common.
 #[derive(Clone)]
@@ -51,28 +51,30 @@ impl Port {
     {
         match self.tls.clone() {
             None => {
-                let http = http(app, self.address, stopping, Socket::lane).await;
+                let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
                     let (http, port) = (http.clone(), self.clone());
                     Box::pin(async move {
                         let socket =
                             Socket::new(tcp, port.patience).look_at_first_byte(port.told.first_byte(peer.ip()));
-                        answer(&http, socket, peer).await;
+                        let lane = socket.lane();
+                        answer(&http, Sequence::new(socket, lane), peer).await;
                     })
                 })
             }
             Some(tls) => {
-                let http = http(app, self.address, stopping, |tls: &TlsStream<Socket>| tls.get_ref().0.lane()).await;
+                let http = http::<TlsStream<Socket>, _, _, _>(app, self.address, stopping).await;
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
                     let http = http.clone();
                     let socket = Socket::new(tcp, self.patience);
-                    socket.lane().encrypt();
+                    let lane = socket.lane();
+                    lane.encrypt();
                     let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));
                     Box::pin(async move {
                         // Whoever does not get that far is told so by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            answer(&http, stream, peer).await;
+                            answer(&http, Sequence::new(stream, lane), peer).await;
                         }
                     })
                 })
@@ -81,14 +83,12 @@ impl Port {
     }
 }
 
-/// What answers the requests of connections. `lane` is what the answers of a connection tell its
-/// socket by.
+/// What answers the requests of connections, one after the other.
 async fn http<T, I, S, B>(
     app: I,
     address: SocketAddr,
     stopping: Stopping,
-    lane: fn(&T) -> Lane,
-) -> Rc<impl Service<(T, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>>
+) -> Rc<impl Service<(Sequence<T>, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>>
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     I: IntoServiceFactory<S, actix_http::Request> + 'static,
@@ -106,9 +106,9 @@ where
         .h1_allow_half_closed(false)
         .client_disconnect_timeout(Duration::from_secs(1))
         .h1_write_buffer_size(connections::ONE_PIECE)
-        .on_connect_ext(move |io: &T, data| {
+        .on_connect_ext(|io: &Sequence<T>, data| {
             connections::count(data);
-            data.insert(lane(io));
+            data.insert(io.lane());
         });
     let app = app.into_factory().map_err(|error| error.into().error_response());
     let made = http.finish(map_config(app, |_| AppConfig::default())).new_service(()).await;

@@ -1,15 +1,17 @@
 //! How blobs leave the service on the plain port: in order, whole or cut, never held for a client that is not there.
 
+mod pipelines;
+
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::service::{Client, Config, Service};
+use crate::service::{Client, Config, Service, secure};
 
 const MIB: u64 = 1 << 20;
 
@@ -66,7 +68,11 @@ impl Scene {
     async fn connect(&self) -> Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        Wire { stream: socket.connect(self.service.address).await.unwrap(), unread: Vec::new() }
+        let tcp = socket.connect(self.service.address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let stream: Box<dyn Stream> =
+            if self.service.is_secure() { Box::new(secure(tcp).await) } else { Box::new(tcp) };
+        Wire { stream, unread: Vec::new() }
     }
 
     async fn metric(&self, name: &str) -> u64 {
@@ -95,9 +101,14 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     }
 }
 
+/// What carries bytes both ways, plain or over TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
 /// A bare connection.
 struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
 }
 

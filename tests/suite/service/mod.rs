@@ -4,6 +4,7 @@ mod client;
 mod connection;
 mod ending;
 mod identities;
+mod secure;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub use client::{Answer, Client};
 pub use connection::Connection;
 pub use identities::{Group, Token, User};
+pub use secure::secure;
 
 use crate::fake_hub::{FakeHub, Listener};
 
@@ -89,7 +91,7 @@ const LOGGED_WITHIN: Duration = Duration::from_millis(100);
 impl Service {
     /// Where clients find it, without `/` at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.is_secure() { "https" } else { "http" }, self.address)
     }
 
     /// The folder of all its data.

@@ -1,0 +1,249 @@
+//! Where one HTTP/1 request ends in a stream of bytes (RFC 9112, sections 2.2, 6 and 7.1). Judges nothing: a request that the parser behind
+//! it refuses ends the connection there, wherever this sees its end.
+
+use memchr::memchr;
+
+/// The end of one request after the other.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    state: State,
+    /// The beginning of a line whose end has not come yet, at most [`MAX_LINE_BYTES`] of it.
+    line: Vec<u8>,
+    body: Body,
+    complete: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a request; empty lines are skipped.
+    #[default]
+    Start,
+    RequestLine,
+    Headers,
+    /// So many bytes remain.
+    Body(u64),
+    ChunkSize,
+    /// So many bytes remain, the line end behind them included.
+    Chunk(u64),
+    Trailers,
+    /// Everything that follows belongs to this request.
+    Unframed,
+}
+
+/// What the headers say of the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Body {
+    #[default]
+    None,
+    Length(u64),
+    Chunked,
+    Unframed,
+}
+
+/// More of a line is not looked at: what matters here is shorter.
+const MAX_LINE_BYTES: usize = 256;
+
+impl Framing {
+    /// How many of these bytes, the next of the stream, belong to the present request; all of them unless it ends before. Not to be called
+    /// while it [is complete](Self::is_complete).
+    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() && !self.complete {
+            taken += self.step(&bytes[taken..]);
+        }
+        taken
+    }
+
+    /// Whether the end of the present request was taken.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The next request begins.
+    pub(super) fn next(&mut self) {
+        self.complete = false;
+    }
+
+    /// Takes at least one byte.
+    fn step(&mut self, bytes: &[u8]) -> usize {
+        match self.state {
+            State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
+            State::Start => {
+                self.state = State::RequestLine;
+                self.take_line(bytes)
+            }
+            State::RequestLine | State::Headers | State::ChunkSize | State::Trailers => self.take_line(bytes),
+            State::Body(left) => {
+                let (taken, left) = take_of(left, bytes);
+                self.state = State::Body(left);
+                if left == 0 {
+                    self.end();
+                }
+                taken
+            }
+            State::Chunk(left) => {
+                let (taken, left) = take_of(left, bytes);
+                self.state = if left == 0 { State::ChunkSize } else { State::Chunk(left) };
+                taken
+            }
+            State::Unframed => bytes.len(),
+        }
+    }
+
+    fn take_line(&mut self, bytes: &[u8]) -> usize {
+        let end = memchr(b'\n', bytes);
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        if end.is_none() || !self.line.is_empty() {
+            let kept = part.len().min(MAX_LINE_BYTES.saturating_sub(self.line.len()));
+            self.line.extend_from_slice(&part[..kept]);
+        }
+        let Some(end) = end else { return bytes.len() };
+        if self.line.is_empty() {
+            self.end_of_line(&part[..part.len().min(MAX_LINE_BYTES)]);
+        } else {
+            let line = std::mem::take(&mut self.line);
+            self.end_of_line(&line);
+        }
+        end + 1
+    }
+
+    fn end_of_line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match self.state {
+            State::RequestLine => {
+                self.body = if line.starts_with(b"CONNECT ") { Body::Unframed } else { Body::None };
+                self.state = State::Headers;
+            }
+            State::Headers if line.is_empty() => self.end_of_head(),
+            State::Headers => self.header(line),
+            State::ChunkSize => {
+                self.state = match chunk_size(line) {
+                    Some(0) => State::Trailers,
+                    Some(size) => State::Chunk(size.saturating_add(2)),
+                    None => State::Unframed,
+                };
+            }
+            State::Trailers if line.is_empty() => self.end(),
+            State::Start | State::Body(_) | State::Chunk(_) | State::Trailers | State::Unframed => {}
+        }
+    }
+
+    fn header(&mut self, line: &[u8]) {
+        // Most headers are told from these by their first letter.
+        if !matches!(line[0] | 0x20, b'c' | b't' | b'u') {
+            return;
+        }
+        let Some(colon) = memchr(b':', line) else { return };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let told = if name.eq_ignore_ascii_case(b"content-length") {
+            str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).map_or(Body::Unframed, Body::Length)
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            Body::Chunked
+        } else if name.eq_ignore_ascii_case(b"upgrade") && value.eq_ignore_ascii_case(b"websocket") {
+            Body::Unframed
+        } else {
+            return;
+        };
+        // Two of them are refused by the parser, unless the length is none.
+        self.body = match (self.body, told) {
+            (Body::None, told) | (told, Body::Length(0)) | (Body::Length(0), told) => told,
+            _ => Body::Unframed,
+        };
+    }
+
+    fn end_of_head(&mut self) {
+        match self.body {
+            Body::None | Body::Length(0) => self.end(),
+            Body::Length(length) => self.state = State::Body(length),
+            Body::Chunked => self.state = State::ChunkSize,
+            Body::Unframed => self.state = State::Unframed,
+        }
+    }
+
+    fn end(&mut self) {
+        self.state = State::Start;
+        self.complete = true;
+    }
+}
+
+/// How many of these bytes are among so many that remain, and how many remain then.
+fn take_of(left: u64, bytes: &[u8]) -> (usize, u64) {
+    let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+    (taken, left - taken as u64)
+}
+
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|byte| *byte == b';').next()?.trim_ascii();
+    u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REQUESTS: [&str; 9] = [
+        "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        "\r\n\r\nHEAD /v2/ HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\nhost: x\n\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nCONTENT-length:  12 \r\n\r\nGET / HTTP/1",
+        "DELETE / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5;a=b\r\n\r\n\r\nx\r\n1A\r\n12345678901234567890123456\r\n0\r\n\r\n",
+        "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\ntrailer: x\r\n\r\n",
+        "GET / HTTP/1.1\r\ncookie: y\r\ntrailer: transfer-encoding: chunked\r\nte: trailers\r\nupgrade: h2c\r\n\r\n",
+        "GET /content-length:7 HTTP/1.1\r\ncontent-type: content-length: 3\r\n\r\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn requests_end_where_they_do_however_their_bytes_arrive(
+            picked in prop::collection::vec(0..REQUESTS.len(), 1..8),
+            sizes in prop::collection::vec(1..40_usize, 1..40),
+        ) {
+            let (mut framing, mut ends, mut at) = (Framing::default(), Vec::new(), 0);
+            let all: String = picked.iter().map(|number| REQUESTS[*number]).collect();
+            let mut sizes = sizes.into_iter().cycle();
+            let mut arrived = 0;
+            while at < all.len() {
+                if arrived <= at {
+                    arrived = (at + sizes.next().unwrap_or(1)).min(all.len());
+                }
+                at += framing.take(&all.as_bytes()[at..arrived]);
+                if framing.is_complete() {
+                    ends.push(at);
+                    framing.next();
+                }
+            }
+            let mut end = 0;
+            let expected: Vec<usize> = picked.iter().map(|number| { end += REQUESTS[*number].len(); end }).collect();
+            prop_assert_eq!(ends, expected);
+        }
+    }
+
+    #[test]
+    fn what_has_no_known_end_has_none() {
+        for head in [
+            "CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nupgrade: WebSocket\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
+        ] {
+            let all = format!("{head}{}", REQUESTS[0]);
+            let mut framing = Framing::default();
+            assert_eq!(framing.take(all.as_bytes()), all.len(), "{head}");
+            assert!(!framing.is_complete(), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_takes_little_memory() {
+        let mut framing = Framing::default();
+        for _ in 0..1000 {
+            framing.take(&[b'x'; 1000]);
+        }
+        assert!(framing.line.len() <= MAX_LINE_BYTES);
+    }
+}
