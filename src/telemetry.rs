@@ -7,12 +7,18 @@ mod counters;
 mod human;
 mod json;
 mod lines;
+mod log_output;
 mod process;
 mod request;
 
-use std::io::IsTerminal;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::panic;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -54,9 +60,9 @@ pub enum TelemetryError {
     /// Something else in this process already logs.
     #[error("logging is already set up: {0}")]
     Logging(#[from] tracing_subscriber::util::TryInitError),
-    /// The thread that writes the log cannot be started.
+    /// Standard error, or the thread that writes to it.
     #[error("logging cannot be started: {0}")]
-    Thread(#[source] std::io::Error),
+    Start(#[source] io::Error),
     /// The text is not a filter; it cannot come from the settings, which check it.
     #[error("{0}")]
     Filter(#[from] NotAFilter),
@@ -71,36 +77,59 @@ pub struct NotAFilter(String);
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
-/// Logging, until it is dropped, which writes what still waits.
-pub struct Logging(Lines);
+/// Logging, until it is dropped, which gives what still waits a moment to be written.
+pub struct Logging(());
 
-/// Logs to standard error from now on, and for as long as what this gives is kept. Once a process.
-pub fn start_logging(filter: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryError> {
-    let terminal = std::io::stderr().is_terminal();
+/// The lines of the one log of this process.
+static LOG: OnceLock<Lines> = OnceLock::new();
+
+/// The end of the process waits so long for whoever reads the log.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Logs to standard error from now on, and for as long as what this gives is kept. Once a process. At most so many bytes of lines wait
+/// until they are read; more are dropped and counted.
+pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u64) -> Result<Logging, TelemetryError> {
+    let terminal = io::stderr().is_terminal();
     let human = match format {
         LogFormat::Auto => terminal,
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = Lines::to(std::io::stderr()).map_err(TelemetryError::Thread)?;
+    let max_waiting_bytes = usize::try_from(max_waiting_bytes).unwrap_or(usize::MAX);
+    let lines = standard_error().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
     subscriber(filter, human, colours, lines.clone())?.try_init()?;
-    flush_on_panic(lines.clone());
-    Ok(Logging(lines))
+    LOG.get_or_init(|| lines);
+    panic::set_hook(Box::new(log_panic));
+    Ok(Logging(()))
 }
 
-/// What was logged stands before what is said of a panic, which may be the last thing that is said.
-fn flush_on_panic(lines: Lines) {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        lines.try_flush();
-        usual(panic);
-    }));
+/// Waits until what was logged is written, but no longer than a moment: to be called before the process is ended by force.
+pub fn finish_log() {
+    if let Some(lines) = LOG.get() {
+        lines.finish(FINISH_TIMEOUT);
+    }
+}
+
+/// Standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
+fn standard_error() -> io::Result<File> {
+    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
+/// As the standard library's hook, but by the log's own thread.
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let Some(lines) = LOG.get() else { return };
+    let (thread, backtrace) = (thread::current(), Backtrace::capture());
+    let mut text = format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
+    if backtrace.status() == BacktraceStatus::Captured {
+        text += &format!("{backtrace}");
+    }
+    lines.add(text.as_bytes(), true);
 }
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        self.0.flush();
+        finish_log();
     }
 }
 
@@ -157,6 +186,10 @@ impl Metrics {
     /// All of them in Prometheus' text format.
     pub fn render(&self) -> String {
         process::publish();
+        if let Some(lines) = LOG.get() {
+            metrics::counter!("dependency_proxy_log_lines_dropped_total").absolute(lines.dropped());
+            metrics::gauge!("dependency_proxy_log_waiting_bytes").set(lines.waiting_bytes() as f64);
+        }
         self.0.render()
     }
 
@@ -208,6 +241,11 @@ fn describe() {
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
     describe_counter!("dependency_proxy_changes_throttled_total", "Changes refused because their caller made too many");
     describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
+    describe_counter!(
+        "dependency_proxy_log_lines_dropped_total",
+        "Lines of the log that were not written because it was not read, or could not be written"
+    );
+    describe_gauge!("dependency_proxy_log_waiting_bytes", "Bytes of the log that wait until it is read");
     describe_gauge!("process_resident_memory_bytes", "Memory of this process that is not swapped out");
     describe_gauge!("process_open_fds", "Open files and connections of this process");
     describe_gauge!("dependency_proxy_free_bytes", "Free on the disk of the cache");
@@ -229,11 +267,11 @@ mod tests {
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }

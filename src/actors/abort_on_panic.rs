@@ -5,6 +5,7 @@
 pub(super) fn abort_on_panic(actor: &'static str) {
     if std::thread::panicking() && !cfg!(test) {
         tracing::error!(actor, "an actor panicked; its state is unknown, so the process ends");
+        crate::telemetry::finish_log();
         std::process::abort();
     }
 }

@@ -46,7 +46,8 @@ impl ServeArgs {
     /// The checked settings, with logging set up as they say.
     fn settings(&self) -> Result<(Settings, Logging), Failure> {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
-        let logging = telemetry::start_logging(&settings.log.filter, settings.log.format)?;
+        let log = &settings.log;
+        let logging = telemetry::start_logging(&log.filter, log.format, log.max_waiting_bytes)?;
         if settings.server.is_in_the_clear() {
             tracing::warn!(
                 "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \

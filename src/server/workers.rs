@@ -115,6 +115,7 @@ fn runtime(workers: usize) -> tokio::runtime::Runtime {
 
 fn die(error: &dyn std::fmt::Display) {
     tracing::error!(%error, "a thread that serves clients failed, so the process ends");
+    crate::telemetry::finish_log();
     std::process::abort();
 }
 

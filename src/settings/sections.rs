@@ -146,6 +146,9 @@ pub struct Log {
     pub filter: LogFilter,
     /// How it looks.
     pub format: LogFormat,
+    /// How much of it may wait until it is read, in bytes.
+    #[serde(deserialize_with = "quantity::bytes")]
+    pub max_waiting_bytes: u64,
 }
 
 const MIN_PASSWORD: usize = 8;

@@ -2,6 +2,7 @@
 
 mod first_start;
 mod health;
+mod log;
 mod metrics;
 mod plain;
 mod tls;

@@ -1,10 +1,11 @@
 //! Ways in which the service ends and is started again, beyond the ordinary ones.
 
 use std::fs;
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Service;
+use super::{Service, listening};
 
 impl Service {
     /// Ends it as a power cut would, and leaves it ended.
@@ -63,6 +64,22 @@ impl Service {
     /// Takes all its data away, as for a new installation with the same settings. It must have ended.
     pub fn forget_everything(&self) {
         fs::remove_dir_all(self.data()).unwrap();
+    }
+
+    /// Starts it again after it has ended, with standard error as a pipe, which is read up to the line that it listens.
+    pub fn restart_into_pipe(&mut self) -> BufReader<ChildStderr> {
+        let mut command = self.serve();
+        self.child = command.envs(self.variables.iter().cloned()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = BufReader::new(self.child.stderr.take().unwrap());
+        let (address, metrics) = loop {
+            let mut line = String::new();
+            assert!(pipe.read_line(&mut line).unwrap() > 0, "it did not start");
+            if let Some(found) = listening(&line) {
+                break found;
+            }
+        };
+        (self.address, self.metrics) = (address, metrics);
+        pipe
     }
 
     fn serve(&self) -> Command {

@@ -1,0 +1,118 @@
+//! Writes whole lines to what may be full, gone, or not block. A line that could be written in part only is completed by the next write
+//! that succeeds, before anything else.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::Duration;
+
+/// Where log lines go.
+pub(super) struct Output<W> {
+    out: W,
+    /// The rest of a line whose beginning was written.
+    rest: Vec<u8>,
+}
+
+/// A pipe that is full and does not block is tried again after so long.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+impl<W: Write> Output<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, rest: Vec::new() }
+    }
+
+    /// Writes these lines, however long that takes; returns how many of them are lost because it fails.
+    pub(super) fn write(&mut self, lines: &[u8]) -> u64 {
+        let written = write(&mut self.out, &self.rest);
+        self.rest.drain(..written);
+        if !self.rest.is_empty() {
+            return count(lines);
+        }
+        let written = write(&mut self.out, lines);
+        let (before, after) = lines.split_at(written);
+        let begun = before.last().is_some_and(|last| *last != b'\n');
+        let rest = after.iter().position(|byte| *byte == b'\n').filter(|_| begun).map_or(0, |end| end + 1);
+        self.rest.extend_from_slice(&after[..rest]);
+        count(&after[rest..])
+    }
+}
+
+/// Writes until all is written or it fails; returns how many bytes were written.
+fn write(out: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        match out.write(&bytes[written..]) {
+            Ok(more) if more > 0 => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody set the pipe so that it does not block.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_INTERVAL),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    written
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes at a time, and fails this way after so many in all until more are allowed.
+    struct Limited {
+        taken: Vec<u8>,
+        at_a_time: usize,
+        allowed: usize,
+        failure: io::ErrorKind,
+        fails_once: bool,
+    }
+
+    impl Write for Limited {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.at_a_time).min(self.allowed - self.taken.len());
+            if taken == 0 {
+                if self.fails_once {
+                    self.allowed = usize::MAX;
+                }
+                return Err(self.failure.into());
+            }
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn output(allowed: usize, failure: io::ErrorKind, fails_once: bool) -> Output<Limited> {
+        Output::new(Limited { taken: Vec::new(), at_a_time: 7, allowed, failure, fails_once })
+    }
+
+    #[test]
+    fn a_pipe_that_does_not_block_gets_every_line_whole() {
+        for allowed in 0..30 {
+            let mut output = output(allowed, io::ErrorKind::WouldBlock, true);
+            assert_eq!(output.write(b"first line\nsecond\nthird\n"), 0);
+            assert_eq!(output.out.taken, b"first line\nsecond\nthird\n");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_which_are_counted_and_cuts_none() {
+        for allowed in 0..18 {
+            let mut output = output(allowed, io::ErrorKind::StorageFull, false);
+            let lost = output.write(b"first line\nsecond\n");
+            assert_eq!(output.write(b"third\n"), 1, "still full");
+            output.out.allowed = usize::MAX;
+            assert_eq!(output.write(b"last\n"), 0);
+            let expected: &[u8] = match lost {
+                2 => b"last\n",
+                1 => b"first line\nlast\n",
+                _ => b"first line\nsecond\nlast\n",
+            };
+            assert_eq!(output.out.taken, expected, "{allowed}: {lost}");
+        }
+    }
+}
