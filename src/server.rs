@@ -1,6 +1,7 @@
 //! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
 
 mod admin_reset;
+mod blocked;
 mod clients;
 mod connections;
 mod first_start;

@@ -6,11 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::writev;
 use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::blocked::Blocked;
 use super::mistaken_tls::FirstByte;
 use super::patience::Patience;
 use crate::http::Lane;
@@ -22,7 +24,7 @@ pub(super) struct Socket {
     /// From the first byte of a request to the first of an answer.
     request: Patience,
     /// While it takes no more bytes.
-    blocked: Patience,
+    blocked: Blocked,
     /// While it wants nothing.
     idle: Patience,
     /// Until there was one.
@@ -36,9 +38,10 @@ pub(super) struct Socket {
 const CORKED_FROM: u64 = 256 * 1024;
 
 impl Socket {
-    /// The client may take so long for a request, so long for taking no bytes, and so long between requests.
+    /// The client may take so long for a request, acknowledge nothing for so long, and take so long between requests.
     pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
-        let [request, blocked, idle] = [(); 3].map(|()| Patience::new(patience));
+        let [request, idle] = [(); 2].map(|()| Patience::new(patience));
+        let blocked = Blocked::new(patience);
         Self { tcp, lane: Lane::default(), request, blocked, idle, first_byte: None, corked: false }
     }
 
@@ -66,12 +69,15 @@ impl Socket {
     }
 
     /// Sends from the lane what the system takes at once.
-    fn send_from_lane(&mut self) -> io::Result<()> {
+    fn poll_send_from_lane(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let waiting = self.lane.waiting();
         if waiting.is_some_and(|part| part.length >= CORKED_FROM) {
             self.cork(true)?;
         }
-        let sent = self.tcp.try_io(Interest::WRITABLE, || self.lane.send_to(&self.tcp));
+        let sent = match self.tcp.poll_write_ready(cx)? {
+            Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.lane.send_to(&self.tcp))),
+            Poll::Pending => self.blocked.poll(cx, || self.lane.send_to(&self.tcp)),
+        };
         if self.lane.is_empty() && !waiting.is_some_and(|part| part.followed) {
             self.cork(false)?;
         }
@@ -86,13 +92,20 @@ impl Socket {
         Ok(())
     }
 
-    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(_) => {
-                self.request.end();
-                self.blocked.end();
-            }
-            Poll::Pending => self.wait_for_room(cx)?,
+    /// What becomes of a write that was tried, or is tried once more by `send` where the client has taken nothing for a while.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        send: impl FnOnce(&TcpStream) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let written = match written {
+            Poll::Ready(written) => Poll::Ready(written),
+            Poll::Pending => self.blocked.poll(cx, || Ok(send(&self.tcp)?)),
+        };
+        if written.is_ready() {
+            self.request.end();
+            self.blocked.end();
         }
         written
     }
@@ -105,11 +118,6 @@ impl Socket {
         }
         self.idle.begin();
         self.idle.check(cx).is_err()
-    }
-
-    fn wait_for_room(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.blocked.begin();
-        self.blocked.check(cx)
     }
 }
 
@@ -143,7 +151,7 @@ impl AsyncWrite for Socket {
         } else {
             me.poll_write_with_more(cx, bytes)
         };
-        me.wrote(cx, written)
+        me.wrote(cx, written, |tcp| send(tcp, bytes, SendFlags::NOSIGNAL))
     }
 
     fn poll_write_vectored(
@@ -153,7 +161,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let written = Pin::new(&mut me.tcp).poll_write_vectored(cx, bytes);
-        me.wrote(cx, written)
+        me.wrote(cx, written, |tcp| writev(tcp, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -164,11 +172,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         while !me.lane.is_empty() {
-            if me.tcp.poll_write_ready(cx)?.is_pending() {
-                me.wait_for_room(cx)?;
-                return Poll::Pending;
-            }
-            match me.send_from_lane() {
+            match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
                     // What the client sent meanwhile is the next request: it waits for this answer, not for its client.
                     me.request.end();

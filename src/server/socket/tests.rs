@@ -1,6 +1,6 @@
 //! What a client gets of a lane, when, and when it is given up.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use std::io::ErrorKind;
 
@@ -131,6 +131,35 @@ async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     };
     let (sent, _) = tokio::join!(socket.flush(), read_slowly);
     sent.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
+    let (_folder, spooled, bytes) = file(10_000_000);
+    for written in [false, true] {
+        let (mut socket, mut client) = connected().await;
+        let lane = socket.lane().enter();
+        // A small part of what the send buffer holds.
+        let read_slowly = async {
+            for _ in 0..100 {
+                tokio::time::sleep(PATIENCE / 10).await;
+                read(&mut client, 3000).await;
+            }
+        };
+        let send = async {
+            match written {
+                true => socket.write_all(&bytes).await,
+                false => {
+                    lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+                    socket.flush().await
+                }
+            }
+        };
+        tokio::select! {
+            sent = send => panic!("it is given up: {sent:?}"),
+            () = read_slowly => {}
+        }
+    }
 }
 
 #[actix_rt::test]

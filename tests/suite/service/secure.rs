@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -33,7 +33,7 @@ impl Service {
 }
 
 /// Speaks TLS to the service over this connection.
-pub async fn secure(tcp: TcpStream) -> TlsStream<TcpStream> {
+pub async fn secure<T: AsyncRead + AsyncWrite + Unpin>(tcp: T) -> TlsStream<T> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(fixture("authority.pem")).unwrap()).unwrap();
     let tls = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
