@@ -6,6 +6,7 @@ mod clients;
 mod connections;
 mod first_start;
 mod framing;
+mod half_closed;
 mod listeners;
 mod mistaken_tls;
 mod options;

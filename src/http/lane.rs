@@ -23,8 +23,11 @@ struct Shared {
     ending: Cell<bool>,
     /// Whether what is sent must be read and encrypted before.
     encrypted: Cell<bool>,
-    /// How many responses have begun.
+    /// How many requests were read, and how many responses have begun.
+    requested: Cell<u64>,
     begun: Cell<u64>,
+    /// Whether the client has closed its sending side.
+    sends_no_more: Cell<bool>,
     /// Who is woken when the next one begins.
     at_next: Cell<Option<Waker>>,
 }
@@ -109,7 +112,23 @@ impl Drop for Pending {
 impl Lane {
     /// For one request, until its response begins.
     pub(crate) fn request(&self) -> Pending {
+        self.0.requested.update(|requested| requested + 1);
         Pending { lane: self.clone(), _answering: self.answer() }
+    }
+
+    /// Whether there is a request whose response has not begun.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.0.requested.get() > self.0.begun.get()
+    }
+
+    /// The client has closed its sending side: it may wait for responses, or be gone.
+    pub(crate) fn sends_no_more(&self) {
+        self.0.sends_no_more.set(true);
+    }
+
+    /// Whether the client has closed its sending side.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.0.sends_no_more.get()
     }
 
     /// How many responses have begun on this connection.

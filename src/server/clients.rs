@@ -102,8 +102,8 @@ where
         .local_addr(address)
         // The socket itself gives up a client that wants nothing, without setting a clock at each answer.
         .keep_alive(KeepAlive::Os)
-        // Whoever closes waits for nothing any more, whatever it still waits for itself.
-        .h1_allow_half_closed(false)
+        // Whoever sends no more may wait for its responses; the socket itself notices who is gone.
+        .h1_allow_half_closed(true)
         .client_disconnect_timeout(Duration::from_secs(1))
         .h1_write_buffer_size(connections::ONE_PIECE)
         .on_connect_ext(|io: &Sequence<T>, data| {

@@ -67,8 +67,15 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
     /// Reads what there is behind what is held. The bytes are behind those that the buffer had.
     fn poll_more(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        match ready!(Pin::new(&mut self.io).poll_read(cx, buffer)) {
+            // An end without that of TLS: what came before is complete requests, or is no request.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            read => read?,
+        }
         self.ended = buffer.filled().len() == before;
+        if self.ended {
+            self.lane.sends_no_more();
+        }
         Poll::Ready(Ok(()))
     }
 

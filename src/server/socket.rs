@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::blocked::Blocked;
+use super::half_closed::HalfClosed;
 use super::mistaken_tls::FirstByte;
 use super::patience::Patience;
 use crate::http::Lane;
@@ -27,6 +28,8 @@ pub(super) struct Socket {
     blocked: Blocked,
     /// While it wants nothing.
     idle: Patience,
+    /// Once it sends no more.
+    half_closed: HalfClosed,
     /// Until there was one.
     first_byte: Option<FirstByte>,
     /// Whether only whole segments are sent.
@@ -42,7 +45,16 @@ impl Socket {
     pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
         let [request, idle] = [(); 2].map(|()| Patience::new(patience));
         let blocked = Blocked::new(patience);
-        Self { tcp, lane: Lane::default(), request, blocked, idle, first_byte: None, corked: false }
+        Self {
+            tcp,
+            lane: Lane::default(),
+            request,
+            blocked,
+            idle,
+            half_closed: HalfClosed::default(),
+            first_byte: None,
+            corked: false,
+        }
     }
 
     /// The same, whose first byte is looked at.
@@ -106,6 +118,7 @@ impl Socket {
         if written.is_ready() {
             self.request.end();
             self.blocked.end();
+            self.half_closed.sent();
         }
         written
     }
@@ -168,15 +181,21 @@ impl AsyncWrite for Socket {
         self.tcp.is_write_vectored()
     }
 
-    /// Sends what is in the lane. Whoever put it there is polled again afterwards, in turn with other connections.
+    /// Sends what is in the lane; an error where a client that sends no more is gone. Whoever put it there is polled again afterwards, in turn with other connections.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
+        if me.lane.is_half_closed() {
+            me.request.check(cx)?;
+            let expected = me.lane.is_pending() || me.blocked.is_waiting();
+            me.half_closed.check(cx, &me.tcp, expected)?;
+        }
         while !me.lane.is_empty() {
             match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
                     // What the client sent meanwhile is the next request: it waits for this answer, not for its client.
                     me.request.end();
                     me.blocked.end();
+                    me.half_closed.sent();
                     if me.lane.is_empty() {
                         cx.waker().wake_by_ref();
                     }
