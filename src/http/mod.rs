@@ -31,7 +31,7 @@ mod request_body;
 mod state;
 mod token;
 
-use actix_web::web;
+use actix_web::{Route, guard, web};
 
 pub(crate) use api::{ApiState, Identities, Pace};
 pub(crate) use around::around;
@@ -44,9 +44,14 @@ pub(crate) use state::{RegistryOptions, RegistryState};
 /// matched anew at every pull.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/healthz", web::get().to(health::alive))
-        .route("/readyz", web::get().to(health::ready))
+        .route("/healthz", get().to(health::alive))
+        .route("/readyz", get().to(health::ready))
         .route("/jwt/auth", web::route().to(token::answer))
         .configure(api::configure)
         .default_service(web::route().to(registry::answer));
+}
+
+/// `GET`, and `HEAD` as that (RFC 9110, section 9.3.2).
+pub(crate) fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

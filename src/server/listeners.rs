@@ -62,7 +62,7 @@ pub(super) fn serve_metrics(
         let metrics = metrics.clone();
         async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render()) }
     };
-    let server = HttpServer::new(move || App::new().route("/metrics", web::get().to(render.clone())));
+    let server = HttpServer::new(move || App::new().route("/metrics", http::get().to(render.clone())));
     let server = server.workers(1).disable_signals().listen(listener);
     let server = server.map_err(|error| StartError::Listen { address, error })?.run();
     let handle = server.handle();

@@ -42,12 +42,13 @@ mod rights;
 #[cfg(test)]
 mod wire;
 
-use actix_web::{Resource, Route, guard, web};
+use actix_web::{Resource, web};
 
 pub(crate) use self::caller::Identities;
 use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::state::ApiState;
+use super::get;
 
 /// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
@@ -112,11 +113,6 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
         .default_service(web::to(no_route));
     cfg.service(api);
-}
-
-/// As in GitLab, `HEAD` is answered wherever `GET` is.
-fn get() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 fn at(path: &str) -> Resource {

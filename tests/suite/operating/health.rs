@@ -1,5 +1,6 @@
 //! Readiness, and what the log says of a request that fails.
 
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::fake_hub::FakeHub;
@@ -18,6 +19,18 @@ async fn it_is_ready_while_upstream_is_down_and_the_disk_is_full() {
     for path in ["/healthz", "/readyz"] {
         let answer = service.stranger().get(path).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"), "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_head_of_its_health_is_as_a_get_without_a_body() {
+    let service = in_trouble();
+    let metrics = format!("http://{}/metrics", service.metrics);
+    assert_eq!(reqwest::Client::new().head(metrics).send().await.unwrap().status(), 200);
+    for path in ["/healthz", "/readyz"] {
+        let client = service.stranger();
+        let response = client.send(client.request(Method::HEAD, path)).await;
+        assert_eq!((response.status, response.header("content-length"), response.body.len()), (200, "3", 0), "{path}");
     }
 }
 
