@@ -10,7 +10,7 @@ use tempfile::TempPath;
 
 use super::blobs::BlobFile;
 use super::durable;
-use super::error::StoreError;
+use super::error::{OpenError, StoreError};
 
 /// Writes all of some bytes at an offset of a file, or fails.
 pub type WriteAt = fn(&File, &[u8], u64) -> io::Result<()>;
@@ -31,17 +31,24 @@ pub struct SpoolFile {
 }
 
 impl Spool {
-    /// The spool of this cache folder, made where there is none and emptied of what a killed process left.
-    pub fn open(cache_dir: &Path) -> Result<Self, StoreError> {
+    /// The spool of this cache folder, made where there is none and emptied of what a killed process left. What else is there stays and is
+    /// told of.
+    pub fn open(cache_dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(cache_dir, |file, bytes, offset| file.write_all_at(bytes, offset))
     }
 
     /// As [`Self::open`], writing through `write`: for tests of a disk that fails.
-    pub fn open_with(cache_dir: &Path, write: WriteAt) -> Result<Self, StoreError> {
+    pub fn open_with(cache_dir: &Path, write: WriteAt) -> Result<Self, OpenError> {
         let folder = cache_dir.join("spool");
-        durable::create_folder(&folder)?;
-        for entry in fs::read_dir(&folder)? {
-            remove(&entry?)?;
+        let at = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
+        durable::create_folder(&folder).map_err(|error| at(&folder, error))?;
+        for entry in fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
+            let path = entry.map_err(|error| at(&folder, error))?.path();
+            if path.is_dir() && !path.is_symlink() {
+                tracing::warn!(path = %path.display(), "this folder is not of this service, and stays where it is");
+                continue;
+            }
+            fs::remove_file(&path).map_err(|error| at(&path, error))?;
         }
         Ok(Self { folder, write })
     }
@@ -51,13 +58,6 @@ impl Spool {
         let (file, path) = tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder)?.into_parts();
         Ok(SpoolFile { file: BlobFile::new(file), path, write: self.write })
     }
-}
-
-/// Removes what a killed process, or somebody else, left in the spool: files and folders alike.
-fn remove(entry: &fs::DirEntry) -> Result<(), StoreError> {
-    let path = entry.path();
-    let removed = if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-    removed.map_err(|error| StoreError::Io(format!("{}: {error}", path.display())))
 }
 
 impl SpoolFile {
@@ -98,5 +98,22 @@ mod tests {
         assert_eq!(spool_dir.read_dir().unwrap().count(), 1);
         drop(spooled);
         assert_eq!(spool_dir.read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_in_the_spool_is_left_alone_and_a_spool_that_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = folder.path().join("spool/foreign");
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(foreign.join("file"), "x").unwrap();
+        std::os::unix::fs::symlink("foreign", folder.path().join("spool/link")).unwrap();
+        Spool::open(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(foreign.join("file")).unwrap(), "x");
+        assert_eq!(folder.path().join("spool").read_dir().unwrap().count(), 1);
+
+        fs::remove_dir_all(folder.path().join("spool")).unwrap();
+        fs::write(folder.path().join("spool"), "").unwrap();
+        let refused = Spool::open(folder.path()).unwrap_err().to_string();
+        assert!(refused.starts_with(&folder.path().join("spool").display().to_string()), "{refused}");
     }
 }
