@@ -15,8 +15,8 @@ mod patience;
 mod process;
 mod restore;
 mod sequence;
+mod signals;
 mod socket;
-mod stop_signals;
 mod tls;
 mod turnover;
 mod workers;
@@ -36,7 +36,8 @@ pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
 
 use self::parts::{Handles, Stores};
-use self::stop_signals::StopSignals;
+use self::signals::{Signals, Told};
+use self::tls::Reload;
 use self::workers::Workers;
 use crate::actors::janitor::Tidying;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
@@ -58,7 +59,8 @@ pub struct RunningServer {
     metrics: Option<ServerHandle>,
     stopping: Arc<AtomicBool>,
     tidying: Tidying,
-    stop: StopSignals,
+    signals: Signals,
+    reload_tls: Option<Reload>,
     /// Given back last, when nothing writes any more.
     _data: DataDir,
 }
@@ -115,12 +117,12 @@ pub enum StartError {
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
-    let stop = StopSignals::listen().map_err(StartError::Signals)?;
+    let signals = Signals::listen().map_err(StartError::Signals)?;
     // Before anything is counted: what was not seen to begin must not be seen to end.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
     let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
     // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
-    let tls = settings.server.tls.clone().map(tls::config).transpose()?;
+    let (tls, reload_tls) = settings.server.tls.clone().map(tls::config).transpose()?.unzip();
     let clients = listeners::listen_each(settings.server.listen, options::workers(&settings.server))?;
     if let Some(name) = &settings.server.tcp_congestion_control {
         listeners::control_congestion(&clients.1, name)?;
@@ -139,13 +141,36 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
-    Ok(RunningServer { address, metrics_address, first_start, workers, metrics, stopping, tidying, stop, _data: data })
+    Ok(RunningServer {
+        address,
+        metrics_address,
+        first_start,
+        workers,
+        metrics,
+        stopping,
+        tidying,
+        signals,
+        reload_tls,
+        _data: data,
+    })
 }
 
 impl RunningServer {
-    /// Serves until the process is told to stop, then lets running transfers finish and writes what waits.
-    pub async fn run(self) {
-        self.stop.wait().await;
+    /// Serves until the process is told to stop, then lets running transfers finish and writes what waits. SIGHUP re-reads the files of
+    /// TLS, and calls `reload` for the rest.
+    pub async fn run(mut self, reload: impl Fn()) {
+        loop {
+            match self.signals.next().await {
+                Told::Stop => break,
+                Told::Reload => {
+                    if let Some(reload_tls) = &self.reload_tls {
+                        reload_tls.now();
+                    }
+                    reload();
+                }
+                Told::Nothing => {}
+            }
+        }
         tracing::info!("stopping: running transfers may finish");
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.stop().await;

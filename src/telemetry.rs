@@ -28,7 +28,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 pub use self::counters::{CountersBy, served_bytes};
 pub use self::request::{Entered, RequestId};
@@ -63,6 +63,9 @@ pub enum TelemetryError {
     /// Standard error, or the thread that writes to it.
     #[error("logging cannot be started: {0}")]
     Start(#[source] io::Error),
+    /// The filter cannot be changed.
+    #[error("the log filter cannot be changed: {0}")]
+    Reload(#[from] reload::Error),
     /// The text is not a filter; it cannot come from the settings, which check it.
     #[error("{0}")]
     Filter(#[from] NotAFilter),
@@ -78,7 +81,11 @@ pub struct NotAFilter(String);
 pub struct Metrics(PrometheusHandle);
 
 /// Logging, until it is dropped, which gives what still waits a moment to be written.
-pub struct Logging(());
+pub struct Logging {
+    set_filter: SetFilter,
+}
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 
 /// The lines of the one log of this process.
 static LOG: OnceLock<Lines> = OnceLock::new();
@@ -98,10 +105,11 @@ pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let max_waiting_bytes = usize::try_from(max_waiting_bytes).unwrap_or(usize::MAX);
     let lines = standard_error().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
-    subscriber(filter, human, colours, lines.clone())?.try_init()?;
+    let (subscriber, set_filter) = subscriber(filter, human, colours, lines.clone())?;
+    subscriber.try_init()?;
     LOG.get_or_init(|| lines);
     panic::set_hook(Box::new(log_panic));
-    Ok(Logging(()))
+    Ok(Logging { set_filter })
 }
 
 /// Waits until what was logged is written, but no longer than a moment: to be called before the process is ended by force.
@@ -127,6 +135,13 @@ fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     lines.add(text.as_bytes(), true);
 }
 
+impl Logging {
+    /// Logs what this filter lets through from now on.
+    pub fn set_filter(&self, filter: &LogFilter) -> Result<(), TelemetryError> {
+        Ok((self.set_filter)(filter.directives()?)?)
+    }
+}
+
 impl Drop for Logging {
     fn drop(&mut self) {
         finish_log();
@@ -138,7 +153,7 @@ fn subscriber<W>(
     human: bool,
     colours: bool,
     writer: W,
-) -> Result<impl Subscriber + Send + Sync + 'static, NotAFilter>
+) -> Result<(impl Subscriber + Send + Sync + 'static, SetFilter), NotAFilter>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -147,8 +162,9 @@ where
         true => lines.with_ansi(colours).event_format(Human::new(colours)).boxed(),
         false => lines.event_format(Json).boxed(),
     };
-    let filter = filter.directives()?;
-    Ok(tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(may_be_logged)))
+    let (filter, handle) = reload::Layer::new(filter.directives()?);
+    let subscriber = tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(may_be_logged));
+    Ok((subscriber, Box::new(move |filter| handle.reload(filter))))
 }
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
@@ -280,7 +296,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let filter = LogFilter::try_from(filter.to_owned()).unwrap();
-        let subscriber = subscriber(&filter, human, false, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(&filter, human, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }

@@ -9,7 +9,7 @@ use url::Url;
 use super::failure::Failure;
 use super::output::say;
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
-use crate::server::{self, FirstStart};
+use crate::server::{self, FirstStart, RunningServer};
 use crate::settings::{Settings, Storage};
 use crate::telemetry::{self, Logging};
 
@@ -24,10 +24,10 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     /// Runs until it is stopped.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (settings, _logging) = self.settings()?;
+        let (settings, logging) = self.settings()?;
         let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
         let storage = settings.storage.clone();
-        server::run(settings, |running| {
+        let ready = |running: &RunningServer| {
             let metrics = running.metrics_address.map(tracing::field::display);
             tracing::info!(address = %running.address, metrics, "listening");
             let place = place(external.as_ref(), running.address);
@@ -39,8 +39,21 @@ impl ServeArgs {
             if let Some(first) = &running.first_start {
                 say(&welcome(first, &storage, &place, running.address));
             }
-        })?;
+        };
+        server::run(settings, ready, || self.reload(&logging))?;
         Ok(())
+    }
+
+    /// Does what SIGHUP can without a restart, and says what it cannot.
+    fn reload(&self, logging: &Logging) {
+        let loaded = Settings::load(self.config.as_deref(), std::env::vars_os());
+        let changed = loaded.map_err(Failure::from).and_then(|settings| Ok(logging.set_filter(&settings.log.filter)?));
+        match changed {
+            Ok(()) => tracing::info!(
+                "SIGHUP: the certificate and its key are read again, and log.filter is as it is set now; other settings need a restart"
+            ),
+            Err(error) => tracing::warn!(%error, "SIGHUP: the settings cannot be used and stay as they are"),
+        }
     }
 
     /// The checked settings, with logging set up as they say.

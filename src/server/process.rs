@@ -5,13 +5,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::{RunningServer, StartError, build};
 use crate::settings::Settings;
 
-/// Serves until the process is told to stop. `ready` is called once connections are accepted.
-pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer)) -> Result<(), StartError> {
+/// Serves until the process is told to stop. `ready` is called once connections are accepted, `reload` at each SIGHUP.
+pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer), reload: impl Fn()) -> Result<(), StartError> {
     raise_open_files();
     actix_rt::System::new().block_on(async move {
         let running = build(settings).await?;
         ready(&running);
-        running.run().await;
+        running.run(reload).await;
         Ok(())
     })
 }

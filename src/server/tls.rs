@@ -13,7 +13,9 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -40,8 +42,18 @@ pub enum TlsError {
 /// How often the files are looked at. What changed is used once it was the same twice: both files are written by then.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Has the files looked at at once.
+pub(super) struct Reload(Arc<Notify>);
+
+impl Reload {
+    /// Whoever changed them has written both: what is there now is used.
+    pub(super) fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 /// How to serve TLS with these files. From now on they are looked at every few seconds, by a task on this thread.
-pub(super) fn config(files: Tls) -> Result<ServerConfig, TlsError> {
+pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
     let pair = Pair::read(&files);
     let served = Arc::new(Served(ArcSwap::new(Arc::new(pair.certified(&files)?))));
     let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
@@ -52,8 +64,9 @@ pub(super) fn config(files: Tls) -> Result<ServerConfig, TlsError> {
     config.ticketer = Ticketer::new().map_err(setup)?;
     // Some clients go on only where they are told what is spoken.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    actix_rt::spawn(watch(files, pair.print(), served));
-    Ok(config)
+    let told = Arc::new(Notify::new());
+    actix_rt::spawn(watch(files, pair.print(), served, told.clone()));
+    Ok((config, Reload(told)))
 }
 
 /// The certificate and key that handshakes use.
@@ -72,14 +85,14 @@ impl fmt::Debug for Served {
 }
 
 /// Compares what the files hold, not their times: a link that is set to another folder is a change like any other.
-async fn watch(files: Tls, mut known: Print, served: Arc<Served>) {
+async fn watch(files: Tls, mut known: Print, served: Arc<Served>, told: Arc<Notify>) {
     let mut seen = known;
     loop {
-        actix_rt::time::sleep(LOOK_EVERY).await;
+        let told = timeout(LOOK_EVERY, told.notified()).await.is_ok();
         let read = files.clone();
         let Ok(pair) = spawn_blocking(move || Pair::read(&read)).await else { continue };
         let now = pair.print();
-        if now != known && now == seen {
+        if now != known && (told || now == seen) {
             known = now;
             match pair.certified(&files) {
                 Ok(certified) => {

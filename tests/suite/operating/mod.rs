@@ -5,6 +5,7 @@ mod health;
 mod log;
 mod metrics;
 mod plain;
+mod signals;
 mod tls;
 
 use std::time::{Duration, Instant};

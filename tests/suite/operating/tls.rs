@@ -185,6 +185,18 @@ async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
     assert_eq!(service.log().matches("the old one stays in use").count(), 1);
 }
 
+#[actix_rt::test]
+async fn a_changed_certificate_is_served_at_once_after_sighup() {
+    let mounted = Mounted::new(ONE.certificate, ONE.key);
+    let service = mounted.start(&FakeHub::start());
+    for (version, pair) in [("2", OTHER), ("3", ONE), ("4", OTHER)] {
+        mounted.mount(version, pair.certificate, pair.key);
+        service.signal("HUP");
+        until("the new one is served", || is_served(pair, service.address)).await;
+    }
+    assert_eq!(service.log().matches("the new one is served").count(), 3);
+}
+
 #[test]
 fn files_that_do_not_fit_are_refused_at_the_start_with_key_and_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -46,7 +46,18 @@ impl Service {
 
     /// Sends SIGTERM, and does not wait.
     pub fn tell_to_stop(&self) {
-        assert!(Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name, and does not wait.
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// Puts these lines behind those of its settings' file.
+    pub fn add_settings(&self, lines: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, format!("{text}{lines}\n")).unwrap();
     }
 
     /// Waits until it has ended.

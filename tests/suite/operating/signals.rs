@@ -1,0 +1,51 @@
+//! Signals that do not end the service.
+
+use super::until;
+use crate::fake_hub::FakeHub;
+use crate::service::{Config, Service};
+
+async fn is_healthy(service: &Service) -> bool {
+    service.stranger().get("/healthz").await.status == 200
+}
+
+#[actix_rt::test]
+async fn sigusr1_and_sigusr2_are_ignored() {
+    let mut service = Config::docker_hub(&FakeHub::start()).start();
+    for signal in ["USR1", "USR2"] {
+        service.signal(signal);
+        assert!(is_healthy(&service).await, "{signal}");
+    }
+    // It comes after the others.
+    service.signal("HUP");
+    until("the last signal is handled", || async { service.log().contains("SIGHUP") }).await;
+    assert!(is_healthy(&service).await);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[actix_rt::test]
+async fn sighup_reads_the_log_filter_again_and_says_what_it_does_not() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    service.add_settings("[log]\nfilter = \"warn\"");
+    service.signal("HUP");
+    // That it is so is told no more.
+    until("lines below warnings are gone", || async {
+        let before = service.log().len();
+        service.group(&format!("team-{before}")).await;
+        service.log().len() == before
+    })
+    .await;
+    service.add_settings("filter = \"info\"");
+    service.signal("HUP");
+    until("it tells that the settings are refused", || async { service.log().contains("stay as they are") }).await;
+    assert!(service.log().contains("duplicate key"), "{}", service.log());
+    assert!(is_healthy(&service).await);
+}
+
+#[actix_rt::test]
+async fn sighup_raises_the_log_filter() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    service.add_settings("[log]\nfilter = \"debug\"");
+    service.signal("HUP");
+    until("it tells what needs a restart", || async { service.log().contains("other settings need a restart") }).await;
+    assert!(is_healthy(&service).await);
+}
