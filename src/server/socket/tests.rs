@@ -1,6 +1,6 @@
 //! What a client gets of a lane, when, and when it is given up.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::ErrorKind;
 
