@@ -1,5 +1,6 @@
 //! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
 
+mod addresses;
 mod admin_reset;
 mod blocked;
 mod clients;
@@ -7,6 +8,7 @@ mod connections;
 mod first_start;
 mod framing;
 mod half_closed;
+mod idlers;
 mod listeners;
 mod mistaken_tls;
 mod options;
@@ -138,7 +140,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api) = handles.into_states(&settings, stopping.clone());
     let address = clients.0;
-    let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings.server, tls, clients)?;
+    let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
     Ok(RunningServer {

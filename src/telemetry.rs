@@ -251,12 +251,16 @@ fn describe() {
     describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged and removed or made anew, by kind");
     describe_counter!("dependency_proxy_verified_bytes_total", "Bytes of stored blobs read back in the background");
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
+    describe_gauge!("dependency_proxy_reserved_memory_bytes", "Memory in use of the budget for manifests and lists");
     describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
     describe_counter!("dependency_proxy_changes_throttled_total", "Changes refused because their caller made too many");
-    describe_counter!("dependency_proxy_refused_total", "Requests refused because a queue was full, by queue");
+    describe_counter!(
+        "dependency_proxy_refused_total",
+        "Requests refused because a queue was full, and connections beyond an address's share, by queue"
+    );
     describe_counter!(
         "dependency_proxy_log_lines_dropped_total",
         "Lines of the log that were not written because it was not read, or could not be written"

@@ -20,7 +20,7 @@ use super::connections;
 use super::mistaken_tls::Told;
 use super::sequence::Sequence;
 use super::socket::Socket;
-use super::workers::{Serve, Stopping};
+use super::workers::{Serve, Stopping, Thread};
 
 /// What all connections of a port have in common.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Port {
     /// What serves this application on the present thread.
-    pub(super) async fn serve<I, S, B>(self, app: I, stopping: Stopping) -> Serve
+    pub(super) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers }: Thread) -> Serve
     where
         I: IntoServiceFactory<S, actix_http::Request> + 'static,
         S: ServiceFactory<actix_http::Request, Config = AppConfig, Response = actix_web::dev::ServiceResponse<B>>
@@ -53,10 +53,10 @@ impl Port {
             None => {
                 let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
-                    let (http, port) = (http.clone(), self.clone());
+                    let http = http.clone();
+                    let socket = Socket::new(tcp, self.patience).among(&idlers);
+                    let socket = socket.look_at_first_byte(self.told.first_byte(peer.ip()));
                     Box::pin(async move {
-                        let socket =
-                            Socket::new(tcp, port.patience).look_at_first_byte(port.told.first_byte(peer.ip()));
                         let lane = socket.lane();
                         answer(&http, Sequence::new(socket, lane), peer).await;
                     })
@@ -67,7 +67,7 @@ impl Port {
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
                     let http = http.clone();
-                    let socket = Socket::new(tcp, self.patience);
+                    let socket = Socket::new(tcp, self.patience).among(&idlers);
                     let lane = socket.lane();
                     lane.encrypt();
                     let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));

@@ -1,4 +1,4 @@
-//! Counts the connections of clients that are open.
+//! Counts the connections of clients: those that are open, and those that were refused.
 
 use std::sync::LazyLock;
 
@@ -19,6 +19,11 @@ struct Counted;
 pub(super) fn count(data: &mut Extensions) {
     OPEN.increment(1);
     data.insert(Counted);
+}
+
+/// Counts a connection that was closed because its client's address has all that it may.
+pub(super) fn refused() {
+    metrics::counter!("dependency_proxy_refused_total", "queue" => "connections").increment(1);
 }
 
 impl Drop for Counted {

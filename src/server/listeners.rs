@@ -13,12 +13,13 @@ use rustix::net::sockopt::{set_socket_reuseport, set_tcp_congestion};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
-use super::StartError;
+use super::addresses::Addresses;
 use super::clients::Port;
 use super::mistaken_tls::Told;
 use super::workers::{self, Bounds, Workers};
+use super::{StartError, options, process};
 use crate::http::{self, ApiState, Paths, RegistryState};
-use crate::settings::Server;
+use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
 /// A port that is this service's, with the number that the system chose where none was given.
@@ -28,19 +29,34 @@ pub(super) type Bound = (SocketAddr, TcpListener);
 pub(super) fn serve_clients(
     state: Data<RegistryState>,
     api: Data<ApiState>,
-    settings: &Server,
+    settings: &Settings,
     tls: Option<ServerConfig>,
     (address, listeners): (SocketAddr, Vec<TcpListener>),
 ) -> Result<Workers, StartError> {
-    let bounds = Bounds { connections: settings.max_connections.get(), stop_within: settings.shutdown_timeout };
+    let (settings, bounds) = (&settings.server, bounds(settings));
     let port = Port { address, patience: settings.client_timeout, tls: tls.map(Arc::new), told: Told::default() };
-    let serve = move |stopping| {
+    let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
         let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
         let app = app.configure(http::configure).wrap(from_fn(http::around));
-        port.clone().serve(app, stopping)
+        port.clone().serve(app, thread)
     };
     workers::start(listeners, bounds, serve).map_err(|error| StartError::Listen { address, error })
+}
+
+/// How much is served: at most what the process may have files open for.
+fn bounds(settings: &Settings) -> Bounds {
+    let (server, open_files) = (&settings.server, process::open_files());
+    let (connections, each) = options::connections(server, &settings.cache, open_files);
+    if connections < server.max_connections.get() {
+        tracing::warn!(
+            connections,
+            open_files,
+            "server.max_connections is more than the limit of open files allows, so fewer are accepted"
+        );
+    }
+    let addresses = Addresses::new(each, server.trusted_proxies.clone());
+    Bounds { connections, addresses, stop_within: server.shutdown_timeout }
 }
 
 /// Requests carry credentials and small forms at most; strangers, too, may send as much on every connection.

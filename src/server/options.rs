@@ -100,10 +100,50 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
     }
 }
 
+/// How many connections there may be, and how many from one address, where the process may have so many files open: the rest of them is
+/// for stored blobs, downloads and their upstreams, but at most half. One address keeps its share of fewer connections.
+pub(super) fn connections(server: &Server, cache: &Cache, open_files: Option<u64>) -> (usize, usize) {
+    let (wanted, each) = (server.max_connections.get(), server.max_connections_per_address.get());
+    let open_files = open_files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let downloads = cache.max_downloads.get() + cache.max_unstored_streams.get() + cache.max_range_streams.get();
+    let reserve = (cache.open_blobs.get() + FILES_OF_A_DOWNLOAD * downloads + OTHER_FILES).min(open_files / 2);
+    let connections = wanted.min(open_files - reserve).max(1);
+    // Where one may have all of them, more of its connections wait for a place like all others.
+    let each = (each < wanted).then(|| (each as u128 * connections as u128 / wanted as u128).max(1));
+    (connections, each.and_then(|each| usize::try_from(each).ok()).unwrap_or(usize::MAX))
+}
+
+/// Its own, and two connections to upstream.
+const FILES_OF_A_DOWNLOAD: usize = 3;
+/// Stores, logs, threads and listeners.
+const OTHER_FILES: usize = 200;
+
 /// How many threads serve requests.
 pub(super) fn workers(server: &Server) -> usize {
     match server.workers {
         0 => available_parallelism().map_or(1, NonZeroUsize::get),
         workers => workers,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_connections_than_open_files_leave_and_an_address_keeps_its_share() {
+        let mut settings = settings::Settings::load(None, []).unwrap();
+        settings.server.max_connections = 20_000.try_into().unwrap();
+        settings.server.max_connections_per_address = 10_000.try_into().unwrap();
+        let connections = |files| connections(&settings.server, &settings.cache, files);
+        assert_eq!(connections(None), (20_000, 10_000));
+        assert_eq!(connections(Some(1 << 20)), (20_000, 10_000));
+        let (some, each) = connections(Some(10_000));
+        assert!((5_000..10_000).contains(&some) && each == some / 2, "{some}, {each}");
+        assert_eq!(connections(Some(1024)), (512, 256));
+        assert_eq!(connections(Some(1)), (1, 1));
+        settings.server.max_connections_per_address = settings.server.max_connections;
+        assert_eq!(super::connections(&settings.server, &settings.cache, Some(1024)), (512, usize::MAX));
     }
 }

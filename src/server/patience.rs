@@ -37,6 +37,11 @@ impl Patience {
         self.since.is_some()
     }
 
+    /// Since when it is.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// An error once the client was waited for too long; else the task is woken when that is so. Always called by one task.
     pub(super) fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(since) = self.since else { return Ok(()) };

@@ -16,6 +16,11 @@ pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer), reload: impl 
     })
 }
 
+/// How many files this process may have open; `None` where there is no limit.
+pub(super) fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// Every client and every download holds files open; the usual soft limit of 1024 is for programs of another time. Says how many
 /// may be open from now on; `None` where there is no limit.
 pub fn raise_open_files() -> Option<u64> {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::blocked::Blocked;
 use super::half_closed::HalfClosed;
+use super::idlers::{Idlers, Member};
 use super::mistaken_tls::FirstByte;
 use super::patience::Patience;
 use crate::http::Lane;
@@ -28,6 +29,8 @@ pub(super) struct Socket {
     blocked: Blocked,
     /// While it wants nothing.
     idle: Patience,
+    /// Ends it before, where places run short.
+    member: Member,
     /// Once it sends no more.
     half_closed: HalfClosed,
     /// Until there was one.
@@ -51,10 +54,16 @@ impl Socket {
             request,
             blocked,
             idle,
+            member: Idlers::default().enter(),
             half_closed: HalfClosed::default(),
             first_byte: None,
             corked: false,
         }
+    }
+
+    /// The same, as one of those that are ended while they want nothing where places run short.
+    pub(super) fn among(self, idlers: &Idlers) -> Self {
+        Self { member: idlers.enter(), ..self }
     }
 
     /// The same, whose first byte is looked at.
@@ -127,10 +136,14 @@ impl Socket {
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         if self.request.is_waiting() || self.blocked.is_waiting() || !self.lane.is_idle() {
             self.idle.end();
+            self.member.is_busy();
             return false;
         }
         self.idle.begin();
-        self.idle.check(cx).is_err()
+        if let Some(since) = self.idle.since() {
+            self.member.is_idle(since, cx.waker());
+        }
+        self.member.is_told_to_end() || self.idle.check(cx).is_err()
     }
 }
 
@@ -148,6 +161,7 @@ impl AsyncRead for Socket {
         } else if buffer.filled().len() > before {
             me.request.begin();
             me.idle.end();
+            me.member.is_busy();
             if let Some(first_byte) = me.first_byte.take() {
                 first_byte.is(buffer.filled()[before]);
             }

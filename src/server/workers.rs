@@ -13,7 +13,11 @@ use futures::future::LocalBoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::addresses::{Addresses, Counted};
+use super::connections;
+use super::idlers::Idlers;
 use super::turnover::{BRIEF, Turnover};
 
 /// The threads, which serve until they are stopped.
@@ -27,10 +31,12 @@ pub(super) struct Workers {
 }
 
 /// How much is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Bounds {
-    /// So many connections at once on all of them; more wait, one of them at each thread accepted.
+    /// So many connections at once on all of them; more wait, one of them at each thread accepted, and those that want nothing are ended.
     pub(super) connections: usize,
+    /// What each address may have of them; a connection beyond it is closed at once.
+    pub(super) addresses: Addresses,
     /// Connections may take so long to finish once the service was told to stop.
     pub(super) stop_within: Duration,
 }
@@ -38,6 +44,15 @@ pub(super) struct Bounds {
 /// Tells when the service was told to stop.
 #[derive(Clone)]
 pub(super) struct Stopping(watch::Receiver<bool>);
+
+/// What serves on one thread knows of it.
+#[derive(Clone)]
+pub(super) struct Thread {
+    /// When it is to stop.
+    pub(super) stopping: Stopping,
+    /// Its connections that want nothing.
+    pub(super) idlers: Idlers,
+}
 
 /// Serves one connection to its end. Made on the thread that it is used on.
 pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
@@ -58,6 +73,14 @@ struct Served {
     peer: SocketAddr,
     since: Instant,
     _place: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// A connection that may be served once there is a place for it.
+struct Accepted {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    counted: Counted,
 }
 
 /// A connection is given away where another thread has fewer by more than this.
@@ -68,15 +91,18 @@ const SLACK_WHILE_QUICK: usize = 64;
 const BLOCKING_THREADS: usize = 512;
 /// After a failure that the next attempt would have, too, such as that no file may be opened.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Connections that want nothing are ended so often, some at a time, while another waits for a place.
+const MAKE_ROOM_EVERY: Duration = Duration::from_millis(250);
 
 /// Serves the connections of these listeners, each on a thread of its own, with what `make` makes there. To be called within an
 /// actix system.
 pub(super) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
 where
-    M: Fn(Stopping) -> F + Clone + Send + 'static,
+    M: Fn(Thread) -> F + Clone + Send + 'static,
     F: Future<Output = Serve> + 'static,
 {
     let (stop, stopping) = watch::channel(false);
+    let crowded = watch::Sender::new(());
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     let places = Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let (desks, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| Desk::new()).unzip();
@@ -87,11 +113,14 @@ where
         let workers = desks.len();
         let arbiter = Arbiter::with_tokio_rt(move || runtime(workers));
         let (stopping, make) = (Stopping(stopping.clone()), make.clone());
-        let (desks, places) = (desks.clone(), places.clone());
+        let (desks, places, crowded) = (desks.clone(), places.clone(), crowded.clone());
+        let addresses = bounds.addresses.clone();
         arbiter.spawn_fn(move || {
             let serving = async move {
-                let serve = make(stopping.clone()).await;
-                let worker = Worker { at, desks, places, stopping, turnover: Cell::default(), serve };
+                let thread = Thread { stopping, idlers: Idlers::default() };
+                let serve = make(thread.clone()).await;
+                let turnover = Cell::default();
+                let worker = Worker { at, desks, places, addresses, crowded, thread, turnover, serve };
                 if let Err(error) = worker.run(listener, given).await {
                     die(&error);
                 }
@@ -150,7 +179,10 @@ struct Worker {
     at: usize,
     desks: Arc<[Desk]>,
     places: Arc<Semaphore>,
-    stopping: Stopping,
+    addresses: Addresses,
+    /// Told to all threads while a connection waits for a place.
+    crowded: watch::Sender<()>,
+    thread: Thread,
     turnover: Cell<Turnover>,
     serve: Serve,
 }
@@ -158,9 +190,12 @@ struct Worker {
 impl Worker {
     async fn run(self, listener: StdListener, mut given: UnboundedReceiver<(StdStream, Served)>) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
-        let mut stopping = std::pin::pin!(self.stopping.clone().told());
+        let mut stopping = std::pin::pin!(self.thread.stopping.clone().told());
         // Accepted, and there was no place for it.
         let mut waiting = None;
+        let mut crowded = self.crowded.subscribe();
+        let mut make_room = interval(MAKE_ROOM_EVERY);
+        make_room.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
@@ -169,10 +204,7 @@ impl Worker {
                     Err(error) => pause(&error).await,
                 },
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
-                    Ok(accepted) => match self.places.clone().try_acquire_owned() {
-                        Ok(place) => self.serve_or_give(accepted, place),
-                        Err(_) => waiting = Some(accepted),
-                    },
+                    Ok((tcp, peer)) => waiting = self.accepted(tcp, peer),
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => pause(&error).await,
                 },
@@ -181,12 +213,34 @@ impl Worker {
                         self.serve_or_give(accepted, place);
                     }
                 }
+                _ = make_room.tick(), if waiting.is_some() => {
+                    self.crowded.send_replace(());
+                }
+                Ok(()) = crowded.changed() => {
+                    let ended = self.thread.idlers.end_some();
+                    tracing::debug!(ended, "all places are taken, so connections that want nothing are ended");
+                }
             }
         }
     }
 
-    fn serve_or_give(&self, (tcp, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
-        let served = Served::new(&self.desks, self.at, peer, place);
+    /// Serves a connection, unless its address has its share. Returned where there is no place for it.
+    fn accepted(&self, tcp: TcpStream, peer: SocketAddr) -> Option<Accepted> {
+        let Some(counted) = self.addresses.enter(peer.ip()) else {
+            connections::refused();
+            tracing::debug!(%peer, "a connection was closed, because its address has all that it may");
+            return None;
+        };
+        let accepted = Accepted { tcp, peer, counted };
+        match self.places.clone().try_acquire_owned() {
+            Ok(place) => self.serve_or_give(accepted, place),
+            Err(_) => return Some(accepted),
+        }
+        None
+    }
+
+    fn serve_or_give(&self, Accepted { tcp, peer, counted }: Accepted, place: OwnedSemaphorePermit) {
+        let served = Served::new(&self.desks, self.at, peer, (place, counted));
         let brief = self.desks[self.at].brief.load(Ordering::Relaxed);
         self.turnover.set(self.turnover.get().accepted(brief, served.since));
         let Some(idler) = self.idler() else { return self.serve(tcp, served) };
@@ -214,9 +268,14 @@ impl Worker {
 }
 
 impl Served {
-    fn new(desks: &Arc<[Desk]>, at: usize, peer: SocketAddr, place: OwnedSemaphorePermit) -> Self {
+    fn new(
+        desks: &Arc<[Desk]>,
+        at: usize,
+        peer: SocketAddr,
+        (place, counted): (OwnedSemaphorePermit, Counted),
+    ) -> Self {
         desks[at].serving.fetch_add(1, Ordering::Relaxed);
-        Self { desks: desks.clone(), at, peer, since: Instant::now(), _place: place }
+        Self { desks: desks.clone(), at, peer, since: Instant::now(), _place: place, _counted: counted }
     }
 
     fn moved_to(mut self, at: usize) -> Self {

@@ -26,6 +26,8 @@ pub struct Server {
     pub workers: usize,
     /// Connections of clients at the same time; more wait to be accepted.
     pub max_connections: NonZeroUsize,
+    /// What one client's address may have of them, unless it is a trusted proxy's.
+    pub max_connections_per_address: NonZeroUsize,
     /// How long a client may take for sending a request, for taking no bytes of an answer, and for asking for nothing, before it is cut off.
     pub client_timeout: Duration,
     /// How long running transfers may take once the service is told to stop.
@@ -66,6 +68,7 @@ pub(super) struct WrittenServer {
     trusted_proxies: Vec<Network>,
     workers: usize,
     max_connections: NonZeroUsize,
+    max_connections_per_address: NonZeroUsize,
     #[serde(deserialize_with = "quantity::duration")]
     client_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
@@ -100,6 +103,7 @@ impl WrittenServer {
             trusted_proxies: self.trusted_proxies.into_iter().map(|network| network.0).collect(),
             workers: self.workers,
             max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
             client_timeout: self.client_timeout,
             shutdown_timeout: self.shutdown_timeout,
             tcp_congestion_control: self.tcp_congestion_control,

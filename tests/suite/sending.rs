@@ -1,5 +1,6 @@
 //! How blobs leave the service on the plain port: in order, whole or cut, never held for a client that is not there.
 
+mod connections;
 mod half_closed;
 mod pipelines;
 mod slow;

@@ -33,7 +33,8 @@ fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
 }
 
 fn bounds(connections: usize) -> Bounds {
-    Bounds { connections, stop_within: Duration::from_secs(60) }
+    let addresses = Addresses::new(usize::MAX, Vec::new());
+    Bounds { connections, addresses, stop_within: Duration::from_secs(60) }
 }
 
 async fn greeted(address: SocketAddr) -> TcpStream {

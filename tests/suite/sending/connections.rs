@@ -1,0 +1,79 @@
+//! Who gets one of few connections: every address its share, and those that request something before those that do not.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::{MIB, Scene, Wire};
+use crate::fake_hub::Kind;
+use crate::service::Config;
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n";
+
+async fn scene(connections: usize, each: usize, secure: bool) -> Scene {
+    let configured = |config: Config| {
+        let config = config.variable("DEPENDENCY_PROXY__SERVER__MAX_CONNECTIONS", &connections.to_string());
+        let config = config.variable("DEPENDENCY_PROXY__SERVER__MAX_CONNECTIONS_PER_ADDRESS", &each.to_string());
+        if secure { config.secure() } else { config }
+    };
+    Scene::with(4 * MIB, configured).await
+}
+
+async fn is_healthy(wire: &mut Wire) {
+    wire.send(HEALTH).await;
+    let (status, length) = wire.head().await.unwrap();
+    wire.body(length).await.unwrap();
+    assert_eq!(status, 200);
+}
+
+#[actix_rt::test]
+async fn connections_that_request_nothing_end_for_one_that_does_and_one_with_a_response_under_way_stays() {
+    for secure in [false, true] {
+        let scene = scene(6, 6, secure).await;
+        scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+        let mut pulling = scene.connect().await;
+        pulling.send(&scene.request("GET", &scene.large, "")).await;
+        assert_eq!(pulling.head().await.unwrap(), (200, 4 * MIB));
+        let mut idle = Vec::new();
+        for _ in 0..10 {
+            let mut wire = scene.connect().await;
+            timeout(Duration::from_secs(10), is_healthy(&mut wire)).await.expect("the idle ones are ended by then");
+            idle.push(wire);
+        }
+        scene.hub.release();
+        assert!(pulling.body(4 * MIB).await.unwrap() == scene.large.bytes());
+        is_healthy(&mut pulling).await;
+        // It ended, and was not reset: nothing of its responses was lost.
+        assert_eq!(idle.remove(0).until_cut().await, 0);
+    }
+}
+
+async fn from(address: &str, scene: &Scene) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(scene.service.address).await.unwrap()
+}
+
+#[actix_rt::test]
+async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
+    let scene = scene(100, 3, false).await;
+    let wire = |tcp| Wire { stream: Box::new(tcp), unread: Vec::new() };
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut wire = wire(from("127.0.0.2", &scene).await);
+        is_healthy(&mut wire).await;
+        open.push(wire);
+    }
+    let mut refused = from("127.0.0.2", &scene).await;
+    assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(scene.metric("dependency_proxy_refused_total{queue=\"connections\"}").await, 1);
+    is_healthy(&mut wire(from("127.0.0.3", &scene).await)).await;
+    open.pop();
+    super::until("its place is free", || async {
+        let mut again = wire(from("127.0.0.2", &scene).await);
+        again.stream.write_all(HEALTH.as_bytes()).await.is_ok() && again.head().await.is_ok()
+    })
+    .await;
+}
