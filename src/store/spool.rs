@@ -91,7 +91,6 @@ mod tests {
         let spool_dir = folder.path().join("spool");
         fs::create_dir(&spool_dir).unwrap();
         fs::write(spool_dir.join("blob-left"), "x").unwrap();
-        fs::create_dir_all(spool_dir.join("folder/below")).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
         assert_eq!(spool_dir.read_dir().unwrap().count(), 0);
         let spooled = spool.create().unwrap();
