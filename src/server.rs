@@ -21,6 +21,7 @@ mod signals;
 mod socket;
 mod tls;
 mod turnover;
+mod unread;
 mod workers;
 
 use std::io;

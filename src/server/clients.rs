@@ -20,6 +20,7 @@ use super::connections;
 use super::mistaken_tls::Told;
 use super::sequence::Sequence;
 use super::socket::Socket;
+use super::unread::UnreadBudget;
 use super::workers::{Serve, Stopping, Thread};
 
 /// What all connections of a port have in common.
@@ -29,6 +30,8 @@ pub(super) struct Port {
     pub(super) address: SocketAddr,
     /// For so long a client may take no bytes, or not finish a request.
     pub(super) patience: Duration,
+    /// Memory for what they send.
+    pub(super) unread: UnreadBudget,
     /// How TLS is spoken, if it is.
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// The clients that spoke TLS where it is not.
@@ -53,12 +56,12 @@ impl Port {
             None => {
                 let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
-                    let http = http.clone();
+                    let (http, unread) = (http.clone(), self.unread.enter());
                     let socket = Socket::new(tcp, self.patience).among(&idlers);
                     let socket = socket.look_at_first_byte(self.told.first_byte(peer.ip()));
                     Box::pin(async move {
                         let lane = socket.lane();
-                        answer(&http, Sequence::new(socket, lane), peer).await;
+                        answer(&http, Sequence::new(socket, lane, unread), peer).await;
                     })
                 })
             }
@@ -66,7 +69,7 @@ impl Port {
                 let http = http::<TlsStream<Socket>, _, _, _>(app, self.address, stopping).await;
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
-                    let http = http.clone();
+                    let (http, unread) = (http.clone(), self.unread.enter());
                     let socket = Socket::new(tcp, self.patience).among(&idlers);
                     let lane = socket.lane();
                     lane.encrypt();
@@ -74,7 +77,7 @@ impl Port {
                     Box::pin(async move {
                         // Whoever does not get that far is told so by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            answer(&http, Sequence::new(stream, lane), peer).await;
+                            answer(&http, Sequence::new(stream, lane, unread), peer).await;
                         }
                     })
                 })

@@ -21,9 +21,9 @@ pub(super) fn count(data: &mut Extensions) {
     data.insert(Counted);
 }
 
-/// Counts a connection that was closed because its client's address has all that it may.
-pub(super) fn refused() {
-    metrics::counter!("dependency_proxy_refused_total", "queue" => "connections").increment(1);
+/// Counts a connection that was closed because there was too much of this.
+pub(super) fn refused(queue: &'static str) {
+    metrics::counter!("dependency_proxy_refused_total", "queue" => queue).increment(1);
 }
 
 impl Drop for Counted {

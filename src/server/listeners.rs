@@ -16,6 +16,7 @@ use tokio::net::TcpSocket;
 use super::addresses::Addresses;
 use super::clients::Port;
 use super::mistaken_tls::Told;
+use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
 use super::{StartError, options, process};
 use crate::http::{self, ApiState, Paths, RegistryState};
@@ -34,7 +35,8 @@ pub(super) fn serve_clients(
     (address, listeners): (SocketAddr, Vec<TcpListener>),
 ) -> Result<Workers, StartError> {
     let (settings, bounds) = (&settings.server, bounds(settings));
-    let port = Port { address, patience: settings.client_timeout, tls: tls.map(Arc::new), told: Told::default() };
+    let (tls, unread) = (tls.map(Arc::new), UnreadBudget::new(settings.request_memory));
+    let port = Port { address, patience: settings.client_timeout, unread, tls, told: Told::default() };
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
         let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));

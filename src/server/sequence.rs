@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connections;
 use super::framing::Framing;
+use super::unread::Unread;
 use crate::http::Lane;
 
 /// A connection whose requests are read one after the other.
@@ -18,6 +20,9 @@ pub(super) struct Sequence<T> {
     framing: Framing,
     /// How many requests were given to the parser whole.
     given: u64,
+    /// How many bytes it was given of the present request.
+    of_present: usize,
+    unread: Unread,
     /// What arrived beyond the present request.
     held: Vec<u8>,
     /// The client sends no more than what is held.
@@ -26,11 +31,16 @@ pub(super) struct Sequence<T> {
 
 /// Once so much is held, no more is read until the response to the present request has begun.
 const MAX_HELD_BYTES: usize = 8 * 1024;
+const NO_MEMORY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 75\r\n\
+    retry-after: 5\r\nconnection: close\r\n\r\n\
+    Too much memory is taken by long requests of all clients. Try again later.\n";
 
 impl<T> Sequence<T> {
     /// The responses on this connection begin as its lane says.
-    pub(super) fn new(io: T, lane: Lane) -> Self {
-        Self { io, lane, framing: Framing::default(), given: 0, held: Vec::new(), ended: false }
+    pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
+        let framing = Framing::default();
+        Self { io, lane, framing, given: 0, of_present: 0, unread, held: Vec::new(), ended: false }
     }
 
     /// The lane of the connection.
@@ -47,10 +57,18 @@ impl<T> Sequence<T> {
     fn take(&mut self, bytes: &[u8]) -> usize {
         if self.framing.is_complete() {
             self.framing.next();
+            self.of_present = 0;
         }
         let taken = self.framing.take(bytes);
+        self.of_present += taken;
         self.given += u64::from(self.framing.is_complete());
         taken
+    }
+
+    /// How many bytes take memory: those of the present request, unless its response has begun, and those of the next ones.
+    fn unread_bytes(&self) -> usize {
+        let has_begun = self.lane.begun() > self.given || (self.framing.is_complete() && !self.is_waiting());
+        self.held.len() + if has_begun { 0 } else { self.of_present }
     }
 
     fn give_held(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -95,22 +113,40 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Sequence<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let me = self.get_mut();
-        if me.is_waiting() {
-            return me.poll_begun(cx, buffer);
+impl<T: AsyncRead + Unpin> Sequence<T> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_waiting() {
+            return self.poll_begun(cx, buffer);
         }
-        if !me.held.is_empty() {
-            me.give_held(buffer);
-        } else if !me.ended {
+        if !self.held.is_empty() {
+            self.give_held(buffer);
+        } else if !self.ended {
             let before = buffer.filled().len();
-            ready!(me.poll_more(cx, buffer))?;
-            let taken = me.take(&buffer.filled()[before..]);
-            me.held.extend_from_slice(&buffer.filled()[before + taken..]);
+            ready!(self.poll_more(cx, buffer))?;
+            let taken = self.take(&buffer.filled()[before..]);
+            self.held.extend_from_slice(&buffer.filled()[before + taken..]);
             buffer.set_filled(before + taken);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
+    /// Tells the client, if it takes that at once, why its connection ends.
+    fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
+        connections::refused("unread_input");
+        let _told = Pin::new(&mut self.io).poll_write(cx, NO_MEMORY).is_ready()
+            && Pin::new(&mut self.io).poll_flush(cx).is_ready();
+        io::ErrorKind::OutOfMemory.into()
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = self.get_mut();
+        let read = me.poll_next(cx, buffer);
+        let unread = me.unread_bytes();
+        if me.unread.is(unread) { read } else { Poll::Ready(Err(me.refuse(cx))) }
     }
 }
 
@@ -149,6 +185,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::server::unread::UnreadBudget;
 
     const FIRST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
     const SECOND: &[u8] = b"HEAD / HTTP/1.1\r\n\r\n";
@@ -164,7 +201,7 @@ mod tests {
     async fn the_next_request_waits_for_the_response_to_the_present_one_and_the_end_for_both() {
         let (io, mut client) = duplex(1000);
         let lane = Lane::default();
-        let mut sequence = Sequence::new(io, lane.clone());
+        let mut sequence = Sequence::new(io, lane.clone(), UnreadBudget::new(1 << 20).enter());
         client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), FIRST);
@@ -181,7 +218,7 @@ mod tests {
     #[actix_rt::test]
     async fn what_is_held_is_bounded() {
         let (io, mut client) = duplex(100);
-        let mut sequence = Sequence::new(io, Lane::default());
+        let mut sequence = Sequence::new(io, Lane::default(), UnreadBudget::new(1 << 20).enter());
         let flood = async { client.write_all(&SECOND.repeat(10_000)).await };
         let (flooded, ()) = tokio::join!(timeout(Duration::from_millis(200), flood), async {
             assert_eq!(read(&mut sequence).await.unwrap(), SECOND);
@@ -189,5 +226,33 @@ mod tests {
         });
         assert!(flooded.is_err(), "it was all read");
         assert!(sequence.held.len() <= MAX_HELD_BYTES + 100);
+    }
+
+    #[actix_rt::test]
+    async fn long_requests_take_from_the_budget_until_their_connections_end() {
+        let (budget, lane) = (UnreadBudget::new(10 << 10), Lane::default());
+        let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(10 << 10));
+        let (io, mut client) = duplex(100_000);
+        let mut sequence = Sequence::new(io, lane.clone(), budget.enter());
+        client.write_all(long.as_bytes()).await.unwrap();
+        let mut got = 0;
+        while got < long.len() {
+            got += read(&mut sequence).await.unwrap().len();
+        }
+        let (io, mut other) = duplex(100_000);
+        let mut refused = Sequence::new(io, Lane::default(), budget.enter());
+        other.write_all(long.as_bytes()).await.unwrap();
+        let mut buffer = vec![0; long.len()];
+        assert_eq!(refused.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        drop(refused);
+        let mut told = String::new();
+        other.read_to_string(&mut told).await.unwrap();
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}\r\n", body.len())));
+        drop(lane.request());
+        assert_eq!(read(&mut sequence).await, None);
+        assert!(!budget.enter().is(10 << 10));
+        drop(sequence);
+        assert!(budget.enter().is(10 << 10));
     }
 }

@@ -227,7 +227,7 @@ impl Worker {
     /// Serves a connection, unless its address has its share. Returned where there is no place for it.
     fn accepted(&self, tcp: TcpStream, peer: SocketAddr) -> Option<Accepted> {
         let Some(counted) = self.addresses.enter(peer.ip()) else {
-            connections::refused();
+            connections::refused("connections");
             tracing::debug!(%peer, "a connection was closed, because its address has all that it may");
             return None;
         };

@@ -28,6 +28,8 @@ pub struct Server {
     pub max_connections: NonZeroUsize,
     /// What one client's address may have of them, unless it is a trusted proxy's.
     pub max_connections_per_address: NonZeroUsize,
+    /// Bytes of memory for what clients have sent of long requests whose responses have not begun, over all connections.
+    pub request_memory: u64,
     /// How long a client may take for sending a request, for taking no bytes of an answer, and for asking for nothing, before it is cut off.
     pub client_timeout: Duration,
     /// How long running transfers may take once the service is told to stop.
@@ -69,6 +71,8 @@ pub(super) struct WrittenServer {
     workers: usize,
     max_connections: NonZeroUsize,
     max_connections_per_address: NonZeroUsize,
+    #[serde(deserialize_with = "quantity::bytes")]
+    request_memory: u64,
     #[serde(deserialize_with = "quantity::duration")]
     client_timeout: Duration,
     #[serde(deserialize_with = "quantity::duration")]
@@ -104,6 +108,7 @@ impl WrittenServer {
             workers: self.workers,
             max_connections: self.max_connections,
             max_connections_per_address: self.max_connections_per_address,
+            request_memory: self.request_memory,
             client_timeout: self.client_timeout,
             shutdown_timeout: self.shutdown_timeout,
             tcp_congestion_control: self.tcp_congestion_control,

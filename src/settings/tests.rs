@@ -234,7 +234,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ("server = 3", "line 1: server: is a number, not a table"),
         (
             "[server]\nlistn = 'x'",
-            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, max_connections_per_address, client_timeout, shutdown_timeout, tcp_congestion_control, tls_certificate, tls_key",
+            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, max_connections_per_address, request_memory, client_timeout, shutdown_timeout, tcp_congestion_control, tls_certificate, tls_key",
         ),
         (
             "[sever]",

@@ -77,3 +77,25 @@ async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
     })
     .await;
 }
+
+#[actix_rt::test]
+async fn heads_that_are_held_open_take_no_more_than_their_memory_and_leave_others_theirs() {
+    let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "4MiB")).await;
+    let begun = format!("GET /healthz HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(100 << 10));
+    let before = scene.service.peak_memory();
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut wire = scene.connect().await;
+        // Some are refused before they have sent all of it.
+        let _sent = wire.stream.write_all(begun.as_bytes()).await;
+        held.push(wire);
+    }
+    super::until("most are refused", || async {
+        scene.metric("dependency_proxy_refused_total{queue=\"unread_input\"}").await >= 255
+    })
+    .await;
+    let taken = scene.service.peak_memory().saturating_sub(before);
+    assert!(taken < 24 << 20, "{taken} bytes");
+    is_healthy(&mut scene.connect().await).await;
+    assert_eq!(scene.client.manifest("team", "app", "1").await.status, 200);
+}
