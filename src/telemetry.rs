@@ -12,9 +12,7 @@ mod process;
 mod request;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::panic;
 use std::sync::OnceLock;
 use std::thread;
@@ -36,6 +34,7 @@ pub use self::request::{Entered, RequestId};
 use self::human::Human;
 use self::json::Json;
 use self::lines::Lines;
+use self::log_output::StandardError;
 
 /// Which events of this program are logged, in the syntax of tracing's `EnvFilter`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -104,7 +103,8 @@ pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let max_waiting_bytes = usize::try_from(max_waiting_bytes).unwrap_or(usize::MAX);
-    let lines = standard_error().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
+    let lines =
+        StandardError::open().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
     let (subscriber, set_filter) = subscriber(filter, human, colours, lines.clone())?;
     subscriber.try_init()?;
     LOG.get_or_init(|| lines);
@@ -117,11 +117,6 @@ pub fn finish_log() {
     if let Some(lines) = LOG.get() {
         lines.finish(FINISH_TIMEOUT);
     }
-}
-
-/// Standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
-fn standard_error() -> io::Result<File> {
-    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
 }
 
 /// As the standard library's hook, but by the log's own thread.

@@ -105,11 +105,15 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             self.held.extend_from_slice(&buffer.filled()[before..]);
             buffer.set_filled(before);
         }
-        if self.ended && self.held.is_empty() {
-            return Poll::Ready(Ok(()));
+        match self.held.is_empty() {
+            true if self.ended => Poll::Ready(Ok(())),
+            // The task is woken when more arrives.
+            true => Poll::Pending,
+            false => {
+                self.lane.wake_when_one_begins(cx.waker());
+                Poll::Pending
+            }
         }
-        self.lane.wake_when_one_begins(cx.waker());
-        Poll::Pending
     }
 }
 

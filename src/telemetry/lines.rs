@@ -118,7 +118,10 @@ impl Lines {
                 );
             }
             batch.clear();
-            batch.shrink_to(BATCH_BYTES);
+            // One of the usual size is used again.
+            if batch.capacity() > 4 * BATCH_BYTES {
+                batch = Vec::new();
+            }
         }
     }
 

@@ -2,8 +2,28 @@
 //! that succeeds, before anything else.
 
 use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
+
+/// Standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
+pub(super) struct StandardError(OwnedFd);
+
+impl StandardError {
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self(io::stderr().as_fd().try_clone_to_owned()?))
+    }
+}
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Where log lines go.
 pub(super) struct Output<W> {
