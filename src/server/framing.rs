@@ -11,6 +11,7 @@ pub(super) struct Framing {
     line: Vec<u8>,
     body: Body,
     complete: bool,
+    has_long_name: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ enum Body {
     Unframed,
 }
 
-/// More of a line is not looked at: what matters here is shorter.
+/// More of a line is not looked at: what matters here is shorter, and so is the name of every header.
 const MAX_LINE_BYTES: usize = 256;
 
 impl Framing {
@@ -57,6 +58,12 @@ impl Framing {
     /// Whether the end of the present request was taken.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Whether a header has a name that is too long for any. Nothing more may be given to the parser then: actix-http panics where a name has
+    /// 64 KiB.
+    pub(super) fn has_long_name(&self) -> bool {
+        self.has_long_name
     }
 
     /// The next request begins.
@@ -96,6 +103,10 @@ impl Framing {
         if end.is_none() || !self.line.is_empty() {
             let kept = part.len().min(MAX_LINE_BYTES.saturating_sub(self.line.len()));
             self.line.extend_from_slice(&part[..kept]);
+        }
+        if self.state == State::Headers {
+            let begun = if self.line.is_empty() { part } else { &self.line };
+            self.has_long_name |= begun.get(..MAX_LINE_BYTES).is_some_and(|name| memchr(b':', name).is_none());
         }
         let Some(end) = end else { return bytes.len() };
         if self.line.is_empty() {
@@ -245,5 +256,25 @@ mod tests {
             framing.take(&[b'x'; 1000]);
         }
         assert!(framing.line.len() <= MAX_LINE_BYTES);
+    }
+
+    #[test]
+    fn a_name_is_too_long_however_its_bytes_arrive_and_a_value_is_not() {
+        for size in [1, 100, 100_000] {
+            for (header, expected) in [
+                (format!("{}: x", "n".repeat(100_000)), true),
+                (format!("{}: x", "n".repeat(MAX_LINE_BYTES)), true),
+                ("n".repeat(70_000), true),
+                (format!("n: {}", "x".repeat(100_000)), false),
+                (format!("{}: x", "n".repeat(MAX_LINE_BYTES - 1)), false),
+            ] {
+                let mut framing = Framing::default();
+                let head = format!("GET /{} HTTP/1.1\r\n{header}\r\n\r\n", "x".repeat(1000));
+                for bytes in head.as_bytes().chunks(size) {
+                    framing.take(bytes);
+                }
+                assert_eq!(framing.has_long_name(), expected, "{size}");
+            }
+        }
     }
 }

@@ -36,6 +36,11 @@ const NO_MEMORY: &[u8] =
     retry-after: 5\r\nconnection: close\r\n\r\n\
     Too much memory is taken by long requests of all clients. Try again later.\n";
 
+const LONG_NAME: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 34\r\n\
+    connection: close\r\n\r\n\
+    The name of a header is too long.\n";
+
 impl<T> Sequence<T> {
     /// The responses on this connection begin as its lane says.
     pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
@@ -136,12 +141,13 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
-    /// Tells the client, if it takes that at once, why its connection ends.
-    fn refuse(&mut self, cx: &mut Context<'_>) -> io::Error {
-        connections::refused("unread_input");
-        let _told = Pin::new(&mut self.io).poll_write(cx, NO_MEMORY).is_ready()
-            && Pin::new(&mut self.io).poll_flush(cx).is_ready();
-        io::ErrorKind::OutOfMemory.into()
+    /// Ends the connection. Tells the client why, if it takes that at once, and no other response can be under way.
+    fn refuse(&mut self, cx: &mut Context<'_>, response: &[u8]) -> io::Error {
+        if self.lane.begun() == 0 && !self.lane.is_pending() {
+            let _told = Pin::new(&mut self.io).poll_write(cx, response).is_ready()
+                && Pin::new(&mut self.io).poll_flush(cx).is_ready();
+        }
+        io::ErrorKind::InvalidInput.into()
     }
 }
 
@@ -149,8 +155,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         let read = me.poll_next(cx, buffer);
+        if me.framing.has_long_name() {
+            return Poll::Ready(Err(me.refuse(cx, LONG_NAME)));
+        }
         let unread = me.unread_bytes();
-        if me.unread.is(unread) { read } else { Poll::Ready(Err(me.refuse(cx))) }
+        if !me.unread.is(unread) {
+            connections::refused("unread_input");
+            return Poll::Ready(Err(me.refuse(cx, NO_MEMORY)));
+        }
+        read
     }
 }
 
@@ -247,7 +260,7 @@ mod tests {
         let mut refused = Sequence::new(io, Lane::default(), budget.enter());
         other.write_all(long.as_bytes()).await.unwrap();
         let mut buffer = vec![0; long.len()];
-        assert_eq!(refused.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(refused.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         drop(refused);
         let mut told = String::new();
         other.read_to_string(&mut told).await.unwrap();
