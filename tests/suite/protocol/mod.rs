@@ -6,6 +6,7 @@ mod hostile;
 mod jwt;
 mod lists;
 mod login;
+mod mutations;
 mod names;
 mod raw;
 mod revocation;
