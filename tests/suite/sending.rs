@@ -1,6 +1,7 @@
 //! How blobs leave the service on the plain port: in order, whole or cut, never held for a client that is not there.
 
 mod connections;
+mod crowd;
 mod half_closed;
 mod pipelines;
 mod slow;
