@@ -232,22 +232,15 @@ impl Registry {
         wanted: Wanted<'_>,
         query: &ListQuery,
     ) -> Result<ListAnswer, UpstreamError> {
-        in_time(LIST_TIMEOUT, self.list_page(origin, kind, Wanted { query: query.as_str(), ..wanted }, query)).await
-    }
-
-    async fn list_page(
-        &self,
-        origin: &Origin,
-        kind: ListKind,
-        wanted: Wanted<'_>,
-        query: &ListQuery,
-    ) -> Result<ListAnswer, UpstreamError> {
-        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
-        let headers = response.headers().clone();
-        let body =
-            content::collect(content_of(ContentHead::default(), response, 0, self.idle_timeout).stream, MAX_LIST_BYTES);
-        let body = in_time(self.header_timeout, body).await?;
-        ListAnswer::read(kind, query, &headers, body)
+        let wanted = Wanted { query: query.as_str(), ..wanted };
+        let page = async {
+            let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
+            let headers = response.headers().clone();
+            let content = content_of(ContentHead::default(), response, 0, self.idle_timeout);
+            let body = in_time(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
+            ListAnswer::read(kind, query, &headers, body)
+        };
+        in_time(LIST_TIMEOUT, page).await
     }
 
     /// As [`Self::request`], and once more after a short pause where a gateway in front of upstream failed.
