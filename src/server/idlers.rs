@@ -35,7 +35,7 @@ struct Idle {
 }
 
 /// Who has just connected, or just got a response, is about to want something.
-const GRACE: Duration = Duration::from_secs(1);
+const MIN_IDLE: Duration = Duration::from_secs(1);
 /// Of those that may be ended, one in so many is at a time.
 const ONE_IN: usize = 8;
 
@@ -52,7 +52,7 @@ impl Idlers {
     /// Tells some of those to end that have wanted nothing for longest. Returns how many.
     pub(super) fn end_some(&self) -> usize {
         let known = self.0.borrow();
-        let waiting = |idle: &Rc<Idle>| idle.since.get().filter(|since| since.elapsed() >= GRACE);
+        let waiting = |idle: &Rc<Idle>| idle.since.get().filter(|since| since.elapsed() >= MIN_IDLE);
         let mut idle: Vec<_> =
             known.connections.values().filter_map(|idle| Some((waiting(idle)?, idle.clone()))).collect();
         idle.sort_by_key(|(since, _)| *since);

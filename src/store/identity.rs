@@ -26,7 +26,7 @@ pub struct IdentityStore {
 }
 
 /// A restored store numbers its changes from here, so that none has the number of one that was made after the backup.
-const JUMP: u64 = 1000;
+const CHANGES_SKIPPED: u64 = 1000;
 
 impl IdentityStore {
     /// Opens the store below the folder of all data, making an empty one where there is none. What the database lost is put back from the
@@ -109,7 +109,7 @@ impl IdentityStore {
         let files = Files::below(data);
         let fail = |error: StoreError| OpenError::Io { path: files.database.clone(), error };
         let records = changes::records_of(directory).map_err(fail)?;
-        let number = number.max(recovery::known(&files).change).saturating_add(JUMP);
+        let number = number.max(recovery::known(&files).change).saturating_add(CHANGES_SKIPPED);
         let aside = files.set_aside().map_err(|error| fail(error.into()))?;
         // From here on the new journal is what a start follows.
         Journal::create(&files.journal, Position::of_new_history(number), &records).map_err(fail)?;
