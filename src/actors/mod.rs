@@ -13,7 +13,7 @@ pub mod manifest_cache;
 pub mod manifests;
 pub mod memory_budget;
 mod numbers;
-mod places;
+pub(crate) mod places;
 pub mod policy_evaluator;
 pub mod token_issuer;
 mod unstored;

@@ -47,7 +47,7 @@ impl Drop for Place {
 }
 
 /// Counts somebody who was refused because this queue is full.
-pub(super) fn refused(queue: &'static str) {
+pub(crate) fn refused(queue: &'static str) {
     metrics::counter!("dependency_proxy_refused_total", "queue" => queue).increment(1);
 }
 

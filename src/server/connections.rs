@@ -1,4 +1,4 @@
-//! Counts the connections of clients: those that are open, and those that were refused.
+//! Counts the connections of clients that are open.
 
 use std::sync::LazyLock;
 
@@ -19,11 +19,6 @@ struct Counted;
 pub(super) fn count(data: &mut Extensions) {
     OPEN.increment(1);
     data.insert(Counted);
-}
-
-/// Counts a connection that was closed because there was too much of this.
-pub(super) fn refused(queue: &'static str) {
-    metrics::counter!("dependency_proxy_refused_total", "queue" => queue).increment(1);
 }
 
 impl Drop for Counted {

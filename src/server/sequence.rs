@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections;
 use super::framing::Framing;
 use super::unread::Unread;
+use crate::actors::places::refused;
 use crate::http::Lane;
 
 /// A connection whose requests are read one after the other.
@@ -160,7 +160,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
         }
         let unread = me.unread_bytes();
         if !me.unread.is(unread) {
-            connections::refused("unread_input");
+            refused("unread_input");
             return Poll::Ready(Err(me.refuse(cx, NO_MEMORY)));
         }
         read

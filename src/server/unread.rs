@@ -17,7 +17,7 @@ pub(super) struct Unread {
 }
 
 /// Of each connection: with a token of this service a request has 1 or 2 KiB.
-pub(super) const FREE_BYTES: usize = 4 << 10;
+const FREE_BYTES: usize = 4 << 10;
 /// Permits are of so many bytes.
 const UNIT: usize = 1 << 10;
 

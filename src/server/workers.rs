@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::addresses::{Addresses, Counted};
-use super::connections;
 use super::idlers::Idlers;
 use super::turnover::{BRIEF, Turnover};
+use crate::actors::places::refused;
 
 /// The threads, which serve until they are stopped.
 pub(super) struct Workers {
@@ -227,7 +227,7 @@ impl Worker {
     /// Serves a connection, unless its address has its share. Returned where there is no place for it.
     fn accepted(&self, tcp: TcpStream, peer: SocketAddr) -> Option<Accepted> {
         let Some(counted) = self.addresses.enter(peer.ip()) else {
-            connections::refused("connections");
+            refused("connections");
             tracing::debug!(%peer, "a connection was closed, because its address has all that it may");
             return None;
         };
