@@ -36,8 +36,8 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Above this many keys, those whose failures are all forgotten are dropped.
-const SWEEP_ABOVE: usize = 10_000;
+/// Maximum number of keys, some 10 MB of them. An attacker with more addresses than this is not stopped by counting.
+const MAX_KEYS: usize = 65_536;
 
 impl<K: Eq + Hash> Failures<K> {
     /// Counts against this allowance.
@@ -53,9 +53,8 @@ impl<K: Eq + Hash> Failures<K> {
 
     /// Counts a failure.
     pub fn record(&mut self, key: K, now: Instant) {
-        if self.buckets.len() >= SWEEP_ABOVE {
-            let allowance = self.allowance;
-            self.buckets.retain(|_, bucket| bucket.level(&allowance, now) > 0.0);
+        if self.buckets.len() >= MAX_KEYS {
+            self.sweep(now);
         }
         let level = self.level(&key, now) + 1.0;
         self.buckets.insert(key, Bucket { level, at: now });
@@ -66,6 +65,24 @@ impl<K: Eq + Hash> Failures<K> {
         if let Some(bucket) = self.buckets.get_mut(key) {
             bucket.level = (bucket.level - 1.0).max(0.0);
         }
+    }
+
+    /// Drops the keys without failures, and of the others those with the fewest until at most half of the maximum is left, so that
+    /// the next sweep is far away.
+    fn sweep(&mut self, now: Instant) {
+        let allowance = self.allowance;
+        self.buckets.retain(|_, bucket| bucket.level(&allowance, now) > 0.0);
+        let Some(surplus) = self.buckets.len().checked_sub(MAX_KEYS / 2).filter(|surplus| *surplus > 0) else { return };
+        let mut levels: Vec<f64> = self.buckets.values().map(|bucket| bucket.level(&allowance, now)).collect();
+        let (fewer, limit, _) = levels.select_nth_unstable_by(surplus - 1, f64::total_cmp);
+        let limit = *limit;
+        let mut equal = surplus - fewer.iter().filter(|level| **level < limit).count();
+        self.buckets.retain(|_, bucket| {
+            let level = bucket.level(&allowance, now);
+            let drops = level < limit || (level <= limit && equal > 0);
+            equal -= usize::from(drops && level >= limit);
+            !drops
+        });
     }
 
     fn level(&self, key: &K, now: Instant) -> f64 {
@@ -120,10 +137,24 @@ mod tests {
     #[test]
     fn forgotten_keys_take_no_room() {
         let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
-        for key in 0..SWEEP_ABOVE {
+        for key in 0..MAX_KEYS {
             failures.record(key, now);
         }
         failures.record(0, now + Duration::from_secs(100));
         assert_eq!(failures.buckets.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_keys_takes_bounded_room_and_frees_none_that_failed_more_often() {
+        let (mut failures, now) = (Failures::new(ALLOWANCE), Instant::now());
+        for _ in 0..3 {
+            failures.record(0, now);
+        }
+        for key in 1..MAX_KEYS * 3 {
+            failures.record(key, now);
+            assert!(failures.buckets.len() <= MAX_KEYS);
+        }
+        assert!(failures.buckets.len() >= MAX_KEYS / 2);
+        assert_eq!(failures.wait(&0, now), Some(Duration::from_secs(10)));
     }
 }
