@@ -23,7 +23,7 @@ async fn wrong_content_is_told_and_is_a_failure() {
     let (hub, line) = hub_and_line();
     hub.on(Kind::BlobDownload).after(4 + 4).times(1).flip_byte(5);
     let output = bench(&format!("{line} --pulls 5"));
-    assert_eq!((output.status.code(), errors(&json(&output), "wrong digest")), (Some(1), 1));
+    assert_eq!((output.status.code(), errors(&json(&output), "wrong digest")), (Some(1), 1), "{}", json(&output));
     assert!(told(&output).contains("1 digests did not hold"), "{}", told(&output));
     assert_eq!(json(&output)["servers"][0]["pulls"], 4);
 }
