@@ -3,6 +3,7 @@
 //! and an error not at all; where the reader is slower than that, lines wait up to a maximum in bytes, and beyond it they are dropped and
 //! counted. Never cuts a line in two.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,6 +13,10 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::log_output::Output;
+
+thread_local! {
+    static IS_LOG_THREAD: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Lines that wait to be written. All clones are one.
 #[derive(Clone)]
@@ -73,7 +78,9 @@ impl Lines {
     /// Adds a whole line, or drops it where too much waits.
     pub(super) fn add(&self, line: &[u8], urgent: bool) {
         let mut waiting = self.waiting();
-        if waiting.lines.len().saturating_add(line.len()) > self.0.max_bytes {
+        let is_full = waiting.lines.len().saturating_add(line.len()) > self.0.max_bytes;
+        // What the log says of its own missing lines must not be missing: it says that while lines wait.
+        if is_full && !IS_LOG_THREAD.get() {
             waiting.dropped += 1;
             return;
         }
@@ -98,6 +105,7 @@ impl Lines {
     }
 
     fn write_to(&self, mut out: Output<impl Write>) {
+        IS_LOG_THREAD.set(true);
         let mut batch = Vec::new();
         loop {
             self.gather(&mut batch);

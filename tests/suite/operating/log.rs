@@ -32,7 +32,7 @@ impl Piped {
     async fn start() -> Self {
         let hub = FakeHub::start();
         hub.push_image("library/app", "1", &Image::single(&[Layer::random(1000, 1)]));
-        let config = Config::docker_hub(&hub).variable("DEPENDENCY_PROXY__LOG__MAX_WAITING_BYTES", "100000");
+        let config = Config::docker_hub(&hub).variable("DEPENDENCY_PROXY__LOG__MAX_WAITING_BYTES", "200000");
         let mut service = config.start();
         let token = service.deploy_token(&service.group("team").await, "ci").await;
         service.stop();
