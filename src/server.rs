@@ -44,6 +44,7 @@ use self::tls::Reload;
 use self::workers::Workers;
 use crate::actors::janitor::Tidying;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
+use crate::http::Refusals;
 use crate::settings::Settings;
 use crate::store::data_dir::DataDir;
 use crate::store::error::{OpenError, StoreError};
@@ -62,6 +63,7 @@ pub struct RunningServer {
     metrics: Option<ServerHandle>,
     stopping: Arc<AtomicBool>,
     tidying: Tidying,
+    refusals: Refusals,
     signals: Signals,
     reload_tls: Option<Reload>,
     /// Given back last, when nothing writes any more.
@@ -140,7 +142,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api) = handles.into_states(&settings, stopping.clone());
-    let address = clients.0;
+    let (address, refusals) = (clients.0, registry.refusals.clone());
     let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
     let (metrics_address, metrics) = metrics.unzip();
@@ -152,6 +154,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         metrics,
         stopping,
         tidying,
+        refusals,
         signals,
         reload_tls,
         _data: data,
@@ -162,6 +165,7 @@ impl RunningServer {
     /// Serves until the process is told to stop, then lets running transfers finish and writes what waits. SIGHUP re-reads the files of
     /// TLS, and calls `reload` for the rest.
     pub async fn run(mut self, reload: impl Fn()) {
+        let reporting = actix_rt::spawn(self.refusals.clone().keep_reporting());
         loop {
             match self.signals.next().await {
                 Told::Stop => break,
@@ -181,6 +185,8 @@ impl RunningServer {
             metrics.stop(false).await;
         }
         self.tidying.finish().await;
+        reporting.abort();
+        self.refusals.report(true);
     }
 }
 

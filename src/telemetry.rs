@@ -251,9 +251,13 @@ fn describe() {
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
+    describe_counter!(
+        "dependency_proxy_refusals_total",
+        "Responses that refuse a request (401, 403, 404, 405, 429, 5xx), by reason"
+    );
     describe_counter!("dependency_proxy_changes_throttled_total", "Changes refused because their caller made too many");
     describe_counter!(
-        "dependency_proxy_refused_total",
+        "dependency_proxy_over_capacity_total",
         "Requests refused because a queue was full, and connections beyond an address's share, by queue"
     );
     describe_counter!(
@@ -375,12 +379,12 @@ mod tests {
     #[test]
     fn metrics_are_rendered_with_their_descriptions() {
         let metrics = Metrics::collected();
-        metrics::counter!("dependency_proxy_refused_total", "queue" => "password").increment(2);
+        metrics::counter!("dependency_proxy_over_capacity_total", "queue" => "password").increment(2);
         metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => "blob").record(0.2);
         metrics.run_upkeep();
         let text = Metrics::collected().render();
-        assert!(text.contains("# HELP dependency_proxy_refused_total Requests refused"), "{text}");
-        assert!(text.contains("dependency_proxy_refused_total{queue=\"password\"} 2"), "{text}");
+        assert!(text.contains("# HELP dependency_proxy_over_capacity_total Requests refused"), "{text}");
+        assert!(text.contains("dependency_proxy_over_capacity_total{queue=\"password\"} 2"), "{text}");
         assert!(
             text.contains("dependency_proxy_http_first_byte_seconds_bucket{route=\"blob\",le=\"0.5\"} 1"),
             "{text}"

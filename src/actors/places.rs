@@ -48,7 +48,7 @@ impl Drop for Place {
 
 /// Counts somebody who was refused because this queue is full.
 pub(crate) fn refused(queue: &'static str) {
-    metrics::counter!("dependency_proxy_refused_total", "queue" => queue).increment(1);
+    metrics::counter!("dependency_proxy_over_capacity_total", "queue" => queue).increment(1);
 }
 
 /// Limits for each of many groups, so that none of them takes all of what they have in common.

@@ -139,6 +139,11 @@ impl Tokens {
         login::by_bearer(directory, &self.signer, token, now)
     }
 
+    /// The credential that a bearer token of this service was issued for, although its time may be over. Decides nothing.
+    pub fn credential_of_bearer(&self, token: &str) -> Option<CredentialId> {
+        self.signer.credential_of(token)
+    }
+
     /// The hash under which a new password is stored; waits for its turn on the hashing threads.
     pub async fn hash_password(&self, password: SecretString) -> Result<String, PasswordError> {
         let _turn = self.hashing.acquire().await.map_err(|_| PasswordError::Busy)?;

@@ -148,12 +148,22 @@ impl Signer {
         }
     }
 
+    /// The credential that one of our keys signed this token for, at whatever time.
+    pub fn credential_of(&self, token: &str) -> Option<CredentialId> {
+        let any_time = Validation { validate_exp: false, validate_nbf: false, ..self.validation() };
+        self.decode_by(token, &any_time).ok()?.cred
+    }
+
     fn decode(&self, token: &str) -> Result<Claims, InvalidToken> {
+        self.decode_by(token, &self.validation())
+    }
+
+    fn decode_by(&self, token: &str, validation: &Validation) -> Result<Claims, InvalidToken> {
         let invalid = |error: jsonwebtoken::errors::Error| InvalidToken(error.to_string());
         let kid = decode_header(token).map_err(invalid)?.kid.unwrap_or_default();
         let key = self.keys.iter().find(|key| key.kid == kid);
         let key = key.ok_or_else(|| InvalidToken("it names no key of ours".to_owned()))?;
-        decode(token, &key.decoding, &self.validation()).map(|token| token.claims).map_err(invalid)
+        decode(token, &key.decoding, validation).map(|token| token.claims).map_err(invalid)
     }
 
     fn validation(&self) -> Validation {

@@ -165,6 +165,20 @@ impl Directory {
         }
     }
 
+    /// The record with this key.
+    pub fn record(&self, key: RecordKey) -> Option<Record> {
+        match key {
+            RecordKey::User(id) => self.user(id).map(|user| Record::User(user.as_ref().clone())),
+            RecordKey::Group(id) => self.group(id).map(|group| Record::Group(group.as_ref().clone())),
+            RecordKey::Membership(group, user) => {
+                self.membership(group, user).map(|member| Record::Membership(member.as_ref().clone()))
+            }
+            RecordKey::Token(id) => self.token(id).map(|token| Record::Token(token.as_ref().clone())),
+            RecordKey::Tombstone(id) => self.tombstones.get(&id).map(|stone| Record::Tombstone(stone.as_ref().clone())),
+            RecordKey::Service => Some(Record::Service(self.service.clone())),
+        }
+    }
+
     /// The token whose secret has this SHA-256.
     pub fn secret(&self, secret: &Digest) -> Option<Credential> {
         self.credential(*self.secrets.get(secret)?)

@@ -250,6 +250,27 @@ impl Identity {
         }
     }
 
+    /// The user name of the principal; a deploy token has one of its own.
+    pub fn principal_name(&self) -> Option<&str> {
+        match self {
+            Self::Nobody => None,
+            Self::User(user, _) | Self::UserToken(_, user) => Some(user.username.as_str()),
+            Self::DeployToken(token) => match &token.owner {
+                TokenOwner::Deploy { username, .. } => Some(username),
+                TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
+            },
+        }
+    }
+
+    /// The name of the credential that proved it.
+    pub fn credential_name(&self) -> Option<&str> {
+        match self {
+            Self::Nobody => None,
+            Self::User(..) => Some("password"),
+            Self::UserToken(token, _) | Self::DeployToken(token) => Some(&token.name),
+        }
+    }
+
     /// The principal as a sentence names it.
     pub fn who(&self) -> String {
         match self {

@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 
 use super::lane::Lane;
 use super::measured::Measured;
+use super::refusals;
 use crate::auth::random;
 use crate::telemetry::RequestId;
 
@@ -28,6 +29,7 @@ pub(crate) async fn around(
     let (id, measured) = (fresh(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
     measured.answered(response.status().as_u16());
+    refusals::trace(&response, id);
     drop(pending);
     if let Some(lane) = lane {
         end_with(&response, &lane);

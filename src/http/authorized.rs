@@ -10,7 +10,6 @@ use super::credentials::Presented;
 use super::error::RegistryError;
 use super::paths::{Paths, Wanted};
 use super::state::RegistryState;
-use crate::auth::login::BearerError;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
 use crate::domain::image_path::Target;
@@ -38,13 +37,11 @@ fn identify_in(
 ) -> Result<Identity, RegistryError> {
     let identity = match Presented::by(request) {
         Presented::Nothing => return Err(RegistryError::LoginNeeded),
-        Presented::Malformed => return Err(RegistryError::BadBearer),
-        Presented::Bearer(token) => state.tokens.identify_bearer(directory, token, now).map_err(|error| {
-            tracing::debug!(%error, "a bearer token was refused");
-            match error {
-                BearerError::Invalid(_) | BearerError::Refused(_) => RegistryError::BadBearer,
-            }
-        })?,
+        Presented::Malformed => return Err(RegistryError::BadBearer(None)),
+        Presented::Bearer(token) => {
+            let identity = state.tokens.identify_bearer(directory, token, now);
+            identity.map_err(|error| RegistryError::BadBearer(Some(error)))?
+        }
         Presented::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
     };
     if let Some(credential) = identity.credential() {

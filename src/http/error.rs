@@ -8,9 +8,11 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICAT
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
+use super::refusals::Refused;
 use super::state::RegistryState;
 use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
+use crate::auth::login::BearerError;
 use crate::domain::byte_range::{MAX_RANGES, RangeError};
 use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::list_query::ListQueryError;
@@ -26,7 +28,10 @@ pub(super) enum RegistryError {
     LoginNeeded,
     /// A credential was presented that opens nothing (any more): the client should get a new token.
     #[error("The token presented is not valid here, or no longer. Log in again")]
-    BadBearer,
+    BadBearer(
+        /// Why, where it was one.
+        Option<BearerError>,
+    ),
     /// The proxy is switched off as a whole.
     #[error("The dependency proxy is switched off here. An administrator can switch it on")]
     ProxyOff,
@@ -122,19 +127,23 @@ impl RegistryError {
             response.insert_header((CONTENT_RANGE, format!("bytes */{length}")));
         }
         let message = self.message(answer.status, &state.public_url.host(request));
-        self.log(answer.status, &message);
         let code = answer.passed_code.as_deref().unwrap_or(answer.code);
         let body = json!({"errors": [{"code": code, "message": message, "detail": null}]});
-        response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body)
+        let mut response = response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body);
+        self.refused(message).attach(&mut response);
+        response
     }
 
-    /// What is out of order, and what upstream refused, with the id of the request.
-    fn log(&self, status: StatusCode, sentence: &str) {
-        let cause = if let Self::Failed { failure, .. } = self { Some(&failure.cause) } else { None };
-        if status.is_server_error() || matches!(cause, Some(Cause::Refused { .. } | Cause::Unusable { .. })) {
-            let details = cause.and_then(Cause::details);
-            tracing::warn!(status = status.as_u16(), sentence, details, "a request failed");
+    /// What the log has of it.
+    fn refused(&self, sentence: String) -> Refused {
+        let mut refused = Refused::new(self.reason(), sentence);
+        if let Self::Failed { failure, .. } = self {
+            refused.details = failure.cause.details().map(str::to_owned);
+            refused.warns = matches!(failure.cause, Cause::Refused { .. } | Cause::Unusable { .. });
+        } else if let Self::BadBearer(Some(error)) = self {
+            refused.details = Some(error.to_string());
         }
+        refused
     }
 
     fn message(&self, status: StatusCode, host: &str) -> String {
@@ -161,13 +170,13 @@ impl RegistryError {
     /// RFC 6750, section 3. Without a scope: tokens are not for anything in particular.
     fn challenge(&self, state: &RegistryState, request: &HttpRequest) -> String {
         let (base, service) = (state.public_url.base(request), &state.options.service);
-        let error = if matches!(self, Self::BadBearer) { ",error=\"invalid_token\"" } else { "" };
+        let error = if matches!(self, Self::BadBearer(_)) { ",error=\"invalid_token\"" } else { "" };
         format!("Bearer realm=\"{base}/jwt/auth\",service=\"{service}\"{error}")
     }
 
     fn answer(&self) -> Answer {
         match self {
-            Self::LoginNeeded | Self::BadBearer => Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::LoginNeeded | Self::BadBearer(_) => Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Self::ProxyOff | Self::Denied(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::Refused(refusal) if refusal.is_wrong_secret() => {
                 Answer::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED")

@@ -26,6 +26,7 @@ mod measured;
 mod multipart;
 mod paths;
 mod public_url;
+mod refusals;
 mod registry;
 mod request_body;
 mod state;
@@ -38,6 +39,7 @@ pub(crate) use around::around;
 pub(crate) use lane::Lane;
 pub(crate) use paths::Paths;
 pub(crate) use public_url::PublicUrl;
+pub(crate) use refusals::Refusals;
 pub(crate) use state::{RegistryOptions, RegistryState};
 
 /// Every public route, on one page. What has none of its own is the registry's, whose paths are read by it: patterns would be

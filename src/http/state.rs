@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::public_url::PublicUrl;
+use super::refusals::Refusals;
 use crate::actors::blob_cache::Blobs;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
@@ -32,6 +33,8 @@ pub(crate) struct RegistryState {
     pub(crate) upstreams: Arc<Upstreams>,
     /// Whether the service was told to stop.
     pub(crate) stopping: Arc<AtomicBool>,
+    /// Which refusals are logged.
+    pub(crate) refusals: Refusals,
     /// How this service is addressed.
     pub(crate) public_url: PublicUrl,
     /// What the operator chose.

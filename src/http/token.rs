@@ -4,13 +4,14 @@
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::credentials::Presented;
 use super::error::RegistryError;
+use super::refusals::Subject;
 use super::request_body::{self, BodyFault};
 use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
@@ -46,8 +47,24 @@ async fn issue(
     let refused = |error| RegistryError::NotIssued { error, to_pull };
     let credentials = credentials.map_err(|refusal| refused(refusal.into()))?;
     let address = state.public_url.client(request);
+    // A form is not there any more when its refusal is logged.
+    let in_form = credentials.clone().filter(|_| *request.method() == Method::POST);
     let issued = state.tokens.issue(IssueToken { credentials, address }).await;
-    let issued = issued.map_err(refused)?;
+    let issued = issued.map_err(|error| {
+        if let Some((username, secret)) = in_form {
+            let subject = Subject::by_login(&state.policy.directory(), &username, secret.expose_secret());
+            request.extensions_mut().insert(subject);
+        }
+        refused(error)
+    })?;
+    tracing::debug!(
+        principal = issued.identity.principal(),
+        principal_name = issued.identity.principal_name(),
+        credential = issued.identity.credential().map(tracing::field::display),
+        credential_name = issued.identity.credential_name(),
+        %address,
+        "logged in"
+    );
     if let Some(credential) = issued.identity.credential() {
         state.last_used.note(credential, Timestamp::now());
     }

@@ -17,7 +17,7 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::Signer;
-use crate::http::{ApiState, Identities, PublicUrl, RegistryOptions, RegistryState};
+use crate::http::{ApiState, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -135,6 +135,7 @@ impl Handles {
             last_used: self.last_used,
             upstreams,
             stopping,
+            refusals: Refusals::default(),
             public_url,
             options: RegistryOptions {
                 service: settings.auth.service.clone(),

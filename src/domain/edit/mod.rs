@@ -11,6 +11,7 @@ pub mod maker;
 pub mod member;
 pub mod retention;
 pub mod service;
+pub mod summary;
 pub mod token;
 pub mod user;
 

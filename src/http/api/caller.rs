@@ -19,6 +19,7 @@ mod authority;
 mod identities;
 
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
@@ -33,6 +34,7 @@ use super::state::ApiState;
 use crate::auth::secret;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::edit::Edit;
+use crate::domain::edit::summary::summary;
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
 use crate::domain::user::User;
@@ -47,6 +49,8 @@ pub(crate) struct Caller {
     pub(super) user: Arc<User>,
     /// When the head of the request came.
     pub(super) now: Timestamp,
+    /// Where the request came from.
+    address: IpAddr,
     /// What URLs start with for this client.
     pub(super) base_url: String,
     identity: Identity,
@@ -78,8 +82,8 @@ impl Caller {
             return Err(ApiError::Unauthorized);
         };
         state.last_used.note(credential, now);
-        let base_url = state.public_url.base(request);
-        Ok(Self { state, directory, user, now, base_url, identity, credential, needed })
+        let (base_url, address) = (state.public_url.base(request), state.public_url.client(request));
+        Ok(Self { address, state, directory, user, now, base_url, identity, credential, needed })
     }
 
     /// What the caller may do, as of when the head of the request came.
@@ -122,16 +126,32 @@ impl Caller {
             let identity = needed.identify_again(directory, credential, now)?;
             let authority = Authority::of(&state, directory, &identity, now).ok_or(ApiError::Unauthorized)?;
             let granted = decide(&authority)?;
-            edit(&authority, granted).map_err(ApiError::from)
+            let (writes, value) = edit(&authority, granted).map_err(ApiError::from)?;
+            let changes = summary(directory, &writes);
+            Ok((writes, (value, changes)))
         };
-        let value = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
-        tracing::info!(user = %self.user.id, credential = %self.credential, what, "identities changed");
+        let (value, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
+        self.log(what, &changes);
         Ok(value)
+    }
+
+    /// Notes in the log what this caller did to what.
+    fn log(&self, what: &'static str, changes: &str) {
+        tracing::info!(
+            principal = self.identity.principal(),
+            principal_name = self.identity.principal_name(),
+            credential = %self.credential,
+            credential_name = self.identity.credential_name(),
+            address = %self.address,
+            what,
+            changes,
+            "identities changed"
+        );
     }
 
     /// Starts to empty the cache of the group that the permission is for, which is decided anew first. No identity changes, so
     /// the snapshot of this moment will do.
-    pub(super) async fn purge<D>(&self, permission: Permission<D, GroupId>) -> Result<GroupId, ApiError>
+    pub(super) async fn purge<D>(&self, permission: Permission<D, GroupId>) -> Result<(), ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
     {
@@ -140,8 +160,19 @@ impl Caller {
         let identity = self.needed.identify_again(&directory, self.credential, now)?;
         let authority = Authority::of(&self.state, &directory, &identity, now).ok_or(ApiError::Unauthorized)?;
         let group = (permission.decide)(&authority)?;
+        let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
+        tracing::info!(
+            principal = self.identity.principal(),
+            principal_name = self.identity.principal_name(),
+            credential = %self.credential,
+            credential_name = self.identity.credential_name(),
+            address = %self.address,
+            group = path,
+            group_id = %group,
+            "purging the cache of a group"
+        );
         self.state.purge.start(group).await;
-        Ok(group)
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::edit::{EditError, Thing};
+use crate::http::refusals::Refused;
 
 /// Why a request to the API was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +116,38 @@ impl ApiError {
         }
     }
 
+    /// What the log has of it.
+    fn refused(&self) -> Refused {
+        let sentence = match self {
+            Self::InvalidToken(text) => (*text).to_owned(),
+            Self::Failed(ChangeError::Refused(error)) => error.to_string(),
+            _ => self.to_string(),
+        };
+        Refused::new(self.reason(), sentence)
+    }
+
+    /// The word that it is counted under.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::InsufficientScope(_) => "scopes",
+            Self::Forbidden => "no_access",
+            Self::Refused(_) => "refused",
+            Self::NotFound(_) | Self::NothingThere => "not_found",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "wrong_method",
+            Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
+            Self::Failed(ChangeError::Refused(EditError::Missing(_))) => "not_found",
+            Self::Failed(ChangeError::Refused(EditError::Inactive)) => "unauthorized",
+            Self::Failed(ChangeError::Refused(_)) => "refused",
+            Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
+            Self::Failed(ChangeError::Full | ChangeError::Store(_)) => "store",
+            Self::TooManyLogins(_) => "too_many_failures",
+            Self::TooManyChanges(_) => "too_many_changes",
+        }
+    }
+
     fn body(&self) -> Value {
         match self {
             Self::InvalidToken(text) => json!({"error": "invalid_token", "error_description": text}),
@@ -203,6 +236,8 @@ impl ResponseError for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));
         }
-        response.json(self.body())
+        let mut response = response.json(self.body());
+        self.refused().attach(&mut response);
+        response
     }
 }

@@ -110,8 +110,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
 /// `DELETE /groups/:id/dependency_proxy/cache`
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
-    let group = caller.purge(own).await?;
-    tracing::info!(user = %caller.user.id, %group, "purging the cache of a group");
+    caller.purge(own).await?;
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 

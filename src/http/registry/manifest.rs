@@ -35,7 +35,7 @@ pub(super) async fn pull(
     let question =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
     let pulled = state.manifests.pull(question).await;
-    log(request, authorized, reference, &pulled, started);
+    log(request, state, authorized, reference, &pulled, started);
     let upstream_error = stale_because(authorized, reference, &pulled);
     let target = || Target::Manifest(reference.clone());
     let pulled =
@@ -74,13 +74,23 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     }
 }
 
-fn log(request: &HttpRequest, authorized: &Authorized, reference: &Reference, pulled: &Pulled, started: Instant) {
+fn log(
+    request: &HttpRequest,
+    state: &RegistryState,
+    authorized: &Authorized,
+    reference: &Reference,
+    pulled: &Pulled,
+    started: Instant,
+) {
     let upstream_calls = pulled.upstream_calls;
-    let pulled = pulled.outcome.as_ref().ok();
+    let (identity, pulled) = (authorized.identity(), pulled.outcome.as_ref().ok());
     tracing::info!(
         method = request.method().as_str(),
-        principal = authorized.identity().principal(),
-        credential = authorized.identity().credential().map(tracing::field::display),
+        principal = identity.principal(),
+        principal_name = identity.principal_name(),
+        credential = identity.credential().map(tracing::field::display),
+        credential_name = identity.credential_name(),
+        address = %state.public_url.client(request),
         group = authorized.group().path.as_str(),
         image = %authorized.origin(),
         reference = %reference,

@@ -294,7 +294,7 @@ async fn more_range_streams_than_the_limit_are_refused() {
     let refused = scene.ranges("200-299").await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"));
     assert!(!refused.header("retry-after").is_empty());
-    assert_eq!(metric(&scene.service, "dependency_proxy_refused_total{queue=\"range_streams\"}").await, 1);
+    assert_eq!(metric(&scene.service, "dependency_proxy_over_capacity_total{queue=\"range_streams\"}").await, 1);
     // What is pulled whole meanwhile can be waited for.
     let mut whole = scene.client.connect().await;
     assert_eq!(whole.get(&scene.path(), "").await.unwrap().status, 200);

@@ -47,7 +47,7 @@ const LABELS: [(&str, &[&str]); 9] = [
             "upstream",
         ],
     ),
-    ("reason", &["too_long", "no_room"]),
+    ("reason", &["too_long", "no_room", "login_needed", "no_access", "not_found", "refused_by_upstream"]),
     ("days", &["1", "7", "30"]),
     ("le", &["+Inf"]),
 ];

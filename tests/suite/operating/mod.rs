@@ -5,6 +5,7 @@ mod health;
 mod log;
 mod metrics;
 mod plain;
+mod refusals;
 mod signals;
 mod tls;
 

@@ -68,7 +68,7 @@ async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
     }
     let mut refused = from("127.0.0.2", &scene).await;
     assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
-    assert_eq!(scene.metric("dependency_proxy_refused_total{queue=\"connections\"}").await, 1);
+    assert_eq!(scene.metric("dependency_proxy_over_capacity_total{queue=\"connections\"}").await, 1);
     is_healthy(&mut wire(from("127.0.0.3", &scene).await)).await;
     open.pop();
     super::until("its place is free", || async {
@@ -91,7 +91,7 @@ async fn heads_that_are_held_open_take_no_more_than_their_memory_and_leave_other
         held.push(wire);
     }
     super::until("most are refused", || async {
-        scene.metric("dependency_proxy_refused_total{queue=\"unread_input\"}").await >= 255
+        scene.metric("dependency_proxy_over_capacity_total{queue=\"unread_input\"}").await >= 255
     })
     .await;
     let taken = scene.service.peak_memory().saturating_sub(before);

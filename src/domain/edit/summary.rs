@@ -1,0 +1,110 @@
+//! A change in words, for the log: which things it made, changed and removed, and what of them. Values that open anything are
+//! left out, by name.
+
+use serde_json::{Map, Value};
+
+use crate::domain::directory::{Directory, Record, RecordKey, Write};
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::token::{Token, TokenOwner};
+
+/// Things of one change that are named; of the others the number is given.
+const MAX_NAMED: usize = 10;
+/// Longest value that is shown, in characters.
+const MAX_VALUE: usize = 80;
+/// Fields whose values are not shown: hashes of secrets, and what says nothing to people.
+const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
+
+/// What these writes do to this directory, as one line.
+pub fn summary(before: &Directory, writes: &[Write]) -> String {
+    let described: Vec<String> = writes.iter().filter_map(|write| describe(before, write)).collect();
+    let mut text = described.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if described.len() > MAX_NAMED {
+        text.push_str(&format!("; {} more", described.len() - MAX_NAMED));
+    }
+    text
+}
+
+fn describe(before: &Directory, write: &Write) -> Option<String> {
+    match write {
+        Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => None,
+        Write::Put(record) => {
+            let old = before.record(record.key());
+            let fields = changed(old.as_ref(), record);
+            match (&old, record, fields.is_empty()) {
+                (_, Record::Service(_), true) => None,
+                (Some(_), _, true) => Some(format!("{} unchanged", name(before, record))),
+                (Some(_), _, false) => Some(format!("{} changed ({fields})", name(before, record))),
+                (None, _, true) => Some(format!("{} created", name(before, record))),
+                (None, _, false) => Some(format!("{} created ({fields})", name(before, record))),
+            }
+        }
+        Write::Remove(key) => before.record(*key).map(|record| format!("{} removed", name(before, &record))),
+    }
+}
+
+fn name(directory: &Directory, record: &Record) -> String {
+    match record {
+        Record::User(user) => format!("user {} {:?}", user.id, user.username.as_str()),
+        Record::Group(group) => format!("group {} {:?}", group.id, group.path.as_str()),
+        Record::Membership(member) => {
+            format!("membership of {} in {}", user(directory, member.user), group(directory, member.group))
+        }
+        Record::Token(token) => token_name(directory, token),
+        Record::Tombstone(stone) => format!("token {:?}", stone.name),
+        Record::Service(_) => "service".to_owned(),
+    }
+}
+
+fn token_name(directory: &Directory, token: &Token) -> String {
+    let (kind, owner) = match &token.owner {
+        TokenOwner::Personal { user: id } => ("personal access token", user(directory, *id)),
+        TokenOwner::Group { group: id, .. } => ("group access token", group(directory, *id)),
+        TokenOwner::Deploy { group: id, .. } => ("deploy token", group(directory, *id)),
+    };
+    format!("{kind} {} {:?} of {owner}", token.id, token.name)
+}
+
+fn user(directory: &Directory, id: UserId) -> String {
+    directory.user(id).map_or_else(|| format!("user {id}"), |user| format!("user {id} {:?}", user.username.as_str()))
+}
+
+fn group(directory: &Directory, id: GroupId) -> String {
+    directory.group(id).map_or_else(|| format!("group {id}"), |group| format!("group {id} {:?}", group.path.as_str()))
+}
+
+/// The fields of a record that are not as they were, each with its values before and after.
+fn changed(old: Option<&Record>, new: &Record) -> String {
+    let (old, new) = (old.map(fields).unwrap_or_default(), fields(new));
+    let is_counter = |name: &str| name.starts_with("last_");
+    let names = new.keys().chain(old.keys().filter(|name| !new.contains_key(*name)));
+    let names = names.filter(|name| !is_counter(name) && old.get(*name) != new.get(*name));
+    names.filter_map(|name| field(name, old.get(name), new.get(name))).collect::<Vec<_>>().join(", ")
+}
+
+fn field(name: &str, old: Option<&Value>, new: Option<&Value>) -> Option<String> {
+    if HIDDEN.contains(&name) {
+        return (old.is_some() && name != "credential").then(|| name.to_owned());
+    }
+    match old {
+        Some(old) => Some(format!("{name} {} -> {}", shown(Some(old)), shown(new))),
+        None => new.filter(|new| !is_blank(new)).map(|new| format!("{name} {}", shown(Some(new)))),
+    }
+}
+
+fn fields(record: &Record) -> Map<String, Value> {
+    let mut fields = serde_json::to_value(record).ok().and_then(|value| value.as_object().cloned()).unwrap_or_default();
+    fields.retain(|name, _| !["record", "id"].contains(&name.as_str()));
+    fields
+}
+
+fn is_blank(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Bool(false)) || *value == "" || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn shown(value: Option<&Value>) -> String {
+    let text = value.unwrap_or(&Value::Null).to_string();
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,172 @@
+//! The trace that every refusal leaves: one line in the log with the id that the client saw, and a count by reason. The line is
+//! written once the response is there, so that no request that succeeds pays for it.
+
+mod allowance;
+mod reason;
+mod subject;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::USER_AGENT;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use self::allowance::{Admission, Allowances, Source};
+pub(super) use self::subject::Subject;
+use super::state::RegistryState;
+use crate::domain::image_path::split_at_word;
+use crate::telemetry::RequestId;
+
+/// What was refused and why, as an extension of the response.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The word that it is counted under. One of a fixed few.
+    pub(super) reason: &'static str,
+    /// What the client is told.
+    pub(super) sentence: String,
+    /// What the operator has to know beside it.
+    pub(super) details: Option<String>,
+    /// Whether the operator has to see it although it is no fault of this service.
+    pub(super) warns: bool,
+}
+
+/// Which refusals are written to the log. Shared by all threads; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Refusals(Arc<Mutex<Allowances>>);
+
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Longest text that is taken from a request, in characters.
+const MAX_TEXT: usize = 200;
+
+impl Refused {
+    /// A refusal for this reason, with the sentence that the client gets.
+    pub(super) fn new(reason: &'static str, sentence: String) -> Self {
+        Self { reason, sentence, details: None, warns: false }
+    }
+
+    /// Attaches it to the response.
+    pub(super) fn attach(self, response: &mut HttpResponse) {
+        response.extensions_mut().insert(self);
+    }
+}
+
+/// Leaves the trace of a response, if it refuses anything.
+pub(super) fn trace(response: &ServiceResponse<impl MessageBody>, id: RequestId) {
+    let status = response.status();
+    if !leaves_trace(status) {
+        return;
+    }
+    let _entered = id.enter();
+    let extensions = response.response().extensions();
+    let unnamed = || Refused::new("other", status.canonical_reason().unwrap_or_default().to_owned());
+    match extensions.get::<Refused>() {
+        Some(refused) => record(response.request(), status, refused),
+        None => record(response.request(), status, &unnamed()),
+    }
+}
+
+fn leaves_trace(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 401 | 403 | 404 | 405 | 429)
+}
+
+fn record(request: &HttpRequest, status: StatusCode, refused: &Refused) {
+    metrics::counter!("dependency_proxy_refusals_total", "reason" => refused.reason).increment(1);
+    let Some(state) = request.app_data::<Data<RegistryState>>() else { return };
+    let address = state.public_url.client(request);
+    let subject = Subject::of(request, state);
+    let source = Source::new(address, subject.clone(), refused.reason);
+    let Admission::Written { left_out } = state.refusals.admit(source) else { return };
+    write(request, status, refused, &subject, address, left_out);
+}
+
+impl Refusals {
+    /// Writes every minute which lines were left out, until it is dropped.
+    pub(crate) async fn keep_reporting(self) {
+        loop {
+            tokio::time::sleep(REPORT_EVERY).await;
+            self.report(false);
+        }
+    }
+
+    /// Writes what the sources whose minute has ended left out; with `all`, what any of them did.
+    pub(crate) fn report(&self, all: bool) {
+        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).ended(Instant::now(), all);
+        for (source, left_out) in ended {
+            source.write_left_out(left_out);
+        }
+    }
+
+    fn admit(&self, source: Source) -> Admission {
+        let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        allowances.admit(source, Instant::now())
+    }
+}
+
+fn write(
+    request: &HttpRequest,
+    status: StatusCode,
+    refused: &Refused,
+    subject: &Subject,
+    address: IpAddr,
+    left_out: u64,
+) {
+    let place = Place::of(request.path());
+    let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(short);
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                method = request.method().as_str(),
+                path = short(request.path()),
+                status = status.as_u16(),
+                reason = refused.reason,
+                sentence = refused.sentence,
+                details = refused.details,
+                principal = subject.principal,
+                principal_name = subject.principal_name,
+                credential = subject.credential.map(tracing::field::display),
+                credential_name = subject.credential_name,
+                group = place.group,
+                image = place.image,
+                address = %address,
+                user_agent,
+                left_out = (left_out > 0).then_some(left_out),
+                $message
+            )
+        };
+    }
+    if status.is_server_error() || refused.warns {
+        line!(warn, "a request failed");
+    } else {
+        line!(info, "a request was refused");
+    }
+}
+
+/// What a path is about. Only as far as the log needs it: the path may be malformed.
+struct Place<'a> {
+    group: Option<&'a str>,
+    image: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn of(path: &'a str) -> Self {
+        const PROXY: &str = "/dependency_proxy/containers/";
+        let registry = path.strip_prefix("/v2/").and_then(|path| path.split_once(PROXY));
+        if let Some((group, rest)) = registry {
+            // An image of this name would be cut at the first such word otherwise.
+            let image = split_at_word(rest).map_or(rest, |(image, ..)| image);
+            return Self { group: Some(short(group)), image: Some(short(image)) };
+        }
+        let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
+        Self { group: group.map(short), image: None }
+    }
+}
+
+/// The beginning of a text that a client chose.
+fn short(text: &str) -> &str {
+    text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
+}

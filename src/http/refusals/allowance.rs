@@ -1,0 +1,148 @@
+//! How many lines refusals of the same kind leave in the log. A client that fails in a loop must neither fill the log nor hide
+//! others in it, so beyond some lines a minute it is only counted, and the count is logged.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::subject::Subject;
+use crate::auth::login_limit::network_of;
+
+/// Whose refusals are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    address: IpAddr,
+    subject: Subject,
+    reason: &'static str,
+}
+
+/// Whether a refusal gets a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It does; so many of its source before it did not.
+    Written {
+        /// That number.
+        left_out: u64,
+    },
+    /// It is counted only.
+    LeftOut,
+}
+
+/// The refusals of the last minute.
+#[derive(Default)]
+pub(super) struct Allowances(HashMap<Source, Window>);
+
+struct Window {
+    began: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+const LENGTH: Duration = Duration::from_secs(60);
+/// Lines of one source in a window.
+const MAX_LINES: u32 = 10;
+/// The same for requests without a credential, with which every login begins.
+const MAX_CHALLENGES: u32 = 1;
+/// Number of sources that are told apart; the others of a reason share its lines.
+const MAX_SOURCES: usize = 10_000;
+
+impl Source {
+    /// Refusals of this subject at this address, or in its network, for this reason.
+    pub(super) fn new(address: IpAddr, subject: Subject, reason: &'static str) -> Self {
+        Self { address: network_of(address), subject, reason }
+    }
+
+    /// Logs that lines of this source are missing.
+    pub(super) fn write_left_out(&self, left_out: u64) {
+        let subject = &self.subject;
+        tracing::info!(
+            reason = self.reason,
+            principal = subject.principal,
+            principal_name = subject.principal_name,
+            credential = subject.credential.map(tracing::field::display),
+            credential_name = subject.credential_name,
+            address = %self.address,
+            left_out,
+            "more requests were refused"
+        );
+    }
+
+    fn max_lines(&self) -> u32 {
+        if self.reason == "login_needed" { MAX_CHALLENGES } else { MAX_LINES }
+    }
+
+    fn shared(reason: &'static str) -> Self {
+        Self { address: Ipv4Addr::UNSPECIFIED.into(), subject: Subject::default(), reason }
+    }
+}
+
+impl Allowances {
+    /// Counts a refusal.
+    pub(super) fn admit(&mut self, source: Source, now: Instant) -> Admission {
+        let is_full = self.0.len() >= MAX_SOURCES && !self.0.contains_key(&source);
+        let source = if is_full { Source::shared(source.reason) } else { source };
+        let max_lines = source.max_lines();
+        let window = self.0.entry(source).or_insert(Window { began: now, written: 0, left_out: 0 });
+        if now.saturating_duration_since(window.began) >= LENGTH {
+            (window.began, window.written) = (now, 0);
+        }
+        if window.written == max_lines {
+            window.left_out += 1;
+            return Admission::LeftOut;
+        }
+        window.written += 1;
+        Admission::Written { left_out: std::mem::take(&mut window.left_out) }
+    }
+
+    /// Forgets the windows that have ended, or all, and gives what they left out.
+    pub(super) fn ended(&mut self, now: Instant, all: bool) -> Vec<(Source, u64)> {
+        let ended = |_: &Source, window: &mut Window| all || now.saturating_duration_since(window.began) >= LENGTH;
+        let ended = self.0.extract_if(ended).filter(|(_, window)| window.left_out > 0);
+        ended.map(|(source, window)| (source, window.left_out)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u32, user: u32) -> Source {
+        let subject = Subject { principal: Some(format!("user:{user}")), ..Subject::default() };
+        Source::new(IpAddr::V4(Ipv4Addr::from_bits(last)), subject, "revoked")
+    }
+
+    #[test]
+    fn a_source_gets_some_lines_a_minute_and_the_next_one_says_how_many_are_missing() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        let admitted: Vec<_> = (0..25).map(|_| allowances.admit(source(1, 1), now)).collect();
+        assert_eq!(admitted.iter().filter(|admission| **admission != Admission::LeftOut).count(), 10);
+        assert_eq!(allowances.admit(source(2, 1), now), Admission::Written { left_out: 0 });
+        assert_eq!(allowances.admit(source(1, 2), now), Admission::Written { left_out: 0 });
+        assert_eq!(allowances.admit(source(1, 1), now + LENGTH), Admission::Written { left_out: 15 });
+        assert_eq!(allowances.admit(source(1, 1), now + LENGTH), Admission::Written { left_out: 0 });
+    }
+
+    #[test]
+    fn what_was_left_out_is_reported_when_nothing_follows() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        for _ in 0..25 {
+            allowances.admit(source(1, 1), now);
+        }
+        allowances.admit(source(2, 1), now);
+        assert_eq!(allowances.ended(now, false), []);
+        assert_eq!(allowances.ended(now + LENGTH, false), [(source(1, 1), 15)]);
+        assert_eq!(allowances.0.len(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_bounded_room_and_bounded_lines() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        let count = u32::try_from(MAX_SOURCES).unwrap_or(u32::MAX) * 3;
+        let admitted = (0..count).map(|last| allowances.admit(source(last + 1, 1), now));
+        let written = admitted.filter(|admission| *admission != Admission::LeftOut).count();
+        assert!(written <= MAX_SOURCES + 10, "{written}");
+        assert!(allowances.0.len() <= MAX_SOURCES + 1);
+        let left_out: u64 = allowances.ended(now, true).iter().map(|(_, left_out)| left_out).sum();
+        assert_eq!(written as u64 + left_out, u64::from(count));
+    }
+}

@@ -1,0 +1,83 @@
+//! The words under which refusals are counted: few, fixed, and the same for every client.
+
+use super::super::error::RegistryError;
+use crate::actors::failure::Cause;
+use crate::actors::token_issuer::IssueError;
+use crate::auth::login::BearerError;
+use crate::domain::image_path::ImagePathError;
+use crate::domain::policy::Refusal;
+
+impl RegistryError {
+    /// The word for why it was refused.
+    pub(in crate::http) fn reason(&self) -> &'static str {
+        match self {
+            Self::LoginNeeded => "login_needed",
+            Self::BadBearer(Some(BearerError::Refused(refusal))) | Self::Refused(refusal) => of_refusal(refusal),
+            Self::BadBearer(_) => "invalid_token",
+            Self::ProxyOff => "proxy_off",
+            Self::NotIssued { error, .. } => of_issue(error),
+            Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => "wrong_login_request",
+            Self::FormTooLarge | Self::FormTooSlow => "wrong_login_request",
+            Self::Path(error) => of_path(error),
+            Self::ListQuery(_) => "wrong_path",
+            Self::Denied(_) => "no_access",
+            Self::Failed { failure, .. } => of_cause(&failure.cause),
+            Self::ReadOnly => "read_only",
+            Self::MalformedRange | Self::TooManyRanges | Self::Unsatisfiable { .. } => "wrong_range",
+        }
+    }
+}
+
+/// The word for why a credential does not count.
+fn of_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => "wrong_secret",
+        Refusal::NeverSeen => "unknown_token",
+        Refusal::Expired { .. } => "expired",
+        Refusal::Revoked { .. } | Refusal::Gone => "revoked",
+        Refusal::Blocked { .. } => "blocked",
+        Refusal::Scopes { .. } => "scopes",
+    }
+}
+
+fn of_issue(error: &IssueError) -> &'static str {
+    match error {
+        IssueError::Refused(refusal) => of_refusal(refusal),
+        IssueError::NoCredentials => "login_needed",
+        IssueError::TooManyFailures(_) => "too_many_failures",
+        IssueError::Busy => "busy",
+        IssueError::Signing => "internal",
+    }
+}
+
+fn of_path(error: &ImagePathError) -> &'static str {
+    match error {
+        ImagePathError::NoSuchRoute => "no_route",
+        ImagePathError::NotAProxyPath { .. }
+        | ImagePathError::UnknownUpstream { .. }
+        | ImagePathError::UnknownNamespace { .. }
+        | ImagePathError::Group(_)
+        | ImagePathError::Name(_)
+        | ImagePathError::Reference(_)
+        | ImagePathError::Digest(_) => "wrong_path",
+    }
+}
+
+fn of_cause(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::NotFound | Cause::NoRepository => "not_found",
+        Cause::Denied { .. } | Cause::Refused { .. } | Cause::Unusable { .. } => "refused_by_upstream",
+        Cause::RateLimited { .. } => "upstream_rate_limit",
+        Cause::AccountRefused | Cause::AccountUntrusted { .. } => "upstream_account",
+        Cause::RealmFailed { .. }
+        | Cause::Unreachable { .. }
+        | Cause::TimedOut
+        | Cause::ServerError { .. }
+        | Cause::Interrupted { .. }
+        | Cause::InvalidResponse { .. }
+        | Cause::ForbiddenAddress { .. } => "upstream_failed",
+        Cause::Busy => "busy",
+        Cause::Store => "store",
+        Cause::Internal => "internal",
+    }
+}

@@ -1,0 +1,105 @@
+//! Whose request was refused, by name: the credential that it presented, even one that no longer counts. Only names that are
+//! known here are given; whatever else a client sends as a user name may be a secret.
+
+use std::sync::Arc;
+
+use actix_web::{HttpMessage, HttpRequest};
+use secrecy::ExposeSecret;
+
+use super::super::credentials::Presented;
+use super::super::state::RegistryState;
+use crate::auth::secret;
+use crate::domain::directory::{Credential, Directory};
+use crate::domain::id::CredentialId;
+use crate::domain::policy::Identity;
+use crate::domain::token::{Token, TokenOwner};
+use crate::domain::user::User;
+
+/// The principal and the credential of a request that was refused. Everything is empty where it presented none that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::http) struct Subject {
+    pub(super) principal: Option<String>,
+    pub(super) principal_name: Option<String>,
+    pub(super) credential: Option<CredentialId>,
+    pub(super) credential_name: Option<String>,
+}
+
+impl Subject {
+    /// The subject of this request.
+    pub(super) fn of(request: &HttpRequest, state: &RegistryState) -> Self {
+        if let Some(known) = request.extensions().get::<Self>() {
+            return known.clone();
+        }
+        let directory = state.policy.directory();
+        if let Some(secret) = request.headers().get("private-token").and_then(|value| value.to_str().ok()) {
+            return Self::by_secret(&directory, secret);
+        }
+        match Presented::by(request) {
+            Presented::Nothing | Presented::Malformed => Self::default(),
+            Presented::Bearer(token) => match state.tokens.credential_of_bearer(token) {
+                Some(credential) => directory.credential(credential).map_or_else(
+                    || Self { credential: Some(credential), ..Self::default() },
+                    |found| Self::by(&directory, found),
+                ),
+                None => Self::by_secret(&directory, token),
+            },
+            Presented::Basic(username, secret) => Self::by_login(&directory, &username, secret.expose_secret()),
+        }
+    }
+
+    /// The subject of a login with this user name and secret: the token, or else the user or the deploy token of that name.
+    pub(in crate::http) fn by_login(directory: &Directory, username: &str, secret: &str) -> Self {
+        if let Some(credential) = directory.secret(&secret::digest(secret)) {
+            return Self::by(directory, credential);
+        }
+        let Some(user) = directory.user_named(username) else { return Self::default() };
+        Self {
+            principal: Some(format!("user:{}", user.id)),
+            principal_name: Some(user.username.to_string()),
+            ..Self::default()
+        }
+    }
+
+    fn by_secret(directory: &Directory, secret: &str) -> Self {
+        directory.secret(&secret::digest(secret)).map_or_else(Self::default, |found| Self::by(directory, found))
+    }
+
+    fn by(directory: &Directory, credential: Credential) -> Self {
+        match credential {
+            Credential::Password(user) => {
+                let credential = user.password.as_ref().map(|password| password.credential);
+                credential.map_or_else(Self::default, |credential| Identity::User(user, credential).into())
+            }
+            Credential::Token(token) => Self::by_token(directory, token),
+            Credential::Deleted(stone) => Self {
+                credential: Some(stone.credential),
+                credential_name: Some(stone.name.clone()),
+                ..Self::default()
+            },
+        }
+    }
+
+    fn by_token(directory: &Directory, token: Arc<Token>) -> Self {
+        let user: Option<&Arc<User>> = token.user().and_then(|user| directory.user(user));
+        match (&token.owner, user) {
+            (TokenOwner::Deploy { .. }, _) => Identity::DeployToken(token).into(),
+            (_, Some(user)) => Identity::UserToken(token.clone(), user.clone()).into(),
+            (_, None) => Self {
+                credential: Some(token.credential),
+                credential_name: Some(token.name.clone()),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<Identity> for Subject {
+    fn from(identity: Identity) -> Self {
+        Self {
+            principal: Some(identity.principal()),
+            principal_name: identity.principal_name().map(str::to_owned),
+            credential: identity.credential(),
+            credential_name: identity.credential_name().map(str::to_owned),
+        }
+    }
+}

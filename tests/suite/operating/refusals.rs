@@ -1,0 +1,196 @@
+//! Each refusal is found in the log by the id that its client saw, with who was refused, by name, and where.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::metrics::metrics;
+use crate::fake_hub::{FakeHub, Image, Layer, Listener};
+use crate::service::{Answer, Client, Config, Service};
+
+struct Scene {
+    hub: FakeHub,
+    service: Service,
+}
+
+impl Scene {
+    fn start() -> Self {
+        let hub = FakeHub::start();
+        hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1000, 1)]));
+        let service = Config::docker_hub(&hub).start();
+        Self { hub, service }
+    }
+
+    /// The one line of a refusal.
+    fn line(&self, refused: &Answer) -> Value {
+        let id = refused.header("x-request-id").to_owned();
+        let of_request = |line: &Value| {
+            line["span"]["id"] == id.as_str() && line["message"].as_str().unwrap().starts_with("a request ")
+        };
+        let lines: Vec<Value> = lines(&self.service).into_iter().filter(of_request).collect();
+        assert_eq!(lines.len(), 1, "{} {id}: {lines:?}", refused.status);
+        lines.into_iter().next().unwrap()
+    }
+
+    fn has(&self, refused: &Answer, expected: &Value) {
+        let line = self.line(refused);
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(&line[name], value, "{name} of {line}");
+        }
+        assert_eq!(line["status"], refused.status);
+        assert_eq!(line["address"], "127.0.0.1");
+    }
+}
+
+fn lines(service: &Service) -> Vec<Value> {
+    service.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+async fn with_agent(client: &Client, path: &str) -> Answer {
+    client.send(client.request(Method::GET, path).header("user-agent", "docker/27.1 (linux)")).await
+}
+
+const MANIFEST: &str = "/v2/team/dependency_proxy/containers/alpine/manifests/latest";
+
+#[actix_rt::test]
+async fn a_token_that_is_revoked_or_expired_is_named_wherever_it_is_presented() {
+    let scene = Scene::start();
+    let service = &scene.service;
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "runner").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
+    let revoked = service.api("DELETE", &format!("/groups/{}/deploy_tokens/{}", team.id, token.id), json!({})).await;
+    assert_eq!(revoked.status, 204);
+    let by_jwt = with_agent(&client, MANIFEST).await;
+    assert_eq!(by_jwt.status, 401);
+    let expected = json!({"reason": "revoked", "credential_name": "runner", "group": "team", "image": "alpine",
+        "user_agent": "docker/27.1 (linux)", "method": "GET", "path": MANIFEST});
+    scene.has(&by_jwt, &expected);
+    assert!(scene.line(&by_jwt)["details"].as_str().unwrap().contains("'runner' was revoked"));
+    let at_login = service.token(&token.username, &token.secret, "").await;
+    scene.has(&at_login, &json!({"reason": "revoked", "credential_name": "runner"}));
+    let sentence = scene.line(&at_login)["sentence"].as_str().unwrap().to_owned();
+    assert_eq!(sentence, at_login.message());
+
+    let personal = service.user("carla", "a long passphrase").await;
+    let token = service.personal_token(&personal, "laptop", &["read_registry", "write_registry", "api"]).await;
+    let client = service.log_in("carla", &token.secret).await;
+    let denied = client.manifest("team", "alpine", "latest").await;
+    assert_eq!(denied.status, 403);
+    let carla = format!("user:{}", personal.id);
+    scene.has(
+        &denied,
+        &json!({"reason": "no_access", "principal": carla, "principal_name": "carla",
+        "credential_name": "laptop", "group": "team", "image": "alpine"}),
+    );
+    let path = format!("/personal_access_tokens/{}", token.id);
+    assert_eq!(service.api("DELETE", &path, json!({})).await.status, 204);
+    let api = service.stranger();
+    let refused = api.send(api.request(Method::GET, "/api/v4/user").header("PRIVATE-TOKEN", &token.secret)).await;
+    assert_eq!(refused.status, 401);
+    scene.has(&refused, &json!({"reason": "invalid_token", "principal_name": "carla", "credential_name": "laptop"}));
+}
+
+#[actix_rt::test]
+async fn wrong_passwords_are_logged_with_a_known_user_and_never_with_what_was_sent() {
+    let scene = Scene::start();
+    scene.service.user("dora", "a long passphrase").await;
+    let stranger = scene.service.stranger();
+    let wrong = scene.service.token("dora", "a wrong passphrase", "").await;
+    scene.has(&wrong, &json!({"reason": "wrong_secret", "principal_name": "dora", "credential_name": null}));
+    let form = "grant_type=password&service=dependency_proxy&username=dora&password=another+wrong+one";
+    let request =
+        stranger.request(Method::POST, "/jwt/auth").header("content-type", "application/x-www-form-urlencoded");
+    let by_form = stranger.send(request.body(form)).await;
+    scene.has(&by_form, &json!({"reason": "wrong_secret", "principal_name": "dora"}));
+    let secret = "glpat-abcdefghijklmnopqrst";
+    let swapped = scene.service.token(secret, "x", "").await;
+    scene.has(&swapped, &json!({"principal_name": null}));
+    let log = scene.service.log();
+    for sent in [
+        "a wrong passphrase",
+        "another wrong one",
+        "another+wrong+one",
+        secret,
+        &STANDARD.encode(format!("{secret}:x")),
+    ] {
+        assert!(!log.contains(sent), "{sent}");
+    }
+}
+
+#[actix_rt::test]
+async fn routes_methods_and_upstreams_that_refuse_leave_a_line_too() {
+    let scene = Scene::start();
+    let service = &scene.service;
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    scene.has(&client.manifest("team", "alpine", "missing").await, &json!({"reason": "not_found", "image": "alpine"}));
+    let push = client.send(client.request(Method::PUT, MANIFEST)).await;
+    assert_eq!(push.status, 405);
+    scene.has(&push, &json!({"reason": "read_only", "method": "PUT"}));
+    let no_route = client.get("/api/v4/nothing/there").await;
+    scene.has(&no_route, &json!({"reason": "no_route", "path": "/api/v4/nothing/there"}));
+    let missing = service.api("GET", "/groups/absent", json!({})).await;
+    assert_eq!(missing.status, 404);
+    scene.has(&missing, &json!({"reason": "not_found", "principal_name": "root", "group": "absent"}));
+    let challenge = service.stranger().get("/v2/").await;
+    assert_eq!(challenge.status, 401);
+    scene.has(&challenge, &json!({"reason": "login_needed", "principal": null}));
+    scene.hub.down(Listener::Registry);
+    let failed = client.manifest("team", "other", "1").await;
+    assert_eq!(failed.status, 503);
+    scene.has(&failed, &json!({"reason": "upstream_failed", "level": "WARN", "message": "a request failed"}));
+}
+
+#[actix_rt::test]
+async fn a_client_that_fails_in_a_loop_is_counted_and_does_not_fill_the_log() {
+    let mut scene = Scene::start();
+    let team = scene.service.group("team").await;
+    let token = scene.service.deploy_token(&team, "loop").await;
+    let client = scene.service.log_in(&token.username, &token.secret).await;
+    scene.service.group("other").await;
+    for _ in 0..40 {
+        assert_eq!(client.manifest("other", "alpine", "latest").await.status, 403);
+    }
+    let metrics = metrics(&scene.service).await;
+    assert!(metrics.contains("dependency_proxy_refusals_total{reason=\"no_access\"} 40"), "{metrics}");
+    assert!(scene.service.stop().success());
+    let of_loop: Vec<Value> = lines(&scene.service).into_iter().filter(|line| line["reason"] == "no_access").collect();
+    assert_eq!(of_loop.len(), 11, "{of_loop:?}");
+    let last = of_loop.last().unwrap();
+    assert_eq!((&last["left_out"], &last["credential_name"]), (&json!(30), &json!("loop")));
+}
+
+#[actix_rt::test]
+async fn a_pull_and_a_change_say_who_what_and_from_where() {
+    let scene = Scene::start();
+    let service = &scene.service;
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "runner").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
+    let change = json!({"name": "Team One", "visibility": "public"});
+    assert_eq!(service.api("PUT", &format!("/groups/{}", team.id), change).await.status, 200);
+    assert_eq!(service.api("DELETE", &format!("/groups/{}", team.id), json!({})).await.status, 202);
+    let lines = lines(service);
+    let pull = lines.iter().find(|line| line["message"] == "manifest").unwrap();
+    assert_eq!((&pull["credential_name"], &pull["address"]), (&json!("runner"), &json!("127.0.0.1")));
+    assert_eq!(pull["principal_name"], token.username);
+    let change = |what: &str| lines.iter().find(|line| line["what"] == what).unwrap_or_else(|| panic!("{what}"));
+    for what in ["group created", "deploy token created", "group changed", "group deleted"] {
+        let line = change(what);
+        assert_eq!((&line["principal_name"], &line["address"]), (&json!("root"), &json!("127.0.0.1")), "{line}");
+        assert!(line["changes"].as_str().unwrap().contains("\"team\""), "{line}");
+    }
+    let changed = change("group changed")["changes"].as_str().unwrap();
+    assert!(
+        changed.contains("visibility \"private\" -> \"public\"") && changed.contains("-> \"Team One\""),
+        "{changed}"
+    );
+    let deleted = change("group deleted")["changes"].as_str().unwrap();
+    assert!(deleted.contains("deploy token") && deleted.contains("\"runner\""), "{deleted}");
+    assert!(!scene.service.log().contains(&token.secret));
+}
