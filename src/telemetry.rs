@@ -270,7 +270,7 @@ fn describe() {
     describe_gauge!("dependency_proxy_free_bytes", "Free on the disk of the cache");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",
-        "Active tokens that expire, by how many days from now: 1, 7 or 30"
+        "Active tokens made for more than a week that expire, by days from now: 1, 7 or 30"
     );
 }
 

@@ -18,6 +18,7 @@ use super::failure::Cause;
 use super::flights::{Boarding, Flights, Recall};
 use super::memory_budget::MemoryBudget;
 use super::places::refused;
+use super::unstored::UnstoredReports;
 use super::upstream_fetcher::Upstream;
 use crate::domain::manifest::Named;
 use crate::domain::origin::Origin;
@@ -143,12 +144,13 @@ impl ManifestCache {
         upstream: Upstream,
         store: Arc<ManifestStore>,
         memory: MemoryBudget,
+        unstored: Arc<UnstoredReports>,
     ) -> Self {
         let max_stored_bytes = options.max_manifest_bytes;
         Self {
             heads: Flights::new(options.max_fetches),
             fetches: Flights::new(options.max_fetches),
-            fetcher: Fetcher { upstream, store, memory, max_stored_bytes },
+            fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
             options,
             absent: HashMap::new(),
             backoffs: Backoffs::default(),

@@ -22,6 +22,7 @@ use super::failure::{Cause, PullFailure, image_name};
 use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
 use super::memory_budget::MemoryBudget;
 use super::places::Places;
+use super::unstored::{Kind, UnstoredReports};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -73,11 +74,13 @@ impl Manifests {
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let shelf = Arc::new(Shelf::new(index, store.clone(), memory.clone(), &options));
+        let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.room().clone()));
+        let shelf = Arc::new(Shelf::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
         let revalidate_timeout = options.revalidate_timeout;
         let waiters = Places::new("manifest_waiters", options.max_waiters);
-        let actor =
-            ManifestCache::start_in_arbiter(arbiter, move |_| ManifestCache::new(options, upstream, store, memory));
+        let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
+            ManifestCache::new(options, upstream, store, memory, unstored)
+        });
         Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout }))
     }
 

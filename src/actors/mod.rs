@@ -4,6 +4,7 @@
 mod abort_on_panic;
 mod backoffs;
 pub mod blob_cache;
+pub mod expiring;
 pub mod failure;
 mod flights;
 pub mod janitor;
@@ -12,7 +13,7 @@ pub mod lists;
 pub mod manifest_cache;
 pub mod manifests;
 pub mod memory_budget;
-mod numbers;
+
 pub(crate) mod places;
 pub mod policy_evaluator;
 pub mod token_issuer;

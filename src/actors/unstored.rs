@@ -1,23 +1,137 @@
-//! What is told where manifests, links and tags are passed on to clients without being stored: a counter, and a warning that is not
-//! repeated with each pull.
+//! What the operator learns where content is passed on to clients without being stored: a counter, a line for each image, and a
+//! warning that names the folder, its free space and the setting.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::download::Unstored;
+use crate::domain::origin::Origin;
+use crate::store::room::Room;
 
-/// The warning is repeated after this time at the earliest.
-const WARN_INTERVAL: Duration = Duration::from_secs(60);
+/// What is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Manifests, their links and their tags.
+    Manifests,
+    /// Blobs and their links.
+    Blobs,
+}
 
-static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+/// Counts and logs what is not stored.
+pub(super) struct UnstoredReports {
+    kind: Kind,
+    room: Room,
+    last: Mutex<Last>,
+}
 
-/// Counts a manifest that is not stored, or not noted as a group's, and warns now and then.
-pub(super) fn tell(reason: Unstored) {
-    let word = reason.word();
-    metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => word).increment(1);
-    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_none_or(|last| last.elapsed() >= WARN_INTERVAL) {
-        *warned = Some(Instant::now());
-        tracing::warn!(reason = word, "manifests are passed on to clients unstored");
+/// When something was last logged.
+#[derive(Default)]
+struct Last {
+    warnings: HashMap<&'static str, Instant>,
+    images: HashMap<Origin, Instant>,
+}
+
+/// A warning for the same reason is repeated after this time at the earliest.
+const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// The line of one image is repeated after this time at the earliest.
+const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
+/// Number of images that are remembered; of more none gets a line until some of them are forgotten.
+const MAX_IMAGES: usize = 1_000;
+
+impl UnstoredReports {
+    /// Reports about content of this kind, which is stored in this room.
+    pub(super) fn new(kind: Kind, room: Room) -> Self {
+        Self { kind, room, last: Mutex::default() }
+    }
+
+    /// Counts and logs that something is not stored; `image` is what it belongs to, where that is known. Makes a system call now and
+    /// then, and waits for nothing else.
+    pub(super) fn report(&self, reason: Unstored, image: Option<&Origin>) {
+        let word = reason.word();
+        self.kind.count(word);
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let warns = last.warnings.get(word).is_none_or(|at| now.duration_since(*at) >= WARN_INTERVAL);
+        if warns {
+            last.warnings.insert(word, now);
+        }
+        let image = image.filter(|image| last.takes(image, now));
+        drop(last);
+        if let Some(image) = image {
+            tracing::info!(%image, reason = word, "{} of this image are not stored, so upstream is asked at each pull", self.kind.name());
+        }
+        if warns {
+            self.warn(reason);
+        }
+    }
+
+    fn warn(&self, reason: Unstored) {
+        let (kind, folder) = (self.kind.name(), self.room.folder().display());
+        let free_bytes = self.room.free().ok();
+        match reason {
+            Unstored::NoRoom => tracing::warn!(
+                reason = reason.word(),
+                %folder,
+                free_bytes,
+                min_free = %self.room.min_free(),
+                setting = "storage.min_free",
+                "the disk of the cache is full, so {kind} are passed on to clients without being stored: free some space in this \
+                 folder, or move it to a larger disk"
+            ),
+            Unstored::TooLong => tracing::warn!(
+                reason = reason.word(),
+                setting = self.kind.max_bytes(),
+                "{kind} longer than this setting are passed on to clients without being stored"
+            ),
+            Unstored::StoreFailed => tracing::warn!(
+                reason = reason.word(),
+                %folder,
+                free_bytes,
+                "the cache cannot be written, so {kind} are passed on to clients without being stored"
+            ),
+        }
+    }
+}
+
+impl Last {
+    /// Whether this image gets a line now.
+    fn takes(&mut self, image: &Origin, now: Instant) -> bool {
+        if self.images.get(image).is_some_and(|at| now.duration_since(*at) < IMAGE_INTERVAL) {
+            return false;
+        }
+        if self.images.len() >= MAX_IMAGES {
+            self.images.retain(|_, at| now.duration_since(*at) < IMAGE_INTERVAL);
+        }
+        let takes = self.images.len() < MAX_IMAGES;
+        if takes {
+            self.images.insert(image.clone(), now);
+        }
+        takes
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Manifests => "manifests",
+            Self::Blobs => "blobs",
+        }
+    }
+
+    fn count(self, reason: &'static str) {
+        let counter = match self {
+            Self::Manifests => metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => reason),
+            Self::Blobs => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
+        };
+        counter.increment(1);
+    }
+
+    /// The setting of the greatest length that is stored.
+    fn max_bytes(self) -> &'static str {
+        match self {
+            Self::Manifests => "cache.max_manifest_bytes",
+            Self::Blobs => "cache.max_blob_bytes",
+        }
     }
 }

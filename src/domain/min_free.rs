@@ -1,5 +1,7 @@
 //! How much of a file system is left to others. Pure arithmetic: how large it is and what is free is looked up elsewhere.
 
+use std::fmt;
+
 /// How much of a file system must stay free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinFree {
@@ -15,6 +17,15 @@ impl MinFree {
         match self {
             Self::Percent(percent) => (total / 100).saturating_mul(percent.into()),
             Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for MinFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
         }
     }
 }

@@ -8,6 +8,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 
 use super::{StartError, options};
 use crate::actors::blob_cache::Blobs;
+use crate::actors::expiring::ExpiringTokens;
 use crate::actors::janitor::{Parts, Tidying};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
@@ -102,6 +103,7 @@ impl Handles {
             index,
             files,
             max_tombstones: settings.limits.max_tombstones.get(),
+            expiring: ExpiringTokens::default(),
             leftovers,
         };
         let tidying = Tidying::start(parts, &identity_arbiter);

@@ -158,8 +158,13 @@ impl BlobFiles {
     }
 
     /// How many bytes more may be stored before the disk has less than the configured space left.
-    pub fn room(&self) -> Result<u64, StoreError> {
+    pub fn room_left(&self) -> Result<u64, StoreError> {
         self.room.left()
+    }
+
+    /// Where they are stored, and how much may be.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// How many bytes the disk has left for anybody who is not root.
@@ -338,7 +343,7 @@ mod tests {
     #[test]
     fn room_is_what_the_disk_has_beyond_what_is_kept_free() {
         let folder = tempfile::tempdir().unwrap();
-        let room = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room().unwrap();
+        let room = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room_left().unwrap();
         assert!(room(MinFree::Bytes(0)) > 0);
         assert_eq!(room(MinFree::Bytes(u64::MAX)), 0);
         assert_eq!(room(MinFree::Percent(100)), 0);

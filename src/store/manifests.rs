@@ -65,6 +65,11 @@ impl ManifestStore {
         self
     }
 
+    /// Where they are stored, and how much may be.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// Stores a manifest, if there is room for it. Once this returns it is on the disk.
     pub fn put(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let (file, description) = self.paths(&manifest.digest);

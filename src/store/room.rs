@@ -42,6 +42,22 @@ impl Room {
         Ok(free.saturating_sub(self.min_free.of(total).max(self.at_least)))
     }
 
+    /// The folder that it is of.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How much of the file system the operator keeps free.
+    pub fn min_free(&self) -> MinFree {
+        self.min_free
+    }
+
+    /// Free bytes of the file system, whoever may write them.
+    pub fn free(&self) -> Result<u64, StoreError> {
+        let Some(folder) = existing(&self.folder) else { return Ok(0) };
+        Ok(durable::total_and_free_bytes(folder)?.1)
+    }
+
     /// Whether the cache may write so many bytes.
     pub fn check(&self, bytes: u64) -> Result<(), StoreError> {
         if self.left()? < bytes.max(1) { Err(StoreError::Full) } else { Ok(()) }

@@ -52,11 +52,13 @@ type Lost = JoinError;
 
 /// What a download begins with, or why it does not.
 async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download, Writer), End>, Lost> {
-    let (shared, digest, expected) = (Arc::clone(shared), order.key.digest, order.expected);
-    spawn_blocking(move || match shared.files.blob(&digest, expected.verified) {
+    let (shared, key, expected) = (Arc::clone(shared), order.key.clone(), order.expected);
+    spawn_blocking(move || match shared.files.blob(&key.digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
         // A file that cannot be opened is as good as none: the download replaces it, or is passed on unstored.
-        Ok(None) | Err(_) => Writer::new(&shared).map(|(limits, writer)| (Download::new(expected, limits), writer)),
+        Ok(None) | Err(_) => {
+            Writer::new(&shared, &key.origin).map(|(limits, writer)| (Download::new(expected, limits), writer))
+        }
     })
     .await
 }
@@ -283,11 +285,11 @@ impl<'a> Flight<'a> {
         match outcome {
             Outcome::Stored | Outcome::NotCommitted => End::Done,
             Outcome::Unstored(reason) => {
-                self.shared.tell_unstored(reason);
+                self.shared.unstored.report(reason, Some(&self.order.key.origin));
                 End::Unstored
             }
             Outcome::Spilled { at } => {
-                self.shared.tell_unstored(self.unstored);
+                self.shared.unstored.report(self.unstored, Some(&self.order.key.origin));
                 End::Spilled { at, hasher: self.hash() }
             }
             Outcome::Failed(failure) => {

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::RwLock;
-use tokio::time::Instant;
 
 use super::super::places::Places;
+use super::super::unstored::UnstoredReports;
 use super::BlobCacheOptions;
 use super::ports::{BlobUpstream, Key};
 use crate::domain::download::{Expected, Unstored};
@@ -16,9 +15,6 @@ use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
-
-/// The warning that blobs are passed on unstored is repeated after this time at the earliest.
-const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Maximum number of blobs that are remembered for a wrong length in a manifest.
 const MAX_MISLED: usize = 1_000;
@@ -31,7 +27,7 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     pub(super) options: BlobCacheOptions,
     pub(super) alone: Places,
-    pub(super) warned: Mutex<Option<Instant>>,
+    pub(super) unstored: UnstoredReports,
     /// Blobs whose length a manifest claims wrongly.
     pub(super) misled: Mutex<HashSet<Key>>,
     /// Held for reading from before a blob's last byte is given out until it is stored and linked.
@@ -44,7 +40,7 @@ impl Shared {
         let link = Link { size: Some(size), proven: true };
         match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
             Ok(()) => {}
-            Err(StoreError::Full) => self.tell_unstored(Unstored::NoRoom),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoRoom, Some(&key.origin)),
             Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),
         }
     }
@@ -62,15 +58,5 @@ impl Shared {
     pub(super) fn trusted(&self, key: &Key, expected: Expected) -> Expected {
         let misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
         Expected { claimed: expected.claimed.filter(|_| !misled.contains(key)), ..expected }
-    }
-
-    pub(super) fn tell_unstored(&self, reason: Unstored) {
-        let word = reason.word();
-        metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => word).increment(1);
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
-            *warned = Some(Instant::now());
-            tracing::warn!(reason = word, "blobs are passed on to clients without being stored");
-        }
     }
 }

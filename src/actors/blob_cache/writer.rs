@@ -9,6 +9,7 @@ use super::progress::End;
 use super::shared::Shared;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Limits, Unstored};
+use crate::domain::origin::Origin;
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 
@@ -23,13 +24,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// An empty file, and how long it may become; or how the download ends where the store takes none. Blocks.
-    pub(super) fn new(shared: &Arc<Shared>) -> Result<(Limits, Self), End> {
-        let begun = shared.files.room().and_then(|room| Ok((room, shared.spool.create()?)));
+    pub(super) fn new(shared: &Arc<Shared>, image: &Origin) -> Result<(Limits, Self), End> {
+        let begun = shared.files.room_left().and_then(|room| Ok((room, shared.spool.create()?)));
         let (room, spooled) = match begun {
             Ok(begun) => begun,
             // Whatever keeps the store from taking it keeps nobody from pulling it.
             Err(error) => {
-                shared.tell_unstored(unstored(&error));
+                shared.unstored.report(unstored(&error), Some(image));
                 return Err(End::Unstored);
             }
         };
@@ -70,7 +71,7 @@ impl Writer {
     /// What was free at the start may have been used by others, other downloads among them.
     fn check_room(&self, batch: &[Bytes]) -> Result<(), StoreError> {
         let bytes: u64 = batch.iter().map(|bytes| bytes.len() as u64).sum();
-        if self.shared.files.room()? < bytes { Err(StoreError::Full) } else { Ok(()) }
+        if self.shared.files.room_left()? < bytes { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 

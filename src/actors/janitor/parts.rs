@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::blob_cache::Blobs;
+use super::super::expiring::ExpiringTokens;
 use super::super::last_used::LastUsed;
 use super::super::manifests::Manifests;
-use super::super::numbers;
 use super::super::policy_evaluator::Policy;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
@@ -35,6 +35,8 @@ pub struct Parts {
     pub files: BlobFiles,
     /// How many deleted tokens are remembered.
     pub max_tombstones: usize,
+    /// Which tokens were named because they expire.
+    pub expiring: ExpiringTokens,
     /// What killed processes have left half-written.
     pub leftovers: Leftovers,
 }
@@ -46,7 +48,10 @@ impl Parts {
         report("the index", self.index.flush());
         self.identities.refill_reserve();
         self.files.close_removed();
-        numbers::publish(&self.policy.directory(), &self.files, Timestamp::now());
+        self.expiring.report(&self.policy.directory(), Timestamp::now());
+        if let Ok(free) = self.files.free() {
+            metrics::gauge!("dependency_proxy_free_bytes").set(free as f64);
+        }
         report("the export or the journal of identities", self.identities.tidy());
     }
 

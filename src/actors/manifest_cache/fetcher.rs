@@ -9,10 +9,11 @@ use tokio::task::spawn_blocking;
 use super::{Fetched, Question};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::MemoryBudget;
-use crate::actors::unstored;
+use crate::actors::unstored::UnstoredReports;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::domain::download::Unstored;
 use crate::domain::manifest::{self, ManifestError};
+use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::manifests::{Manifest, ManifestStore};
@@ -24,6 +25,7 @@ pub(super) struct Fetcher {
     pub(super) upstream: Upstream,
     pub(super) store: Arc<ManifestStore>,
     pub(super) memory: MemoryBudget,
+    pub(super) unstored: Arc<UnstoredReports>,
     /// Longer manifests are passed on and not stored.
     pub(super) max_stored_bytes: u64,
 }
@@ -58,26 +60,26 @@ impl Fetcher {
             .map_err(|error| unusable(question, &error, asked.is_some()))?;
         manifest.media_type = media_type;
         let manifest = Arc::new(manifest);
-        let stored = self.keep(manifest.clone()).await;
+        let stored = self.keep(manifest.clone(), &question.origin).await;
         Ok(Fetched { manifest, named: Arc::new(named), stored })
     }
 
     /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
-    async fn keep(&self, manifest: Arc<Manifest>) -> bool {
+    async fn keep(&self, manifest: Arc<Manifest>, image: &Origin) -> bool {
         if manifest.bytes.len() as u64 > self.max_stored_bytes {
-            unstored::tell(Unstored::TooLong);
+            self.unstored.report(Unstored::TooLong, Some(image));
             return false;
         }
         let store = self.store.clone();
         match spawn_blocking(move || store.put(&manifest)).await {
             Ok(Ok(())) => true,
             Ok(Err(StoreError::Full)) => {
-                unstored::tell(Unstored::NoRoom);
+                self.unstored.report(Unstored::NoRoom, Some(image));
                 false
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a manifest could not be stored");
-                unstored::tell(Unstored::StoreFailed);
+                self.unstored.report(Unstored::StoreFailed, Some(image));
                 false
             }
             Err(panic) => {

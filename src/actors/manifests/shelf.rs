@@ -16,7 +16,7 @@ use super::names::{links, named};
 use super::pulled::{PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
-use crate::actors::unstored;
+use crate::actors::unstored::UnstoredReports;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
@@ -30,6 +30,7 @@ pub(super) struct Shelf {
     index: Arc<Index>,
     store: Arc<ManifestStore>,
     memory: MemoryBudget,
+    unstored: Arc<UnstoredReports>,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
@@ -60,12 +61,14 @@ impl Shelf {
         index: Arc<Index>,
         store: Arc<ManifestStore>,
         memory: MemoryBudget,
+        unstored: Arc<UnstoredReports>,
         options: &ManifestCacheOptions,
     ) -> Self {
         Self {
             index,
             store,
             memory,
+            unstored,
             manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, options.memory_bytes, ByLength),
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
@@ -98,7 +101,7 @@ impl Shelf {
         let (shelf, wanted) = (self.clone(), request.clone());
         let reservation = self.reserve(move || shelf.digest_of(&wanted)).await?;
         let (shelf, request) = (self.clone(), request.clone());
-        Ok(blocking(move || shelf.look_up_blocking(&request, reservation)).await.unwrap_or(None))
+        Ok(self.blocking(move || shelf.look_up_blocking(&request, reservation)).await.unwrap_or(None))
     }
 
     /// The manifest with this digest, if it is stored, whoever may have it.
@@ -109,7 +112,7 @@ impl Shelf {
     pub(super) async fn stored(self: &Arc<Self>, digest: Digest) -> Result<Option<Arc<Manifest>>, Cause> {
         let reservation = self.reserve(move || Ok(Some(digest))).await?;
         let shelf = self.clone();
-        Ok(blocking(move || shelf.read(&digest, reservation)).await.unwrap_or(None))
+        Ok(self.blocking(move || shelf.read(&digest, reservation)).await.unwrap_or(None))
     }
 
     /// Memory for the manifest that has to be read, if it is large.
@@ -118,7 +121,7 @@ impl Shelf {
         find: impl FnOnce() -> Result<Option<Digest>, StoreError> + Send + 'static,
     ) -> Result<Option<Reservation>, Cause> {
         let shelf = self.clone();
-        let length = blocking(move || match find()? {
+        let length = self.blocking(move || match find()? {
             Some(digest) if shelf.manifests.peek(&digest).is_none() => shelf.store.length(&digest),
             Some(_) | None => Ok(0),
         });
@@ -136,13 +139,13 @@ impl Shelf {
     /// Gives the group what upstream gave its account: the manifest, and the names of what the manifest names.
     pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, fetched: &Fetched) {
         let (shelf, request, fetched) = (self.clone(), request.clone(), fetched.clone());
-        drop(blocking(move || shelf.grant_blocking(&request, &fetched)).await);
+        drop(self.blocking(move || shelf.grant_blocking(&request, &fetched)).await);
     }
 
     /// As [`Self::grant`], for a stored manifest that upstream has told of.
     pub(super) async fn grant_stored(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>) {
         let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
-        let granted = blocking(move || {
+        let granted = self.blocking(move || {
             let named = Arc::new(named(&manifest));
             shelf.grant_blocking(&request, &Fetched { manifest, named, stored: true })
         });
@@ -153,7 +156,7 @@ impl Shelf {
     /// their next pull by tag must find what they got. A name alone opens nothing: no bytes came with it.
     pub(super) async fn told(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
         let (shelf, request) = (self.clone(), request.clone());
-        let noted = blocking(move || {
+        let noted = self.blocking(move || {
             let named = Link { size: Some(size), proven: false };
             shelf.index.add_links(request.group, &request.origin, &[(digest, named)])?;
             shelf.set_tag(&request, digest)
@@ -165,7 +168,7 @@ impl Shelf {
     pub(super) async fn drop_tag(self: &Arc<Self>, request: &PullManifest) {
         let Reference::Tag(tag) = request.reference.clone() else { return };
         let (shelf, origin) = (self.clone(), request.origin.clone());
-        let dropped = blocking(move || {
+        let dropped = self.blocking(move || {
             let dropped = shelf.index.drop_tag(&origin, &tag);
             shelf.tags.remove(&TagOf(&origin, &tag));
             dropped
@@ -177,7 +180,7 @@ impl Shelf {
     pub(super) async fn deny_tag(self: &Arc<Self>, request: &PullManifest) {
         let Reference::Tag(tag) = request.reference.clone() else { return };
         let (shelf, origin) = (self.clone(), request.origin.clone());
-        let denied = blocking(move || {
+        let denied = self.blocking(move || {
             let denied = shelf.index.deny_tag(&origin, &tag);
             shelf.tags.remove(&TagOf(&origin, &tag));
             denied
@@ -201,6 +204,21 @@ impl Shelf {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.manifests.remove(digest);
         self.store.remove(digest)
+    }
+
+    /// Runs this where it may block. What fails is logged.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Cause> {
+        match spawn_blocking(work).await {
+            Ok(Err(StoreError::Full)) => {
+                self.unstored.report(Unstored::NoRoom, None);
+                Err(Cause::Store)
+            }
+            Ok(done) => Ok(done?),
+            Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
+        }
     }
 
     fn grant_blocking(&self, request: &PullManifest, fetched: &Fetched) -> Result<(), StoreError> {
@@ -262,7 +280,7 @@ impl Shelf {
         let noted = self.index.add_links(request.group, &request.origin, &links);
         match noted.and_then(|()| self.index.set_tag(request.group, &request.origin, tag, entry)) {
             // It is the group's, whether or not that can be noted.
-            Err(StoreError::Full) => unstored::tell(Unstored::NoRoom),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoRoom, Some(&request.origin)),
             noted => noted?,
         }
         Ok(true)
@@ -321,18 +339,4 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
 pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
     let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
     !entry.denied && age.is_ok_and(|age| age < freshness)
-}
-
-/// Runs this where it may block. What fails is logged.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Cause> {
-    match spawn_blocking(work).await {
-        Ok(Err(StoreError::Full)) => {
-            unstored::tell(Unstored::NoRoom);
-            Err(Cause::Store)
-        }
-        Ok(done) => Ok(done?),
-        Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
-    }
 }

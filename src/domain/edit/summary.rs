@@ -55,7 +55,8 @@ fn name(directory: &Directory, record: &Record) -> String {
     }
 }
 
-fn token_name(directory: &Directory, token: &Token) -> String {
+/// A token by its kind, number, name and owner.
+pub fn token_name(directory: &Directory, token: &Token) -> String {
     let (kind, owner) = match &token.owner {
         TokenOwner::Personal { user: id } => ("personal access token", user(directory, *id)),
         TokenOwner::Group { group: id, .. } => ("group access token", group(directory, *id)),

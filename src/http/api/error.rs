@@ -118,11 +118,8 @@ impl ApiError {
 
     /// What the log has of it.
     fn refused(&self) -> Refused {
-        let sentence = match self {
-            Self::InvalidToken(text) => (*text).to_owned(),
-            Self::Failed(ChangeError::Refused(error)) => error.to_string(),
-            _ => self.to_string(),
-        };
+        let sentence =
+            if let Self::Failed(ChangeError::Refused(error)) = self { error.to_string() } else { self.to_string() };
         Refused::new(self.reason(), sentence)
     }
 

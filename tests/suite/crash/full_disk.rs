@@ -90,7 +90,7 @@ async fn manifests_stop_in_time_and_go_on_unstored() {
     assert!(scene.free() >= LEFT - MIB && scene.reserve(), "{} bytes are free", scene.free());
     let unstored = metric(&scene.service, "dependency_proxy_unstored_manifests_total{reason=\"no_room\"}").await;
     assert!(unstored >= 10, "{unstored}");
-    assert_eq!(scene.service.log().matches("passed on to clients unstored").count(), 1);
+    assert_eq!(scene.service.log().matches("manifests are passed on to clients without being stored").count(), 1);
     assert_eq!(scene.service.log().matches("\"level\":\"ERROR\"").count(), 0);
     scene.shuts_the_user_out().await;
     assert!(scene.reserve(), "nobody needed it");

@@ -70,9 +70,9 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     hub.push_image("library/secret-image", "v7", &image);
     let service = Config::docker_hub(&hub).start();
     let team = service.group("secret-team").await;
-    let expiring =
-        json!({"name": "soon", "scopes": ["read_registry", "write_registry"], "expires_at": in_three_days()});
-    let token = service.deploy_token_with(&team, expiring).await;
+    let expiring = |name: &str, days: i64| json!({"name": name, "scopes": ["read_registry", "write_registry"], "expires_at": in_days(days)});
+    let token = service.deploy_token_with(&team, expiring("soon", 10)).await;
+    service.deploy_token_with(&team, expiring("made-for-less-than-a-week", 3)).await;
     service.user("secret-user", "a-long-enough-password").await;
     service.token("secret-user", "a-long-enough-password", "").await;
     let client = service.log_in(&token.username, &token.secret).await;
@@ -100,7 +100,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
         ("dependency_proxy_queue_length{queue=\"changes\"}", 0.0),
         ("dependency_proxy_queue_length{queue=\"passwords\"}", 0.0),
         ("dependency_proxy_tokens_expiring{days=\"1\"}", 0.0),
-        ("dependency_proxy_tokens_expiring{days=\"7\"}", 1.0),
+        ("dependency_proxy_tokens_expiring{days=\"7\"}", 0.0),
         ("dependency_proxy_tokens_expiring{days=\"30\"}", 1.0),
     ] {
         assert_eq!(value(&text, sample), expected, "{sample}");
@@ -113,6 +113,10 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
         assert!(number || allowed.contains(&value), "{label}=\"{value}\"");
     }
     assert!(!text.contains("secret"), "{text}");
+    let named: Vec<_> =
+        service.log().lines().filter(|line| line.contains("a token expires soon")).map(str::to_owned).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].contains("\\\"soon\\\" of group") && named[0].contains("\"days\":14"), "{named:?}");
 }
 
 #[actix_rt::test]
@@ -121,8 +125,8 @@ async fn metrics_are_not_on_the_public_port() {
     assert_eq!(service.stranger().get("/metrics").await.status, 404);
 }
 
-fn in_three_days() -> String {
-    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(72);
+fn in_days(days: i64) -> String {
+    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
     then.strftime("%Y-%m-%d").to_string()
 }
 

@@ -8,6 +8,7 @@ mod plain;
 mod refusals;
 mod signals;
 mod tls;
+mod unstored;
 
 use std::time::{Duration, Instant};
 

@@ -60,6 +60,13 @@ impl Service {
         fs::write(&self.config, format!("{text}{lines}\n")).unwrap();
     }
 
+    /// Replaces this line in its settings' file.
+    pub fn change_setting(&self, line: &str, by: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        assert_eq!(text.matches(line).count(), 1, "{line} in {text}");
+        fs::write(&self.config, text.replace(line, by)).unwrap();
+    }
+
     /// Waits until it has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -1,0 +1,134 @@
+//! Tokens that are about to expire: a gauge for alerts, and lines in the log that name each of them. A token that was made for a week
+//! or less is meant to end, and is left out of both.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::directory::Directory;
+use crate::domain::edit::summary::token_name;
+use crate::domain::token::Token;
+
+/// When tokens were last looked through. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct ExpiringTokens(Arc<Mutex<Option<Timestamp>>>);
+
+/// The gauge has the tokens that expire within each of these numbers of days.
+const COUNTED_DAYS: [(i64, &str); 3] = [(1, "1"), (7, "7"), (30, "30")];
+/// A token is named when so many days are left.
+const NAMED_DAYS: [i64; 3] = [1, 7, 14];
+/// Tokens with a shorter life are left out.
+const MIN_LIFE_DAYS: i64 = 7;
+/// Tokens that are named at once; of the others the number is given.
+const MAX_NAMED: usize = 100;
+
+impl ExpiringTokens {
+    /// Sets the gauge and names the tokens that came closer to their end since the last call. After a start that is every token with
+    /// 14 days left or less.
+    pub(super) fn report(&self, directory: &Directory, now: Timestamp) {
+        for ((_, label), number) in COUNTED_DAYS.iter().zip(count(directory, now)) {
+            metrics::gauge!("dependency_proxy_tokens_expiring", "days" => *label).set(f64::from(number));
+        }
+        let since = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let due = due(directory, since, now);
+        for (token, days) in due.iter().take(MAX_NAMED) {
+            name(directory, token, *days);
+        }
+        if due.len() > MAX_NAMED {
+            tracing::warn!(tokens = due.len() - MAX_NAMED, "more tokens expire soon");
+        }
+    }
+}
+
+fn name(directory: &Directory, token: &Token, days: i64) {
+    let (name, expires_at) = (token_name(directory, token), token.expires_at.map(tracing::field::display));
+    if days <= 7 {
+        tracing::warn!(token = name, credential = %token.credential, days, expires_at, "a token expires soon");
+    } else {
+        tracing::info!(token = name, credential = %token.credential, days, expires_at, "a token expires soon");
+    }
+}
+
+/// The active tokens that were made for longer than a week, with their ends.
+fn lasting(directory: &Directory, now: Timestamp) -> impl Iterator<Item = (&Token, Timestamp)> {
+    let active = directory.tokens().map(AsRef::as_ref).filter(move |token: &&Token| token.is_active(now));
+    let with_end = active.filter_map(|token| Some((token, token.expires_at?)));
+    with_end.filter(|(token, end)| end.duration_since(token.created_at) > days(MIN_LIFE_DAYS))
+}
+
+/// The number of tokens that expire within each of [`COUNTED_DAYS`].
+fn count(directory: &Directory, now: Timestamp) -> [u32; 3] {
+    let ends: Vec<Timestamp> = lasting(directory, now).map(|(_, end)| end).collect();
+    COUNTED_DAYS.map(|(within, _)| {
+        let expiring = ends.iter().filter(|end| end.duration_since(now) <= days(within)).count();
+        u32::try_from(expiring).unwrap_or(u32::MAX)
+    })
+}
+
+/// The tokens that have one of [`NAMED_DAYS`] left now and had more at `since`.
+fn due(directory: &Directory, since: Option<Timestamp>, now: Timestamp) -> Vec<(&Token, i64)> {
+    let stage =
+        |at: Timestamp, end: Timestamp| NAMED_DAYS.into_iter().find(|left| end.duration_since(at) <= days(*left));
+    let due = |(token, end)| {
+        let stage_now = stage(now, end)?;
+        let stage_then = since.and_then(|since| stage(since, end));
+        (stage_then != Some(stage_now)).then_some((token, stage_now))
+    };
+    lasting(directory, now).filter_map(due).collect()
+}
+
+fn days(number: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Digest;
+    use crate::domain::directory::Record;
+    use crate::domain::id::{CredentialId, GroupId, TokenId};
+    use crate::domain::scope::Scopes;
+    use crate::domain::token::TokenOwner;
+
+    /// A token made on day 0 that lives for so many days.
+    fn token(number: u8, life_days: i64) -> Token {
+        Token {
+            id: TokenId(number.into()),
+            credential: CredentialId::from_random([number; 16]),
+            owner: TokenOwner::Deploy { group: GroupId(1), username: format!("ci-{number}") },
+            name: format!("token-{number}"),
+            description: String::new(),
+            scopes: Scopes::pull(),
+            secret: Digest::from_bytes([number; 32]),
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: Some(Timestamp::UNIX_EPOCH + days(life_days)),
+            revoked_at: None,
+            made_by: None,
+        }
+    }
+
+    fn named(directory: &Directory, since: Option<i64>, now: i64) -> Vec<(u64, i64)> {
+        let at = |day| Timestamp::UNIX_EPOCH + days(day);
+        due(directory, since.map(at), at(now)).into_iter().map(|(token, days)| (token.id.0, days)).collect()
+    }
+
+    #[test]
+    fn a_token_is_named_once_at_14_7_and_1_days_and_once_after_a_start() {
+        let directory = Directory::from_records([Record::Token(token(1, 90))]);
+        let days = (0..90).filter(|day| !named(&directory, Some(day - 1), *day).is_empty()).collect::<Vec<_>>();
+        assert_eq!(days, [76, 83, 89]);
+        assert_eq!(named(&directory, Some(75), 76), [(1, 14)]);
+        assert_eq!(named(&directory, Some(70), 88), [(1, 7)], "only the nearest where some were missed");
+        assert_eq!(named(&directory, None, 80), [(1, 14)]);
+        assert_eq!(named(&directory, None, 75), []);
+        assert_eq!(named(&directory, None, 90), [], "it has expired");
+    }
+
+    #[test]
+    fn tokens_for_a_week_or_less_are_left_out() {
+        let directory = Directory::from_records([Record::Token(token(1, 7)), Record::Token(token(2, 8))]);
+        assert_eq!(named(&directory, None, 6), [(2, 7)]);
+        assert_eq!(count(&directory, Timestamp::UNIX_EPOCH + days(7)), [1, 1, 1]);
+        assert_eq!(count(&directory, Timestamp::UNIX_EPOCH), [0, 0, 1]);
+    }
+}

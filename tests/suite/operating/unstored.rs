@@ -1,0 +1,49 @@
+//! A full disk is seen in the log: which image comes from upstream at each pull, and one warning that says where to make room.
+
+use serde_json::Value;
+
+use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use crate::service::Config;
+
+#[actix_rt::test]
+async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_to_do() {
+    let hub = FakeHub::start();
+    let layers: Vec<Layer> = (1..4).map(|seed| Layer::random(1000, seed)).collect();
+    let images = [Image::single(&layers[..2]), Image::single(&layers[2..])];
+    for (name, image) in ["library/one", "library/two"].into_iter().zip(&images) {
+        hub.push_image(name, "1", image);
+    }
+    let mut service = Config::docker_hub(&hub).start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    for name in ["one", "two"] {
+        assert_eq!(client.manifest("team", name, "1").await.header("x-cache"), "miss");
+    }
+    assert!(service.stop().success());
+    service.change_setting("min_free = 0", "min_free = \"99%\"");
+    service.restart();
+    let client = service.log_in(&token.username, &token.secret).await;
+    for _ in 0..2 {
+        for (name, image) in ["one", "two"].into_iter().zip(&images) {
+            assert_eq!(client.manifest("team", name, "1").await.header("x-cache"), "hit");
+            for layer in image.layers() {
+                let blob = client.blob("team", name, layer.digest()).await;
+                assert_eq!((blob.status, blob.header("x-cache")), (200, "miss"));
+            }
+        }
+    }
+    assert_eq!(hub.requests().of(Kind::BlobDownload), 6);
+    let log = service.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let with =
+        |text: &str| lines.iter().filter(|line| line["message"].as_str().unwrap().contains(text)).collect::<Vec<_>>();
+    let images: Vec<_> = with("blobs of this image are not stored").iter().map(|line| line["image"].clone()).collect();
+    assert_eq!(images, ["docker.io/library/one", "docker.io/library/two"]);
+    let warnings = with("blobs are passed on to clients without being stored");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let warning = warnings[0];
+    assert!(warning["folder"].as_str().unwrap().starts_with(service.data().to_str().unwrap()), "{warning}");
+    assert_eq!((&warning["setting"], &warning["min_free"]), (&"storage.min_free".into(), &"99%".into()));
+    assert!(warning["free_bytes"].as_u64().unwrap() > 0);
+}
