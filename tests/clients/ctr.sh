@@ -4,7 +4,7 @@
 #   ctr.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE [HOME]
 #
 # pulls HOME/IMAGE by way of the group, as its hosts.toml then says, with the credential in a header. HOME is the registry
-# that the image is of, docker.io where it is not given.
+# that the image is of; where it is given, hosts.toml is that of all registries, and else that of docker.io.
 . "$(dirname "$0")/client.sh"
 
 login() {
@@ -17,10 +17,11 @@ pull() {
 }
 
 mirror() {
-    local hosts=$folder/hosts home=${2:-docker.io}
-    mkdir -p "$hosts/$home"
+    local hosts=$folder/hosts home=${2:-docker.io} file=_default
+    [ -n "${2:-}" ] || file=docker.io
+    mkdir -p "$hosts/$file"
     # What does not come from the mirror comes from nowhere.
-    cat >"$hosts/$home/hosts.toml" <<END
+    cat >"$hosts/$file/hosts.toml" <<END
 server = "http://127.0.0.1:1"
 [host."http://$(sed 's|/|/v2/|' <<<"$(proxy_of "$1")")"]
 capabilities = ["pull", "resolve"]

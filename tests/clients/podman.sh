@@ -25,6 +25,10 @@ mirror() {
     cat >"$CONTAINERS_REGISTRIES_CONF" <<END
 [[registry]]
 prefix = "docker.io"
+# What does not come from the mirror comes from nowhere.
+location = "127.0.0.1:1"
+insecure = true
+[[registry.mirror]]
 location = "$(proxy_of "$1")"
 insecure = true
 END

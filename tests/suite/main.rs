@@ -28,6 +28,7 @@ mod operating;
 mod protocol;
 mod pull;
 mod purge;
+mod readme;
 mod real_clients;
 mod registries;
 mod rooms;
