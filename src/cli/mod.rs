@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod connection;
 mod credentials;
+mod documents;
 mod failure;
 mod group;
 mod health;
@@ -21,7 +22,7 @@ mod user;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -65,6 +66,11 @@ enum Verb {
     Bench(Box<bench::BenchArgs>),
     /// Say whether the service is ready; for health checks of containers.
     Health(health::HealthArgs),
+    /// Print completions of the command line for a shell.
+    Completions(documents::CompletionsArgs),
+    /// Write the manual pages into a folder; for packages.
+    #[command(hide = true)]
+    Manual(documents::ManualArgs),
 }
 
 /// Does what the command line of this process says.
@@ -95,6 +101,8 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Check(args)) => block_on(args.run()),
         Some(Verb::Bench(args)) => block_on(args.run()),
         Some(Verb::Health(args)) => block_on(args.run()),
+        Some(Verb::Completions(args)) => args.run(CommandLine::command()),
+        Some(Verb::Manual(args)) => args.run(CommandLine::command()),
     }
 }
 
@@ -106,8 +114,6 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
