@@ -19,10 +19,12 @@
 //! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
 //! | [`InvalidResponse`](Cause::InvalidResponse) | gave a response that cannot be right | repository | 503 |
 //! | [`ForbiddenAddress`](Cause::ForbiddenAddress) | leads to an address that is not allowed | repository | 503 |
+//! | [`NoMemory`](Cause::NoMemory) | (no upstream) memory for *image* is taken by large manifests and lists on their way | nothing | 503 |
 //! | [`Busy`](Cause::Busy), [`Store`](Cause::Store), [`Internal`](Cause::Internal) | a limit or a fault of ours | nothing | 503 |
 
 use std::time::Duration;
 
+use super::memory_budget::{CollectError, NoMemory};
 use crate::domain::origin::{Account, Origin};
 use crate::store::error::StoreError;
 pub use crate::upstream::ConnectionFailure;
@@ -122,6 +124,8 @@ pub enum Cause {
     },
     /// Too much is under way here.
     Busy,
+    /// The memory for large manifests and lists is taken.
+    NoMemory,
     /// The store failed.
     Store,
     /// A fault of ours.
@@ -176,7 +180,7 @@ impl Cause {
             Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
                 CountsAgainst::Repository
             }
-            Self::Busy | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
+            Self::Busy | Self::NoMemory | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
         }
     }
 
@@ -206,6 +210,8 @@ impl PullFailure {
             retry_after.unwrap_or(Duration::from_secs(60))
         } else if self.cause == Cause::Busy {
             Duration::from_secs(2)
+        } else if self.cause == Cause::NoMemory {
+            Duration::from_secs(5)
         } else {
             Duration::from_secs(15)
         }
@@ -220,6 +226,7 @@ impl PullFailure {
             | Cause::Refused { .. }
             | Cause::Unusable { .. }
             | Cause::Busy
+            | Cause::NoMemory
             | Cause::Store
             | Cause::Internal => reason,
             Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
@@ -274,6 +281,9 @@ impl PullFailure {
                 format!("{upstream} leads to an address that is neither public nor listed for it")
             }
             Cause::Busy => format!("Too many pulls at once for {image} to be fetched from {upstream} now. Try again"),
+            Cause::NoMemory => format!(
+                "The memory for {image} is taken by large manifests and lists on their way to other clients. Try again"
+            ),
             Cause::Store => format!("{image} could not be read or stored here"),
             Cause::Internal => format!("{image} could not be fetched because of a fault of this service"),
         }
@@ -315,6 +325,21 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::Busy => Self::Busy,
             UpstreamError::NotConfigured | UpstreamError::Lost => Self::Internal,
         }
+    }
+}
+
+impl From<&CollectError> for Cause {
+    fn from(error: &CollectError) -> Self {
+        match error {
+            CollectError::Upstream(error) => error.into(),
+            CollectError::NoMemory(error) => (*error).into(),
+        }
+    }
+}
+
+impl From<NoMemory> for Cause {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::NoMemory
     }
 }
 

@@ -1,9 +1,10 @@
 //! Lists that are passed through from upstream: tags and referrers. Never stored.
 
 use super::failure::{Cause, PullFailure};
-use super::memory_budget::{MemoryBudget, Reservation};
+use super::memory_budget::{CollectError, MemoryBudget, Reservation};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
 pub use crate::upstream::ListAnswer;
@@ -22,9 +23,9 @@ impl Lists {
         Self { upstream, memory }
     }
 
-    /// A page of the tags of a repository.
-    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
-        self.within_budget(self.upstream.tags(origin, query)).await.map_err(|error| {
+    /// A page of the tags of a repository, within this group's share of memory.
+    pub async fn tags(&self, group: GroupId, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
+        self.within_budget(group, self.upstream.tags(origin, query)).await.map_err(|error| {
             let cause = Cause::from(&error);
             let cause = if cause == Cause::NotFound { Cause::NoRepository } else { cause };
             failure(origin, "the list of tags", cause)
@@ -35,11 +36,12 @@ impl Lists {
     /// which referrers are found there (OCI distribution specification, "Unavailable Referrers API").
     pub async fn referrers(
         &self,
+        group: GroupId,
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListAnswer, PullFailure> {
-        self.within_budget(self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
+        self.within_budget(group, self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
             let failure = failure(origin, "the list of referrers", without_api(Cause::from(&error)));
             let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
             PullFailure { image, ..failure }
@@ -51,9 +53,10 @@ impl Lists {
     /// A list may have any length up to its limit, which is reserved until it is here, and its own length as long as it is held.
     async fn within_budget(
         &self,
+        group: GroupId,
         list: impl Future<Output = Result<ListAnswer, UpstreamError>>,
-    ) -> Result<ListAnswer, UpstreamError> {
-        let reservation = self.memory.reserve(MAX_LIST_BYTES as u64).await?;
+    ) -> Result<ListAnswer, CollectError> {
+        let reservation = self.memory.reserve(group, MAX_LIST_BYTES as u64).await?;
         let list = list.await?;
         Ok(ListAnswer { body: Reservation::hold(reservation, list.body), ..list })
     }

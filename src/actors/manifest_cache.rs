@@ -16,10 +16,11 @@ use super::abort_on_panic::abort_on_panic;
 use super::backoffs::Backoffs;
 use super::failure::Cause;
 use super::flights::{Boarding, Flights, Recall};
-use super::memory_budget::MemoryBudget;
+use super::memory_budget::{Lease, MemoryBudget};
 use super::places::refused;
 use super::unstored::UnstoredReports;
 use super::upstream_fetcher::Upstream;
+use crate::domain::id::GroupId;
 use crate::domain::manifest::Named;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -73,6 +74,8 @@ pub(super) struct Fetched {
     pub(super) named: Arc<Named>,
     /// Whether it was stored; not where it is too long, or the store failed.
     pub(super) stored: bool,
+    /// The lease of the group for which it was fetched, where it is large.
+    pub(super) _lease: Option<Arc<Lease>>,
 }
 
 /// An answer that may have been asked for by somebody else.
@@ -101,6 +104,8 @@ pub(super) struct AskHead {
 #[rtype(result = "Shared<Fetched>")]
 pub(super) struct FetchManifest {
     pub(super) question: Question,
+    /// The group whose share of memory it takes, where it is large and nobody else has requested it.
+    pub(super) group: GroupId,
     pub(super) since: Since,
 }
 
@@ -178,12 +183,13 @@ impl ManifestCache {
         });
     }
 
-    fn start_fetch(&self, question: Question, me: Addr<Self>) {
+    fn start_fetch(&self, question: Question, group: GroupId, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let asked = question.clone();
-            let work =
-                async move { timeout(LONGEST_FETCH, fetcher.fetch(&asked)).await.unwrap_or(Err(Cause::TimedOut)) };
+            let work = async move {
+                timeout(LONGEST_FETCH, fetcher.fetch(&asked, group)).await.unwrap_or(Err(Cause::TimedOut))
+            };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
             me.do_send(ManifestFetched(question, outcome));
         });
@@ -207,7 +213,9 @@ impl Fetched {
     /// Gives the same as long as somebody has it.
     fn recall(&self) -> Recall<Result<Self, Cause>> {
         let (manifest, named, stored) = (Arc::downgrade(&self.manifest), Arc::downgrade(&self.named), self.stored);
-        Box::new(move || Some(Ok(Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored })))
+        Box::new(move || {
+            Some(Ok(Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored, _lease: None }))
+        })
     }
 }
 
@@ -268,7 +276,8 @@ impl Handler<AskHead> for ManifestCache {
 impl Handler<FetchManifest> for ManifestCache {
     type Result = Response<Shared<Fetched>>;
 
-    fn handle(&mut self, FetchManifest { question, since }: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, fetch: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
+        let FetchManifest { question, group, since } = fetch;
         if self.is_absent(&question, Instant::now()) {
             return Response::reply(Shared::at_once(Cause::NotFound));
         }
@@ -279,7 +288,7 @@ impl Handler<FetchManifest> for ManifestCache {
             }
             Boarding::Joined(receiver) => (receiver, true),
             Boarding::First(receiver) => {
-                self.start_fetch(question, ctx.address());
+                self.start_fetch(question, group, ctx.address());
                 (receiver, false)
             }
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::time::{sleep, timeout};
 
-pub use self::pulled::{CACHE_WORDS, PullManifest, PulledManifest, Source};
+pub use self::pulled::{CACHE_WORDS, Leased, PullManifest, PulledManifest, Source};
 
 use self::pull::Pull;
 use self::shelf::Shelf;
@@ -76,6 +76,12 @@ impl Manifests {
     ) -> Self {
         let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.room().clone()));
         let shelf = Arc::new(Shelf::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
+        let relieved = Arc::downgrade(&shelf);
+        memory.relieve_with(move || {
+            if let Some(shelf) = relieved.upgrade() {
+                shelf.give_up_memory();
+            }
+        });
         let revalidate_timeout = options.revalidate_timeout;
         let waiters = Places::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {

@@ -1,189 +1,301 @@
 //! A budget of memory for content that is held whole: a manifest or a list on its way between upstream, the disk and clients.
 //! What is larger than a few pages of memory reserves its length before it is read, and gives that back with its last byte that
-//! anybody holds.
+//! anybody holds. Each group has a share of the budget, so that slow clients of one leave memory to the others: what is
+//! being sent to clients of a group counts against its share, whoever had it read.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+mod collecting;
+mod ledger;
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+pub(super) use self::collecting::{CollectError, Collected};
+use self::ledger::{Claim, Ledger};
 use super::places::refused;
-use crate::store::large_buffer::{LargeBuffer, SMALL_BYTES};
-use crate::upstream::{Content, UpstreamError};
+use crate::domain::id::GroupId;
+use crate::store::large_buffer::SMALL_BYTES;
 
 /// Maximum time that content waits for memory; then its request is refused, before its client gives up.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A number of bytes that may be in memory at the same time. Cheap to clone.
 #[derive(Clone)]
-pub struct MemoryBudget {
-    free: Arc<Semaphore>,
-    /// In KiB, which are the permits.
+pub struct MemoryBudget(Arc<Shared>);
+
+struct Shared {
+    /// In KiB.
     capacity: u32,
     reserve_timeout: Duration,
+    ledger: Mutex<Ledger>,
+    /// The leases that are held, by the address of their bytes.
+    leases: Mutex<BTreeMap<(usize, GroupId), Weak<Lease>>>,
+    relief: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// A share of the budget, until it is dropped.
+/// No memory became free in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the memory for large manifests and lists on their way is taken")]
+pub(super) struct NoMemory;
+
+/// Memory of the budget and a part of a group's share, until it is dropped.
 pub(super) struct Reservation {
-    permit: OwnedSemaphorePermit,
-    reserved: metrics::Gauge,
+    memory: Held,
+    share: Held,
+}
+
+/// Large content that is being sent to clients of a group, which counts against the group's share until it is dropped.
+pub struct Lease {
+    bytes: Bytes,
+    share: Held,
+}
+
+/// A granted claim, which is given back when it is dropped.
+struct Held {
+    budget: MemoryBudget,
+    claim: Claim,
+}
+
+/// A claim that waits, and is given up when this is dropped.
+struct Waiting {
+    budget: MemoryBudget,
+    claim: Claim,
+    granted: oneshot::Receiver<()>,
 }
 
 impl MemoryBudget {
-    /// A budget of so many bytes.
+    /// A budget of this number of bytes. Each group holds at most half of it, or one content that is larger.
     pub fn new(bytes: u64) -> Self {
-        let capacity = kib(bytes).clamp(1, u32::MAX >> 3);
-        Self { free: Arc::new(Semaphore::new(capacity as usize)), capacity, reserve_timeout: RESERVE_TIMEOUT }
+        Self::with_timeout(bytes, RESERVE_TIMEOUT)
     }
 
-    /// Reserves so many bytes, or the whole budget if that is less. Nothing is reserved for what is small, so that small manifests
-    /// never wait for large ones; the limits on requests bound it.
+    fn with_timeout(bytes: u64, reserve_timeout: Duration) -> Self {
+        let capacity = kib(bytes).clamp(1, u32::MAX >> 3);
+        let ledger = Mutex::new(Ledger::new(capacity, capacity.div_ceil(2)));
+        Self(Arc::new(Shared { capacity, reserve_timeout, ledger, leases: Mutex::default(), relief: OnceLock::new() }))
+    }
+
+    /// Calls this whenever content has to wait for memory, so that a cache gives up what nobody is being sent. The
+    /// first one given here is kept.
+    pub(super) fn relieve_with(&self, relief: impl Fn() + Send + Sync + 'static) {
+        let _is_first = self.0.relief.set(Box::new(relief));
+    }
+
+    /// Reserves this number of bytes for a group, or the whole budget if that is less. Nothing is reserved for what is
+    /// small, so that small manifests never wait for large ones; the limits on requests bound it.
     ///
     /// # Errors
     ///
-    /// Fails with [`UpstreamError::Busy`] where the budget is taken for too long.
-    pub(super) async fn reserve(&self, bytes: u64) -> Result<Option<Reservation>, UpstreamError> {
+    /// Fails where the budget, or the group's share of it, is taken for too long.
+    pub(super) async fn reserve(&self, group: GroupId, bytes: u64) -> Result<Option<Reservation>, NoMemory> {
         if bytes <= SMALL_BYTES as u64 {
             return Ok(None);
         }
-        let wanted = kib(bytes).min(self.capacity);
-        let acquired = timeout(self.reserve_timeout, self.free.clone().acquire_many_owned(wanted)).await;
-        let Ok(Ok(permit)) = acquired else {
-            refused("memory");
-            return Err(UpstreamError::Busy);
-        };
-        let reserved = metrics::gauge!("dependency_proxy_reserved_memory_bytes");
-        reserved.increment(f64::from(wanted) * 1024.0);
-        Ok(Some(Reservation { permit, reserved }))
+        let wanted = kib(bytes).min(self.0.capacity);
+        let claim = Claim { group, memory: wanted, share: wanted };
+        self.wait(claim).await?;
+        metrics::gauge!("dependency_proxy_reserved_memory_bytes").increment(f64::from(wanted) * 1024.0);
+        let held = |claim| Held { budget: self.clone(), claim };
+        Ok(Some(Reservation { memory: held(Claim { share: 0, ..claim }), share: held(Claim { memory: 0, ..claim }) }))
     }
 
-    /// All of some content, at most `limit` bytes. Where no length is announced, the limit is reserved as soon as the content is not
-    /// small.
+    /// Counts content that is to be sent to a client of this group against its share, once for all its clients; `None`
+    /// where it is small.
     ///
     /// # Errors
     ///
-    /// Fails as the content does, where it is too long, and as [`Self::reserve`] does.
-    pub(super) async fn collect(&self, mut content: Content, limit: u64) -> Result<Bytes, UpstreamError> {
-        let announced = content.head.length;
-        if announced.is_some_and(|length| length > limit) {
-            return Err(UpstreamError::TooLong);
+    /// Fails where the group's share is taken for too long.
+    pub(super) async fn lease(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, NoMemory> {
+        let claim = match self.leased(group, bytes) {
+            Ok(lease) => return Ok(lease),
+            Err(claim) => claim,
+        };
+        self.wait(claim).await?;
+        Ok(Some(self.enter(bytes, Held { budget: self.clone(), claim })))
+    }
+
+    /// As [`Self::lease`], without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the group's share is taken.
+    pub(super) fn try_lease(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, NoMemory> {
+        let claim = match self.leased(group, bytes) {
+            Ok(lease) => return Ok(lease),
+            Err(claim) => claim,
+        };
+        if !self.ledger().try_take(claim, Instant::now()) {
+            return Err(NoMemory);
         }
-        let mut buffer = Buffer::default();
-        while let Some(chunk) = content.stream.next().await {
-            let chunk = chunk?;
-            metrics::counter!("dependency_proxy_fetched_bytes_total").increment(chunk.len() as u64);
-            let length = (buffer.length() + chunk.len()) as u64;
-            if length > announced.unwrap_or(limit) {
-                return Err(if announced.is_some() { LONGER_THAN_ANNOUNCED } else { UpstreamError::TooLong });
-            }
-            if !buffer.takes(length) {
-                let capacity = announced.unwrap_or(limit);
-                buffer = buffer.enlarged(capacity, self.reserve(capacity).await?)?;
-            }
-            buffer.extend(&chunk)?;
+        Ok(Some(self.enter(bytes, Held { budget: self.clone(), claim })))
+    }
+
+    /// Whether this content is being sent to any client.
+    pub(super) fn is_leased(&self, bytes: &Bytes) -> bool {
+        let at = bytes.as_ptr().addr();
+        let leases = self.leases();
+        let mut of_bytes = leases.range((at, GroupId(0))..=(at, GroupId(u64::MAX)));
+        of_bytes.any(|(_, lease)| lease.strong_count() > 0)
+    }
+
+    /// The group's lease of this content, none where it is small; the claim that a new lease needs where there is none
+    /// yet.
+    fn leased(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, Claim> {
+        if bytes.len() <= SMALL_BYTES {
+            return Ok(None);
         }
-        Ok(buffer.freeze())
+        let lease = self.leases().get(&(bytes.as_ptr().addr(), group)).and_then(Weak::upgrade);
+        lease.map(Some).ok_or_else(|| Claim { group, memory: 0, share: kib(bytes.len() as u64) })
+    }
+
+    /// The lease of these bytes: the one that the group has already, or a new one with this share.
+    fn enter(&self, bytes: &Bytes, share: Held) -> Arc<Lease> {
+        let mut leases = self.leases();
+        let entry = leases.entry((bytes.as_ptr().addr(), share.claim.group)).or_default();
+        if let Some(lease) = entry.upgrade() {
+            return lease;
+        }
+        let lease = Arc::new(Lease { bytes: bytes.clone(), share });
+        *entry = Arc::downgrade(&lease);
+        lease
+    }
+
+    async fn wait(&self, claim: Claim) -> Result<(), NoMemory> {
+        let granted = self.ledger().wait(claim, Instant::now());
+        let mut waiting = Waiting { budget: self.clone(), claim, granted };
+        if claim.memory > 0
+            && waiting.granted.is_empty()
+            && let Some(relief) = self.0.relief.get()
+        {
+            relief();
+        }
+        if let Ok(Ok(())) = timeout(self.0.reserve_timeout, &mut waiting.granted).await {
+            return Ok(());
+        }
+        refused("memory");
+        Err(NoMemory)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<(usize, GroupId), Weak<Lease>>> {
+        self.0.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const LONGER_THAN_ANNOUNCED: UpstreamError = UpstreamError::InvalidResponse { what: "another length than announced" };
-
-/// What has arrived of some content.
-enum Buffer {
-    Small(BytesMut),
-    Large(LargeBuffer, Option<Reservation>),
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self::Small(BytesMut::new())
-    }
-}
-
-impl Buffer {
-    fn length(&self) -> usize {
-        match self {
-            Self::Small(bytes) => bytes.len(),
-            Self::Large(bytes, _) => bytes.length(),
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // A claim that was granted in the last moment is given back.
+        self.granted.close();
+        if self.granted.try_recv().is_ok() {
+            self.budget.ledger().give_back(self.claim, Instant::now());
         }
     }
-
-    /// Whether it may grow to this length.
-    fn takes(&self, length: u64) -> bool {
-        match self {
-            Self::Small(_) => length <= SMALL_BYTES as u64,
-            Self::Large(..) => true,
-        }
-    }
-
-    fn enlarged(self, capacity: u64, reservation: Option<Reservation>) -> Result<Self, UpstreamError> {
-        let mut large = LargeBuffer::with_capacity(capacity as usize).map_err(no_memory)?;
-        if let Self::Small(bytes) = &self {
-            large.extend(bytes).map_err(no_memory)?;
-        }
-        Ok(Self::Large(large, reservation))
-    }
-
-    fn extend(&mut self, chunk: &[u8]) -> Result<(), UpstreamError> {
-        match self {
-            Self::Small(bytes) => bytes.extend_from_slice(chunk),
-            Self::Large(bytes, _) => bytes.extend(chunk).map_err(no_memory)?,
-        }
-        Ok(())
-    }
-
-    fn freeze(self) -> Bytes {
-        match self {
-            Self::Small(bytes) => bytes.freeze(),
-            Self::Large(bytes, reservation) => Reservation::hold(reservation, bytes.freeze()),
-        }
-    }
-}
-
-fn no_memory(error: io::Error) -> UpstreamError {
-    tracing::error!(%error, "no memory for content on its way");
-    UpstreamError::Busy
 }
 
 impl Reservation {
-    /// These bytes, which hold their share of the budget for as long as anybody has them. What was reserved beyond them is given
-    /// back.
+    /// These bytes, which hold their memory and their share for as long as anybody has them. What was reserved beyond
+    /// them is given back.
     pub(super) fn hold(reservation: Option<Self>, bytes: Bytes) -> Bytes {
-        match reservation {
-            None => bytes,
-            Some(mut reservation) => {
-                reservation.shrink(bytes.len() as u64);
-                Bytes::from_owner(Held { bytes, _reservation: reservation })
-            }
-        }
+        let (bytes, lease) = Self::lease(reservation, bytes);
+        lease.map_or(bytes, Lease::bytes)
     }
 
+    /// These bytes, which hold their memory for as long as anybody has them, and the lease of the group that they were
+    /// reserved for.
+    pub(super) fn lease(reservation: Option<Self>, bytes: Bytes) -> (Bytes, Option<Arc<Lease>>) {
+        let Some(Self { mut memory, mut share }) = reservation else { return (bytes, None) };
+        memory.shrink(bytes.len() as u64);
+        share.shrink(bytes.len() as u64);
+        let budget = memory.budget.clone();
+        let bytes = Bytes::from_owner(InMemory { bytes, _memory: memory });
+        let lease = budget.enter(&bytes, share);
+        (bytes, Some(lease))
+    }
+
+    /// The lease of other bytes than those it was made for, which hold their memory already.
+    pub(super) fn lease_of(self, bytes: &Bytes) -> Option<Arc<Lease>> {
+        let budget = self.share.budget.clone();
+        let mut share = self.share;
+        share.shrink(bytes.len() as u64);
+        (bytes.len() > SMALL_BYTES).then(|| budget.enter(bytes, share))
+    }
+}
+
+impl Held {
     fn shrink(&mut self, bytes: u64) {
-        let surplus = self.permit.num_permits().saturating_sub(kib(bytes) as usize);
-        if let Some(surplus) = self.permit.split(surplus) {
-            self.reserved.decrement(surplus.num_permits() as f64 * 1024.0);
+        let kept = kib(bytes);
+        let surplus = Claim {
+            memory: self.claim.memory.saturating_sub(kept),
+            share: self.claim.share.saturating_sub(kept),
+            ..self.claim
+        };
+        self.claim.memory -= surplus.memory;
+        self.claim.share -= surplus.share;
+        self.give_back(surplus);
+    }
+
+    fn give_back(&self, claim: Claim) {
+        if claim.memory > 0 {
+            let reserved = metrics::gauge!("dependency_proxy_reserved_memory_bytes");
+            reserved.decrement(f64::from(claim.memory) * 1024.0);
+        }
+        self.budget.ledger().give_back(claim, Instant::now());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back(self.claim);
+    }
+}
+
+impl Lease {
+    /// The content, which is leased for as long as anybody has it.
+    pub(super) fn bytes(self: Arc<Self>) -> Bytes {
+        Bytes::from_owner(Leased(self))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut leases = self.share.budget.leases();
+        let key = (self.bytes.as_ptr().addr(), self.share.claim.group);
+        // There may be a new one of the same bytes.
+        if leases.get(&key).is_some_and(|lease| lease.strong_count() == 0) {
+            leases.remove(&key);
         }
     }
 }
 
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.reserved.decrement(self.permit.num_permits() as f64 * 1024.0);
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("claim", &self.share.claim).finish_non_exhaustive()
     }
 }
 
-struct Held {
+struct InMemory {
     bytes: Bytes,
-    _reservation: Reservation,
+    _memory: Held,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for InMemory {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+struct Leased(Arc<Lease>);
+
+impl AsRef<[u8]> for Leased {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
     }
 }
 
@@ -194,12 +306,14 @@ fn kib(bytes: u64) -> u32 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
-    use futures::stream;
+    use futures::{StreamExt, stream};
 
     use super::*;
-    use crate::upstream::ContentHead;
+    use crate::upstream::{Content, ContentHead};
 
     const MIB: u64 = 1 << 20;
+    const GROUP: GroupId = GroupId(1);
+    const OTHER: GroupId = GroupId(2);
 
     fn content(length: u64, announced: Option<u64>) -> Content {
         let chunks = (0..length / 1024).map(|_| Ok(Bytes::from_static(&[b'x'; 1024])));
@@ -210,17 +324,21 @@ mod tests {
     }
 
     fn free(budget: &MemoryBudget) -> u64 {
-        budget.free.available_permits() as u64 * 1024
+        u64::from(budget.ledger().free()) * 1024
+    }
+
+    fn impatient(bytes: u64) -> MemoryBudget {
+        MemoryBudget::with_timeout(bytes, Duration::from_millis(10))
     }
 
     #[tokio::test]
     async fn what_is_held_is_reserved_until_its_last_copy_is_dropped() {
         let budget = MemoryBudget::new(4 * MIB);
         for announced in [Some(MIB), None] {
-            let bytes = budget.collect(content(MIB, announced), 2 * MIB).await.unwrap();
+            let (bytes, _lease) = budget.collect(GROUP, content(MIB, announced), 2 * MIB).await.unwrap();
             assert_eq!((bytes.len() as u64, free(&budget)), (MIB, 3 * MIB), "{announced:?}");
             let copy = bytes.slice(5..10);
-            drop(bytes);
+            drop((bytes, _lease));
             assert_eq!(free(&budget), 3 * MIB);
             drop(copy);
             assert_eq!(free(&budget), 4 * MIB);
@@ -230,27 +348,58 @@ mod tests {
     #[tokio::test]
     async fn small_content_never_waits() {
         let budget = MemoryBudget::new(MIB);
-        let _all = budget.reserve(MIB).await.unwrap();
+        let _all = budget.reserve(GROUP, MIB).await.unwrap();
         for announced in [Some(1024), None] {
-            assert_eq!(budget.collect(content(1024, announced), 16 * MIB).await.unwrap().len(), 1024);
+            let (bytes, lease) = budget.collect(GROUP, content(1024, announced), 16 * MIB).await.unwrap();
+            assert!(bytes.len() == 1024 && lease.is_none());
         }
     }
 
     #[tokio::test]
     async fn who_waits_too_long_is_refused() {
-        let budget = MemoryBudget { reserve_timeout: Duration::from_millis(10), ..MemoryBudget::new(MIB) };
-        let taken = budget.reserve(MIB).await.unwrap();
-        assert_eq!(budget.collect(content(MIB, Some(MIB)), MIB).await, Err(UpstreamError::Busy));
+        let budget = impatient(MIB);
+        let taken = budget.reserve(GROUP, MIB).await.unwrap();
+        let refused = budget.collect(OTHER, content(MIB, Some(MIB)), MIB).await;
+        assert_eq!(refused.unwrap_err(), CollectError::NoMemory(NoMemory));
         drop(taken);
-        assert!(budget.collect(content(MIB, Some(MIB)), MIB).await.is_ok());
+        assert!(budget.collect(OTHER, content(MIB, Some(MIB)), MIB).await.is_ok());
     }
 
     #[tokio::test]
     async fn what_is_too_long_or_longer_than_announced_ends_early_and_gives_everything_back() {
         let budget = MemoryBudget::new(4 * MIB);
         for (announced, limit) in [(Some(3 * MIB), 2 * MIB), (None, 2 * MIB), (Some(MIB), 16 * MIB)] {
-            assert!(budget.collect(content(3 * MIB, announced), limit).await.is_err());
+            assert!(budget.collect(GROUP, content(3 * MIB, announced), limit).await.is_err());
         }
         assert_eq!(free(&budget), 4 * MIB);
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_to_a_group_counts_once_against_its_share_and_what_a_cache_keeps_does_not() {
+        let budget = impatient(8 * MIB);
+        let mut cached = Vec::new();
+        for _ in 0..3 {
+            let (bytes, lease) = budget.collect(GROUP, content(2 * MIB, None), 2 * MIB).await.unwrap();
+            drop(lease);
+            cached.push(bytes);
+        }
+        let sent: Vec<_> = [0, 1, 0, 1].map(|at| budget.try_lease(GROUP, &cached[at]).unwrap()).into();
+        assert!(budget.is_leased(&cached[1]) && !budget.is_leased(&cached[2]));
+        assert_eq!(budget.try_lease(GROUP, &cached[2]).unwrap_err(), NoMemory);
+        assert_eq!(budget.lease(GROUP, &cached[2]).await.unwrap_err(), NoMemory);
+        assert!(budget.lease(OTHER, &cached[0]).await.unwrap().is_some());
+        drop(sent);
+        assert!(budget.lease(GROUP, &cached[2]).await.unwrap().is_some());
+        assert!(budget.leases().is_empty());
+    }
+
+    #[tokio::test]
+    async fn where_memory_is_short_the_cache_gives_up_what_it_keeps() {
+        let budget = impatient(2 * MIB);
+        let (bytes, lease) = budget.collect(GROUP, content(2 * MIB, None), 2 * MIB).await.unwrap();
+        drop(lease);
+        let cached = Arc::new(Mutex::new(Some(bytes)));
+        budget.relieve_with(move || drop(cached.lock().unwrap().take()));
+        assert!(budget.reserve(OTHER, MIB).await.unwrap().is_some());
     }
 }

@@ -271,6 +271,7 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         }
         Cause::ForbiddenAddress { .. } => unavailable("Upstream registry leads to an address that is not allowed"),
         Cause::Busy => unavailable("Too many pulls at once - try again"),
+        Cause::NoMemory => unavailable("Too many large manifests at once - try again"),
         Cause::Store => unavailable("The cache could not be read or written"),
         Cause::Internal => unavailable("Internal fault: the log of this service has more"),
     }
@@ -447,6 +448,12 @@ mod tests {
                 503,
                 NotUpstream,
                 "Too many pulls at once for acme/app:1 to be fetched from up.test now. Try again",
+            ),
+            (
+                Cause::NoMemory,
+                503,
+                NotUpstream,
+                "The memory for acme/app:1 is taken by large manifests and lists on their way to other clients. Try again",
             ),
             (Cause::Store, 503, NotUpstream, "acme/app:1 could not be read or stored here"),
             (Cause::Internal, 503, NotUpstream, "acme/app:1 could not be fetched because of a fault of this service"),

@@ -1,5 +1,7 @@
 //! How much memory the service takes at most where clients, or an upstream, make it hold much.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
@@ -85,4 +87,44 @@ async fn many_long_lists_at_once_stay_within_the_budget() {
     assert!(lists.iter().all(|list| list.status == 200 && list.body.len() > 3_000_000));
     let peak = service.peak_memory();
     assert!(peak < MAX_RESIDENT, "{} MiB", peak / MIB);
+}
+
+#[actix_rt::test]
+async fn clients_of_one_group_that_read_nothing_leave_memory_to_those_of_another() {
+    let (hub, service, client) = scene().await;
+    let other = service.group("other").await;
+    let token = service.deploy_token(&other, "ci").await;
+    let neighbour = service.log_in(&token.username, &token.secret).await;
+    let stored = heavy(3 * MIB, 50);
+    hub.push_image("acme/app", "stored", &stored);
+    assert_eq!(neighbour.manifest("other", "acme/app", "stored").await.body, stored.bytes());
+    let images: Vec<Image> = (0..5).map(|seed| heavy(15 * MIB, seed)).collect();
+    for (image, number) in images.iter().zip(0..) {
+        hub.push_image("acme/app", &format!("v{number}"), image);
+    }
+    let path = |group: &str, tag: &str| format!("/v2/{group}/dependency_proxy/containers/acme/app/manifests/{tag}");
+    let mut deaf = client.connect_with_window(Some(4096)).await;
+    assert_eq!(deaf.get(&path("team", "v0"), "").await.unwrap().status, 200);
+    let waiting = [1, 2, 3].map(|number| {
+        let (client, path) = (client.clone(), path("team", &format!("v{number}")));
+        actix_rt::spawn(async move { client.get(&path).await })
+    });
+    hub.seen(Kind::ManifestGet, 5).await;
+    let started = Instant::now();
+    for (tag, image) in [("stored", &stored), ("v4", &images[4])] {
+        let answer = neighbour.manifest("other", "acme/app", tag).await;
+        assert_eq!((answer.status, answer.body == image.bytes()), (200, true), "{tag}: {}", answer.text());
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "it waited for the other group");
+    // Nobody of the first group reads, so that its next ones wait for its share in vain.
+    for answer in join_all(waiting).await {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{}", answer.text());
+        assert!(answer.text().contains("is taken by large manifests") && !answer.text().contains("docker.io"));
+    }
+    let log = service.log();
+    assert!(log.contains("a manifest was not fetched") && !log.contains("too many requests to this upstream"));
+    // What was kept from it is free again with the end of the one that did not read.
+    drop(deaf);
+    assert_eq!(client.manifest("team", "acme/app", "v1").await.body, images[1].bytes());
 }

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::{Fetched, Question};
 use crate::actors::failure::Cause;
-use crate::actors::memory_budget::MemoryBudget;
+use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
 use crate::actors::unstored::UnstoredReports;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::domain::download::Unstored;
+use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError};
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -39,29 +39,31 @@ impl Fetcher {
         self.upstream
             .head_manifest(&question.origin, &question.reference)
             .await
-            .map_err(|error| cause(question, &error))
+            .map_err(|error| cause(question, &error.into()))
     }
 
-    /// A manifest whose digest is verified and that a client could use.
-    pub(super) async fn fetch(&self, question: &Question) -> Result<Fetched, Cause> {
+    /// A manifest whose digest is verified and that a client could use, within this group's share of memory.
+    pub(super) async fn fetch(&self, question: &Question, group: GroupId) -> Result<Fetched, Cause> {
         let content = self.upstream.manifest(&question.origin, &question.reference).await;
-        let content = content.map_err(|error| cause(question, &error))?;
+        let content = content.map_err(|error| cause(question, &error.into()))?;
         let (claimed_type, claimed) = (content.head.media_type.clone(), content.head.digest);
-        let bytes = collect(&self.memory, content).await.map_err(|error| cause(question, &error))?;
+        let collected = collect(&self.memory, group, content).await;
+        let (bytes, lease) = collected.map_err(|error| cause(question, &error))?;
         let mut manifest = Manifest::new(claimed_type.clone().unwrap_or_default(), bytes);
         let asked = match question.reference {
             Reference::Digest(digest) => Some(digest),
             Reference::Tag(_) => claimed,
         };
         if asked.is_some_and(|asked| asked != manifest.digest) {
-            return Err(cause(question, &UpstreamError::InvalidResponse { what: "the digest does not hold" }));
+            let error = UpstreamError::InvalidResponse { what: "the digest does not hold" };
+            return Err(cause(question, &error.into()));
         }
         let (media_type, named) = manifest::identify(claimed_type.as_deref(), &manifest.bytes)
             .map_err(|error| unusable(question, &error, asked.is_some()))?;
         manifest.media_type = media_type;
         let manifest = Arc::new(manifest);
         let stored = self.keep(manifest.clone(), &question.origin).await;
-        Ok(Fetched { manifest, named: Arc::new(named), stored })
+        Ok(Fetched { manifest, named: Arc::new(named), stored, _lease: lease })
     }
 
     /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
@@ -91,18 +93,21 @@ impl Fetcher {
 }
 
 /// The whole body, which has to be as long as was announced.
-async fn collect(memory: &MemoryBudget, content: Content) -> Result<Bytes, UpstreamError> {
+async fn collect(memory: &MemoryBudget, group: GroupId, content: Content) -> Result<Collected, CollectError> {
     let announced = content.head.length;
-    let bytes = memory.collect(content, MAX_BYTES).await?;
-    if announced.is_some_and(|length| length != bytes.len() as u64) {
-        return Err(UpstreamError::InvalidResponse { what: "another length than announced" });
+    let collected = memory.collect(group, content, MAX_BYTES).await?;
+    if announced.is_some_and(|length| length != collected.0.len() as u64) {
+        return Err(UpstreamError::InvalidResponse { what: "another length than announced" }.into());
     }
-    Ok(bytes)
+    Ok(collected)
 }
 
-fn cause(question: &Question, error: &UpstreamError) -> Cause {
-    if !matches!(error, UpstreamError::NotFound) {
-        tracing::warn!(origin = %question.origin, reference = %question.reference, %error, "a request to upstream failed");
+fn cause(question: &Question, error: &CollectError) -> Cause {
+    let (origin, reference) = (&question.origin, &question.reference);
+    match error {
+        CollectError::Upstream(UpstreamError::NotFound) => {}
+        CollectError::Upstream(error) => tracing::warn!(%origin, %reference, %error, "a request to upstream failed"),
+        CollectError::NoMemory(error) => tracing::warn!(%origin, %reference, %error, "a manifest was not fetched"),
     }
     Cause::from(error)
 }

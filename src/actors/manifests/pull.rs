@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
-use super::pulled::{PullManifest, PulledManifest, Source};
+use super::pulled::{Leased, PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
 use crate::actors::manifest_cache::{
@@ -38,6 +38,10 @@ pub(super) struct Pull<'a> {
 /// How long a client waits for what a tag has moved to, where there is something older to serve.
 const PATIENCE_WITH_FALLBACK: Duration = Duration::from_secs(10);
 
+/// Time after which a fetch that is repeated for want of memory is given up: before the pull is, which would say that
+/// upstream is late.
+const LATEST_OUTCOME: Duration = Duration::from_secs(23);
+
 /// In less than this time what upstream answered is on the disk.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -48,20 +52,25 @@ impl Pull<'_> {
     pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
         match self.shelf.look_up(self.request).await? {
             Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
-            Some(Known { manifest: Some(_), .. }) => self.confirm().await,
+            Some(Known { manifest: Some(manifest), .. }) => {
+                drop(manifest);
+                self.confirm().await
+            }
             _ if self.request.head => self.head().await,
             _ => self.fetch().await,
         }
     }
 
     /// A stored manifest that the group has: as it is by digest and while the tag is fresh, else as upstream says.
-    async fn serve(&self, manifest: Arc<Manifest>, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
+    async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
         if tag.is_none_or(|entry| is_fresh(&entry, self.request.tag_freshness)) {
-            return Ok(PulledManifest::new(manifest, Source::Hit, checked_at));
+            return Ok(PulledManifest::new(leased, Source::Hit, checked_at));
         }
+        // Without its lease: what the tag has moved to may need the group's share.
+        let Leased { manifest, lease: _ } = leased;
         let outcome = match self.ask_head(true).await {
-            Ok((head, _)) => match self.confirmed(head.affirmed()).await? {
+            Ok((head, _)) => match self.confirmed(head.affirmed(), Some(&manifest)).await? {
                 Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
                 None => {
                     // Where not even a `HEAD` ended in time, a `GET` gets no more of it.
@@ -86,7 +95,8 @@ impl Pull<'_> {
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
             Err(cause) => {
-                let stale = PulledManifest::new(manifest, Source::Stale, checked_at);
+                let leased = self.shelf.leased(self.request.group, manifest).await?;
+                let stale = PulledManifest::new(leased, Source::Stale, checked_at);
                 Ok(PulledManifest { stale_because: Some(Arc::new(cause)), ..stale })
             }
             // Only a `GET` could tell that it has not moved.
@@ -100,27 +110,36 @@ impl Pull<'_> {
     /// A stored manifest that the group does not have yet: upstream decides.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        let Some(manifest) = self.confirmed(head.affirmed()).await? else { return self.fetch().await };
+        let Some(manifest) = self.confirmed(head.affirmed(), None).await? else { return self.fetch().await };
         let source = if joined { Source::Joined } else { Source::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
 
-    /// The stored manifest that a `HEAD` names, if it does; with this the group has it.
-    async fn confirmed(&self, head: Option<&ContentHead>) -> Result<Option<Arc<Manifest>>, Cause> {
+    /// The stored manifest that a `HEAD` names, if it does; with this the group has it. It is not read again where it
+    /// was read already.
+    async fn confirmed(
+        &self,
+        head: Option<&ContentHead>,
+        read: Option<&Arc<Manifest>>,
+    ) -> Result<Option<Leased>, Cause> {
         let Some(head) = head else { return Ok(None) };
         let Some(told) = head.digest.filter(|told| self.fits(told)) else { return Ok(None) };
-        let Some(manifest) = self.shelf.stored(told).await? else { return Ok(None) };
-        if head.length.is_some_and(|length| length != manifest.bytes.len() as u64) {
+        let stored = match read.filter(|manifest| manifest.digest == told) {
+            Some(manifest) => Some(self.shelf.leased(self.request.group, manifest.clone()).await?),
+            None => self.shelf.stored(self.request.group, told).await?,
+        };
+        let Some(leased) = stored else { return Ok(None) };
+        if head.length.is_some_and(|length| length != leased.manifest.bytes.len() as u64) {
             return Ok(None);
         }
-        self.shelf.grant_stored(self.request, &manifest).await;
-        Ok(Some(manifest))
+        self.shelf.grant_stored(self.request, &leased.manifest).await;
+        Ok(Some(leased))
     }
 
     /// The headers of what is not stored.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, joined) = self.ask_head(false).await?;
-        if let Some(manifest) = self.confirmed(head.affirmed()).await? {
+        if let Some(manifest) = self.confirmed(head.affirmed(), None).await? {
             return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
         }
         let ManifestHead::Affirmed(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head
@@ -140,10 +159,20 @@ impl Pull<'_> {
     }
 
     async fn fetch(&self) -> Result<PulledManifest, Cause> {
-        let (fetched, joined) = self.send(FetchManifest { question: self.question(), since: self.since() }).await?;
+        let group = self.request.group;
+        let fetch = |since| self.ask(FetchManifest { question: self.question(), group, since });
+        let mut shared = fetch(self.since()).await?;
+        // The share of the group that requested it first was taken, which says nothing of this group's.
+        if shared.joined && matches!(shared.answer, Err(Cause::NoMemory)) {
+            let since = Since { asked_at: Instant::now(), believed: Duration::ZERO };
+            let late = (self.asked_at + LATEST_OUTCOME).into();
+            shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(Cause::NoMemory))?;
+        }
+        let (fetched, joined) = (shared.answer?, shared.joined);
         self.shelf.grant(self.request, &fetched).await;
         let source = if joined { Source::Joined } else { Source::Miss };
-        Ok(PulledManifest::new(fetched.manifest, source, self.by_tag()))
+        let leased = self.shelf.leased(group, fetched.manifest).await?;
+        Ok(PulledManifest::new(leased, source, self.by_tag()))
     }
 
     /// What a `HEAD` says, and whether it was shared with others.
@@ -165,9 +194,20 @@ impl Pull<'_> {
         ManifestCache: Handler<M>,
         <ManifestCache as Actor>::Context: ToEnvelope<ManifestCache, M>,
     {
-        let Shared { answer, joined, asked } = self.actor.send(message).await.map_err(|_| Cause::Busy)?;
-        self.upstream_calls.fetch_add(u32::from(asked), Ordering::Relaxed);
+        let Shared { answer, joined, asked: _ } = self.ask(message).await?;
         Ok((answer?, joined))
+    }
+
+    async fn ask<M, T>(&self, message: M) -> Result<Shared<T>, Cause>
+    where
+        M: Message<Result = Shared<T>> + Send + 'static,
+        T: Send + 'static,
+        ManifestCache: Handler<M>,
+        <ManifestCache as Actor>::Context: ToEnvelope<ManifestCache, M>,
+    {
+        let shared = self.actor.send(message).await.map_err(|_| Cause::Busy)?;
+        self.upstream_calls.fetch_add(u32::from(shared.asked), Ordering::Relaxed);
+        Ok(shared)
     }
 
     fn question(&self) -> Question {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::actors::failure::Cause;
+use crate::actors::memory_budget::Lease;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -37,13 +39,20 @@ pub struct PulledManifest {
     /// Its length in bytes.
     pub size: u64,
     /// The manifest itself; missing only where only the headers were wanted and it is not stored.
-    pub manifest: Option<Arc<Manifest>>,
+    pub manifest: Option<Leased>,
     /// Where it came from.
     pub source: Source,
     /// How long ago upstream last said what the tag stands for.
     pub age: Option<Duration>,
     /// Why upstream could not confirm it, where it is served stale.
     pub stale_because: Option<Arc<Cause>>,
+}
+
+/// A manifest, and the lease of the group that requested it, where it is large.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) lease: Option<Arc<Lease>>,
 }
 
 /// Where an answer came from.
@@ -66,16 +75,24 @@ pub const CACHE_WORDS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "join
 
 impl PulledManifest {
     /// This manifest; `checked_at` is when upstream last said that the tag stands for it, where a tag was asked for.
-    pub(super) fn new(manifest: Arc<Manifest>, source: Source, checked_at: Option<Timestamp>) -> Self {
+    pub(super) fn new(leased: Leased, source: Source, checked_at: Option<Timestamp>) -> Self {
+        let manifest = &leased.manifest;
         Self {
             digest: manifest.digest,
             media_type: manifest.media_type.clone(),
             size: manifest.bytes.len() as u64,
             age: checked_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()),
-            manifest: Some(manifest),
+            manifest: Some(leased),
             source,
             stale_because: None,
         }
+    }
+}
+
+impl Leased {
+    /// The bytes for the client, which count against its group's share for as long as anybody has them.
+    pub fn into_bytes(self) -> Bytes {
+        self.lease.map_or_else(|| self.manifest.bytes.clone(), Lease::bytes)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -13,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::super::manifest_cache::{Fetched, ManifestCacheOptions};
 use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
 use super::names::{links, named};
-use super::pulled::{PullManifest, PulledManifest, Source};
+use super::pulled::{Leased, PullManifest, PulledManifest, Source};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::actors::unstored::UnstoredReports;
@@ -23,6 +24,7 @@ use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::store::error::StoreError;
 use crate::store::index::{Index, Link, TagEntry};
+use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::manifests::{Manifest, ManifestStore};
 
 /// Manifests, links and tags, in memory and on the disk.
@@ -46,7 +48,14 @@ pub(super) struct Known {
     pub(super) tag: Option<TagEntry>,
     /// Whether upstream was seen to give it to this group's account.
     pub(super) linked: bool,
-    pub(super) manifest: Option<Arc<Manifest>>,
+    pub(super) manifest: Option<Leased>,
+}
+
+/// A manifest that is to be read: in memory already, or with memory reserved for it where it is large.
+#[derive(Default)]
+struct ToRead {
+    in_memory: Option<Arc<Manifest>>,
+    reservation: Option<Reservation>,
 }
 
 #[derive(Clone)]
@@ -88,7 +97,25 @@ impl Shelf {
         };
         self.links.get(&LinkOf(request.group, &request.origin, digest))?;
         let manifest = self.manifests.get(&digest)?;
-        Some(PulledManifest::new(manifest, Source::Hit, checked_at))
+        // Where the group's share is taken, the pull waits for it elsewhere.
+        let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
+        Some(PulledManifest::new(Leased { manifest, lease }, Source::Hit, checked_at))
+    }
+
+    /// This manifest for a client of the group, as soon as the group's share of memory has room for it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where that takes too long.
+    pub(super) async fn leased(&self, group: GroupId, manifest: Arc<Manifest>) -> Result<Leased, Cause> {
+        let lease = self.memory.lease(group, &manifest.bytes).await?;
+        Ok(Leased { manifest, lease })
+    }
+
+    /// Gives up the large manifests that no client is being sent.
+    pub(super) fn give_up_memory(&self) {
+        let is_kept = |bytes: &Bytes| bytes.len() <= SMALL_BYTES || self.memory.is_leased(bytes);
+        self.manifests.retain(|_, manifest| is_kept(&manifest.bytes));
     }
 
     /// What the index and the store know; remembered, so that the next asker finds it in memory. An index that cannot be read
@@ -98,35 +125,52 @@ impl Shelf {
     ///
     /// Fails where there is no memory for a large manifest.
     pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Result<Option<Known>, Cause> {
+        let group = request.group;
         let (shelf, wanted) = (self.clone(), request.clone());
-        let reservation = self.reserve(move || shelf.digest_of(&wanted)).await?;
+        let to_read = self.reserve(group, move || shelf.digest_of(&wanted)).await?;
         let (shelf, request) = (self.clone(), request.clone());
-        Ok(self.blocking(move || shelf.look_up_blocking(&request, reservation)).await.unwrap_or(None))
+        let known = self.blocking(move || shelf.look_up_blocking(&request, to_read)).await.unwrap_or(None);
+        let Some(known) = known else { return Ok(None) };
+        let manifest = self.with_lease(group, known.manifest).await?;
+        Ok(Some(Known { manifest, ..known }))
     }
 
-    /// The manifest with this digest, if it is stored, whoever may have it.
+    /// The manifest with this digest for this group, if it is stored, whoever may have it.
     ///
     /// # Errors
     ///
     /// Fails where there is no memory for a large manifest.
-    pub(super) async fn stored(self: &Arc<Self>, digest: Digest) -> Result<Option<Arc<Manifest>>, Cause> {
-        let reservation = self.reserve(move || Ok(Some(digest))).await?;
+    pub(super) async fn stored(self: &Arc<Self>, group: GroupId, digest: Digest) -> Result<Option<Leased>, Cause> {
+        let to_read = self.reserve(group, move || Ok(Some(digest))).await?;
         let shelf = self.clone();
-        Ok(self.blocking(move || shelf.read(&digest, reservation)).await.unwrap_or(None))
+        let manifest = self.blocking(move || shelf.read(&digest, to_read)).await.unwrap_or(None);
+        self.with_lease(group, manifest).await
     }
 
-    /// Memory for the manifest that has to be read, if it is large.
+    /// The manifest as it is in memory, or else memory for it, if it is large.
     async fn reserve(
         self: &Arc<Self>,
+        group: GroupId,
         find: impl FnOnce() -> Result<Option<Digest>, StoreError> + Send + 'static,
-    ) -> Result<Option<Reservation>, Cause> {
+    ) -> Result<ToRead, Cause> {
         let shelf = self.clone();
-        let length = self.blocking(move || match find()? {
-            Some(digest) if shelf.manifests.peek(&digest).is_none() => shelf.store.length(&digest),
-            Some(_) | None => Ok(0),
+        let found = self.blocking(move || {
+            let Some(digest) = find()? else { return Ok((None, 0)) };
+            match shelf.manifests.peek(&digest) {
+                Some(manifest) => Ok((Some(manifest), 0)),
+                None => Ok((None, shelf.store.length(&digest)?)),
+            }
         });
-        let length = length.await.unwrap_or(0);
-        self.memory.reserve(length).await.map_err(|error| Cause::from(&error))
+        let (in_memory, length) = found.await.unwrap_or_default();
+        Ok(ToRead { in_memory, reservation: self.memory.reserve(group, length).await? })
+    }
+
+    /// A manifest that was read, with a lease where it has none yet and is large.
+    async fn with_lease(&self, group: GroupId, manifest: Option<Leased>) -> Result<Option<Leased>, Cause> {
+        match manifest {
+            Some(Leased { manifest, lease: None }) => self.leased(group, manifest).await.map(Some),
+            leased => Ok(leased),
+        }
     }
 
     fn digest_of(&self, request: &PullManifest) -> Result<Option<Digest>, StoreError> {
@@ -147,7 +191,7 @@ impl Shelf {
         let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
         let granted = self.blocking(move || {
             let named = Arc::new(named(&manifest));
-            shelf.grant_blocking(&request, &Fetched { manifest, named, stored: true })
+            shelf.grant_blocking(&request, &Fetched { manifest, named, stored: true, _lease: None })
         });
         drop(granted.await);
     }
@@ -222,7 +266,7 @@ impl Shelf {
     }
 
     fn grant_blocking(&self, request: &PullManifest, fetched: &Fetched) -> Result<(), StoreError> {
-        let Fetched { manifest, named, stored } = fetched;
+        let Fetched { manifest, named, stored, _lease: _ } = fetched;
         let _nothing_is_removed = self.removing.read().unwrap_or_else(PoisonError::into_inner);
         if *stored {
             self.store.put(manifest)?;
@@ -232,11 +276,7 @@ impl Shelf {
         self.set_tag(request, manifest.digest)
     }
 
-    fn look_up_blocking(
-        &self,
-        request: &PullManifest,
-        reservation: Option<Reservation>,
-    ) -> Result<Option<Known>, StoreError> {
+    fn look_up_blocking(&self, request: &PullManifest, to_read: ToRead) -> Result<Option<Known>, StoreError> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let (digest, tag) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
@@ -245,8 +285,8 @@ impl Shelf {
                 None => return Ok(None),
             },
         };
-        let manifest = self.read(&digest, reservation)?;
-        let linked = self.is_linked(request, digest, tag, manifest.as_ref())?;
+        let manifest = self.read(&digest, to_read)?;
+        let linked = self.is_linked(request, digest, tag, manifest.as_ref().map(|leased| &leased.manifest))?;
         if self.is_current(forgotten) {
             if linked {
                 self.links.insert(LinkKey::of(request, digest), ());
@@ -286,19 +326,23 @@ impl Shelf {
         Ok(true)
     }
 
-    /// A manifest from memory or the disk. Its bytes hold the memory that was reserved for them.
-    fn read(&self, digest: &Digest, reservation: Option<Reservation>) -> Result<Option<Arc<Manifest>>, StoreError> {
-        if let Some(manifest) = self.manifests.get(digest) {
-            return Ok(Some(manifest));
+    /// A manifest from memory or the disk. Its bytes hold the memory that was reserved for them, and it is leased with
+    /// the share.
+    fn read(&self, digest: &Digest, to_read: ToRead) -> Result<Option<Leased>, StoreError> {
+        let ToRead { in_memory, reservation } = to_read;
+        let in_memory = in_memory.filter(|manifest| manifest.digest == *digest);
+        if let Some(manifest) = self.manifests.get(digest).or(in_memory) {
+            let lease = reservation.and_then(|reservation| reservation.lease_of(&manifest.bytes));
+            return Ok(Some(Leased { manifest, lease }));
         }
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let Some(Manifest { digest: _, media_type, bytes }) = self.store.read(digest)? else { return Ok(None) };
-        let bytes = Reservation::hold(reservation, bytes);
+        let (bytes, lease) = Reservation::lease(reservation, bytes);
         let manifest = Arc::new(Manifest { digest: *digest, media_type, bytes });
         if self.is_current(forgotten) {
             self.manifests.insert(*digest, manifest.clone());
         }
-        Ok(Some(manifest))
+        Ok(Some(Leased { manifest, lease }))
     }
 
     /// Adds links of the group, the proven one of `digest` among them, and remembers that one.

@@ -77,6 +77,7 @@ fn of_cause(cause: &Cause) -> &'static str {
         | Cause::InvalidResponse { .. }
         | Cause::ForbiddenAddress { .. } => "upstream_failed",
         Cause::Busy => "busy",
+        Cause::NoMemory => "no_memory",
         Cause::Store => "store",
         Cause::Internal => "internal",
     }

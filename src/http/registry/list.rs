@@ -21,7 +21,7 @@ pub(super) async fn tags(
     state: &RegistryState,
     authorized: &Authorized,
 ) -> Result<HttpResponse, RegistryError> {
-    let list = state.lists.tags(authorized.origin(), &query(request)?).await;
+    let list = state.lists.tags(authorized.group().id, authorized.origin(), &query(request)?).await;
     Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn referrers(
     authorized: &Authorized,
     digest: &Digest,
 ) -> Result<HttpResponse, RegistryError> {
-    let list = state.lists.referrers(authorized.origin(), digest, &query(request)?).await;
+    let list = state.lists.referrers(authorized.group().id, authorized.origin(), digest, &query(request)?).await;
     Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 

@@ -68,7 +68,7 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     match pulled.manifest {
         Some(manifest) if !head => {
             served_bytes().increment(pulled.size);
-            long_body::respond(response, manifest.bytes.clone())
+            long_body::respond(response, manifest.into_bytes())
         }
         _ => BlobBody::answer_head(response, pulled.size),
     }

@@ -1,0 +1,120 @@
+//! Content that is collected whole: in a small buffer first, and with a reservation of the budget once it is large.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+
+use super::{Lease, MemoryBudget, NoMemory, Reservation};
+use crate::domain::id::GroupId;
+use crate::store::large_buffer::{LargeBuffer, SMALL_BYTES};
+use crate::upstream::{Content, UpstreamError};
+
+/// Why content could not be collected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::actors) enum CollectError {
+    /// Upstream gave it badly, or not at all.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// There was no memory for it.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+}
+
+/// Content, and the lease of the group for which it was collected, where it is large.
+pub(in crate::actors) type Collected = (Bytes, Option<Arc<Lease>>);
+
+const LONGER_THAN_ANNOUNCED: UpstreamError = UpstreamError::InvalidResponse { what: "another length than announced" };
+
+impl MemoryBudget {
+    /// All of some content, at most `limit` bytes, within the share of this group. Where no length is announced, the
+    /// limit is reserved as soon as the content is not small.
+    ///
+    /// # Errors
+    ///
+    /// Fails as the content does, where it is too long, and as [`Self::reserve`] does.
+    pub(in crate::actors) async fn collect(
+        &self,
+        group: GroupId,
+        mut content: Content,
+        limit: u64,
+    ) -> Result<Collected, CollectError> {
+        let announced = content.head.length;
+        if announced.is_some_and(|length| length > limit) {
+            return Err(UpstreamError::TooLong.into());
+        }
+        let mut buffer = Buffer::default();
+        while let Some(chunk) = content.stream.next().await {
+            let chunk = chunk?;
+            metrics::counter!("dependency_proxy_fetched_bytes_total").increment(chunk.len() as u64);
+            let length = (buffer.length() + chunk.len()) as u64;
+            if length > announced.unwrap_or(limit) {
+                return Err(if announced.is_some() { LONGER_THAN_ANNOUNCED } else { UpstreamError::TooLong }.into());
+            }
+            if !buffer.takes(length) {
+                let capacity = announced.unwrap_or(limit);
+                buffer = buffer.enlarged(capacity, self.reserve(group, capacity).await?)?;
+            }
+            buffer.extend(&chunk)?;
+        }
+        Ok(buffer.freeze())
+    }
+}
+
+/// What has arrived of some content.
+enum Buffer {
+    Small(BytesMut),
+    Large(LargeBuffer, Option<Reservation>),
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::Small(BytesMut::new())
+    }
+}
+
+impl Buffer {
+    fn length(&self) -> usize {
+        match self {
+            Self::Small(bytes) => bytes.len(),
+            Self::Large(bytes, _) => bytes.length(),
+        }
+    }
+
+    /// Whether it may grow to this length.
+    fn takes(&self, length: u64) -> bool {
+        match self {
+            Self::Small(_) => length <= SMALL_BYTES as u64,
+            Self::Large(..) => true,
+        }
+    }
+
+    fn enlarged(self, capacity: u64, reservation: Option<Reservation>) -> Result<Self, NoMemory> {
+        let mut large = LargeBuffer::with_capacity(capacity as usize).map_err(no_memory)?;
+        if let Self::Small(bytes) = &self {
+            large.extend(bytes).map_err(no_memory)?;
+        }
+        Ok(Self::Large(large, reservation))
+    }
+
+    fn extend(&mut self, chunk: &[u8]) -> Result<(), NoMemory> {
+        match self {
+            Self::Small(bytes) => bytes.extend_from_slice(chunk),
+            Self::Large(bytes, _) => bytes.extend(chunk).map_err(no_memory)?,
+        }
+        Ok(())
+    }
+
+    fn freeze(self) -> Collected {
+        match self {
+            Self::Small(bytes) => (bytes.freeze(), None),
+            Self::Large(bytes, reservation) => Reservation::lease(reservation, bytes.freeze()),
+        }
+    }
+}
+
+fn no_memory(error: io::Error) -> NoMemory {
+    tracing::error!(%error, "no memory for content on its way");
+    NoMemory
+}
