@@ -32,6 +32,9 @@ pub(crate) async fn around(
     refusals::trace(&response, id);
     drop(pending);
     if let Some(lane) = lane {
+        if lane.is_last() {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
         end_with(&response, &lane);
     }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {

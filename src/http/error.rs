@@ -120,6 +120,10 @@ impl RegistryError {
         if let Some(reason) = answer.reason {
             response.reason(reason);
         }
+        // The rest of the body is not waited for.
+        if matches!(self, Self::FormTooLarge | Self::FormTooSlow) {
+            response.force_close();
+        }
         if let Some(methods) = self.allowed_methods() {
             response.insert_header((ALLOW, methods));
         }

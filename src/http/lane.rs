@@ -28,6 +28,8 @@ struct Shared {
     begun: Cell<u64>,
     /// Whether the client has closed its sending side.
     sends_no_more: Cell<bool>,
+    /// Whether the connection ends behind the response to the present request.
+    last: Cell<bool>,
     /// Who is woken when the next one begins.
     at_next: Cell<Option<Waker>>,
 }
@@ -129,6 +131,16 @@ impl Lane {
     /// Whether the client has closed its sending side.
     pub(crate) fn is_half_closed(&self) -> bool {
         self.0.sends_no_more.get()
+    }
+
+    /// Tells whether the connection ends behind the response to the present request.
+    pub(crate) fn set_last(&self, last: bool) {
+        self.0.last.set(last);
+    }
+
+    /// Whether the connection ends behind the response to the present request.
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.last.get()
     }
 
     /// How many responses have begun on this connection.

@@ -56,7 +56,7 @@ impl Port {
             None => {
                 let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
-                    let (http, unread) = (http.clone(), self.unread.enter());
+                    let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
                     let socket = Socket::new(tcp, self.patience).among(&idlers);
                     let socket = socket.look_at_first_byte(self.told.first_byte(peer.ip()));
                     Box::pin(async move {
@@ -69,7 +69,7 @@ impl Port {
                 let http = http::<TlsStream<Socket>, _, _, _>(app, self.address, stopping).await;
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
-                    let (http, unread) = (http.clone(), self.unread.enter());
+                    let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
                     let socket = Socket::new(tcp, self.patience).among(&idlers);
                     let lane = socket.lane();
                     lane.encrypt();

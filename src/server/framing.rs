@@ -11,7 +11,21 @@ pub(super) struct Framing {
     line: Vec<u8>,
     body: Body,
     complete: bool,
-    has_long_name: bool,
+    fault: Option<Fault>,
+    /// Bytes of chunk sizes, chunk extensions, trailers and line ends in the present request, and of the chunks
+    /// themselves.
+    around_chunks: u64,
+    in_chunks: u64,
+}
+
+/// What ends a connection before the parser sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A header has a name that is too long for any: actix-http panics where a name has 64 KiB.
+    LongName,
+    /// Chunk sizes, chunk extensions and trailers are longer than [`MAX_AROUND_CHUNKS`] and the chunks together: the
+    /// parser reads them without end.
+    LongFraming,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,13 +57,16 @@ enum Body {
 
 /// More of a line is not looked at: what matters here is shorter, and so is the name of every header.
 const MAX_LINE_BYTES: usize = 256;
+/// Maximum length in bytes of chunk sizes, chunk extensions and trailers of a request, beside as many bytes as its
+/// chunks have.
+const MAX_AROUND_CHUNKS: u64 = 16 << 10;
 
 impl Framing {
     /// How many of these bytes, the next of the stream, belong to the present request; all of them unless it ends before. Not to be called
     /// while it [is complete](Self::is_complete).
     pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        while taken < bytes.len() && !self.complete {
+        while taken < bytes.len() && !self.complete && self.fault.is_none() {
             taken += self.step(&bytes[taken..]);
         }
         taken
@@ -60,15 +77,15 @@ impl Framing {
         self.complete
     }
 
-    /// Whether a header has a name that is too long for any. Nothing more may be given to the parser then: actix-http panics where a name has
-    /// 64 KiB.
-    pub(super) fn has_long_name(&self) -> bool {
-        self.has_long_name
+    /// What is wrong with the present request, if anything: then nothing more may be given to the parser.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault
     }
 
     /// The next request begins.
     pub(super) fn next(&mut self) {
         self.complete = false;
+        (self.around_chunks, self.in_chunks) = (0, 0);
     }
 
     /// Takes at least one byte.
@@ -79,7 +96,15 @@ impl Framing {
                 self.state = State::RequestLine;
                 self.take_line(bytes)
             }
-            State::RequestLine | State::Headers | State::ChunkSize | State::Trailers => self.take_line(bytes),
+            State::RequestLine | State::Headers => self.take_line(bytes),
+            State::ChunkSize | State::Trailers => {
+                let taken = self.take_line(bytes);
+                self.around_chunks += taken as u64;
+                if self.around_chunks > MAX_AROUND_CHUNKS.saturating_add(self.in_chunks) {
+                    self.fault = Some(Fault::LongFraming);
+                }
+                taken
+            }
             State::Body(left) => {
                 let (taken, left) = take_of(left, bytes);
                 self.state = State::Body(left);
@@ -106,7 +131,9 @@ impl Framing {
         }
         if self.state == State::Headers {
             let begun = if self.line.is_empty() { part } else { &self.line };
-            self.has_long_name |= begun.get(..MAX_LINE_BYTES).is_some_and(|name| memchr(b':', name).is_none());
+            if begun.get(..MAX_LINE_BYTES).is_some_and(|name| memchr(b':', name).is_none()) {
+                self.fault = Some(Fault::LongName);
+            }
         }
         let Some(end) = end else { return bytes.len() };
         if self.line.is_empty() {
@@ -130,7 +157,11 @@ impl Framing {
             State::ChunkSize => {
                 self.state = match chunk_size(line) {
                     Some(0) => State::Trailers,
-                    Some(size) => State::Chunk(size.saturating_add(2)),
+                    Some(size) => {
+                        self.in_chunks = self.in_chunks.saturating_add(size);
+                        self.around_chunks += 2;
+                        State::Chunk(size.saturating_add(2))
+                    }
                     None => State::Unframed,
                 };
             }
@@ -258,6 +289,30 @@ mod tests {
         assert!(framing.line.len() <= MAX_LINE_BYTES);
     }
 
+    /// The fault of a request with this chunked body, which arrives in packets of so many bytes.
+    fn fault_of(body: &str, size: usize) -> Option<Fault> {
+        let mut framing = Framing::default();
+        for bytes in format!("PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}").as_bytes().chunks(size) {
+            framing.take(bytes);
+        }
+        framing.fault()
+    }
+
+    #[test]
+    fn what_stands_around_chunks_is_bounded_and_the_chunks_are_not() {
+        let long = "x".repeat(MAX_AROUND_CHUNKS as usize);
+        for size in [1, 100, 1 << 20] {
+            for body in
+                [format!("0\r\n{}", "t: x\r\n".repeat(3000)), format!("0\r\nt: {long}"), "1\r\nx\r\n".repeat(9000)]
+            {
+                assert_eq!(fault_of(&body, size), Some(Fault::LongFraming), "{size}");
+            }
+            for body in [format!("8000\r\n{}\r\n", "x".repeat(0x8000)).repeat(50), "1\r\nx\r\n".repeat(2000)] {
+                assert_eq!(fault_of(&format!("{body}0\r\n\r\n"), size), None, "{size}");
+            }
+        }
+    }
+
     #[test]
     fn a_name_is_too_long_however_its_bytes_arrive_and_a_value_is_not() {
         for size in [1, 100, 100_000] {
@@ -273,7 +328,7 @@ mod tests {
                 for bytes in head.as_bytes().chunks(size) {
                     framing.take(bytes);
                 }
-                assert_eq!(framing.has_long_name(), expected, "{size}");
+                assert_eq!(framing.fault() == Some(Fault::LongName), expected, "{size}");
             }
         }
     }

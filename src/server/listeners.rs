@@ -35,7 +35,8 @@ pub(super) fn serve_clients(
     (address, listeners): (SocketAddr, Vec<TcpListener>),
 ) -> Result<Workers, StartError> {
     let (settings, bounds) = (&settings.server, bounds(settings));
-    let (tls, unread) = (tls.map(Arc::new), UnreadBudget::new(settings.request_memory));
+    let unread = UnreadBudget::new(settings.request_memory, settings.trusted_proxies.clone());
+    let tls = tls.map(Arc::new);
     let port = Port { address, patience: settings.client_timeout, unread, tls, told: Told::default() };
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::Framing;
+use super::framing::{Fault, Framing};
 use super::unread::Unread;
 use crate::actors::places::refused;
 use crate::http::Lane;
@@ -22,6 +22,8 @@ pub(super) struct Sequence<T> {
     given: u64,
     /// How many bytes it was given of the present request.
     of_present: usize,
+    /// Length of the longest request that was given whole: the parser keeps its buffer.
+    longest: usize,
     unread: Unread,
     /// What arrived beyond the present request.
     held: Vec<u8>,
@@ -31,21 +33,50 @@ pub(super) struct Sequence<T> {
 
 /// Once so much is held, no more is read until the response to the present request has begun.
 const MAX_HELD_BYTES: usize = 8 * 1024;
-const NO_MEMORY: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 75\r\n\
-    retry-after: 5\r\nconnection: close\r\n\r\n\
-    Too much memory is taken by long requests of all clients. Try again later.\n";
+/// The parser holds no more than this of one request: a head of 128 KiB, or as much that is not decoded, 32 KiB of a
+/// body that nobody has read, and 64 KiB that somebody has.
+const MAX_PRESENT_BYTES: usize = 256 << 10;
+/// A longer request is the last of its connection, whose parser would keep a buffer of that length.
+const LONGEST_KEPT_BYTES: usize = 16 << 10;
 
-const LONG_NAME: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 34\r\n\
-    connection: close\r\n\r\n\
-    The name of a header is too long.\n";
+/// What is told to a client whose connection ends for what it sent.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    NoMemory,
+    Fault(Fault),
+}
+
+impl Refusal {
+    /// The status line, the headers of its own and the sentence.
+    fn parts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::NoMemory => (
+                "503 Service Unavailable",
+                "retry-after: 5\r\n",
+                "Too much memory is taken by long requests of this client or of all. Try again later.\n",
+            ),
+            Self::Fault(Fault::LongName) => ("400 Bad Request", "", "The name of a header is too long.\n"),
+            Self::Fault(Fault::LongFraming) => {
+                ("400 Bad Request", "", "The trailers and chunk extensions of a request are too long.\n")
+            }
+        }
+    }
+
+    fn response(self) -> String {
+        let (status, headers, sentence) = self.parts();
+        let length = sentence.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n{headers}\
+             connection: close\r\n\r\n{sentence}"
+        )
+    }
+}
 
 impl<T> Sequence<T> {
     /// The responses on this connection begin as its lane says.
     pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
         let framing = Framing::default();
-        Self { io, lane, framing, given: 0, of_present: 0, unread, held: Vec::new(), ended: false }
+        Self { io, lane, framing, given: 0, of_present: 0, longest: 0, unread, held: Vec::new(), ended: false }
     }
 
     /// The lane of the connection.
@@ -66,14 +97,25 @@ impl<T> Sequence<T> {
         }
         let taken = self.framing.take(bytes);
         self.of_present += taken;
-        self.given += u64::from(self.framing.is_complete());
+        self.lane.set_last(self.is_last());
+        if self.framing.is_complete() {
+            self.given += 1;
+            self.longest = self.longest.max(self.of_present);
+        }
         taken
     }
 
-    /// How many bytes take memory: those of the present request, unless its response has begun, and those of the next ones.
+    /// How many bytes take memory: those of the present request, unless its response has begun, but at least the
+    /// parser's buffer, and those of the next ones.
     fn unread_bytes(&self) -> usize {
         let has_begun = self.lane.begun() > self.given || (self.framing.is_complete() && !self.is_waiting());
-        self.held.len() + if has_begun { 0 } else { self.of_present }
+        let of_present = if has_begun { 0 } else { self.of_present.min(MAX_PRESENT_BYTES) };
+        self.held.len() + of_present.max(self.longest.min(LONGEST_KEPT_BYTES))
+    }
+
+    /// Whether no request may follow the present one.
+    fn is_last(&self) -> bool {
+        self.of_present > LONGEST_KEPT_BYTES
     }
 
     fn give_held(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -81,8 +123,10 @@ impl<T> Sequence<T> {
         let most = held.len().min(buffer.remaining());
         let taken = self.take(&held[..most]);
         buffer.put_slice(&held[..taken]);
-        self.held = held;
-        self.held.drain(..taken);
+        if taken < held.len() {
+            self.held = held;
+            self.held.drain(..taken);
+        }
     }
 }
 
@@ -124,7 +168,8 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 
 impl<T: AsyncRead + Unpin> Sequence<T> {
     fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_waiting() {
+        // The connection ends behind the response to the last request; what arrives until then is not looked at.
+        if self.is_waiting() || (self.framing.is_complete() && self.is_last()) {
             return self.poll_begun(cx, buffer);
         }
         if !self.held.is_empty() {
@@ -141,10 +186,11 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
-    /// Ends the connection. Tells the client why, if it takes that at once, and no other response can be under way.
-    fn refuse(&mut self, cx: &mut Context<'_>, response: &[u8]) -> io::Error {
-        if self.lane.begun() == 0 && !self.lane.is_pending() {
-            let _told = Pin::new(&mut self.io).poll_write(cx, response).is_ready()
+    /// Ends the connection. Tells the client why, if it takes that at once, and it would be the first response, to the
+    /// first request.
+    fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) -> io::Error {
+        if self.lane.begun() == 0 && (self.given == 0 || !self.lane.is_pending()) {
+            let _told = Pin::new(&mut self.io).poll_write(cx, refusal.response().as_bytes()).is_ready()
                 && Pin::new(&mut self.io).poll_flush(cx).is_ready();
         }
         io::ErrorKind::InvalidInput.into()
@@ -155,13 +201,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         let read = me.poll_next(cx, buffer);
-        if me.framing.has_long_name() {
-            return Poll::Ready(Err(me.refuse(cx, LONG_NAME)));
+        if let Some(fault) = me.framing.fault() {
+            return Poll::Ready(Err(me.refuse(cx, Refusal::Fault(fault))));
         }
         let unread = me.unread_bytes();
         if !me.unread.is(unread) {
             refused("unread_input");
-            return Poll::Ready(Err(me.refuse(cx, NO_MEMORY)));
+            return Poll::Ready(Err(me.refuse(cx, Refusal::NoMemory)));
         }
         read
     }
@@ -196,14 +242,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Sequence<T> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::timeout;
 
     use super::*;
     use crate::server::unread::UnreadBudget;
 
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const FIRST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
     const SECOND: &[u8] = b"HEAD / HTTP/1.1\r\n\r\n";
 
@@ -218,7 +266,7 @@ mod tests {
     async fn the_next_request_waits_for_the_response_to_the_present_one_and_the_end_for_both() {
         let (io, mut client) = duplex(1000);
         let lane = Lane::default();
-        let mut sequence = Sequence::new(io, lane.clone(), UnreadBudget::new(1 << 20).enter());
+        let mut sequence = Sequence::new(io, lane.clone(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
         client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), FIRST);
@@ -235,7 +283,7 @@ mod tests {
     #[actix_rt::test]
     async fn what_is_held_is_bounded() {
         let (io, mut client) = duplex(100);
-        let mut sequence = Sequence::new(io, Lane::default(), UnreadBudget::new(1 << 20).enter());
+        let mut sequence = Sequence::new(io, Lane::default(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
         let flood = async { client.write_all(&SECOND.repeat(10_000)).await };
         let (flooded, ()) = tokio::join!(timeout(Duration::from_millis(200), flood), async {
             assert_eq!(read(&mut sequence).await.unwrap(), SECOND);
@@ -245,20 +293,30 @@ mod tests {
         assert!(sequence.held.len() <= MAX_HELD_BYTES + 100);
     }
 
-    #[actix_rt::test]
-    async fn long_requests_take_from_the_budget_until_their_connections_end() {
-        let (budget, lane) = (UnreadBudget::new(10 << 10), Lane::default());
-        let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(10 << 10));
-        let (io, mut client) = duplex(100_000);
-        let mut sequence = Sequence::new(io, lane.clone(), budget.enter());
-        client.write_all(long.as_bytes()).await.unwrap();
+    /// The bytes of a connection on which this was sent, as the parser gets them, and its client.
+    async fn sent(request: &str, budget: &UnreadBudget) -> (Sequence<DuplexStream>, Lane, DuplexStream) {
+        let ((io, mut client), lane) = (duplex(1 << 20), Lane::default());
+        client.write_all(request.as_bytes()).await.unwrap();
+        (Sequence::new(io, lane.clone(), budget.enter(CLIENT)), lane, client)
+    }
+
+    async fn read_all(sequence: &mut Sequence<DuplexStream>, request: &str) {
         let mut got = 0;
-        while got < long.len() {
-            got += read(&mut sequence).await.unwrap().len();
+        while got < request.len() {
+            got += read(sequence).await.unwrap().len();
         }
-        let (io, mut other) = duplex(100_000);
-        let mut refused = Sequence::new(io, Lane::default(), budget.enter());
-        other.write_all(long.as_bytes()).await.unwrap();
+    }
+
+    fn long(bytes: usize) -> String {
+        format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(bytes))
+    }
+
+    #[actix_rt::test]
+    async fn long_requests_take_from_the_budget_and_one_that_finds_none_is_told_so() {
+        let (budget, long) = (UnreadBudget::new(10 << 10, Vec::new()), long(10 << 10));
+        let (mut sequence, lane, _client) = sent(&long, &budget).await;
+        read_all(&mut sequence, &long).await;
+        let (mut refused, _, mut other) = sent(&long, &budget).await;
         let mut buffer = vec![0; long.len()];
         assert_eq!(refused.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         drop(refused);
@@ -268,8 +326,33 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}\r\n", body.len())));
         drop(lane.request());
         assert_eq!(read(&mut sequence).await, None);
-        assert!(!budget.enter().is(10 << 10));
+        assert!(!budget.enter(CLIENT).is(14 << 10), "the parser keeps its buffer");
         drop(sequence);
-        assert!(budget.enter().is(10 << 10));
+        assert!(budget.enter(CLIENT).is(14 << 10));
+    }
+
+    #[actix_rt::test]
+    async fn a_very_long_request_is_the_last_of_its_connection_and_gives_everything_back() {
+        let (budget, long) = (UnreadBudget::new(128 << 10, Vec::new()), long(100 << 10));
+        let (mut sequence, lane, mut client) = sent(&long, &budget).await;
+        read_all(&mut sequence, &long).await;
+        client.write_all(SECOND).await.unwrap();
+        assert!(lane.is_last());
+        drop(lane.request());
+        assert_eq!(read(&mut sequence).await, None);
+        assert!(budget.enter(CLIENT).is(100 << 10));
+    }
+
+    #[actix_rt::test]
+    async fn trailers_without_end_end_their_connection_alone() {
+        let budget = UnreadBudget::new(1 << 20, Vec::new());
+        let endless = format!("PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n{}", "t: x\r\n".repeat(9000));
+        let (mut sequence, _, mut client) = sent(&endless, &budget).await;
+        let mut buffer = vec![0; endless.len()];
+        assert_eq!(sequence.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        drop(sequence);
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
     }
 }

@@ -233,6 +233,10 @@ impl ResponseError for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));
         }
+        // The rest of the body is not waited for.
+        if matches!(self, Self::TooLarge | Self::TooSlow) {
+            response.force_close();
+        }
         let mut response = response.json(self.body());
         self.refused().attach(&mut response);
         response

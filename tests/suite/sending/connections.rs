@@ -78,6 +78,73 @@ async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
     .await;
 }
 
+/// Whether a request with a head of 9 KB from this address is answered.
+async fn long_head_is_healthy(address: &str, scene: &Scene) -> bool {
+    let mut wire = Wire { stream: Box::new(from(address, scene).await), unread: Vec::new() };
+    wire.send(&HEALTH.replace("\r\n\r\n", &format!("\r\nx-long: {}\r\n\r\n", "x".repeat(9000)))).await;
+    wire.head().await.is_ok_and(|(status, _)| status == 200)
+}
+
+/// A form for the token endpoint whose chunks are followed by this.
+fn form(rest: &str) -> String {
+    let kind = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked";
+    format!("POST /jwt/auth HTTP/1.1\r\nhost: test\r\n{kind}\r\n\r\n{rest}")
+}
+
+#[actix_rt::test]
+async fn trailers_and_chunk_extensions_without_end_are_refused_and_take_no_memory_from_others() {
+    let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "1MiB")).await;
+    let (trailer, chunk) = (format!("t: {}\r\n", "x".repeat(995)), format!("1;e={}\r\nx\r\n", "x".repeat(4000)));
+    for (begin, more) in [("0\r\n", trailer), ("", chunk)] {
+        let mut wire = scene.connect().await;
+        wire.send(&form(begin)).await;
+        let mut sent = 0;
+        while sent < MIB && wire.stream.write_all(more.as_bytes()).await.is_ok() {
+            sent += more.len() as u64;
+        }
+        assert!(sent < MIB, "it was all taken");
+        assert!(long_head_is_healthy("127.0.0.1", &scene).await);
+    }
+    let mut wire = scene.connect().await;
+    wire.send(&form(&format!("0\r\n{}", "t: x\r\n".repeat(3000)))).await;
+    assert_eq!(wire.head().await.unwrap().0, 400);
+}
+
+#[actix_rt::test]
+async fn an_address_takes_its_share_of_the_memory_for_requests_and_others_have_the_rest() {
+    let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "2MiB")).await;
+    let begun = format!("GET /healthz HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(100 << 10));
+    let mut held = Vec::new();
+    for _ in 0..30 {
+        let mut tcp = from("127.0.0.2", &scene).await;
+        // Some are refused before they have sent all of it.
+        let _sent = tcp.write_all(begun.as_bytes()).await;
+        held.push(tcp);
+    }
+    super::until("most are refused", || async {
+        scene.metric("dependency_proxy_over_capacity_total{queue=\"unread_input\"}").await >= 25
+    })
+    .await;
+    let answers = [long_head_is_healthy("127.0.0.3", &scene).await, long_head_is_healthy("127.0.0.4", &scene).await];
+    assert_eq!(answers, [true, true]);
+    drop(held);
+    super::until("it is given back", || long_head_is_healthy("127.0.0.2", &scene)).await;
+}
+
+#[actix_rt::test]
+async fn a_form_that_does_not_arrive_in_time_or_is_too_large_ends_its_connection() {
+    let scene = Scene::of(MIB).await;
+    let large = form(&format!("4000\r\n{}\r\n", "x".repeat(0x4000)).repeat(6));
+    for (request, status) in [(form("5\r\ngrant\r\n"), 408), (large, 413)] {
+        let mut wire = scene.connect().await;
+        wire.send(&request).await;
+        let (answered, length) = wire.head().await.unwrap();
+        assert_eq!(answered, status);
+        wire.body(length).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(5), wire.until_cut()).await.expect("it ends"), 0);
+    }
+}
+
 #[actix_rt::test]
 async fn heads_that_are_held_open_take_no_more_than_their_memory_and_leave_others_theirs() {
     let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "4MiB")).await;
