@@ -105,6 +105,8 @@ where
         .local_addr(address)
         // The socket itself gives up a client that wants nothing, without setting a clock at each answer.
         .keep_alive(KeepAlive::Os)
+        // Nor is one that has sent nothing yet, or a part of a request, sent a response that it did not request.
+        .client_request_timeout(Duration::ZERO)
         // Whoever sends no more may wait for its responses; the socket itself notices who is gone.
         .h1_allow_half_closed(true)
         .client_disconnect_timeout(Duration::from_secs(1))

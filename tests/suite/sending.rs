@@ -288,6 +288,23 @@ async fn a_client_that_neither_reads_nor_asks_to_the_end_is_cut_off() {
 }
 
 #[actix_rt::test]
+async fn a_client_has_the_configured_time_for_its_first_request_and_is_sent_nothing_after_it() {
+    let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "9s")).await;
+    let (silent, unfinished, mut slow) = (scene.connect().await, scene.connect().await, scene.connect().await);
+    let connected = Instant::now();
+    let mut unfinished = unfinished;
+    unfinished.send("GET /healthz HTTP/1.1\r\nhost: te").await;
+    slow.send("GET /healthz HTTP/1.1\r\nhost: te").await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    slow.send("st\r\n\r\n").await;
+    assert_eq!(slow.head().await.unwrap().0, 200);
+    for wire in [silent, unfinished] {
+        assert_eq!(wire.until_cut().await, 0, "it was sent something");
+    }
+    assert!((8..20).contains(&connected.elapsed().as_secs()), "{:?}", connected.elapsed());
+}
+
+#[actix_rt::test]
 async fn a_connection_is_kept_for_a_while_for_who_asks_now_and_then() {
     let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "2s")).await;
     let scene = scene.stocked().await;
