@@ -184,6 +184,16 @@ impl Lane {
         matches!(*self.0.state.borrow(), State::Empty)
     }
 
+    /// Length of what is still to be sent of a part, 0 where an answer went away in the middle of one; `None` where
+    /// there is none.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &*self.0.state.borrow() {
+            State::Empty => None,
+            State::Part(part, _) => Some(part.length()),
+            State::Cut => Some(0),
+        }
+    }
+
     /// The part that is to be sent, if there is one.
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         match &*self.0.state.borrow() {

@@ -97,7 +97,7 @@ impl Socket {
         }
         let sent = match self.tcp.poll_write_ready(cx)? {
             Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.lane.send_to(&self.tcp))),
-            Poll::Pending => self.blocked.poll(cx, || self.lane.send_to(&self.tcp)),
+            Poll::Pending => self.blocked.poll(cx, &self.tcp, || self.lane.send_to(&self.tcp)),
         };
         if self.lane.is_empty() && !waiting.is_some_and(|part| part.followed) {
             self.cork(false)?;
@@ -122,11 +122,11 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let written = match written {
             Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.blocked.poll(cx, || Ok(send(&self.tcp)?)),
+            Poll::Pending => self.blocked.poll(cx, &self.tcp, || Ok(send(&self.tcp)?)),
         };
-        if written.is_ready() {
+        if let Poll::Ready(written) = &written {
             self.request.end();
-            self.blocked.end();
+            self.blocked.sent(written.as_ref().map_or(0, |bytes| *bytes as u64));
             self.half_closed.sent();
         }
         written
@@ -203,12 +203,12 @@ impl AsyncWrite for Socket {
             let expected = me.lane.is_pending() || me.blocked.is_waiting();
             me.half_closed.check(cx, &me.tcp, expected)?;
         }
-        while !me.lane.is_empty() {
+        while let Some(before) = me.lane.length() {
             match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
                     // What the client sent meanwhile is the next request: it waits for this answer, not for its client.
                     me.request.end();
-                    me.blocked.end();
+                    me.blocked.sent(before - me.lane.length().unwrap_or_default());
                     me.half_closed.sent();
                     if me.lane.is_empty() {
                         cx.waker().wake_by_ref();

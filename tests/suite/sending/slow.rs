@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -91,4 +91,35 @@ async fn a_client_that_takes_2_kb_a_second_is_served_and_one_that_takes_nothing_
     let scenes = tokio::join!(scene(false), scene(true), scene(false), scene(true));
     let (cached, secure) = (scenes.0.stocked().await, scenes.1.stocked().await);
     tokio::join!(are_told_apart(cached), are_told_apart(secure), are_told_apart(scenes.2), are_told_apart(scenes.3),);
+}
+
+/// A client that took much at once has a large receive buffer, and acknowledges nothing until a part of it is free.
+#[actix_rt::test]
+async fn a_client_that_first_read_fast_may_read_slowly_then() {
+    let with = |config: Config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "2s");
+    let scene = Scene::with(128 * MIB, with).await.stocked().await;
+    let mut tcp = TcpStream::connect(scene.service.address).await.unwrap();
+    tcp.write_all(scene.request("GET", &scene.large, "").as_bytes()).await.unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = 64 << 20;
+    while left > 0 {
+        left -= tcp.read(&mut buffer).await.unwrap().min(left);
+    }
+    // 20 kB/s: a sixteenth of the usual 6 MiB takes 20 s.
+    for _ in 0..48 {
+        sleep(READ_INTERVAL).await;
+        assert_eq!(tcp.read_exact(&mut buffer[..5000]).await.unwrap(), 5000);
+    }
+    // The rest is still to be had: it was not cut off behind what the client's system had taken.
+    let mut rest = 0;
+    loop {
+        match tcp.read(&mut buffer).await.unwrap() {
+            0 => break,
+            read => rest += read,
+        }
+        if rest > 40 << 20 {
+            break;
+        }
+    }
+    assert!(rest > 40 << 20, "it was cut off after {rest} bytes");
 }
