@@ -42,6 +42,11 @@ impl Addresses {
         *count += 1;
         Some(Counted(Some((self.clone(), network))))
     }
+
+    /// Number of addresses that have connections, without those in `exempt`.
+    pub(super) fn number(&self) -> usize {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 impl Drop for Counted {
@@ -71,7 +76,9 @@ mod tests {
         let addresses = Addresses::new(2, vec!["10.0.0.0/8".parse().unwrap()]);
         let mut open: Vec<_> = (0..2).map(|_| addresses.enter(address("192.0.2.1")).unwrap()).collect();
         assert!(addresses.enter(address("::ffff:192.0.2.1")).is_none());
-        assert!(addresses.enter(address("192.0.2.2")).is_some());
+        let other = addresses.enter(address("192.0.2.2"));
+        assert!(other.is_some() && addresses.number() == 2);
+        drop(other);
         let _trusted: Vec<_> = (0..9).map(|_| addresses.enter(address("10.1.1.1")).unwrap()).collect();
         open.pop();
         assert!(addresses.enter(address("192.0.2.1")).is_some());

@@ -1,5 +1,6 @@
-//! The connections of one thread whose clients want nothing at present. Where places run short, those that have wanted nothing for longest
-//! are ended first, whatever time they would have otherwise.
+//! The connections of one thread whose clients want nothing at present, or have sent a part of a request for a while.
+//! Where places run short, those that have been so for longest are ended first, whatever time they would have
+//! otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ struct Idle {
 
 /// Who has just connected, or just got a response, is about to want something.
 const MIN_IDLE: Duration = Duration::from_secs(1);
+/// Time that a client has for a whole request where places run short.
+const MAX_UNFINISHED: Duration = Duration::from_secs(2);
 /// Of those that may be ended, one in so many is at a time.
 const ONE_IN: usize = 8;
 
@@ -74,6 +77,11 @@ impl Member {
             self.idle.since.set(Some(since));
             self.idle.waker.set(Some(waker.clone()));
         }
+    }
+
+    /// It has sent a part of a request since then; this task is woken where it is told to end.
+    pub(super) fn is_unfinished(&self, since: Instant, waker: &Waker) {
+        self.is_idle(since + (MAX_UNFINISHED - MIN_IDLE), waker);
     }
 
     /// It wants something.
@@ -115,5 +123,16 @@ mod tests {
         assert!(!members[19].is_told_to_end());
         drop(members);
         assert_eq!(idlers.end_some(), 0);
+    }
+
+    #[test]
+    fn a_request_that_is_not_finished_has_a_little_longer() {
+        let (idlers, now) = (Idlers::default(), Instant::now());
+        let member = idlers.enter();
+        for (age, ended) in [(1500, 0), (2000, 1)] {
+            let since = now.checked_sub(Duration::from_millis(age)).unwrap_or(now);
+            member.is_unfinished(since, Waker::noop());
+            assert_eq!(idlers.end_some(), ended, "{age} ms");
+        }
     }
 }

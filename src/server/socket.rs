@@ -133,11 +133,17 @@ impl Socket {
     }
 
     /// Whether the client has wanted nothing for too long. Where it wants nothing, the task is woken when that is so.
+    /// An unfinished request is no more than that where places run short, but has its own time otherwise.
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.request.is_waiting() || self.blocked.is_waiting() || !self.lane.is_idle() {
+        if self.blocked.is_waiting() || !self.lane.is_idle() {
             self.idle.end();
             self.member.is_busy();
             return false;
+        }
+        if let Some(since) = self.request.since() {
+            self.idle.end();
+            self.member.is_unfinished(since, cx.waker());
+            return self.member.is_told_to_end();
         }
         self.idle.begin();
         if let Some(since) = self.idle.since() {
@@ -159,9 +165,11 @@ impl AsyncRead for Socket {
                 return Poll::Ready(Ok(()));
             }
         } else if buffer.filled().len() > before {
-            me.request.begin();
-            me.idle.end();
-            me.member.is_busy();
+            if !me.request.is_waiting() {
+                me.request.begin();
+                me.idle.end();
+                me.member.is_busy();
+            }
             if let Some(first_byte) = me.first_byte.take() {
                 first_byte.is(buffer.filled()[before]);
             }

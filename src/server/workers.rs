@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_rt::Arbiter;
@@ -94,6 +94,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Connections that want nothing are ended so often, some at a time, while another waits for a place.
 const MAKE_ROOM_EVERY: Duration = Duration::from_millis(250);
 
+/// The log says so often at most that all places are taken.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Serves the connections of these listeners, each on a thread of its own, with what `make` makes there. To be called within an
 /// actix system.
 pub(super) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
@@ -105,6 +108,7 @@ where
     let crowded = watch::Sender::new(());
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     let places = Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+    let warned = Arc::<Mutex<Option<Instant>>>::default();
     let (desks, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| Desk::new()).unzip();
     let desks: Arc<[Desk]> = desks.into();
     let mut arbiters = Vec::new();
@@ -114,13 +118,13 @@ where
         let arbiter = Arbiter::with_tokio_rt(move || runtime(workers));
         let (stopping, make) = (Stopping(stopping.clone()), make.clone());
         let (desks, places, crowded) = (desks.clone(), places.clone(), crowded.clone());
-        let addresses = bounds.addresses.clone();
+        let (addresses, warned) = (bounds.addresses.clone(), warned.clone());
         arbiter.spawn_fn(move || {
             let serving = async move {
                 let thread = Thread { stopping, idlers: Idlers::default() };
                 let serve = make(thread.clone()).await;
                 let turnover = Cell::default();
-                let worker = Worker { at, desks, places, addresses, crowded, thread, turnover, serve };
+                let worker = Worker { at, desks, places, addresses, crowded, warned, thread, turnover, serve };
                 if let Err(error) = worker.run(listener, given).await {
                     die(&error);
                 }
@@ -182,6 +186,8 @@ struct Worker {
     addresses: Addresses,
     /// Told to all threads while a connection waits for a place.
     crowded: watch::Sender<()>,
+    /// When the log said last, for any thread, that all places are taken.
+    warned: Arc<Mutex<Option<Instant>>>,
     thread: Thread,
     turnover: Cell<Turnover>,
     serve: Serve,
@@ -215,6 +221,7 @@ impl Worker {
                 }
                 _ = make_room.tick(), if waiting.is_some() => {
                     self.crowded.send_replace(());
+                    self.warn();
                 }
                 Ok(()) = crowded.changed() => {
                     let ended = self.thread.idlers.end_some();
@@ -222,6 +229,21 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Says in the log, now and then, that all places are taken.
+    fn warn(&self) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|at| at.elapsed() < WARN_INTERVAL) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        drop(warned);
+        tracing::warn!(
+            connections = self.desks.iter().map(|desk| desk.serving.load(Ordering::Relaxed)).sum::<usize>(),
+            addresses = self.addresses.number(),
+            "all places for connections are taken, so those that request nothing, or do not finish a request, are ended"
+        );
     }
 
     /// Serves a connection, unless its address has its share. Returned where there is no place for it.

@@ -78,6 +78,34 @@ async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
     .await;
 }
 
+#[actix_rt::test]
+async fn unfinished_requests_end_for_one_that_is_whole() {
+    for secure in [false, true] {
+        let scene = scene(6, 6, secure).await;
+        let mut unfinished = Vec::new();
+        for _ in 0..6 {
+            let mut wire = scene.connect().await;
+            is_healthy(&mut wire).await;
+            wire.send("G").await;
+            unfinished.push(wire);
+        }
+        let whole = timeout(Duration::from_secs(20), async {
+            let mut wire = scene.connect().await;
+            is_healthy(&mut wire).await;
+            wire
+        });
+        let mut wire = whole.await.expect("an unfinished one is ended by then");
+        is_healthy(&mut wire).await;
+        let log = scene.service.log();
+        let warnings = log.lines().filter(|line| line.contains("all places for connections are taken"));
+        let warnings: Vec<_> = warnings.collect();
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("WARN") && warnings[0].contains("addresses"),
+            "{warnings:?}"
+        );
+    }
+}
+
 /// Whether a request with a head of 9 KB from this address is answered.
 async fn long_head_is_healthy(address: &str, scene: &Scene) -> bool {
     let mut wire = Wire { stream: Box::new(from(address, scene).await), unread: Vec::new() };
