@@ -9,7 +9,10 @@ pub(super) struct Framing {
     state: State,
     /// The beginning of a line whose end has not come yet, at most [`MAX_LINE_BYTES`] of it.
     line: Vec<u8>,
+    /// The end of the request line, where that arrives in several pieces, at most [`VERSION_BYTES`] of it.
+    line_end: Vec<u8>,
     body: Body,
+    persistence: Persistence,
     complete: bool,
     fault: Option<Fault>,
     /// Bytes of chunk sizes, chunk extensions, trailers and line ends in the present request, and of the chunks
@@ -45,6 +48,18 @@ enum State {
     Unframed,
 }
 
+/// What the version and the headers say of the connection (RFC 9112, section 9.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Persistence {
+    /// HTTP/1.1, or HTTP/1.0 with `keep-alive`.
+    #[default]
+    Stays,
+    /// HTTP/1.0.
+    EndsUnlessKept,
+    /// `close`.
+    Ends,
+}
+
 /// What the headers say of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Body {
@@ -57,6 +72,8 @@ enum Body {
 
 /// More of a line is not looked at: what matters here is shorter, and so is the name of every header.
 const MAX_LINE_BYTES: usize = 256;
+/// The version, and the line end behind it.
+const VERSION_BYTES: usize = 10;
 /// Maximum length in bytes of chunk sizes, chunk extensions and trailers of a request, beside as many bytes as its
 /// chunks have.
 const MAX_AROUND_CHUNKS: u64 = 16 << 10;
@@ -75,6 +92,11 @@ impl Framing {
     /// Whether the end of the present request was taken.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Whether the connection ends with the response to the present request, as far as its head was taken.
+    pub(super) fn is_last(&self) -> bool {
+        self.persistence != Persistence::Stays
     }
 
     /// What is wrong with the present request, if anything: then nothing more may be given to the parser.
@@ -135,7 +157,15 @@ impl Framing {
                 self.fault = Some(Fault::LongName);
             }
         }
+        if self.state == State::RequestLine && (end.is_none() || !self.line_end.is_empty()) {
+            self.line_end.extend_from_slice(&part[part.len().saturating_sub(VERSION_BYTES)..]);
+            self.line_end.drain(..self.line_end.len().saturating_sub(VERSION_BYTES));
+        }
         let Some(end) = end else { return bytes.len() };
+        if self.state == State::RequestLine {
+            let line_end = std::mem::take(&mut self.line_end);
+            self.version(if line_end.is_empty() { part } else { &line_end });
+        }
         if self.line.is_empty() {
             self.end_of_line(&part[..part.len().min(MAX_LINE_BYTES)]);
         } else {
@@ -170,6 +200,21 @@ impl Framing {
         }
     }
 
+    fn version(&mut self, line_end: &[u8]) {
+        let is_old = line_end.trim_ascii_end().ends_with(b"HTTP/1.0");
+        self.persistence = if is_old { Persistence::EndsUnlessKept } else { Persistence::Stays };
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.persistence = Persistence::Ends;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") && self.persistence == Persistence::EndsUnlessKept {
+                self.persistence = Persistence::Stays;
+            }
+        }
+    }
+
     fn header(&mut self, line: &[u8]) {
         // Most headers are told from these by their first letter.
         if !matches!(line[0] | 0x20, b'c' | b't' | b'u') {
@@ -184,6 +229,9 @@ impl Framing {
         } else if name.eq_ignore_ascii_case(b"upgrade") && value.eq_ignore_ascii_case(b"websocket") {
             Body::Unframed
         } else {
+            if name.eq_ignore_ascii_case(b"connection") {
+                self.connection(value);
+            }
             return;
         };
         // Two of them are refused by the parser, unless the length is none.
@@ -277,6 +325,31 @@ mod tests {
             let mut framing = Framing::default();
             assert_eq!(framing.take(all.as_bytes()), all.len(), "{head}");
             assert!(!framing.is_complete(), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_the_last_where_its_version_or_its_headers_say_so() {
+        let long = format!("GET /{} HTTP/1.0", "x".repeat(1000));
+        for (head, is_last) in [
+            ("GET / HTTP/1.1", false),
+            ("GET / HTTP/1.1\r\nConnection: keep-alive", false),
+            ("GET / HTTP/1.1\r\nconnection: CLOSE", true),
+            ("GET / HTTP/1.1\r\nconnection: te , close", true),
+            ("GET / HTTP/1.1\r\nx-connection: close", false),
+            ("GET /HTTP/1.0 HTTP/1.1", false),
+            ("GET / HTTP/1.0", true),
+            ("GET / HTTP/1.0\r\nconnection: Keep-Alive", false),
+            ("GET / HTTP/1.0\r\nconnection: keep-alive, close", true),
+            (&long, true),
+        ] {
+            for size in [1, 3, 300, 10_000] {
+                let mut framing = Framing::default();
+                for bytes in format!("{head}\r\n\r\n").as_bytes().chunks(size) {
+                    framing.take(bytes);
+                }
+                assert_eq!((framing.is_complete(), framing.is_last()), (true, is_last), "{head}, {size}");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One request after the other: gives the HTTP/1 parser of a connection no byte of the next request before the response to the present one
 //! has begun. actix-http decodes all the requests that it has, and writes a response by the method, version and `Connection` of the request
 //! that it decoded last: where a `HEAD` follows a `GET`, that one's response would have no body (RFC 9112, section 9.3.2 has them in order).
+//! Nothing is given to it behind a request that says that it is the last one (section 9.6).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -115,7 +116,7 @@ impl<T> Sequence<T> {
 
     /// Whether no request may follow the present one.
     fn is_last(&self) -> bool {
-        self.of_present > LONGEST_KEPT_BYTES
+        self.framing.is_last() || self.of_present > LONGEST_KEPT_BYTES
     }
 
     fn give_held(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -341,6 +342,16 @@ mod tests {
         drop(lane.request());
         assert_eq!(read(&mut sequence).await, None);
         assert!(budget.enter(CLIENT).is(100 << 10));
+    }
+
+    #[actix_rt::test]
+    async fn nothing_follows_a_request_that_says_that_it_is_the_last() {
+        let last = "GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
+        let (mut sequence, lane, mut client) = sent(last, &UnreadBudget::new(1 << 20, Vec::new())).await;
+        client.write_all(SECOND).await.unwrap();
+        assert_eq!(read(&mut sequence).await.unwrap(), last.as_bytes());
+        drop(lane.request());
+        assert_eq!(read(&mut sequence).await, None);
     }
 
     #[actix_rt::test]

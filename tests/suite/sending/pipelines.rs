@@ -1,6 +1,10 @@
 //! Requests that are sent before the responses to those before have arrived: each response is what its request gets alone.
 
-use super::{Scene, Wire};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{MIB, Scene, Wire};
 use crate::service::Config;
 
 const KIB: u64 = 1024;
@@ -127,6 +131,24 @@ async fn a_head_behind_a_get_takes_no_body_from_it() {
         let response = response(&mut wire, request).await.unwrap();
         assert_eq!((response.status, response.length), (200, 1000));
         assert!(request == &head || response.body == scene.small.bytes());
+    }
+}
+
+#[actix_rt::test]
+async fn the_connection_ends_with_the_response_to_a_request_that_says_so_whatever_follows() {
+    for scene in [Scene::of(MIB).await.stocked().await, Scene::with(MIB, Config::secure).await.stocked().await] {
+        let (whole, next) = (scene.request("GET", &scene.large, ""), scene.request("GET", &scene.small, ""));
+        for last in [
+            scene.request("GET", &scene.large, "connection: close\r\n"),
+            scene.request("GET", &scene.large, "connection: te, close\r\n"),
+            whole.replace("HTTP/1.1", "HTTP/1.0"),
+        ] {
+            let mut wire = scene.connect().await;
+            wire.send(&[last.as_str(), &next, &next].concat()).await;
+            assert_eq!(wire.head().await.unwrap(), (200, MIB), "{last}");
+            assert!(wire.body(MIB).await.unwrap() == scene.large.bytes(), "{last}");
+            assert_eq!(timeout(Duration::from_secs(10), wire.until_cut()).await.expect("it ends"), 0, "{last}");
+        }
     }
 }
 
