@@ -9,6 +9,8 @@ pub(super) struct Framing {
     state: State,
     /// The beginning of a line whose end has not come yet, at most [`MAX_LINE_BYTES`] of it.
     line: Vec<u8>,
+    /// The last byte of that beginning, however long it is.
+    last_byte: Option<u8>,
     /// The end of the request line, where that arrives in several pieces, at most [`VERSION_BYTES`] of it.
     line_end: Vec<u8>,
     body: Body,
@@ -29,6 +31,9 @@ pub(super) enum Fault {
     /// Chunk sizes, chunk extensions and trailers are longer than [`MAX_AROUND_CHUNKS`] and the chunks together: the
     /// parser reads them without end.
     LongFraming,
+    /// A chunk size with its extensions has [`MAX_LINE_BYTES`] or more, or it or a trailer ends without a carriage
+    /// return: the parser finds another end of the request then.
+    MalformedFraming,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +125,9 @@ impl Framing {
             }
             State::RequestLine | State::Headers => self.take_line(bytes),
             State::ChunkSize | State::Trailers => {
+                if !self.has_sound_line(bytes) {
+                    self.fault = Some(Fault::MalformedFraming);
+                }
                 let taken = self.take_line(bytes);
                 self.around_chunks += taken as u64;
                 if self.around_chunks > MAX_AROUND_CHUNKS.saturating_add(self.in_chunks) {
@@ -142,6 +150,17 @@ impl Framing {
             }
             State::Unframed => bytes.len(),
         }
+    }
+
+    /// Whether the line of a chunk size or a trailer is as the parser has it, as far as it has arrived with these
+    /// bytes.
+    fn has_sound_line(&mut self, bytes: &[u8]) -> bool {
+        let end = memchr(b'\n', bytes);
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        let is_long = self.line.len() + part.len() >= MAX_LINE_BYTES;
+        let last = part.last().copied().or(self.last_byte);
+        self.last_byte = if end.is_none() { last } else { None };
+        (end.is_none() || last == Some(b'\r')) && !(is_long && self.state == State::ChunkSize)
     }
 
     fn take_line(&mut self, bytes: &[u8]) -> usize {
@@ -380,6 +399,12 @@ mod tests {
             {
                 assert_eq!(fault_of(&body, size), Some(Fault::LongFraming), "{size}");
             }
+            for body in ["5\nhello\r\n", "5\r\nhello\r\n0\n\r\n", "0\r\nt: x\n\r\n", "0\r\n\n", "0\r\nt: x\r\n\n"] {
+                assert_eq!(fault_of(body, size), Some(Fault::MalformedFraming), "{size}, {body:?}");
+            }
+            let (longest, too_long) = ("0".repeat(MAX_LINE_BYTES - 3), "0".repeat(MAX_LINE_BYTES - 2));
+            assert_eq!(fault_of(&format!("{longest}5\r\nhello\r\n0\r\n\r\n"), size), None, "{size}");
+            assert_eq!(fault_of(&format!("{too_long}5\r\nhello"), size), Some(Fault::MalformedFraming), "{size}");
             for body in [format!("8000\r\n{}\r\n", "x".repeat(0x8000)).repeat(50), "1\r\nx\r\n".repeat(2000)] {
                 assert_eq!(fault_of(&format!("{body}0\r\n\r\n"), size), None, "{size}");
             }

@@ -60,6 +60,9 @@ impl Refusal {
             Self::Fault(Fault::LongFraming) => {
                 ("400 Bad Request", "", "The trailers and chunk extensions of a request are too long.\n")
             }
+            Self::Fault(Fault::MalformedFraming) => {
+                ("400 Bad Request", "", "A chunk size or a trailer of the request is malformed.\n")
+            }
         }
     }
 

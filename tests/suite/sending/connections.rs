@@ -139,6 +139,19 @@ async fn trailers_and_chunk_extensions_without_end_are_refused_and_take_no_memor
 }
 
 #[actix_rt::test]
+async fn chunks_that_could_be_read_in_two_ways_are_refused_and_nothing_behind_them_is_answered() {
+    let scene = Scene::of(MIB).await;
+    let long = format!("{}5", "0".repeat(300));
+    for rest in ["0\r\nfoo: a\n\n", "0\n\r\n", &format!("{long}\r\nhello\r\n0\r\n\r\n")] {
+        let mut wire = scene.connect().await;
+        wire.send(&(form(rest) + HEALTH)).await;
+        let (status, length) = wire.head().await.unwrap();
+        wire.body(length).await.unwrap();
+        assert_eq!((status, wire.until_cut().await), (400, 0), "{rest:?}");
+    }
+}
+
+#[actix_rt::test]
 async fn an_address_takes_its_share_of_the_memory_for_requests_and_others_have_the_rest() {
     let scene = Scene::with(MIB, |config| config.variable("DEPENDENCY_PROXY__SERVER__REQUEST_MEMORY", "2MiB")).await;
     let begun = format!("GET /healthz HTTP/1.1\r\nhost: test\r\nx-long: {}", "x".repeat(100 << 10));
