@@ -113,5 +113,6 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         expires_at: Some(Timestamp::MAX),
         revoked_at: None,
         made_by: None,
+        old_secret: None,
     })
 }

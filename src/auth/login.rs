@@ -38,7 +38,7 @@ pub fn by_token(directory: &Directory, username: &str, secret: &str, now: Timest
             Form::Other => Ok(Login::PerhapsPassword),
         };
     };
-    if let Credential::Token(token) = &credential {
+    if let Credential::Token(token) | Credential::OldSecret(token) = &credential {
         check_username(token, username)?;
     }
     let identity = policy::identify(directory, credential, now)?;

@@ -56,7 +56,7 @@ enum Verb {
     Group(group::GroupArgs),
     /// Members of a group: add, list, change, remove.
     Member(member::MemberArgs),
-    /// Tokens: create, list, show, rotate, revoke.
+    /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
     /// Work on the data of a service that is stopped: reset the administrator's password, restore a backup.
     Admin(admin::AdminArgs),

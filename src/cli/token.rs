@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::member::Level;
 use super::output::{Columns, Output};
 use super::user;
+use crate::domain::overlap::Overlap;
 use crate::domain::scope::{Scope, Scopes};
 
 /// Arguments of `token`.
@@ -44,8 +45,20 @@ enum TokenVerb {
         /// Its number
         id: u64,
     },
-    /// Replace a token by a new one with the same rights; not for deploy tokens
+    /// Give a token a new secret; the old one stays valid for the overlap, beside the new one alone
     Rotate {
+        #[command(flatten)]
+        owner: Owner,
+        /// Its number
+        id: u64,
+        #[command(flatten)]
+        end: End,
+        /// The time for which the old secret stays valid, such as 1h 30m or 7d, at most 30d; 0 ends it at once
+        #[arg(long, default_value_t = Overlap::DEFAULT)]
+        overlap: Overlap,
+    },
+    /// Give a token another end, within what its maker and the settings allow, and leave its secret as it is
+    Extend {
         #[command(flatten)]
         owner: Owner,
         /// Its number
@@ -117,11 +130,26 @@ struct End {
     days: u16,
 }
 
-const COLUMNS: Columns =
-    &["id", "name", "username", "user_id", "scopes", "access_level", "active", "revoked", "expired", "expires_at"];
-const DEPLOY: Columns = &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at"];
-const ACCESS: Columns = &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at"];
-const MADE: Columns = &["id", "name", "username", "user_id", "scopes", "access_level", "expires_at", "token"];
+const COLUMNS: Columns = &[
+    "id",
+    "name",
+    "username",
+    "user_id",
+    "scopes",
+    "access_level",
+    "active",
+    "revoked",
+    "expired",
+    "expires_at",
+    OLD_END,
+];
+const DEPLOY: Columns =
+    &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", OLD_END];
+const ACCESS: Columns =
+    &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at", OLD_END];
+const MADE: Columns = &["id", "name", "username", "user_id", "scopes", "access_level", "expires_at", OLD_END, "token"];
+/// The end of the secret that a rotation replaced, while that is valid.
+const OLD_END: &str = "old_secret_expires_at";
 
 impl TokenArgs {
     /// Does it.
@@ -140,14 +168,15 @@ impl TokenVerb {
             Self::Show { owner, id } => {
                 Ok(Output::One(COLUMNS, api.show(&segments(&owner.path(&id.to_string()))).await?))
             }
-            Self::Rotate { owner, id, end } => {
-                if owner.is_deploy() {
-                    let text = "a deploy token cannot be rotated: create another, then revoke this one";
-                    return Err(Failure::Input(text.to_owned()));
-                }
+            Self::Rotate { owner, id, end, overlap } => {
                 let mut path = owner.path(&id.to_string());
                 path.push("rotate".to_owned());
-                Ok(Output::One(MADE, api.post(&segments(&path), &json!({ "expires_at": end.day()? })).await?))
+                let body = json!({ "expires_at": end.day()?, "overlap": overlap.to_string() });
+                Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
+            }
+            Self::Extend { owner, id, end } => {
+                let body = json!({ "expires_at": end.day()? });
+                Ok(Output::One(COLUMNS, api.put(&segments(&owner.path(&id.to_string())), &body).await?))
             }
             Self::Revoke { owner, id } => {
                 api.delete(&segments(&owner.path(&id.to_string()))).await?;

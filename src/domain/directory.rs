@@ -25,6 +25,8 @@ pub struct Directory {
     paths: HashMap<GroupPath, GroupId>,
     members: OrdMap<(GroupId, UserId), Arc<Membership>>,
     tokens: OrdMap<TokenId, Arc<Token>>,
+    /// The tokens that have an old secret, as that opens them.
+    by_old_secret: HashMap<TokenId, Arc<Token>>,
     tombstones: HashMap<CredentialId, Arc<Tombstone>>,
     secrets: HashMap<Digest, CredentialId>,
     credentials: HashMap<CredentialId, Holder>,
@@ -36,6 +38,7 @@ pub struct Directory {
 enum Holder {
     Password(UserId),
     Token(TokenId),
+    OldSecret(TokenId),
     Tombstone,
 }
 
@@ -46,6 +49,8 @@ pub enum Credential {
     Password(Arc<User>),
     /// A token that was not deleted; it may be revoked or expired.
     Token(Arc<Token>),
+    /// The same by the secret that its last rotation replaced, which may have ended: [`Token::by_old_secret`].
+    OldSecret(Arc<Token>),
     /// A token that was deleted.
     Deleted(Arc<Tombstone>),
 }
@@ -161,6 +166,7 @@ impl Directory {
         match self.credentials.get(&id)? {
             Holder::Password(user) => self.user(*user).cloned().map(Credential::Password),
             Holder::Token(token) => self.token(*token).cloned().map(Credential::Token),
+            Holder::OldSecret(token) => self.by_old_secret.get(token).cloned().map(Credential::OldSecret),
             Holder::Tombstone => self.tombstones.get(&id).cloned().map(Credential::Deleted),
         }
     }
@@ -204,6 +210,11 @@ impl Directory {
             Record::Token(token) => {
                 self.secrets.insert(token.secret, token.credential);
                 self.credentials.insert(token.credential, Holder::Token(token.id));
+                if let Some(old) = token.by_old_secret() {
+                    self.secrets.insert(old.secret, old.credential);
+                    self.credentials.insert(old.credential, Holder::OldSecret(old.id));
+                    self.by_old_secret.insert(old.id, Arc::new(old));
+                }
                 self.tokens.insert(token.id, Arc::new(token));
             }
             Record::Tombstone(stone) => {
@@ -240,6 +251,9 @@ impl Directory {
             RecordKey::Token(id) => {
                 if let Some(token) = self.tokens.remove(&id) {
                     self.forget(token.secret, token.credential, Holder::Token(id));
+                }
+                if let Some(old) = self.by_old_secret.remove(&id) {
+                    self.forget(old.secret, old.credential, Holder::OldSecret(id));
                 }
             }
             RecordKey::Tombstone(id) => {

@@ -18,6 +18,7 @@ pub mod list_query;
 pub mod manifest;
 pub mod min_free;
 pub mod origin;
+pub mod overlap;
 pub mod policy;
 pub mod reference;
 pub mod repository;

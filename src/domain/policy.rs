@@ -84,6 +84,14 @@ pub enum Refusal {
         /// Who can help.
         remedy: String,
     },
+    /// The secret that a rotation replaced, after its overlap.
+    #[error("Token '{name}' was rotated, and its old secret ended on {on}. Use the new secret")]
+    Replaced {
+        /// The token's name.
+        name: String,
+        /// The day from which on the old secret no longer counts.
+        on: Date,
+    },
     /// A token that was revoked or deleted.
     #[error("Token '{name}' was revoked on {on}")]
     Revoked {
@@ -139,9 +147,17 @@ pub fn identify(directory: &Directory, credential: Credential, now: Timestamp) -
             let id = user.password.as_ref().map(|password| password.credential).ok_or(Refusal::Gone)?;
             Ok(Identity::User(user, id))
         }
-        Credential::Token(token) => identify_token(directory, token, now),
+        Credential::OldSecret(old) if has_outlived(directory, &old, now) => {
+            Err(Refusal::Replaced { name: old.name.clone(), on: date(old.expires_at.unwrap_or(now)) })
+        }
+        Credential::Token(token) | Credential::OldSecret(token) => identify_token(directory, token, now),
         Credential::Deleted(stone) => Err(Refusal::Revoked { name: stone.name.clone(), on: date(stone.deleted_at) }),
     }
+}
+
+/// True where the token is active and its old secret, by which it is seen here, has ended.
+fn has_outlived(directory: &Directory, old: &Token, now: Timestamp) -> bool {
+    !old.is_active(now) && directory.token(old.id).is_some_and(|token| token.is_active(now))
 }
 
 fn identify_token(directory: &Directory, token: Arc<Token>, now: Timestamp) -> Result<Identity, Refusal> {

@@ -24,7 +24,7 @@ pub struct Token {
     pub scopes: Scopes,
     /// The SHA-256 of the secret.
     pub secret: Digest,
-    /// When it was made.
+    /// The time when its present secret was made: with the token, or by a rotation that left the token its number.
     pub created_at: Timestamp,
     /// From when on it no longer counts.
     pub expires_at: Option<Timestamp>,
@@ -33,6 +33,21 @@ pub struct Token {
     /// The token that made it, with which it ends; see `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
+    /// The secret that the last rotation replaced, also once it has ended. Records of versions before rotations had it
+    /// read as `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_secret: Option<OldSecret>,
+}
+
+/// A secret that a rotation replaced, and that is valid for a limited time beside the new one. A token has one at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OldSecret {
+    /// The SHA-256 of the secret.
+    pub secret: Digest,
+    /// The id that JWTs issued for it name.
+    pub credential: CredentialId,
+    /// The time from which on it is no longer valid; it can end earlier, with its token.
+    pub expires_at: Timestamp,
 }
 
 /// Whom a token stands for.
@@ -123,6 +138,20 @@ impl Token {
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
+
+    /// The token as its old secret opens it: with the same rights, until the old secret or the token ends.
+    pub fn by_old_secret(&self) -> Option<Self> {
+        let OldSecret { secret, credential, expires_at } = self.old_secret?;
+        let expires_at = self.expires_at.into_iter().chain([expires_at]).min();
+        Some(Self { secret, credential, expires_at, old_secret: None, ..self.clone() })
+    }
+
+    /// The end of its old secret, while that is valid.
+    pub fn old_secret_end(&self, now: Timestamp) -> Option<Timestamp> {
+        // A request that rotates began before the secret was made: it sees no old secret that ended with the rotation.
+        let now = now.max(self.created_at);
+        self.by_old_secret().filter(|token| token.is_active(now))?.expires_at
+    }
 }
 
 impl Tombstone {
@@ -133,5 +162,47 @@ impl Tombstone {
     pub fn of(token: &Token, now: Timestamp) -> Self {
         let deleted_at = token.revoked_at.unwrap_or(now);
         Self { secret: token.secret, credential: token.credential, name: token.name.clone(), deleted_at }
+    }
+
+    /// The tombstone of this token's old secret, which ended by itself or ends now.
+    pub fn of_old_secret(token: &Token, now: Timestamp) -> Option<Self> {
+        let OldSecret { secret, credential, expires_at } = token.old_secret?;
+        let deleted_at = token.revoked_at.unwrap_or(now).min(expires_at);
+        Some(Self { secret, credential, name: token.name.clone(), deleted_at })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    /// A token as versions without rotations wrote it.
+    const WRITTEN_BEFORE: &str = r#"{"id":7,"credential":"07070707070707070707070707070707",
+        "owner":{"kind":"deploy","group":1,"username":"ci"},"name":"ci","description":"",
+        "scopes":["read_registry","write_registry"],
+        "secret":"sha256:0101010101010101010101010101010101010101010101010101010101010101",
+        "created_at":"2026-01-01T00:00:00Z","expires_at":null,"revoked_at":null}"#;
+
+    #[test]
+    fn a_token_without_an_old_secret_is_read_and_written_as_before_rotations() {
+        let token: Token = serde_json::from_str(WRITTEN_BEFORE).unwrap();
+        assert_eq!(token.old_secret, None);
+        let written = serde_json::to_value(&token).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(WRITTEN_BEFORE).unwrap());
+    }
+
+    #[test]
+    fn an_old_secret_is_valid_until_it_or_its_token_ends() {
+        let (now, end): (Timestamp, Timestamp) =
+            ("2026-01-02T00:00:00Z".parse().unwrap(), "2026-01-03T00:00:00Z".parse().unwrap());
+        let token: Token = serde_json::from_str(WRITTEN_BEFORE).unwrap();
+        let old_secret = OldSecret { secret: token.secret, credential: token.credential, expires_at: end };
+        let token = Token { old_secret: Some(old_secret), ..token };
+        assert_eq!((token.old_secret_end(now), token.old_secret_end(end)), (Some(end), None));
+        let shorter = Token { expires_at: Some(now), ..token.clone() };
+        assert_eq!(shorter.old_secret_end(now), None);
+        let revoked = Token { revoked_at: Some(now), ..token };
+        assert_eq!(revoked.old_secret_end(now), None);
     }
 }

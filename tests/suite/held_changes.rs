@@ -55,9 +55,13 @@ type Row = (By, &'static str, &'static str, &'static str, &'static [(Loss, u16)]
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     (By::Owner, "POST",   "/groups/GROUP/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#, OF_OWNERS),
+    (By::Owner, "POST",   "/groups/GROUP/deploy_tokens/DEPLOY/rotate", r#"{"a":1}"#, OF_OWNERS),
+    (By::Owner, "PUT",    "/groups/GROUP/deploy_tokens/DEPLOY", r#"{"expires_at":"2098-01-01"}"#, OF_OWNERS),
     (By::Owner, "DELETE", "/groups/GROUP/deploy_tokens/DEPLOY", "", OF_OWNERS),
     (By::Owner, "POST",   "/groups/GROUP/access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_OWNERS),
     (By::Owner, "POST",   "/groups/GROUP/access_tokens/ROBOT/rotate", r#"{"a":1}"#, OF_OWNERS),
+    (By::Owner, "POST",   "/groups/GROUP/access_tokens/ROBOT/rotate", r#"{"overlap":"1h"}"#, OF_OWNERS),
+    (By::Owner, "PUT",    "/groups/GROUP/access_tokens/ROBOT", r#"{"expires_at":"2098-01-01"}"#, OF_OWNERS),
     (By::Owner, "DELETE", "/groups/GROUP/access_tokens/ROBOT", "", OF_OWNERS),
     (By::Owner, "POST",   "/groups/GROUP/members", r#"{"user_id":STRANGER,"access_level":50}"#, OF_OWNERS),
     (By::Owner, "PUT",    "/groups/GROUP/members/GUEST", r#"{"access_level":50}"#, OF_OWNERS),
@@ -70,6 +74,7 @@ const TABLE: &[Row] = &[
     (By::Owner, "POST",   "/personal_access_tokens/TOKEN/rotate", r#"{"a":1}"#, OF_USERS),
     (By::Owner, "POST",   "/personal_access_tokens/OTHER/rotate", r#"{"a":1}"#, OF_USERS),
     (By::Owner, "POST",   "/personal_access_tokens/self/rotate", r#"{"a":1}"#, OF_USERS),
+    (By::Owner, "PUT",    "/personal_access_tokens/OTHER", r#"{"expires_at":"2098-01-01"}"#, OF_USERS),
     (By::Owner, "DELETE", "/personal_access_tokens/OTHER", "", OF_USERS),
     (By::Owner, "DELETE", "/personal_access_tokens/self", "", OF_USERS),
     (By::Bot,   "POST",   "/groups/GROUP/access_tokens/self/rotate", r#"{"a":1}"#, &[(Revoked, 401), (Blocked, 403)]),

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::fake_hub::{FakeHub, Image, Layer};
-use crate::service::{Config, Service};
+use crate::service::{ADMIN_TOKEN, Config, Service};
 
 fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
@@ -43,6 +43,60 @@ async fn from_the_first_password_to_a_checked_pull() {
     assert!(says(&verb(&service, token, "member list team", "")).contains("alice"));
     let checked = says(&verb(&service, "", "check --group team --username ci --secret-stdin", secret));
     assert!(checked.lines().all(|line| line.starts_with("ok")), "{checked}");
+}
+
+#[actix_rt::test]
+async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_is_revoked() {
+    let hub = FakeHub::start();
+    hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1_000, 1)]));
+    let service = Config::docker_hub(&hub).start();
+    let json = |line: &str| {
+        let said = says(&verb(&service, ADMIN_TOKEN, &format!("{line} --json"), ""));
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()
+    };
+    json("group create team");
+    let made = json("token create --group team --name ci --username ci");
+    let rotated = json(&format!("token rotate --group team {}", made["id"]));
+    assert_eq!((&rotated["id"], &rotated["username"]), (&made["id"], &made["username"]));
+    let end = rotated["old_secret_expires_at"].as_str().unwrap();
+    let shown = says(&verb(&service, ADMIN_TOKEN, &format!("token show --group team {}", made["id"]), ""));
+    assert!(shown.contains(end), "{shown}");
+    let listed = says(&verb(&service, ADMIN_TOKEN, "token list --group team", ""));
+    assert!(listed.contains(end), "{listed}");
+    let extended = json(&format!("token extend --group team {} --expires-at 2999-01-02", made["id"]));
+    assert!(extended["expires_at"].as_str().unwrap().starts_with("2999-01-02"), "{extended}");
+    let check = |secret: &serde_json::Value| {
+        let line = "check --group team --username ci --secret-stdin";
+        verb(&service, "", line, secret.as_str().unwrap()).status.code()
+    };
+    assert_eq!((check(&made["token"]), check(&rotated["token"])), (Some(0), Some(0)));
+    let refused = verb(&service, ADMIN_TOKEN, &format!("token rotate --group team {} --overlap 31d", made["id"]), "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("must be at most 30 days"), "{refused:?}");
+    says(&verb(&service, ADMIN_TOKEN, &format!("token revoke --group team {}", made["id"]), ""));
+    assert_eq!((check(&made["token"]), check(&rotated["token"])), (Some(1), Some(1)));
+}
+
+#[actix_rt::test]
+async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_old_secret_for_a_while() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    let json = |line: &str| {
+        let said = says(&verb(&service, ADMIN_TOKEN, &format!("{line} --json"), ""));
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()
+    };
+    json("group create team");
+    json("user create alice");
+    for owner in ["--group team --kind group", "--user alice"] {
+        let made = json(&format!("token create {owner} --name t --scopes api"));
+        let rotated = json(&format!("token rotate {owner} {} --overlap 2h", made["id"]));
+        assert_eq!((&rotated["id"], rotated["old_secret_expires_at"].is_string()), (&made["id"], true), "{owner}");
+        let replaced = json(&format!("token rotate {owner} {} --overlap 0", made["id"]));
+        assert!(replaced["old_secret_expires_at"].is_null(), "{owner}: {replaced}");
+        for (secret, code) in [(&made, 1), (&rotated, 1), (&replaced, 0)] {
+            let used = verb(&service, secret["token"].as_str().unwrap(), "group list", "");
+            assert_eq!(used.status.code(), Some(code), "{owner}: {used:?}");
+        }
+    }
 }
 
 #[actix_rt::test]

@@ -8,15 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::maker::{Ending, Maker};
+use super::rotation::{self, Rotation};
 use super::token::{Fresh, NewToken};
 use super::{Edit, EditError, Terms, group, member, retention, service, token, user};
 use crate::domain::access::AccessLevel;
 use crate::domain::digest::Digest;
-use crate::domain::directory::{Directory, Record, RecordKey, Write};
+use crate::domain::directory::{Credential, Directory, Record, RecordKey, Write};
 use crate::domain::group::Visibility;
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::scope::Scopes;
+use crate::domain::token::Token;
 use crate::domain::upstream::Upstreams;
 
 /// A change by small numbers, which are taken modulo what there is.
@@ -37,7 +39,8 @@ enum Step {
     Personal { user: u64, by: Option<u64> },
     GroupToken { group: u64, by: Option<u64> },
     Deploy { group: u64, secret: Option<u8>, by: Option<u64> },
-    Rotate { token: u64, by: Option<u64> },
+    Rotate { token: u64, overlap: u8, by: Option<u64> },
+    Extend { token: u64, days: i64, by: Option<u64> },
     Revoke { token: u64 },
     Forget { days: u8 },
     Switch { enabled: Option<bool> },
@@ -77,7 +80,8 @@ fn step() -> impl Strategy<Value = Step> {
             secret,
             by
         }),
-        (id.clone(), by).prop_map(|(token, by)| Step::Rotate { token, by }),
+        (id.clone(), 0..3_u8, by.clone()).prop_map(|(token, overlap, by)| Step::Rotate { token, overlap, by }),
+        (id.clone(), 1..60_i64, by).prop_map(|(token, days, by)| Step::Extend { token, days, by }),
         id.prop_map(|token| Step::Revoke { token }),
         (0..100_u8).prop_map(|days| Step::Forget { days }),
         any::<Option<bool>>().prop_map(|enabled| Step::Switch { enabled }),
@@ -164,9 +168,15 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
         Step::Deploy { group, secret, by } => {
             writes(token::create_deploy(directory, GroupId(group), None, new_token(place, secret), &under(by)))
         }
-        Step::Rotate { token, by } => {
+        Step::Rotate { token, overlap, by } => {
             let fresh = new_token(place, None).fresh;
-            writes(token::rotate(directory, TokenId(token), Ending::InDays(7), fresh, &under(by)))
+            let overlap = format!("{}h", 24 * u16::from(overlap)).parse().unwrap();
+            let rotation = Rotation { ending: Some(Ending::InDays(7)), fresh, overlap };
+            writes(rotation::rotate(directory, TokenId(token), rotation, &under(by)))
+        }
+        Step::Extend { token, days, by } => {
+            let end = at + SignedDuration::from_hours(24 * days);
+            writes(rotation::extend(directory, TokenId(token), end, &under(by)))
         }
         Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),
         Step::Forget { days } => {
@@ -187,6 +197,11 @@ fn check_whole(directory: &Directory) -> Result<(), TestCaseError> {
         prop_assert!(token.group().is_none_or(|group| directory.group(group).is_some()), "{token:?} of no group");
         prop_assert!(directory.secret(&token.secret).is_some(), "{token:?} cannot be found");
         prop_assert!(directory.credential(token.credential).is_some(), "{token:?} cannot be found");
+        let old = token.old_secret.map(|old| directory.secret(&old.secret));
+        let is_old = |by: &Token| by.id == token.id && by.expires_at.is_some();
+        let found =
+            |credential: &Option<Credential>| matches!(credential, Some(Credential::OldSecret(by)) if is_old(by));
+        prop_assert!(old.as_ref().is_none_or(found), "the old secret of {token:?} cannot be found");
     }
     check_makers(directory)?;
     for stone in directory.tombstones() {
@@ -216,9 +231,7 @@ fn check_makers(directory: &Directory) -> Result<(), TestCaseError> {
         let above = std::iter::successors(maker(token.id), |id| maker(*id)).take(1000);
         prop_assert!(above.into_iter().all(|above| above != token.id), "{token:?} made itself");
         let maker = token.made_by.map(|maker| directory.token(maker));
-        let lasts = |maker: &Option<&std::sync::Arc<crate::domain::token::Token>>| {
-            maker.is_some_and(|maker| maker.revoked_at.is_none())
-        };
+        let lasts = |maker: &Option<&std::sync::Arc<Token>>| maker.is_some_and(|maker| maker.revoked_at.is_none());
         prop_assert!(maker.as_ref().is_none_or(lasts), "{token:?} outlives its maker");
     }
     for member in directory.memberships().filter(|member| member.made_by.is_some()) {

@@ -7,7 +7,9 @@
 //!   made. One that is rotated hands what it made on to the one that takes its place; their ends stay as they are.
 //! - A membership given by a group access token, or raised or prolonged by one, is bound in the same two ways. One given with a
 //!   personal access token is the person's, not the token's: people manage their groups with tokens that are short.
-//! - A token cannot rotate one that made it: the two would keep each other alive.
+//! - A token cannot rotate or extend one that made it: the two would keep each other alive.
+//! - A token that is extended ends no later than the token that made it, if one is on record, and than the one that
+//!   extends it. The latter becomes its maker where it had none and gains time.
 //! - Beside this the settings can set the longest lives of new tokens, for everybody.
 //!
 //! What was made before this rule has no maker on record, and stays as it is.
@@ -16,9 +18,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{EditError, Terms};
+use crate::domain::directory::Directory;
 use crate::domain::id::TokenId;
 use crate::domain::limits::latest;
 use crate::domain::policy::Identity;
+use crate::domain::token::Token;
 
 /// Who makes something, as far as its end depends on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub enum Ending {
     InDays(i64),
     /// Never, or as soon as it must: the request says nothing.
     Never,
+    /// Then, as before a rotation, or as soon as it must: the request says nothing.
+    Kept(Timestamp),
 }
 
 impl Maker {
@@ -88,13 +94,15 @@ impl Ending {
         let (maker, setting) = (terms.maker.end(), latest(max_days, terms.now));
         let bound = [maker, setting].into_iter().flatten().min();
         let end = match self {
-            Self::At(end) if end <= terms.now => return Err(EditError::invalid("expires_at", "must be in the future")),
-            Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond_maker(maker)),
+            Self::At(end) | Self::Kept(end) if end <= terms.now => {
+                return Err(EditError::invalid("expires_at", "must be in the future"));
+            }
+            Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond(maker, "makes")),
             Self::At(end) if setting.is_some_and(|bound| end > bound) => {
                 let reason = format!("must be within {max_days} days, the longest life of such a token here");
                 return Err(EditError::invalid("expires_at", reason));
             }
-            Self::At(end) => Some(end),
+            Self::At(end) | Self::Kept(end) => Some(end),
             Self::InDays(days) => Some(start_of_day(terms.now, days)),
             Self::Never => None,
         };
@@ -102,17 +110,45 @@ impl Ending {
     }
 }
 
+/// Refuses an end that a token cannot be given without a new secret. The longest life counts from when its secret was
+/// made, so that no secret is valid for longer.
+pub(super) fn check_extension(
+    directory: &Directory,
+    token: &Token,
+    end: Timestamp,
+    max_days: u32,
+    terms: &Terms<'_>,
+) -> Result<(), EditError> {
+    let made = token.made_by.and_then(|maker| directory.token(maker)).and_then(|maker| maker.expires_at);
+    for (bound, does) in [(terms.maker.end(), "extends"), (made, "made")] {
+        if bound.is_some_and(|bound| end > bound) {
+            return Err(beyond(bound, does));
+        }
+    }
+    if latest(max_days, token.created_at).is_some_and(|bound| end > bound) {
+        let made = date(token.created_at);
+        let reason = format!("must be within {max_days} days of {made}, when its secret was made: rotate it instead");
+        return Err(EditError::invalid("expires_at", reason));
+    }
+    Ok(())
+}
+
 /// When a membership ends that is to end then, or never, and not after its maker.
 pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, EditError> {
     match (end, maker.end()) {
-        (Some(end), Some(bound)) if end > bound => Err(beyond_maker(Some(bound))),
+        (Some(end), Some(bound)) if end > bound => Err(beyond(Some(bound), "makes")),
         (end, bound) => Ok(end.or(bound)),
     }
 }
 
-fn beyond_maker(bound: Option<Timestamp>) -> EditError {
-    let day = bound.map(|bound| bound.to_zoned(TimeZone::UTC).date().to_string()).unwrap_or_default();
-    EditError::invalid("expires_at", format!("must not be after {day}, when the token that makes it expires"))
+/// The refusal of an end after that of the token that makes, made or extends this one, as `does` says.
+fn beyond(bound: Option<Timestamp>, does: &str) -> EditError {
+    let day = bound.map(date).unwrap_or_default();
+    EditError::invalid("expires_at", format!("must not be after {day}, when the token that {does} it expires"))
+}
+
+fn date(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).date().to_string()
 }
 
 /// The start of the day so many days after this time, in UTC.

@@ -10,6 +10,7 @@ pub mod group;
 pub mod maker;
 pub mod member;
 pub mod retention;
+pub mod rotation;
 pub mod service;
 pub mod summary;
 pub mod token;
@@ -158,7 +159,15 @@ impl Draft {
     fn bury(&mut self, token: &Token, now: Timestamp) {
         self.ended.insert(token.id);
         self.put(Record::Tombstone(Tombstone::of(token, now)));
+        self.bury_old_secret(token, now);
         self.remove(RecordKey::Token(token.id));
+    }
+
+    /// Leaves what tells the user of a token's old secret, if it has one, that this has ended.
+    fn bury_old_secret(&mut self, token: &Token, now: Timestamp) {
+        if let Some(stone) = Tombstone::of_old_secret(token, now) {
+            self.put(Record::Tombstone(stone));
+        }
     }
 
     /// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Draft, Edit};
-use crate::domain::directory::{Directory, RecordKey};
-use crate::domain::token::Tombstone;
+use crate::domain::directory::{Directory, Record, RecordKey};
+use crate::domain::token::{Token, Tombstone};
 
 /// Forgets tombstones older than [`Tombstone::DAYS`] days and the oldest of more than `max_tombstones`, and tokens that were
-/// revoked or expired as long ago; tells how many records.
+/// revoked or expired as long ago, and old secrets that ended as long ago; returns the number of changed records.
 pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> Edit<usize> {
     let age = SignedDuration::from_hours(24 * Tombstone::DAYS);
     let old = |at: Timestamp| now.duration_since(at) > age;
@@ -26,6 +26,8 @@ pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> E
             draft.remove(RecordKey::Token(token.id));
         } else if token.expires_at.is_some_and(old) {
             draft.forget(directory, token, now);
+        } else if token.old_secret.is_some_and(|secret| old(secret.expires_at)) {
+            draft.put(Record::Token(Token { old_secret: None, ..Token::clone(token) }));
         }
     }
     let forgotten = draft.writes.len();
@@ -37,10 +39,9 @@ pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> E
 mod tests {
     use super::*;
     use crate::domain::digest::Digest;
-    use crate::domain::directory::Record;
     use crate::domain::id::{CredentialId, GroupId, TokenId};
     use crate::domain::scope::Scopes;
-    use crate::domain::token::{Token, TokenOwner};
+    use crate::domain::token::{OldSecret, TokenOwner};
 
     const NOW: i64 = 1_000_000_000;
 
@@ -61,6 +62,7 @@ mod tests {
             expires_at: Some(days_ago(ended_days_ago)),
             revoked_at: None,
             made_by: None,
+            old_secret: None,
         }
     }
 
@@ -77,6 +79,20 @@ mod tests {
         let tokens = [(1, 91), (2, 89), (3, -1)].map(|(id, ago)| Record::Token(deploy_token(id, ago)));
         let left: Vec<_> = left(tokens.into(), 9).tokens().map(|token| token.id.0).collect();
         assert_eq!(left, [2, 3]);
+    }
+
+    #[test]
+    fn an_old_secret_is_forgotten_90_days_after_it_ended() {
+        let token = |id: u8, ended_days_ago: i64| {
+            let secret = Digest::from_bytes([id + 100; 32]);
+            let credential = CredentialId::from_random([id + 100; 16]);
+            let old_secret = Some(OldSecret { secret, credential, expires_at: days_ago(ended_days_ago) });
+            Record::Token(Token { old_secret, ..deploy_token(id, -1) })
+        };
+        let directory = left(vec![token(1, 91), token(2, 89)], 9);
+        let has_old: Vec<_> = directory.tokens().map(|token| token.old_secret.is_some()).collect();
+        assert_eq!(has_old, [false, true]);
+        assert!(directory.secret(&Digest::from_bytes([101; 32])).is_none());
     }
 
     #[test]

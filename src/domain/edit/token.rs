@@ -1,4 +1,4 @@
-//! Making, rotating and revoking tokens. Sees digests of secrets, never a secret.
+//! Making and revoking tokens. Sees digests of secrets, never a secret.
 
 use std::sync::Arc;
 
@@ -99,33 +99,6 @@ pub fn create_deploy(
     Ok(draft.finish(token))
 }
 
-/// Revokes an active personal or group access token and makes one like it with a new secret, to which what the old one made
-/// is handed on.
-pub fn rotate(directory: &Directory, id: TokenId, ending: Ending, fresh: Fresh, terms: &Terms<'_>) -> Edit<Token> {
-    let old = find(directory, id)?;
-    if old.user().is_none() {
-        return Err(EditError::Missing(Thing::Token));
-    }
-    if !old.is_active(terms.now) {
-        return Err(EditError::Inactive);
-    }
-    let itself = terms.maker.token() == Some(id);
-    if !itself && terms.maker.token().is_some_and(|maker| is_made_by(directory, maker, id)) {
-        return Err(EditError::Refused("A token cannot rotate the one that made it"));
-    }
-    let mut draft = Draft::of(directory);
-    draft.put(Record::Token(Token { revoked_at: Some(terms.now), ..Token::clone(old) }));
-    let Token { name, description, scopes, owner, .. } = Token::clone(old);
-    let new = NewToken { name, description, scopes, ending, fresh };
-    let mut token = put(directory, &mut draft, owner, new, Some(id), terms)?;
-    if itself {
-        token.made_by = old.made_by;
-        draft.put(Record::Token(token.clone()));
-    }
-    draft.hand_on(directory, id, token.id);
-    Ok(draft.finish(token))
-}
-
 /// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot and a
 /// deploy token goes alone, both leaving tombstones.
 pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
@@ -135,13 +108,7 @@ pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
     Ok(draft.finish(()))
 }
 
-/// Whether `token` was made by `maker`, or by what `maker` made.
-fn is_made_by(directory: &Directory, token: TokenId, maker: TokenId) -> bool {
-    let made_by = |id: &TokenId| directory.token(*id).and_then(|token| token.made_by);
-    std::iter::successors(made_by(&token), made_by).any(|above| above == maker)
-}
-
-fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
+pub(super) fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
     directory.token(id).ok_or(EditError::Missing(Thing::Token))
 }
 
@@ -170,7 +137,8 @@ fn bot(
     })
 }
 
-fn put(
+/// Makes a token, if the settings and its maker allow it. `replaced`: one that ends now.
+pub(super) fn put(
     directory: &Directory,
     draft: &mut Draft,
     owner: TokenOwner,
@@ -179,19 +147,9 @@ fn put(
     terms: &Terms<'_>,
 ) -> Result<Token, EditError> {
     check(&new)?;
-    let max_days = match owner {
-        TokenOwner::Personal { .. } => terms.limits.personal_token_days,
-        TokenOwner::Group { .. } => terms.limits.group_token_days,
-        TokenOwner::Deploy { .. } => terms.limits.deploy_token_days,
-    };
-    let expires_at = new.ending.of_token(terms, max_days)?;
+    let expires_at = new.ending.of_token(terms, max_days(&owner, terms))?;
     make_room(directory, draft, &owner, replaced, terms)?;
-    match directory.secret(&new.fresh.secret) {
-        None => {}
-        // A secret that is brought back would be forgotten again together with its old tombstone.
-        Some(Credential::Deleted(stone)) => draft.remove(RecordKey::Tombstone(stone.credential)),
-        Some(_) => return Err(EditError::invalid("token", "has already been taken")),
-    }
+    take_secret(directory, draft, &new.fresh)?;
     let token = Token {
         id: draft.next_token(),
         credential: new.fresh.credential,
@@ -204,9 +162,32 @@ fn put(
         expires_at,
         revoked_at: None,
         made_by: terms.maker.token(),
+        old_secret: None,
     };
     draft.put(Record::Token(token.clone()));
     Ok(token)
+}
+
+/// The number of days for which a new token of this kind can be valid; 0: any.
+pub(super) fn max_days(owner: &TokenOwner, terms: &Terms<'_>) -> u32 {
+    match owner {
+        TokenOwner::Personal { .. } => terms.limits.personal_token_days,
+        TokenOwner::Group { .. } => terms.limits.group_token_days,
+        TokenOwner::Deploy { .. } => terms.limits.deploy_token_days,
+    }
+}
+
+/// Refuses a secret that a token has. One of a deleted token can be used again.
+pub(super) fn take_secret(directory: &Directory, draft: &mut Draft, fresh: &Fresh) -> Result<(), EditError> {
+    match directory.secret(&fresh.secret) {
+        None => Ok(()),
+        // A secret that is brought back would be forgotten again together with its old tombstone.
+        Some(Credential::Deleted(stone)) => {
+            draft.remove(RecordKey::Tombstone(stone.credential));
+            Ok(())
+        }
+        Some(_) => Err(EditError::invalid("token", "has already been taken")),
+    }
 }
 
 /// Refuses one more token where this owner has as many active ones as can be, and forgets the oldest of those that ended where

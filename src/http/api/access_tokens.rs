@@ -15,7 +15,6 @@ use crate::domain::edit::token::{Fresh, NewToken};
 use crate::domain::token::{Token, TokenOwner};
 
 const LIFE_DAYS: i64 = 365;
-const ROTATED_LIFE_DAYS: i64 = 7;
 
 /// An access token as GitLab shows it.
 pub(super) fn view(caller: &Caller, token: &Token) -> Value {
@@ -30,6 +29,7 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
         "user_id": token.user(),
         "last_used_at": last_used(caller, token),
         "expires_at": token.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
+        "old_secret_expires_at": old_secret_end(caller, token),
     });
     if let TokenOwner::Group { group, bot } = token.owner {
         let membership = caller.state.identities.directory().membership(group, bot).cloned();
@@ -46,9 +46,16 @@ pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
     shown
 }
 
-/// When a token was last used.
+/// The time when a token was last used, by whichever of its secrets.
 pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
-    caller.state.last_used.of(token.credential).map(|at| format!("{at:.3}"))
+    let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
+    let used = credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential));
+    used.max().map(|at| format!("{at:.3}"))
+}
+
+/// The end of the secret that a rotation replaced, while that is still valid.
+pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
+    token.old_secret_end(caller.now).map(|end| format!("{end:.3}"))
 }
 
 /// A secret of this kind, with what is stored of it.
@@ -65,28 +72,10 @@ pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, Secret
         name: params.required_text("name")?,
         description: params.text("description")?.unwrap_or_default(),
         scopes: params.scopes()?,
-        ending: end(params, LIFE_DAYS)?,
+        ending: params.day("expires_at")?.map_or(Ending::InDays(LIFE_DAYS), Ending::At),
         fresh,
     };
     Ok((new, secret))
-}
-
-/// When a rotated token ends: in a week where the request does not say.
-pub(super) fn rotated_end(params: &Params) -> Result<Ending, ApiError> {
-    end(params, ROTATED_LIFE_DAYS)
-}
-
-fn end(params: &Params, usual_days: i64) -> Result<Ending, ApiError> {
-    Ok(params.day("expires_at")?.map_or(Ending::InDays(usual_days), Ending::At))
-}
-
-/// The kind of secret that a token like this one has.
-pub(super) fn kind_of(token: &Token) -> Kind {
-    match token.owner {
-        TokenOwner::Personal { .. } => Kind::Personal,
-        TokenOwner::Group { .. } => Kind::Group,
-        TokenOwner::Deploy { .. } => Kind::Deploy,
-    }
 }
 
 /// Which tokens a list is to have.

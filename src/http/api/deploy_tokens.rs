@@ -7,12 +7,13 @@ use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::access_tokens::{fresh, last_used, with_secret};
+use super::access_tokens::{fresh, last_used, old_secret_end, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
+use super::rotations::{extended, rotated_deploy_token};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::edit::maker::Ending;
@@ -74,6 +75,18 @@ pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
+/// `POST /groups/:id/deploy_tokens/:token_id/rotate`; GitLab has no such route
+pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+    let token = caller.may(move |caller| found(caller, &path))?;
+    rotated_deploy_token(&caller, token, &params, view).await
+}
+
+/// `PUT /groups/:id/deploy_tokens/:token_id`: another end; GitLab has no such route
+pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+    let token = caller.may(move |caller| found(caller, &path))?;
+    extended(&caller, token, &params, view).await
+}
+
 /// `DELETE /groups/:id/deploy_tokens/:token_id`
 pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| found(caller, &path))?;
@@ -94,6 +107,7 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "revoked": token.revoked_at.is_some(),
         "expired": token.expires_at.is_some_and(|end| end <= caller.now),
         "last_used_at": last_used(caller, token),
+        "old_secret_expires_at": old_secret_end(caller, token),
     })
 }
 

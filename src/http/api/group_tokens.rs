@@ -10,7 +10,8 @@ use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
-use super::personal_tokens::{revoked, rotated};
+use super::personal_tokens::revoked;
+use super::rotations::{extended, rotated};
 use crate::auth::secret::Kind;
 use crate::domain::access::AccessLevel;
 use crate::domain::edit::token as edit;
@@ -74,6 +75,12 @@ pub(super) async fn rotate_self(
         if is_of(own, group) { Ok(own.clone()) } else { Err(ApiError::Unauthorized) }
     })?;
     rotated(&caller, own, &params).await
+}
+
+/// `PUT /groups/:id/access_tokens/:token_id`: another end
+pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
+    let token = caller.may(move |caller| find(caller, &path))?;
+    extended(&caller, token, &params, view).await
 }
 
 /// `DELETE /groups/:id/access_tokens/:token_id`; the bot goes too.

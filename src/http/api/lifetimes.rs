@@ -39,12 +39,13 @@ fn made(token: &Value) -> (String, u64) {
 }
 
 /// The routes that make a token, with what they need besides an end; `N` is a token that may be rotated by its user.
-const MAKING: [(&str, &str); 5] = [
+const MAKING: [(&str, &str); 6] = [
     ("/users/2/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#),
     ("/groups/1/access_tokens", r#"{"name":"t","scopes":["api"]}"#),
     ("/groups/1/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#),
     ("/personal_access_tokens/3/rotate", "{}"),
     ("/groups/1/access_tokens/7/rotate", "{}"),
+    ("/groups/1/deploy_tokens/9/rotate", "{}"),
 ];
 
 fn body(text: &str, end: Option<String>) -> Value {
@@ -162,6 +163,56 @@ async fn a_token_does_not_rotate_the_one_that_made_it() {
 }
 
 #[actix_web::test]
+async fn a_token_is_extended_no_further_than_the_one_that_made_it_and_the_one_that_extends_it() {
+    let company = Company::open(&records());
+    let (parent, _) = owners_token(&company, 9).await;
+    let (path, text) = MAKING[2];
+    let (_, child) = made(&make(&company, &parent, "POST", path, body(text, Some(day(2)))).await);
+    let child = format!("{path}/{child}");
+    let extend = async |secret: &str, path: &str, end: i64| {
+        let answer = call(&company, secret, "PUT", path, json!({"expires_at": day(end)})).await;
+        (answer.status.as_u16(), answer.body["message"]["expires_at"][0].as_str().map(str::to_owned))
+    };
+    assert_eq!(extend(&parent, &child, 8).await, (200, None));
+    let beyond = |does: &str| format!("must not be after {}, when the token that {does} it expires", day(9));
+    assert_eq!(extend(&parent, &child, 10).await, (400, Some(beyond("extends"))));
+    assert_eq!(extend(&secret_of("admin"), &child, 10).await, (400, Some(beyond("made"))), "also by others");
+    assert_eq!(extend(&parent, "/personal_access_tokens/3", 10).await, (400, Some(beyond("extends"))));
+}
+
+#[actix_web::test]
+async fn a_token_that_gained_time_ends_with_the_one_that_extended_it() {
+    let company = Company::open(&records());
+    let (owner, id) = owners_token(&company, 9).await;
+    let (path, text) = MAKING[2];
+    let mut numbers = Vec::new();
+    for end in [day(2), day(8)] {
+        numbers.push(made(&make(&company, &secret_of("admin"), "POST", path, body(text, Some(end))).await).1);
+    }
+    for number in &numbers {
+        make(&company, &owner, "PUT", &format!("{path}/{number}"), json!({"expires_at": day(7)})).await;
+    }
+    make(&company, &secret_of("admin"), "DELETE", &format!("/personal_access_tokens/{id}"), json!({})).await;
+    let there = numbers.iter().map(|number| company.directory().token(TokenId(*number)).is_some()).collect::<Vec<_>>();
+    assert_eq!(there, [false, true], "the other one lost time");
+}
+
+#[actix_web::test]
+async fn an_extension_counts_the_longest_life_from_when_the_secret_was_made() {
+    let limits = Limits { deploy_token_days: 10, ..Limits::NONE };
+    let company = Company::open_with(&records(), PublicGroups::Members, limits);
+    let path = "/groups/1/deploy_tokens/9";
+    // The deploy token of the company was made on 2026-01-01, and has no end.
+    let refused = call(&company, &secret_of("admin"), "PUT", path, json!({"expires_at": day(1)})).await;
+    let reason = "must be within 10 days of 2026-01-01, when its secret was made: rotate it instead";
+    let expected = json!({"message": {"expires_at": [reason]}});
+    assert_eq!((refused.status.as_u16(), &refused.body), (400, &expected));
+    let rotated = make(&company, &secret_of("admin"), "POST", &format!("{path}/rotate"), json!({})).await;
+    assert!(rotated["expires_at"].as_str().unwrap().starts_with(&day(10)), "{rotated}");
+    make(&company, &secret_of("admin"), "PUT", path, json!({"expires_at": day(9)})).await;
+}
+
+#[actix_web::test]
 async fn a_member_whom_a_group_access_token_raises_is_bound_to_it_until_a_person_decides_anew() {
     let company = Company::open(&records());
     let (owner, _) = owners_token(&company, 9).await;
@@ -190,7 +241,7 @@ async fn new_tokens_last_no_longer_than_the_settings_say_whoever_makes_them() {
     let limits = Limits { personal_token_days: 30, group_token_days: 20, deploy_token_days: 10, ..Limits::NONE };
     let company = Company::open_with(&records(), PublicGroups::Members, limits);
     let admin = secret_of("admin");
-    for ((path, text), days) in MAKING.into_iter().zip([30, 20, 10, 30, 20]) {
+    for ((path, text), days) in MAKING.into_iter().zip([30, 20, 10, 30, 20, 10]) {
         let refused = call(&company, &admin, "POST", path, body(text, Some(day(days + 1)))).await;
         let reason = format!("must be within {days} days, the longest life of such a token here");
         let expected = json!({"message": {"expires_at": [reason]}});

@@ -4,7 +4,13 @@
 //! Where GitLab leaves a choice or this service differs:
 //! - Users need no e-mail address. With `force_random_password` a user has no password at all, only tokens.
 //! - Access tokens without `expires_at` live for 365 days, rotated ones for 7; both take any day in the future. Deploy
-//!   tokens without it live until they are deleted.
+//!   tokens without it live until they are deleted, and keep their end when they are rotated.
+//! - `POST .../rotate` has a parameter `overlap`, in seconds or with a unit such as `24h` or `7d`, at most 30 days: the
+//!   old secret stays valid for that time, `old_secret_expires_at` says until when, and the token keeps its number. An
+//!   access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which GitLab does not
+//!   rotate, have 24 hours without it, and end the old secret at once with 0. [`crate::domain::edit::rotation`] has the
+//!   rules.
+//! - `PUT` on a token gives it another `expires_at` without another secret, which GitLab cannot.
 //! - Nothing made by a token outlives it, unless an administrator's token made it: [`crate::domain::edit::maker`] says how
 //!   that is meant. So a token that rotates itself gains no time; who prolongs it is an administrator, or its user with the
 //!   password, or for a group access token an owner whose token ends later.
@@ -27,6 +33,7 @@ mod pace;
 mod page;
 mod params;
 mod personal_tokens;
+mod rotations;
 mod settings;
 mod state;
 mod users;
@@ -75,7 +82,10 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         )
         .service(at("/personal_access_tokens/self/rotate").route(post().to(personal::rotate_self)))
         .service(
-            at("/personal_access_tokens/{id}").route(get().to(personal::show)).route(delete().to(personal::revoke)),
+            at("/personal_access_tokens/{id}")
+                .route(get().to(personal::show))
+                .route(put().to(personal::extend))
+                .route(delete().to(personal::revoke)),
         )
         .service(at("/personal_access_tokens/{id}/rotate").route(post().to(personal::rotate)))
         .service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
@@ -100,15 +110,20 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/groups/{id}/access_tokens").route(get().to(bots::list)).route(post().to(bots::create)))
         .service(at("/groups/{id}/access_tokens/self/rotate").route(post().to(bots::rotate_self)))
         .service(
-            at("/groups/{id}/access_tokens/{token_id}").route(get().to(bots::show)).route(delete().to(bots::revoke)),
+            at("/groups/{id}/access_tokens/{token_id}")
+                .route(get().to(bots::show))
+                .route(put().to(bots::extend))
+                .route(delete().to(bots::revoke)),
         )
         .service(at("/groups/{id}/access_tokens/{token_id}/rotate").route(post().to(bots::rotate)))
         .service(at("/groups/{id}/deploy_tokens").route(get().to(deploy::list)).route(post().to(deploy::create)))
         .service(
             at("/groups/{id}/deploy_tokens/{token_id}")
                 .route(get().to(deploy::show))
+                .route(put().to(deploy::extend))
                 .route(delete().to(deploy::delete)),
         )
+        .service(at("/groups/{id}/deploy_tokens/{token_id}/rotate").route(post().to(deploy::rotate)))
         .service(at("/deploy_tokens").route(get().to(deploy::list_all)))
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
         .default_service(web::to(no_route));

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use crate::domain::access::AccessLevel;
+use crate::domain::overlap::{Overlap, OverlapError};
 use crate::domain::scope::{Scope, Scopes};
 use crate::http::request_body::{self, BodyFault};
 
@@ -68,6 +69,12 @@ impl Params {
             Some("false" | "f" | "0" | "off") => Ok(Some(false)),
             Some(_) => Err(ApiError::unreadable(name)),
         }
+    }
+
+    /// The time for which the secret that a rotation replaces stays valid.
+    pub(super) fn overlap(&self) -> Result<Option<Overlap>, ApiError> {
+        let invalid = |error: OverlapError| ApiError::Invalid { field: "overlap", reason: error.to_string() };
+        self.filled("overlap")?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
     /// Whether this parameter is there and says yes.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 
-use super::access_tokens::{self, Filter, described, kind_of, rotated_end, view, with_secret};
+use super::access_tokens::{Filter, described, view, with_secret};
 use super::caller::{AnyScope, Authority, Caller, Permission};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
+use super::rotations::{extended, rotated};
 use super::users;
 use crate::auth::secret::Kind;
 use crate::domain::edit::token as edit;
@@ -68,6 +69,12 @@ pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<HttpRe
     rotated(&caller, token, &params).await
 }
 
+/// `PUT /personal_access_tokens/:id`: another end
+pub(super) async fn extend(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
+    let token = caller.may(move |caller| find(caller, &path))?;
+    extended(&caller, token, &params, view).await
+}
+
 /// `DELETE /personal_access_tokens/:id`
 pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
@@ -78,24 +85,6 @@ pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<Ht
 pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
     let token = caller.may(|caller| caller.token().cloned())?;
     revoked(&caller, token).await
-}
-
-/// Answers with a token that takes the place of the one that the permission is for, which is revoked.
-pub(super) async fn rotated<D>(
-    caller: &Caller,
-    old: Permission<D, Arc<Token>>,
-    params: &Params,
-) -> Result<HttpResponse, ApiError>
-where
-    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
-{
-    let end = rotated_end(params)?;
-    let (secret, fresh) = access_tokens::fresh(kind_of(&old.granted));
-    let rotate = move |caller: &Authority<'_>, old: Arc<Token>| {
-        edit::rotate(caller.directory, old.id, end, fresh, &caller.terms())
-    };
-    let token = caller.change("access token rotated", old, rotate).await?;
-    Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
 }
 
 /// Ends the token that the permission is for.

@@ -33,7 +33,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => "wrong_secret",
         Refusal::NeverSeen => "unknown_token",
-        Refusal::Expired { .. } => "expired",
+        Refusal::Expired { .. } | Refusal::Replaced { .. } => "expired",
         Refusal::Revoked { .. } | Refusal::Gone => "revoked",
         Refusal::Blocked { .. } => "blocked",
         Refusal::Scopes { .. } => "scopes",

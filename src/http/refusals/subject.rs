@@ -70,7 +70,7 @@ impl Subject {
                 let credential = user.password.as_ref().map(|password| password.credential);
                 credential.map_or_else(Self::default, |credential| Identity::User(user, credential).into())
             }
-            Credential::Token(token) => Self::by_token(directory, token),
+            Credential::Token(token) | Credential::OldSecret(token) => Self::by_token(directory, token),
             Credential::Deleted(stone) => Self {
                 credential: Some(stone.credential),
                 credential_name: Some(stone.name.clone()),

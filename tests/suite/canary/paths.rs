@@ -76,6 +76,12 @@ impl Walk {
             self.note(answer, path);
             self.basic(service, "/jwt/auth?service=dependency_proxy", &old.username, &old.secret).await;
         }
+        let deploy = service.deploy_token(team, "rotated").await;
+        self.secret("a deploy token's old secret", &deploy.secret);
+        let path = format!("/groups/{}/deploy_tokens/{}/rotate", team.id, deploy.id);
+        let answer = service.api("POST", &path, json!({"overlap": "1h"})).await;
+        self.secret("a deploy token's new secret", answer.json()["token"].as_str().unwrap());
+        self.basic(service, "/jwt/auth?service=dependency_proxy", &deploy.username, &deploy.secret).await;
         let path = format!("/users/{}", user.id);
         let password = "canary%20changed+password/of them";
         self.note(service.api("PUT", &path, json!({"password": password})).await, &path);

@@ -91,12 +91,9 @@ impl Ledger {
 
     async fn rotate(&mut self, caller: &Caller, at: usize) -> Option<()> {
         let kind = self.tokens[at].kind;
-        if matches!(kind, Kind::Deploy) {
-            return self.revoke(caller, at).await;
-        }
         let path = format!("{}/rotate", self.path(at));
         self.tokens[at].works = None;
-        let made = caller.call(Method::POST, &path, &json!({"expires_at": "2099-02-02"})).await?;
+        let made = caller.call(Method::POST, &path, &json!({"expires_at": "2099-02-02", "overlap": 0})).await?;
         self.tokens[at].works = Some(false);
         self.note_new(kind, &made);
         Some(())

@@ -68,6 +68,32 @@ async fn a_copy_of_the_journal_restores_every_change_up_to_the_copy() {
 }
 
 #[actix_rt::test]
+async fn both_secrets_of_a_rotated_token_are_in_the_export_and_in_the_journal() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let fleet = service.deploy_token(&team, "fleet").await;
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, fleet.id);
+    let rotated = service.api("POST", &format!("{path}/rotate"), json!({"overlap": "7d"})).await.json();
+    let end = rotated["old_secret_expires_at"].clone();
+    assert!(end.is_string(), "{rotated}");
+    contains_within_seconds(&service.data().join("identity.jsonl"), "old_secret").await;
+    service.kill();
+    for name in ["identity.jsonl", "identity.journal"] {
+        let backup = service.data().with_extension(name);
+        fs::copy(service.data().join(name), &backup).unwrap();
+        fs::remove_dir_all(service.data()).unwrap();
+        let output = admin_restore(&service.data(), &backup);
+        assert!(output.status.success(), "{output:?}");
+        service.restart();
+        for secret in [&fleet.secret, rotated["token"].as_str().unwrap()] {
+            assert_eq!(service.token(&fleet.username, secret, "").await.status, 200, "{name}");
+        }
+        assert_eq!(service.api("GET", &path, Value::Null).await.json()["old_secret_expires_at"], end, "{name}");
+        service.kill();
+    }
+}
+
+#[actix_rt::test]
 async fn a_damaged_journal_is_replaced_by_what_the_refusal_names_without_loss() {
     let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
     let team = service.group("team").await;

@@ -10,6 +10,7 @@ mod mutations;
 mod names;
 mod raw;
 mod revocation;
+mod rotation;
 mod scopes;
 mod signatures;
 mod throttling;

@@ -10,8 +10,8 @@ use super::super::error::ApiError;
 use super::super::state::ApiState;
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::edit::Terms;
 use crate::domain::edit::maker::Maker;
+use crate::domain::edit::{EditError, Terms};
 use crate::domain::group::{Group, Visibility};
 use crate::domain::id::{CredentialId, GroupId, UserId};
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
@@ -72,11 +72,22 @@ impl<'a> Authority<'a> {
         Terms { maker: Maker::of(self.identity), limits: &self.state.limits, now: self.now }
     }
 
-    /// The access token that was presented; there is none with a password.
+    /// The access token that was presented, also where that was by its old secret; there is none with a password.
     pub(in crate::http::api) fn token(&self) -> Result<&'a Arc<Token>, ApiError> {
         match self.identity {
-            Identity::UserToken(token, _) => Ok(token),
+            Identity::UserToken(token, _) => self.directory.token(token.id).ok_or(ApiError::Unauthorized),
             Identity::Nobody | Identity::User(..) | Identity::DeployToken(_) => Err(ApiError::Unauthorized),
+        }
+    }
+
+    /// Refuses a caller who presented the old secret of this very token: whoever holds that one must not get hold of
+    /// the new one, or prolong it.
+    pub(in crate::http::api) fn check_secret(&self, token: &Token) -> Result<(), EditError> {
+        match self.identity {
+            Identity::UserToken(own, _) if own.id == token.id && own.credential != token.credential => {
+                Err(EditError::Refused("The old secret of a token cannot rotate or extend it"))
+            }
+            Identity::Nobody | Identity::User(..) | Identity::UserToken(..) | Identity::DeployToken(_) => Ok(()),
         }
     }
 
@@ -171,6 +182,9 @@ fn refused(refusal: Refusal) -> ApiError {
     match refusal {
         Refusal::Expired { .. } => {
             ApiError::InvalidToken("Token is expired. You can either do re-authorization or token refresh.")
+        }
+        Refusal::Replaced { .. } => {
+            ApiError::InvalidToken("Token was rotated. The secret that replaced this one is needed.")
         }
         Refusal::Revoked { .. } => ApiError::InvalidToken("Token was revoked. You have to re-authorize from the user."),
         Refusal::Blocked { .. } => ApiError::Refused("Your account has been blocked."),

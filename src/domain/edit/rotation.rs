@@ -1,0 +1,122 @@
+//! Rotating and extending tokens. Sees digests of secrets, never a secret.
+//!
+//! - A rotation gives a token another secret and another end. The old secret stays valid for the overlap, but not
+//!   beyond its own end or the new one; it opens everything that the token opens, except that it rotates and extends
+//!   nothing.
+//! - At most one old secret is valid beside the new one: a rotation within an overlap ends the older one at once.
+//! - The number stays, and what ends the token ends both secrets. Only an access token that is rotated without an
+//!   overlap is replaced as in GitLab: the old one is listed as revoked, and the new one has another number.
+//! - A token of a group that has expired can be rotated, which ends its old secret for good. One that was revoked
+//!   cannot.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::maker::{self, Ending};
+use super::token::{self, Fresh, NewToken};
+use super::{Draft, Edit, EditError, Terms};
+use crate::domain::directory::{Directory, Record};
+use crate::domain::id::TokenId;
+use crate::domain::overlap::Overlap;
+use crate::domain::token::{OldSecret, Token};
+
+/// The new secret and end of a token, and the time that the old secret has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// The new end; `None` keeps the present one as far as that is possible.
+    pub ending: Option<Ending>,
+    /// The new secret.
+    pub fresh: Fresh,
+    /// The time for which the old secret stays valid.
+    pub overlap: Overlap,
+}
+
+/// Gives a token a new secret. Fails for one that is revoked, or expired and not a group's, and for the one that made
+/// the token that rotates.
+pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
+    let old = token::find(directory, id)?;
+    if old.revoked_at.is_some() || !(old.is_active(terms.now) || old.group().is_some()) {
+        return Err(EditError::Inactive);
+    }
+    check_maker(directory, id, terms, "A token cannot rotate the one that made it")?;
+    if old.user().is_some() && rotation.overlap.is_none() {
+        replace_token(directory, old, rotation, terms)
+    } else {
+        replace_secret(directory, old, rotation, terms)
+    }
+}
+
+/// Gives an active token another end and leaves its secrets as they are.
+pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> Edit<Token> {
+    let token = token::find(directory, id)?;
+    if !token.is_active(terms.now) {
+        let text = "A token that is revoked or has expired cannot be extended: rotate it, or make another";
+        return Err(EditError::Refused(text));
+    }
+    check_maker(directory, id, terms, "A token cannot extend the one that made it")?;
+    if end <= terms.now {
+        return Err(EditError::invalid("expires_at", "must be in the future"));
+    }
+    maker::check_extension(directory, token, end, token::max_days(&token.owner, terms), terms)?;
+    let gains = token.expires_at.is_some_and(|present| end > present);
+    let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
+    let extended = Token { expires_at: Some(end), made_by, ..Token::clone(token) };
+    let mut draft = Draft::of(directory);
+    draft.put(Record::Token(extended.clone()));
+    Ok(draft.finish(extended))
+}
+
+/// Revokes an access token and makes one like it, to which what the old one made is handed on.
+fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
+    let mut draft = Draft::of(directory);
+    let ended = Token { revoked_at: Some(terms.now), old_secret: None, ..Token::clone(old) };
+    draft.put(Record::Token(ended));
+    draft.bury_old_secret(old, terms.now);
+    let ending = rotation.ending_of(old);
+    let Token { name, description, scopes, owner, .. } = Token::clone(old);
+    let new = NewToken { name, description, scopes, ending, fresh: rotation.fresh };
+    let mut token = token::put(directory, &mut draft, owner, new, Some(old.id), terms)?;
+    if terms.maker.token() == Some(old.id) {
+        token.made_by = old.made_by;
+        draft.put(Record::Token(token.clone()));
+    }
+    draft.hand_on(directory, old.id, token.id);
+    Ok(draft.finish(token))
+}
+
+/// Gives a token another secret beside the old one.
+fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
+    let mut draft = Draft::of(directory);
+    let expires_at = rotation.ending_of(old).of_token(terms, token::max_days(&old.owner, terms))?;
+    token::take_secret(directory, &mut draft, &rotation.fresh)?;
+    let end = [Some(rotation.overlap.end(terms.now)), old.expires_at, expires_at].into_iter().flatten().min();
+    let old_secret = OldSecret { secret: old.secret, credential: old.credential, expires_at: end.unwrap_or(terms.now) };
+    let itself = terms.maker.token() == Some(old.id);
+    let token = Token {
+        credential: rotation.fresh.credential,
+        secret: rotation.fresh.secret,
+        created_at: terms.now,
+        expires_at,
+        made_by: if itself { old.made_by } else { terms.maker.token() },
+        old_secret: Some(old_secret),
+        ..Token::clone(old)
+    };
+    draft.put(Record::Token(token.clone()));
+    draft.bury_old_secret(old, terms.now);
+    Ok(draft.finish(token))
+}
+
+impl Rotation {
+    fn ending_of(&self, old: &Token) -> Ending {
+        self.ending.unwrap_or(old.expires_at.map_or(Ending::Never, Ending::Kept))
+    }
+}
+
+/// Refuses a change of a token by one that it made, however indirectly.
+fn check_maker(directory: &Directory, id: TokenId, terms: &Terms<'_>, text: &'static str) -> Result<(), EditError> {
+    let made_by = |id: &TokenId| directory.token(*id).and_then(|token| token.made_by);
+    let caller = terms.maker.token().filter(|caller| *caller != id);
+    let mut makers = std::iter::successors(caller.as_ref().and_then(made_by), made_by);
+    if makers.any(|maker| maker == id) { Err(EditError::Refused(text)) } else { Ok(()) }
+}

@@ -1,0 +1,101 @@
+//! `POST .../rotate` and `PUT .../:id` of tokens: another secret, another end. The routes decide whose token it is.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use serde_json::Value;
+
+use super::access_tokens::{fresh, view, with_secret};
+use super::caller::{Authority, Caller, Permission};
+use super::error::ApiError;
+use super::params::Params;
+use crate::auth::secret::Kind;
+use crate::domain::edit::maker::Ending;
+use crate::domain::edit::rotation::{self, Rotation};
+use crate::domain::overlap::Overlap;
+use crate::domain::token::{Token, TokenOwner};
+
+/// The life of a rotated access token where the request names no end. GitLab's.
+const ROTATED_LIFE_DAYS: i64 = 7;
+
+/// Answers with the access token that the permission is for, rotated. Without `overlap` it is replaced at once, as in
+/// GitLab.
+pub(super) async fn rotated<D>(
+    caller: &Caller,
+    token: Permission<D, Arc<Token>>,
+    params: &Params,
+) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let ending = params.day("expires_at")?.map_or(Ending::InDays(ROTATED_LIFE_DAYS), Ending::At);
+    let overlap = params.overlap()?.unwrap_or(Overlap::NONE);
+    with_new_secret(caller, token, Some(ending), overlap, view).await
+}
+
+/// Answers with the deploy token that the permission is for, rotated.
+pub(super) async fn rotated_deploy_token<D>(
+    caller: &Caller,
+    token: Permission<D, Arc<Token>>,
+    params: &Params,
+    view: fn(&Caller, &Token) -> Value,
+) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let ending = params.time("expires_at")?.map(Ending::At);
+    let overlap = params.overlap()?.unwrap_or(Overlap::DEFAULT);
+    with_new_secret(caller, token, ending, overlap, view).await
+}
+
+/// Answers with the token that the permission is for, with another end and the same secret.
+pub(super) async fn extended<D>(
+    caller: &Caller,
+    token: Permission<D, Arc<Token>>,
+    params: &Params,
+    view: fn(&Caller, &Token) -> Value,
+) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let end = match token.granted.owner {
+        TokenOwner::Deploy { .. } => params.time("expires_at")?,
+        TokenOwner::Personal { .. } | TokenOwner::Group { .. } => params.day("expires_at")?,
+    };
+    let end = end.ok_or_else(|| ApiError::Parameter("expires_at is missing".to_owned()))?;
+    let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
+        caller.check_secret(&token)?;
+        rotation::extend(caller.directory, token.id, end, &caller.terms())
+    };
+    let token = caller.change("token extended", token, extend).await?;
+    Ok(HttpResponse::Ok().json(view(caller, &token)))
+}
+
+async fn with_new_secret<D>(
+    caller: &Caller,
+    token: Permission<D, Arc<Token>>,
+    ending: Option<Ending>,
+    overlap: Overlap,
+    view: fn(&Caller, &Token) -> Value,
+) -> Result<HttpResponse, ApiError>
+where
+    D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
+{
+    let (secret, fresh) = fresh(kind_of(&token.granted));
+    let rotation = Rotation { ending, fresh, overlap };
+    let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
+        caller.check_secret(&token)?;
+        rotation::rotate(caller.directory, token.id, rotation, &caller.terms())
+    };
+    let token = caller.change("token rotated", token, rotate).await?;
+    Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
+}
+
+/// The kind of secret that a token like this one has.
+fn kind_of(token: &Token) -> Kind {
+    match token.owner {
+        TokenOwner::Personal { .. } => Kind::Personal,
+        TokenOwner::Group { .. } => Kind::Group,
+        TokenOwner::Deploy { .. } => Kind::Deploy,
+    }
+}
