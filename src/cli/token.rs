@@ -12,7 +12,7 @@ use super::client::Api;
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
 use super::member::Level;
-use super::output::{Columns, Output};
+use super::output::{Columns, Output, note};
 use super::user;
 use crate::domain::overlap::Overlap;
 use crate::domain::scope::{Scope, Scopes};
@@ -28,7 +28,8 @@ pub(super) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokenVerb {
-    /// Make a token, by default one that can only pull, for 90 days; its secret is shown this once
+    /// Make a token, by default one that can only pull, for 90 days; its secret is shown this once. One that is brought
+    /// along has no end unless asked for
     Create(Create),
     /// Show the tokens of a group or of a user, or all personal access tokens
     List {
@@ -87,7 +88,8 @@ struct Create {
     scopes: Vec<Scope>,
     #[command(flatten)]
     end: End,
-    /// The user name of a deploy token; gitlab+deploy-token-N where it is not given
+    /// The user name of a deploy token; gitlab+deploy-token-N where it is not given. With --secret-stdin it can contain
+    /// $
     #[arg(long, conflicts_with = "user")]
     username: Option<String>,
     /// What the bot of a group access token may do in the group
@@ -125,10 +127,14 @@ struct End {
     /// The day from which on it no longer works
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
     expires_at: Option<Date>,
-    /// So many days it works; who is no administrator cannot make one that outlives the token used here
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
+    /// The number of days that it works, 90 where no end is given; a secret that is brought along then has none. Only
+    /// an administrator can make one that outlives the token used here
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
 }
+
+/// The life of a token with a generated secret where no end is given.
+const DEFAULT_DAYS: u16 = 90;
 
 const COLUMNS: Columns = &[
     "id",
@@ -200,12 +206,18 @@ impl Create {
         if let Some(fields) = made.as_object_mut().filter(|_| self.secret_stdin) {
             fields.remove("token");
         }
+        if let Some(end) = made["expires_at"].as_str().filter(|_| self.secret_stdin && !self.end.is_asked_for()) {
+            note(&format!("the settings of the service limit the life of deploy tokens: this one ends at {end}"));
+        }
         Ok(Output::One(MADE, made))
     }
 
     fn body(&self) -> Result<Value, Failure> {
         let scopes = Scopes::try_from(self.scopes.clone()).map_err(|error| Failure::Input(error.to_string()))?;
-        let mut body = json!({ "name": self.name, "scopes": scopes, "expires_at": self.end.day()? });
+        let mut body = json!({ "name": self.name, "scopes": scopes });
+        if self.end.is_asked_for() || !self.secret_stdin {
+            body["expires_at"] = json!(self.end.day()?);
+        }
         let deploy = self.owner.is_deploy();
         if !deploy && (self.username.is_some() || self.secret_stdin) {
             return Err(Failure::Input("--username and --secret-stdin are for deploy tokens".to_owned()));
@@ -261,10 +273,16 @@ impl Owner {
 }
 
 impl End {
+    /// The end that was asked for, or that a generated secret has.
     fn day(&self) -> Result<Date, Failure> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let end = self.expires_at.map_or_else(|| today.checked_add(Span::new().days(i64::from(self.days))), Ok);
+        let days = i64::from(self.days.unwrap_or(DEFAULT_DAYS));
+        let end = self.expires_at.map_or_else(|| today.checked_add(Span::new().days(days)), Ok);
         end.map_err(|error| Failure::Input(error.to_string()))
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.expires_at.is_some() || self.days.is_some()
     }
 }
 
@@ -315,6 +333,7 @@ mod tests {
         let refused = create("--group team --kind group --name bot --username x").body().unwrap_err();
         assert_eq!(refused.to_string(), "--username and --secret-stdin are for deploy tokens");
         for line in [
+            "--group a --name c --days 0",
             "--group a --user b --name c",
             "--user b --secret-stdin --name c",
             "--name c --days 3 --expires-at 2999-01-01",

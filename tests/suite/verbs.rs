@@ -78,6 +78,40 @@ async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_i
 }
 
 #[actix_rt::test]
+async fn a_secret_that_is_brought_along_has_no_end_unless_asked_for_and_may_have_the_name_of_a_robot() {
+    let hub = FakeHub::start();
+    hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1_000, 1)]));
+    let service = Config::docker_hub(&hub).start();
+    says(&verb(&service, ADMIN_TOKEN, "group create team", ""));
+    let secret = "Harbor5ecret-of-a-robot\n";
+    let create = "token create --group team --name fleet --secret-stdin --json --username";
+    for (more, end) in [("robot$ci", ""), ("robot$project+ci --expires-at 2999-01-02", "2999-01-02")] {
+        let secret = format!("{more} {secret}");
+        let made = says(&verb(&service, ADMIN_TOKEN, &format!("{create} {more}"), &secret));
+        let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+        assert!(made["expires_at"].as_str().unwrap_or_default().starts_with(end), "{made}");
+        assert_eq!((made["expires_at"].is_null(), made.get("token")), (end.is_empty(), None));
+        let name = made["username"].as_str().unwrap();
+        says(&verb(&service, "", &format!("check --group team --username {name} --secret-stdin"), &secret));
+    }
+}
+
+#[actix_rt::test]
+async fn what_limits_the_life_of_a_secret_that_is_brought_along_is_said() {
+    let service = Config::docker_hub(&FakeHub::start()).and("[limits]\ndeploy_token_days = 30").start();
+    says(&verb(&service, ADMIN_TOKEN, "group create team", ""));
+    let create = "token create --group team --name fleet --username fleet --secret-stdin";
+    let made = verb(&service, ADMIN_TOKEN, create, "a secret from elsewhere\n");
+    says(&made);
+    let noted = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(noted.contains("limit the life of deploy tokens: this one ends at"), "{noted}");
+    let refused = verb(&service, ADMIN_TOKEN, &format!("{create} --days 31"), "another secret from elsewhere\n");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("must be within 30 days, the longest life of such a token here"), "{said}");
+}
+
+#[actix_rt::test]
 async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_old_secret_for_a_while() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     let json = |line: &str| {

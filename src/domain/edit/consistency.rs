@@ -273,7 +273,7 @@ fn new_token(place: usize, secret: Option<u8>) -> NewToken {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&place.to_be_bytes());
     let secret = Digest::from_bytes(secret.map_or(digest, |byte| [byte + 100; 32]));
-    let fresh = Fresh { credential: CredentialId::from_random(bits), secret };
+    let fresh = Fresh { credential: CredentialId::from_random(bits), secret, brought: false };
     let name = "A token".to_owned();
     NewToken {
         name,

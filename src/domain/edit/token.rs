@@ -37,6 +37,8 @@ pub struct Fresh {
     pub credential: CredentialId,
     /// The SHA-256 of the secret.
     pub secret: Digest,
+    /// True where somebody brought the secret along, false where it was generated here.
+    pub brought: bool,
 }
 
 /// Makes a personal access token; bots have none besides their own.
@@ -73,7 +75,8 @@ pub fn create_group(
     Ok(draft.finish(token))
 }
 
-/// Makes a deploy token. `username`: what must be given with it; `gitlab+deploy-token-N` where there is none.
+/// Makes a deploy token. `username`: what must be given with it; `gitlab+deploy-token-N` where there is none. Only with
+/// a secret that is brought along it can contain `$`, as the names of robots in Harbor do.
 pub fn create_deploy(
     directory: &Directory,
     group: GroupId,
@@ -85,11 +88,18 @@ pub fn create_deploy(
     if new.scopes.contains(Scope::Api) || new.scopes.contains(Scope::ReadApi) {
         return Err(EditError::invalid("scopes", "can only be those of a registry"));
     }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte);
+    let brought = new.fresh.brought;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte) || (brought && byte == b'$');
     check_length("username", username.as_deref().unwrap_or_default(), MAX_NAME_CHARS)?;
     let well_formed = |name: &String| !name.is_empty() && name.bytes().all(allowed);
     if username.as_ref().is_some_and(|name| !well_formed(name)) {
-        let reason = "can contain only letters, digits, '_', '-', '+', and '.'";
+        let reason = match brought {
+            true => "can contain only letters, digits, '_', '-', '+', '.', and '$'",
+            false if username.as_ref().is_some_and(|name| name.contains('$')) => {
+                "can contain '$' only where the secret is brought along"
+            }
+            false => "can contain only letters, digits, '_', '-', '+', and '.'",
+        };
         return Err(EditError::invalid("username", reason));
     }
     let mut draft = Draft::of(directory);

@@ -61,7 +61,7 @@ pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
 /// A secret of this kind, with what is stored of it.
 pub(super) fn fresh(kind: Kind) -> (SecretString, Fresh) {
     let made = secret::generate(kind);
-    (made.secret, Fresh { credential: random::credential_id(), secret: made.digest })
+    (made.secret, Fresh { credential: random::credential_id(), secret: made.digest, brought: false })
 }
 
 /// A token of this kind as a request describes it, with its secret. It lives for a year where the request does not say.

@@ -129,7 +129,7 @@ fn taken_over(secret: SecretString) -> Result<(SecretString, Fresh), ApiError> {
         0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
         MIN_BROUGHT_CHARS..=MAX_BROUGHT_CHARS => {
             let digest = secret::digest(secret.expose_secret());
-            return Ok((secret, Fresh { credential: random::credential_id(), secret: digest }));
+            return Ok((secret, Fresh { credential: random::credential_id(), secret: digest, brought: true }));
         }
         _ => format!("is too long (maximum is {MAX_BROUGHT_CHARS} characters)"),
     };

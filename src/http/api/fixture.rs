@@ -211,6 +211,6 @@ fn new_token(name: &str, scopes: &[&str]) -> token::NewToken {
         description: String::new(),
         scopes: Scopes::try_from(scopes).unwrap(),
         ending: Ending::Never,
-        fresh: token::Fresh { credential: random::credential_id(), secret },
+        fresh: token::Fresh { credential: random::credential_id(), secret, brought: false },
     }
 }

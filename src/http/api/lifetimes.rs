@@ -198,6 +198,26 @@ async fn a_token_that_gained_time_ends_with_the_one_that_extended_it() {
 }
 
 #[actix_web::test]
+async fn a_brought_secret_has_no_end_unless_one_is_asked_for_or_the_settings_have_a_longest_life() {
+    let brought =
+        |end: Option<String>| body(r#"{"name":"t","scopes":["read_registry"],"token":"brought from elsewhere"}"#, end);
+    for (days, end, expected) in [
+        (0, None, Value::Null),
+        (0, Some("2999-01-01".to_owned()), json!("2999-01-01T00:00:00.000Z")),
+        (10, Some(day(3)), json!(format!("{}T00:00:00.000Z", day(3)))),
+    ] {
+        let limits = Limits { deploy_token_days: days, ..Limits::NONE };
+        let company = Company::open_with(&records(), PublicGroups::Members, limits);
+        let made = make(&company, &secret_of("admin"), "POST", MAKING[2].0, brought(end)).await;
+        assert_eq!(made["expires_at"], expected, "{days}");
+    }
+    let limits = Limits { deploy_token_days: 10, ..Limits::NONE };
+    let company = Company::open_with(&records(), PublicGroups::Members, limits);
+    let made = make(&company, &secret_of("admin"), "POST", MAKING[2].0, brought(None)).await;
+    assert!(made["expires_at"].as_str().unwrap().starts_with(&day(10)), "{made}");
+}
+
+#[actix_web::test]
 async fn an_extension_counts_the_longest_life_from_when_the_secret_was_made() {
     let limits = Limits { deploy_token_days: 10, ..Limits::NONE };
     let company = Company::open_with(&records(), PublicGroups::Members, limits);

@@ -344,6 +344,30 @@ async fn a_brought_secret_can_be_brought_again_after_its_token_was_deleted() {
 }
 
 #[actix_web::test]
+async fn a_user_name_with_a_dollar_sign_is_for_secrets_that_are_brought_along() {
+    let company = company();
+    for name in ["robot$ci", "robot$project+ci", "$"] {
+        let fields = json!({"name": "t", "scopes": ["read_registry"], "username": name});
+        let generated = company.call("admin", "POST", "/groups/1/deploy_tokens", Body::Json(&fields.to_string())).await;
+        let reason = "can contain '$' only where the secret is brought along";
+        assert_answer(&generated, 400, json!({"message": {"username": [reason]}}));
+        let mut fields = fields;
+        fields["token"] = json!(format!("brought along with {name}"));
+        let brought = company.call("admin", "POST", "/groups/1/deploy_tokens", Body::Json(&fields.to_string())).await;
+        assert_eq!((brought.status.as_u16(), &brought.body["username"]), (201, &json!(name)));
+        let path = format!("/groups/1/deploy_tokens/{}/rotate", brought.body["id"]);
+        let rotated = company.call("owner", "POST", &path, Body::Nothing).await;
+        assert_eq!((rotated.status.as_u16(), &rotated.body["username"]), (200, &json!(name)));
+    }
+    for name in ["robot:ci", "robot ci", "r\u{f6}bot"] {
+        let fields =
+            json!({"name": "t", "scopes": ["read_registry"], "username": name, "token": "brought from elsewhere"});
+        let refused = company.call("admin", "POST", "/groups/1/deploy_tokens", Body::Json(&fields.to_string())).await;
+        assert_eq!(refused.status.as_u16(), 400, "{name}");
+    }
+}
+
+#[actix_web::test]
 async fn the_last_administrator_and_the_last_owner_stay() {
     let company = company();
     company.call("admin", "DELETE", "/groups/1/members/1", Body::Nothing).await;

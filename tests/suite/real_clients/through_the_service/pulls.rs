@@ -78,6 +78,24 @@ async fn docker_and_podman_log_in_and_pull_with_every_kind_of_credential() {
 }
 
 #[actix_rt::test]
+async fn every_client_logs_in_and_pulls_by_the_name_and_secret_of_a_robot_of_harbor() {
+    let scene = Scene::with_open_registry(&["library/tool:1=oci"]).await;
+    for (name, secret) in [("robot$ci", "Harbor5ecret-of-a-robot"), ("robot$project+ci", "Another$ecret-of-a-robot")] {
+        let scopes = ["read_registry", "write_registry"];
+        let fields = json!({"name": name, "username": name, "scopes": scopes, "token": secret});
+        let token = scene.service.deploy_token_with(&scene.team, fields).await;
+        let credential = Credential::of(&token.username, &token.secret);
+        for client in Client::ALL {
+            if client.has_login() {
+                client.login(&scene.engines, &scene.host(), credential).unwrap();
+            }
+            let pulled = client.pull(&scene.engines, &scene.host(), credential, &of("team", "tool:1")).unwrap();
+            assert!(pulled.iter().any(|digest| digest == scene.digest("library/tool:1")), "{client:?} {name}");
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn clients_that_pull_one_image_at_the_same_time_share_its_downloads() {
     let scene = Scene::with_open_registry(&["--layer-bytes", "20000000", "library/big:1=oci-index"]).await;
     let digest = scene.digest("library/big:1");
