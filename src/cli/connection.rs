@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::client::{Api, Credential, Http};
@@ -44,6 +44,12 @@ impl Connection {
         Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
     }
 
+    /// The API there, for the routes that a password opens.
+    pub(super) fn api_by_password(&self, username: &str, password: SecretString) -> Result<Api, Failure> {
+        let credential = Credential::Password(username.to_owned(), password);
+        Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
+    }
+
     fn token(&self) -> Result<SecretString, Failure> {
         let missing = || {
             Failure::Input(format!(
@@ -76,10 +82,20 @@ pub(super) fn secret_variable(name: &str) -> Option<SecretString> {
 
 /// A secret from standard input, without the newline at its end.
 pub(super) fn piped_secret() -> Result<SecretString, Failure> {
+    secret(piped()?.expose_secret()).ok_or_else(|| Failure::Input("there is no secret on standard input".to_owned()))
+}
+
+/// Two secrets from standard input, a line each.
+pub(super) fn piped_secrets() -> Result<(SecretString, SecretString), Failure> {
+    two_secrets(piped()?.expose_secret())
+        .ok_or_else(|| Failure::Input("standard input must have two lines, a secret each".to_owned()))
+}
+
+fn piped() -> Result<SecretString, Failure> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(1 << 16).read_to_string(&mut text);
     read.map_err(|error| Failure::Input(format!("standard input cannot be read: {error}")))?;
-    secret(&text).ok_or_else(|| Failure::Input("there is no secret on standard input".to_owned()))
+    Ok(text.into())
 }
 
 /// A secret in a file, without the newline at its end.
@@ -96,6 +112,12 @@ fn secret(text: &str) -> Option<SecretString> {
     Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()).map(SecretString::from)
 }
 
+fn two_secrets(text: &str) -> Option<(SecretString, SecretString)> {
+    let (first, second) = text.split_once('\n')?;
+    let second = secret(second).filter(|second| !second.expose_secret().contains('\n'))?;
+    Some((secret(first)?, second))
+}
+
 /// A URL of scheme, host and port alone.
 pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
@@ -110,14 +132,26 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
     fn a_piped_secret_loses_its_newline_and_nothing_else() {
         assert_eq!(secret(" a b \r\n").map(|secret| secret.expose_secret().to_owned()), Some(" a b ".to_owned()));
         assert!(secret("\n").is_none());
+    }
+
+    #[test]
+    fn two_piped_secrets_are_two_lines() {
+        let exposed = |text| {
+            let (first, second) = two_secrets(text)?;
+            Some((first.expose_secret().to_owned(), second.expose_secret().to_owned()))
+        };
+        for text in ["a b\r\nc d\r\n", "a b\nc d"] {
+            assert_eq!(exposed(text), Some(("a b".to_owned(), "c d".to_owned())));
+        }
+        for text in ["", "a", "a\n", "\nb\n", "a\n\nb", "a\nb\nc\n"] {
+            assert_eq!(exposed(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Exchange a user's password for an API token, which the other verbs need.
     Login(login::LoginArgs),
-    /// Users: create, list, show, change, block, unblock, delete.
+    /// Users: create, list, show, change, password, block, unblock, delete.
     User(user::UserArgs),
     /// Groups: create, list, show, change, delete, purge.
     Group(group::GroupArgs),

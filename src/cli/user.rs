@@ -1,5 +1,7 @@
 //! `user`: the people who use the service.
 
+mod password;
+
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use super::client::Api;
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
 use super::output::{Columns, Output};
+use password::PasswordArgs;
 
 /// Arguments of `user`.
 #[derive(Debug, Args)]
@@ -20,6 +23,16 @@ pub(super) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum UserVerb {
+    #[command(flatten)]
+    Manage(Manage),
+    /// Change a user's own password, for which the current one is needed and no token: both from standard input, a line
+    /// each
+    Password(PasswordArgs),
+}
+
+/// The verbs that take a token, and mostly an administrator's.
+#[derive(Debug, Subcommand)]
+enum Manage {
     /// Make a user; without a password it can only use tokens that an administrator makes
     Create {
         /// What the user logs in with
@@ -86,13 +99,16 @@ const COLUMNS: Columns = &["id", "username", "name", "state", "is_admin", "bot",
 impl UserArgs {
     /// Does it.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let api = self.connection.api()?;
-        self.verb.run(&api).await?.print(self.connection.json);
+        let output = match self.verb {
+            UserVerb::Manage(verb) => verb.run(&self.connection.api()?).await?,
+            UserVerb::Password(args) => args.run(&self.connection).await?,
+        };
+        output.print(self.connection.json);
         Ok(())
     }
 }
 
-impl UserVerb {
+impl Manage {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self {
             Self::Create { username, profile, admin } => {

@@ -90,6 +90,10 @@ const TABLE: &[Row] = &[
     (By::Admin, "POST",   "/users/STRANGER/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, OF_ADMINS),
     (By::Admin, "POST",   "/personal_access_tokens/OTHER/rotate", r#"{"a":1}"#, &[(Revoked, 401), (Blocked, 403), (Demoted, 401), (Deleted, 401)]),
     (By::Admin, "PUT",    "/application/settings", r#"{"dependency_proxy_enabled":false}"#, OF_ADMINS),
+    (By::Owner, "PUT",    "/user", r#"{"current_password":"the-callers-password","password":"another-long-one"}"#,
+                          &[(Revoked, 401), (Blocked, 403), (Password, 400), (Deleted, 401)]),
+    (By::OwnPassword, "PUT", "/user", r#"{"current_password":"the-callers-password","password":"another-long-one"}"#,
+                          &[(Blocked, 401), (Password, 401), (Deleted, 401)]),
     (By::OwnPassword, "POST", "/user/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#, &[(Blocked, 401), (Password, 401), (Deleted, 401)]),
 ];
 

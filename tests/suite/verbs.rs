@@ -112,6 +112,23 @@ async fn what_limits_the_life_of_a_secret_that_is_brought_along_is_said() {
 }
 
 #[actix_rt::test]
+async fn a_user_changes_the_own_password_with_the_current_one_and_without_a_token() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    service.user("alice", "alices first password").await;
+    let changed = verb(&service, "", "user password alice", "alices first password\nalices second password\n");
+    assert!(says(&changed).contains("the password of alice is changed"));
+    let file = service.data().with_extension("new-password");
+    std::fs::write(&file, "alices third password\n").unwrap();
+    let line = format!("user password alice --new-password-file {}", file.display());
+    assert_eq!(verb(&service, "", &line, "alices first password\n").status.code(), Some(1), "it is the old one");
+    says(&verb(&service, "", &line, "alices second password\n"));
+    says(&verb(&service, "", "login --username alice --password-stdin", "alices third password\n"));
+    let one = verb(&service, "", "user password alice", "alices third password\n");
+    assert_eq!(one.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&one.stderr).contains("two lines"), "{one:?}");
+}
+
+#[actix_rt::test]
 async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_old_secret_for_a_while() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     let json = |line: &str| {

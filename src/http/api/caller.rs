@@ -8,7 +8,8 @@
 //! - A group's settings, members and tokens, and purging its cache, need an owner of it or of a group above it. Its path
 //!   needs whoever could create a group there: an administrator at the top, below it an owner of the group above. So who
 //!   is told that a path is taken sees the group that has it.
-//! - Deploy tokens and JWTs open nothing here, and a password one route only: see [`super::own_token`].
+//! - Deploy tokens and JWTs open nothing here, and a password two routes: see [`super::own_token`] and
+//!   [`super::own_password`].
 //!
 //! A request's body may arrive long after its head, and passwords wait to be hashed: what was decided when the head came may
 //! no longer hold. So a change takes a [`Permission`], and [`Caller::change`] decides it anew on the directory that it
@@ -84,6 +85,11 @@ impl Caller {
         state.last_used.note(credential, now);
         let (base_url, address) = (state.public_url.base(request), state.public_url.client(request));
         Ok(Self { address, state, directory, user, now, base_url, identity, credential, needed })
+    }
+
+    /// The caller who presented an access token, if its scopes are enough for the method of this request.
+    pub(super) fn by_token(request: &HttpRequest) -> Result<Self, ApiError> {
+        by_token(request, Needed::by(request.method()))
     }
 
     /// What the caller may do, as of when the head of the request came.
@@ -181,7 +187,7 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(by_token(request, Needed::by(request.method())))
+        ready(Self::by_token(request))
     }
 }
 

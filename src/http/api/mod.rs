@@ -18,6 +18,7 @@
 //!   in a minute are 429 with `Retry-After`.
 //! - A revoked or expired token stays listed for 90 days, unless its user or group has too many of them. A revoked group
 //!   access token goes at once, with its bot, and so does a deleted deploy token.
+//! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
 //! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
 
@@ -28,6 +29,7 @@ mod error;
 mod group_tokens;
 mod groups;
 mod members;
+mod own_password;
 mod own_token;
 mod pace;
 mod page;
@@ -62,7 +64,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     use self::{deploy_tokens as deploy, group_tokens as bots, personal_tokens as personal};
     use web::{delete, post, put};
     let api = web::scope("/api/v4")
-        .service(at("/user").route(get().to(users::current)))
+        .service(at("/user").route(get().to(users::current)).route(put().to(own_password::change)))
         .service(at("/user/personal_access_tokens").route(post().to(own_token::create)))
         .service(at("/users").route(get().to(users::list)).route(post().to(users::create)))
         .service(

@@ -1,5 +1,6 @@
-//! `POST /user/personal_access_tokens`: the one route that a password opens. A user who has no token yet, as the first
-//! administrator, exchanges the password for one. GitLab has this path too, for callers that are logged in some other way.
+//! `POST /user/personal_access_tokens`: a token for a password, which otherwise opens only [`super::own_password`]. A
+//! user who has no token yet, as the first administrator, exchanges the password for one. GitLab has this path too, for
+//! callers that are logged in some other way.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -19,17 +20,22 @@ pub(super) async fn create(
     state: web::Data<ApiState>,
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
-    let Presented::Basic(username, password) = Presented::by(&request) else { return Err(ApiError::Unauthorized) };
-    let address = state.public_url.client(&request);
-    let proved = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
-    let caller = Caller::with(state, &request, Needed::Password, |directory| directory.credential(proved));
-    let caller = caller.map_err(|_| ApiError::Unauthorized)?;
+    let caller = by_password(&request, state).await?;
     let user = caller.may(|caller| Ok(caller.user.id))?;
     let (new, secret) = described(&params, Kind::Personal)?;
     let create =
         move |caller: &Authority<'_>, user| edit::create_personal(caller.directory, user, new, &caller.terms());
     let token = caller.change("personal access token created by password", user, create).await?;
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
+}
+
+/// The user whose name and password are in `Authorization: Basic`.
+pub(super) async fn by_password(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {
+    let Presented::Basic(username, password) = Presented::by(request) else { return Err(ApiError::Unauthorized) };
+    let address = state.public_url.client(request);
+    let proved = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
+    let caller = Caller::with(state, request, Needed::Password, |directory| directory.credential(proved));
+    caller.map_err(|_| ApiError::Unauthorized)
 }
 
 fn refused(error: IssueError) -> ApiError {

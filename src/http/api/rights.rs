@@ -12,6 +12,8 @@ const CALLERS: [&str; 10] =
 const TABLE: &[(&str, &str, &str, [u16; 10])] = &[
     //                                                                      admin read  own   main  guest strng bot   reg   depl  nobody
     ("GET",    "/user",                     "",                            [200,  200,  200,  200,  200,  200,  200,  403,  401,  401]),
+    ("PUT",    "/user",                     r#"{"password":"another one","current_password":"wrong"}"#,
+                                                                           [403,  403,  403,  403,  403,  403,  403,  403,  401,  401]),
     ("GET",    "/users",                    "",                            [200,  200,  200,  200,  200,  200,  200,  403,  401,  401]),
     ("POST",   "/users",                    r#"{"name":"N","username":"n","force_random_password":true}"#,
                                                                            [201,  403,  403,  403,  403,  403,  403,  403,  401,  401]),

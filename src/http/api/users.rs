@@ -125,7 +125,7 @@ pub(super) fn basic(user: &User, base_url: &str) -> Value {
     })
 }
 
-fn full(user: &User, base_url: &str) -> Value {
+pub(super) fn full(user: &User, base_url: &str) -> Value {
     let mut shown = basic(user, base_url);
     shown["email"] = json!(user.email);
     shown["is_admin"] = json!(user.admin);
@@ -155,7 +155,8 @@ fn username(text: &str) -> Result<Username, ApiError> {
     text.parse().map_err(|error| ApiError::Invalid { field: "username", reason: format!("{error}") })
 }
 
-async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
+/// The password as it is stored, if it keeps the rules for passwords. Waits for its turn to be hashed.
+pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
     let Some(password) = password else { return Ok(None) };
     let reason = match password.expose_secret().chars().count() {
         0..MIN_PASSWORD_CHARS => format!("is too short (minimum is {MIN_PASSWORD_CHARS} characters)"),

@@ -82,10 +82,28 @@ impl Walk {
         let answer = service.api("POST", &path, json!({"overlap": "1h"})).await;
         self.secret("a deploy token's new secret", answer.json()["token"].as_str().unwrap());
         self.basic(service, "/jwt/auth?service=dependency_proxy", &deploy.username, &deploy.secret).await;
+        self.own_passwords(service).await;
         let path = format!("/users/{}", user.id);
         let password = "canary%20changed+password/of them";
         self.note(service.api("PUT", &path, json!({"password": password})).await, &path);
         self.secret("a changed password", password);
+    }
+
+    /// A user's own changes of the password, right and wrong.
+    async fn own_passwords(&mut self, service: &Service) {
+        let (first, second) = ("canary+first own/pass word", "canary+second own/pass word");
+        let (wrong, long) = ("canary+guessed own/pass word", "canary-that-is-too-long".repeat(9));
+        for (kind, secret) in [("a first own password", first), ("a second own password", second)] {
+            self.secret(kind, secret);
+        }
+        self.secret("a guessed own password", wrong);
+        self.secret("an own password that is too long", &long);
+        service.user("changer", first).await;
+        let client = service.stranger().with_basic("changer", first);
+        for (current, new) in [(wrong, second), (first, long.as_str()), (first, second), (first, second)] {
+            let request = client.request(Method::PUT, "/api/v4/user");
+            self.send(request.json(&json!({"current_password": current, "password": new})), "own password").await;
+        }
     }
 
     /// Bodies that cannot be read, with secrets in them.

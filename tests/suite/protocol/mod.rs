@@ -8,6 +8,7 @@ mod lists;
 mod login;
 mod mutations;
 mod names;
+mod own_password;
 mod raw;
 mod revocation;
 mod rotation;

@@ -1,0 +1,69 @@
+//! `PUT /user`: people change their own password. Whatever proves who calls, the current password is needed, and a
+//! wrong one counts as a failed login. GitLab has no such route; the names of the parameters are those of its form.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::caller::{Authority, Caller};
+use super::error::ApiError;
+use super::own_token;
+use super::params::Params;
+use super::state::ApiState;
+use super::users::{full, hashed};
+use crate::actors::token_issuer::IssueError;
+use crate::domain::edit::EditError;
+use crate::domain::edit::user::{self as edit, UserChange};
+use crate::domain::id::UserId;
+use crate::http::credentials::Presented;
+
+/// Gives the caller, who presents a personal access token or the user name and password, another password. What was
+/// issued for the current one ends; tokens stay.
+pub(super) async fn change(
+    request: HttpRequest,
+    state: web::Data<ApiState>,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let caller = caller(&request, state).await?;
+    let own = caller.may(owner_of_a_password)?;
+    let required = |name: &str| params.secret(name)?.ok_or_else(|| ApiError::Parameter(format!("{name} is missing")));
+    let (current, new) = (required("current_password")?, required("password")?);
+    let address = caller.state.public_url.client(&request);
+    let name = caller.user.username.as_str();
+    let proved = caller.state.tokens.identify_by_password(name, current, address).await.map_err(refused)?;
+    let password = hashed(&caller, Some(new)).await?;
+    let change = move |caller: &Authority<'_>, own: UserId| {
+        // It was checked for some time: it may have been changed since.
+        if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
+            return Err(EditError::Invalid { field: "current_password", reason: "is invalid".to_owned() });
+        }
+        edit::update(caller.directory, own, UserChange { password, ..UserChange::default() })
+    };
+    let user = caller.change("own password changed", own, change).await?;
+    Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
+}
+
+async fn caller(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {
+    let has_token = request.headers().contains_key("private-token");
+    if !has_token && matches!(Presented::by(request), Presented::Basic(..)) {
+        own_token::by_password(request, state).await
+    } else {
+        Caller::by_token(request)
+    }
+}
+
+fn owner_of_a_password(caller: &Authority<'_>) -> Result<UserId, ApiError> {
+    match (caller.user.bot_of, &caller.user.password) {
+        (Some(_), _) => Err(ApiError::Refused("The user of a group access token has no password")),
+        (None, None) => Err(ApiError::Refused("This user has no password. An administrator can set one")),
+        (None, Some(_)) => Ok(caller.user.id),
+    }
+}
+
+fn refused(error: IssueError) -> ApiError {
+    match error {
+        IssueError::Busy => ApiError::Busy,
+        IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
+        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => {
+            ApiError::Invalid { field: "current_password", reason: "is invalid".to_owned() }
+        }
+    }
+}
