@@ -1,7 +1,8 @@
 //! What all verbs for a person have in common: where the service is, who asks, and secrets that are piped in. A secret is
 //! never an argument, where other users of the machine could read it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -42,6 +43,13 @@ impl Connection {
     pub(super) fn api(&self) -> Result<Api, Failure> {
         let credential = Credential::Token(self.token()?);
         Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
+    }
+
+    /// The service as container clients name it: its host, and its port where that is not the usual one.
+    pub(super) fn host(&self) -> String {
+        let url = &self.service.url;
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The API there, for the routes that a password opens.
@@ -102,6 +110,27 @@ fn piped() -> Result<SecretString, Failure> {
 pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
     let text = String::from_utf8(read(file)?).unwrap_or_default();
     secret(&text).ok_or_else(|| Failure::Input(format!("{} holds no secret", file.display())))
+}
+
+/// Writes a secret, with a newline, to a new file that this user of the machine alone can read. A file that exists is
+/// left as it is.
+pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| match error.kind() == ErrorKind::AlreadyExists {
+        true => Failure::Input(format!("{} exists already: name another file with --password-file", file.display())),
+        false => Failure::Input(format!("{} cannot be written: {error}", file.display())),
+    };
+    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
+    let written = opened.write_all(format!("{}\n", secret.expose_secret()).as_bytes()).and_then(|()| opened.sync_all());
+    if written.is_err() {
+        remove_secret(file);
+    }
+    written.map_err(failed)
+}
+
+/// Removes the file of a secret that is of no use.
+pub(super) fn remove_secret(file: &Path) {
+    // What cannot be removed opens nothing.
+    let _left = std::fs::remove_file(file);
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

@@ -1,5 +1,6 @@
 //! `user`: the people who use the service.
 
+mod create;
 mod password;
 
 use clap::{Args, Subcommand};
@@ -10,6 +11,7 @@ use super::client::Api;
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
 use super::output::{Columns, Output};
+use create::CreateArgs;
 use password::PasswordArgs;
 
 /// Arguments of `user`.
@@ -33,16 +35,8 @@ enum UserVerb {
 /// The verbs that take a token, and mostly an administrator's.
 #[derive(Debug, Subcommand)]
 enum Manage {
-    /// Make a user; without a password it can only use tokens that an administrator makes
-    Create {
-        /// What the user logs in with
-        username: String,
-        #[command(flatten)]
-        profile: Profile,
-        /// The user may do everything
-        #[arg(long)]
-        admin: bool,
-    },
+    /// Make a user with a generated password, which is written to a file for you alone, or with one of your own
+    Create(CreateArgs),
     /// Show all users
     List {
         /// Only those with this in their name, user name or address
@@ -94,13 +88,14 @@ struct Profile {
     password_stdin: bool,
 }
 
-const COLUMNS: Columns = &["id", "username", "name", "state", "is_admin", "bot", "email", "created_at"];
+const COLUMNS: Columns =
+    &["id", "username", "name", "state", "is_admin", "bot", "email", "created_at", "password_file"];
 
 impl UserArgs {
     /// Does it.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let output = match self.verb {
-            UserVerb::Manage(verb) => verb.run(&self.connection.api()?).await?,
+            UserVerb::Manage(verb) => verb.run(&self.connection.api()?, &self.connection.host()).await?,
             UserVerb::Password(args) => args.run(&self.connection).await?,
         };
         output.print(self.connection.json);
@@ -109,20 +104,9 @@ impl UserArgs {
 }
 
 impl Manage {
-    async fn run(self, api: &Api) -> Result<Output, Failure> {
+    async fn run(self, api: &Api, host: &str) -> Result<Output, Failure> {
         match self {
-            Self::Create { username, profile, admin } => {
-                let mut body = profile.fields()?;
-                body["username"] = json!(username);
-                body["admin"] = json!(admin);
-                if body["name"].is_null() {
-                    body["name"] = json!(username);
-                }
-                if body["password"].is_null() {
-                    body["force_random_password"] = json!(true);
-                }
-                Ok(Output::One(COLUMNS, api.post(&["users"], &body).await?))
-            }
+            Self::Create(create) => create.run(api, host).await,
             Self::List { search } => {
                 let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
                 Ok(Output::List(COLUMNS, api.list(&["users"], &query).await?))

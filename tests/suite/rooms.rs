@@ -69,7 +69,7 @@ const FILES: &[(&str, &str)] = &[
     ("store/", "keeps"),
     ("settings", "reads the files that the operator names"),
     ("upstream/clients.rs", "reads the certificates that the operator names"),
-    ("cli/connection.rs", "reads the file that a person names"),
+    ("cli/connection.rs", "reads and writes the file of a secret that a person names"),
     ("server/tls.rs", "reads the certificate that the operator names"),
     ("telemetry/process.rs", "reads what the system says of this process"),
     ("actors/blob_cache/", "holds open files that the store lends, and no path"),

@@ -3,6 +3,7 @@
 mod bench;
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use crate::fake_hub::{FakeHub, Image, Layer};
@@ -13,6 +14,7 @@ fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
         .args(line.split_whitespace())
         .args(["--url", &service.url()])
         .env("DEPENDENCY_PROXY_TOKEN", token)
+        .current_dir(service.data().parent().unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -126,6 +128,66 @@ async fn a_user_changes_the_own_password_with_the_current_one_and_without_a_toke
     let one = verb(&service, "", "user password alice", "alices third password\n");
     assert_eq!(one.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&one.stderr).contains("two lines"), "{one:?}");
+}
+
+#[actix_rt::test]
+async fn a_new_user_gets_in_by_a_generated_password_in_a_file_for_its_maker_alone() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    let folder = service.data().parent().unwrap().to_owned();
+    let made = says(&verb(&service, ADMIN_TOKEN, "user create alice", ""));
+    let file = folder.join("alice.password");
+    let next = format!(
+        "Next, alice logs in with: docker login {} -u alice --password-stdin < alice.password",
+        service.address
+    );
+    assert!(made.ends_with(&format!("{next}\n")), "{made}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let password = std::fs::read_to_string(&file).unwrap();
+    assert!(!made.contains(password.trim_end()), "the password is shown");
+    says(&verb(&service, "", "login --username alice --password-stdin", &password));
+
+    let made = says(&verb(&service, ADMIN_TOKEN, "user create bob --password-file of-bob --json", ""));
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let next = format!("Next, bob logs in with: docker login {} -u bob --password-stdin < of-bob", service.address);
+    assert_eq!((&made["password_file"], &made["next_step"]), (&"of-bob".into(), &next.into()));
+    let password = std::fs::read_to_string(folder.join("of-bob")).unwrap();
+    says(&verb(&service, "", "login --username bob --password-stdin", &password));
+}
+
+#[actix_rt::test]
+async fn the_file_of_a_password_overwrites_none_and_stays_only_with_its_user() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    let folder = service.data().parent().unwrap().to_owned();
+    let file = folder.join("alice.password");
+    std::fs::write(&file, "somebody's").unwrap();
+    let refused = verb(&service, ADMIN_TOKEN, "user create alice", "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("alice.password exists already"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's");
+    assert!(!says(&verb(&service, ADMIN_TOKEN, "user list", "")).contains("alice"), "no user was made");
+
+    let taken = verb(&service, ADMIN_TOKEN, "user create root", "");
+    assert_eq!((taken.status.code(), folder.join("root.password").exists()), (Some(1), false));
+    let elsewhere = verb(&service, ADMIN_TOKEN, "user create ../mallory", "");
+    assert_eq!(elsewhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("can contain only letters"), "{elsewhere:?}");
+}
+
+#[actix_rt::test]
+async fn a_new_user_has_the_password_that_is_piped_or_none() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    let folder = service.data().parent().unwrap().to_owned();
+    let made = says(&verb(&service, ADMIN_TOKEN, "user create carol --password-stdin", "carols own password\n"));
+    let next = format!("Next, carol logs in with this password: docker login {} -u carol\n", service.address);
+    assert!(made.ends_with(&next), "{made}");
+    says(&verb(&service, "", "login --username carol --password-stdin", "carols own password"));
+    let made = says(&verb(&service, ADMIN_TOKEN, "user create robot --no-password", ""));
+    assert!(made.ends_with("dependency-proxy token create --user robot --name NAME\n"), "{made}");
+    for name in ["carol.password", "robot.password"] {
+        assert!(!folder.join(name).exists(), "{name}");
+    }
+    let both = verb(&service, ADMIN_TOKEN, "user create dave --password-stdin --password-file x", "a password\n");
+    assert_eq!((both.status.code(), folder.join("x").exists()), (Some(2), false));
 }
 
 #[actix_rt::test]
