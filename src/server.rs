@@ -22,6 +22,7 @@ mod socket;
 mod tls;
 mod turnover;
 mod unread;
+mod upstream_check;
 mod workers;
 
 use std::io;
@@ -37,6 +38,7 @@ pub use first_start::FirstStart;
 pub use process::{raise_open_files, run};
 pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
+pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
 use self::parts::{Handles, Stores};
 use self::signals::{Signals, Told};

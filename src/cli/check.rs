@@ -66,6 +66,7 @@ fn tell<T>(step: &'static str, found: Found<T>) -> Result<T, Failure> {
     }
 }
 
-fn line(word: &str, step: &str, text: &str) -> String {
+/// A step in a line: how it went, its name, and what was found.
+pub(super) fn line(word: &str, step: &str, text: &str) -> String {
     format!("{word:<5} {step:<11} {}", printable(text))
 }

@@ -18,6 +18,7 @@ mod output;
 mod refusal;
 mod serve;
 mod token;
+mod upstream;
 mod user;
 
 use std::process::ExitCode;
@@ -60,8 +61,11 @@ enum Verb {
     Token(token::TokenArgs),
     /// Work on the data of a service that is stopped: reset the administrator's password, restore a backup.
     Admin(admin::AdminArgs),
-    /// Walk the way of a pull step by step and say at which it fails, and why.
+    /// Walk the way of a pull through the running service step by step and say at which it fails, and why; `upstream check` goes
+    /// the way from the service to a registry.
     Check(check::CheckArgs),
+    /// The registries behind the service: check whether one can be reached and accepts its accounts.
+    Upstream(upstream::UpstreamArgs),
     /// Pull images as many clients do, from this service or any registry, and say how fast it was.
     Bench(Box<bench::BenchArgs>),
     /// Say whether the service is ready; for health checks of containers.
@@ -99,6 +103,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Token(args)) => block_on(args.run()),
         Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
+        Some(Verb::Upstream(args)) => block_on(args.run()),
         Some(Verb::Bench(args)) => block_on(args.run()),
         Some(Verb::Health(args)) => block_on(args.run()),
         Some(Verb::Completions(args)) => args.run(CommandLine::command()),

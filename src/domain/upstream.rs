@@ -97,6 +97,11 @@ impl AccountRule {
 }
 
 impl ImagePattern {
+    /// The one repository that it stands for; `None` where it is for all below a path.
+    pub fn repository(&self) -> Option<&str> {
+        (!self.below).then_some(self.prefix.as_str())
+    }
+
     fn matches(&self, repository: &Repository) -> bool {
         match repository.as_str().strip_prefix(&self.prefix) {
             Some(rest) if self.below => self.prefix.is_empty() || rest.starts_with('/'),

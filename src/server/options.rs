@@ -17,11 +17,16 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(24);
 
 /// How the clients of all upstreams work.
 pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
+    upstreams.iter().map(upstream).collect()
+}
+
+/// How the client of one upstream works.
+pub(super) fn upstream(upstream: &settings::ConfiguredUpstream) -> UpstreamOptions {
     let account = |account: &settings::ConfiguredAccount| AccountOptions {
         username: account.username.clone(),
         password: account.password.clone(),
     };
-    let options = |upstream: &settings::ConfiguredUpstream| UpstreamOptions {
+    UpstreamOptions {
         name: upstream.name.clone(),
         url: upstream.url.to_string(),
         accounts: upstream.accounts.iter().map(account).collect(),
@@ -38,8 +43,7 @@ pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions>
         connect_timeout: upstream.connect_timeout,
         header_timeout: upstream.header_timeout,
         idle_timeout: upstream.idle_timeout,
-    };
-    upstreams.iter().map(options).collect()
+    }
 }
 
 /// How passwords are checked.

@@ -69,7 +69,8 @@ impl Login {
     }
 }
 
-fn offered(answer: &Answer) -> Option<Challenge> {
+/// The challenge of a response that can be met.
+pub(super) fn offered(answer: &Answer) -> Option<Challenge> {
     let fields = answer.response.headers().get_all(WWW_AUTHENTICATE).iter();
     challenge::choose(fields.filter_map(|value| value.to_str().ok()))
 }

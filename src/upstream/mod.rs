@@ -39,9 +39,10 @@ pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamE
 pub use list::{ListAnswer, MAX_LIST_BYTES};
 pub use options::{AccountOptions, SetupError, UpstreamOptions};
 
+use crate::domain::challenge::Challenge;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
-use crate::domain::origin::Origin;
+use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use registry::Registry;
@@ -105,7 +106,26 @@ impl Registries {
         self.of(origin)?.referrers(origin, digest, query).await
     }
 
+    /// The challenge of this upstream; `None` where it requires no login.
+    pub async fn challenge(&self, upstream: &UpstreamName) -> Result<Option<Challenge>, UpstreamError> {
+        self.named(upstream)?.challenge().await
+    }
+
+    /// Shows an account to whoever this challenge of its upstream names, for no repository: a login.
+    pub async fn log_in(
+        &self,
+        upstream: &UpstreamName,
+        account: &Account,
+        challenge: Challenge,
+    ) -> Result<(), UpstreamError> {
+        self.named(upstream)?.log_in(account, challenge).await
+    }
+
     fn of(&self, origin: &Origin) -> Result<&Registry, UpstreamError> {
-        self.0.get(&origin.upstream).ok_or(UpstreamError::NotConfigured)
+        self.named(&origin.upstream)
+    }
+
+    fn named(&self, upstream: &UpstreamName) -> Result<&Registry, UpstreamError> {
+        self.0.get(upstream).ok_or(UpstreamError::NotConfigured)
     }
 }

@@ -5,6 +5,8 @@
 //! caller, who wants it anyway. A 502, 503 or 504 is repeated once after a short pause, but for a blob's content, which has a
 //! schedule of its own.
 
+mod login;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! The verbs for a person, as the README shows them, against the running service.
 
 mod bench;
+mod upstream_check;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

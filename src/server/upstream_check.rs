@@ -1,0 +1,305 @@
+//! The way from this machine to one registry, step by step, as the service takes it: with the same client, addresses, authorities and
+//! accounts. Stores nothing and listens nowhere. Steps hold no secret.
+
+use std::net::SocketAddr;
+
+use tokio::net::lookup_host;
+use url::Url;
+
+use super::options;
+use crate::actors::failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
+use crate::domain::challenge::Challenge;
+use crate::domain::image_path::{ImagePath, Target};
+use crate::domain::origin::{Account, Origin};
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::settings::{ConfiguredUpstream, HttpProxy, Settings};
+use crate::upstream::{ContentHead, ManifestHead, Registries, SetupError, UpstreamError};
+
+/// One step and how it went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamStep {
+    /// `DNS`, `connect`, `TLS`, `challenge`, `token` or `manifest`.
+    pub name: &'static str,
+    /// What was found, or what is wrong.
+    pub found: Result<String, String>,
+}
+
+/// What cannot be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamCheckError {
+    /// No such upstream is configured, or it is switched off.
+    #[error("there is no upstream '{name}'; configured are {}", .known.join(", "))]
+    Unknown {
+        /// As it was given.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The image is not one that could be pulled.
+    #[error("{0}")]
+    Image(String),
+    /// The settings of the upstream.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// The check of one upstream.
+struct Check<'a> {
+    upstream: &'a ConfiguredUpstream,
+    registries: Registries,
+    image: Option<(Repository, Reference)>,
+}
+
+/// Checks one upstream and each of its accounts; `image` is a repository as it stands behind the upstream's name, with its reference.
+/// Each step is told as it ends. Gives the name of the first that failed. Must be called within a runtime of tokio.
+///
+/// # Errors
+///
+/// Fails where there is nothing to check.
+pub async fn check_upstream(
+    settings: &Settings,
+    name: &str,
+    image: Option<(&str, &Reference)>,
+    tell: impl FnMut(&UpstreamStep),
+) -> Result<Option<&'static str>, UpstreamCheckError> {
+    let unknown = || UpstreamCheckError::Unknown {
+        name: name.to_owned(),
+        known: settings.upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
+    };
+    let upstream = settings.upstreams.iter().find(|known| known.name.as_str() == name).ok_or_else(unknown)?;
+    let image = match image {
+        Some((path, reference)) => Some(located(settings, name, path, reference)?),
+        None => None,
+    };
+    let registries = Registries::new(vec![options::upstream(upstream)])?;
+    Ok(Check { upstream, registries, image }.run(tell).await)
+}
+
+/// The repository as the upstream calls it, as a pull would find it.
+fn located(
+    settings: &Settings,
+    name: &str,
+    path: &str,
+    reference: &Reference,
+) -> Result<(Repository, Reference), UpstreamCheckError> {
+    let path = format!("any/dependency_proxy/containers/{path}/manifests/{reference}");
+    let path = ImagePath::parse(&path, Some(name), &settings.upstreams.world());
+    match path.map_err(|error| UpstreamCheckError::Image(error.to_string()))? {
+        ImagePath { repository, target: Target::Manifest(reference), .. } => Ok((repository, reference)),
+        ImagePath { .. } => Err(UpstreamCheckError::Image("the image names no manifest".to_owned())),
+    }
+}
+
+impl Check<'_> {
+    async fn run(&self, mut tell: impl FnMut(&UpstreamStep)) -> Option<&'static str> {
+        let mut first_failure = None;
+        let mut step = |name, found: Result<String, String>| {
+            let failed = found.is_err();
+            tell(&UpstreamStep { name, found });
+            if failed && first_failure.is_none() {
+                first_failure = Some(name);
+            }
+            !failed
+        };
+        if !step("DNS", self.resolve().await) {
+            return first_failure;
+        }
+        let challenge = match self.registries.challenge(&self.upstream.name).await {
+            Ok(challenge) => challenge,
+            Err(error) => {
+                if !is_connection(&error) {
+                    step("connect", Ok(self.connected()));
+                }
+                step(self.step_of(&error, "challenge"), Err(self.why(&Account::Anonymous, &error)));
+                return first_failure;
+            }
+        };
+        step("connect", Ok(self.connected()));
+        step("challenge", Ok(described(challenge.as_ref())));
+        for account in self.accounts() {
+            let logged_in = self.log_in(&account, challenge.clone()).await;
+            if let Some(found) = logged_in
+                && !step("token", found)
+            {
+                continue;
+            }
+            let (name, found) = self.manifest(&account).await;
+            step(name, found);
+        }
+        first_failure
+    }
+
+    /// Those that are configured, or nobody where there are none.
+    fn accounts(&self) -> Vec<Account> {
+        let names = self.upstream.accounts.iter().map(|account| Account::Username(account.username.clone()));
+        let names: Vec<Account> = names.collect();
+        if names.is_empty() { vec![Account::Anonymous] } else { names }
+    }
+
+    async fn resolve(&self) -> Result<String, String> {
+        if let HttpProxy::At(proxy) = &self.upstream.proxy {
+            return Ok(format!("left to the HTTP proxy {}", proxy.host_str().unwrap_or_default()));
+        }
+        let url = &self.upstream.url;
+        let (host, port) = (host(url), url.port_or_known_default().unwrap_or(443));
+        match lookup_host((host, port)).await {
+            Ok(found) => {
+                let found: Vec<String> = found.map(|address: SocketAddr| address.ip().to_string()).collect();
+                Ok(format!("{host} is {}", found.join(", ")))
+            }
+            Err(_) if self.upstream.proxy == HttpProxy::Environment && has_proxy_variable() => {
+                Ok(format!("{host} has no address here; the HTTP proxy of the environment may know one"))
+            }
+            Err(error) => Err(format!("{host} has no address: {error}")),
+        }
+    }
+
+    fn connected(&self) -> String {
+        let url = &self.upstream.url;
+        let port = url.port_or_known_default().unwrap_or_default();
+        let secure = if url.scheme() == "https" { "and its certificate is trusted" } else { "without TLS" };
+        format!("{}:{port} responds {secure}", host(url))
+    }
+
+    /// Whether the account is accepted; `None` where there is none to show, or nobody who wants it.
+    async fn log_in(&self, account: &Account, challenge: Option<Challenge>) -> Option<Result<String, String>> {
+        let Account::Username(name) = account else { return None };
+        let Some(challenge) = challenge else {
+            return Some(Ok(format!("account '{name}' is not asked for: no login is required")));
+        };
+        let logged_in = self.registries.log_in(&self.upstream.name, account, challenge).await;
+        Some(match logged_in {
+            Ok(()) => Ok(format!("account '{name}' is accepted")),
+            Err(error) => Err(self.why(account, &error)),
+        })
+    }
+
+    /// The manifest as this account gets it, and at which step it failed where it did.
+    async fn manifest(&self, account: &Account) -> (&'static str, Result<String, String>) {
+        let Some((repository, reference)) = &self.image else {
+            return ("manifest", Ok("not requested: give --image with one that is there".to_owned()));
+        };
+        let origin = self.origin(account, repository.clone());
+        let name = image_name(&origin, &reference.to_string());
+        match self.head_or_get(&origin, reference).await {
+            Ok(head) => ("manifest", Ok(found(&name, account, &head))),
+            Err(error) => (self.step_of(&error, "manifest"), Err(self.why(account, &error))),
+        }
+    }
+
+    async fn head_or_get(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
+        match self.registries.head_manifest(origin, reference).await? {
+            ManifestHead::Affirmed(head) => Ok(head),
+            ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::TooSlow => {
+                Ok(self.registries.manifest(origin, reference).await?.head)
+            }
+        }
+    }
+
+    fn origin(&self, account: &Account, repository: Repository) -> Origin {
+        Origin { upstream: self.upstream.name.clone(), account: account.clone(), repository }
+    }
+
+    /// What is wrong, in the words of a pull that fails, with the details that only the log has there.
+    fn why(&self, account: &Account, error: &UpstreamError) -> String {
+        let (repository, reference) = match &self.image {
+            Some((repository, reference)) => (repository.clone(), reference.to_string()),
+            None => match "v2".parse() {
+                Ok(repository) => (repository, "latest".to_owned()),
+                Err(_) => return error.to_string(),
+            },
+        };
+        let origin = self.origin(account, repository);
+        let image = image_name(&origin, &reference);
+        let failure = PullFailure { origin, image, cause: Cause::from(error) };
+        match failure.cause.details().filter(|details| !details.is_empty()) {
+            Some(details) => format!("{}: {details}", failure.reason()),
+            None => failure.reason(),
+        }
+    }
+
+    fn step_of(&self, error: &UpstreamError, otherwise: &'static str) -> &'static str {
+        if let Cause::Unreachable { peer: Peer::Registry, failure, .. } = Cause::from(error) {
+            return match failure {
+                ConnectionFailure::NameResolution => "DNS",
+                ConnectionFailure::Tls => "TLS",
+                ConnectionFailure::Refused
+                | ConnectionFailure::Closed
+                | ConnectionFailure::InvalidHttp
+                | ConnectionFailure::TimedOut
+                | ConnectionFailure::Proxy
+                | ConnectionFailure::Network => "connect",
+            };
+        }
+        if matches!(error, UpstreamError::TokenRealm(_)) {
+            "token"
+        } else if otherwise == "challenge" && *error == UpstreamError::TimedOut {
+            "connect"
+        } else {
+            otherwise
+        }
+    }
+}
+
+/// Whether there was no response at all.
+fn is_connection(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Unreachable { .. } | UpstreamError::TimedOut | UpstreamError::ForbiddenAddress { .. }
+    )
+}
+
+fn described(challenge: Option<&Challenge>) -> String {
+    match challenge {
+        None => "no login is required".to_owned(),
+        Some(Challenge::Basic) => "user name and password are required at the registry itself".to_owned(),
+        Some(Challenge::Bearer(bearer)) => {
+            let realm = Url::parse(&bearer.realm).ok().map(|realm| realm.origin().ascii_serialization() + realm.path());
+            format!("tokens are at {}", realm.unwrap_or_else(|| "a realm that is no address".to_owned()))
+        }
+    }
+}
+
+fn found(image: &str, account: &Account, head: &ContentHead) -> String {
+    let who = match account {
+        Account::Anonymous => "without credentials".to_owned(),
+        Account::Username(name) => format!("as {name}"),
+    };
+    match head.digest {
+        Some(digest) => format!("{image} can be pulled {who}: {digest}"),
+        None => format!("{image} can be pulled {who}"),
+    }
+}
+
+/// The host as the system resolves it.
+fn host(url: &Url) -> &str {
+    let host = url.host_str().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn has_proxy_variable() -> bool {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+}
+
+/// The image that is requested where none is given: one that everybody can pull, or that this account is configured for.
+pub fn default_image(settings: &Settings, name: &str) -> Option<String> {
+    let configured = settings.upstreams.iter().find(|known| known.name.as_str() == name)?;
+    let mut images = configured.accounts.iter().flat_map(|account| &account.images);
+    let own = images.find_map(|pattern| pattern.repository().map(str::to_owned));
+    own.or_else(|| shipped(&configured.name).map(str::to_owned))
+}
+
+fn shipped(name: &UpstreamName) -> Option<&'static str> {
+    Some(match name.as_str() {
+        "docker.io" => "library/alpine:latest",
+        "quay.io" => "prometheus/busybox:latest",
+        "registry.k8s.io" => "pause:3.9",
+        "mcr.microsoft.com" => "hello-world:latest",
+        "public.ecr.aws" => "docker/library/alpine:latest",
+        "gcr.io" => "distroless/static:latest",
+        _ => return None,
+    })
+}
