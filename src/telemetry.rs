@@ -247,6 +247,10 @@ fn describe() {
     describe_counter!("dependency_proxy_verified_bytes_total", "Bytes of stored blobs read back in the background");
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
     describe_gauge!("dependency_proxy_reserved_memory_bytes", "Memory in use of the budget for manifests and lists");
+    describe_gauge!(
+        "dependency_proxy_upstream_account_refused",
+        "1 while an upstream refuses the login of a configured account, by upstream and account"
+    );
     describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
     describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");

@@ -11,6 +11,7 @@
 //! | [`Unusable`](Cause::Unusable) | has *image* in a form that cannot be used | nothing | 403 |
 //! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
+//! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, and for how long what is cached was served | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
 //! | [`RealmFailed`](Cause::RealmFailed) | 's token realm is out of order (HTTP status) | account | 503 |
 //! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream; a host that it redirects to: repository, then upstream | 503 |
@@ -75,8 +76,10 @@ pub enum Cause {
         /// Time to wait, where upstream said so.
         retry_after: Option<Duration>,
     },
-    /// Upstream refuses the configured credentials.
+    /// Upstream refuses the configured credentials, whatever the image.
     AccountRefused,
+    /// It has done so for longer than a tag is served that was last confirmed with them.
+    AccountGraceOver,
     /// Upstream wants the configured credentials at a place where they may not be sent.
     AccountUntrusted {
         /// That host.
@@ -171,6 +174,7 @@ impl Cause {
             | Self::Unusable { .. } => CountsAgainst::Nothing,
             Self::RateLimited { .. }
             | Self::AccountRefused
+            | Self::AccountGraceOver
             | Self::AccountUntrusted { .. }
             | Self::RealmFailed { .. } => CountsAgainst::Account,
             Self::ServerError { .. } | Self::Unreachable { peer: Peer::Redirect(_), .. } => {
@@ -230,6 +234,9 @@ impl PullFailure {
             | Cause::Store
             | Cause::Internal => reason,
             Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
+            Cause::AccountGraceOver => {
+                format!("{reason}, and it was last accepted for {image} longer ago than cache.account_grace")
+            }
             Cause::RateLimited { .. }
             | Cause::AccountRefused
             | Cause::RealmFailed { .. }
@@ -256,7 +263,9 @@ impl PullFailure {
             Cause::RateLimited { limit, retry_after } => {
                 format!("{upstream}'s pull limit is reached{}", limit_details(*limit, *retry_after))
             }
-            Cause::AccountRefused => format!("The login of {} is refused by {upstream}", account_name(account)),
+            Cause::AccountRefused | Cause::AccountGraceOver => {
+                format!("The login of {} is refused by {upstream}", account_name(account))
+            }
             Cause::AccountUntrusted { host } => {
                 let name = account_name(account);
                 format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")

@@ -45,6 +45,8 @@ pub struct ManifestCacheOptions {
     pub revalidate_timeout: Duration,
     /// For how long it is believed that something is not there.
     pub negative_ttl: Duration,
+    /// How long a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    pub account_grace: Duration,
     /// Longer manifests are passed on and not stored.
     pub max_manifest_bytes: u64,
     /// How many different manifests are asked for at once.

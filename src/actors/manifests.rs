@@ -40,6 +40,7 @@ struct Inner {
     shelf: Arc<Shelf>,
     waiters: Places,
     revalidate_timeout: Duration,
+    account_grace: Duration,
 }
 
 /// The outcome of a pull, and what it took.
@@ -82,12 +83,12 @@ impl Manifests {
                 shelf.give_up_memory();
             }
         });
-        let revalidate_timeout = options.revalidate_timeout;
+        let (revalidate_timeout, account_grace) = (options.revalidate_timeout, options.account_grace);
         let waiters = Places::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(options, upstream, store, memory, unstored)
         });
-        Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout }))
+        Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout, account_grace }))
     }
 
     /// The manifest that this reference stands for, if the group may have it.
@@ -129,6 +130,7 @@ impl Inner {
                 actor: &self.actor,
                 request,
                 revalidate_timeout: self.revalidate_timeout,
+                account_grace: self.account_grace,
                 upstream_calls: calls,
                 asked_at: Instant::now(),
             };

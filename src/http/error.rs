@@ -258,6 +258,9 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         Cause::AccountRefused => {
             unavailable("Upstream registry refuses the configured credentials and this is not cached here yet")
         }
+        Cause::AccountGraceOver => {
+            unavailable("Upstream registry refuses the configured credentials for longer than cached tags are served")
+        }
         Cause::AccountUntrusted { .. } => {
             unavailable("Upstream registry wants the credentials at a host that is not listed for them")
         }
@@ -371,6 +374,13 @@ mod tests {
                 503,
                 Account,
                 "The login of account 'robot' is refused by up.test and acme/app:1 is not cached here yet",
+            ),
+            (
+                Cause::AccountGraceOver,
+                503,
+                Account,
+                "The login of account 'robot' is refused by up.test, and it was last accepted for acme/app:1 longer ago than \
+                 cache.account_grace",
             ),
             (
                 Cause::AccountUntrusted { host: "h.test".to_owned() },

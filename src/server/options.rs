@@ -81,6 +81,7 @@ pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
     ManifestCacheOptions {
         revalidate_timeout: cache.revalidate_timeout,
         negative_ttl: cache.negative_ttl,
+        account_grace: cache.account_grace,
         max_manifest_bytes: cache.max_manifest_bytes,
         max_fetches: cache.max_fetches.get(),
         max_waiters: cache.max_waiters.get(),

@@ -106,6 +106,9 @@ pub struct Cache {
     /// How long a 404 of upstream is believed.
     #[serde(deserialize_with = "quantity::duration")]
     pub negative_ttl: Duration,
+    /// How long a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub account_grace: Duration,
     /// The largest manifest that is stored, in bytes.
     #[serde(deserialize_with = "quantity::bytes")]
     pub max_manifest_bytes: u64,

@@ -26,6 +26,7 @@ mod list;
 mod options;
 mod rate_limit;
 mod realm;
+mod refused_accounts;
 mod registry;
 mod tokens;
 mod transport;

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
-use super::error::{ConnectionFailure, RealmError, UpstreamError};
+use super::error::{ConnectionFailure, RealmError, UpstreamError, is_transient};
 use super::hosts::Place;
 use super::tokens::Token;
 use super::transport::{Answer, Request, Transport};
@@ -49,15 +49,33 @@ pub(super) struct TokenRequest {
 }
 
 /// A token that meets the challenge. Some realms know the repository by no other name than the challenge's scope: where the caller's
-/// are refused, that one is tried.
+/// are refused, that one is tried. Where an account gets a 403 for a scope, a request without one tells whether the account is refused or
+/// the image.
 pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
     let (challenge, credentials) = (wanted.challenge.clone(), wanted.credentials.clone());
     let other = challenge.scope.clone().filter(|scope| !scope.is_empty() && !wanted.scopes.contains(scope));
+    let for_an_image = !wanted.scopes.is_empty();
     match (fetch(transport, wanted).await, other) {
+        (Err(UpstreamError::TokenRealm(RealmError::Refused { status: 403 })), _) if for_an_image => {
+            let login = TokenRequest { challenge, scopes: Vec::new(), credentials };
+            Err(refused_account_or_image(fetch(transport, login).await))
+        }
         (Err(UpstreamError::TokenRealm(RealmError::Denied { .. })), Some(scope)) => {
             fetch(transport, TokenRequest { challenge, scopes: vec![scope], credentials }).await
         }
         (token, _) => token,
+    }
+}
+
+/// What a 403 for a scope means by the outcome of a login without one.
+fn refused_account_or_image(login: Result<Token, UpstreamError>) -> UpstreamError {
+    match login {
+        Ok(_accepted) => UpstreamError::Denied { message: None },
+        // It gives no token without a scope, so that nothing is proven: the narrower meaning holds.
+        Err(UpstreamError::TokenRealm(RealmError::Failed(said))) if !is_transient(said.status) => {
+            UpstreamError::Denied { message: None }
+        }
+        Err(error) => error,
     }
 }
 

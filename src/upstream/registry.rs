@@ -24,12 +24,13 @@ use super::authorization::{Login, Renewal};
 use super::clients::ClientPool;
 use super::connection_error::innermost;
 use super::content::{self, Content, ContentHead, ManifestHead};
-use super::error::{RealmError, UpstreamError};
+use super::error::UpstreamError;
 use super::head_support::{HeadSupport, Outlook};
 use super::hosts::{HostPort, Hosts, Place, has_userinfo};
 use super::list::{ListAnswer, ListKind, MAX_LIST_BYTES};
 use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials, TokenRequest};
+use super::refused_accounts::RefusedAccounts;
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, Answer, Request, Transport};
 use crate::domain::challenge::Challenge;
@@ -60,6 +61,7 @@ pub(super) struct Registry {
     blob_heads: HeadSupport,
     /// Repositories whose blobs come whole whatever range is requested.
     ignored_ranges: HeadSupport,
+    accounts_refused: Arc<RefusedAccounts>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -90,6 +92,7 @@ impl Registry {
             base,
             passwords: options.accounts.iter().map(|account| account.password.clone()).collect(),
             accounts: options.accounts.into_iter().map(account).collect(),
+            accounts_refused: Arc::new(RefusedAccounts::of(options.name.clone())),
             transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),
@@ -294,7 +297,7 @@ impl Registry {
                 &mut own
             };
             let Some(renewal) = login.renewal(&answer, origin) else {
-                return self.final_answer(login, answer);
+                return self.final_answer(login, answer, credentials.as_ref()).await;
             };
             // The registry that upstream redirects to never sees the account.
             let credentials = credentials.clone().filter(|_| !answer.redirected);
@@ -305,17 +308,27 @@ impl Registry {
     }
 
     /// What stands. A token that was refused is fetched anew the next time: upstream may decide otherwise then.
-    fn final_answer(&self, login: &Login, answer: Answer) -> Result<Answer, UpstreamError> {
+    async fn final_answer(
+        &self,
+        login: &Login,
+        answer: Answer,
+        credentials: Option<&Arc<Credentials>>,
+    ) -> Result<Answer, UpstreamError> {
         let status = answer.response.status().as_u16();
-        let shown = login.token.as_ref().filter(|_| answer.shown.is_some() && matches!(status, 401 | 403));
-        if let Some(token) = shown {
+        let Some(token) = login.token.as_ref().filter(|_| answer.shown.is_some()) else { return Ok(answer) };
+        let is_refused = matches!(status, 401 | 403);
+        if is_refused {
             self.tokens.forget(&login.key, token);
-            // User name and password themselves were refused, not what they open.
-            if token.challenge == Challenge::Basic && status == 401 {
-                return Err(RealmError::Refused { status }.into());
-            }
         }
-        Ok(answer)
+        let Some(credentials) = credentials.filter(|_| token.challenge == Challenge::Basic && !answer.redirected)
+        else {
+            return Ok(answer);
+        };
+        let refusal = if is_refused { self.refused_basic(credentials, status).await } else { None };
+        if status < 500 {
+            self.accounts_refused.learn(&credentials.0, refusal.as_ref());
+        }
+        refusal.map_or(Ok(answer), Err)
     }
 
     /// Gets what the challenge wants, independent of who waits for it.
@@ -324,7 +337,7 @@ impl Registry {
         renewal: Renewal,
         credentials: Option<Arc<Credentials>>,
     ) -> impl Future<Output = Result<Token, UpstreamError>> + Send + 'static {
-        let transport = self.transport.clone();
+        let (transport, accounts_refused) = (self.transport.clone(), self.accounts_refused.clone());
         let limit = self.header_timeout / 2;
         async move {
             let Renewal { challenge, scopes } = renewal;
@@ -335,8 +348,14 @@ impl Registry {
                 }
                 (Challenge::Bearer(challenge), credentials) => {
                     let host = realm::host(&challenge);
+                    let account = credentials.clone();
                     let token = realm::fetch_any(&transport, TokenRequest { challenge, scopes, credentials });
-                    tokio::time::timeout(limit, token).await.unwrap_or_else(|_elapsed| Err(realm::timed_out(host)))
+                    let token = tokio::time::timeout(limit, token).await;
+                    let token = token.unwrap_or_else(|_elapsed| Err(realm::timed_out(host)));
+                    if let Some(account) = account {
+                        accounts_refused.learn(&account.0, token.as_ref().err());
+                    }
+                    token
                 }
             }
         }

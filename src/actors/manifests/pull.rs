@@ -29,6 +29,8 @@ pub(super) struct Pull<'a> {
     pub(super) request: &'a PullManifest,
     /// How long upstream may take to say whether a tag has moved.
     pub(super) revalidate_timeout: Duration,
+    /// How long a tag is served after it was last confirmed, while upstream refuses the account.
+    pub(super) account_grace: Duration,
     /// How often this pull asked upstream; what it joined is not counted.
     pub(super) upstream_calls: &'a AtomicU32,
     /// When the client asked.
@@ -94,6 +96,9 @@ impl Pull<'_> {
                 Err(cause)
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
+            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !is_fresh(&entry, self.account_grace)) => {
+                Err(Cause::AccountGraceOver)
+            }
             Err(cause) => {
                 let leased = self.shelf.leased(self.request.group, manifest).await?;
                 let stale = PulledManifest::new(leased, Source::Stale, checked_at);

@@ -173,6 +173,12 @@ impl FakeHub {
         self.state().settings.strict_realm = on;
     }
 
+    /// The realm answers a request with any scope with 403, and one without as ever, as GitLab does where an account is good and may not
+    /// have the image.
+    pub fn refuse_scopes(&self, on: bool) {
+        self.state().settings.refuse_scopes = on;
+    }
+
     /// Connections of the registry carry so many requests; the next one finds them reset, without a word before.
     pub fn requests_per_connection(&self, requests: usize) {
         self.state().settings.requests_per_connection = Some(requests);

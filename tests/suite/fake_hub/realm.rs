@@ -81,6 +81,9 @@ impl State {
             return Reply::json(400, &json!({"details": "unknown service"}));
         }
         let scopes = request.query.iter().filter(|(name, _)| name == "scope").count();
+        if self.settings.refuse_scopes && scopes > 0 {
+            return Reply::error(403, "DENIED", "access forbidden");
+        }
         let asked = asked_repositories(request);
         let known = asked.iter().filter(|name| self.repositories.contains_key(*name)).count();
         if self.settings.strict_realm && known < scopes.max(1) {

@@ -42,6 +42,7 @@ pub(super) struct Settings {
     pub(super) realm: Option<String>,
     pub(super) challenge_scope: Option<String>,
     pub(super) strict_realm: bool,
+    pub(super) refuse_scopes: bool,
     pub(super) requests_per_connection: Option<usize>,
     pub(super) cdn_host: String,
 }
@@ -60,6 +61,7 @@ impl Default for Settings {
             realm: None,
             challenge_scope: None,
             strict_realm: false,
+            refuse_scopes: false,
             requests_per_connection: None,
             cdn_host: "127.0.0.1".to_owned(),
         }

@@ -1,6 +1,7 @@
 //! Upstream registries as they are: what public bug reports tell of them, and that a pull through the service gets on with each
 //! as well as one without it.
 
+mod accounts;
 mod causes;
 mod connections;
 mod content;
@@ -39,6 +40,14 @@ impl Scene {
     async fn another_group(&self, name: &str) -> Client {
         let group = self.service.group(name).await;
         let token = self.service.deploy_token(&group, "ci").await;
+        self.service.log_in(&token.username, &token.secret).await
+    }
+
+    /// A client with a new token of the group `team`, of a service that was started again.
+    async fn another_client(&self) -> Client {
+        let team = self.service.api("GET", "/groups/team", serde_json::Value::Null).await.json();
+        let team = crate::service::Group { id: team["id"].as_u64().unwrap(), path: "team".to_owned() };
+        let token = self.service.deploy_token(&team, "another").await;
         self.service.log_in(&token.username, &token.secret).await
     }
 
