@@ -3,6 +3,7 @@
 mod addresses;
 mod admin_reset;
 mod blocked;
+mod check;
 mod clients;
 mod connections;
 mod first_start;
@@ -34,6 +35,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 
 pub use admin_reset::{AdminReset, ResetError, reset_admin};
+pub use check::check;
 pub use first_start::FirstStart;
 pub use process::{raise_open_files, run};
 pub use restore::{RestoreError, Restored, restore};

@@ -4,9 +4,11 @@
 //!
 //! Written by hand on TOML's spans: figment and config know the file of a key, not its line.
 
+mod keys;
 mod limits;
 mod quantity;
 mod reading;
+mod repair;
 mod secrets;
 mod sections;
 mod server;
@@ -18,6 +20,7 @@ mod written;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -29,6 +32,8 @@ pub use server::{Server, Tls};
 pub use tree::Place;
 pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
 
+use keys::Keys;
+use repair::Fault;
 use tree::Node;
 
 /// All settings, checked.
@@ -52,7 +57,12 @@ pub struct Settings {
     pub log: Log,
     /// The registries that may be asked, those that are switched off left out.
     pub upstreams: ConfiguredUpstreams,
+    keys: Keys,
 }
+
+/// Everything that is wrong with the settings, a line each; at least one.
+#[derive(Debug)]
+pub struct SettingsErrors(Vec<SettingsError>);
 
 /// Why the settings cannot be used. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -102,37 +112,98 @@ impl Settings {
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, SettingsError> {
-        let text = match file {
-            Some(file) => Some((
-                file.display().to_string(),
-                std::fs::read_to_string(file)
-                    .map_err(|problem| SettingsError::Unreadable { file: file.to_owned(), problem })?,
-            )),
-            None => None,
+    ) -> Result<Self, SettingsErrors> {
+        let read = |file: &Path| match std::fs::read_to_string(file) {
+            Ok(text) => Ok((file.display().to_string(), text)),
+            Err(problem) => Err(SettingsError::Unreadable { file: file.to_owned(), problem }),
         };
+        let text = file.map(read).transpose()?;
         Self::from_text(text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
     }
 
     fn from_text(
         file: Option<(&str, &str)>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, SettingsError> {
-        let mut tree = tree::parse("config/default.toml", DEFAULTS)?;
+    ) -> Result<Self, SettingsErrors> {
+        let mut defaults = tree::parse("config/default.toml", DEFAULTS)?;
+        let mut tree = defaults.clone();
         if let Some((name, text)) = file {
             tree.overlay(tree::parse(name, text)?);
         }
-        for (name, value) in environment {
-            let Some(name) = name.to_str() else { continue };
-            if name.starts_with(tree::VARIABLE_PREFIX) {
-                tree.set_variable(name, value)?;
-            } else {
-                tree.refuse_misspelt(name)?;
-            }
-        }
-        secrets::bring_in_files(&mut tree)?;
+        let mut errors = set_variables(&mut tree, environment);
+        let unreadable = secrets::bring_in_files(&mut tree);
+        // Nothing in the defaults names a file.
+        secrets::bring_in_files(&mut defaults);
+        let known = unreadable.iter().filter_map(|fault| secrets::secret_beside(&fault.path)).collect();
+        errors.extend(unreadable.into_iter().map(SettingsError::from));
+        let keys = Keys::of(&tree);
         upstreams::bring_in_defaults(&mut tree);
-        reading::read::<Sections>(&tree)?.check().map_err(|problem| problem.locate(&tree))
+        upstreams::bring_in_defaults(&mut defaults);
+        match repair::check(tree, &defaults, known) {
+            Ok(settings) if errors.is_empty() => Ok(Self { keys, ..settings }),
+            Ok(_) => Err(SettingsErrors(errors)),
+            Err(others) => Err(SettingsErrors(errors.into_iter().chain(others).collect())),
+        }
+    }
+
+    /// The keys whose values differ from those of other settings, secrets in files included.
+    pub fn changed_from(&self, other: &Self) -> Vec<String> {
+        self.keys.changed(&other.keys)
+    }
+
+    /// What is wrong with the value of this key, where only its use shows that.
+    pub fn refuse(&self, path: &[&str], problem: String) -> SettingsError {
+        let place =
+            self.keys.place(path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
+        SettingsError::Refused { place, key: tree::dotted(path.iter().copied()), problem }
+    }
+}
+
+/// Lays these variables over the tree; gives what is wrong with their names.
+fn set_variables(tree: &mut Node, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<SettingsError> {
+    let mut errors = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str() else { continue };
+        let set = if name.starts_with(tree::VARIABLE_PREFIX) {
+            tree.set_variable(name, value)
+        } else {
+            tree.refuse_misspelt(name)
+        };
+        errors.extend(set.err());
+    }
+    errors
+}
+
+impl SettingsErrors {
+    /// These, unless there are none.
+    pub fn unless_none(errors: Vec<SettingsError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &SettingsError> {
+        self.0.iter()
+    }
+}
+
+impl std::error::Error for SettingsErrors {}
+
+impl fmt::Display for SettingsErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl From<SettingsError> for SettingsErrors {
+    fn from(error: SettingsError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl From<Vec<SettingsError>> for SettingsErrors {
+    fn from(errors: Vec<SettingsError>) -> Self {
+        Self(errors)
     }
 }
 
@@ -169,6 +240,7 @@ impl Sections {
             proxy: self.proxy,
             cache: self.cache,
             log: self.log,
+            keys: Keys::default(),
         })
     }
 }
@@ -185,13 +257,10 @@ impl Impossible {
         Self { path: path.into_iter().map(str::to_owned).collect(), problem: problem.into() }
     }
 
-    fn locate(self, tree: &Node) -> SettingsError {
+    fn locate(self, tree: &Node) -> Fault {
         let keys = || self.path.iter().map(String::as_str);
         let known = (0..=self.path.len()).rev().find_map(|depth| tree.at(keys().take(depth)));
-        SettingsError::Refused {
-            place: known.unwrap_or(tree).place.clone(),
-            key: tree::dotted(keys()),
-            problem: self.problem,
-        }
+        let place = known.unwrap_or(tree).place.clone();
+        Fault { path: self.path, place, problem: self.problem }
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::server::{ResetError, RestoreError, StartError};
-use crate::settings::SettingsError;
+use crate::settings::SettingsErrors;
 use crate::telemetry::TelemetryError;
 
 /// Why a verb failed. The text is for the person at the terminal.
@@ -39,7 +39,7 @@ pub(super) enum Failure {
     },
     /// The settings.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(#[from] SettingsErrors),
     /// Logging.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

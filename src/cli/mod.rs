@@ -47,7 +47,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the service; this is what is done where no verb is given.
+    /// Run the service; this is what is done where no verb is given. With --check, only check its settings.
     Serve(serve::ServeArgs),
     /// Exchange a user's password for an API token, which the other verbs need.
     Login(login::LoginArgs),

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::output::say;
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::server::{self, FirstStart, RunningServer};
-use crate::settings::{Settings, Storage};
+use crate::settings::{Settings, SettingsErrors, Storage};
 use crate::telemetry::{self, Logging};
 
 /// Arguments of `serve`.
@@ -19,11 +19,20 @@ pub(super) struct ServeArgs {
     /// A TOML file; what it does not say is as in config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Do not run: say everything that is wrong with the settings and the files and folders that they name. Changes nothing, also
+    /// beside a running service
+    #[arg(long)]
+    check: bool,
 }
 
 impl ServeArgs {
-    /// Runs until it is stopped.
+    /// Runs until it is stopped, or only checks the settings.
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.check {
+            self.usable_settings()?;
+            say("The settings are valid.");
+            return Ok(());
+        }
         let (settings, logging) = self.settings()?;
         let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
         let storage = settings.storage.clone();
@@ -42,6 +51,13 @@ impl ServeArgs {
         };
         server::run(settings, ready, || self.reload(&logging))?;
         Ok(())
+    }
+
+    /// The settings, where everything that they name can be used, too.
+    fn usable_settings(&self) -> Result<Settings, SettingsErrors> {
+        let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
+        SettingsErrors::unless_none(server::check(&settings))?;
+        Ok(settings)
     }
 
     /// Does what SIGHUP can without a restart, and says what it cannot.

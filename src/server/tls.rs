@@ -69,6 +69,22 @@ pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
     Ok((config, Reload(told)))
 }
 
+/// All that is wrong with these files: the key of the setting, and the problem.
+pub(super) fn faults(files: &Tls) -> Vec<(&'static str, String)> {
+    let pair = Pair::read(files);
+    match (pair.chain(files), pair.private_key(files)) {
+        (Ok(_), Ok(_)) => pair.certified(files).err().and_then(named).into_iter().collect(),
+        (chain, key) => [chain.err(), key.err()].into_iter().flatten().filter_map(named).collect(),
+    }
+}
+
+fn named(error: TlsError) -> Option<(&'static str, String)> {
+    match error {
+        TlsError::File { key, file, problem } => Some((key, format!("{file} {problem}"))),
+        TlsError::Setup(_) => None,
+    }
+}
+
 /// The certificate and key that handshakes use.
 struct Served(ArcSwap<CertifiedKey>);
 
@@ -129,28 +145,40 @@ impl Pair {
     }
 
     fn certified(&self, files: &Tls) -> Result<CertifiedKey, TlsError> {
-        let refused =
-            |key, path: &Path, problem: String| TlsError::File { key, file: path.display().to_string(), problem };
-        let of_certificate = |problem| refused("tls_certificate", &files.certificate, problem);
-        let of_key = |problem| refused("tls_key", &files.key, problem);
-        let chain = self.certificate.as_ref().map_err(|problem| of_certificate(problem.clone()))?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let chain = chain.map_err(|error| of_certificate(not_pem("certificate", &error)))?;
-        if chain.is_empty() {
-            return Err(of_certificate(not_pem("certificate", &PemError::NoItemsFound)));
-        }
-        let key = self.key.as_ref().map_err(|problem| of_key(problem.clone()))?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| of_key(not_pem("private key", &error)))?;
+        let (chain, key) = (self.chain(files)?, self.private_key(files)?);
         CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
             if let rustls::Error::InvalidCertificate(error) = error {
-                return of_certificate(format!("is not a usable certificate: {error:?}"));
+                return of_certificate(files, format!("is not a usable certificate: {error:?}"));
             }
             if let rustls::Error::InconsistentKeys(_) = error {
-                return of_key(format!("is not the key of the certificate in {}", files.certificate.display()));
+                return of_key(files, format!("is not the key of the certificate in {}", files.certificate.display()));
             }
-            of_key(format!("is not usable: {error}"))
+            of_key(files, format!("is not usable: {error}"))
         })
     }
+
+    fn chain(&self, files: &Tls) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let chain = self.certificate.as_ref().map_err(|problem| of_certificate(files, problem.clone()))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = chain.map_err(|error| of_certificate(files, not_pem("certificate", &error)))?;
+        if chain.is_empty() {
+            return Err(of_certificate(files, not_pem("certificate", &PemError::NoItemsFound)));
+        }
+        Ok(chain)
+    }
+
+    fn private_key(&self, files: &Tls) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let key = self.key.as_ref().map_err(|problem| of_key(files, problem.clone()))?;
+        PrivateKeyDer::from_pem_slice(key).map_err(|error| of_key(files, not_pem("private key", &error)))
+    }
+}
+
+fn of_certificate(files: &Tls, problem: String) -> TlsError {
+    TlsError::File { key: "tls_certificate", file: files.certificate.display().to_string(), problem }
+}
+
+fn of_key(files: &Tls, problem: String) -> TlsError {
+    TlsError::File { key: "tls_key", file: files.key.display().to_string(), problem }
 }
 
 fn not_pem(what: &str, error: &PemError) -> String {

@@ -11,8 +11,34 @@ use crate::domain::min_free::MinFree;
 /// A length of time: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let Written(text) = Written::deserialize(from)?;
-    parse_duration(&text)
-        .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
+    time(&text)
+}
+
+fn time<E: Error>(text: &str) -> Result<Duration, E> {
+    parse_duration(text).ok_or_else(|| E::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
+}
+
+/// As [`duration`], for what takes milliseconds or seconds: a number of more than ten minutes without a unit was hardly meant as seconds.
+pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    const MAX_BARE_SECONDS: u64 = 600;
+    let Written(text) = Written::deserialize(from)?;
+    if text.parse().is_ok_and(|seconds: u64| seconds > MAX_BARE_SECONDS) {
+        return Err(D::Error::custom(format_args!(
+            "'{text}' has no unit and would be {text} seconds; write \"{text}ms\" or \"{text}s\""
+        )));
+    }
+    time(&text)
+}
+
+/// As [`duration`], for what takes hours or days, and needs a unit therefore, unless it is zero.
+pub(super) fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    if is_bare(&text) {
+        return Err(D::Error::custom(format_args!(
+            "'{text}' has no unit and would be {text} seconds; write \"{text}h\" or \"{text}s\""
+        )));
+    }
+    time(&text)
 }
 
 /// As [`duration`], where nothing written means none.
@@ -21,8 +47,7 @@ pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Op
     if text.is_empty() {
         return Ok(None);
     }
-    let time = parse_duration(&text);
-    time.map(Some).ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
+    time(&text).map(Some)
 }
 
 /// A number of bytes: a whole number, or a string such as `"4MiB"` or `"10GB"`.
@@ -32,10 +57,26 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error>
         .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
 }
 
+/// As [`bytes()`], where the key does not say that it counts bytes: a number needs a unit therefore, unless it is zero.
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let Written(text) = Written::deserialize(from)?;
+    if is_bare(&text) {
+        return Err(D::Error::custom(format_args!(
+            "'{text}' has no unit and would be {text} bytes; write \"{text}MiB\", or \"{text}B\" for bytes"
+        )));
+    }
+    parse_bytes(&text).ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as \"4MiB\"")))
+}
+
+/// Whether it is a number other than zero, and nothing else.
+fn is_bare(text: &str) -> bool {
+    text.parse().is_ok_and(|number: u64| number > 0)
+}
+
 /// Bytes, at least as many as the longest manifest has that is passed on.
 pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     const MIN_BYTES: u64 = 16 << 20;
-    let value = bytes(from)?;
+    let value = size(from)?;
     if value < MIN_BYTES {
         Err(D::Error::custom("at least 16MiB, the longest manifest that is passed on"))
     } else {
@@ -43,9 +84,15 @@ pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64,
     }
 }
 
-/// A share of the file system such as `"10%"`, or a number of bytes.
+/// A share of the file system such as `"10%"`, or a size with a unit, unless it is zero.
 pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
     let Written(text) = Written::deserialize(from)?;
+    if is_bare(&text) {
+        let share = if text.len() < 3 { format!("\"{text}%\" or ") } else { String::new() };
+        return Err(D::Error::custom(format_args!(
+            "'{text}' has no unit and would be {text} bytes; write {share}\"{text}GiB\", or \"{text}B\" for bytes"
+        )));
+    }
     let value = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(MinFree::Percent),
         None => parse_bytes(&text).map(MinFree::Bytes),
@@ -120,6 +167,13 @@ mod tests {
         }
         for text in ["", "-5s", "-5", "x", "5 parsecs"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_told_from_a_quantity() {
+        for (text, bare) in [("10", true), ("1", true), ("0", false), ("10B", false), ("10%", false), ("x", false)] {
+            assert_eq!(is_bare(text), bare, "{text}");
         }
     }
 

@@ -8,18 +8,15 @@ use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, 
 use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::SettingsError;
-use super::tree::{Node, Place, Value, dotted};
+use super::repair::Fault;
+use super::tree::{Node, Place, Value};
 
-/// The whole tree as a `T`.
-pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, SettingsError> {
+/// The whole tree as a `T`, or the first fault of it.
+pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
     T::deserialize(Reader(root)).map_err(|mut refused| {
         refused.path.reverse();
-        SettingsError::Refused {
-            place: refused.place.unwrap_or_else(|| root.place.clone()),
-            key: dotted(refused.path.iter().map(String::as_str)),
-            problem: refused.problem,
-        }
+        let place = refused.place.unwrap_or_else(|| root.place.clone());
+        Fault { path: refused.path, place, problem: refused.problem }
     })
 }
 

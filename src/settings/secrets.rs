@@ -1,52 +1,70 @@
 //! Secrets in files of their own: the value of `password_file` becomes that of `password`. Never repeats a secret.
 
-use super::SettingsError;
-use super::tree::{Node, Value, dotted};
+use super::repair::Fault;
+use super::tree::{Node, Value};
 
 const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 
-/// Reads the files that `..._file` keys of the bootstrap section, of upstreams and of their accounts name.
-pub(super) fn bring_in_files(root: &mut Node) -> Result<(), SettingsError> {
+/// Stands for a secret that cannot be read while other faults are looked for: whatever is required of it, it is.
+const UNREADABLE: &str = "stands for a secret that cannot be read";
+
+/// Reads the files that `..._file` keys of the bootstrap section, of upstreams and of their accounts name. Gives all that is wrong with
+/// them; the secrets that are missing because of it are present then, and are none.
+pub(super) fn bring_in_files(root: &mut Node) -> Vec<Fault> {
+    let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {
         match section.as_str() {
-            "bootstrap" => bring_in(node, &[section])?,
+            "bootstrap" => bring_in(node, &[section], &mut faults),
             "upstreams" => {
                 for (name, upstream) in node.entries_mut().into_iter().flatten() {
-                    bring_in(upstream, &[section, name])?;
+                    bring_in(upstream, &[section, name], &mut faults);
                     let accounts = upstream.entries_mut().into_iter().flatten().find(|(key, _)| key == "accounts");
                     for (account, node) in accounts.and_then(|(_, node)| node.entries_mut()).into_iter().flatten() {
-                        bring_in(node, &[section, name, "accounts", account])?;
+                        bring_in(node, &[section, name, "accounts", account], &mut faults);
                     }
                 }
             }
             _ => {}
         }
     }
-    Ok(())
+    faults
 }
 
-fn bring_in(table: &mut Node, path: &[&str]) -> Result<(), SettingsError> {
+/// The key of the secret that a `..._file` key stands for.
+pub(super) fn secret_beside(path: &[String]) -> Option<Vec<String>> {
+    let (twin, above) = path.split_last()?;
+    let secret = twin.strip_suffix("_file")?;
+    Some(above.iter().cloned().chain([secret.to_owned()]).collect())
+}
+
+fn bring_in(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
     for secret in SECRETS {
         let twin = format!("{secret}_file");
         let Some(named) = table.child(&twin).cloned() else { continue };
-        let refused = |problem: String| SettingsError::Refused {
-            place: named.place.clone(),
-            key: dotted(path.iter().copied().chain([twin.as_str()])),
-            problem,
-        };
-        let (Value::Text(file) | Value::Variable(file)) = &named.value else {
-            return Err(refused("is not a string".to_owned()));
-        };
-        if !file.is_empty() {
-            if let Some(given) = table.child(secret).filter(|given| !is_empty(given)) {
-                return Err(refused(format!("{secret} is given too ({}); give one of them", given.place)));
+        match secret_of(table, secret, &named) {
+            Ok(None) => {}
+            Ok(Some(value)) => set(table, secret, Node { place: named.place, value }),
+            Err(problem) => {
+                let value = Value::Text(UNREADABLE.to_owned());
+                set(table, secret, Node { place: named.place.clone(), value });
+                let path = path.iter().copied().chain([twin.as_str()]).map(str::to_owned).collect();
+                faults.push(Fault { path, place: named.place, problem });
             }
-            let value = read(file).map_err(refused)?;
-            set(table, secret, Node { place: named.place.clone(), value });
         }
         table.entries_mut().into_iter().for_each(|entries| entries.retain(|(key, _)| *key != twin));
     }
-    Ok(())
+}
+
+/// The secret in the file that this node names; `None` where it names none.
+fn secret_of(table: &Node, secret: &str, named: &Node) -> Result<Option<Value>, String> {
+    let (Value::Text(file) | Value::Variable(file)) = &named.value else { return Err("is not a string".to_owned()) };
+    if file.is_empty() {
+        return Ok(None);
+    }
+    if let Some(given) = table.child(secret).filter(|given| !is_empty(given)) {
+        return Err(format!("{secret} is given too ({}); give one of them", given.place));
+    }
+    read(file).map(Some)
 }
 
 fn is_empty(node: &Node) -> bool {

@@ -29,7 +29,7 @@ pub struct Storage {
     #[serde(deserialize_with = "quantity::bytes")]
     pub verify_bytes_per_second: u64,
     /// From the begin of one verification of all stored blobs to that of the next; more than zero.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::long_duration")]
     pub verify_interval: Duration,
     /// Changes of identities that may wait to be stored.
     pub max_waiting_changes: NonZeroUsize,
@@ -101,13 +101,13 @@ pub struct Cache {
     #[serde(deserialize_with = "quantity::duration")]
     pub tag_freshness: Duration,
     /// How long asking whether it moved may take.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     pub revalidate_timeout: Duration,
     /// How long a 404 of upstream is believed.
     #[serde(deserialize_with = "quantity::duration")]
     pub negative_ttl: Duration,
     /// How long a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::long_duration")]
     pub account_grace: Duration,
     /// The largest manifest that is stored, in bytes.
     #[serde(deserialize_with = "quantity::bytes")]
@@ -116,7 +116,7 @@ pub struct Cache {
     #[serde(deserialize_with = "quantity::bytes")]
     pub max_blob_bytes: u64,
     /// Memory for manifests, in bytes.
-    #[serde(deserialize_with = "quantity::bytes")]
+    #[serde(deserialize_with = "quantity::size")]
     pub manifest_memory: u64,
     /// Memory for large manifests and lists on their way to clients, in bytes; at least the longest manifest.
     #[serde(deserialize_with = "quantity::transfer_memory")]

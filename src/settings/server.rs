@@ -71,11 +71,11 @@ pub(super) struct WrittenServer {
     workers: usize,
     max_connections: NonZeroUsize,
     max_connections_per_address: NonZeroUsize,
-    #[serde(deserialize_with = "quantity::bytes")]
+    #[serde(deserialize_with = "quantity::size")]
     request_memory: u64,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     client_timeout: Duration,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     shutdown_timeout: Duration,
     #[serde(deserialize_with = "written::text")]
     tcp_congestion_control: Option<String>,

@@ -41,7 +41,7 @@ fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a Co
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
     let settings = Settings::from_text(None, []).unwrap();
-    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams } = &settings;
+    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams, keys: _ } = &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));
     assert_eq!((limits.max_personal_tokens.get(), limits.max_deploy_tokens.get()), (200, 500));
@@ -403,6 +403,72 @@ fn a_variable_with_too_few_underscores_is_refused_and_others_are_let_be() {
     for name in ["URL", "TOKEN", "SERVICE_HOST", "PORT_5050_TCP", "TEST_PYTHON"] {
         load("", &[(&format!("DEPENDENCY_PROXY_{name}"), "x")]).unwrap();
     }
+}
+
+#[test]
+fn every_fault_is_told_at_once_and_none_twice() {
+    let text = "[server]\nworkers = -1\nlistn = 'x'\n[storage]\nmin_free = '10'\n[log]\nfilter = 'inof'\n\
+                [upstream_defaults]\nidle_timeout = 0\n\
+                [upstreams.'a.b']\nurl = 'ftp://x'\nauth_hosts = ['/']\nusername = 'u'\n\
+                [upstreams.'quay.io']\npassword_file = '/nonexistent/secret'\nusername = 'robot'\n\
+                [auth]\nlogin_window = 0\n[sever]\nx = 1\n";
+    let environment = [("DEPENDENCY_PROXY__SERVER__LISTEN", "x"), ("DEPENDENCY_PROXY_SERVER_WORKERS", "3")];
+    let refused = load(text, &environment).unwrap_err();
+    let mut keys: Vec<&str> = refused.lines().map(|line| line.split(": ").nth(1).unwrap()).collect();
+    keys.sort_unstable();
+    let expected = [
+        "auth.login_window",
+        "log.filter",
+        "server.listen",
+        "server.listn",
+        "server.workers",
+        "sever",
+        "storage.min_free",
+        "upstream_defaults.idle_timeout",
+        "upstreams.\"a.b\".auth_hosts",
+        "upstreams.\"a.b\".url",
+        "upstreams.\"a.b\".username",
+        "upstreams.\"quay.io\".password_file",
+        "would not be read; DEPENDENCY_PROXY__SERVER__WORKERS would be",
+    ];
+    assert_eq!(keys, expected, "{refused}");
+}
+
+#[test]
+fn a_quantity_without_a_unit_is_refused_where_another_one_is_likely_meant() {
+    for (text, expected) in [
+        ("[storage]\nmin_free = '10'", "write \"10%\" or \"10GiB\", or \"10B\" for bytes"),
+        ("[storage]\nmin_free = 20", "write \"20%\" or \"20GiB\""),
+        ("[storage]\nmin_free = 500", "'500' has no unit and would be 500 bytes; write \"500GiB\""),
+        ("[server]\nrequest_memory = 16", "write \"16MiB\", or \"16B\" for bytes"),
+        ("[cache]\nmanifest_memory = '64'", "write \"64MiB\""),
+        ("[cache]\ntransfer_memory = 64", "write \"64MiB\""),
+        ("[cache]\naccount_grace = 24", "'24' has no unit and would be 24 seconds; write \"24h\" or \"24s\""),
+        ("[storage]\nverify_interval = '168'", "write \"168h\""),
+        ("[cache]\nrevalidate_timeout = 2000", "would be 2000 seconds; write \"2000ms\" or \"2000s\""),
+        ("[upstreams.'quay.io']\nconnect_timeout = '5000'", "write \"5000ms\""),
+    ] {
+        assert!(refusal(text).contains(expected), "{}", refusal(text));
+    }
+    let zero = "[storage]\nmin_free = 0\n[cache]\naccount_grace = 0\nmanifest_memory = 0\nmax_blob_bytes = 5\n\
+                revalidate_timeout = 2\n[server]\nclient_timeout = 600\n";
+    assert_eq!(load(zero, &[]).unwrap().storage.min_free, MinFree::Bytes(0));
+}
+
+#[test]
+fn what_changed_is_told_by_key_also_where_it_is_a_secret_in_a_file() {
+    let file = secret_file("one");
+    let text = |freshness| {
+        format!(
+            "[cache]\ntag_freshness = '{freshness}'\n[upstreams.'quay.io']\nusername = 'u'\npassword_file = '{}'\n",
+            file.path().display()
+        )
+    };
+    let before = load(&text("1s"), &[]).unwrap();
+    assert!(load(&text("1s"), &[]).unwrap().changed_from(&before).is_empty());
+    std::fs::write(file.path(), "two").unwrap();
+    let changed = load(&text("2s"), &[]).unwrap().changed_from(&before);
+    assert_eq!(changed, ["cache.tag_freshness", "upstreams.\"quay.io\".password"]);
 }
 
 #[test]

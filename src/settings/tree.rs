@@ -51,15 +51,17 @@ pub(super) const VARIABLE_PREFIX: &str = "DEPENDENCY_PROXY__";
 const ONE_UNDERSCORE: &str = "DEPENDENCY_PROXY_";
 
 /// The tree of a TOML text; `file` is its name in messages.
-pub(super) fn parse(file: &str, text: &str) -> Result<Node, SettingsError> {
+pub(super) fn parse(file: &str, text: &str) -> Result<Node, Vec<SettingsError>> {
     let lines = Lines { file: file.into(), text };
-    match DeTable::parse(text) {
-        Ok(table) => Ok(lines.table(table.get_ref(), lines.place(0..0))),
-        Err(error) => Err(SettingsError::Syntax {
-            place: lines.place(error.span().unwrap_or(0..0)),
-            problem: error.message().to_owned(),
-        }),
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(lines.table(table.get_ref(), lines.place(0..0)));
     }
+    let syntax = |error: &toml::de::Error| SettingsError::Syntax {
+        place: lines.place(error.span().unwrap_or(0..0)),
+        problem: error.message().to_owned(),
+    };
+    Err(errors.iter().map(syntax).collect())
 }
 
 struct Lines<'a> {
@@ -184,6 +186,11 @@ impl Node {
     /// The node behind this key of this table.
     pub(super) fn child(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(known, _)| known == key).map(|(_, node)| node)
+    }
+
+    /// As [`Self::child`], to be changed.
+    pub(super) fn child_mut(&mut self, key: &str) -> Option<&mut Self> {
+        self.entries_mut()?.iter_mut().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
     /// The keys of this table; none of anything else.

@@ -123,11 +123,11 @@ pub(super) fn bring_in_defaults(root: &mut Node) {
 pub(super) struct Defaults {
     max_concurrent: NonZeroUsize,
     max_waiting: usize,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     connect_timeout: Duration,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     header_timeout: Duration,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     idle_timeout: Duration,
     #[serde(deserialize_with = "written::proxy")]
     proxy: HttpProxy,
@@ -166,11 +166,11 @@ struct WrittenUpstream {
     ca_file: Option<PathBuf>,
     max_concurrent: NonZeroUsize,
     max_waiting: usize,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     connect_timeout: Duration,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     header_timeout: Duration,
-    #[serde(deserialize_with = "quantity::duration")]
+    #[serde(deserialize_with = "quantity::timeout")]
     idle_timeout: Duration,
     #[serde(default, deserialize_with = "quantity::optional_duration")]
     tag_freshness: Option<Duration>,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 
 use super::durable;
 use super::error::{OpenError, StoreError};
@@ -69,6 +69,26 @@ impl DataDir {
             Ok(()) => Ok(path),
             Err(error) => Err(OpenError::Io { path, error: error.into() }),
         }
+    }
+}
+
+/// Whether a folder could be taken by this process, or made and taken, as far as that can be told without a trace.
+pub fn check_folder(path: &Path) -> Result<(), OpenError> {
+    let there = path.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !std::fs::metadata(there).map_err(|error| refusal(path, error))?.is_dir() {
+        return Err(refusal(path, io::ErrorKind::NotADirectory.into()));
+    }
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    access(there, wanted).map_err(|error| refusal(path, error.into()))
+}
+
+/// What stands in a file; `None` where there is none.
+pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Io { path: path.to_owned(), error: StoreError::Io(error.to_string()) }),
     }
 }
 

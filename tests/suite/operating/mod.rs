@@ -1,5 +1,6 @@
 //! What an operator sees and sets: TLS, metrics, readiness, and the log.
 
+mod checked_settings;
 mod first_start;
 mod health;
 mod log;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,11 @@ impl Service {
     /// Sends the signal of this name, and does not wait.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
+    }
+
+    /// The file of its settings.
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// Puts these lines behind those of its settings' file.

@@ -1,0 +1,69 @@
+//! What the settings name outside of themselves, looked at without a trace: files, folders, what the kernel offers. Makes nothing, locks
+//! nothing and listens nowhere, so that it can be done beside a running service.
+
+use std::path::Path;
+
+use super::{listeners, options, tls};
+use crate::auth::jwt::{KeySet, Signer};
+use crate::settings::{Settings, SettingsError};
+use crate::store::data_dir::{check_folder, read_if_any};
+use crate::upstream::Registries;
+
+/// Everything that would keep the service from starting with these settings, as far as that can be told beforehand; a port that is in use
+/// is not.
+pub fn check(settings: &Settings) -> Vec<SettingsError> {
+    let faults = [tls_files(settings), congestion(settings), folders(settings), keys(settings), upstreams(settings)];
+    faults.into_iter().flatten().collect()
+}
+
+fn tls_files(settings: &Settings) -> Vec<SettingsError> {
+    let files = settings.server.tls.iter();
+    let faults = files.flat_map(tls::faults);
+    faults.map(|(key, problem)| settings.refuse(&["server", key], problem)).collect()
+}
+
+fn congestion(settings: &Settings) -> Vec<SettingsError> {
+    let wanted = settings.server.tcp_congestion_control.iter();
+    let fault = |name: &String| {
+        let error = listeners::try_congestion(settings.server.listen, name).err()?;
+        let allowed = "sysctl net.ipv4.tcp_allowed_congestion_control names those that may be";
+        let problem = format!("'{name}' cannot be used by this service: {error}; {allowed}");
+        Some(settings.refuse(&["server", "tcp_congestion_control"], problem))
+    };
+    wanted.filter_map(fault).collect()
+}
+
+fn folders(settings: &Settings) -> Vec<SettingsError> {
+    let storage = &settings.storage;
+    let fault = |key: &str, path: &Path| {
+        check_folder(path).err().map(|error| settings.refuse(&["storage", key], error.to_string()))
+    };
+    let data = fault("data_dir", &storage.data_dir);
+    // Below it, it cannot be better off.
+    let apart = !(data.is_some() && storage.cache_dir.starts_with(&storage.data_dir));
+    let cache = if apart { fault("cache_dir", &storage.cache_dir) } else { None };
+    data.into_iter().chain(cache).collect()
+}
+
+/// The file of keys, which may be missing: it is made then.
+fn keys(settings: &Settings) -> Vec<SettingsError> {
+    let path = settings.auth.key_file_in(&settings.storage);
+    let problem = match read_if_any(&path) {
+        Ok(None) => None,
+        Ok(Some(text)) => {
+            let signer = KeySet::from_json(&text).and_then(|keys| Signer::new(&keys, &settings.auth.service, 1));
+            signer.err().map(|error| format!("{}: {error}", path.display()))
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    problem.map(|problem| settings.refuse(&["auth", "key_file"], problem)).into_iter().collect()
+}
+
+/// Their authorities, proxies and hosts.
+fn upstreams(settings: &Settings) -> Vec<SettingsError> {
+    let fault = |upstream| {
+        let error = Registries::new(vec![options::upstream(upstream)]).err()?;
+        Some(settings.refuse(&["upstreams", error.upstream.as_str(), error.key], error.reason.clone()))
+    };
+    settings.upstreams.iter().filter_map(fault).collect()
+}

@@ -1,0 +1,112 @@
+//! Finds every fault of a tree of settings, not only the first: puts the default in the place of what was refused, and reads and checks
+//! again. What is read after a fault is thrown away.
+
+use std::collections::HashSet;
+
+use super::tree::{Node, Place, Value, dotted};
+use super::{Sections, Settings, SettingsError, reading};
+
+/// Maximum number of faults that are looked for.
+const MAX_FAULTS: usize = 100;
+
+/// A key that is unknown, or whose value has a wrong type or is impossible.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) path: Vec<String>,
+    pub(super) place: Place,
+    pub(super) problem: String,
+}
+
+impl From<Fault> for SettingsError {
+    fn from(Fault { path, place, problem }: Fault) -> Self {
+        Self::Refused { place, key: dotted(path.iter().map(String::as_str)), problem }
+    }
+}
+
+/// The settings of this tree, or all that is wrong with it. `known` are keys whose faults have been found before; `defaults` is a tree
+/// without faults.
+pub(super) fn check(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Result<Settings, Vec<SettingsError>> {
+    let mut faults = Vec::new();
+    let mut repaired: HashSet<Vec<String>> = known.into_iter().collect();
+    while faults.len() < MAX_FAULTS {
+        let fault = match attempt(&tree) {
+            Ok(settings) if faults.is_empty() => return Ok(settings),
+            Ok(_) => break,
+            Err(fault) => in_defaults_of_upstreams(fault, &tree),
+        };
+        let mut path = fault.path.clone();
+        if repaired.insert(path.clone()) {
+            faults.push(fault.into());
+        } else {
+            // The default does not fit what stands beside it, which is no fault of its own: all of that is the default's now.
+            while !path.is_empty() && !repaired.insert(path.clone()) {
+                path.pop();
+            }
+        }
+        if path.is_empty() {
+            break;
+        }
+        restore(&mut tree, &path, defaults);
+    }
+    Err(faults)
+}
+
+fn attempt(tree: &Node) -> Result<Settings, Fault> {
+    reading::read::<Sections>(tree)?.check().map_err(|problem| problem.locate(tree))
+}
+
+/// What was written once in `[upstream_defaults]` is one fault there, not one of each upstream.
+fn in_defaults_of_upstreams(fault: Fault, tree: &Node) -> Fault {
+    let [section, _, key] = &fault.path[..] else { return fault };
+    let written = tree.at(["upstream_defaults", key.as_str()]).is_some_and(|node| node.place == fault.place);
+    if section == "upstreams" && written {
+        return Fault { path: vec!["upstream_defaults".to_owned(), key.clone()], ..fault };
+    }
+    fault
+}
+
+/// Puts the default at this path, or nothing where there is none.
+fn restore(tree: &mut Node, path: &[String], defaults: &Node) {
+    let place = tree.at(path.iter().map(String::as_str)).map(|node| node.place.clone());
+    match nameless(tree, path) {
+        Some(node) => put(tree, path, Some(&node)),
+        None => put(tree, path, default_of(path, defaults)),
+    }
+    let ([section, key], Some(place)) = (path, place) else { return };
+    if section == "upstream_defaults" {
+        let upstreams = tree.child("upstreams").map(Node::entries).unwrap_or_default();
+        let copied = |node: &Node| node.child(key).is_some_and(|copy| copy.place == place);
+        let names: Vec<String> =
+            upstreams.iter().filter(|(_, node)| copied(node)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let path = ["upstreams".to_owned(), name, key.clone()];
+            put(tree, &path, default_of(&path, defaults));
+        }
+    }
+}
+
+/// A name in the place of that of an account with a password, which would be refused without one.
+fn nameless(tree: &Node, path: &[String]) -> Option<Node> {
+    let (key, above) = path.split_last()?;
+    let account = tree.at(above.iter().map(String::as_str)).filter(|_| key == "username")?;
+    let password = account.child("password")?;
+    let is_given = matches!(&password.value, Value::Text(text) | Value::Variable(text) if !text.is_empty());
+    let name = dotted(path.iter().map(String::as_str));
+    is_given.then(|| Node { place: password.place.clone(), value: Value::Text(name) })
+}
+
+/// An upstream that is not shipped has the defaults of one that is, so that one fault of it does not hide others.
+fn default_of<'a>(path: &[String], defaults: &'a Node) -> Option<&'a Node> {
+    defaults.at(path.iter().map(String::as_str)).or_else(|| match path {
+        [section, _, key] if section == "upstreams" => defaults.at(["upstreams", "docker.io", key.as_str()]),
+        _ => None,
+    })
+}
+
+fn put(tree: &mut Node, path: &[String], node: Option<&Node>) {
+    let Some((key, above)) = path.split_last() else { return };
+    let table = above.iter().try_fold(tree, |node, key| node.child_mut(key));
+    let Some(entries) = table.and_then(Node::entries_mut) else { return };
+    entries.retain(|(known, _)| known != key);
+    entries.extend(node.map(|node| (key.clone(), node.clone())));
+}
