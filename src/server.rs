@@ -16,6 +16,7 @@ mod options;
 mod parts;
 mod patience;
 mod process;
+mod reload;
 mod restore;
 mod sequence;
 mod signals;
@@ -38,6 +39,7 @@ pub use admin_reset::{AdminReset, ResetError, reset_admin};
 pub use check::check;
 pub use first_start::FirstStart;
 pub use process::{raise_open_files, run};
+pub use reload::Reloadable;
 pub use restore::{RestoreError, Restored, restore};
 pub use tls::TlsError;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
@@ -70,6 +72,7 @@ pub struct RunningServer {
     refusals: Refusals,
     signals: Signals,
     reload_tls: Option<Reload>,
+    reloadable: Reloadable,
     /// Given back last, when nothing writes any more.
     _data: DataDir,
 }
@@ -145,7 +148,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let handles = Handles::start(stores, signer, &settings)?;
     let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
-    let (registry, api) = handles.into_states(&settings, stopping.clone());
+    let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());
     let workers = listeners::serve_clients(Data::new(registry), Data::new(api), &settings, tls, clients)?;
     let metrics = metrics.map(|(port, metrics)| listeners::serve_metrics(port, metrics)).transpose()?;
@@ -161,23 +164,22 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
         refusals,
         signals,
         reload_tls,
+        reloadable,
         _data: data,
     })
 }
 
 impl RunningServer {
-    /// Serves until the process is told to stop, then lets running transfers finish and writes what waits. SIGHUP re-reads the files of
-    /// TLS, and calls `reload` for the rest.
-    pub async fn run(mut self, reload: impl Fn()) {
+    /// Serves until the process is told to stop, then lets running transfers finish and writes what waits. SIGHUP calls
+    /// `reload`, and re-reads the files of TLS where that says that the settings are usable.
+    pub async fn run(mut self, mut reload: impl FnMut(&Reloadable) -> bool) {
         let reporting = actix_rt::spawn(self.refusals.clone().keep_reporting());
         loop {
             match self.signals.next().await {
                 Told::Stop => break,
                 Told::Reload => {
-                    if let Some(reload_tls) = &self.reload_tls {
-                        reload_tls.now();
-                    }
-                    reload();
+                    let usable = reload(&self.reloadable);
+                    self.reload_tls.iter().filter(|_| usable).for_each(Reload::now);
                 }
                 Told::Nothing => {}
             }

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use keys::Keys;
 pub use limits::Limits;
 pub use quantity::parse_duration;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
@@ -32,7 +33,6 @@ pub use server::{Server, Tls};
 pub use tree::Place;
 pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
 
-use keys::Keys;
 use repair::Fault;
 use tree::Node;
 
@@ -146,12 +146,12 @@ impl Settings {
         }
     }
 
-    /// The keys whose values differ from those of other settings, secrets in files included.
-    pub fn changed_from(&self, other: &Self) -> Vec<String> {
-        self.keys.changed(&other.keys)
+    /// Its keys, to compare them with those of other settings.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
-    /// What is wrong with the value of this key, where only its use shows that.
+    /// An error about the value of this key, where only its use shows the problem.
     pub fn refuse(&self, path: &[&str], problem: String) -> SettingsError {
         let place =
             self.keys.place(path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });

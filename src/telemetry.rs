@@ -200,7 +200,7 @@ impl LogFilter {
     }
 }
 
-/// Whether a part of a filter is a level, or begins with the name of a crate that may log.
+/// Says whether a part of a filter is a level, or begins with the name of a crate that may log.
 fn is_known(part: &str) -> bool {
     if part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
         return !part.is_empty();

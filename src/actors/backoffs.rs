@@ -86,6 +86,14 @@ impl Backoffs {
         release(self.repositories.get_mut(origin));
     }
 
+    /// Forgets all failures of these upstreams.
+    pub(super) fn forget(&mut self, names: &[UpstreamName]) {
+        self.upstreams.retain(|name, _| !names.contains(name));
+        self.accounts.retain(|(name, _), _| !names.contains(name));
+        self.repositories.retain(|origin, _| !names.contains(&origin.upstream));
+        self.suspects.retain(|name, _| !names.contains(name));
+    }
+
     fn succeeded(&mut self, origin: &Origin) {
         self.upstreams.remove(&origin.upstream);
         self.accounts.remove(&account_of(origin));

@@ -11,7 +11,7 @@
 //! | [`Unusable`](Cause::Unusable) | has *image* in a form that cannot be used | nothing | 403 |
 //! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
-//! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, and for how long what is cached was served | account | 503 |
+//! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, longer than allowed | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
 //! | [`RealmFailed`](Cause::RealmFailed) | 's token realm is out of order (HTTP status) | account | 503 |
 //! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream; a host that it redirects to: repository, then upstream | 503 |

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -24,13 +25,14 @@ use crate::domain::id::GroupId;
 use crate::domain::manifest::Named;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
+use crate::domain::repository::UpstreamName;
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::upstream::ManifestHead;
 
 /// Asks upstream for manifests; see the module.
 pub(super) struct ManifestCache {
     fetcher: Fetcher,
-    options: ManifestCacheOptions,
+    times: CurrentTimes,
     /// By question and whether it is a revalidation, because those are given up earlier.
     heads: Flights<(Question, bool), Result<ManifestHead, Cause>>,
     fetches: Flights<Question, Result<Fetched, Cause>>,
@@ -41,12 +43,8 @@ pub(super) struct ManifestCache {
 /// How manifests are cached.
 #[derive(Clone, Debug)]
 pub struct ManifestCacheOptions {
-    /// How long upstream may take to say whether a tag has moved.
-    pub revalidate_timeout: Duration,
-    /// For how long it is believed that something is not there.
-    pub negative_ttl: Duration,
-    /// How long a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
-    pub account_grace: Duration,
+    /// Those that may be changed later.
+    pub times: CacheTimes,
     /// Longer manifests are passed on and not stored.
     pub max_manifest_bytes: u64,
     /// How many different manifests are asked for at once.
@@ -60,6 +58,20 @@ pub struct ManifestCacheOptions {
     /// How many tags are remembered in memory.
     pub known_tags: usize,
 }
+
+/// Timeouts and times to live that can change while the service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheTimes {
+    /// Maximum time of a revalidation.
+    pub revalidate_timeout: Duration,
+    /// Time that an absence is used without revalidation.
+    pub negative_ttl: Duration,
+    /// Time that a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    pub account_grace: Duration,
+}
+
+/// The present [`CacheTimes`].
+pub(super) type CurrentTimes = Arc<ArcSwap<CacheTimes>>;
 
 /// What is asked: the same question is asked once at a time, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +138,11 @@ pub(super) struct Since {
 #[rtype(result = "()")]
 pub(super) struct RevalidationTimedOut(pub(super) Origin);
 
+/// Forgets what was learnt of these upstreams, which are reached in another way or with other accounts now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ForgetUpstreams(pub(super) Vec<UpstreamName>);
+
 /// Forgets the answers of the last moments.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -147,7 +164,8 @@ const PATIENCE: Duration = Duration::from_secs(18);
 
 impl ManifestCache {
     pub(super) fn new(
-        options: ManifestCacheOptions,
+        options: &ManifestCacheOptions,
+        times: CurrentTimes,
         upstream: Upstream,
         store: Arc<ManifestStore>,
         memory: MemoryBudget,
@@ -158,7 +176,7 @@ impl ManifestCache {
             heads: Flights::new(options.max_fetches),
             fetches: Flights::new(options.max_fetches),
             fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
-            options,
+            times,
             absent: HashMap::new(),
             backoffs: Backoffs::default(),
         }
@@ -173,7 +191,7 @@ impl ManifestCache {
         let fetcher = self.fetcher.clone();
         // A revalidation that a `HEAD` does not decide soon is left to a `GET`.
         let (limit, late) = if revalidation {
-            (self.options.revalidate_timeout / 2, Ok(ManifestHead::TooSlow))
+            (self.times.load().revalidate_timeout / 2, Ok(ManifestHead::TooSlow))
         } else {
             (PATIENCE, Err(Cause::TimedOut))
         };
@@ -202,7 +220,7 @@ impl ManifestCache {
         let (now, failure) = (Instant::now(), outcome.as_ref().err());
         self.backoffs.learn(&question.origin, failure, now);
         if failure == Some(&Cause::NotFound) {
-            self.absent.insert(question.clone(), now + self.options.negative_ttl);
+            self.absent.insert(question.clone(), now + self.times.load().negative_ttl);
         }
     }
 
@@ -311,6 +329,17 @@ impl Handler<ForgetAnswers> for ManifestCache {
     type Result = ();
 
     fn handle(&mut self, _: ForgetAnswers, _: &mut Self::Context) {
+        self.heads.forget_landed();
+        self.fetches.forget_landed();
+    }
+}
+
+impl Handler<ForgetUpstreams> for ManifestCache {
+    type Result = ();
+
+    fn handle(&mut self, ForgetUpstreams(names): ForgetUpstreams, _: &mut Self::Context) {
+        self.absent.retain(|question, _| !names.contains(&question.origin.upstream));
+        self.backoffs.forget(&names);
         self.heads.forget_landed();
         self.fetches.forget_landed();
     }

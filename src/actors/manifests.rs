@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 
 pub use self::pulled::{CACHE_WORDS, Leased, PullManifest, PulledManifest, Source};
@@ -19,13 +20,16 @@ pub use self::pulled::{CACHE_WORDS, Leased, PullManifest, PulledManifest, Source
 use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
-use super::manifest_cache::{ForgetAnswers, ManifestCache, ManifestCacheOptions};
+use super::manifest_cache::{
+    CacheTimes, CurrentTimes, ForgetAnswers, ForgetUpstreams, ManifestCache, ManifestCacheOptions,
+};
 use super::memory_budget::MemoryBudget;
 use super::places::Places;
 use super::unstored::{Kind, UnstoredReports};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::repository::UpstreamName;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
@@ -39,8 +43,7 @@ struct Inner {
     actor: Addr<ManifestCache>,
     shelf: Arc<Shelf>,
     waiters: Places,
-    revalidate_timeout: Duration,
-    account_grace: Duration,
+    times: CurrentTimes,
 }
 
 /// The outcome of a pull, and what it took.
@@ -83,12 +86,13 @@ impl Manifests {
                 shelf.give_up_memory();
             }
         });
-        let (revalidate_timeout, account_grace) = (options.revalidate_timeout, options.account_grace);
+        let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
+        let of_actor = times.clone();
         let waiters = Places::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
-            ManifestCache::new(options, upstream, store, memory, unstored)
+            ManifestCache::new(&options, of_actor, upstream, store, memory, unstored)
         });
-        Self(Arc::new(Inner { actor, shelf, waiters, revalidate_timeout, account_grace }))
+        Self(Arc::new(Inner { actor, shelf, waiters, times }))
     }
 
     /// The manifest that this reference stands for, if the group may have it.
@@ -105,6 +109,12 @@ impl Manifests {
             PullFailure { origin: request.origin, image, cause }
         });
         Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed) }
+    }
+
+    /// Has these times hold from now on, and forgets what was learnt of these upstreams.
+    pub fn change(&self, times: CacheTimes, upstreams: Vec<UpstreamName>) {
+        self.0.times.store(Arc::new(times));
+        self.0.actor.do_send(ForgetUpstreams(upstreams));
     }
 
     /// Forgets what is remembered of a group, whose links were taken away in the index.
@@ -129,8 +139,7 @@ impl Inner {
                 shelf: &self.shelf,
                 actor: &self.actor,
                 request,
-                revalidate_timeout: self.revalidate_timeout,
-                account_grace: self.account_grace,
+                times: **self.times.load(),
                 upstream_calls: calls,
                 asked_at: Instant::now(),
             };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,15 +31,20 @@ const SHORT_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTENT_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Asks upstream; see the module.
-pub struct UpstreamFetcher {
-    registries: Registries,
-}
+pub struct UpstreamFetcher;
 
 /// What the rest of the service holds. An asker that leaves stops nothing; a stream that is dropped does.
 #[derive(Clone)]
 pub struct Upstream {
     actor: Addr<UpstreamFetcher>,
-    turns: Arc<HashMap<UpstreamName, Turns>>,
+    /// The snapshot that each request begins with; it changes as a whole.
+    current: Arc<ArcSwap<Current>>,
+}
+
+/// The upstreams that there are, and their limits.
+struct Current {
+    registries: Registries,
+    turns: HashMap<UpstreamName, Arc<Turns>>,
 }
 
 /// How much may be asked of one upstream at once.
@@ -51,6 +57,8 @@ struct Turns {
     /// Ranges of what is not stored, each as long as its client reads: those who read slowly keep nobody from a download.
     ranges: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    max_concurrent: usize,
+    max_waiting: usize,
 }
 
 /// The right to be under way, given back when it is dropped.
@@ -60,15 +68,28 @@ struct Turn {
 }
 
 /// Something to run on the fetcher's arbiter. Answers what the work gives.
-struct Ask<T>(Box<dyn FnOnce(Registries) -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
+struct Ask<T>(Box<dyn FnOnce() -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
 
 impl Upstream {
     /// Starts the actor on this arbiter.
     pub fn start(upstreams: Vec<UpstreamOptions>, arbiter: &ArbiterHandle) -> Result<Self, SetupError> {
-        let turns = upstreams.iter().map(|options| (options.name.clone(), Turns::new(options))).collect();
-        let registries = Registries::new(upstreams)?;
-        let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher { registries });
-        Ok(Self { actor, turns: Arc::new(turns) })
+        let none = Current { registries: Registries::new(Vec::new())?, turns: HashMap::new() };
+        let current = none.changed_to(upstreams)?;
+        let actor = UpstreamFetcher::start_in_arbiter(arbiter, |_| UpstreamFetcher);
+        Ok(Self { actor, current: Arc::new(ArcSwap::from_pointee(current)) })
+    }
+
+    /// Requests from now on are sent to these upstreams; those under way end as they began. Gives the names of those
+    /// that changed, are new or are no longer there. Where one cannot be used, nothing changes.
+    pub fn change(&self, upstreams: Vec<UpstreamOptions>) -> Result<Vec<UpstreamName>, SetupError> {
+        let before = self.current.load_full();
+        let after = before.changed_to(upstreams)?;
+        let mut names = after.registries.differing_from(&before.registries);
+        names.extend(before.registries.differing_from(&after.registries));
+        names.sort();
+        names.dedup();
+        self.current.store(Arc::new(after));
+        Ok(names)
     }
 
     /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
@@ -154,12 +175,25 @@ impl Upstream {
         T: Send + 'static,
         F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
     {
-        let ask = Ask(Box::new(move |registries| Box::pin(work(registries))));
+        let registries = self.current.load().registries.clone();
+        let ask = Ask(Box::new(move || Box::pin(work(registries))));
         self.actor.send(ask).await.unwrap_or(Err(UpstreamError::Lost))
     }
 
-    fn turns(&self, origin: &Origin) -> Result<&Turns, UpstreamError> {
-        self.turns.get(&origin.upstream).ok_or(UpstreamError::NotConfigured)
+    fn turns(&self, origin: &Origin) -> Result<Arc<Turns>, UpstreamError> {
+        self.current.load().turns.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)
+    }
+}
+
+impl Current {
+    /// The limits of an upstream stay, with those that are under way, unless they are others now.
+    fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
+        let turns = |options: &UpstreamOptions| {
+            let known = self.turns.get(&options.name).filter(|turns| turns.are_of(options)).cloned();
+            (options.name.clone(), known.unwrap_or_else(|| Arc::new(Turns::new(options))))
+        };
+        let turns = upstreams.iter().map(turns).collect();
+        Ok(Self { registries: self.registries.changed_to(upstreams)?, turns })
     }
 }
 
@@ -181,9 +215,8 @@ impl<T: Send + 'static> Handler<Ask<T>> for UpstreamFetcher {
     type Result = ResponseFuture<Result<T, UpstreamError>>;
 
     fn handle(&mut self, Ask(work): Ask<T>, _: &mut Context<Self>) -> Self::Result {
-        let registries = self.registries.clone();
         // A task of its own: a panic in the work ends as an error of whoever asked.
-        let running = actix_rt::spawn(async move { work(registries).await });
+        let running = actix_rt::spawn(async move { work().await });
         Box::pin(async move { running.await.unwrap_or(Err(UpstreamError::Lost)) })
     }
 }
@@ -197,7 +230,13 @@ impl Turns {
             questions: permits(options.max_concurrent),
             ranges: permits(options.max_concurrent),
             waiting: permits(options.max_waiting),
+            max_concurrent: options.max_concurrent,
+            max_waiting: options.max_waiting,
         }
+    }
+
+    fn are_of(&self, options: &UpstreamOptions) -> bool {
+        (self.max_concurrent, self.max_waiting) == (options.max_concurrent, options.max_waiting)
     }
 
     async fn content(&self) -> Result<Turn, UpstreamError> {

@@ -61,8 +61,8 @@ enum Verb {
     Token(token::TokenArgs),
     /// Work on the data of a service that is stopped: reset the administrator's password, restore a backup.
     Admin(admin::AdminArgs),
-    /// Walk the way of a pull through the running service step by step and say at which it fails, and why; `upstream check` goes
-    /// the way from the service to a registry.
+    /// Walk the way of a pull through the running service step by step and say at which it fails, and why; `upstream
+    /// check` goes the way from the service to a registry.
     Check(check::CheckArgs),
     /// The registries behind the service: check whether one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),

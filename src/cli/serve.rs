@@ -1,5 +1,6 @@
 //! `serve`, the verb that is meant when none is given: runs the service, and says how to use it. Prints no secret.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,8 @@ use url::Url;
 use super::failure::Failure;
 use super::output::say;
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
-use crate::server::{self, FirstStart, RunningServer};
-use crate::settings::{Settings, SettingsErrors, Storage};
+use crate::server::{self, FirstStart, Reloadable, RunningServer};
+use crate::settings::{Keys, Settings, SettingsErrors, Storage};
 use crate::telemetry::{self, Logging};
 
 /// Arguments of `serve`.
@@ -19,8 +20,8 @@ pub(super) struct ServeArgs {
     /// A TOML file; what it does not say is as in config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Do not run: say everything that is wrong with the settings and the files and folders that they name. Changes nothing, also
-    /// beside a running service
+    /// Do not run: say everything that is wrong with the settings and the files and folders that they name. Changes
+    /// nothing, also beside a running service
     #[arg(long)]
     check: bool,
 }
@@ -49,7 +50,8 @@ impl ServeArgs {
                 say(&welcome(first, &storage, &place, running.address));
             }
         };
-        server::run(settings, ready, || self.reload(&logging))?;
+        let mut used = Used { at_start: settings.keys().clone(), present: settings.keys().clone() };
+        server::run(settings, ready, |service| self.reload(&logging, &mut used, service))?;
         Ok(())
     }
 
@@ -60,16 +62,29 @@ impl ServeArgs {
         Ok(settings)
     }
 
-    /// Does what SIGHUP can without a restart, and says what it cannot.
-    fn reload(&self, logging: &Logging) {
-        let loaded = Settings::load(self.config.as_deref(), std::env::vars_os());
-        let changed = loaded.map_err(Failure::from).and_then(|settings| Ok(logging.set_filter(&settings.log.filter)?));
-        match changed {
-            Ok(()) => tracing::info!(
-                "SIGHUP: the certificate and its key are read again, and log.filter is as it is set now; other settings need a restart"
-            ),
-            Err(error) => tracing::warn!(%error, "SIGHUP: the settings cannot be used and stay as they are"),
+    /// Has a running service use the settings as they are now, as far as that takes no restart, and says what it has
+    /// done. Whether they can be used at all.
+    fn reload(&self, logging: &Logging, used: &mut Used, service: &Reloadable) -> bool {
+        let settings = match self.usable_settings() {
+            Ok(settings) => settings,
+            Err(errors) => return stay(errors.iter()),
+        };
+        if let Err(error) = service.apply(&settings) {
+            return stay([error].iter());
         }
+        let applied = settings.keys().changed(&used.present).into_iter().filter(|key| is_applied(key));
+        let waiting = settings.keys().changed(&used.at_start).into_iter().filter(|key| !is_applied(key));
+        let (applied, waiting) = (applied.collect::<Vec<_>>().join(", "), waiting.collect::<Vec<_>>().join(", "));
+        used.present = settings.keys().clone();
+        warn_of_risks(&settings);
+        if let Err(error) = logging.set_filter(&settings.log.filter) {
+            tracing::error!(%error, "SIGHUP: log.filter stays as it is");
+        }
+        tracing::info!(applied, "SIGHUP: changed settings are applied, and the certificate and its key are read again");
+        if !waiting.is_empty() {
+            tracing::warn!(waiting, "SIGHUP: these changed settings need a restart");
+        }
+        true
     }
 
     /// The checked settings, with logging set up as they say.
@@ -77,20 +92,42 @@ impl ServeArgs {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
         let log = &settings.log;
         let logging = telemetry::start_logging(&log.filter, log.format, log.max_waiting_bytes)?;
-        if settings.server.is_in_the_clear() {
-            tracing::warn!(
-                "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \
-                 and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or trusted_proxies",
-                settings.server.listen
-            );
-        }
-        for (upstream, username) in settings.upstreams.unrestricted_accounts() {
-            tracing::warn!(
-                "every group can pull what the account '{username}' can see at {upstream}: give \
-                 upstreams.\"{upstream}\" groups or images to restrict it"
-            );
-        }
+        warn_of_risks(&settings);
         Ok((settings, logging))
+    }
+}
+
+/// The keys of the settings that a running service was started with, and of those it uses now.
+struct Used {
+    at_start: Keys,
+    present: Keys,
+}
+
+fn is_applied(key: &str) -> bool {
+    key == "log.filter" || Reloadable::applies(key)
+}
+
+/// Says why nothing changes.
+fn stay<E: Display>(errors: impl Iterator<Item = E>) -> bool {
+    for error in errors {
+        tracing::error!(%error, "SIGHUP: the settings cannot be used and stay as they are");
+    }
+    false
+}
+
+fn warn_of_risks(settings: &Settings) {
+    if settings.server.is_in_the_clear() {
+        tracing::warn!(
+            "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \
+             and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or trusted_proxies",
+            settings.server.listen
+        );
+    }
+    for (upstream, username) in settings.upstreams.unrestricted_accounts() {
+        tracing::warn!(
+            "every group can pull what the account '{username}' can see at {upstream}: give \
+             upstreams.\"{upstream}\" groups or images to restrict it"
+        );
     }
 }
 

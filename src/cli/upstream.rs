@@ -1,4 +1,5 @@
-//! `upstream`: what concerns the registries behind the service. Reads the settings that the service has; needs no running one.
+//! `upstream`: what concerns the registries behind the service. Reads the settings that the service has; needs no
+//! running one.
 
 use std::path::PathBuf;
 
@@ -20,11 +21,13 @@ pub(super) struct UpstreamArgs {
 
 #[derive(Debug, Subcommand)]
 enum UpstreamVerb {
-    /// Go the way from this machine to a registry step by step, with each of its accounts, and say at which it fails, and why
+    /// Go the way from this machine to a registry step by step, with each of its accounts, and say at which it fails,
+    /// and why
     Check {
         /// The upstream as it is named in the settings, such as docker.io
         name: String,
-        /// An image as it stands behind the upstream's name; otherwise a well-known one, or the first that an account is kept for
+        /// An image as it stands behind the upstream's name; otherwise a well-known one, or the first that an account
+        /// is kept for
         #[arg(long)]
         image: Option<Image>,
         /// The file of settings that the service is started with

@@ -55,7 +55,7 @@ impl Authorized {
     pub(super) fn check(state: &RegistryState, request: &HttpRequest) -> Result<Self, RegistryError> {
         let (directory, now) = (state.policy.at_present(), Timestamp::now());
         let identity = identify_in(state, &directory, request, now)?;
-        let wanted = Paths::wanted(request, &state.upstreams)?;
+        let wanted = Paths::wanted(request, &state.upstreams.load())?;
         let public = state.options.public_groups;
         let grant = policy::pull_grant(&directory, &identity, &wanted.group, public, now)?;
         Ok(Self { group: grant.group, identity, wanted })

@@ -40,7 +40,7 @@ pub(crate) use lane::Lane;
 pub(crate) use paths::Paths;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::Refusals;
-pub(crate) use state::{RegistryOptions, RegistryState};
+pub(crate) use state::{CurrentUpstreams, RegistryOptions, RegistryState};
 
 /// Every public route, on one page. What has none of its own is the registry's, whose paths are read by it: patterns would be
 /// matched anew at every pull.

@@ -1,8 +1,9 @@
 //! Paths of requests that were understood before: a pull asks for few, and thousands of machines ask for the same ones. What a
-//! path means depends on the settings alone; it says nothing of who may have it.
+//! path means depends on the upstreams that are configured alone; it says nothing of who may have it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use percent_encoding::percent_decode_str;
@@ -16,7 +17,14 @@ use crate::domain::origin::Origin;
 use crate::domain::upstream::Upstreams;
 
 /// The paths that one thread remembers, as `app_data`.
-pub(crate) struct Paths(RefCell<Cache<Box<str>, Rc<Wanted>, ByLength>>);
+#[derive(Default)]
+pub(crate) struct Paths(RefCell<Remembered>);
+
+struct Remembered {
+    /// Those with which the paths were understood; with others all of them are forgotten.
+    upstreams: Option<Arc<Upstreams>>,
+    paths: Cache<Box<str>, Rc<Wanted>, ByLength>,
+}
 
 /// What a request wants.
 #[derive(Debug)]
@@ -37,9 +45,19 @@ const PATHS: usize = 1_000;
 /// In bytes.
 const MOST: u64 = 512 << 10;
 
-impl Default for Paths {
+impl Default for Remembered {
     fn default() -> Self {
-        Self(RefCell::new(Cache::with_weighter(PATHS, MOST, ByLength)))
+        Self { upstreams: None, paths: Cache::with_weighter(PATHS, MOST, ByLength) }
+    }
+}
+
+impl Remembered {
+    /// The paths that were understood with these upstreams.
+    fn with(&mut self, upstreams: &Arc<Upstreams>) -> &mut Cache<Box<str>, Rc<Wanted>, ByLength> {
+        if !self.upstreams.as_ref().is_some_and(|known| Arc::ptr_eq(known, upstreams)) {
+            *self = Self { upstreams: Some(upstreams.clone()), ..Self::default() };
+        }
+        &mut self.paths
     }
 }
 
@@ -52,10 +70,11 @@ impl Weighter<Box<str>, Rc<Wanted>> for ByLength {
 
 impl Paths {
     /// What this request wants.
-    pub(super) fn wanted(request: &HttpRequest, upstreams: &Upstreams) -> Result<Rc<Wanted>, ImagePathError> {
+    pub(super) fn wanted(request: &HttpRequest, upstreams: &Arc<Upstreams>) -> Result<Rc<Wanted>, ImagePathError> {
         let uri = request.uri().path_and_query().map_or("", |uri| uri.as_str());
         let Some(Self(paths)) = request.app_data::<Self>() else { return Wanted::by(request, upstreams).map(Rc::new) };
-        let mut paths = paths.borrow_mut();
+        let mut remembered = paths.borrow_mut();
+        let paths = remembered.with(upstreams);
         if let Some(wanted) = paths.get(uri) {
             return Ok(wanted.clone());
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::public_url::PublicUrl;
 use super::refusals::Refusals;
 use crate::actors::blob_cache::Blobs;
@@ -14,6 +16,9 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
+
+/// The upstreams there are at present: a snapshot that changes as a whole.
+pub(crate) type CurrentUpstreams = Arc<ArcSwap<Upstreams>>;
 
 /// Shared by all routes of the registry, as `web::Data`.
 pub(crate) struct RegistryState {
@@ -30,7 +35,7 @@ pub(crate) struct RegistryState {
     /// When credentials were last used.
     pub(crate) last_used: LastUsed,
     /// The upstreams there are.
-    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) upstreams: CurrentUpstreams,
     /// Whether the service was told to stop.
     pub(crate) stopping: Arc<AtomicBool>,
     /// Which refusals are logged.

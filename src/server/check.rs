@@ -1,5 +1,5 @@
-//! What the settings name outside of themselves, looked at without a trace: files, folders, what the kernel offers. Makes nothing, locks
-//! nothing and listens nowhere, so that it can be done beside a running service.
+//! Checks of what the settings name outside of themselves: files, folders, congestion controls of the kernel. Makes
+//! nothing, locks nothing and listens nowhere, so that it can be done beside a running service.
 
 use std::path::Path;
 
@@ -9,8 +9,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::store::data_dir::{check_folder, read_if_any};
 use crate::upstream::Registries;
 
-/// Everything that would keep the service from starting with these settings, as far as that can be told beforehand; a port that is in use
-/// is not.
+/// Everything that would keep the service from starting with these settings, except for a port that is in use.
 pub fn check(settings: &Settings) -> Vec<SettingsError> {
     let faults = [tls_files(settings), congestion(settings), folders(settings), keys(settings), upstreams(settings)];
     faults.into_iter().flatten().collect()

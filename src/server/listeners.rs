@@ -111,7 +111,7 @@ pub(super) fn control_congestion(listeners: &[TcpListener], name: &str) -> Resul
     set.map_err(|error| StartError::CongestionControl { name: name.to_owned(), error: error.into() })
 }
 
-/// Whether connections of this kind of address could send as [`control_congestion`] has them, on a socket that is closed at once.
+/// Tries [`control_congestion`] on a socket of its own, which is closed at once.
 pub(super) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     Ok(set_tcp_congestion(&socket, name)?)

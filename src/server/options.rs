@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
-use crate::actors::manifest_cache::ManifestCacheOptions;
+use crate::actors::manifest_cache::{CacheTimes, ManifestCacheOptions};
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::http::Pace;
@@ -20,7 +20,7 @@ pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions>
     upstreams.iter().map(upstream).collect()
 }
 
-/// How the client of one upstream works.
+/// Options of the client of one upstream.
 pub(super) fn upstream(upstream: &settings::ConfiguredUpstream) -> UpstreamOptions {
     let account = |account: &settings::ConfiguredAccount| AccountOptions {
         username: account.username.clone(),
@@ -79,15 +79,22 @@ pub(super) fn verification(storage: &Storage) -> VerifyOptions {
 /// How manifests are cached.
 pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
     ManifestCacheOptions {
-        revalidate_timeout: cache.revalidate_timeout,
-        negative_ttl: cache.negative_ttl,
-        account_grace: cache.account_grace,
+        times: times(cache),
         max_manifest_bytes: cache.max_manifest_bytes,
         max_fetches: cache.max_fetches.get(),
         max_waiters: cache.max_waiters.get(),
         memory_bytes: cache.manifest_memory,
         known_links: cache.known_links.get(),
         known_tags: cache.known_tags.get(),
+    }
+}
+
+/// Timeouts and times to live of the cache of manifests.
+pub(super) fn times(cache: &Cache) -> CacheTimes {
+    CacheTimes {
+        revalidate_timeout: cache.revalidate_timeout,
+        negative_ttl: cache.negative_ttl,
+        account_grace: cache.account_grace,
     }
 }
 

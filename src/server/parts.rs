@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use actix_rt::{Arbiter, ArbiterHandle};
+use arc_swap::ArcSwap;
 
-use super::{StartError, options};
+use super::{Reloadable, StartError, options};
 use crate::actors::blob_cache::Blobs;
 use crate::actors::expiring::ExpiringTokens;
 use crate::actors::janitor::{Parts, Tidying};
@@ -18,7 +19,7 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::Signer;
-use crate::http::{ApiState, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
+use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -51,6 +52,7 @@ pub(super) struct Handles {
     blobs: Blobs,
     lists: Lists,
     last_used: LastUsed,
+    upstream: Upstream,
 }
 
 impl Stores {
@@ -107,15 +109,30 @@ impl Handles {
             leftovers,
         };
         let tidying = Tidying::start(parts, &identity_arbiter);
-        Ok(Self { policy, tokens, tidying, manifests, blobs, lists: Lists::new(upstream, memory), last_used })
+        Ok(Self {
+            policy,
+            tokens,
+            tidying,
+            manifests,
+            blobs,
+            lists: Lists::new(upstream.clone(), memory),
+            last_used,
+            upstream,
+        })
     }
 
-    /// What the routes of the registry and those of the REST API get.
-    pub(super) fn into_states(self, settings: &Settings, stopping: Arc<AtomicBool>) -> (RegistryState, ApiState) {
+    /// State of the routes of the registry and of the REST API, and the parts whose settings can change later.
+    pub(super) fn into_states(
+        self,
+        settings: &Settings,
+        stopping: Arc<AtomicBool>,
+    ) -> (RegistryState, ApiState, Reloadable) {
         let (server, public_groups) = (&settings.server, settings.auth.public_groups);
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
-        let upstreams = Arc::new(settings.upstreams.world());
+        let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.upstreams.world()));
+        let reloadable =
+            Reloadable { upstream: self.upstream, manifests: self.manifests.clone(), world: upstreams.clone() };
         let api = ApiState {
             identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),
@@ -146,7 +163,7 @@ impl Handles {
                 proxy_enabled: settings.proxy.enabled,
             },
         };
-        (registry, api)
+        (registry, api, reloadable)
     }
 }
 

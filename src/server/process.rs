@@ -2,11 +2,15 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{RunningServer, StartError, build};
+use super::{Reloadable, RunningServer, StartError, build};
 use crate::settings::Settings;
 
 /// Serves until the process is told to stop. `ready` is called once connections are accepted, `reload` at each SIGHUP.
-pub fn run(settings: Settings, ready: impl FnOnce(&RunningServer), reload: impl Fn()) -> Result<(), StartError> {
+pub fn run(
+    settings: Settings,
+    ready: impl FnOnce(&RunningServer),
+    reload: impl FnMut(&Reloadable) -> bool,
+) -> Result<(), StartError> {
     raise_open_files();
     actix_rt::System::new().block_on(async move {
         let running = build(settings).await?;

@@ -1,5 +1,5 @@
-//! The way from this machine to one registry, step by step, as the service takes it: with the same client, addresses, authorities and
-//! accounts. Stores nothing and listens nowhere. Steps hold no secret.
+//! The way from this machine to one registry, step by step, as the service takes it: with the same client, addresses,
+//! authorities and accounts. Stores nothing and listens nowhere. Steps hold no secret.
 
 use std::net::SocketAddr;
 
@@ -21,11 +21,11 @@ use crate::upstream::{ContentHead, ManifestHead, Registries, SetupError, Upstrea
 pub struct UpstreamStep {
     /// `DNS`, `connect`, `TLS`, `challenge`, `token` or `manifest`.
     pub name: &'static str,
-    /// What was found, or what is wrong.
+    /// The finding, or the problem.
     pub found: Result<String, String>,
 }
 
-/// What cannot be checked at all.
+/// Reasons why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamCheckError {
     /// No such upstream is configured, or it is switched off.
@@ -51,8 +51,9 @@ struct Check<'a> {
     image: Option<(Repository, Reference)>,
 }
 
-/// Checks one upstream and each of its accounts; `image` is a repository as it stands behind the upstream's name, with its reference.
-/// Each step is told as it ends. Gives the name of the first that failed. Must be called within a runtime of tokio.
+/// Checks one upstream and each of its accounts; `image` is a repository as it stands behind the upstream's name, with
+/// its reference. `tell` gets each step as it ends. Gives the name of the first that failed. Must be called within a
+/// runtime of tokio.
 ///
 /// # Errors
 ///
@@ -162,7 +163,7 @@ impl Check<'_> {
         format!("{}:{port} responds {secure}", host(url))
     }
 
-    /// Whether the account is accepted; `None` where there is none to show, or nobody who wants it.
+    /// Outcome of a login; `None` where there is no account.
     async fn log_in(&self, account: &Account, challenge: Option<Challenge>) -> Option<Result<String, String>> {
         let Account::Username(name) = account else { return None };
         let Some(challenge) = challenge else {
@@ -201,7 +202,7 @@ impl Check<'_> {
         Origin { upstream: self.upstream.name.clone(), account: account.clone(), repository }
     }
 
-    /// What is wrong, in the words of a pull that fails, with the details that only the log has there.
+    /// The problem in the words of a pull that fails, with the details that only the log has there.
     fn why(&self, account: &Account, error: &UpstreamError) -> String {
         let (repository, reference) = match &self.image {
             Some((repository, reference)) => (repository.clone(), reference.to_string()),
@@ -242,7 +243,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether there was no response at all.
+/// Says whether there was no response at all.
 fn is_connection(error: &UpstreamError) -> bool {
     matches!(
         error,
@@ -272,7 +273,7 @@ fn found(image: &str, account: &Account, head: &ContentHead) -> String {
     }
 }
 
-/// The host as the system resolves it.
+/// The host in the form that the operating system resolves.
 fn host(url: &Url) -> &str {
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']')
@@ -284,7 +285,8 @@ fn has_proxy_variable() -> bool {
         .any(|name| std::env::var_os(name).is_some())
 }
 
-/// The image that is requested where none is given: one that everybody can pull, or that this account is configured for.
+/// The image that is requested where none is given: one that everybody can pull, or that this account is configured
+/// for.
 pub fn default_image(settings: &Settings, name: &str) -> Option<String> {
     let configured = settings.upstreams.iter().find(|known| known.name.as_str() == name)?;
     let mut images = configured.accounts.iter().flat_map(|account| &account.images);

@@ -1,4 +1,4 @@
-//! Which keys were written where, and whether two settings differ in one: values are kept as fingerprints, because some are secrets.
+//! Places of all keys, and differences between two settings: values are kept as fingerprints, because some are secrets.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use super::tree::{Node, Place, Value, dotted};
 
-/// All keys of some settings, those of `[upstream_defaults]` not repeated for each upstream.
+/// All keys of some settings, those of `[upstream_defaults]` not repeated for each upstream. Holds no value.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keys(BTreeMap<String, Key>);
+pub struct Keys(BTreeMap<String, Key>);
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -41,7 +41,7 @@ impl Keys {
         }
     }
 
-    /// Where this key was written, or the nearest one above it.
+    /// The place of this key, or of the nearest one above it.
     pub(super) fn place(&self, path: &[&str]) -> Option<&Place> {
         let exact = (1..=path.len()).rev().find_map(|depth| self.0.get(&dotted(path[..depth].iter().copied())));
         let inherited = || match path {
@@ -53,7 +53,7 @@ impl Keys {
     }
 
     /// The keys whose values differ, or that only one of both has.
-    pub(super) fn changed(&self, other: &Self) -> Vec<String> {
+    pub fn changed(&self, other: &Self) -> Vec<String> {
         let value = |keys: &Self, name: &String| keys.0.get(name).map(|key| key.fingerprint);
         let all = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
         all.filter(|name| value(self, name) != value(other, name)).cloned().collect()

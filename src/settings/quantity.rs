@@ -18,7 +18,8 @@ fn time<E: Error>(text: &str) -> Result<Duration, E> {
     parse_duration(text).ok_or_else(|| E::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
 }
 
-/// As [`duration`], for what takes milliseconds or seconds: a number of more than ten minutes without a unit was hardly meant as seconds.
+/// As [`duration`], for what takes milliseconds or seconds: a number of more than ten minutes without a unit was hardly
+/// meant as seconds.
 pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     const MAX_BARE_SECONDS: u64 = 600;
     let Written(text) = Written::deserialize(from)?;
@@ -68,7 +69,7 @@ pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> 
     parse_bytes(&text).ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as \"4MiB\"")))
 }
 
-/// Whether it is a number other than zero, and nothing else.
+/// Says whether it is a number other than zero, and nothing else.
 fn is_bare(text: &str) -> bool {
     text.parse().is_ok_and(|number: u64| number > 0)
 }

@@ -1,5 +1,5 @@
-//! Finds every fault of a tree of settings, not only the first: puts the default in the place of what was refused, and reads and checks
-//! again. What is read after a fault is thrown away.
+//! Finds every fault of a tree of settings, not only the first: puts the default in the place of what was refused, and
+//! reads and checks again. What is read after a fault is thrown away.
 
 use std::collections::HashSet;
 
@@ -23,8 +23,8 @@ impl From<Fault> for SettingsError {
     }
 }
 
-/// The settings of this tree, or all that is wrong with it. `known` are keys whose faults have been found before; `defaults` is a tree
-/// without faults.
+/// The settings of this tree, or all that is wrong with it. `known` are keys whose faults have been found before;
+/// `defaults` is a tree without faults.
 pub(super) fn check(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Result<Settings, Vec<SettingsError>> {
     let mut faults = Vec::new();
     let mut repaired: HashSet<Vec<String>> = known.into_iter().collect();
@@ -38,7 +38,8 @@ pub(super) fn check(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) ->
         if repaired.insert(path.clone()) {
             faults.push(fault.into());
         } else {
-            // The default does not fit what stands beside it, which is no fault of its own: all of that is the default's now.
+            // The default does not fit what stands beside it, which is no fault of its own: all of that is the
+            // default's now.
             while !path.is_empty() && !repaired.insert(path.clone()) {
                 path.pop();
             }
@@ -55,7 +56,7 @@ fn attempt(tree: &Node) -> Result<Settings, Fault> {
     reading::read::<Sections>(tree)?.check().map_err(|problem| problem.locate(tree))
 }
 
-/// What was written once in `[upstream_defaults]` is one fault there, not one of each upstream.
+/// Moves a fault that was written once in `[upstream_defaults]` there: it is one, not one of each upstream.
 fn in_defaults_of_upstreams(fault: Fault, tree: &Node) -> Fault {
     let [section, _, key] = &fault.path[..] else { return fault };
     let written = tree.at(["upstream_defaults", key.as_str()]).is_some_and(|node| node.place == fault.place);

@@ -8,8 +8,8 @@ const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 /// Stands for a secret that cannot be read while other faults are looked for: whatever is required of it, it is.
 const UNREADABLE: &str = "stands for a secret that cannot be read";
 
-/// Reads the files that `..._file` keys of the bootstrap section, of upstreams and of their accounts name. Gives all that is wrong with
-/// them; the secrets that are missing because of it are present then, and are none.
+/// Reads the files that `..._file` keys of the bootstrap section, of upstreams and of their accounts name. Gives all
+/// that is wrong with them; the secrets that are missing because of it are present then, and are none.
 pub(super) fn bring_in_files(root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {

@@ -106,7 +106,7 @@ pub struct Cache {
     /// How long a 404 of upstream is believed.
     #[serde(deserialize_with = "quantity::duration")]
     pub negative_ttl: Duration,
-    /// How long a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    /// Time that a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
     #[serde(deserialize_with = "quantity::long_duration")]
     pub account_grace: Duration,
     /// The largest manifest that is stored, in bytes.

@@ -72,7 +72,7 @@ impl DataDir {
     }
 }
 
-/// Whether a folder could be taken by this process, or made and taken, as far as that can be told without a trace.
+/// Checks that this process could take a folder, or make and take it, without doing so.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     let there = path.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
@@ -83,7 +83,7 @@ pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     access(there, wanted).map_err(|error| refusal(path, error.into()))
 }
 
-/// What stands in a file; `None` where there is none.
+/// The content of a file; `None` where there is no file.
 pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -51,14 +51,43 @@ use registry::Registry;
 /// The clients of all configured registries. Cheap to clone. All of its methods belong to the runtime that first used it:
 /// connections are kept there.
 #[derive(Clone)]
-pub struct Registries(Arc<HashMap<UpstreamName, Registry>>);
+pub struct Registries(Arc<HashMap<UpstreamName, Known>>);
+
+/// A client with what it was made of.
+#[derive(Clone)]
+struct Known {
+    options: UpstreamOptions,
+    registry: Arc<Registry>,
+}
 
 impl Registries {
     /// Clients for these upstreams. Reads their `ca_file`s and connects to nothing.
     pub fn new(upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
+        Self(Arc::default()).changed_to(upstreams)
+    }
+
+    /// Clients for these upstreams. Those whose options are the same stay as they are, with their connections and
+    /// tokens; the others are new, and know nothing. One with a `ca_file` is always new, because the file may be.
+    /// Requests under way go on with the clients that they began with.
+    pub fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
         let mut pool = clients::ClientPool::default();
-        let registry = |options: UpstreamOptions| Ok((options.name.clone(), Registry::new(options, &mut pool)?));
-        Ok(Self(Arc::new(upstreams.into_iter().map(registry).collect::<Result<_, _>>()?)))
+        let known = |options: UpstreamOptions| {
+            let same = self.0.get(&options.name).filter(|known| options.is_same(&known.options));
+            let registry = match same {
+                Some(known) => known.registry.clone(),
+                None => Arc::new(Registry::new(options.clone(), &mut pool)?),
+            };
+            Ok((options.name.clone(), Known { options, registry }))
+        };
+        Ok(Self(Arc::new(upstreams.into_iter().map(known).collect::<Result<_, _>>()?)))
+    }
+
+    /// The names of those that are not the same in `other`, or only here.
+    pub fn differing_from(&self, other: &Self) -> Vec<UpstreamName> {
+        let same = |name: &UpstreamName, known: &Known| {
+            other.0.get(name).is_some_and(|other| Arc::ptr_eq(&other.registry, &known.registry))
+        };
+        self.0.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
     }
 
     /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
@@ -127,6 +156,6 @@ impl Registries {
     }
 
     fn named(&self, upstream: &UpstreamName) -> Result<&Registry, UpstreamError> {
-        self.0.get(upstream).ok_or(UpstreamError::NotConfigured)
+        self.0.get(upstream).map(|known| &*known.registry).ok_or(UpstreamError::NotConfigured)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::repository::UpstreamName;
 
@@ -79,6 +79,22 @@ impl UpstreamOptions {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl UpstreamOptions {
+    /// Says whether a client with these options does the same as one with the others. False wherever a file is read.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let Self { name, url, accounts, auth_hosts, redirect_hosts, proxy, ca_file, .. } = self;
+        let times = |options: &Self| (options.connect_timeout, options.header_timeout, options.idle_timeout);
+        let same_account = |(one, another): (&AccountOptions, &AccountOptions)| {
+            one.username == another.username && one.password.expose_secret() == another.password.expose_secret()
+        };
+        let same_accounts =
+            accounts.len() == other.accounts.len() && accounts.iter().zip(&other.accounts).all(same_account);
+        let same_hosts = *auth_hosts == other.auth_hosts && *redirect_hosts == other.redirect_hosts;
+        let same_way = *url == other.url && *proxy == other.proxy && ca_file.is_none() && other.ca_file.is_none();
+        *name == other.name && same_accounts && same_hosts && same_way && times(self) == times(other)
     }
 }
 

@@ -48,9 +48,9 @@ pub(super) struct TokenRequest {
     pub(super) credentials: Option<Arc<Credentials>>,
 }
 
-/// A token that meets the challenge. Some realms know the repository by no other name than the challenge's scope: where the caller's
-/// are refused, that one is tried. Where an account gets a 403 for a scope, a request without one tells whether the account is refused or
-/// the image.
+/// A token that meets the challenge. Some realms know the repository by no other name than the challenge's scope: where
+/// the caller's are refused, that one is tried. Where an account gets a 403 for a scope, a request without one tells
+/// whether the account is refused or the image.
 pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
     let (challenge, credentials) = (wanted.challenge.clone(), wanted.credentials.clone());
     let other = challenge.scope.clone().filter(|scope| !scope.is_empty() && !wanted.scopes.contains(scope));
@@ -67,7 +67,7 @@ pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Re
     }
 }
 
-/// What a 403 for a scope means by the outcome of a login without one.
+/// The meaning of a 403 for a scope, by the outcome of a login without one.
 fn refused_account_or_image(login: Result<Token, UpstreamError>) -> UpstreamError {
     match login {
         Ok(_accepted) => UpstreamError::Denied { message: None },

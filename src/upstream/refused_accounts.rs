@@ -1,5 +1,5 @@
-//! Which accounts of an upstream are refused at present, for its operator: a metric, and a line in the log. Decides nothing. Names
-//! accounts and never a secret.
+//! The accounts of an upstream that are refused at present, for the operator: a metric, and a line in the log. Decides
+//! nothing. Names accounts and never a secret.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub(super) struct RefusedAccounts {
 }
 
 struct Refused {
-    /// Whether it is refused now.
+    /// True while it is refused.
     present: bool,
     logged_at: Instant,
 }

@@ -14,7 +14,7 @@ use super::pulled::{Leased, PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
 use crate::actors::manifest_cache::{
-    AskHead, FetchManifest, ManifestCache, Question, RevalidationTimedOut, Shared, Since,
+    AskHead, CacheTimes, FetchManifest, ManifestCache, Question, RevalidationTimedOut, Shared, Since,
 };
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
@@ -27,10 +27,8 @@ pub(super) struct Pull<'a> {
     pub(super) shelf: &'a Arc<Shelf>,
     pub(super) actor: &'a Addr<ManifestCache>,
     pub(super) request: &'a PullManifest,
-    /// How long upstream may take to say whether a tag has moved.
-    pub(super) revalidate_timeout: Duration,
-    /// How long a tag is served after it was last confirmed, while upstream refuses the account.
-    pub(super) account_grace: Duration,
+    /// Those that hold when the client asked.
+    pub(super) times: CacheTimes,
     /// How often this pull asked upstream; what it joined is not counted.
     pub(super) upstream_calls: &'a AtomicU32,
     /// When the client asked.
@@ -76,8 +74,11 @@ impl Pull<'_> {
                 Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
                 None => {
                     // Where not even a `HEAD` ended in time, a `GET` gets no more of it.
-                    let limit =
-                        if head == ManifestHead::TooSlow { self.revalidate_timeout } else { PATIENCE_WITH_FALLBACK };
+                    let limit = if head == ManifestHead::TooSlow {
+                        self.times.revalidate_timeout
+                    } else {
+                        PATIENCE_WITH_FALLBACK
+                    };
                     timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
                         self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
                         Err(Cause::TimedOut)
@@ -96,7 +97,7 @@ impl Pull<'_> {
                 Err(cause)
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
-            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !is_fresh(&entry, self.account_grace)) => {
+            Err(Cause::AccountRefused) if tag.is_none_or(|entry| !is_fresh(&entry, self.times.account_grace)) => {
                 Err(Cause::AccountGraceOver)
             }
             Err(cause) => {
@@ -182,7 +183,7 @@ impl Pull<'_> {
 
     /// What a `HEAD` says, and whether it was shared with others.
     async fn ask_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
-        let limit = if revalidation { self.revalidate_timeout + GRACE } else { Duration::MAX };
+        let limit = if revalidation { self.times.revalidate_timeout + GRACE } else { Duration::MAX };
         let sent = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
         let (head, joined) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
         if head == ManifestHead::NotRequested && !joined {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::body::to_bytes;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test, web};
+use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::caller::Identities;
@@ -134,7 +135,7 @@ impl Company {
             tokens,
             last_used: LastUsed::default(),
             purge: purged.clone(),
-            upstreams: Arc::new(Upstreams::new(names)),
+            upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
             pace: Pace::new(None, None),
             public_groups,

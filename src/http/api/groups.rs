@@ -30,8 +30,9 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         visibility: visibility(&params)?,
         creator: caller.user.id,
     };
-    let create =
-        move |caller: &Authority<'_>, ()| edit::create(caller.directory, &caller.state.upstreams, new, &caller.terms());
+    let create = move |caller: &Authority<'_>, ()| {
+        edit::create(caller.directory, &caller.state.upstreams.load(), new, &caller.terms())
+    };
     let group = caller.change("group created", may, create).await?;
     Ok(HttpResponse::Created().json(view(&caller, &group)))
 }
@@ -90,7 +91,7 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
     };
     let update = move |caller: &Authority<'_>, id| {
-        edit::update(caller.directory, &caller.state.upstreams, id, change, caller.user.id)
+        edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id)
     };
     let group = caller.change("group changed", own, update).await?;
     Ok(HttpResponse::Ok().json(view(&caller, &group)))

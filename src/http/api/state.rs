@@ -12,8 +12,7 @@ use crate::actors::token_issuer::Tokens;
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
-use crate::domain::upstream::Upstreams;
-use crate::http::PublicUrl;
+use crate::http::{CurrentUpstreams, PublicUrl};
 
 /// Shared by all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {
@@ -26,7 +25,7 @@ pub(crate) struct ApiState {
     /// What removes a group's cache.
     pub(crate) purge: Arc<dyn Purge>,
     /// The upstreams, whose names no group may have.
-    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) upstreams: CurrentUpstreams,
     /// What callers can make at most.
     pub(crate) limits: Limits,
     /// How many changes callers may make.

@@ -31,7 +31,7 @@ pub(super) async fn pull(
     let started = Instant::now();
     let head = request.method() == Method::HEAD;
     let origin = authorized.origin().clone();
-    let tag_freshness = state.upstreams.tag_freshness(&origin.upstream);
+    let tag_freshness = state.upstreams.load().tag_freshness(&origin.upstream);
     let question =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
     let pulled = state.manifests.pull(question).await;

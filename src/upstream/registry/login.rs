@@ -1,16 +1,17 @@
-//! Whether a registry accepts an account, whatever the image: what `docker login` sends. It decides what a refusal means that
+//! Login of an account at a registry without an image, as `docker login` sends it. It decides what a refusal means that
 //! registries give for accounts and for images alike:
 //!
 //! | who refuses | what is sent then | refused are |
 //! |---|---|---|
 //! | the realm, 401 | nothing: the status is about the credentials (RFC 9110, section 15.5.2) | the account |
-//! | the realm, 403 (GHCR, GitLab) | the same without a scope | the account where that is refused, too; the image where it gives a token, or wants a scope |
-//! | the registry, 401 or 403 to a new token | nothing: the realm has accepted the account | the image |
-//! | the registry, 401 to user name and password | `GET /v2/` with and without them | the image where they make the difference there; else the account |
-//! | the registry, 403 to user name and password (ECR) | the same | the account where they are refused there; else the image |
+//! | the realm, 403 (GHCR, GitLab) | the same without a scope | the account if refused, too; else the image |
+//! | the registry, 401 or 403 to a new token | nothing: the realm accepted the account | the image |
+//! | the registry, 401 to a password | `GET /v2/` with it, and without | the image if only the password opens it; else the account |
+//! | the registry, 403 to a password (ECR) | the same | the account if refused there; else the image |
 //! | the storage behind a redirect, any | nothing: it never sees the account | neither |
 //!
-//! A realm that gives a token for nobody in place of a refusal cannot be told from one that refuses the image.
+//! A realm that issues an anonymous token in place of a refusal cannot be distinguished from one that refuses the
+//! image.
 
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ impl Registry {
         self.meet(Renewal { challenge, scopes: Vec::new() }, credentials).await.map(|_token| ())
     }
 
-    /// What the refusal of an image with this status to user name and password means; `None` where it stands as the image's.
+    /// The meaning of a refusal with this status to user name and password; `None` where it is about the image.
     pub(super) async fn refused_basic(&self, credentials: &Arc<Credentials>, status: u16) -> Option<UpstreamError> {
         let refused = Some(RealmError::Refused { status }.into());
         let is_refusal = |status: &u16| matches!(status, 401 | 403);

@@ -173,8 +173,8 @@ impl FakeHub {
         self.state().settings.strict_realm = on;
     }
 
-    /// The realm answers a request with any scope with 403, and one without as ever, as GitLab does where an account is good and may not
-    /// have the image.
+    /// The realm answers a request with any scope with 403, and one without as ever, as GitLab does where an account is
+    /// good and may not have the image.
     pub fn refuse_scopes(&self, on: bool) {
         self.state().settings.refuse_scopes = on;
     }

@@ -7,6 +7,7 @@ mod log;
 mod metrics;
 mod plain;
 mod refusals;
+mod reload;
 mod signals;
 mod tls;
 mod unstored;

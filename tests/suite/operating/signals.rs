@@ -42,10 +42,11 @@ async fn sighup_reads_the_log_filter_again_and_says_what_it_does_not() {
 }
 
 #[actix_rt::test]
-async fn sighup_raises_the_log_filter() {
+async fn sighup_raises_the_log_filter_and_names_it() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     service.add_settings("[log]\nfilter = \"debug\"");
     service.signal("HUP");
-    until("it tells what needs a restart", || async { service.log().contains("other settings need a restart") }).await;
+    until("it tells what it has changed", || async { service.log().contains("\"applied\":\"log.filter\"") }).await;
+    assert!(!service.log().contains("need a restart"), "nothing else has changed: {}", service.log());
     assert!(is_healthy(&service).await);
 }

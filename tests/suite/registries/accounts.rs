@@ -1,4 +1,5 @@
-//! An account that a registry refuses, and an image that it refuses to an account: which is which, and what is served meanwhile.
+//! An account that a registry refuses, and an image that it refuses to an account: which is which, and what is served
+//! meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -124,7 +125,8 @@ async fn a_registry_that_refuses_a_new_token_denies_the_image_at_once() {
     }
 }
 
-/// A registry that wants user name and password itself refuses a cached image with `status`, and `GET /v2/` with `ping`.
+/// A registry that wants user name and password itself refuses a cached image with `status`, and `GET /v2/` with
+/// `ping`.
 async fn basic_refusal(status: u16, ping: Option<u16>) -> u16 {
     let hub = FakeHub::start();
     hub.require_auth(false);

@@ -60,6 +60,13 @@ impl Service {
         &self.config
     }
 
+    /// Puts this into its settings' file in the place of that, which must be there.
+    pub fn replace_setting(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(&self.config, text.replacen(from, to, 1)).unwrap();
+    }
+
     /// Puts these lines behind those of its settings' file.
     pub fn add_settings(&self, lines: &str) {
         let text = fs::read_to_string(&self.config).unwrap();
