@@ -21,6 +21,8 @@ use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
 use crate::store::index::Index;
 
+pub use crate::store::index::Holdings;
+
 /// Tidies up; see the module.
 pub struct Janitor {
     parts: Parts,
@@ -75,6 +77,22 @@ impl Tidying {
             Err(panic) => tracing::error!(%group, %panic, "noting a purge failed"),
         }
         self.actor.do_send(Purge(group));
+    }
+
+    /// The holdings of these groups together; `None` where that cannot be read, which is logged.
+    pub async fn holdings(&self, groups: Vec<GroupId>) -> Option<Holdings> {
+        let index = self.index.clone();
+        match spawn_blocking(move || index.holdings(&groups)).await {
+            Ok(Ok(holdings)) => Some(holdings),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what groups have cached could not be counted");
+                None
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "counting what groups have cached failed");
+                None
+            }
+        }
     }
 
     /// Writes everything that is waiting to be written, and waits for the blobs that are being stored.

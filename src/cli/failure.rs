@@ -26,6 +26,9 @@ pub(super) enum Failure {
     /// `bench` measured nothing, or got wrong content.
     #[error("{0}")]
     Bench(String),
+    /// Nobody confirmed a change that takes more with it, so that it was not made.
+    #[error("{0}")]
+    Unconfirmed(&'static str),
     /// What was typed, piped or set in the environment cannot be used.
     #[error("{0}")]
     Input(String),
@@ -68,6 +71,7 @@ impl Failure {
             | Self::Foreign(_)
             | Self::Check(_)
             | Self::Bench(_)
+            | Self::Unconfirmed(_)
             | Self::Reset(_)
             | Self::Restore(_) => 1,
             Self::Input(_) => 2,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::client::Api;
+use super::confirmation::Confirmation;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::output::{Columns, Output};
@@ -47,15 +48,19 @@ enum GroupVerb {
         #[arg(long)]
         proxy: Option<Switch>,
     },
-    /// Delete a group with all groups below it, their tokens and their cache
+    /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks
     Delete {
         /// Full path or number
         group: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
-    /// Forget what this group has cached
+    /// Forget what this group itself has cached, without the groups below it; says how much that is and asks
     Purge {
         /// Full path or number
         group: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -128,11 +133,17 @@ impl GroupVerb {
                 }
                 Ok(Output::One(COLUMNS, api.put(&["groups", &group], &body).await?))
             }
-            Self::Delete { group } => {
+            Self::Delete { group, confirmation } => {
+                let loss = api.show(&["groups", &group, "deletion"]).await?;
+                confirmation.of(&format!("The group {group} is to be deleted, and with it:"), &loss)?;
                 api.delete(&["groups", &group]).await?;
                 Ok(Output::Done(format!("{group} is deleted")))
             }
-            Self::Purge { group } => {
+            Self::Purge { group, confirmation } => {
+                let cache = api.show(&["groups", &group, "dependency_proxy", "cache"]).await?;
+                let intention =
+                    format!("What the group {group} has cached is to be forgotten; its next pulls fetch it again:");
+                confirmation.of(&intention, &json!({ "cache": cache }))?;
                 api.delete(&["groups", &group, "dependency_proxy", "cache"]).await?;
                 Ok(Output::Done(format!("the cache of {group} is being emptied")))
             }

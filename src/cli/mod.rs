@@ -5,6 +5,7 @@ mod admin;
 mod bench;
 mod check;
 mod client;
+mod confirmation;
 mod connection;
 mod credentials;
 mod documents;
@@ -30,7 +31,8 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, or the store was not changed
+  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, the store was not changed, or a
+     change that takes more with it was not confirmed
   2  the command line is wrong
   3  the service cannot be reached
   4  the settings are refused, or the service cannot start";

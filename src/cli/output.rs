@@ -55,6 +55,15 @@ pub(super) fn note(text: &str) {
     let _gone = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
+/// A number of bytes for people, in decimal units.
+pub(super) fn bytes(number: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(size, _)| number >= *size) {
+        Some((size, unit)) => format!("{}.{} {unit}", number / size, number % size * 10 / size),
+        None => format!("{number} bytes"),
+    }
+}
+
 /// The text without control characters.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::client::Api;
+use super::confirmation::{Confirmation, is_loss};
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
 use super::member::Level;
@@ -67,12 +68,14 @@ enum TokenVerb {
         #[command(flatten)]
         end: End,
     },
-    /// End a token: it stops working with the next request
+    /// End a token: it stops working with the next request; where it made others that end with it, lists them and asks
     Revoke {
         #[command(flatten)]
         owner: Owner,
         /// Its number
         id: u64,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -184,8 +187,12 @@ impl TokenVerb {
                 let body = json!({ "expires_at": end.day()? });
                 Ok(Output::One(COLUMNS, api.put(&segments(&owner.path(&id.to_string())), &body).await?))
             }
-            Self::Revoke { owner, id } => {
-                api.delete(&segments(&owner.path(&id.to_string()))).await?;
+            Self::Revoke { owner, id, confirmation } => {
+                let path = owner.path(&id.to_string());
+                if !owner.is_deploy() {
+                    confirm_revocation(api, &path, id, confirmation).await?;
+                }
+                api.delete(&segments(&path)).await?;
                 Ok(Output::Done(format!("token {id} is revoked")))
             }
         }
@@ -283,6 +290,15 @@ impl End {
 
     fn is_asked_for(&self) -> bool {
         self.expires_at.is_some() || self.days.is_some()
+    }
+}
+
+/// Asks where the token at this path made something that ends with it; a deploy token never did.
+async fn confirm_revocation(api: &Api, path: &[String], id: u64, confirmation: Confirmation) -> Result<(), Failure> {
+    let loss = api.show(&[segments(path).as_slice(), &["revocation"]].concat()).await?;
+    match is_loss(&loss) {
+        true => confirmation.of(&format!("Token {id} is to be revoked, and what it made ends with it:"), &loss),
+        false => Ok(()),
     }
 }
 

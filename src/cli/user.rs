@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::client::Api;
+use super::confirmation::Confirmation;
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
 use super::output::{Columns, Output};
@@ -68,10 +69,12 @@ enum Manage {
         /// User name or number
         user: String,
     },
-    /// Delete a user with its tokens and memberships
+    /// Delete a user with its tokens, what they made, and its memberships; lists them and asks
     Delete {
         /// User name or number
         user: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -127,8 +130,11 @@ impl Manage {
                 api.post(&["users", &id(api, &user).await?, "unblock"], &json!({})).await?;
                 Ok(Output::Done(format!("{user} is no longer blocked")))
             }
-            Self::Delete { user } => {
-                api.delete(&["users", &id(api, &user).await?]).await?;
+            Self::Delete { user, confirmation } => {
+                let id = id(api, &user).await?;
+                let loss = api.show(&["users", &id, "deletion"]).await?;
+                confirmation.of(&format!("The user {user} is to be deleted, and with it:"), &loss)?;
+                api.delete(&["users", &id]).await?;
                 Ok(Output::Done(format!("{user} is deleted")))
             }
         }

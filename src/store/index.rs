@@ -3,6 +3,7 @@
 //! and put right when it was damaged, and until then they are read instead.
 
 mod forgetting;
+mod holdings;
 mod rebuilding;
 
 use std::fs;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::holdings::Holdings;
 use self::rebuilding::{Found, Trust, UNREADABLE};
 use super::database::Database;
 use super::error::{OpenError, StoreError};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod upstream_check;
+mod confirming;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

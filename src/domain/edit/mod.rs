@@ -7,6 +7,7 @@
 //! that none is given twice.
 
 pub mod group;
+pub mod loss;
 pub mod maker;
 pub mod member;
 pub mod retention;

@@ -94,7 +94,7 @@ fn is_of(token: &Token, group: GroupId) -> bool {
 }
 
 /// The group access token with the number in a path, for owners of the group that it belongs to.
-fn find(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
+pub(super) fn find(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = caller.directory.token(TokenId(number("token_id", &path.1)?));
     token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)

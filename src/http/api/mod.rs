@@ -20,6 +20,7 @@
 //!   access token goes at once, with its bot, and so does a deleted deploy token.
 //! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
+//! - What a deletion, a revocation or a purge takes with it can be read before: [`losses`] has the routes.
 //! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
 
 mod access_tokens;
@@ -28,6 +29,7 @@ mod deploy_tokens;
 mod error;
 mod group_tokens;
 mod groups;
+mod losses;
 mod members;
 mod own_password;
 mod own_token;
@@ -73,6 +75,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(put().to(users::update))
                 .route(delete().to(users::delete)),
         )
+        .service(at("/users/{id}/deletion").route(get().to(losses::of_user)))
         .service(at("/users/{id}/block").route(post().to(users::block)))
         .service(at("/users/{id}/unblock").route(post().to(users::unblock)))
         .service(at("/users/{id}/personal_access_tokens").route(post().to(personal::create)))
@@ -89,6 +92,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(put().to(personal::extend))
                 .route(delete().to(personal::revoke)),
         )
+        .service(at("/personal_access_tokens/{id}/revocation").route(get().to(losses::of_token)))
         .service(at("/personal_access_tokens/{id}/rotate").route(post().to(personal::rotate)))
         .service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
         .service(
@@ -99,7 +103,12 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         )
         .service(at("/groups/{id}/subgroups").route(get().to(groups::subgroups)))
         .service(at("/groups/{id}/descendant_groups").route(get().to(groups::descendants)))
-        .service(at("/groups/{id}/dependency_proxy/cache").route(delete().to(groups::purge)))
+        .service(at("/groups/{id}/deletion").route(get().to(losses::of_group)))
+        .service(
+            at("/groups/{id}/dependency_proxy/cache")
+                .route(get().to(losses::of_cache))
+                .route(delete().to(groups::purge)),
+        )
         .service(at("/groups/{id}/members").route(get().to(members::list)).route(post().to(members::add)))
         .service(at("/groups/{id}/members/all").route(get().to(members::list_all)))
         .service(at("/groups/{id}/members/all/{user_id}").route(get().to(members::show_all)))
@@ -117,6 +126,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(put().to(bots::extend))
                 .route(delete().to(bots::revoke)),
         )
+        .service(at("/groups/{id}/access_tokens/{token_id}/revocation").route(get().to(losses::of_group_token)))
         .service(at("/groups/{id}/access_tokens/{token_id}/rotate").route(post().to(bots::rotate)))
         .service(at("/groups/{id}/deploy_tokens").route(get().to(deploy::list)).route(post().to(deploy::create)))
         .service(

@@ -99,7 +99,7 @@ where
 
 /// The token with the number in a path, if it acts as the caller or the caller is an administrator. Others are not told
 /// whether there is one.
-fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<Token>, ApiError> {
+pub(super) fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<Token>, ApiError> {
     let token = caller.directory.token(TokenId(number("id", id)?)).filter(|token| token.user().is_some());
     if caller.user.admin {
         return token.cloned().ok_or(ApiError::NothingThere);

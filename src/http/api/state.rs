@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use super::caller::Identities;
 use super::pace::Pace;
-use crate::actors::janitor::Tidying;
+use crate::actors::janitor::{Holdings, Tidying};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::id::GroupId;
@@ -38,13 +38,20 @@ pub(crate) struct ApiState {
     pub(crate) public_url: PublicUrl,
 }
 
-/// Removes what groups have cached.
+/// Counts and removes what groups have cached.
 pub(crate) trait Purge: Send + Sync {
+    /// The holdings of these groups together; `None` where that cannot be read.
+    fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>>;
+
     /// Starts to remove this group's links and tags, and returns once that is certain to happen.
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
 }
 
 impl Purge for Tidying {
+    fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>> {
+        Box::pin(self.holdings(groups))
+    }
+
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
         Box::pin(self.purge(group))
     }

@@ -98,8 +98,7 @@ pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<H
 
 /// `DELETE /users/:id`
 pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
-    let refusal = "The API initiating user cannot be deleted by the API";
-    let user = caller.may(move |caller| other(caller, &path, refusal))?;
+    let user = caller.may(move |caller| deletable(caller, &path))?;
     let force = params.asks("hard_delete")?;
     let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, force, caller.now);
     caller.change("user deleted", user, delete).await?;
@@ -143,6 +142,11 @@ fn seen_by(caller: &Caller, user: &User) -> Value {
 fn administered(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
     caller.administrator()?;
     find(caller, id).map(|user| user.id)
+}
+
+/// The user with the number in a path, if the caller may delete that user.
+pub(super) fn deletable(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
+    other(caller, id, "The API initiating user cannot be deleted by the API")
 }
 
 /// The same for what administrators cannot do to themselves.

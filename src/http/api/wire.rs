@@ -293,6 +293,34 @@ async fn the_proxy_is_switched_for_all_and_for_each_group() {
 }
 
 #[actix_web::test]
+async fn what_a_change_takes_with_it_is_listed_before() {
+    let company = company();
+    let new = Body::Json(r#"{"name":"made","scopes":["read_registry","write_registry"]}"#);
+    assert_eq!(company.call("owner", "POST", "/groups/2/deploy_tokens", new).await.status, 201);
+    let none = json!({"total": 0, "names": []});
+    let made = json!({"total": 1, "names": ["'made' in team/ci"]});
+    let answer = company.call("owner", "GET", "/personal_access_tokens/3/revocation", Body::Nothing).await;
+    assert_answer(&answer, 200, json!({"groups": none, "users": none, "members": none, "tokens": made}));
+    let answer = company.call("admin", "GET", "/users/2/deletion?hard_delete=true", Body::Nothing).await;
+    let tokens = json!({"total": 3, "names": ["'owner' of owner", "'registry' of owner", "'made' in team/ci"]});
+    let members = json!({"total": 1, "names": ["owner in team"]});
+    assert_answer(&answer, 200, json!({"groups": none, "users": none, "members": members, "tokens": tokens}));
+    let answer = company.call("owner", "GET", "/groups/team/deletion", Body::Nothing).await;
+    let names = ["root in team", "owner in team", "maintainer in team", "guest in team"];
+    let lost = json!({
+        "groups": {"total": 1, "names": ["team/ci"]},
+        "users": none,
+        "members": {"total": names.len(), "names": names},
+        "tokens": {"total": 3, "names": ["'bot' in team", "'deploy' in team", "'made' in team/ci"]},
+        "cache": {"tags": 2, "bytes": 1000},
+    });
+    assert_answer(&answer, 200, lost);
+    assert_eq!(company.call("owner", "DELETE", "/groups/team", Body::Nothing).await.status, 202);
+    let answer = company.call("admin", "GET", "/groups/other/deletion", Body::Nothing).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["groups"], &answer.body["tokens"]), (200, &none, &none));
+}
+
+#[actix_web::test]
 async fn purging_and_deleting_a_group_empty_its_cache() {
     let company = company();
     let answer = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;

@@ -1,0 +1,66 @@
+//! Losses: what a change takes away, read from the writes that would carry it out, so that it can be shown before
+//! it happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::domain::access::Membership;
+use crate::domain::directory::{Directory, Record, RecordKey, Write};
+use crate::domain::group::Group;
+use crate::domain::id::{GroupId, TokenId, UserId};
+use crate::domain::token::Token;
+use crate::domain::user::User;
+
+/// Everything that a change takes away, each once, by number. Bots and their memberships are parts of their tokens and
+/// not listed.
+#[derive(Clone, Debug, Default)]
+pub struct Loss {
+    /// The groups that are deleted.
+    pub groups: BTreeMap<GroupId, Arc<Group>>,
+    /// The people who are deleted.
+    pub users: BTreeMap<UserId, Arc<User>>,
+    /// The memberships of people that end.
+    pub members: BTreeMap<(GroupId, UserId), Arc<Membership>>,
+    /// The tokens that end, without those that have ended already.
+    pub tokens: BTreeMap<TokenId, Arc<Token>>,
+}
+
+impl Loss {
+    /// The loss that these writes are to this directory, at this time.
+    pub fn of(directory: &Directory, writes: &[Write], now: Timestamp) -> Self {
+        let mut loss = Self::default();
+        for write in writes {
+            match write {
+                Write::Remove(key) => loss.add(directory, *key, now),
+                Write::Put(Record::Token(token)) if token.revoked_at.is_some() => {
+                    loss.add_token(directory, token.id, now)
+                }
+                Write::Put(_) => {}
+            }
+        }
+        loss
+    }
+
+    fn add(&mut self, directory: &Directory, key: RecordKey, now: Timestamp) {
+        let is_person = |id| directory.user(id).is_some_and(|user| user.bot_of.is_none());
+        match key {
+            RecordKey::Group(id) => self.groups.extend(directory.group(id).map(|group| (id, group.clone()))),
+            RecordKey::User(id) if is_person(id) => {
+                self.users.extend(directory.user(id).map(|user| (id, user.clone())));
+            }
+            RecordKey::Membership(group, user) if is_person(user) => {
+                let member = directory.membership(group, user);
+                self.members.extend(member.map(|member| ((group, user), member.clone())));
+            }
+            RecordKey::Token(id) => self.add_token(directory, id, now),
+            RecordKey::User(_) | RecordKey::Membership(..) | RecordKey::Tombstone(_) | RecordKey::Service => {}
+        }
+    }
+
+    fn add_token(&mut self, directory: &Directory, id: TokenId, now: Timestamp) {
+        let active = directory.token(id).filter(|token| token.is_active(now));
+        self.tokens.extend(active.map(|token| (id, token.clone())));
+    }
+}
