@@ -7,6 +7,7 @@ use super::client::Api;
 use super::confirmation::Confirmation;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
 
 /// Arguments of `group`.
@@ -26,6 +27,8 @@ enum GroupVerb {
         path: String,
         #[command(flatten)]
         profile: Profile,
+        #[command(flatten)]
+        if_missing: IfMissing,
     },
     /// Show all groups
     List {
@@ -106,17 +109,9 @@ impl GroupArgs {
 impl GroupVerb {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self {
-            Self::Create { path, profile } => {
-                let (parent, part) = path.rsplit_once('/').map_or((None, path.as_str()), |(up, part)| (Some(up), part));
-                let mut body = profile.fields();
-                body["path"] = json!(part);
-                if body["name"].is_null() {
-                    body["name"] = json!(part);
-                }
-                if let Some(parent) = parent {
-                    body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
-                }
-                Ok(Output::One(COLUMNS, api.post(&["groups"], &body).await?))
+            Self::Create { path, profile, if_missing } => {
+                let outcome = if_missing.make(async || at_path(api, &path).await, create(api, &path, profile)).await?;
+                Ok(outcome.output(COLUMNS, |_| format!("{path} exists already and was not changed")))
             }
             Self::List { search } => {
                 let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
@@ -149,6 +144,29 @@ impl GroupVerb {
             }
         }
     }
+}
+
+async fn create(api: &Api, path: &str, profile: Profile) -> Result<Value, Failure> {
+    let (parent, part) = path.rsplit_once('/').map_or((None, path), |(up, part)| (Some(up), part));
+    let mut body = profile.fields();
+    body["path"] = json!(part);
+    if body["name"].is_null() {
+        body["name"] = json!(part);
+    }
+    if let Some(parent) = parent {
+        body["parent_id"] = api.show(&["groups", parent]).await?["id"].clone();
+    }
+    api.post(&["groups"], &body).await
+}
+
+/// The group with this very path, in any case; a path of digits alone would be taken for a number by the API.
+async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Failure> {
+    let has_path = |group: &Value| group["full_path"].as_str().is_some_and(|full| full.eq_ignore_ascii_case(path));
+    if path.bytes().all(|byte| byte.is_ascii_digit()) {
+        let groups = api.list(&["groups"], &[("search", path.to_owned())]).await?;
+        return Ok(groups.into_iter().find(has_path));
+    }
+    Ok(found(api.show(&["groups", path]).await)?.filter(has_path))
 }
 
 impl Profile {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
 use super::user;
 use crate::domain::access::AccessLevel;
@@ -34,6 +35,8 @@ enum MemberVerb {
         /// The day from which on it no longer counts
         #[arg(long, value_name = "YYYY-MM-DD")]
         expires_at: Option<Date>,
+        #[command(flatten)]
+        if_missing: IfMissing,
     },
     /// Show the members of a group
     List {
@@ -90,13 +93,19 @@ impl MemberArgs {
 impl MemberVerb {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
         match self {
-            Self::Add { group, user, access_level, expires_at } => {
-                let user = user::id(api, &user).await?;
+            Self::Add { group, user: name, access_level, expires_at, if_missing } => {
+                let user = user::id(api, &name).await?;
                 let mut body = json!({ "user_id": user, "access_level": access_level.number() });
                 if let Some(day) = expires_at {
                     body["expires_at"] = json!(day);
                 }
-                Ok(Output::One(COLUMNS, api.post(&["groups", &group, "members"], &body).await?))
+                let path = ["groups", group.as_str(), "members", user.as_str()];
+                let look_up = async || found(api.show(&path).await);
+                let outcome = if_missing.make(look_up, api.post(&path[..3], &body)).await?;
+                Ok(outcome.output(COLUMNS, |member| {
+                    let level = &member["access_level"];
+                    format!("{name} is a member of {group} already, with access level {level}, and was not changed")
+                }))
             }
             Self::List { group, inherited } => {
                 let all: &[&str] = if inherited { &["all"] } else { &[] };

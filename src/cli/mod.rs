@@ -12,6 +12,7 @@ mod documents;
 mod failure;
 mod group;
 mod health;
+mod if_missing;
 mod image;
 mod login;
 mod member;

@@ -17,6 +17,8 @@ pub(super) enum Output {
     One(Columns, Value),
     /// One thing that was made, and a sentence that says the next step. The JSON is the thing alone.
     Made(Columns, Value, String),
+    /// One thing that was there already, after a sentence that says so.
+    Existing(String, Columns, Value),
     /// A sentence.
     Done(String),
 }
@@ -26,13 +28,17 @@ impl Output {
     pub(super) fn print(self, as_json: bool) {
         match (self, as_json) {
             (Self::List(_, values), true) => say(&pretty(&Value::Array(values))),
-            (Self::One(_, value) | Self::Made(_, value, _), true) => say(&pretty(&value)),
+            (Self::One(_, value) | Self::Made(_, value, _) | Self::Existing(_, _, value), true) => say(&pretty(&value)),
             (Self::Done(text), true) => say(&pretty(&json!({ "message": text }))),
             (Self::List(columns, values), false) => say(&list(columns, &values)),
             (Self::One(columns, value), false) => say(&fields(columns, &value)),
             (Self::Made(columns, value, next), false) => {
                 say(&fields(columns, &value));
                 say(&printable(&next));
+            }
+            (Self::Existing(text, columns, value), false) => {
+                say(&printable(&text));
+                say(&fields(columns, &value));
             }
             (Self::Done(text), false) => say(&printable(&text)),
         }

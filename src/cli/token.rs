@@ -12,6 +12,7 @@ use super::client::Api;
 use super::confirmation::{Confirmation, is_loss};
 use super::connection::{Connection, piped_secret};
 use super::failure::Failure;
+use super::if_missing::{IfMissing, Outcome};
 use super::member::Level;
 use super::output::{Columns, Output, note};
 use super::user;
@@ -102,6 +103,8 @@ struct Create {
     /// valid; for administrators, 20 characters or more. It is not shown again
     #[arg(long, conflicts_with = "user")]
     secret_stdin: bool,
+    #[command(flatten)]
+    if_missing: IfMissing,
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +204,15 @@ impl TokenVerb {
 
 impl Create {
     async fn run(self, api: &Api) -> Result<Output, Failure> {
+        let outcome = self.if_missing.make(async || self.present(api).await, self.make(api)).await?;
+        let columns = if let Outcome::Made(_) = outcome { MADE } else { COLUMNS };
+        Ok(outcome.output(columns, |token| {
+            let (name, id) = (&self.name, &token["id"]);
+            format!("token '{name}' exists already, with number {id}; its secret cannot be shown again")
+        }))
+    }
+
+    async fn make(&self, api: &Api) -> Result<Value, Failure> {
         let body = self.body()?;
         let path = match (&self.owner.group, &self.owner.user) {
             (Some(_), _) => self.owner.group_path(),
@@ -216,7 +228,21 @@ impl Create {
         if let Some(end) = made["expires_at"].as_str().filter(|_| self.secret_stdin && !self.end.is_asked_for()) {
             note(&format!("the settings of the service limit the life of deploy tokens: this one ends at {end}"));
         }
-        Ok(Output::One(MADE, made))
+        Ok(made)
+    }
+
+    /// A token of this owner with this name, and this user name if one is given, that can be used. Where there are several, the one that
+    /// was made last.
+    async fn present(&self, api: &Api) -> Result<Option<Value>, Failure> {
+        if self.owner.group.is_none() && self.owner.user.is_none() {
+            return Ok(None);
+        }
+        let is_same = |token: &Value| {
+            token["name"] == json!(self.name)
+                && self.username.as_ref().is_none_or(|username| token["username"] == json!(username))
+        };
+        let tokens = self.owner.tokens(api, true).await?;
+        Ok(tokens.into_iter().filter(is_same).max_by_key(|token| token["id"].as_u64()))
     }
 
     fn body(&self) -> Result<Value, Failure> {
@@ -248,6 +274,11 @@ impl Owner {
     }
 
     async fn list(self, api: &Api, active: bool) -> Result<Output, Failure> {
+        let columns = if self.is_deploy() { DEPLOY } else { ACCESS };
+        Ok(Output::List(columns, self.tokens(api, active).await?))
+    }
+
+    async fn tokens(&self, api: &Api, active: bool) -> Result<Vec<Value>, Failure> {
         let mut query = Vec::new();
         if active {
             query.push(if self.is_deploy() { ("active", "true".to_owned()) } else { ("state", "active".to_owned()) });
@@ -255,8 +286,7 @@ impl Owner {
         if let Some(name) = &self.user {
             query.push(("user_id", user::id(api, name).await?));
         }
-        let columns = if self.is_deploy() { DEPLOY } else { ACCESS };
-        Ok(Output::List(columns, api.list(&segments(&self.group_path()), &query).await?))
+        api.list(&segments(&self.group_path()), &query).await
     }
 
     /// The path of one token.

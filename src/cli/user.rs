@@ -161,9 +161,13 @@ pub(super) async fn id(api: &Api, user: &str) -> Result<String, Failure> {
     if user.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(user.to_owned());
     }
-    let found = api.list(&["users"], &[("username", user.to_owned())]).await?;
-    match found.first().map(|user| &user["id"]) {
-        Some(id) => Ok(id.to_string()),
+    match named(api, user).await? {
+        Some(user) => Ok(user["id"].to_string()),
         None => Err(Failure::refused(404, &format!("there is no user '{user}'"))),
     }
+}
+
+/// The user with this name, in any case.
+async fn named(api: &Api, username: &str) -> Result<Option<Value>, Failure> {
+    Ok(api.list(&["users"], &[("username", username.to_owned())]).await?.into_iter().next())
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod upstream_check;
 mod confirming;
+mod if_missing;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::client::Api;
 use super::super::connection::{remove_secret, write_secret};
 use super::super::failure::Failure;
+use super::super::if_missing::{IfMissing, Outcome};
 use super::super::output::Output;
-use super::{COLUMNS, Profile};
+use super::{COLUMNS, Profile, named};
 use crate::auth::random;
 use crate::domain::user::Username;
 
@@ -32,6 +33,8 @@ pub(super) struct CreateArgs {
     /// Make a user without a password, who can only use tokens that an administrator makes
     #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
     no_password: bool,
+    #[command(flatten)]
+    if_missing: IfMissing,
 }
 
 /// The way in of the new user.
@@ -47,6 +50,21 @@ enum Entry {
 impl CreateArgs {
     /// Makes the user of the service at `host`. The file of a password is removed where there is no such user.
     pub(super) async fn run(self, api: &Api, host: &str) -> Result<Output, Failure> {
+        let (if_missing, username) = (self.if_missing, self.username.clone());
+        let outcome = if_missing.make(async || named(api, &username).await, self.make(api, host)).await?;
+        Ok(match outcome {
+            Outcome::Existing(user) => {
+                let sentence = format!("{username} exists already and was not changed, nor was its password");
+                Output::Existing(sentence, COLUMNS, user)
+            }
+            Outcome::Made(user) => {
+                let next = user["next_step"].as_str().unwrap_or_default().to_owned();
+                Output::Made(COLUMNS, user, next)
+            }
+        })
+    }
+
+    async fn make(self, api: &Api, host: &str) -> Result<Value, Failure> {
         let username = self.username.clone();
         let file = self.file()?;
         let mut body = self.profile.fields()?;
@@ -77,7 +95,7 @@ impl CreateArgs {
             user["password_file"] = json!(file);
         }
         user["next_step"] = json!(next);
-        Ok(Output::Made(COLUMNS, user, next))
+        Ok(user)
     }
 
     /// The file for a generated password; `None` where there is none to generate.
