@@ -114,5 +114,6 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         revoked_at: None,
         made_by: None,
         old_secret: None,
+        created_by: None,
     })
 }

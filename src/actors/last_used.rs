@@ -116,6 +116,7 @@ mod tests {
             revoked_at: None,
             made_by: None,
             old_secret: None,
+            created_by: None,
         }
     }
 

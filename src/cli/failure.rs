@@ -17,6 +17,14 @@ pub(super) enum Failure {
         /// What the service says.
         message: String,
     },
+    /// Several tokens could be meant.
+    #[error("several tokens are called '{reference}'; give the number of one:\n{candidates}")]
+    Ambiguous {
+        /// The name that was looked for.
+        reference: String,
+        /// A table of them.
+        candidates: String,
+    },
     /// The service said something that is not of its API.
     #[error("{0} does not answer as this service does: is --url right?")]
     Foreign(String),
@@ -68,6 +76,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused { .. }
+            | Self::Ambiguous { .. }
             | Self::Foreign(_)
             | Self::Check(_)
             | Self::Bench(_)

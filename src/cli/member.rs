@@ -38,13 +38,17 @@ enum MemberVerb {
         #[command(flatten)]
         if_missing: IfMissing,
     },
-    /// Show the members of a group
+    /// Show the members of a group, or the groups that a user is a member of
     List {
         /// Full path or number of the group
-        group: String,
+        #[arg(required_unless_present = "user")]
+        group: Option<String>,
         /// Also those of the groups above it
         #[arg(long)]
         inherited: bool,
+        /// The groups of this user instead: user name or number; of others than yourself for administrators
+        #[arg(long, conflicts_with_all = ["group", "inherited"])]
+        user: Option<String>,
     },
     /// Change a membership
     Change {
@@ -81,6 +85,8 @@ pub(super) enum Level {
 
 const COLUMNS: Columns = &["id", "username", "name", "state", "access_level", "expires_at"];
 
+const MEMBERSHIPS: Columns = &["source_id", "source_full_path", "source_name", "access_level", "expires_at"];
+
 impl MemberArgs {
     /// Does it.
     pub(super) async fn run(self) -> Result<(), Failure> {
@@ -107,7 +113,12 @@ impl MemberVerb {
                     format!("{name} is a member of {group} already, with access level {level}, and was not changed")
                 }))
             }
-            Self::List { group, inherited } => {
+            Self::List { user: Some(user), .. } => {
+                let path = ["users", &user::id(api, &user).await?, "memberships"];
+                Ok(Output::List(MEMBERSHIPS, api.list(&path, &[]).await?))
+            }
+            Self::List { group, inherited, user: None } => {
+                let group = group.unwrap_or_default();
                 let all: &[&str] = if inherited { &["all"] } else { &[] };
                 let path = [&["groups", group.as_str(), "members"], all].concat();
                 Ok(Output::List(COLUMNS, api.list(&path, &[]).await?))

@@ -21,6 +21,7 @@ mod refusal;
 mod serve;
 mod token;
 mod upstream;
+mod token_lookup;
 mod user;
 
 use std::process::ExitCode;

@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::if_missing::{IfMissing, Outcome};
 use super::member::Level;
 use super::output::{Columns, Output, note};
-use super::user;
+use super::{token_lookup, user};
 use crate::domain::overlap::Overlap;
 use crate::domain::scope::{Scope, Scopes};
 
@@ -33,7 +33,7 @@ enum TokenVerb {
     /// Make a token, by default one that can only pull, for 90 days; its secret is shown this once. One that is brought
     /// along has no end unless asked for
     Create(Create),
-    /// Show the tokens of a group or of a user, or all personal access tokens
+    /// Show the tokens of a group or of a user, or all that you may see with the group of each
     List {
         #[command(flatten)]
         owner: Owner,
@@ -41,12 +41,14 @@ enum TokenVerb {
         #[arg(long)]
         active: bool,
     },
-    /// Show one token
+    /// Show one token, wherever it is: its group, kind, end, last use, and who made it
     Show {
-        #[command(flatten)]
-        owner: Owner,
-        /// Its number
-        id: u64,
+        /// Number, name or user name; where several tokens have it, they are listed
+        #[arg(value_name = "TOKEN")]
+        reference: String,
+        /// Only in this group: full path or number
+        #[arg(long)]
+        group: Option<String>,
     },
     /// Give a token a new secret; the old one stays valid for the overlap, beside the new one alone
     Rotate {
@@ -155,6 +157,24 @@ const COLUMNS: Columns = &[
     "expires_at",
     OLD_END,
 ];
+const LISTED: Columns = &["id", "name", "kind", "group", "username", "active", "expires_at", "last_used_at", OLD_END];
+const FOUND: Columns = &[
+    "id",
+    "name",
+    "description",
+    "kind",
+    "group",
+    "username",
+    "scopes",
+    "access_level",
+    "active",
+    "revoked",
+    "expires_at",
+    OLD_END,
+    "last_used_at",
+    "created_at",
+    "created_by",
+];
 const DEPLOY: Columns =
     &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", OLD_END];
 const ACCESS: Columns =
@@ -177,20 +197,23 @@ impl TokenVerb {
         match self {
             Self::Create(create) => create.run(api).await,
             Self::List { owner, active } => owner.list(api, active).await,
-            Self::Show { owner, id } => {
-                Ok(Output::One(COLUMNS, api.show(&segments(&owner.path(&id.to_string()))).await?))
+            Self::Show { reference, group } => {
+                Ok(Output::One(FOUND, token_lookup::find(api, &reference, group.as_deref()).await?))
             }
             Self::Rotate { owner, id, end, overlap } => {
+                let owner = owner.located(api, id).await?;
                 let mut path = owner.path(&id.to_string());
                 path.push("rotate".to_owned());
                 let body = json!({ "expires_at": end.day()?, "overlap": overlap.to_string() });
                 Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
             }
             Self::Extend { owner, id, end } => {
+                let owner = owner.located(api, id).await?;
                 let body = json!({ "expires_at": end.day()? });
                 Ok(Output::One(COLUMNS, api.put(&segments(&owner.path(&id.to_string())), &body).await?))
             }
             Self::Revoke { owner, id, confirmation } => {
+                let owner = owner.located(api, id).await?;
                 let path = owner.path(&id.to_string());
                 if !owner.is_deploy() {
                     confirm_revocation(api, &path, id, confirmation).await?;
@@ -231,8 +254,8 @@ impl Create {
         Ok(made)
     }
 
-    /// A token of this owner with this name, and this user name if one is given, that can be used. Where there are several, the one that
-    /// was made last.
+    /// A token of this owner with this name, and this user name if one is given, that can be used. Where there are
+    /// several, the one that was made last.
     async fn present(&self, api: &Api) -> Result<Option<Value>, Failure> {
         if self.owner.group.is_none() && self.owner.user.is_none() {
             return Ok(None);
@@ -274,8 +297,25 @@ impl Owner {
     }
 
     async fn list(self, api: &Api, active: bool) -> Result<Output, Failure> {
-        let columns = if self.is_deploy() { DEPLOY } else { ACCESS };
+        let columns = match (&self.group, &self.user) {
+            (None, None) => LISTED,
+            (Some(_), _) if self.is_deploy() => DEPLOY,
+            (Some(_), _) | (None, Some(_)) => ACCESS,
+        };
         Ok(Output::List(columns, self.tokens(api, active).await?))
+    }
+
+    /// The owner of a token; one that was not named is that of the token with this number.
+    async fn located(self, api: &Api, id: u64) -> Result<Self, Failure> {
+        if self.group.is_some() || self.user.is_some() {
+            return Ok(self);
+        }
+        let token = api.show(&["tokens", &id.to_string()]).await?;
+        match (token["kind"].as_str(), &token["group_id"]) {
+            (Some("deploy"), group) => Ok(Self { group: Some(group.to_string()), user: None, kind: Kind::Deploy }),
+            (Some("group"), group) => Ok(Self { group: Some(group.to_string()), user: None, kind: Kind::Group }),
+            _ => Ok(self),
+        }
     }
 
     async fn tokens(&self, api: &Api, active: bool) -> Result<Vec<Value>, Failure> {
@@ -286,7 +326,9 @@ impl Owner {
         if let Some(name) = &self.user {
             query.push(("user_id", user::id(api, name).await?));
         }
-        api.list(&segments(&self.group_path()), &query).await
+        let path =
+            if self.group.is_none() && self.user.is_none() { vec!["tokens".to_owned()] } else { self.group_path() };
+        api.list(&segments(&path), &query).await
     }
 
     /// The path of one token.

@@ -98,6 +98,7 @@ impl FirstRecords {
             revoked_at: None,
             made_by: None,
             old_secret: None,
+            created_by: None,
         }
     }
 

@@ -33,6 +33,9 @@ pub struct Token {
     /// The token that made it, with which it ends; see `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
+    /// The user who made it, who may be gone; not on record for the first tokens and for those of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
     /// The secret that the last rotation replaced, also once it has ended. Records of versions before rotations had it
     /// read as `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

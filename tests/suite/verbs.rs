@@ -3,6 +3,7 @@
 mod bench;
 mod upstream_check;
 mod confirming;
+mod finding;
 mod if_missing;
 
 use std::io::Write;

@@ -118,7 +118,7 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
         }
         Some(_) | None => Maker::Unbound,
     };
-    let under = |by: Option<u64>| Terms { maker: made_by(by), limits: &Limits::NONE, now: at };
+    let under = |by: Option<u64>| Terms { maker: made_by(by), by: None, limits: &Limits::NONE, now: at };
     let world = Upstreams::default();
     match step.clone() {
         Step::NewUser { name, admin } => writes(user::create(directory, new_user(name, admin), at)),

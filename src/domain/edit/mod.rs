@@ -36,6 +36,8 @@ pub type Edit<T> = Result<(Vec<Write>, T), EditError>;
 pub struct Terms<'a> {
     /// Who makes it.
     pub maker: maker::Maker,
+    /// The user who makes it, for the record.
+    pub by: Option<UserId>,
     /// The maxima.
     pub limits: &'a Limits,
     /// The time.

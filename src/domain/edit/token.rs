@@ -173,6 +173,7 @@ pub(super) fn put(
         revoked_at: None,
         made_by: terms.maker.token(),
         old_secret: None,
+        created_by: terms.by,
     };
     draft.put(Record::Token(token.clone()));
     Ok(token)

@@ -74,6 +74,7 @@ fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
         revoked_at: None,
         made_by: None,
         old_secret: None,
+        created_by: None,
     })
 }
 

@@ -67,7 +67,7 @@ pub(super) struct Purged(pub(super) Mutex<Vec<GroupId>>);
 pub(super) fn records() -> Directory {
     let mut company = Directory::default();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let terms = Terms { maker: Maker::Unbound, limits: &Limits::NONE, now };
+    let terms = Terms { maker: Maker::Unbound, by: Some(UserId(1)), limits: &Limits::NONE, now };
     for name in ["root", "owner", "maintainer", "guest", "stranger"] {
         let new = user::NewUser {
             username: name.parse().unwrap(),

@@ -19,6 +19,39 @@ use crate::domain::user::User;
 
 type GroupAndUser = web::Path<(String, String)>;
 
+/// `GET /users/:id/memberships`: the groups that a user is a member of itself, for administrators and the user. There
+/// are no projects.
+pub(super) async fn of_user(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let user = number("id", &path)?;
+    caller.authority().administrator_or(UserId(user))?;
+    let user = users::find(&caller.authority(), &path)?.id;
+    let groups = match params.text("type")?.as_deref() {
+        None | Some("" | "Namespace") => true,
+        Some("Project") => false,
+        Some(_) => return Err(ApiError::impossible("type")),
+    };
+    let own = caller.directory.memberships().filter(|member| groups && member.user == user);
+    let own: Vec<Arc<Membership>> = own.cloned().collect();
+    Ok(page.of(&caller.base_url, &own, |member| source(&caller, member)))
+}
+
+fn source(caller: &Caller, member: &Membership) -> Value {
+    let group = caller.directory.group(member.group);
+    json!({
+        "source_id": member.group,
+        "source_name": group.map(|group| group.name.as_str()),
+        "source_type": "Namespace",
+        "source_full_path": group.map(|group| group.path.as_str()),
+        "access_level": member.level,
+        "expires_at": member.expires_at.map(|end| end.to_zoned(jiff::tz::TimeZone::UTC).date()),
+    })
+}
+
 /// `POST /groups/:id/members`
 pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;

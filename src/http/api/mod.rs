@@ -20,6 +20,7 @@
 //!   access token goes at once, with its bot, and so does a deleted deploy token.
 //! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
+//! - `/tokens` has the tokens of every kind and group that the caller may see, and `find` looks one up.
 //! - What a deletion, a revocation or a purge takes with it can be read before: [`losses`] has the routes.
 //! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
 
@@ -40,6 +41,7 @@ mod personal_tokens;
 mod rotations;
 mod settings;
 mod state;
+mod tokens;
 mod users;
 
 #[cfg(test)]
@@ -76,6 +78,7 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(delete().to(users::delete)),
         )
         .service(at("/users/{id}/deletion").route(get().to(losses::of_user)))
+        .service(at("/users/{id}/memberships").route(get().to(members::of_user)))
         .service(at("/users/{id}/block").route(post().to(users::block)))
         .service(at("/users/{id}/unblock").route(post().to(users::unblock)))
         .service(at("/users/{id}/personal_access_tokens").route(post().to(personal::create)))
@@ -94,6 +97,8 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         )
         .service(at("/personal_access_tokens/{id}/revocation").route(get().to(losses::of_token)))
         .service(at("/personal_access_tokens/{id}/rotate").route(post().to(personal::rotate)))
+        .service(at("/tokens").route(get().to(tokens::list)))
+        .service(at("/tokens/{id}").route(get().to(tokens::show)))
         .service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
         .service(
             at("/groups/{id}")

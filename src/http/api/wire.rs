@@ -293,6 +293,36 @@ async fn the_proxy_is_switched_for_all_and_for_each_group() {
 }
 
 #[actix_web::test]
+async fn tokens_of_every_kind_are_listed_as_far_as_they_may_be_seen_and_found_by_what_they_are_called() {
+    let company = company();
+    let call = async |name: &str, path: &str| company.call(name, "GET", path, Body::Nothing).await;
+    let ids = |answer: &Answer| -> Vec<u64> {
+        answer.body.as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
+    };
+    for (caller, path, expected) in [
+        ("admin", "/tokens", vec![1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("owner", "/tokens", vec![3, 7, 8, 9]),
+        ("guest", "/tokens", vec![5]),
+        ("bot", "/tokens", vec![7, 9]),
+        ("owner", "/tokens?find=deploy", vec![9]),
+        ("owner", "/tokens?find=gitlab%2Bdeploy-token-9", vec![9]),
+        ("owner", "/tokens?find=OWNER", vec![3, 8]),
+        ("owner", "/tokens?find=7", vec![7]),
+        ("guest", "/tokens?find=deploy", vec![]),
+        ("owner", "/tokens?find=deploy&state=inactive", vec![]),
+    ] {
+        assert_eq!(ids(&call(caller, path).await), expected, "{caller} {path}");
+    }
+    let token = call("owner", "/tokens/7").await.body;
+    let facts = ["kind", "group", "group_id", "user_id", "access_level", "created_by"].map(|field| &token[field]);
+    assert_eq!(json!(facts), json!(["group", "team", 1, 6, 50, "root"]));
+    assert!(token.get("token").is_none() && token.get("secret").is_none());
+    let new = Body::Json(r#"{"name":"made","scopes":["read_registry","write_registry"]}"#);
+    let made = company.call("bot", "POST", "/groups/1/deploy_tokens", new).await.body["id"].clone();
+    assert_eq!(call("admin", &format!("/tokens/{made}")).await.body["created_by"], "group token 'bot'");
+}
+
+#[actix_web::test]
 async fn what_a_change_takes_with_it_is_listed_before() {
     let company = company();
     let new = Body::Json(r#"{"name":"made","scopes":["read_registry","write_registry"]}"#);

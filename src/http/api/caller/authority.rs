@@ -69,7 +69,7 @@ impl<'a> Authority<'a> {
 
     /// What a change by this caller is made under.
     pub(in crate::http::api) fn terms(&self) -> Terms<'a> {
-        Terms { maker: Maker::of(self.identity), limits: &self.state.limits, now: self.now }
+        Terms { maker: Maker::of(self.identity), by: Some(self.user.id), limits: &self.state.limits, now: self.now }
     }
 
     /// The access token that was presented, also where that was by its old secret; there is none with a password.

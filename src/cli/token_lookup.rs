@@ -1,0 +1,35 @@
+//! The look-up of one token by whatever a person knows of it, in every group that the caller may see.
+
+use serde_json::Value;
+
+use super::client::Api;
+use super::failure::Failure;
+use super::output::{list, note};
+
+/// The token with this number, name or user name, in this group if one is given. A number counts before a name, and an
+/// active token before those that have ended, as rotation leaves them; where that leaves several, they are listed in
+/// the failure.
+pub(super) async fn find(api: &Api, reference: &str, group: Option<&str>) -> Result<Value, Failure> {
+    let mut found = api.list(&["tokens"], &[("find", reference.to_owned())]).await?;
+    if let Some(group) = group {
+        let group = api.show(&["groups", group]).await?["id"].clone();
+        found.retain(|token| token["group_id"] == group);
+    }
+    if let Some(numbered) = found.iter().find(|token| token["id"].to_string() == reference) {
+        return Ok(numbered.clone());
+    }
+    let (active, ended): (Vec<Value>, Vec<Value>) = found.into_iter().partition(|token| token["active"] == true);
+    let candidates = if active.is_empty() { &ended } else { &active };
+    match candidates.as_slice() {
+        [] => Err(Failure::refused(404, &format!("there is no token '{reference}' that you may see"))),
+        [one] => {
+            if !active.is_empty() && !ended.is_empty() {
+                note(&format!("{} of the same name ended before; `token list` has them.", ended.len()));
+            }
+            Ok(one.clone())
+        }
+        several => Err(Failure::Ambiguous { reference: reference.to_owned(), candidates: list(CANDIDATES, several) }),
+    }
+}
+
+const CANDIDATES: &[&str] = &["id", "name", "kind", "group", "username", "active", "expires_at"];

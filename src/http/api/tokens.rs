@@ -1,0 +1,100 @@
+//! `/tokens`: tokens of every kind and of every group, as far as the caller may see them. GitLab has no such route:
+//! there, whoever looks for a token has to know its group and its kind.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::access_tokens::{Filter, last_used};
+use super::caller::{Authority, Caller};
+use super::error::ApiError;
+use super::page::Page;
+use super::params::{Params, number};
+use crate::domain::access::AccessLevel;
+use crate::domain::id::{TokenId, UserId};
+use crate::domain::token::{Token, TokenOwner};
+
+/// `GET /tokens`; `find` gives those with exactly this number, name or user name.
+pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
+    let (filter, wanted) = (Filter::read(&params)?, params.text("find")?);
+    let authority = caller.authority();
+    let fits = |token: &&Arc<Token>| {
+        sees(&authority, token)
+            && filter.fits(token, caller.now)
+            && wanted.as_ref().is_none_or(|wanted| is_called(&caller, token, wanted))
+    };
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
+    Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
+}
+
+/// `GET /tokens/:id`
+pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let token = caller.directory.token(TokenId(number("id", &path)?));
+    let token = token.filter(|token| sees(&caller.authority(), token)).ok_or(ApiError::NothingThere)?;
+    Ok(HttpResponse::Ok().json(view(&caller, token)))
+}
+
+/// Says whether the caller may know of a token: administrators of all, everybody of their own, owners of those of their
+/// groups.
+fn sees(caller: &Authority<'_>, token: &Token) -> bool {
+    let owns = |group| caller.level(group) >= Some(AccessLevel::Owner);
+    caller.user.admin || token.user() == Some(caller.user.id) || token.group().is_some_and(owns)
+}
+
+fn is_called(caller: &Caller, token: &Token, wanted: &str) -> bool {
+    token.id.to_string() == wanted
+        || token.name == wanted
+        || username(caller, token).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
+}
+
+/// The user name that goes with a token; a group access token goes with any.
+fn username(caller: &Caller, token: &Token) -> Option<String> {
+    match &token.owner {
+        TokenOwner::Deploy { username, .. } => Some(username.clone()),
+        TokenOwner::Personal { user } => caller.directory.user(*user).map(|user| user.username.to_string()),
+        TokenOwner::Group { .. } => None,
+    }
+}
+
+fn view(caller: &Caller, token: &Token) -> Value {
+    let group = token.group().and_then(|group| caller.directory.group(group));
+    let membership = match token.owner {
+        TokenOwner::Group { group, bot } => caller.directory.membership(group, bot),
+        TokenOwner::Personal { .. } | TokenOwner::Deploy { .. } => None,
+    };
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "description": token.description,
+        "kind": kind(token),
+        "group": group.map(|group| group.path.as_str()),
+        "group_id": token.group(),
+        "username": username(caller, token),
+        "user_id": token.user(),
+        "scopes": token.scopes,
+        "access_level": membership.map(|membership| membership.level),
+        "active": token.is_active(caller.now),
+        "revoked": token.revoked_at.is_some(),
+        "created_at": format!("{:.3}", token.created_at),
+        "created_by": token.created_by.map(|user| creator(caller, user)),
+        "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
+        "last_used_at": last_used(caller, token),
+    })
+}
+
+fn kind(token: &Token) -> &'static str {
+    match token.owner {
+        TokenOwner::Personal { .. } => "personal",
+        TokenOwner::Group { .. } => "group",
+        TokenOwner::Deploy { .. } => "deploy",
+    }
+}
+
+fn creator(caller: &Caller, user: UserId) -> String {
+    match caller.directory.user(user) {
+        Some(user) if user.bot_of.is_some() => format!("group token '{}'", user.name),
+        Some(user) => user.username.to_string(),
+        None => format!("user {user}, who is deleted"),
+    }
+}
