@@ -23,7 +23,8 @@ pub(super) struct GroupArgs {
 enum GroupVerb {
     /// Make a group; the groups above it in the path must exist
     Create {
-        /// Its full path, such as team or team/ci
+        /// Its full path, such as team or team/ci. At the top api, v2, jwt, groups, library, healthz, readyz and the
+        /// names of upstreams are reserved; dependency_proxy is everywhere
         path: String,
         #[command(flatten)]
         profile: Profile,

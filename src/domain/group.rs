@@ -59,7 +59,51 @@ pub enum GroupPathError {
     Reserved(String),
 }
 
-const RESERVED: [&str; 7] = ["v2", "api", "jwt", "groups", "-", "dependency_proxy", "library"];
+/// A name that would be confused with a part of a route.
+struct Reserved {
+    name: &'static str,
+    depth: Depth,
+    reach: Reach,
+}
+
+/// The parts of a path that a name is reserved in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The first part: it stands where a route begins.
+    Top,
+    /// Every part: it ends the path of a group within a route.
+    Any,
+}
+
+/// The paths that a name is reserved in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// No path has it.
+    All,
+    /// No new path gets it. Earlier versions gave it, and a group that has it keeps it.
+    New,
+}
+
+/// All reserved names, and the route that each would be confused with.
+const RESERVED: [Reserved; 9] = [
+    // `/v2/<group>/dependency_proxy/containers/<image>`: the first such part ends the group.
+    Reserved { name: "dependency_proxy", depth: Depth::Any, reach: Reach::All },
+    // `/groups/<group>/-/...`, addresses of pages about a group, as in GitLab.
+    Reserved { name: "-", depth: Depth::Any, reach: Reach::All },
+    // `/v2/...`, the registry; `/v2/v2/...` is also what a wrongly configured mirror requests.
+    Reserved { name: "v2", depth: Depth::Top, reach: Reach::All },
+    // `/api/v4/...`
+    Reserved { name: "api", depth: Depth::Top, reach: Reach::All },
+    // `/jwt/auth`
+    Reserved { name: "jwt", depth: Depth::Top, reach: Reach::All },
+    // `/groups/<group>`, what `web_url` is.
+    Reserved { name: "groups", depth: Depth::Top, reach: Reach::All },
+    // `HOST/library/alpine` is an image of Docker Hub whose group was left out.
+    Reserved { name: "library", depth: Depth::Top, reach: Reach::All },
+    // `/healthz` and `/readyz`
+    Reserved { name: "healthz", depth: Depth::Top, reach: Reach::New },
+    Reserved { name: "readyz", depth: Depth::Top, reach: Reach::New },
+];
 
 impl GroupPath {
     /// The whole path, in lower case.
@@ -80,6 +124,11 @@ impl GroupPath {
         format!("{}/{part}", self.0).parse()
     }
 
+    /// Refuses a path that no group gets any more although one may still have it.
+    pub fn check_new(&self) -> Result<(), GroupPathError> {
+        check_reserved(&self.0, |_| true)
+    }
+
     /// Whether it is `other` or stands below it.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -91,14 +140,23 @@ impl GroupPath {
     }
 }
 
+fn check_reserved(path: &str, counts: impl Fn(Reach) -> bool) -> Result<(), GroupPathError> {
+    let is_reserved = |(place, part): &(usize, &str)| {
+        let here = |name: &&Reserved| name.name == *part && (name.depth == Depth::Any || *place == 0);
+        RESERVED.iter().find(here).is_some_and(|name| counts(name.reach))
+    };
+    match path.split('/').enumerate().find(is_reserved) {
+        Some((_, part)) => Err(GroupPathError::Reserved(part.to_owned())),
+        None => Ok(()),
+    }
+}
+
 impl FromStr for GroupPath {
     type Err = GroupPathError;
 
     fn from_str(text: &str) -> Result<Self, GroupPathError> {
         let folded = text.to_ascii_lowercase();
-        if let Some(part) = folded.split('/').find(|part| RESERVED.contains(part)) {
-            return Err(GroupPathError::Reserved(part.to_owned()));
-        }
+        check_reserved(&folded, |reach| reach == Reach::All)?;
         if Repository::is_well_formed(&folded) { Ok(Self(folded)) } else { Err(GroupPathError::Malformed) }
     }
 }
@@ -154,8 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn names_that_mean_something_at_the_top_are_ordinary_below_it() {
+        for good in ["payments/api", "a/v2/jwt", "a/groups", "a/library/api", "a/healthz", "apis", "containers"] {
+            let path: GroupPath = good.parse().unwrap();
+            assert_eq!(path.check_new(), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_reserved_later_stays_with_the_group_that_has_it() {
+        for name in ["healthz", "readyz/a"] {
+            let path: GroupPath = name.parse().unwrap();
+            assert!(matches!(path.check_new(), Err(GroupPathError::Reserved(_))), "{name}");
+        }
+    }
+
+    #[test]
     fn parts_that_mean_something_else_are_refused() {
-        assert_eq!("a/API".parse::<GroupPath>(), Err(GroupPathError::Reserved("api".into())));
+        for bad in ["API", "api/a", "v2", "jwt/a/b", "groups", "library"] {
+            let first = bad.split('/').next().unwrap().to_ascii_lowercase();
+            assert_eq!(bad.parse::<GroupPath>(), Err(GroupPathError::Reserved(first)), "{bad}");
+        }
+        for bad in ["dependency_proxy", "a/dependency_proxy", "a/Dependency_Proxy/containers", "a/-", "-/a"] {
+            assert!(matches!(bad.parse::<GroupPath>(), Err(GroupPathError::Reserved(_))), "{bad}");
+        }
         for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "a%2fb", "a b", "a\\b", "-a"] {
             assert_eq!(bad.parse::<GroupPath>(), Err(GroupPathError::Malformed), "{bad}");
         }

@@ -52,7 +52,7 @@ pub struct GroupChange {
     pub proxy_enabled: Option<Option<bool>>,
 }
 
-/// Makes a group. Its path is neither taken, nor reserved, nor that of an upstream.
+/// Makes a group. Its path is neither taken nor reserved, nor at the top that of an upstream.
 pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms: &Terms<'_>) -> Edit<Group> {
     let now = terms.now;
     let parent = match new.parent {
@@ -106,7 +106,7 @@ pub fn update(
         check_covers_children(directory, id, visibility)?;
         group.visibility = visibility;
     }
-    if let Some(part) = &change.path {
+    if let Some(part) = change.path.as_ref().filter(|part| !part.eq_ignore_ascii_case(old.path.last_part())) {
         group.path = child_path(upstreams, parent.map(|parent| &parent.path), part)?;
     }
     group.name = change.name.unwrap_or(group.name);
@@ -168,7 +168,9 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
         let host = name.split_once(':').map_or(name, |(host, _)| host);
         part.eq_ignore_ascii_case(name) || part.eq_ignore_ascii_case(host)
     };
-    if upstreams.names().any(|name| like_upstream(name.as_str())) {
+    // `HOST/docker.io/library/alpine` is an image whose group was left out; below the top no route begins with such a
+    // name.
+    if parent.is_none() && upstreams.names().any(|name| like_upstream(name.as_str())) {
         return Err(EditError::invalid("path", format!("'{part}' is the name of an upstream")));
     }
     check_length("path", part, MAX_NAME_CHARS)?;
@@ -177,7 +179,8 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
         None if part.contains('/') => Err(crate::domain::group::GroupPathError::Malformed),
         None => part.parse(),
     };
-    path.map_err(|error| EditError::invalid("path", error.to_string()))
+    let new = path.and_then(|path| path.check_new().map(|()| path));
+    new.map_err(|error| EditError::invalid("path", error.to_string()))
 }
 
 /// Refuses one more group below `parent` where there are as many as there can be, or it is as deep as can be.

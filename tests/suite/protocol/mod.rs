@@ -10,6 +10,7 @@ mod mutations;
 mod names;
 mod own_password;
 mod raw;
+mod reserved;
 mod revocation;
 mod rotation;
 mod scopes;
