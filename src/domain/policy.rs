@@ -5,7 +5,8 @@
 //! - A user pulls from a group as a member of it or of a group above it, or as an administrator, whatever the group's
 //!   visibility, unless `public_groups` opens public groups wider.
 //! - A group token or a deploy token pulls from its own group and the groups below it, and from nothing else.
-//! - A group where the proxy is switched off, here or above, looks like one that does not exist.
+//! - A group where the proxy is switched off, here or above, says so to whoever could pull from it otherwise; to
+//!   everybody else it looks like one that does not exist.
 
 use std::sync::Arc;
 
@@ -119,17 +120,25 @@ pub enum Refusal {
     Gone,
 }
 
-/// Why a group cannot be pulled from: one answer for a group that does not exist, one where the proxy is switched off,
-/// and one that is somebody else's.
+/// Why a group cannot be pulled from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Group '{group}' does not exist, or {who} is not a member of it. The group is what stands before /dependency_proxy/"
-)]
-pub struct PullDenial {
-    /// The path that was asked for.
-    pub group: GroupPath,
-    /// Who asked.
-    pub who: String,
+pub enum PullDenial {
+    /// It does not exist or is somebody else's: one answer for both.
+    #[error(
+        "Group '{group}' does not exist, or {who} is not a member of it. The group is what stands before /dependency_proxy/"
+    )]
+    NotForThem {
+        /// The path that was requested.
+        group: GroupPath,
+        /// Who requested it.
+        who: String,
+    },
+    /// The proxy is switched off there, for somebody who could pull from it otherwise.
+    #[error("The dependency proxy is switched off for group '{group}'. An owner of the group can switch it on")]
+    SwitchedOff {
+        /// The group.
+        group: GroupPath,
+    },
 }
 
 impl Refusal {
@@ -194,11 +203,11 @@ pub fn pull_grant(
     public: PublicGroups,
     now: Timestamp,
 ) -> Result<PullGrant, PullDenial> {
-    let allowed =
-        |group: &&Arc<Group>| proxy_enabled(directory, group.id) && may_pull(directory, identity, group, public, now);
+    let allowed = |group: &&Arc<Group>| may_pull(directory, identity, group, public, now);
     match directory.group_at(path).filter(allowed) {
-        Some(group) => Ok(PullGrant { group: group.clone() }),
-        None => Err(PullDenial { group: path.clone(), who: identity.who() }),
+        Some(group) if proxy_enabled(directory, group.id) => Ok(PullGrant { group: group.clone() }),
+        Some(group) => Err(PullDenial::SwitchedOff { group: group.path.clone() }),
+        None => Err(PullDenial::NotForThem { group: path.clone(), who: identity.who() }),
     }
 }
 

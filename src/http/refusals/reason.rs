@@ -5,7 +5,7 @@ use crate::actors::failure::Cause;
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;
-use crate::domain::policy::Refusal;
+use crate::domain::policy::{PullDenial, Refusal};
 
 impl RegistryError {
     /// The word for why it was refused.
@@ -14,13 +14,13 @@ impl RegistryError {
             Self::LoginNeeded => "login_needed",
             Self::BadBearer(Some(BearerError::Refused(refusal))) | Self::Refused(refusal) => of_refusal(refusal),
             Self::BadBearer(_) => "invalid_token",
-            Self::ProxyOff => "proxy_off",
+            Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => "proxy_off",
             Self::NotIssued { error, .. } => of_issue(error),
             Self::UnknownService(_) | Self::UnsupportedGrant | Self::NoSuchLogin => "wrong_login_request",
             Self::FormTooLarge | Self::FormTooSlow => "wrong_login_request",
             Self::Path(error) => of_path(error),
             Self::ListQuery(_) => "wrong_path",
-            Self::Denied(_) => "no_access",
+            Self::Denied(PullDenial::NotForThem { .. }) => "no_access",
             Self::Failed { failure, .. } => of_cause(&failure.cause),
             Self::ReadOnly => "read_only",
             Self::MalformedRange | Self::TooManyRanges | Self::Unsatisfiable { .. } => "wrong_range",

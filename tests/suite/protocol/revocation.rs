@@ -199,11 +199,27 @@ async fn the_proxy_is_switched_off_for_a_group_and_those_below_it() {
         house.change("PUT", &format!("/groups/{id}"), json!({"dependency_proxy_enabled": to})).await;
     };
     assert_eq!((manifest("team").await, manifest("team/sub").await), (served(), served()));
-    let off = |group| no_member(group, "deploy token 'ci'");
+    let off = |group: &str| {
+        let sentence = "The dependency proxy is switched off for group";
+        denied(&format!("{sentence} '{group}'. An owner of the group can switch it on"))
+    };
     switch(house.team.id, json!(false)).await;
     assert_eq!((manifest("team").await, manifest("team/sub").await), (off("team"), off("team/sub")));
     let root = house.service.log_in("root", "a-root-password").await;
-    assert_eq!(said(&root.manifest("team", "alpine", "latest").await), no_member("team", "root"), "for everybody");
+    assert_eq!(said(&root.manifest("team", "alpine", "latest").await), off("team"), "for everybody who may see it");
+    assert_eq!(house.pull("alice", ALICES_PASSWORD, "team/sub").await, off("team/sub"));
+    assert_eq!(said(&client.blob("team", "alpine", house.image.layers()[0].digest()).await), off("team"));
+    house.service.user("mallory", "mallorys-own-password").await;
+    let other = house.service.group("other").await;
+    let others = house.service.deploy_token(&other, "theirs").await;
+    for (user, secret, who) in
+        [("mallory", "mallorys-own-password", "mallory"), (&others.username, &others.secret, "deploy token 'theirs'")]
+    {
+        for group in ["team", "team/sub", "none"] {
+            let told = house.pull(user, secret, group).await;
+            assert_eq!(told, no_member(group, who), "no stranger is told that there is {group}");
+        }
+    }
     switch(sub.id, json!(true)).await;
     assert_eq!((manifest("team").await, manifest("team/sub").await), (off("team"), served()));
     switch(house.team.id, json!(true)).await;
