@@ -50,6 +50,8 @@ use self::tls::Reload;
 use self::workers::Workers;
 use crate::actors::janitor::Tidying;
 use crate::auth::jwt::{KeyError, KeySet, Signer};
+use crate::domain::directory::Directory;
+use crate::domain::upstream::Upstreams;
 use crate::http::Refusals;
 use crate::settings::Settings;
 use crate::store::data_dir::DataDir;
@@ -147,6 +149,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let signer = signer(&data, &settings)?;
     let handles = Handles::start(stores, signer, &settings)?;
     let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
+    warn_of_missing_groups(&settings.upstreams.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());
@@ -193,6 +196,18 @@ impl RunningServer {
         self.tidying.finish().await;
         reporting.abort();
         self.refusals.report(true);
+    }
+}
+
+/// Warns of accounts at upstreams that are kept for groups which do not exist: a misspelt path gives nobody the account.
+fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
+    for kept in upstreams.kept_paths().filter(|kept| directory.group_at(kept.group).is_none()) {
+        tracing::warn!(
+            upstream = %kept.upstream,
+            account = kept.account,
+            group = %kept.group,
+            "the settings keep an account for a group that does not exist"
+        );
     }
 }
 

@@ -121,6 +121,19 @@ impl Directory {
         self.group(*self.paths.get(path)?)
     }
 
+    /// The paths at which there are groups here, and none any more after these writes.
+    pub fn vacated_by(&self, writes: &[Write]) -> Vec<GroupPath> {
+        let ids = writes.iter().filter_map(|write| match write {
+            Write::Put(Record::Group(group)) => Some(group.id),
+            Write::Remove(RecordKey::Group(id)) => Some(*id),
+            Write::Put(_) | Write::Remove(_) => None,
+        });
+        let mut after = self.clone();
+        after.apply(writes);
+        let paths = ids.filter_map(|id| self.group(id)).map(|group| group.path.clone());
+        paths.filter(|path| after.group_at(path).is_none()).collect()
+    }
+
     /// All groups, by id.
     pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
         self.groups.values()

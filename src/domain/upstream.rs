@@ -31,6 +31,17 @@ pub struct AccountRule {
     pub images: Vec<ImagePattern>,
 }
 
+/// A path of a group that an account at an upstream is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPath<'a> {
+    /// The upstream.
+    pub upstream: &'a UpstreamName,
+    /// The account's user name there.
+    pub account: &'a str,
+    /// The path, whether or not there is such a group.
+    pub group: &'a GroupPath,
+}
+
 /// A repository, or with `/*` at its end all repositories below it; `*` is all there are.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
@@ -70,6 +81,15 @@ impl Upstreams {
         let rules = self.0.values().flat_map(|upstream| &upstream.accounts);
         let mut kept = rules.filter(|rule| !rule.groups.is_empty());
         kept.any(|rule| rule.covers(to) && !from.is_some_and(|from| rule.covers(from)))
+    }
+
+    /// The paths of groups that accounts are kept for, with the upstream and the account's user name there.
+    pub fn kept_paths(&self) -> impl Iterator<Item = KeptPath<'_>> {
+        self.0.iter().flat_map(|(upstream, known)| {
+            known.accounts.iter().flat_map(move |rule| {
+                rule.groups.iter().map(move |group| KeptPath { upstream, account: &rule.username, group })
+            })
+        })
     }
 
     /// Where this group's pull of this repository goes, and as whom.

@@ -131,8 +131,12 @@ impl Handles {
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
         let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.upstreams.world()));
-        let reloadable =
-            Reloadable { upstream: self.upstream, manifests: self.manifests.clone(), world: upstreams.clone() };
+        let reloadable = Reloadable {
+            policy: self.policy.clone(),
+            upstream: self.upstream,
+            manifests: self.manifests.clone(),
+            world: upstreams.clone(),
+        };
         let api = ApiState {
             identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{StartError, options};
+use super::{StartError, options, warn_of_missing_groups};
 use crate::actors::manifests::Manifests;
+use crate::actors::policy_evaluator::Policy;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::http::CurrentUpstreams;
 use crate::settings::Settings;
 
 /// Parts of a running service whose settings can change.
 pub struct Reloadable {
+    pub(super) policy: Policy,
     pub(super) upstream: Upstream,
     pub(super) manifests: Manifests,
     /// The upstreams as the routes know them.
@@ -32,7 +34,9 @@ impl Reloadable {
     /// Fails where an upstream cannot be used as it is set; nothing has changed then.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
         let changed = self.upstream.change(options::upstreams(&settings.upstreams))?;
-        self.world.store(Arc::new(settings.upstreams.world()));
+        let world = settings.upstreams.world();
+        warn_of_missing_groups(&world, &self.policy.directory());
+        self.world.store(Arc::new(world));
         self.manifests.change(options::times(&settings.cache), changed);
         Ok(())
     }

@@ -10,8 +10,10 @@ use super::error::ApiError;
 use super::page::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
+use crate::domain::directory::Directory;
+use crate::domain::edit::Edit;
 use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
-use crate::domain::group::{Group, Visibility};
+use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
 
 /// `POST /groups`
@@ -91,17 +93,22 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
     };
     let update = move |caller: &Authority<'_>, id| {
-        edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id)
+        let edit = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
+        with_vacated(caller.directory, edit)
     };
-    let group = caller.change("group changed", own, update).await?;
+    let (group, vacated) = caller.change("group changed", own, update).await?;
+    warn_of_vacated(&caller, &vacated);
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
 
 /// `DELETE /groups/:id`
 pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
-    let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, caller.now);
-    let deleted = caller.change("group deleted", own, delete).await?;
+    let delete = move |caller: &Authority<'_>, id| {
+        with_vacated(caller.directory, edit::delete(caller.directory, id, caller.now))
+    };
+    let (deleted, vacated) = caller.change("group deleted", own, delete).await?;
+    warn_of_vacated(&caller, &vacated);
     for group in deleted {
         caller.state.purge.start(group).await;
     }
@@ -113,6 +120,26 @@ pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Htt
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     caller.purge(own).await?;
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
+}
+
+/// The edit, with the paths at which there is no group after it.
+fn with_vacated<T>(directory: &Directory, edit: Edit<T>) -> Edit<(T, Vec<GroupPath>)> {
+    edit.map(|(writes, value)| {
+        let vacated = directory.vacated_by(&writes);
+        (writes, (value, vacated))
+    })
+}
+
+/// Warns where the settings keep accounts for paths at which there is no group any more.
+fn warn_of_vacated(caller: &Caller, vacated: &[GroupPath]) {
+    for kept in caller.state.upstreams.load().kept_paths().filter(|kept| vacated.contains(kept.group)) {
+        tracing::warn!(
+            upstream = %kept.upstream,
+            account = kept.account,
+            group = %kept.group,
+            "a group that the settings keep an account for is no longer at its path"
+        );
+    }
 }
 
 /// Refuses a new path to whoever could not make a group there: only an administrator can at the top, and an owner of the group

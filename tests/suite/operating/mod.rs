@@ -3,6 +3,7 @@
 mod checked_settings;
 mod first_start;
 mod health;
+mod kept_groups;
 mod log;
 mod metrics;
 mod plain;
