@@ -40,7 +40,7 @@ pub use check::check;
 pub use first_start::FirstStart;
 pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{Comparison, PlannedRestore, RestoreError, Restored, plan_restore};
 pub use tls::TlsError;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
@@ -199,7 +199,8 @@ impl RunningServer {
     }
 }
 
-/// Warns of accounts at upstreams that are kept for groups which do not exist: a misspelt path gives nobody the account.
+/// Warns of accounts at upstreams that are kept for groups which do not exist: a misspelt path gives nobody the
+/// account.
 fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     for kept in upstreams.kept_paths().filter(|kept| directory.group_at(kept.group).is_none()) {
         tracing::warn!(

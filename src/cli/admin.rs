@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::confirmation::Confirmation;
 use super::failure::Failure;
-use super::output::say;
-use crate::server::{self, Restored};
+use super::output::{note, say};
+use super::restoring;
+use crate::server::{self, Comparison, Restored};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -23,7 +25,8 @@ enum AdminVerb {
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
     },
-    /// Put back the identities of a backup; those that are there are kept aside, and the service must be stopped
+    /// Put back the identities of a backup; lists what was revoked since and becomes valid again, and asks. Those that
+    /// are there are kept aside, and the service must be stopped
     Restore {
         /// The folder with its data (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
@@ -31,6 +34,11 @@ enum AdminVerb {
         /// The backup: identity.jsonl or identity.journal of a folder with data, a copy of one, or the folder identity itself
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
+        /// Leave revoked, blocked or changed what was so after the backup
+        #[arg(long)]
+        revoke_them: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
 }
 
@@ -42,8 +50,18 @@ impl AdminArgs {
                 let reset = server::reset_admin(&data)?;
                 say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
-            AdminVerb::Restore { data, from } => {
-                let Restored { users, groups, tokens, aside, incomplete } = server::restore(&data, &from)?;
+            AdminVerb::Restore { data, from, revoke_them, confirmation } => {
+                let mut plan = server::plan_restore(&data, &from)?;
+                restoring::describe(&plan, revoke_them);
+                if revoke_them {
+                    plan.revoke_regained()?;
+                }
+                if !matches!(plan.comparison(), Comparison::NothingThere) {
+                    let (data, from) = (data.display(), from.display());
+                    note(&format!("The identities in {data} are to be replaced by those of {from}."));
+                    confirmation.ask()?;
+                }
+                let Restored { users, groups, tokens, aside, incomplete } = plan.carry_out()?;
                 say(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
                 if incomplete {
                     say("Its last change is incomplete and was left out.");

@@ -18,6 +18,7 @@ mod login;
 mod member;
 mod output;
 mod refusal;
+mod restoring;
 mod serve;
 mod token;
 mod upstream;
@@ -33,8 +34,8 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, the store was not changed, or a
-     change that takes more with it was not confirmed
+  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, the store was not changed, or
+     a change that takes more with it was not confirmed
   2  the command line is wrong
   3  the service cannot be reached
   4  the settings are refused, or the service cannot start";

@@ -21,6 +21,7 @@ pub mod origin;
 pub mod overlap;
 pub mod policy;
 pub mod reference;
+pub mod regained;
 pub mod repository;
 pub mod scope;
 pub mod token;

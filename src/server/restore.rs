@@ -3,11 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::domain::directory::{Directory, Record, Service, Write};
+use crate::domain::group::GroupPath;
+use crate::domain::id::{GroupId, UserId};
+use crate::domain::regained::{self, Regained};
+use crate::domain::user::Username;
 use crate::store::data_dir::DataDir;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::export::{self, Backup};
-use crate::store::identity::IdentityStore;
+use crate::store::identity::{IdentityStore, Present};
 
 /// What was done.
 #[derive(Debug)]
@@ -38,28 +44,110 @@ pub enum RestoreError {
         /// What is wrong with it.
         error: StoreError,
     },
+    /// Regained credentials were to stay revoked, and nobody can say which they are.
+    #[error(
+        "nothing was restored: --revoke-them is impossible, because it cannot be told what was revoked after the backup: {0}"
+    )]
+    NotComparable(String),
     /// It is an export of nothing.
     #[error("the export {} has no user in it", .0.display())]
     Empty(PathBuf),
+}
+
+/// A restore that was looked into and not begun. While it lives no service gets the folder.
+pub struct PlannedRestore {
+    data: DataDir,
+    directory: Directory,
+    number: u64,
+    incomplete: bool,
+    comparison: Comparison,
+}
+
+/// The difference between the backup and the identities that are there.
+pub enum Comparison {
+    /// Nothing is there to compare with, and nothing to replace.
+    NothingThere,
+    /// It is not known, for this reason.
+    Unknown(String),
+    /// These credentials would count again.
+    Read {
+        /// The credentials.
+        regained: Vec<Regained>,
+        /// The identities that are there.
+        present: Box<Present>,
+    },
 }
 
 /// What was made after the backup has numbers that are known elsewhere: in the small files of the cache, in the notes of
 /// people. They are jumped over, so that none is given away twice; those that the store knows that is replaced, too.
 const JUMP: u64 = 1000;
 
-/// Puts what is in the backup `from` (an export, a journal or the folder of a database) into the folder of all data `to`, which is made where there is none.
-pub fn restore(to: &Path, from: &Path) -> Result<Restored, RestoreError> {
+/// Reads the backup `from` (an export, a journal or the folder of a database) that is to be put into the folder of all
+/// data `to`, which is made where there is none, and compares the two.
+pub fn plan_restore(to: &Path, from: &Path) -> Result<PlannedRestore, RestoreError> {
     let backup = export::read(from).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
-    let Backup { mut directory, number, incomplete } = backup;
+    let Backup { directory, number, incomplete } = backup;
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
     }
     let data = DataDir::open(to)?;
-    jump_ahead(&mut directory, &IdentityStore::given_numbers(data.path()));
-    let aside = IdentityStore::restore(data.path(), &directory, number)?;
-    data.give_to_owner()?;
-    let (users, groups) = (directory.users().count(), directory.groups().count());
-    Ok(Restored { users, groups, tokens: directory.tokens().count(), aside, incomplete })
+    let comparison = Comparison::of(&directory, data.path());
+    Ok(PlannedRestore { data, directory, number, incomplete, comparison })
+}
+
+impl PlannedRestore {
+    /// The difference to the identities that are there.
+    pub fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// The path of a group in the backup.
+    pub fn group_path(&self, group: GroupId) -> Option<&GroupPath> {
+        self.directory.group(group).map(|group| &group.path)
+    }
+
+    /// The name of a user in the backup.
+    pub fn username(&self, user: UserId) -> Option<&Username> {
+        self.directory.user(user).map(|user| &user.username)
+    }
+
+    /// Makes what would count again not do so: users are blocked, tokens revoked, and passwords those of now. Fails
+    /// where what is there cannot be read.
+    pub fn revoke_regained(&mut self) -> Result<(), RestoreError> {
+        match &self.comparison {
+            Comparison::NothingThere => Err(RestoreError::NotComparable("there are no identities".to_owned())),
+            Comparison::Unknown(reason) => Err(RestoreError::NotComparable(reason.clone())),
+            Comparison::Read { regained, present } => {
+                regained::revoke(&mut self.directory, &present.directory, regained, Timestamp::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts the backup in the place of what is there, which is kept aside.
+    pub fn carry_out(mut self) -> Result<Restored, RestoreError> {
+        let path = self.data.path();
+        jump_ahead(&mut self.directory, &IdentityStore::given_numbers(path));
+        let aside = IdentityStore::restore(path, &self.directory, self.number)?;
+        self.data.give_to_owner()?;
+        let (users, groups) = (self.directory.users().count(), self.directory.groups().count());
+        let (tokens, incomplete) = (self.directory.tokens().count(), self.incomplete);
+        Ok(Restored { users, groups, tokens, aside, incomplete })
+    }
+}
+
+impl Comparison {
+    fn of(backup: &Directory, data: &Path) -> Self {
+        match IdentityStore::present(data) {
+            Ok(None) => Self::NothingThere,
+            Ok(Some(present)) if regained::are_of_one_service(backup, &present.directory) => {
+                let regained = regained::regained(backup, &present.directory, Timestamp::now());
+                Self::Read { regained, present: Box::new(present) }
+            }
+            Ok(Some(_)) => Self::Unknown("the identities that are there are of another service".to_owned()),
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
 }
 
 fn jump_ahead(directory: &mut Directory, given: &Service) {
@@ -82,11 +170,11 @@ mod tests {
     fn an_export_of_nothing_and_none_at_all_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (data, export) = (folder.path().join("data"), folder.path().join("export"));
-        assert!(matches!(restore(&data, &export), Err(RestoreError::Export { .. })));
+        assert!(matches!(plan_restore(&data, &export), Err(RestoreError::Export { .. })));
         let empty = folder.path().join("empty");
         IdentityStore::open(&empty).unwrap().write_export().unwrap();
         std::fs::rename(empty.join("identity.jsonl"), &export).unwrap();
-        assert!(matches!(restore(&data, &export), Err(RestoreError::Empty(_))));
+        assert!(matches!(plan_restore(&data, &export), Err(RestoreError::Empty(_))));
         assert!(!data.exists());
     }
 

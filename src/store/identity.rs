@@ -12,6 +12,7 @@ use super::error::{OpenError, StoreError};
 use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
+pub use super::recovery::Present;
 use super::recovery::{self, Files};
 use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
@@ -100,6 +101,12 @@ impl IdentityStore {
     /// The highest numbers that were given to users, groups and tokens, as far as the files below this folder can be read.
     pub fn given_numbers(data: &Path) -> Service {
         recovery::known(&Files::below(data)).service
+    }
+
+    /// The identities below this folder, of whichever file knows the latest change; `None` where there are none.
+    /// Changes nothing. Fails where none of the files can be read.
+    pub fn present(data: &Path) -> Result<Option<Present>, StoreError> {
+        Files::below(data).present()
     }
 
     /// Makes a store of these records below the folder of all data, with the export beside it. `number` is that of the last change in

@@ -22,6 +22,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 pub(super) use self::files::Files;
+pub use self::files::Present;
 
 use super::changes::{self, History, Position, Rest};
 use super::error::{OpenError, StoreError};

@@ -3,9 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::export::{self, Backup};
+
 use super::super::durable;
 use super::super::error::StoreError;
 use super::super::records::RecordsDatabase;
+use crate::domain::directory::Directory;
 
 /// The files of identities in the folder of all data.
 #[derive(Clone, Debug)]
@@ -17,6 +20,15 @@ pub(in super::super) struct Files {
     pub(in super::super) export: PathBuf,
 }
 
+/// The identities of a folder that no service has open.
+#[derive(Debug)]
+pub struct Present {
+    /// All of them.
+    pub directory: Directory,
+    /// The last changes may be missing: only an export could be read.
+    pub may_lag: bool,
+}
+
 impl Files {
     /// Those below this folder.
     pub(in super::super) fn below(data: &Path) -> Self {
@@ -25,6 +37,32 @@ impl Files {
             database: data.join("identity"),
             journal: data.join("identity.journal"),
             export: data.join("identity.jsonl"),
+        }
+    }
+
+    /// The content of the file that knows the latest change: the journal or the database, and only without them an
+    /// export.
+    pub(in super::super) fn present(&self) -> Result<Option<Present>, StoreError> {
+        let kept = export::kept(&self.export);
+        let current = [&self.journal, &self.database];
+        if current.into_iter().chain([&self.export, &kept]).all(|path| !path.exists()) {
+            return Ok(None);
+        }
+        let mut reasons = Vec::new();
+        let mut newest = |paths: [&PathBuf; 2]| {
+            let found = paths.into_iter().filter(|path| path.exists()).map(|path| export::read(path));
+            let read: Vec<Backup> = found.filter_map(|read| read.map_err(|error| reasons.push(error)).ok()).collect();
+            read.into_iter().rev().max_by_key(|backup| backup.number)
+        };
+        let found = newest(current)
+            .map(|backup| (backup, false))
+            .or_else(|| newest([&self.export, &kept]).map(|backup| (backup, true)));
+        match found {
+            Some((backup, may_lag)) => Ok(Some(Present { directory: backup.directory, may_lag })),
+            None => {
+                let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                Err(StoreError::Damaged(reasons.join("; ")))
+            }
         }
     }
 

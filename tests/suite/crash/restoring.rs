@@ -146,7 +146,7 @@ async fn works(service: &Service) {
 
 fn admin_restore(data: &Path, from: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
-    command.args(["admin", "restore", "--data"]).arg(data).arg("--from").arg(from).output().unwrap()
+    command.args(["admin", "restore", "--yes", "--data"]).arg(data).arg("--from").arg(from).output().unwrap()
 }
 
 fn said(output: &Output) -> String {

@@ -1,0 +1,79 @@
+//! The list of what a restore brings back, for `admin restore`: a table on standard output.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::output::{Columns, list, say};
+use crate::domain::regained::{Cause, Regained, Subject};
+use crate::domain::token::{Token, TokenOwner};
+use crate::server::{Comparison, PlannedRestore};
+
+const COLUMNS: Columns = &["kind", "name", "group", "owner", "since"];
+
+/// Says which credentials count again after this restore, or that it cannot be told.
+pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
+    match plan.comparison() {
+        Comparison::NothingThere => {
+            say(
+                "There are no identities to compare with: what was revoked after the backup cannot be told, and is valid again.",
+            );
+        }
+        Comparison::Unknown(reason) => {
+            say(&format!("What was revoked after the backup cannot be told, and becomes valid again: {reason}."));
+        }
+        Comparison::Read { regained, present } => {
+            if present.may_lag {
+                say("Only an export of what is there can be read: what was revoked after it cannot be told.");
+            }
+            describe_regained(plan, regained, revoke_them);
+        }
+    }
+}
+
+fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: bool) {
+    if regained.is_empty() {
+        say("Nothing that was revoked after the backup becomes valid again.");
+        return;
+    }
+    say(if revoke_them {
+        "These were revoked after the backup and stay so:"
+    } else {
+        "These were revoked after the backup and become valid again (--revoke-them keeps them revoked):"
+    });
+    say(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
+}
+
+fn row(plan: &PlannedRestore, regained: &Regained) -> Value {
+    let since = since(regained.cause);
+    match &regained.subject {
+        Subject::User(user) => json!({"kind": "user", "name": user.username, "owner": user.username, "since": since}),
+        Subject::Password(user) => {
+            json!({"kind": "password", "name": user.username, "owner": user.username, "since": since})
+        }
+        Subject::Token(token) => token_row(plan, token, &since),
+    }
+}
+
+fn token_row(plan: &PlannedRestore, token: &Token, since: &str) -> Value {
+    let (kind, owner) = match &token.owner {
+        TokenOwner::Personal { user } => ("personal access token", plan.username(*user).map(ToString::to_string)),
+        TokenOwner::Group { .. } => ("group access token", None),
+        TokenOwner::Deploy { username, .. } => ("deploy token", Some(username.clone())),
+    };
+    let group = token.group().and_then(|group| plan.group_path(group)).map(ToString::to_string);
+    json!({"kind": kind, "name": token.name, "group": group, "owner": owner, "since": since})
+}
+
+fn since(cause: Cause) -> String {
+    let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+    match cause {
+        Cause::Revoked(at) => format!("revoked on {}", day(at)),
+        Cause::Deleted(Some(at)) => format!("deleted on {}", day(at)),
+        Cause::Deleted(None) => "deleted".to_owned(),
+        Cause::Expired(at) => format!("expired early, on {}", day(at)),
+        Cause::Blocked => "blocked".to_owned(),
+        Cause::Changed => "another password".to_owned(),
+        Cause::Rotated => "rotated".to_owned(),
+    }
+}

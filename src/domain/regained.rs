@@ -1,0 +1,121 @@
+//! Regained credentials: those of a backup that count no longer in the identities of now, and would count again after a restore.
+//!
+//! A credential counts as known to the identities of now by its number: one that they never gave was made after them, as where a
+//! newer backup is put over older data, and was not taken away.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::directory::{Credential, Directory, Record, Write};
+use super::token::Token;
+use super::user::User;
+
+/// Something that would count again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regained {
+    /// The credential or the user, as the backup has it.
+    pub subject: Subject,
+    /// Why it counts no longer.
+    pub cause: Cause,
+}
+
+/// What would count again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A user, with the password and all tokens.
+    User(Arc<User>),
+    /// A password that the user had before the present one.
+    Password(Arc<User>),
+    /// A token.
+    Token(Arc<Token>),
+}
+
+/// Why something counts no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was revoked then.
+    Revoked(Timestamp),
+    /// It was deleted; the time is forgotten some while later.
+    Deleted(Option<Timestamp>),
+    /// It has an earlier end now, which has passed.
+    Expired(Timestamp),
+    /// The user is blocked.
+    Blocked,
+    /// The user has another password, or none.
+    Changed,
+    /// The token has another secret.
+    Rotated,
+}
+
+/// Whether these are identities of one service at two times: they have a user in common.
+pub fn are_of_one_service(backup: &Directory, present: &Directory) -> bool {
+    backup.users().any(|user| present.user(user.id).is_some_and(|same| same.created_at == user.created_at))
+}
+
+/// What would count again at this time, users first.
+pub fn regained(backup: &Directory, present: &Directory, now: Timestamp) -> Vec<Regained> {
+    let users = backup.users().filter(|user| !user.blocked).filter_map(|user| of_user(user, present));
+    let is_blocked = |token: &Token| token.user().and_then(|id| backup.user(id)).is_some_and(|user| user.blocked);
+    let tokens = backup.tokens().filter(|token| token.is_active(now) && !is_blocked(token));
+    users.chain(tokens.filter_map(|token| of_token(token, present, now))).collect()
+}
+
+/// Makes the backup such that none of these counts again: users are blocked, tokens revoked, and passwords those of now.
+pub fn revoke(backup: &mut Directory, present: &Directory, regained: &[Regained], now: Timestamp) {
+    let writes: Vec<Write> = regained.iter().map(|regained| Write::Put(revoked(regained, present, now))).collect();
+    backup.apply(&writes);
+}
+
+fn of_user(user: &Arc<User>, present: &Directory) -> Option<Regained> {
+    // The bot of a deleted token is gone with it, and the token is listed.
+    let was_given = user.id.0 <= present.service().last_user && user.bot_of.is_none();
+    let (subject, cause) = match present.user(user.id) {
+        None if was_given => (Subject::User(user.clone()), Cause::Deleted(None)),
+        Some(same) if same.blocked => (Subject::User(user.clone()), Cause::Blocked),
+        Some(same) if has_other_password(user, same) => (Subject::Password(user.clone()), Cause::Changed),
+        None | Some(_) => return None,
+    };
+    Some(Regained { subject, cause })
+}
+
+fn has_other_password(user: &User, present: &User) -> bool {
+    let credential = |user: &User| user.password.as_ref().map(|password| password.credential);
+    user.password.is_some() && credential(user) != credential(present)
+}
+
+fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<Regained> {
+    let cause = match present.credential(token.credential) {
+        Some(Credential::Token(same)) => match (same.revoked_at, same.expires_at) {
+            (Some(at), _) => Cause::Revoked(at),
+            (None, Some(end)) if end <= now => Cause::Expired(end),
+            (None, _) => return None,
+        },
+        // A rotation replaced the secret, which the backup would make valid without an end again.
+        Some(Credential::OldSecret(_)) => Cause::Rotated,
+        None if present.token(token.id).is_some() => Cause::Rotated,
+        Some(Credential::Deleted(stone)) => Cause::Deleted(Some(stone.deleted_at)),
+        Some(Credential::Password(_)) | None if token.id.0 <= present.service().last_token => Cause::Deleted(None),
+        Some(Credential::Password(_)) | None => return None,
+    };
+    Some(Regained { subject: Subject::Token(token.clone()), cause })
+}
+
+fn revoked(regained: &Regained, present: &Directory, now: Timestamp) -> Record {
+    let password = |user: &User| present.user(user.id).and_then(|same| same.password.clone());
+    match &regained.subject {
+        Subject::User(user) => Record::User(User { blocked: true, password: password(user), ..User::clone(user) }),
+        Subject::Password(user) => Record::User(User { password: password(user), ..User::clone(user) }),
+        Subject::Token(token) => {
+            let at = match regained.cause {
+                Cause::Revoked(at) | Cause::Deleted(Some(at)) | Cause::Expired(at) => at,
+                Cause::Deleted(None) | Cause::Blocked | Cause::Changed | Cause::Rotated => now,
+            };
+            Record::Token(Token { revoked_at: Some(at), ..Token::clone(token) })
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;
