@@ -22,7 +22,6 @@ mod restoring;
 mod serve;
 mod token;
 mod upstream;
-mod token_lookup;
 mod user;
 
 use std::process::ExitCode;

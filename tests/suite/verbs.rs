@@ -1,10 +1,10 @@
 //! The verbs for a person, as the README shows them, against the running service.
 
 mod bench;
-mod upstream_check;
 mod confirming;
 mod finding;
 mod if_missing;
+mod upstream_check;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

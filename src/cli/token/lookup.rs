@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::client::Api;
-use super::failure::Failure;
-use super::output::{list, note};
+use super::super::client::Api;
+use super::super::failure::Failure;
+use super::super::output::{list, note};
 
 /// The token with this number, name or user name, in this group if one is given. A number counts before a name, and an
 /// active token before those that have ended, as rotation leaves them; where that leaves several, they are listed in
@@ -15,7 +15,8 @@ pub(super) async fn find(api: &Api, reference: &str, group: Option<&str>) -> Res
         let group = api.show(&["groups", group]).await?["id"].clone();
         found.retain(|token| token["group_id"] == group);
     }
-    if let Some(numbered) = found.iter().find(|token| token["id"].to_string() == reference) {
+    let number = reference.parse::<u64>().ok();
+    if let Some(numbered) = found.iter().find(|token| number.is_some() && token["id"].as_u64() == number) {
         return Ok(numbered.clone());
     }
     let (active, ended): (Vec<Value>, Vec<Value>) = found.into_iter().partition(|token| token["active"] == true);
