@@ -7,8 +7,8 @@ use std::pin::pin;
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 
 use super::lane::Lane;
@@ -28,7 +28,13 @@ pub(crate) async fn around(
     let pending = lane.as_ref().map(Lane::request);
     let (id, measured) = (fresh(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
-    measured.answered(response.status().as_u16());
+    let status = response.status();
+    measured.answered(status.as_u16());
+    if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
+        && let Some(lane) = &lane
+    {
+        lane.cut_request();
+    }
     refusals::trace(&response, id);
     drop(pending);
     if let Some(lane) = lane {

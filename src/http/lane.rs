@@ -30,6 +30,8 @@ struct Shared {
     sends_no_more: Cell<bool>,
     /// Whether the connection ends behind the response to the present request.
     last: Cell<bool>,
+    /// Whether the rest of the present request is not waited for.
+    cut: Cell<bool>,
     /// Who is woken when the next one begins.
     at_next: Cell<Option<Waker>>,
 }
@@ -141,6 +143,16 @@ impl Lane {
     /// Whether the connection ends behind the response to the present request.
     pub(crate) fn is_last(&self) -> bool {
         self.0.last.get()
+    }
+
+    /// Tells that the rest of the present request is not waited for: the connection ends behind its response.
+    pub(crate) fn cut_request(&self) {
+        self.0.cut.set(true);
+    }
+
+    /// Whether the rest of the present request is not waited for.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.cut.get()
     }
 
     /// How many responses have begun on this connection.

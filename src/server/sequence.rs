@@ -6,10 +6,12 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{Fault, Framing};
+use super::patience::Patience;
 use super::unread::Unread;
 use crate::actors::places::refused;
 use crate::http::Lane;
@@ -30,6 +32,8 @@ pub(super) struct Sequence<T> {
     held: Vec<u8>,
     /// The client sends no more than what is held.
     ended: bool,
+    /// Once the rest of the present request is not waited for.
+    linger: Patience,
 }
 
 /// Once so much is held, no more is read until the response to the present request has begun.
@@ -39,6 +43,10 @@ const MAX_HELD_BYTES: usize = 8 * 1024;
 const MAX_PRESENT_BYTES: usize = 256 << 10;
 /// A longer request is the last of its connection, whose parser would keep a buffer of that length.
 const LONGEST_KEPT_BYTES: usize = 16 << 10;
+
+/// Time for which the rest of a request is read and thrown away behind its response, which a reset would take from the
+/// client (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What is told to a client whose connection ends for what it sent.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +87,8 @@ impl Refusal {
 impl<T> Sequence<T> {
     /// The responses on this connection begin as its lane says.
     pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
-        let framing = Framing::default();
-        Self { io, lane, framing, given: 0, of_present: 0, longest: 0, unread, held: Vec::new(), ended: false }
+        let (framing, linger) = (Framing::default(), Patience::new(LINGER));
+        Self { io, lane, framing, given: 0, of_present: 0, longest: 0, unread, held: Vec::new(), ended: false, linger }
     }
 
     /// The lane of the connection.
@@ -171,7 +179,27 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 }
 
 impl<T: AsyncRead + Unpin> Sequence<T> {
+    /// Throws away what arrives for a while; then, for the parser, the client sends no more, so that it ends the
+    /// connection.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        self.held = Vec::new();
+        self.linger.begin();
+        while !self.ended && self.poll_more(cx, buffer)?.is_ready() {
+            buffer.set_filled(before);
+        }
+        if !self.ended && self.linger.check(cx).is_ok() {
+            return Poll::Pending;
+        }
+        self.ended = true;
+        self.lane.sends_no_more();
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.lane.is_cut() {
+            return self.poll_linger(cx, buffer);
+        }
         // The connection ends behind the response to the last request; what arrives until then is not looked at.
         if self.is_waiting() || (self.framing.is_complete() && self.is_last()) {
             return self.poll_begun(cx, buffer);
@@ -180,6 +208,10 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             self.give_held(buffer);
         } else if !self.ended {
             let before = buffer.filled().len();
+            if self.of_present > 0 && !self.framing.is_complete() {
+                // The response may begin, and end the connection, before more arrives.
+                self.lane.wake_when_one_begins(cx.waker());
+            }
             ready!(self.poll_more(cx, buffer))?;
             let taken = self.take(&buffer.filled()[before..]);
             self.held.extend_from_slice(&buffer.filled()[before + taken..]);
@@ -247,7 +279,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Sequence<T> {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::timeout;
