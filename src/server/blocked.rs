@@ -11,8 +11,6 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::sockopt::socket_send_buffer_size;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::patience::Patience;
@@ -57,10 +55,8 @@ impl Blocked {
         self.burst += bytes;
     }
 
-    /// How long the client is waited for at present.
-    fn wait(&self, tcp: &TcpStream) -> Duration {
-        // What is in the send buffer was not acknowledged.
-        let unacknowledged = socket_send_buffer_size(tcp).map_or(u64::MAX, |bytes| bytes as u64);
+    /// How long the client is waited for at present, where this number of bytes may not be acknowledged yet.
+    fn wait(&self, unacknowledged: u64) -> Duration {
         wait_for_window(self.limit, self.longest_burst.max(self.burst).saturating_sub(unacknowledged))
     }
 
@@ -69,12 +65,13 @@ impl Blocked {
         self.since.is_some()
     }
 
-    /// To be called where the socket is not writable. Sends with `send` if it is time to try; an error once that has failed for too long.
-    /// Where it is pending the task is woken when it is time again. Always called by one task.
+    /// To be called where the socket is not writable. Sends with `send` if it is time to try; an error once that has
+    /// failed for too long. `send_buffer` gives the number of bytes that may not be acknowledged. Where it is pending the
+    /// task is woken when it is time again. Always called by one task.
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
-        tcp: &TcpStream,
+        send_buffer: impl FnOnce() -> u64,
         send: impl FnOnce() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -86,7 +83,7 @@ impl Blocked {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             sent => return Poll::Ready(sent),
         }
-        if since.elapsed() >= self.wait(tcp) {
+        if since.elapsed() >= self.wait(send_buffer()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.retry.end();

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::writev;
-use rustix::net::sockopt::set_tcp_cork;
+use rustix::net::sockopt::{set_tcp_cork, socket_send_buffer_size};
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -97,7 +97,7 @@ impl Socket {
         }
         let sent = match self.tcp.poll_write_ready(cx)? {
             Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.lane.send_to(&self.tcp))),
-            Poll::Pending => self.blocked.poll(cx, &self.tcp, || self.lane.send_to(&self.tcp)),
+            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || self.lane.send_to(&self.tcp)),
         };
         if self.lane.is_empty() && !waiting.is_some_and(|part| part.followed) {
             self.cork(false)?;
@@ -122,7 +122,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let written = match written {
             Poll::Ready(written) => Poll::Ready(written),
-            Poll::Pending => self.blocked.poll(cx, &self.tcp, || Ok(send(&self.tcp)?)),
+            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || Ok(send(&self.tcp)?)),
         };
         if let Poll::Ready(written) = &written {
             self.request.end();
@@ -151,6 +151,12 @@ impl Socket {
         }
         self.member.is_told_to_end() || self.idle.check(cx).is_err()
     }
+}
+
+/// The size in bytes of the send buffer, which holds what the client has not acknowledged; the largest number where
+/// that is unknown.
+fn send_buffer(tcp: &TcpStream) -> u64 {
+    socket_send_buffer_size(tcp).map_or(u64::MAX, |bytes| bytes as u64)
 }
 
 impl AsyncRead for Socket {
