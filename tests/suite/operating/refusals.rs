@@ -1,5 +1,7 @@
 //! Each refusal is found in the log by the id that its client saw, with who was refused, by name, and where.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
@@ -22,15 +24,20 @@ impl Scene {
         Self { hub, service }
     }
 
-    /// The one line of a refusal.
+    /// The one line of a refusal, which a busy machine may write late.
     fn line(&self, refused: &Answer) -> Value {
         let id = refused.header("x-request-id").to_owned();
         let of_request = |line: &Value| {
             line["span"]["id"] == id.as_str() && line["message"].as_str().unwrap().starts_with("a request ")
         };
-        let lines: Vec<Value> = lines(&self.service).into_iter().filter(of_request).collect();
-        assert_eq!(lines.len(), 1, "{} {id}: {lines:?}", refused.status);
-        lines.into_iter().next().unwrap()
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let mut lines: Vec<Value> = lines(&self.service).into_iter().filter(of_request).collect();
+            if lines.len() == 1 {
+                return lines.remove(0);
+            }
+            assert!(lines.is_empty() && Instant::now() < deadline, "{} {id}: {lines:?}", refused.status);
+        }
     }
 
     fn has(&self, refused: &Answer, expected: &Value) {
