@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::access_tokens::{Filter, last_used};
+use super::access_tokens::{Filter, last_used, old_secret_end};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::page::Page;
@@ -79,6 +79,7 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "created_at": format!("{:.3}", token.created_at),
         "created_by": token.created_by.map(|user| creator(caller, user)),
         "expires_at": token.expires_at.map(|end| format!("{end:.3}")),
+        "old_secret_expires_at": old_secret_end(caller, token),
         "last_used_at": last_used(caller, token),
     })
 }

@@ -70,7 +70,7 @@ async fn an_ambiguous_name_lists_the_candidates_and_an_ended_token_is_none() {
     assert!(told.contains("several tokens") && told.contains("team/app") && told.contains("other"), "{told}");
     let one = scene.json(ADMIN_TOKEN, "token show ci --group team/app");
     assert_eq!((&one["id"], &one["kind"]), (&json!(scene.ci.id), &json!("group")));
-    let rotated = scene.json(ADMIN_TOKEN, &format!("token rotate {}", scene.ci.id));
+    let rotated = scene.json(ADMIN_TOKEN, &format!("token rotate {} --overlap 0", scene.ci.id));
     let one = scene.json(ADMIN_TOKEN, "token show ci --group team/app");
     assert_eq!(one["id"], rotated["id"], "the one before has ended");
     assert_eq!(scene.json(ADMIN_TOKEN, &format!("token show {}", scene.ci.id))["active"], json!(false));
