@@ -13,7 +13,7 @@ use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 pub use super::recovery::Present;
-use super::recovery::{self, Files};
+use super::recovery::{self, Files, Replacement};
 use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
 use crate::domain::id::CredentialId;
@@ -110,18 +110,19 @@ impl IdentityStore {
     }
 
     /// Makes a store of these records below the folder of all data, with the export beside it. `number` is that of the last change in
-    /// them. A store that was there is set aside; returns where. Killed in the middle, it leaves what was there, or the new
-    /// one, or a store that is refused with the way out.
+    /// them. A store that was there is set aside; returns where. Where it fails, what was there is still there; killed in the middle, it
+    /// leaves what was there or the new one.
     pub fn restore(data: &Path, directory: &Directory, number: u64) -> Result<Option<PathBuf>, OpenError> {
         let files = Files::below(data);
-        let fail = |error: StoreError| OpenError::Io { path: files.database.clone(), error };
-        let records = changes::records_of(directory).map_err(fail)?;
+        let records = changes::records_of(directory);
+        let records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
         let number = number.max(recovery::known(&files).change).saturating_add(CHANGES_SKIPPED);
-        let aside = files.set_aside().map_err(|error| fail(error.into()))?;
-        // From here on the new journal is what a start follows.
-        Journal::create(&files.journal, Position::of_new_history(number), &records).map_err(fail)?;
+        let position = Position::of_new_history(number);
+        let aside = Replacement::prepare(&files, position, &records, &Reserve::at(data))?.carry_out()?;
         let store = Self::open(data)?;
-        store.write_export().map_err(fail)?;
+        if let Err(error) = store.write_export() {
+            tracing::warn!(%error, "the export of the restored identities is written by the next start");
+        }
         Ok(aside)
     }
 

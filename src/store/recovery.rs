@@ -15,6 +15,8 @@
 //! it was not acknowledged.
 
 mod files;
+mod newest;
+mod replacement;
 mod takeover;
 
 use std::fs::File;
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::files::Files;
 pub use self::files::Present;
+pub(super) use self::replacement::Replacement;
 
 use super::changes::{self, History, Position, Rest};
 use super::error::{OpenError, StoreError};
@@ -163,22 +166,6 @@ impl Found {
             }
         }
         None
-    }
-
-    /// The file that a restore loses least with: the one with the highest number, whole ones of the same number in the order of trust.
-    fn newest(&self, files: &Files) -> PathBuf {
-        let journal = match &self.journal {
-            FoundJournal::Read(history) if history.rest == Rest::Nothing => Some(history.end().number),
-            FoundJournal::Read(_) | FoundJournal::Missing | FoundJournal::Unusable(_) => None,
-        };
-        let number = |witness: &Witness| if let Witness::At(position) = witness { Some(position.number) } else { None };
-        let sources = [
-            (number(&self.in_database), &files.database),
-            (number(&self.in_export), &self.export),
-            (journal, &files.journal),
-        ];
-        let newest = sources.into_iter().max_by_key(|(number, _)| *number);
-        newest.filter(|(number, _)| number.is_some()).map_or_else(|| self.export.clone(), |(_, path)| path.clone())
     }
 
     /// Makes the database what the journal says.

@@ -36,13 +36,18 @@ pub(super) struct Reserve {
 impl Reserve {
     /// The reserve in this folder: made where there is none and space for it, removed where the disk is full.
     pub(super) fn open(data: &Path) -> Self {
-        let reserve = Self { path: data.join(NAME), changing: Mutex::new(()) };
+        let reserve = Self::at(data);
         if durable::free_bytes(data).is_ok_and(|free| free < MIN_FREE_BYTES) {
             reserve.release();
         } else {
             reserve.refill();
         }
         reserve
+    }
+
+    /// The reserve in this folder as it is.
+    pub(super) fn at(data: &Path) -> Self {
+        Self { path: data.join(NAME), changing: Mutex::new(()) }
     }
 
     /// Runs a check for space. Where the disk is full, the reserve is given up and the check runs again.
@@ -66,7 +71,7 @@ impl Reserve {
     }
 
     /// Removes the file. Says whether it was there.
-    fn release(&self) -> bool {
+    pub(super) fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match durable::remove_file(&self.path) {
             Ok(removed) => {

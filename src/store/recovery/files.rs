@@ -1,6 +1,5 @@
 //! The files of identities in the folder of all data, and how they are set aside.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::export::{self, Backup};
@@ -64,26 +63,6 @@ impl Files {
                 Err(StoreError::Damaged(reasons.join("; ")))
             }
         }
-    }
-
-    /// Sets the database aside under a free name, with a copy of the journal and of the export. Returns where; none where there is
-    /// nothing of all that.
-    pub(in super::super) fn set_aside(&self) -> io::Result<Option<PathBuf>> {
-        let copied = [&self.journal, &self.export].map(|path| path.exists().then_some(path));
-        if !self.database.exists() && copied == [None, None] {
-            return Ok(None);
-        }
-        let names = (1_u32..).map(|number| self.database.with_extension(format!("replaced-{number}")));
-        let Some(aside) = names.into_iter().find(|name| !name.exists()) else { return Ok(None) };
-        if self.database.exists() {
-            durable::rename(&self.database, &aside)?;
-        } else {
-            durable::create_folder(&aside)?;
-        }
-        for path in copied.into_iter().flatten() {
-            durable::copy_into(&aside, path)?;
-        }
-        Ok(Some(aside))
     }
 
     /// An empty database in the place of one that cannot be trusted, which is kept as `identity.damaged`. Takes over the times of last use

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::Chances;
+use crate::blobs::SmallDisk;
 use crate::service::{Config, Service};
 
 #[actix_rt::test]
@@ -104,14 +106,89 @@ async fn a_damaged_journal_is_replaced_by_what_the_refusal_names_without_loss() 
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
     fs::write(&journal, bytes).unwrap();
-    let refusal = service.refusal();
-    let source = refusal.split("--from ").nth(1).unwrap();
-    let source: String = source.chars().take_while(|letter| !letter.is_whitespace() && *letter != '"').collect();
-    let output = admin_restore(&service.data(), Path::new(&source));
+    let output = advised(&service).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     service.restart();
     assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
     assert!(service.data().join("identity.replaced-1/identity.journal").exists(), "what was there is kept aside");
+}
+
+#[actix_rt::test]
+async fn whenever_the_advised_restore_is_killed_what_is_advised_then_loses_nothing() {
+    let mut chances = Chances::announced("killed restores");
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let revoked = service.deploy_token(&team, "revoked").await;
+    contains_within_seconds(&service.data().join("identity.jsonl"), &revoked.username).await;
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, revoked.id);
+    assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
+    let last = service.deploy_token(&team, "last").await;
+    service.kill();
+    for round in 0..20 {
+        flip_in_the_middle(&service.data().join("identity.journal"));
+        let mut killed = false;
+        while let Err(refusal) = service.restart_unless_refused() {
+            let mut command = advice(&refusal);
+            if killed {
+                let output = command.output().unwrap();
+                assert!(output.status.success(), "{refusal}: {output:?}");
+            } else {
+                let mut restore = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                std::thread::sleep(chances.moment(60));
+                restore.kill().unwrap();
+                killed = restore.wait().unwrap().code().is_none();
+            }
+        }
+        assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200, "round {round}");
+        assert_ne!(service.token(&revoked.username, &revoked.secret, "").await.status, 200, "round {round}");
+        service.kill();
+    }
+}
+
+#[actix_rt::test]
+async fn a_restore_on_a_full_disk_changes_nothing_and_works_once_there_is_space() {
+    let Some(disk) = SmallDisk::try_mount(48) else { return };
+    let data = disk.path().join("data");
+    let config = Config::upstream_at("docker.io", "http://127.0.0.1:9");
+    let mut service = config.variable("DEPENDENCY_PROXY__STORAGE__DATA_DIR", data.to_str().unwrap()).start();
+    let team = service.group("team").await;
+    let last = service.deploy_token(&team, "last").await;
+    service.kill();
+    flip_in_the_middle(&data.join("identity.journal"));
+    let refusal = service.restart_unless_refused().unwrap_err();
+    fs::remove_file(data.join("reserve")).unwrap();
+    let filler = disk.fill();
+    let output = advice(&refusal).output().unwrap();
+    assert!(said(&output).contains("full"), "{output:?}");
+    fs::remove_file(filler).unwrap();
+    let refusal = service.restart_unless_refused().unwrap_err();
+    disk.fill();
+    assert!(data.join("reserve").exists(), "a restore may use the reserve");
+    let output = advice(&refusal).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    service.restart();
+    assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
+}
+
+fn flip_in_the_middle(journal: &Path) {
+    let mut bytes = fs::read(journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(journal, bytes).unwrap();
+}
+
+/// The command that a start of this service advises, which it refuses.
+fn advised(service: &Service) -> Command {
+    advice(&service.refusal())
+}
+
+/// The command in a refusal.
+fn advice(refusal: &str) -> Command {
+    let words = refusal.split("dependency-proxy admin restore ").nth(1).unwrap();
+    let end = words.find(['"', '\n']).unwrap_or(words.len());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+    command.args(["admin", "restore", "--yes"]).args(words[..end].split_whitespace());
+    command
 }
 
 #[actix_rt::test]
