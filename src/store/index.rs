@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::holdings::Holdings;
 use self::rebuilding::{Found, Trust, UNREADABLE};
+use super::damage::{self, Kind};
 use super::database::Database;
 use super::error::{OpenError, StoreError};
 use super::index_file::{self, LinkFile, TagFile};
@@ -92,14 +93,14 @@ const BYTES_PER_LINK: usize = 1 << 10;
 const BYTES_PER_TAG: usize = 8 << 10;
 
 impl Index {
-    /// Opens the index below the folder of all data. One that is damaged is set aside; one that is new, or was not
+    /// Opens the index below the folder of all data. One that is damaged or cannot be read is set aside; one that is new, or was not
     /// finished, is rebuilt from the small files below the folder of the cache.
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::Io { path: folder.clone(), error };
         match Self::open_complete(&folder, groups.clone()) {
-            Err(StoreError::Damaged(reason)) => {
-                tracing::warn!(reason, "the index is damaged; it is set aside and rebuilt");
+            Err(error @ (StoreError::Damaged(_) | StoreError::Io(_))) => {
+                damage::found(Kind::Index, &folder, error, "it is set aside and rebuilt from the small files");
                 set_aside(&folder).map_err(fail)?;
                 Self::open_complete(&folder, groups).map_err(fail)
             }
@@ -330,14 +331,15 @@ impl Index {
             Ok(())
         };
         self.in_database(|| self.database.change(deny));
+        let mut denied = Ok(());
         for (group, mut file) in self.files_of_tag(origin, tag)? {
             file.entry.denied = true;
             // Where there is no space to deny it, it is forgotten, which needs none: upstream is asked the next time.
             if file.write(&self.groups, group).is_err() {
-                TagFile::remove(&self.groups, group, origin, tag)?;
+                denied = denied.and(TagFile::remove(&self.groups, group, origin, tag));
             }
         }
-        Ok(())
+        denied
     }
 
     /// Forgets a tag that upstream no longer has, for every group.
@@ -352,10 +354,11 @@ impl Index {
             Ok(())
         };
         self.in_database(|| self.database.change(forget));
+        let mut dropped = Ok(());
         for group in index_file::groups(&self.groups)? {
-            TagFile::remove(&self.groups, group?, origin, tag)?;
+            dropped = dropped.and(TagFile::remove(&self.groups, group?, origin, tag));
         }
-        Ok(())
+        dropped
     }
 
     /// What this group has pulled by tag.
@@ -411,9 +414,7 @@ fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, Sto
 
 fn set_aside(folder: &Path) -> Result<(), StoreError> {
     let aside = folder.with_extension("damaged");
-    if aside.exists() {
-        fs::remove_dir_all(&aside)?;
-    }
+    let _none_before = fs::remove_dir_all(&aside).or_else(|_| fs::remove_file(&aside));
     Ok(fs::rename(folder, aside)?)
 }
 

@@ -6,7 +6,8 @@
 //! - `groups/<group id>/tags/<ab>/<sha256 of origin and tag>.json` has one line.
 //!
 //! A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and JSON. A line that does not have its
-//! checksum is left out: it opens nothing, and upstream is asked again. Empty lines mean nothing. Earlier versions wrote a file `.json`
+//! checksum is left out: it opens nothing, and upstream is asked again. So is a file or a folder that cannot be read; it is moved
+//! aside, to its name with `.damaged`. Empty lines mean nothing. Earlier versions wrote a file `.json`
 //! without a checksum for each link: they are read still, as far as their name confirms them.
 
 use std::collections::HashMap;
@@ -71,7 +72,8 @@ pub(super) fn append_links(
     for (digest, link) in links {
         text.extend(line(&LinkFile { origin: origin.clone(), digest: **digest, link: *link })?);
     }
-    Ok(durable::append_small(&links_path(groups, group, origin), &text)?)
+    let path = links_path(groups, group, origin);
+    damage::written(Kind::Link, &path, of(group), || durable::append_small(&path, &text))
 }
 
 /// The links of a group to these contents, each in the place of its digest, by the group's files.
@@ -99,7 +101,8 @@ pub(super) fn links(
 impl TagFile {
     pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
         let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag), "json");
-        Ok(durable::write_small(&path, &line(self)?)?)
+        let line = line(self)?;
+        damage::written(Kind::Tag, &path, of(group), || durable::write_small(&path, &line))
     }
 
     /// The tag of an origin as this group pulled it.
@@ -109,23 +112,21 @@ impl TagFile {
     }
 
     pub(super) fn remove(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        durable::remove_file(&path(groups, group, "tags", &key::tag(origin, tag), "json"))?;
-        Ok(())
+        let path = path(groups, group, "tags", &key::tag(origin, tag), "json");
+        damage::written(Kind::Tag, &path, of(group), || durable::remove_file(&path).map(drop))
     }
 }
 
 /// The groups that have files.
 pub(super) fn groups(groups: &Path) -> Result<impl Iterator<Item = Result<GroupId, StoreError>> + use<>, StoreError> {
-    let ids = entries(groups)?.filter_map(|entry| match entry {
-        Ok(path) => path.file_name()?.to_str()?.parse().ok().map(|id| Ok(GroupId(id))),
-        Err(error) => Some(Err(error)),
-    });
-    Ok(ids)
+    let id = |path: PathBuf| path.file_name()?.to_str()?.parse().ok().map(|id| Ok(GroupId(id)));
+    Ok(entries(Kind::Link, groups, "all groups")?.into_iter().filter_map(id))
 }
 
 /// Notes durably that a group is to be forgotten. The note goes with the group's other files.
 pub(super) fn mark_forgotten(groups: &Path, group: GroupId) -> Result<(), StoreError> {
-    Ok(durable::write_file(&groups.join(group.to_string()).join(FORGOTTEN), b"")?)
+    let path = groups.join(group.to_string()).join(FORGOTTEN);
+    damage::written(Kind::Link, &path, of(group), || durable::write_file(&path, b""))
 }
 
 /// Whether a group is to be forgotten.
@@ -138,7 +139,7 @@ pub(super) fn link_files(
     groups: &Path,
     group: GroupId,
 ) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
-    files(&groups.join(group.to_string()).join("links"))
+    files(Kind::Link, &groups.join(group.to_string()).join("links"), group)
 }
 
 /// The files of a group's tags.
@@ -146,7 +147,7 @@ pub(super) fn tag_files(
     groups: &Path,
     group: GroupId,
 ) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
-    files(&groups.join(group.to_string()).join("tags"))
+    files(Kind::Tag, &groups.join(group.to_string()).join("tags"), group)
 }
 
 /// The tags of a group. What cannot be read is left out.
@@ -160,7 +161,9 @@ pub(super) fn tags(
 
 /// The links in a file, in the order in which they became known; none where there is no such file.
 pub(super) fn read_links(path: &Path, group: GroupId) -> Result<Links, StoreError> {
-    let Some(bytes) = read_if_there(path)? else { return Ok(Links { links: Vec::new(), damaged: 0 }) };
+    let Some(bytes) = damage::readable(Kind::Link, path, of(group), fs::read(path))? else {
+        return Ok(Links { links: Vec::new(), damaged: 0 });
+    };
     let found = if path.extension().is_some_and(|extension| extension == "json") {
         vec![unchecked_link(&bytes, path, group)]
     } else {
@@ -184,10 +187,11 @@ pub(super) fn tidy_links(path: &Path, group: GroupId) -> Result<Vec<LinkFile>, S
     if damaged > 0 {
         damage::found(Kind::Link, path, format!("{damaged} lines, group {group}"), "upstream decides about them again");
         let text = links.iter().map(line).collect::<Result<Vec<_>, _>>()?.concat();
-        if text.is_empty() {
-            durable::remove_file(path)?;
-        } else {
-            durable::write_small(path, &text)?;
+        let rewritten =
+            if text.is_empty() { durable::remove_file(path).map(drop) } else { durable::write_small(path, &text) };
+        // The lines that are whole count all the same.
+        if let Err(error) = rewritten {
+            tracing::warn!(path = %path.display(), %error, "damaged lines could not be taken out of a file");
         }
     }
     Ok(links)
@@ -195,14 +199,16 @@ pub(super) fn tidy_links(path: &Path, group: GroupId) -> Result<Vec<LinkFile>, S
 
 /// The tag in a file; none where there is no such file, or it is damaged, which is told. Such a file is removed.
 pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, StoreError> {
-    let Some(bytes) = read_if_there(path)? else { return Ok(None) };
+    let Some(bytes) = damage::readable(Kind::Tag, path, of(group), fs::read(path))? else { return Ok(None) };
     // Written by an earlier version.
     let unchecked = || bytes.starts_with(b"{").then(|| serde_json::from_slice(&bytes).ok()).flatten();
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let file: Option<TagFile> = entry(line).or_else(unchecked);
     if file.is_none() {
-        damage::found(Kind::Tag, path, format!("group {group}"), "it is removed, and upstream is asked");
-        durable::remove_file(path)?;
+        damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is asked");
+        if let Err(error) = durable::remove_file(path) {
+            tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
+        }
     }
     Ok(file)
 }
@@ -214,6 +220,7 @@ pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError
         match fs::remove_dir_all(&folder) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(fs::remove_file(&folder)?),
             // The group pulls at the same time, or is purged twice.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {}
             Err(error) => return Err(error.into()),
@@ -251,10 +258,19 @@ fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8], extension: &str) 
     groups.join(group.to_string()).join(kind).join(&name[..2]).join(format!("{name}.{extension}"))
 }
 
-/// The files below a folder; what is being written is none of them.
-fn files(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
-    let shelves = entries(folder)?.map(|shelf| entries(&shelf?)?.collect::<Result<Vec<_>, _>>());
-    let paths = shelves.flat_map(|paths| match paths {
+/// Whose file it is, for the log.
+fn of(group: GroupId) -> String {
+    format!("group {group}")
+}
+
+/// The files below a folder; what is being written, or was moved aside, is none of them.
+fn files(
+    kind: Kind,
+    folder: &Path,
+    group: GroupId,
+) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
+    let shelves = entries(kind, folder, of(group))?.into_iter().filter(|shelf| shelf.extension().is_none());
+    let paths = shelves.flat_map(move |shelf| match entries(kind, &shelf, of(group)) {
         Ok(paths) => paths.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     });
@@ -263,17 +279,8 @@ fn files(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreErro
     Ok(paths.filter(move |path: &Result<PathBuf, StoreError>| path.as_ref().map_or(true, is_whole)))
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => Ok(Some(read?)),
-    }
-}
-
-fn entries(folder: &Path) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
-    let read = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        read => Some(read?),
-    };
-    Ok(read.into_iter().flatten().map(|entry| Ok(entry?.path())))
+/// What is in a folder; nothing where it is not there or cannot be read.
+fn entries(kind: Kind, folder: &Path, what: impl std::fmt::Display) -> Result<Vec<PathBuf>, StoreError> {
+    let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    Ok(damage::readable(kind, folder, what, read)?.unwrap_or_default())
 }

@@ -86,7 +86,7 @@ impl ManifestStore {
     /// The manifest with this digest. One that is damaged on the disk is removed and counts as not there.
     pub fn read(&self, digest: &Digest) -> Result<Option<Manifest>, StoreError> {
         let (file, description) = self.paths(digest);
-        let Some(bytes) = read_large(&file)? else { return Ok(None) };
+        let Some(bytes) = damage::readable(Kind::Manifest, &file, digest, read_large(&file))? else { return Ok(None) };
         let mut manifest = Manifest::new(String::new(), bytes);
         if manifest.digest != *digest {
             damage::found(Kind::Manifest, &file, digest, "it is removed and fetched again");
@@ -126,22 +126,16 @@ impl ManifestStore {
 }
 
 /// A file that may be large: then it gets memory that the kernel has back at once.
-fn read_large(path: &Path) -> Result<Option<Bytes>, StoreError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
+fn read_large(path: &Path) -> io::Result<Bytes> {
+    let file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    if length <= SMALL_BYTES {
-        return Ok(read_if_there(path)?.map(Bytes::from));
-    }
-    Ok(Some(LargeBuffer::read(file, length)?))
+    if length <= SMALL_BYTES { Ok(Bytes::from(fs::read(path)?)) } else { LargeBuffer::read(file, length) }
 }
 
 /// The media type of a manifest whose bytes hold: as it is described, where the document agrees, else as the document has it, and
 /// the description is made anew. `None` where neither tells.
 fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
-    let text = read_if_there(description)?;
+    let text = damage::readable(Kind::Description, description, digest, fs::read(description))?;
     let size = bytes.len() as u64;
     let described = text.as_deref().and_then(|text| serde_json::from_slice::<Description>(text).ok());
     if let Some(described) = described
@@ -163,13 +157,6 @@ fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Optio
         }
     }
     Ok(identified)
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => Ok(Some(read?)),
-    }
 }
 
 #[cfg(test)]
@@ -227,5 +214,21 @@ mod tests {
         fs::write(store.paths(&manifest.digest).1, r#"{"media_type":"text/html","size":2}"#).unwrap();
         assert_eq!(store.read(&manifest.digest).unwrap(), None);
         assert!(!store.paths(&manifest.digest).0.exists());
+    }
+
+    #[test]
+    fn a_manifest_or_description_that_cannot_be_read_is_moved_aside_and_stored_again() {
+        for described in [false, true] {
+            let cache = tempfile::tempdir().unwrap();
+            let (store, manifest) = stored(cache.path(), "{}");
+            let (file, description) = store.paths(&manifest.digest);
+            let path = if described { description } else { file };
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            assert_eq!(store.read(&manifest.digest).unwrap(), None);
+            store.put(&manifest).unwrap();
+            assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
+            assert!(path.is_file() && path.with_added_extension("damaged").is_dir());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The index on a disk of its own: what opens what, what a purge takes away, and what is found again.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod unreadable;
+
 use super::*;
 use crate::domain::origin::Account;
 

@@ -213,3 +213,31 @@ fn spoil(path: &Path) {
     let length = fs::metadata(path).unwrap().len() as usize;
     fs::write(path, vec![0xa5; length.max(64)]).unwrap();
 }
+
+#[actix_rt::test]
+async fn one_small_file_that_cannot_be_read_stops_no_start_and_no_other_group() {
+    let mut pulled = pulled_and_killed().await;
+    pulled.service.restart();
+    let other = pulled.service.group("other").await;
+    let token = pulled.service.deploy_token(&other, "ci").await;
+    let client = pulled.service.log_in(&token.username, &token.secret).await;
+    assert_eq!(client.manifest("other", "alpine", "latest").await.status, 200);
+    pulled.service.kill();
+    let (cache, kept) = (pulled.service.data().join("cache"), pulled.service.data().join("cache.kept"));
+    super::identities::copy(&cache, &kept);
+    for kind in ["links", "tags"] {
+        fs::remove_dir_all(&cache).unwrap();
+        super::identities::copy(&kept, &cache);
+        let path = super::files(&cache.join(format!("groups/{}/{kind}", other.id))).pop().unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        for _ in 0..2 {
+            pulled.is_all_there().await;
+        }
+        pulled.service.restart();
+        let client = pulled.service.log_in(&token.username, &token.secret).await;
+        assert_eq!(client.manifest("other", "alpine", "latest").await.status, 200, "{kind}: upstream decides");
+        pulled.service.kill();
+        assert!(kind == "tags" || path.is_file(), "its links are kept again");
+    }
+}
