@@ -5,6 +5,7 @@
 
 mod counters;
 mod human;
+pub mod in_time;
 mod json;
 mod lines;
 mod log_output;
@@ -34,7 +35,7 @@ pub use self::request::{Entered, RequestId};
 use self::human::Human;
 use self::json::Json;
 use self::lines::Lines;
-use self::log_output::StandardError;
+use self::log_output::Unlocked;
 
 /// Which events of this program are logged, in the syntax of tracing's `EnvFilter`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -117,7 +118,7 @@ pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let max_waiting_bytes = usize::try_from(max_waiting_bytes).unwrap_or(usize::MAX);
     let lines =
-        StandardError::open().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
+        Unlocked::standard_error().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
     let (subscriber, set_filter) = subscriber(filter, human, colours, lines.clone())?;
     subscriber.try_init()?;
     LOG.get_or_init(|| lines);

@@ -6,6 +6,8 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
+use crate::telemetry::in_time;
+
 /// The columns of a table: a field of the API's objects each.
 pub(super) type Columns = &'static [&'static str];
 
@@ -51,9 +53,14 @@ pub(super) fn say(text: &str) {
     let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Prints a line to standard error.
+/// Prints a line to standard output that nothing waits for: the service goes on although nobody reads it.
+pub(super) fn announce(text: &str) {
+    in_time::to_standard_output(text);
+}
+
+/// Prints a line to standard error. The process can go on, and end, although nobody reads it.
 pub(super) fn complain(text: &str) {
-    let _gone = writeln!(std::io::stderr().lock(), "dependency-proxy: {}", printable(text));
+    in_time::to_standard_error(&format!("dependency-proxy: {}", printable(text)));
 }
 
 /// Prints a line to standard error that is no complaint.

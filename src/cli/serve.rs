@@ -8,7 +8,7 @@ use clap::Args;
 use url::Url;
 
 use super::failure::Failure;
-use super::output::say;
+use super::output::{announce, say};
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::server::{self, FirstStart, Reloadable, RunningServer};
 use crate::settings::{Keys, Settings, SettingsErrors, Storage};
@@ -41,13 +41,13 @@ impl ServeArgs {
             let metrics = running.metrics_address.map(tracing::field::display);
             tracing::info!(address = %running.address, metrics, "listening");
             let place = place(external.as_ref(), running.address);
-            say(&format!(
+            announce(&format!(
                 "dependency-proxy {} is at {}",
                 env!("CARGO_PKG_VERSION"),
                 url(&place, external.as_ref(), secure)
             ));
             if let Some(first) = &running.first_start {
-                say(&welcome(first, &storage, &place, running.address));
+                announce(&welcome(first, &storage, &place, running.address));
             }
         };
         let mut used = Used { at_start: settings.keys().clone(), present: settings.keys().clone() };

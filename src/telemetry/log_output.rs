@@ -6,16 +6,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-/// Standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
-pub(super) struct StandardError(OwnedFd);
+/// Standard output or standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
+pub(super) struct Unlocked(OwnedFd);
 
-impl StandardError {
-    pub(super) fn open() -> io::Result<Self> {
+impl Unlocked {
+    pub(super) fn standard_error() -> io::Result<Self> {
         Ok(Self(io::stderr().as_fd().try_clone_to_owned()?))
+    }
+
+    pub(super) fn standard_output() -> io::Result<Self> {
+        Ok(Self(io::stdout().as_fd().try_clone_to_owned()?))
     }
 }
 
-impl Write for StandardError {
+impl Write for Unlocked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::io::write(&self.0, bytes)?)
     }
@@ -57,7 +61,7 @@ impl<W: Write> Output<W> {
 }
 
 /// Writes until all is written or it fails; returns how many bytes were written.
-fn write(out: &mut impl Write, bytes: &[u8]) -> usize {
+pub(super) fn write(out: &mut impl Write, bytes: &[u8]) -> usize {
     let mut written = 0;
     while written < bytes.len() {
         match out.write(&bytes[written..]) {

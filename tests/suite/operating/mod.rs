@@ -11,6 +11,7 @@ mod refusals;
 mod reload;
 mod signals;
 mod tls;
+mod unread;
 mod unstored;
 
 use std::time::{Duration, Instant};

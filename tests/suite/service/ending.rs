@@ -113,6 +113,25 @@ impl Service {
         pipe
     }
 
+    /// Starts it again after it has ended, with this as standard output.
+    pub fn restart_with_output(&mut self, output: Stdio) {
+        let mut command = self.serve();
+        let log = fs::File::create(&self.log).unwrap();
+        self.child = command.envs(self.variables.iter().cloned()).stdout(output).stderr(log).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        (self.address, self.metrics) = loop {
+            if let Some(found) = listening(&self.log()) {
+                break found;
+            }
+            assert!(Instant::now() < deadline, "it did not start");
+        };
+    }
+
+    /// Starts a second process on the same data, with this as standard error, and waits until it has given up. Kills it after `limit`.
+    pub fn second_process_ends_within(&self, limit: Duration, error: Stdio) -> ExitStatus {
+        ended_within(self.serve().stderr(error).spawn().unwrap(), limit).status
+    }
+
     fn serve(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
         command.args(["serve", "--config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
