@@ -115,5 +115,6 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         made_by: None,
         old_secret: None,
         created_by: None,
+        rests_on: None,
     })
 }

@@ -99,6 +99,7 @@ impl FirstRecords {
             made_by: None,
             old_secret: None,
             created_by: None,
+            rests_on: None,
         }
     }
 

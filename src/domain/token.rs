@@ -33,6 +33,9 @@ pub struct Token {
     /// The token that made it, with which it ends; see `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
+    /// The group access token that made its maker an owner of the group, with which it ends, too; see `edit::maker`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_on: Option<TokenId>,
     /// The user who made it, who may be gone; not on record for the first tokens and for those of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
@@ -87,6 +90,14 @@ pub fn is_like_gitlabs(secret: &str) -> bool {
 }
 
 impl TokenOwner {
+    /// The group of it; `None` for that of a personal access token.
+    pub fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Group { group, .. } | Self::Deploy { group, .. } => Some(*group),
+            Self::Personal { .. } => None,
+        }
+    }
+
     /// Whether tokens of these two are counted together: those of one kind of one user or group.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -131,10 +142,7 @@ impl Token {
 
     /// The group it belongs to; `None` for a personal access token.
     pub fn group(&self) -> Option<GroupId> {
-        match self.owner {
-            TokenOwner::Group { group, .. } | TokenOwner::Deploy { group, .. } => Some(group),
-            TokenOwner::Personal { .. } => None,
-        }
+        self.owner.group()
     }
 
     /// Whether it is neither revoked nor expired at this time.

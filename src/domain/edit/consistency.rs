@@ -233,6 +233,8 @@ fn check_makers(directory: &Directory) -> Result<(), TestCaseError> {
         let maker = token.made_by.map(|maker| directory.token(maker));
         let lasts = |maker: &Option<&std::sync::Arc<Token>>| maker.is_some_and(|maker| maker.revoked_at.is_none());
         prop_assert!(maker.as_ref().is_none_or(lasts), "{token:?} outlives its maker");
+        let basis = token.rests_on.map(|basis| directory.token(basis));
+        prop_assert!(basis.as_ref().is_none_or(lasts), "{token:?} outlives what its maker's right rested on");
     }
     for member in directory.memberships().filter(|member| member.made_by.is_some()) {
         let maker = member.made_by.and_then(|maker| directory.token(maker));

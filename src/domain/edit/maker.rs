@@ -7,9 +7,12 @@
 //!   made. One that is rotated hands what it made on to the one that takes its place; their ends stay as they are.
 //! - A membership given by a group access token, or raised or prolonged by one, is bound in the same two ways. One given with a
 //!   personal access token is the person's, not the token's: people manage their groups with tokens that are short.
-//! - A token cannot rotate or extend one that made it: the two would keep each other alive.
+//! - A token cannot rotate or extend one that made it, or one on which its user's ownership rests: the two would keep each other alive.
 //! - A token that is extended ends no later than the token that made it, if one is on record, and than the one that
 //!   extends it. The latter becomes its maker where it had none and gains time.
+//! - Who owns a group only because a group access token made it so has no more than that token: memberships that such an owner gives,
+//!   raises or prolongs are the token's, and group access tokens and deploy tokens that such an owner makes end with it, too. Such an owner
+//!   does not prolong what the token gave. Anybody else who owns the group, and an administrator, can, and make it theirs.
 //! - Beside this the settings can set the longest lives of new tokens, for everybody.
 //!
 //! What was made before this rule has no maker on record, and stays as it is.
@@ -18,8 +21,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{EditError, Terms};
+use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
-use crate::domain::id::TokenId;
+use crate::domain::id::{GroupId, TokenId};
 use crate::domain::limits::latest;
 use crate::domain::policy::Identity;
 use crate::domain::token::Token;
@@ -72,12 +76,32 @@ impl Maker {
         }
     }
 
-    /// Who makes a membership: only a group access token binds it.
-    pub(super) fn of_membership(self) -> Self {
+    /// Who makes a membership of this group: only a group access token binds it, also one on which the maker's ownership rests.
+    pub(super) fn of_membership(self, directory: &Directory, group: GroupId, now: Timestamp) -> Self {
         match self {
             Self::Token { of_group: true, .. } => self,
-            Self::Unbound | Self::Token { .. } => Self::Unbound,
+            Self::Unbound | Self::Token { .. } => {
+                let basis = self.basis(directory, group, now);
+                basis.map_or(Self::Unbound, |token| Self::Token { id: token.id, end: token.expires_at, of_group: true })
+            }
         }
+    }
+
+    /// The group access token without which the maker would not own this group; none where the maker owns it anyway, or not at all.
+    pub(super) fn basis(self, directory: &Directory, group: GroupId, now: Timestamp) -> Option<&Token> {
+        let Self::Token { id, .. } = self else { return None };
+        let user = directory.token(id)?.user()?;
+        let memberships = directory.lineage(group).filter_map(|group| directory.membership(group.id, user));
+        let mut basis: Option<&Token> = None;
+        for member in memberships.filter(|member| member.level == AccessLevel::Owner && member.is_active(now)) {
+            let token = member.made_by.and_then(|token| directory.token(token))?;
+            let lasts_longer =
+                |other: &Token| other.expires_at.is_some_and(|end| token.expires_at.is_none_or(|own| own > end));
+            if basis.is_none_or(lasts_longer) {
+                basis = Some(token);
+            }
+        }
+        basis
     }
 
     fn end(self) -> Option<Timestamp> {
@@ -89,9 +113,16 @@ impl Maker {
 }
 
 impl Ending {
-    /// When a token ends that may be valid for `max_days`, none if 0, and not for longer than its maker.
-    pub(super) fn of_token(self, terms: &Terms<'_>, max_days: u32) -> Result<Option<Timestamp>, EditError> {
-        let (maker, setting) = (terms.maker.end(), latest(max_days, terms.now));
+    /// When a token ends that may be valid for `max_days`, none if 0, and not for longer than its maker, nor than the token on which the
+    /// maker's right rests.
+    pub(super) fn of_token(
+        self,
+        terms: &Terms<'_>,
+        basis: Option<&Token>,
+        max_days: u32,
+    ) -> Result<Option<Timestamp>, EditError> {
+        let maker = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
+        let setting = latest(max_days, terms.now);
         let bound = [maker, setting].into_iter().flatten().min();
         let end = match self {
             Self::At(end) | Self::Kept(end) if end <= terms.now => {
@@ -119,8 +150,12 @@ pub(super) fn check_extension(
     max_days: u32,
     terms: &Terms<'_>,
 ) -> Result<(), EditError> {
-    let made = token.made_by.and_then(|maker| directory.token(maker)).and_then(|maker| maker.expires_at);
-    for (bound, does) in [(terms.maker.end(), "extends"), (made, "made")] {
+    let end_of =
+        |token: Option<TokenId>| token.and_then(|token| directory.token(token)).and_then(|token| token.expires_at);
+    let basis = token.group().and_then(|group| terms.maker.basis(directory, group, terms.now));
+    let extends = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
+    let made = [end_of(token.made_by), end_of(token.rests_on)].into_iter().flatten().min();
+    for (bound, does) in [(extends, "extends"), (made, "made")] {
         if bound.is_some_and(|bound| end > bound) {
             return Err(beyond(bound, does));
         }

@@ -38,7 +38,7 @@ pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Mem
     let NewMember { group, user, level, expires_at } = new;
     let person = |member: &&Arc<Membership>| directory.user(member.user).is_some_and(|user| user.bot_of.is_none());
     check_number("members", directory.members(group).filter(person).count(), terms.limits.members)?;
-    let maker = terms.maker.of_membership();
+    let maker = terms.maker.of_membership(directory, group, terms.now);
     let expires_at = end_of_membership(maker, expires_at)?;
     let new = Membership { group, user, level, expires_at, created_at: terms.now, made_by: maker.token() };
     check(directory, &new, terms.now)?;
@@ -54,8 +54,8 @@ pub struct MemberChange {
     pub expires_at: Option<Option<Timestamp>>,
 }
 
-/// Changes a membership. The last owner stays one, without end. One that a group access token raises or prolongs is from then
-/// on one that it gave; one that anybody else changes is theirs.
+/// Changes a membership. The last owner stays one, without end. One that a group access token, or somebody whose ownership rests on it,
+/// raises or prolongs is from then on one that it gave; one that anybody else changes is theirs.
 pub fn update(
     directory: &Directory,
     group: GroupId,
@@ -67,10 +67,13 @@ pub fn update(
     let mut new = Membership::clone(old);
     new.level = change.level.unwrap_or(old.level);
     new.expires_at = change.expires_at.unwrap_or(old.expires_at);
-    match terms.maker.of_membership() {
+    match terms.maker.of_membership(directory, group, terms.now) {
         Maker::Unbound => new.made_by = None,
         maker @ Maker::Token { .. } => {
             let prolonged = old.expires_at.is_some_and(|old| new.expires_at.is_none_or(|new| new > old));
+            if prolonged && maker != terms.maker && old.made_by == maker.token() {
+                return Err(EditError::Refused(RESTS_ON_TOKEN));
+            }
             if new.level > old.level || prolonged {
                 if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
                     return Err(EditError::Refused("A group access token cannot raise another"));
@@ -101,6 +104,9 @@ pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestam
     draft.remove(RecordKey::Membership(group, user));
     Ok(draft.finish(()))
 }
+
+const RESTS_ON_TOKEN: &str =
+    "This membership was given by a group access token, as was your own; another owner can prolong it";
 
 const LAST_OWNER: EditError = EditError::Refused("The last owner of a group stays one");
 

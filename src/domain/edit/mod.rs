@@ -194,7 +194,7 @@ impl Draft {
                 self.remove(RecordKey::Membership(member.group, member.user));
             }
             let mut next = HashSet::new();
-            for token in directory.tokens().filter(|token| made(token.made_by)) {
+            for token in directory.tokens().filter(|token| made(token.made_by) || made(token.rests_on)) {
                 if !self.ended.contains(&token.id) {
                     next.extend(self.end_alone(directory, token, now));
                 }
@@ -249,12 +249,14 @@ impl Draft {
         other.id == token.id || self.ended.contains(&other.id)
     }
 
-    /// Makes `to` the maker of all that `from` made.
+    /// Makes `to` the maker of all that `from` made, and what rests on `from` rest on it.
     fn hand_on(&mut self, directory: &Directory, from: TokenId, to: TokenId) {
         let ended = self.ended.clone();
-        let there = |token: &Token| token.made_by == Some(from) && !ended.contains(&token.id);
-        for token in directory.tokens().filter(|token| there(token)) {
-            self.put(Record::Token(Token { made_by: Some(to), ..Token::clone(token) }));
+        let by_successor = |by: Option<TokenId>| if by == Some(from) { Some(to) } else { by };
+        let of_it = |token: &Token| [token.made_by, token.rests_on].contains(&Some(from));
+        for token in directory.tokens().filter(|token| of_it(token) && !ended.contains(&token.id)) {
+            let (made_by, rests_on) = (by_successor(token.made_by), by_successor(token.rests_on));
+            self.put(Record::Token(Token { made_by, rests_on, ..Token::clone(token) }));
         }
         for member in directory.memberships().filter(|member| member.made_by == Some(from)) {
             self.put(Record::Membership(Membership { made_by: Some(to), ..Membership::clone(member) }));

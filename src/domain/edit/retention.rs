@@ -64,6 +64,7 @@ mod tests {
             made_by: None,
             old_secret: None,
             created_by: None,
+            rests_on: None,
         }
     }
 

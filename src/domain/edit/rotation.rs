@@ -39,7 +39,7 @@ pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Te
     if old.revoked_at.is_some() || !(old.is_active(terms.now) || old.group().is_some()) {
         return Err(EditError::Inactive);
     }
-    check_maker(directory, id, terms, "A token cannot rotate the one that made it")?;
+    check_maker(directory, old, terms, ["A token cannot rotate the one that made it", ROTATES_BASIS])?;
     if old.user().is_some() && rotation.overlap.is_none() {
         replace_token(directory, old, rotation, terms)
     } else {
@@ -54,14 +54,16 @@ pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<
         let text = "A token that is revoked or has expired cannot be extended: rotate it, or make another";
         return Err(EditError::Refused(text));
     }
-    check_maker(directory, id, terms, "A token cannot extend the one that made it")?;
+    check_maker(directory, token, terms, ["A token cannot extend the one that made it", EXTENDS_BASIS])?;
     if end <= terms.now {
         return Err(EditError::invalid("expires_at", "must be in the future"));
     }
     maker::check_extension(directory, token, end, token::max_days(&token.owner, terms), terms)?;
     let gains = token.expires_at.is_some_and(|present| end > present);
     let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
-    let extended = Token { expires_at: Some(end), made_by, ..Token::clone(token) };
+    let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
+    let rests_on = token.rests_on.or(basis.filter(|_| gains));
+    let extended = Token { expires_at: Some(end), made_by, rests_on, ..Token::clone(token) };
     let mut draft = Draft::of(directory);
     draft.put(Record::Token(extended.clone()));
     Ok(draft.finish(extended))
@@ -78,7 +80,7 @@ fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, te
     let new = NewToken { name, description, scopes, ending, fresh: rotation.fresh };
     let mut token = token::put(directory, &mut draft, owner, new, Some(old.id), terms)?;
     if terms.maker.token() == Some(old.id) {
-        token.made_by = old.made_by;
+        (token.made_by, token.rests_on) = (old.made_by, old.rests_on);
         draft.put(Record::Token(token.clone()));
     }
     draft.hand_on(directory, old.id, token.id);
@@ -88,7 +90,8 @@ fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, te
 /// Gives a token another secret beside the old one.
 fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
     let mut draft = Draft::of(directory);
-    let expires_at = rotation.ending_of(old).of_token(terms, token::max_days(&old.owner, terms))?;
+    let basis = token::basis(directory, &old.owner, terms);
+    let expires_at = rotation.ending_of(old).of_token(terms, basis, token::max_days(&old.owner, terms))?;
     token::take_secret(directory, &mut draft, &rotation.fresh)?;
     let end = [Some(rotation.overlap.end(terms.now)), old.expires_at, expires_at].into_iter().flatten().min();
     let old_secret = OldSecret { secret: old.secret, credential: old.credential, expires_at: end.unwrap_or(terms.now) };
@@ -99,6 +102,7 @@ fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, t
         created_at: terms.now,
         expires_at,
         made_by: if itself { old.made_by } else { terms.maker.token() },
+        rests_on: if itself { old.rests_on } else { basis.map(|token| token.id) },
         old_secret: Some(old_secret),
         ..Token::clone(old)
     };
@@ -113,10 +117,24 @@ impl Rotation {
     }
 }
 
-/// Refuses a change of a token by one that it made, however indirectly.
-fn check_maker(directory: &Directory, id: TokenId, terms: &Terms<'_>, text: &'static str) -> Result<(), EditError> {
-    let made_by = |id: &TokenId| directory.token(*id).and_then(|token| token.made_by);
-    let caller = terms.maker.token().filter(|caller| *caller != id);
-    let mut makers = std::iter::successors(caller.as_ref().and_then(made_by), made_by);
-    if makers.any(|maker| maker == id) { Err(EditError::Refused(text)) } else { Ok(()) }
+const ROTATES_BASIS: &str = "A token cannot rotate the one on which its user's ownership rests";
+const EXTENDS_BASIS: &str = "A token cannot extend the one on which its user's ownership rests";
+
+/// Refuses a change of a token by one that it made, or whose user owns the group because of it, however indirectly. The sentences are for the
+/// one and for the other.
+fn check_maker(
+    directory: &Directory,
+    token: &Token,
+    terms: &Terms<'_>,
+    [made_it, rests_on_it]: [&'static str; 2],
+) -> Result<(), EditError> {
+    let caller = terms.maker.token().filter(|caller| *caller != token.id);
+    if caller.is_some_and(|caller| token::ends_with(directory, caller, token.id)) {
+        return Err(EditError::Refused(made_it));
+    }
+    let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
+    if basis.is_some_and(|basis| basis == token.id || token::ends_with(directory, basis, token.id)) {
+        return Err(EditError::Refused(rests_on_it));
+    }
+    Ok(())
 }

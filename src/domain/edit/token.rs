@@ -1,5 +1,6 @@
 //! Making and revoking tokens. Sees digests of secrets, never a secret.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -118,6 +119,22 @@ pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
     Ok(draft.finish(()))
 }
 
+/// Whether `token` ends with `maker`: it was made by it, or rests on it, or so was what made it.
+pub(super) fn ends_with(directory: &Directory, token: TokenId, maker: TokenId) -> bool {
+    let above =
+        |id: TokenId| directory.token(id).map(|token| [token.made_by, token.rests_on]).into_iter().flatten().flatten();
+    let (mut seen, mut next) = (HashSet::new(), vec![token]);
+    while let Some(id) = next.pop() {
+        for id in above(id).filter(|id| seen.insert(*id)) {
+            if id == maker {
+                return true;
+            }
+            next.push(id);
+        }
+    }
+    false
+}
+
 pub(super) fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
     directory.token(id).ok_or(EditError::Missing(Thing::Token))
 }
@@ -157,7 +174,8 @@ pub(super) fn put(
     terms: &Terms<'_>,
 ) -> Result<Token, EditError> {
     check(&new)?;
-    let expires_at = new.ending.of_token(terms, max_days(&owner, terms))?;
+    let basis = basis(directory, &owner, terms);
+    let expires_at = new.ending.of_token(terms, basis, max_days(&owner, terms))?;
     make_room(directory, draft, &owner, replaced, terms)?;
     take_secret(directory, draft, &new.fresh)?;
     let token = Token {
@@ -174,9 +192,15 @@ pub(super) fn put(
         made_by: terms.maker.token(),
         old_secret: None,
         created_by: terms.by,
+        rests_on: basis.map(|token| token.id),
     };
     draft.put(Record::Token(token.clone()));
     Ok(token)
+}
+
+/// The token on which the right to make or change a token of this owner rests, if on any.
+pub(super) fn basis<'a>(directory: &'a Directory, owner: &TokenOwner, terms: &Terms<'_>) -> Option<&'a Token> {
+    owner.group().and_then(|group| terms.maker.basis(directory, group, terms.now))
 }
 
 /// The number of days for which a new token of this kind can be valid; 0: any.

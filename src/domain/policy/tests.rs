@@ -75,6 +75,7 @@ fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
         made_by: None,
         old_secret: None,
         created_by: None,
+        rests_on: None,
     })
 }
 

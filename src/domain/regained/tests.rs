@@ -40,6 +40,7 @@ fn token(id: u8) -> Token {
         expires_at: None,
         revoked_at: None,
         made_by: None,
+        rests_on: None,
         created_by: None,
         old_secret: None,
     }
