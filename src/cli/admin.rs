@@ -39,6 +39,10 @@ enum AdminVerb {
         revoke_them: bool,
         #[command(flatten)]
         confirmation: Confirmation,
+        /// Leave out what follows the change of this number in a journal, although it is damaged or incomplete there: later changes are
+        /// lost, and credentials that they revoked become valid again
+        #[arg(long, value_name = "NUMBER")]
+        up_to: Option<u64>,
     },
 }
 
@@ -50,8 +54,8 @@ impl AdminArgs {
                 let reset = server::reset_admin(&data)?;
                 say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
-            AdminVerb::Restore { data, from, revoke_them, confirmation } => {
-                let mut plan = server::plan_restore(&data, &from)?;
+            AdminVerb::Restore { data, from, revoke_them, up_to, confirmation } => {
+                let mut plan = server::plan_restore(&data, &from, up_to)?;
                 restoring::describe(&plan, revoke_them);
                 if revoke_them {
                     plan.revoke_regained()?;

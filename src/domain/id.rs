@@ -33,57 +33,72 @@ numeric_id!(
     TokenId
 );
 
-/// One secret that opens the service: 128 random bits, so that it means nothing on another instance or after a restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CredentialId(u128);
-
 /// A string is not 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a credential id has 32 hexadecimal digits")]
-pub struct CredentialIdError;
+#[error("an id has 32 hexadecimal digits")]
+pub struct RandomIdError;
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(u128);
+
+        impl $name {
+            /// The id made of these random bits.
+            pub fn from_random(bits: [u8; 16]) -> Self {
+                Self(u128::from_be_bytes(bits))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = RandomIdError;
+
+            fn from_str(text: &str) -> Result<Self, RandomIdError> {
+                let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if !digits {
+                    return Err(RandomIdError);
+                }
+                u128::from_str_radix(text, 16).map(Self).map_err(|_| RandomIdError)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = RandomIdError;
+
+            fn try_from(text: String) -> Result<Self, RandomIdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+    };
+}
+
+random_id!(
+    /// One secret that opens the service: 128 random bits, so that it means nothing on another instance or after a restore.
+    CredentialId
+);
+random_id!(
+    /// One installation: 128 random bits, made at the first start and kept through every restore, so that files of two are told apart.
+    InstallationId
+);
 
 impl CredentialId {
-    /// The id made of these random bits.
-    pub fn from_random(bits: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bits))
-    }
-
     /// Half of its bits, by which most are told apart.
     pub fn half(self) -> u64 {
         self.0 as u64
-    }
-}
-
-impl FromStr for CredentialId {
-    type Err = CredentialIdError;
-
-    fn from_str(text: &str) -> Result<Self, CredentialIdError> {
-        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !digits {
-            return Err(CredentialIdError);
-        }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| CredentialIdError)
-    }
-}
-
-impl TryFrom<String> for CredentialId {
-    type Error = CredentialIdError;
-
-    fn try_from(text: String) -> Result<Self, CredentialIdError> {
-        text.parse()
-    }
-}
-
-impl From<CredentialId> for String {
-    fn from(id: CredentialId) -> Self {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for CredentialId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
     }
 }
 
@@ -95,6 +110,6 @@ mod tests {
     fn a_credential_id_survives_being_printed_and_parsed() {
         let id = CredentialId::from_random([7; 16]);
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!("+7".parse::<CredentialId>(), Err(CredentialIdError));
+        assert_eq!("+7".parse::<CredentialId>(), Err(RandomIdError));
     }
 }

@@ -83,9 +83,11 @@ pub enum Comparison {
 const JUMP: u64 = 1000;
 
 /// Reads the backup `from` (an export, a journal or the folder of a database) that is to be put into the folder of all
-/// data `to`, which is made where there is none, and compares the two.
-pub fn plan_restore(to: &Path, from: &Path) -> Result<PlannedRestore, RestoreError> {
-    let backup = export::read(from).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
+/// data `to`, which is made where there is none, and compares the two. `up_to`: the number of the last change of a journal that counts,
+/// whatever follows it.
+pub fn plan_restore(to: &Path, from: &Path, up_to: Option<u64>) -> Result<PlannedRestore, RestoreError> {
+    let backup =
+        export::read_up_to(from, up_to).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
     let Backup { directory, number, incomplete } = backup;
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
@@ -170,11 +172,11 @@ mod tests {
     fn an_export_of_nothing_and_none_at_all_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (data, export) = (folder.path().join("data"), folder.path().join("export"));
-        assert!(matches!(plan_restore(&data, &export), Err(RestoreError::Export { .. })));
+        assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Export { .. })));
         let empty = folder.path().join("empty");
         IdentityStore::open(&empty).unwrap().write_export().unwrap();
         std::fs::rename(empty.join("identity.jsonl"), &export).unwrap();
-        assert!(matches!(plan_restore(&data, &export), Err(RestoreError::Empty(_))));
+        assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Empty(_))));
         assert!(!data.exists());
     }
 

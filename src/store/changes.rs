@@ -6,7 +6,7 @@
 //! Lines of JSON, in UTF-8, each ended by one `\n`, without blanks between tokens, the members in the order given here:
 //!
 //! ```text
-//! {"format":"dependency-proxy identities","version":2,"number":41,"digest":"sha256:<hex>"}
+//! {"format":"dependency-proxy identities","version":2,"number":41,"digest":"sha256:<hex>","installation":"<32 hex digits>"}
 //! {"key":"service","value":{"record":"service",...}}
 //! {"key":"user/1","value":{"record":"user",...}}
 //! {"records":2,"sha256":"sha256:<hex>"}
@@ -42,6 +42,7 @@ use super::error::StoreError;
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, Write};
+use crate::domain::id::InstallationId;
 
 /// A place in the history of changes. The digest tells two histories apart in which the number is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +52,26 @@ pub(super) struct Position {
     pub(super) number: u64,
     /// The running digest after the last of them.
     pub(super) digest: Digest,
+    /// Whose history it is; none in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) installation: Option<InstallationId>,
 }
 
 impl Position {
-    /// The begin of a new history, whose changes are numbered from here.
+    /// The begin of a new history of a new installation, whose changes are numbered from here.
     pub(super) fn of_new_history(number: u64) -> Self {
-        Self { number, digest: Digest::from_bytes(random::bytes()) }
+        let installation = Some(InstallationId::from_random(random::bytes()));
+        Self { number, digest: Digest::from_bytes(random::bytes()), installation }
+    }
+
+    /// The same as one of this installation, if that is known.
+    pub(super) fn of_installation(self, installation: Option<InstallationId>) -> Self {
+        Self { installation: installation.or(self.installation), ..self }
+    }
+
+    /// Whether both are after the same change.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        (self.number, self.digest) == (other.number, other.digest)
     }
 }
 
@@ -110,6 +125,8 @@ struct Header {
     version: u32,
     number: u64,
     digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    installation: Option<InstallationId>,
 }
 
 /// What all versions of the header have.
@@ -158,7 +175,8 @@ pub(super) fn parse(key: &str, value: &[u8]) -> Result<Record, StoreError> {
 /// Writes the header and a snapshot. Returns their length in bytes.
 pub(super) fn write_snapshot(to: &mut impl io::Write, at: Position, records: &Records) -> Result<u64, StoreError> {
     let mut to = Digesting { to, digest: sha256::Hasher::default(), bytes: 0 };
-    let header = Header { format: FORMAT.to_owned(), version: VERSION, number: at.number, digest: at.digest };
+    let Position { number, digest, installation } = at;
+    let header = Header { format: FORMAT.to_owned(), version: VERSION, number, digest, installation };
     writeln!(to, "{}", serde_json::to_string(&header)?)?;
     for (key, value) in records {
         writeln!(to, "{{\"key\":{},\"value\":{}}}", serde_json::to_string(key)?, value.get())?;
@@ -199,7 +217,7 @@ pub(super) fn line_of(position: Position, at: Timestamp, writes: &[Entry]) -> Re
     line.truncate(line.len() - 1);
     let digest = sha256::digest(line.as_bytes());
     line.push_str(&end_of_change(digest));
-    Ok((line, Position { number, digest }))
+    Ok((line, Position { number, digest, ..position }))
 }
 
 fn end_of_change(digest: Digest) -> String {
@@ -214,9 +232,14 @@ pub(super) fn version_of(first_line: &[u8]) -> Result<u32, StoreError> {
 
 /// Reads a file of version 2. An error means that not even its snapshot can be used.
 pub(super) fn read(from: impl BufRead) -> Result<History, StoreError> {
+    read_up_to(from, None)
+}
+
+/// The same, and nothing that follows the change of this number.
+pub(super) fn read_up_to(from: impl BufRead, last: Option<u64>) -> Result<History, StoreError> {
     let mut lines = Lines { from, line: Vec::new(), number: 0 };
     let mut history = read_snapshot(&mut lines)?;
-    while lines.next()? {
+    while last != Some(history.end().number) && lines.next()? {
         match history.apply(&lines.line) {
             Ok(()) => {}
             Err(broken) => {
@@ -277,14 +300,15 @@ fn read_records(
     if lines.line != end_of_snapshot(records, digest.finish()).as_bytes() {
         return Err(damaged("the checksum of its snapshot does not match"));
     }
-    Ok((Position { number: header.number, digest: header.digest }, bytes + lines.line.len() as u64))
+    let Header { number, digest, installation, .. } = header;
+    Ok((Position { number, digest, installation }, bytes + lines.line.len() as u64))
 }
 
 impl History {
     /// The position after the last whole change.
     pub(super) fn end(&self) -> Position {
         let digest = self.digests.last().copied().unwrap_or(self.base.digest);
-        Position { number: self.base.number + self.digests.len() as u64, digest }
+        Position { number: self.base.number + self.digests.len() as u64, digest, ..self.base }
     }
 
     /// The running digest after this change; none where that is before the snapshot or after the end.

@@ -1,5 +1,6 @@
 //! What can go wrong with the store, as its callers see it. Never names sled's own types.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,6 +16,39 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+}
+
+/// What puts back the most of identities that cannot be opened.
+#[derive(Debug)]
+pub struct Advice {
+    /// The folder of all data.
+    pub data: PathBuf,
+    /// The newest of the files that can be restored: an export, the database or the journal.
+    pub source: PathBuf,
+    /// The number of the last change in it that can be read, where more follows.
+    pub up_to: Option<u64>,
+    /// The number after which a restore of it may lose changes; none where it loses nothing.
+    pub loses_after: Option<u64>,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.loses_after {
+            write!(
+                f,
+                "What can be read ends with change {number}: changes after number {number}, if there were any, are lost, and credentials \
+                 that they revoked become valid again. "
+            )?;
+        }
+        write!(
+            f,
+            "The newest copy that can be read is put in their place, and what is there is kept aside, by: \
+             dependency-proxy admin restore --data {} --from {}",
+            self.data.display(),
+            self.source.display()
+        )?;
+        self.up_to.map_or(Ok(()), |number| write!(f, " --up-to {number}"))
+    }
 }
 
 /// The store cannot be used at all: the service does not start.
@@ -38,20 +72,14 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The identities cannot be read, or are not all there. They are made anew only by `admin restore`.
-    #[error(
-        "the identities in {} cannot be opened: {reason}. Nothing was changed. The newest copy that can be read is put in their place, and \
-         what is there is kept aside, by: dependency-proxy admin restore --data {} --from {}",
-        .folder.display(), .data.display(), .source_of_restore.display()
-    )]
+    #[error("the identities in {} cannot be opened: {reason}. Nothing was changed. {advice}", .folder.display())]
     Identities {
         /// Where they are.
         folder: PathBuf,
-        /// The folder of all data.
-        data: PathBuf,
-        /// The newest of the files that can be restored: an export, the database or the journal.
-        source_of_restore: PathBuf,
         /// What is wrong.
         reason: String,
+        /// The way out.
+        advice: Box<Advice>,
     },
     /// Something else in the folder failed.
     #[error("{}: {error}", .path.display())]

@@ -145,15 +145,31 @@ pub(super) fn position(path: &Path) -> Result<Exported, StoreError> {
 
 /// Reads what can be restored: an export, a journal, or the folder of a database. One that is damaged is refused.
 pub fn read(path: &Path) -> Result<Backup, StoreError> {
+    read_up_to(path, None)
+}
+
+/// The same up to the change of this number, whatever follows it. Fails where it ends before, or has that change in its snapshot.
+pub fn read_up_to(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     let named = |error| match error {
         StoreError::Damaged(reason) => StoreError::Damaged(format!("{}: {reason}", path.display())),
         StoreError::Full | StoreError::Io(_) => error,
     };
-    read_any(path).map_err(named)
+    let backup = read_any(path, last).map_err(named)?;
+    match last {
+        Some(last) if backup.number != last => {
+            let (path, number) = (path.display(), backup.number);
+            Err(StoreError::Io(format!("{path} can be read up to change {number}, not to change {last}")))
+        }
+        Some(_) | None => Ok(backup),
+    }
 }
 
-fn read_any(path: &Path) -> Result<Backup, StoreError> {
+fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     if path.is_dir() {
+        // sled would make a database there.
+        if !is_database(path) {
+            return Err(StoreError::Io("this folder is no database of identities: it has no db and conf".to_owned()));
+        }
         let database = RecordsDatabase::open(path)?;
         let number = database.position()?.map_or(0, |position| position.number);
         return Ok(Backup { directory: database.load()?, number, incomplete: false });
@@ -162,12 +178,19 @@ fn read_any(path: &Path) -> Result<Backup, StoreError> {
     if version == 1 {
         return Ok(Backup { directory: read_version_1(file)?, number: 0, incomplete: false });
     }
-    let history = changes::read(file)?;
-    if let Rest::Damaged(reason) = history.rest {
-        return Err(StoreError::Damaged(reason));
+    let history = changes::read_up_to(file, last)?;
+    match history.rest {
+        // The caller says what is missing.
+        Rest::Damaged(reason) if last.is_none() => return Err(StoreError::Damaged(reason)),
+        Rest::Damaged(_) | Rest::Torn(_) | Rest::Nothing => {}
     }
     let (number, incomplete) = (history.end().number, history.rest != Rest::Nothing);
     Ok(Backup { directory: changes::directory_of(&history.records)?, number, incomplete })
+}
+
+/// Whether a database stands in this folder.
+pub(super) fn is_database(folder: &Path) -> bool {
+    ["db", "conf"].iter().all(|name| folder.join(name).is_file())
 }
 
 /// The version of this file, and the file from its begin.

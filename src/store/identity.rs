@@ -116,8 +116,9 @@ impl IdentityStore {
         let files = Files::below(data);
         let records = changes::records_of(directory);
         let records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
-        let number = number.max(recovery::known(&files).change).saturating_add(CHANGES_SKIPPED);
-        let position = Position::of_new_history(number);
+        let known = recovery::known(&files);
+        let number = number.max(known.change).saturating_add(CHANGES_SKIPPED);
+        let position = Position::of_new_history(number).of_installation(known.installation);
         let aside = Replacement::prepare(&files, position, &records, &Reserve::at(data))?.carry_out()?;
         let store = Self::open(data)?;
         if let Err(error) = store.write_export() {

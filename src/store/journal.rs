@@ -140,6 +140,26 @@ impl Journal {
         Ok(true)
     }
 
+    /// Rewrites the file from records that are known otherwise, and from the position after the last change in them: both are given for the
+    /// position that the file should end with. Nothing is appended meanwhile.
+    pub(super) fn rewrite(
+        &self,
+        records_at: impl FnOnce(Position) -> Result<(Position, Records), StoreError>,
+    ) -> Result<(), StoreError> {
+        let _compacting = self.compacting.lock().map_err(|_| failed_before())?;
+        let mut state = self.usable()?;
+        let (end, records) = records_at(state.end)?;
+        let mut new = NewFile::begin(&self.path)?;
+        let bytes = changes::write_snapshot(&mut new, end, &records)?;
+        state.file = new.rename()?;
+        (state.bytes, state.snapshot_bytes, state.end) = (bytes, bytes, end);
+        // After a power cut the name may lead to the file before, which lacks what is appended from now on.
+        state.failed = true;
+        durable::sync_name(&self.path)?;
+        state.failed = false;
+        Ok(())
+    }
+
     fn usable(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state.lock().map_err(|_| failed_before())?;
         if state.failed { Err(failed_before()) } else { Ok(state) }

@@ -1,12 +1,14 @@
 //! What a start makes of the identities on the disk: the [journal](super::journal) decides, the [database](super::records) is
 //! completed from it, and whatever knows of more changes than the journal holds stops the start.
 //!
-//! Three files know the number of the last change: the journal, the database and the export. At most one of them is taken to be damaged.
+//! Three files know the number of the last change: the journal, the database and the export. At most one of them is taken to be damaged, or
+//! to be of [another history](agreement): two that agree outvote the third.
 //!
 //! | found | done |
 //! |---|---|
 //! | journal whole, nobody knows of more | every record of the database is compared with it; what is missing, too much or different is put back, with a warning. A database that lost more than the last change, or cannot be read, is set aside as `identity.damaged` and made anew |
-//! | the same, and one incomplete line at the end | the line is dropped: had its change been acknowledged, the database would know its number |
+//! | the same, and one incomplete line at the end, before which the database ends, too | the line is dropped: had its change been acknowledged, the database would know its number |
+//! | the same, and the database does not tell | refused |
 //! | journal damaged, or at an end before what another file knows, or of another history | refused |
 //! | no journal, and any file has a number | refused |
 //! | no journal and no number anywhere: a store from before there was a journal, or an empty folder | the records of the database begin a new journal, unless the export shows that the database lost some |
@@ -14,6 +16,7 @@
 //! A change whose line is whole but of which the database does not know was on its way when the process ended: it counts, although
 //! it was not acknowledged.
 
+mod agreement;
 mod files;
 mod newest;
 mod replacement;
@@ -23,6 +26,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use self::agreement::Agreement;
 pub(super) use self::files::Files;
 pub use self::files::Present;
 pub(super) use self::replacement::Replacement;
@@ -33,6 +37,7 @@ use super::export::{self, Exported};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use crate::domain::directory::{Directory, Service};
+use crate::domain::id::InstallationId;
 
 /// What was found in them.
 struct Found {
@@ -69,6 +74,8 @@ pub(super) struct Known {
     pub(super) change: u64,
     /// Of users, groups and tokens.
     pub(super) service: Service,
+    /// Whose files they are.
+    pub(super) installation: Option<InstallationId>,
 }
 
 /// Why the identities cannot be used.
@@ -80,24 +87,18 @@ enum Refusal {
 /// Opens what is in these files, or begins it.
 pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenError> {
     let mut found = Found::look(files);
-    let opened = match std::mem::replace(&mut found.journal, FoundJournal::Missing) {
+    let journal = std::mem::replace(&mut found.journal, FoundJournal::Missing);
+    let opened = match &journal {
         FoundJournal::Missing => found.begin(files),
-        FoundJournal::Unusable(reason) => Err(Refusal::Reason(reason)),
-        FoundJournal::Read(history) => match found.contradiction(&history) {
-            None => found.follow(files, &history),
-            Some(reason) => {
-                found.journal = FoundJournal::Read(history);
-                Err(Refusal::Reason(reason))
-            }
+        FoundJournal::Unusable(reason) => Err(Refusal::Reason(reason.clone())),
+        FoundJournal::Read(history) => match found.contradiction(files, history) {
+            None => found.follow(files, history),
+            Some(reason) => Err(Refusal::Reason(reason)),
         },
     };
+    found.journal = journal;
     opened.map_err(|refusal| match refusal {
-        Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => OpenError::Identities {
-            folder: files.database.clone(),
-            data: files.data.clone(),
-            source_of_restore: found.newest(files),
-            reason,
-        },
+        Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => found.refusal(files, reason),
         // Nothing is lost: a restore would not help.
         Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_))) => {
             OpenError::Io { path: files.database.clone(), error }
@@ -108,7 +109,7 @@ pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenErro
 /// What is known of numbers that were given, however damaged the files are.
 pub(super) fn known(files: &Files) -> Known {
     let found = Found::look(files);
-    let mut known = Known::default();
+    let mut known = Known { installation: found.installation(), ..Known::default() };
     let mut add = |change: u64, directory: Option<Directory>| {
         known.change = known.change.max(change);
         if let Some(directory) = directory {
@@ -150,9 +151,12 @@ impl Found {
     }
 
     /// Why this journal is not all of the truth.
-    fn contradiction(&self, history: &History) -> Option<String> {
+    fn contradiction(&self, files: &Files, history: &History) -> Option<String> {
         if let Rest::Damaged(reason) = &history.rest {
             return Some(format!("the journal is damaged, {reason}"));
+        }
+        if let Some(reason) = Agreement::of(self, Some(history)).reason(files, self) {
+            return Some(reason);
         }
         let end = history.end().number;
         for (witness, name) in [(&self.in_database, "the database"), (&self.in_export, "the export")] {
@@ -161,11 +165,15 @@ impl Found {
                 let number = position.number;
                 return Some(format!("the journal ends with change {end}, and {name} knows of change {number}"));
             }
-            if history.digest_at(position.number).is_some_and(|digest| digest != position.digest) {
-                return Some(format!("the journal and {name} are of different histories"));
-            }
         }
-        None
+        // Nothing is lost with the first change of all.
+        let is_known = end == 0 || matches!(&self.in_database, Witness::At(position) if position.number == end);
+        match history.rest {
+            Rest::Torn(_) if !is_known => Some(format!(
+                "the journal ends with an incomplete line after change {end}, and the database does not tell whether that change was acknowledged"
+            )),
+            Rest::Torn(_) | Rest::Damaged(_) | Rest::Nothing => None,
+        }
     }
 
     /// Makes the database what the journal says.
@@ -186,10 +194,31 @@ impl Found {
         let database = match self.database.take() {
             Some(Ok(database)) if !matches!(self.in_database, Witness::Unreadable(_)) => database,
             None => RecordsDatabase::open(&files.database)?,
-            Some(old) => return Ok((make_anew(files, history, old.ok())?, journal)),
+            Some(old) => {
+                let database = make_anew(files, history, old.ok())?;
+                self.mark(&journal, &database, history)?;
+                return Ok((database, journal));
+            }
         };
         let database = self.complete(files, history, database)?;
+        self.mark(&journal, &database, history)?;
         Ok((database, journal))
+    }
+
+    /// Writes into files of an earlier version whose they are. Where that fails, the next start does it.
+    fn mark(&self, journal: &Journal, database: &RecordsDatabase, history: &History) -> Result<(), StoreError> {
+        if history.end().installation.is_some() {
+            return Ok(());
+        }
+        let end = history.end().of_installation(self.installation());
+        let end = Position { installation: end.installation.or(Position::of_new_history(0).installation), ..end };
+        match journal.rewrite(|_| Ok((end, history.records.clone()))) {
+            Ok(()) => database.apply(&[], end),
+            Err(error) => {
+                tracing::warn!(%error, "the journal of identities could not be marked as one of this installation");
+                Ok(())
+            }
+        }
     }
 
     /// Puts back what the database lacks, if anything.
@@ -206,7 +235,14 @@ impl Found {
             difference => difference?,
         };
         let end = history.end();
-        if difference.is_empty() && self.in_database == Witness::At(end) {
+        if difference.is_empty()
+            && let Witness::At(position) = &self.in_database
+            && position.is_at(&end)
+        {
+            // One of an earlier version does not know whose it is.
+            if *position != end {
+                database.apply(&[], end)?;
+            }
             return Ok(database);
         }
         let (changes, records) = (end.number - self.in_database.number(), difference.len());
@@ -273,7 +309,11 @@ impl Witness {
     }
 
     fn number(&self) -> u64 {
-        if let Self::At(position) = self { position.number } else { 0 }
+        self.position().map_or(0, |position| position.number)
+    }
+
+    fn position(&self) -> Option<&Position> {
+        if let Self::At(position) = self { Some(position) } else { None }
     }
 }
 

@@ -52,7 +52,7 @@ fn what_was_written_is_read_with_every_position() {
 #[test]
 fn the_format_is_the_one_that_is_documented() {
     let mut bytes = Vec::new();
-    let base = Position { number: 41, digest: sha256::digest(b"41") };
+    let base = Position { number: 41, digest: sha256::digest(b"41"), installation: None };
     write_snapshot(&mut bytes, base, &Records::from([("service".to_owned(), put(1).value.unwrap())])).unwrap();
     let remove = Entry::of(&Write::Remove(RecordKey::Service)).unwrap();
     bytes.extend(line_of(base, "2026-01-31T09:00:00Z".parse().unwrap(), &[remove]).unwrap().0.into_bytes());

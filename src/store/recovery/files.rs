@@ -7,6 +7,7 @@ use super::super::export::{self, Backup};
 use super::super::durable;
 use super::super::error::StoreError;
 use super::super::records::RecordsDatabase;
+use super::Found;
 use crate::domain::directory::Directory;
 
 /// The files of identities in the folder of all data.
@@ -40,16 +41,18 @@ impl Files {
     }
 
     /// The content of the file that knows the latest change: the journal or the database, and only without them an
-    /// export.
+    /// export. One that is known to be of another history does not count.
     pub(in super::super) fn present(&self) -> Result<Option<Present>, StoreError> {
         let kept = export::kept(&self.export);
         let current = [&self.journal, &self.database];
         if current.into_iter().chain([&self.export, &kept]).all(|path| !path.exists()) {
             return Ok(None);
         }
+        let outvoted = Found::look(self).outvoted(self);
         let mut reasons = Vec::new();
         let mut newest = |paths: [&PathBuf; 2]| {
-            let found = paths.into_iter().filter(|path| path.exists()).map(|path| export::read(path));
+            let counts = |path: &&PathBuf| path.exists() && outvoted.as_ref() != Some(*path);
+            let found = paths.into_iter().filter(counts).map(|path| export::read(path));
             let read: Vec<Backup> = found.filter_map(|read| read.map_err(|error| reasons.push(error)).ok()).collect();
             read.into_iter().rev().max_by_key(|backup| backup.number)
         };

@@ -3,23 +3,57 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::changes::Rest;
+use super::super::changes::{Position, Rest};
+use super::super::error::{Advice, OpenError};
+use super::super::export;
 use super::super::records::RecordsDatabase;
+use super::agreement::Name;
 use super::{Files, Found, FoundJournal, Witness, read_journal};
 
 /// The beginning of the names of folders in which restores have kept what was there before.
 const KEPT_ASIDE: &str = "identity.replaced-";
 
+/// Something that can be restored.
+#[derive(Clone, Debug)]
+struct Copy {
+    path: PathBuf,
+    end: Position,
+    /// Whether changes may follow that cannot be read.
+    is_cut: bool,
+    /// Whether it has every change, also those of the last seconds.
+    is_current: bool,
+}
+
 impl Found {
-    /// The file with the highest number, those of the same number in the order of trust; the export where none has any.
-    pub(super) fn newest(&self, files: &Files) -> PathBuf {
-        let mut copies: Vec<(Option<u64>, PathBuf)> =
-            kept_aside(&files.data).iter().flat_map(|f| copies_in(f)).collect();
-        copies.push((number(&self.in_database), files.database.clone()));
-        copies.push((number(&self.in_export), self.export.clone()));
-        copies.push((number_of_journal(&self.journal), files.journal.clone()));
-        let newest = copies.into_iter().filter(|(number, _)| number.is_some()).max_by_key(|(number, _)| *number);
-        newest.map_or_else(|| self.export.clone(), |(_, path)| path)
+    /// The refusal of these files, with the command that puts back the most of them.
+    pub(super) fn refusal(&self, files: &Files, reason: String) -> OpenError {
+        let newest = self.newest(files);
+        let number_if = |is: fn(&Copy) -> bool| newest.as_ref().filter(|copy| is(copy)).map(|copy| copy.end.number);
+        let advice = Advice {
+            data: files.data.clone(),
+            up_to: number_if(|copy| copy.is_cut),
+            loses_after: number_if(|copy| !copy.is_current),
+            source: newest.as_ref().map_or_else(|| self.export.clone(), |copy| copy.path.clone()),
+        };
+        OpenError::Identities { folder: files.database.clone(), reason, advice: Box::new(advice) }
+    }
+
+    /// The copy with the highest number, those of the same number in the order of trust. What is known to be of another history is none.
+    fn newest(&self, files: &Files) -> Option<Copy> {
+        let (agreement, ours) = (self.agreement(), self.installation());
+        let is_ours = |copy: &Copy| copy.end.installation.is_none_or(|of| ours.is_none_or(|ours| of == ours));
+        let mut copies: Vec<Copy> = kept_aside(&files.data).iter().flat_map(|folder| copies_in(folder)).collect();
+        copies.retain(is_ours);
+        let named = [
+            (Name::Database, copy_of(&self.in_database, &files.database, true)),
+            (Name::Export, copy_of(&self.in_export, &self.export, false)),
+            (Name::Journal, copy_of_journal(&self.journal, &files.journal)),
+        ];
+        let of_history = named.into_iter().filter(|(name, _)| !agreement.excludes(*name)).filter_map(|(_, copy)| copy);
+        copies.extend(of_history);
+        let current = copies.iter().filter(|copy| copy.is_current).map(|copy| copy.end.number).max();
+        let newest = copies.into_iter().max_by_key(|copy| (copy.end.number, !copy.is_cut))?;
+        Some(Copy { is_current: current.is_some_and(|current| newest.end.number == current), ..newest })
     }
 }
 
@@ -30,25 +64,25 @@ fn kept_aside(data: &Path) -> Vec<PathBuf> {
     names.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// The database, the export and the journal in such a folder.
-fn copies_in(folder: &Path) -> Vec<(Option<u64>, PathBuf)> {
+/// The database, the export and the journal in such a folder. Nobody knows whether they have every change.
+fn copies_in(folder: &Path) -> Vec<Copy> {
     let files = Files::below(folder);
-    let database = folder.join("db").is_file().then(|| RecordsDatabase::open(folder).ok()).flatten();
+    let database = export::is_database(folder).then(|| RecordsDatabase::open(folder).ok()).flatten();
     let in_database = database.and_then(|database| Witness::of_database(&database).ok()).unwrap_or(Witness::Nothing);
-    vec![
-        (number(&in_database), folder.to_owned()),
-        (number(&Witness::of_export(&files.export)), files.export),
-        (number_of_journal(&read_journal(&files.journal)), files.journal),
-    ]
+    let copies = [
+        copy_of(&in_database, folder, false),
+        copy_of(&Witness::of_export(&files.export), &files.export, false),
+        copy_of_journal(&read_journal(&files.journal), &files.journal).map(|copy| Copy { is_current: false, ..copy }),
+    ];
+    copies.into_iter().flatten().collect()
 }
 
-fn number(witness: &Witness) -> Option<u64> {
-    if let Witness::At(position) = witness { Some(position.number) } else { None }
+fn copy_of(witness: &Witness, path: &Path, is_current: bool) -> Option<Copy> {
+    witness.position().map(|end| Copy { path: path.to_owned(), end: *end, is_cut: false, is_current })
 }
 
-fn number_of_journal(journal: &FoundJournal) -> Option<u64> {
-    match journal {
-        FoundJournal::Read(history) if history.rest == Rest::Nothing => Some(history.end().number),
-        FoundJournal::Read(_) | FoundJournal::Missing | FoundJournal::Unusable(_) => None,
-    }
+fn copy_of_journal(journal: &FoundJournal, path: &Path) -> Option<Copy> {
+    let FoundJournal::Read(history) = journal else { return None };
+    let is_cut = history.rest != Rest::Nothing;
+    Some(Copy { path: path.to_owned(), end: history.end(), is_cut, is_current: !is_cut })
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::super::changes::{self, Position, Records};
 use super::super::durable::{self, NewFile};
 use super::super::error::{OpenError, StoreError};
+use super::super::export;
 use super::super::reserve::{self, Reserve};
 use super::Files;
 
@@ -67,18 +68,20 @@ impl<'a> Replacement<'a> {
 
     /// Gives the journal and the export a second name in a new folder. One that can be neither linked nor copied is moved there later.
     pub(super) fn keep_aside(&mut self) -> Result<(), OpenError> {
-        let kept = [&self.files.journal, &self.files.export].map(|path| Some(path).filter(|path| is_there(path)));
-        if kept == [None, None] && !is_there(&self.files.database) {
+        let before = export::kept(&self.files.export);
+        let kept = [&self.files.journal, &self.files.export, &before].into_iter().filter(|path| is_there(path));
+        let kept: Vec<PathBuf> = kept.cloned().collect();
+        if kept.is_empty() && !is_there(&self.files.database) {
             return Ok(());
         }
         let names = (1_u32..).map(|number| self.files.database.with_extension(format!("replaced-{number}")));
         let Some(aside) = names.into_iter().find(|name| !is_there(name)) else { return Ok(()) };
         durable::create_folder(&aside).map_err(|error| OpenError::Io { path: aside.clone(), error: error.into() })?;
         self.aside = Some(aside.clone());
-        for path in kept.into_iter().flatten() {
-            let name = name_in(&aside, path);
-            if fs::hard_link(path, &name).is_err() && durable::copy_into(&aside, path).is_err() {
-                self.moved.push(path.clone());
+        for path in kept {
+            let name = name_in(&aside, &path);
+            if fs::hard_link(&path, &name).is_err() && durable::copy_into(&aside, &path).is_err() {
+                self.moved.push(path);
             }
         }
         durable::sync_folder(&aside).map_err(|error| OpenError::Io { path: aside, error: error.into() })
@@ -120,9 +123,17 @@ pub(super) struct Switched<'a> {
 }
 
 impl Switched<'_> {
-    /// Puts the database of before beside its journal and export. Where that fails, a start sets it aside as it does with a damaged one.
+    /// Takes the exports of before out of the folder of all data, which may be of another installation, and puts the database of before
+    /// beside them. Where that fails, a start sets it aside as it does with a damaged one.
     pub(super) fn settle(self) -> Option<PathBuf> {
         let aside = self.aside?;
+        for path in [export::kept(&self.files.export), self.files.export.clone()] {
+            if is_there(&name_in(&aside, &path))
+                && let Err(error) = durable::remove_file(&path)
+            {
+                tracing::warn!(path = %path.display(), %error, "the export of before could not be removed");
+            }
+        }
         if is_there(&self.files.database)
             && let Err(error) = self.files.move_database_to(&aside)
         {

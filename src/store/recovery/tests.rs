@@ -146,12 +146,167 @@ fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
     assert_eq!(opened(&files), Ok(CHANGES - 1), "nobody is left who knows better");
 }
 
+/// A store of another installation that was restored once: its numbers begin above those of ours.
+fn foreign() -> (tempfile::TempDir, Files) {
+    let (data, files) = store();
+    let backup = export::read(&files.journal).unwrap();
+    IdentityStore::restore(data.path(), &backup.directory, backup.number).unwrap();
+    (data, files)
+}
+
 #[test]
-fn files_of_different_histories_are_refused() {
+fn one_file_of_another_installation_is_named_and_outvoted_whatever_its_numbers_are() {
+    for others in [store(), foreign()] {
+        for (name, agreeing) in [
+            ("identity.journal", "the database and the export"),
+            ("identity", "the journal and the export"),
+            ("identity.jsonl", "the journal and the database"),
+        ] {
+            let (_data, files) = store();
+            let from = others.1.data.join(name);
+            replace(&files.data.join(name), &from);
+            let reason = format!("{} is of another installation than {agreeing}", files.data.join(name).display());
+            let source = if name == "identity.journal" { &files.database } else { &files.journal };
+            refused(&files, &reason, source);
+            let backup = export::read(source).unwrap();
+            IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap();
+            assert_eq!(
+                IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user,
+                CHANGES,
+                "{name}"
+            );
+            assert!(IdentityStore::open(&files.data).is_ok(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_history_of_the_same_installation_is_named_and_outvoted() {
     let (_data, files) = store();
-    let (_other, others) = store();
+    let (_copy, copies) = copied(&files);
+    let store = IdentityStore::open(&copies.data).unwrap();
+    store.commit(&[put(70)]).unwrap();
+    store.write_export().unwrap();
+    drop(store);
+    let store = IdentityStore::open(&files.data).unwrap();
+    store.commit(&[put(7)]).unwrap();
+    store.write_export().unwrap();
+    drop(store);
+    fs::copy(&copies.export, &files.export).unwrap();
+    let reason = "identity.jsonl is of another history than the journal and the database";
+    refused(&files, reason, &files.journal);
+}
+
+#[test]
+fn where_two_files_disagree_and_there_is_no_third_the_refusal_names_both() {
+    let (_data, files) = store();
+    let (_other, others) = foreign();
+    fs::remove_file(&files.export).unwrap();
+    fs::remove_file(export::kept(&files.export)).unwrap();
     fs::copy(&others.journal, &files.journal).unwrap();
-    refused(&files, "different histories", &files.journal);
+    let refusal = opened(&files).unwrap_err();
+    for part in ["identity.journal", "identity are of different installations", "no third file tells"] {
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
+}
+
+#[test]
+fn what_restores_kept_aside_is_advised_only_where_it_is_of_this_installation() {
+    let (_data, files) = store();
+    let (_other, others) = foreign();
+    fs::create_dir(files.data.join("identity.replaced-1")).unwrap();
+    fs::copy(&others.journal, files.data.join("identity.replaced-1/identity.journal")).unwrap();
+    fs::write(&files.journal, "damaged").unwrap();
+    refused(&files, "cannot be opened", &files.database);
+}
+
+#[test]
+fn files_of_a_version_without_installations_are_opened_and_marked() {
+    let (_data, files) = store();
+    unmark(&files);
+    assert_eq!(opened(&files), Ok(CHANGES));
+    let end = journal_of(&files).end();
+    assert!(end.installation.is_some());
+    assert_eq!(RecordsDatabase::open(&files.database).unwrap().position().unwrap(), Some(end));
+    assert!(!files.database.with_extension("damaged").exists(), "that is no damage");
+    // A journal from before, put there afterwards, is not one of this installation because it says nothing.
+    let (_other, others) = foreign();
+    unmark(&others);
+    fs::copy(&others.journal, &files.journal).unwrap();
+    let store = IdentityStore::open(&files.data).err().unwrap().to_string();
+    assert!(store.contains("identity.journal") && store.contains("of different installations"), "{store}");
+}
+
+#[test]
+fn an_incomplete_line_counts_as_never_acknowledged_only_where_the_database_says_so() {
+    let (_data, files) = store();
+    assert_eq!(opened(&files), Ok(CHANGES), "with one more change");
+    let whole = fs::read(&files.journal).unwrap();
+    fs::remove_dir_all(&files.database).unwrap();
+    fs::write(&files.journal, &whole[..whole.len() - 1]).unwrap();
+    let known = CHANGES;
+    let refusal = opened(&files).unwrap_err();
+    for part in [
+        format!("incomplete line after change {known}"),
+        format!(
+            "changes after number {known}, if there were any, are lost, and credentials that they revoked become valid again"
+        ),
+        format!("--from {} --up-to {known}", files.journal.display()),
+    ] {
+        assert!(refusal.contains(&part), "{part}: {refusal}");
+    }
+    let backup = export::read_up_to(&files.journal, Some(known)).unwrap();
+    IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap();
+    assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, known);
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_journal_is_advised_where_it_is_newer_than_the_export() {
+    let (_data, files) = store();
+    let store = IdentityStore::open(&files.data).unwrap();
+    for user in [7, 8] {
+        store.commit(&[put(user)]).unwrap();
+    }
+    drop(store);
+    fs::remove_dir_all(&files.database).unwrap();
+    let mut bytes = fs::read(&files.journal).unwrap();
+    let length = bytes.len();
+    bytes[length - 10] ^= 1;
+    bytes.extend(b"and more\n");
+    fs::write(&files.journal, bytes).unwrap();
+    let refusal = opened(&files).unwrap_err();
+    assert!(refusal.contains(&format!("--from {} --up-to 7", files.journal.display())), "{refusal}");
+    assert!(refusal.contains("changes after number 7"), "{refusal}");
+    assert!(export::read(&files.journal).is_err() && export::read_up_to(&files.journal, Some(8)).is_err());
+    assert_eq!(export::read_up_to(&files.journal, Some(7)).unwrap().directory.service().last_user, 7);
+    assert_eq!(export::read_up_to(&files.journal, Some(3)).unwrap().directory.service().last_user, 3);
+}
+
+/// Takes from the files what tells whose they are.
+fn unmark(files: &Files) {
+    let history = journal_of(files);
+    let end = Position { installation: None, ..history.end() };
+    Journal::create(&files.journal, end, &history.records).unwrap();
+    RecordsDatabase::open(&files.database).unwrap().apply(&[], end).unwrap();
+    fs::remove_file(&files.export).unwrap();
+    drop(fs::remove_file(export::kept(&files.export)));
+}
+
+/// The same folder once more.
+fn copied(files: &Files) -> (tempfile::TempDir, Files) {
+    let data = tempfile::tempdir().unwrap();
+    for name in ["identity", "identity.journal", "identity.jsonl"] {
+        replace(&data.path().join(name), &files.data.join(name));
+    }
+    let files = Files::below(data.path());
+    (data, files)
+}
+
+/// Puts a copy of a file or a folder in the place of another.
+fn replace(to: &Path, from: &Path) {
+    let _none_before = fs::remove_file(to).or_else(|_| fs::remove_dir_all(to));
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
 }
 
 #[test]
@@ -191,7 +346,7 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
         let source = files.data.join(source);
         let backup = export::read(&source).unwrap();
         let aside = IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap().unwrap();
-        for kept in ["db", "identity.journal", "identity.jsonl"] {
+        for kept in ["db", "identity.journal", "identity.jsonl", "identity.jsonl.1"] {
             assert!(aside.join(kept).exists(), "{kept}");
         }
         let store = IdentityStore::open(&files.data).unwrap();
@@ -205,7 +360,8 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
 /// A restore of a store that counts one user, stopped before it does anything.
 fn replacement(files: &Files) -> Replacement<'_> {
     let records = BTreeMap::from([("service".to_owned(), Entry::of(&put(1)).unwrap().value.unwrap())]);
-    let position = Position::of_new_history(known(files).change + 1000);
+    let known = known(files);
+    let position = Position::of_new_history(known.change + 1000).of_installation(known.installation);
     Replacement::prepare(files, position, &records, &Reserve::at(&files.data)).unwrap()
 }
 

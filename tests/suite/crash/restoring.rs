@@ -170,6 +170,57 @@ async fn a_restore_on_a_full_disk_changes_nothing_and_works_once_there_is_space(
     assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
 }
 
+#[actix_rt::test]
+async fn a_journal_of_another_installation_is_refused_by_name_and_the_advised_command_undoes_that() {
+    let mut other = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    other.group("made-there").await;
+    other.stop();
+    let theirs = other.data().join("identity.journal");
+    let output = admin_restore(&other.data(), &theirs);
+    assert!(output.status.success(), "its numbers are above ours now: {output:?}");
+
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let last = service.deploy_token(&team, "last").await;
+    contains_within_seconds(&service.data().join("identity.jsonl"), &last.username).await;
+    service.stop();
+    fs::copy(&theirs, service.data().join("identity.journal")).unwrap();
+    let refusal = service.refusal();
+    assert!(refusal.contains("identity.journal is of another installation than"), "{refusal}");
+    let output = advice(&refusal).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    service.restart();
+    assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
+}
+
+#[actix_rt::test]
+async fn an_incomplete_journal_without_a_database_starts_only_after_the_loss_was_accepted() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let revoked = service.deploy_token(&team, "revoked").await;
+    service.kill();
+    service.restart();
+    let last = service.deploy_token(&team, "last").await;
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, revoked.id);
+    assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
+    service.kill();
+    for copy in ["identity.jsonl", "identity.jsonl.1"] {
+        drop(fs::remove_file(service.data().join(copy)));
+    }
+    fs::remove_dir_all(service.data().join("identity")).unwrap();
+    let journal = service.data().join("identity.journal");
+    let bytes = fs::read(&journal).unwrap();
+    fs::write(&journal, &bytes[..bytes.len() - 1]).unwrap();
+    let refusal = service.refusal();
+    for part in ["incomplete line", "become valid again", "identity.journal --up-to "] {
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
+    let output = advice(&refusal).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    service.restart();
+    assert_eq!(service.token(&last.username, &last.secret, "").await.status, 200);
+}
+
 fn flip_in_the_middle(journal: &Path) {
     let mut bytes = fs::read(journal).unwrap();
     let middle = bytes.len() / 2;
