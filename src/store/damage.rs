@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Tag,
     /// The database of the index.
     Index,
+    /// The journal of identities.
+    Identities,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Link => "link",
             Self::Tag => "tag",
             Self::Index => "index",
+            Self::Identities => "identities",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::changes::{self, Entry, Position};
+use super::damage::{self, Kind};
 use super::error::{OpenError, StoreError};
 use super::export::Export;
 use super::journal::Journal;
@@ -89,13 +90,29 @@ impl IdentityStore {
 
     /// Writes the export and rewrites the journal, where there were changes and it is time. A large export is written less often.
     pub fn tidy(&self) -> Result<(), StoreError> {
-        self.export.write_if_due(&self.journal)?;
-        self.journal.compact().map(drop)
+        self.or_mend(|| {
+            self.export.write_if_due(&self.journal)?;
+            self.journal.compact().map(drop)
+        })
     }
 
     /// Writes the export beside the database now, unless it holds everything already.
     pub fn write_export(&self) -> Result<(), StoreError> {
-        self.export.write_now(&self.journal).map(drop)
+        self.or_mend(|| self.export.write_now(&self.journal).map(drop))
+    }
+
+    /// Does this, which reads the journal. Where that turns out to be damaged or gone, it is written anew from the database, and this
+    /// done once more.
+    fn or_mend(&self, work: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match work() {
+            Err(error @ StoreError::Damaged(_)) => {
+                let remedy = "it is written anew from the database";
+                damage::found(Kind::Identities, self.journal.path(), error, remedy);
+                self.journal.rewrite(|end| Ok((end, self.database.texts_at(end)?)))?;
+                work()
+            }
+            done => done,
+        }
     }
 
     /// The highest numbers that were given to users, groups and tokens, as far as the files below this folder can be read.
@@ -173,6 +190,36 @@ mod tests {
         store.note_last_used([(id, at), (other, at)]).unwrap();
         store.forget_last_used(&[other]).unwrap();
         assert_eq!(store.last_used().unwrap(), HashMap::from([(id, at)]));
+    }
+
+    #[test]
+    fn a_journal_that_is_damaged_or_removed_while_it_is_open_is_written_anew() {
+        for damage in ["flipped", "removed", "older", "moved"] {
+            let data = tempfile::tempdir().unwrap();
+            let journal = data.path().join("identity.journal");
+            let store = IdentityStore::open(data.path()).unwrap();
+            store.commit(&[Write::Put(service(7))]).unwrap();
+            let mut bytes = std::fs::read(&journal).unwrap();
+            store.commit(&[Write::Put(service(8))]).unwrap();
+            match damage {
+                "flipped" => {
+                    bytes[100] ^= 1;
+                    std::fs::write(&journal, bytes).unwrap();
+                }
+                "removed" => std::fs::remove_file(&journal).unwrap(),
+                "older" => std::fs::write(&journal, bytes).unwrap(),
+                _ => {
+                    std::fs::write(data.path().join("older"), bytes).unwrap();
+                    std::fs::rename(data.path().join("older"), &journal).unwrap();
+                }
+            }
+            store.commit(&[Write::Put(service(9))]).unwrap();
+            store.tidy().unwrap();
+            assert_eq!(export::read(&journal).unwrap().directory.service().last_user, 9, "{damage}");
+            store.commit(&[Write::Put(service(10))]).unwrap();
+            drop(store);
+            assert_eq!(IdentityStore::open(data.path()).unwrap().load().unwrap().service().last_user, 10, "{damage}");
+        }
     }
 
     #[test]

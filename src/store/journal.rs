@@ -17,9 +17,10 @@
 //! - Compaction rewrites the file beside itself, from itself: a snapshot of the end that it had at the beginning, and the lines that
 //!   were appended meanwhile, which are copied under the lock. Appends wait for that copy alone. The new file is on the disk before the
 //!   rename; killed anywhere, one of both files has the name, and both hold every change.
+//! - A file that is found to be gone or changed while it is open is written anew from the database, which has every change.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write as _};
+use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -102,13 +103,26 @@ impl Journal {
         Ok(self.usable()?.end)
     }
 
-    /// Everything up to now, read back from the disk.
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Everything up to now, read back from the disk. That the file is gone or cannot be read is damage.
     pub(super) fn read_back(&self) -> Result<History, StoreError> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            StoreError::Damaged(format!("{} cannot be read back: {error}", self.path.display()))
+        };
         let (file, bytes, end) = {
             let state = self.usable()?;
-            (File::open(&self.path)?, state.bytes, state.end)
+            let file = match File::open(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(unreadable(&error)),
+                opened => opened?,
+            };
+            (file, state.bytes, state.end)
         };
-        let history = changes::read(BufReader::with_capacity(1 << 16, file.take(bytes)))?;
+        let history = changes::read(BufReader::with_capacity(1 << 16, file.take(bytes)));
+        let history = history.map_err(|error| unreadable(&error))?;
         if history.end() != end || history.whole_bytes != bytes {
             return Err(StoreError::Damaged(format!("{} is not what was written to it", self.path.display())));
         }

@@ -64,6 +64,14 @@ impl RecordsDatabase {
         guarded(|| self.all().map(|entry| entry.and_then(text)).collect())
     }
 
+    /// Everything that is kept, as text, if this is the position of the last change in it.
+    pub(super) fn texts_at(&self, end: Position) -> Result<Records, StoreError> {
+        if self.position()? == Some(end) {
+            return self.texts();
+        }
+        Err(StoreError::Damaged("the database of identities does not have the last change".to_owned()))
+    }
+
     /// What must be written so that exactly these records are kept.
     pub(super) fn difference(&self, records: &Records) -> Result<Vec<Entry>, StoreError> {
         guarded(|| {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -75,6 +76,29 @@ async fn no_damage_to_a_file_of_identities_undoes_a_change() {
     }
     eprintln!("{started} damaged stores started with everything, {refused} were refused");
     assert!(started > 0 && refused > 0);
+}
+
+#[actix_rt::test]
+async fn a_journal_that_is_removed_from_a_running_service_is_written_anew_and_counted() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let facts = Facts::make(&service).await;
+    fs::remove_file(service.data().join("identity.journal")).unwrap();
+    let revoked = service.deploy_token(&facts.team, "revoked later").await;
+    let path = format!("/groups/{}/deploy_tokens/{}", facts.team.id, revoked.id);
+    assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !service.data().join("identity.journal").exists() {
+        assert!(Instant::now() < deadline, "nobody writes it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let metrics = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("dependency_proxy_damaged_total{kind=\"identities\"} 1"), "{metrics}");
+    let log = service.log();
+    let error = log.lines().find(|line| line.contains("a stored file is damaged")).unwrap();
+    assert!(error.contains("\"ERROR\"") && error.contains("identity.journal"), "{error}");
+    service.kill_and_restart();
+    assert_ne!(service.token(&revoked.username, &revoked.secret, "").await.status, 200);
+    facts.hold(&service, "after the journal was removed").await;
 }
 
 impl Facts {
