@@ -4,7 +4,8 @@
 //! - To log in to the registry a token needs `api`, or both scopes of a pair; a deploy token needs a pair.
 //! - A user pulls from a group as a member of it or of a group above it, or as an administrator, whatever the group's
 //!   visibility, unless `public_groups` opens public groups wider.
-//! - A group token or a deploy token pulls from its own group and the groups below it, and from nothing else.
+//! - A group token or a deploy token pulls from its own group and the groups below it, and from nothing else; a group token as long as
+//!   the membership of its bot lasts.
 //! - A group where the proxy is switched off, here or above, says so to whoever could pull from it otherwise; to
 //!   everybody else it looks like one that does not exist.
 
@@ -216,7 +217,9 @@ fn may_pull(directory: &Directory, identity: &Identity, group: &Group, public: P
     match identity {
         Identity::Nobody => open && public == PublicGroups::Anyone,
         Identity::DeployToken(token) => is_of(directory, token, group.id),
-        Identity::UserToken(token, _) if token.group().is_some() => is_of(directory, token, group.id),
+        Identity::UserToken(token, bot) if token.group().is_some() => {
+            is_of(directory, token, group.id) && is_member(directory, token, bot, now)
+        }
         Identity::User(user, _) | Identity::UserToken(_, user) => {
             user.admin
                 || (open && public != PublicGroups::Members)
@@ -227,6 +230,12 @@ fn may_pull(directory: &Directory, identity: &Identity, group: &Group, public: P
 
 fn is_of(directory: &Directory, token: &Token, group: GroupId) -> bool {
     directory.lineage(group).any(|above| Some(above.id) == token.group())
+}
+
+/// Whether the membership of a group token's bot counts: an owner of the group can let it end before the token.
+fn is_member(directory: &Directory, token: &Token, bot: &User, now: Timestamp) -> bool {
+    let membership = token.group().and_then(|group| directory.membership(group, bot.id));
+    membership.is_some_and(|membership| membership.is_active(now))
 }
 
 /// The user's level in a group: the highest of the memberships of it and of the groups above it that count now.

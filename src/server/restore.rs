@@ -36,10 +36,10 @@ pub enum RestoreError {
     /// The folder cannot be used; a service may be running on it.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The export cannot be read.
-    #[error("the export {} cannot be used: {error}", path.display())]
+    /// The backup cannot be read.
+    #[error("{} cannot be used as a backup: {error}", path.display())]
     Export {
-        /// The export.
+        /// An export, a journal or the folder of a database.
         path: PathBuf,
         /// What is wrong with it.
         error: StoreError,
@@ -49,8 +49,8 @@ pub enum RestoreError {
         "nothing was restored: --revoke-them is impossible, because it cannot be told what was revoked after the backup: {0}"
     )]
     NotComparable(String),
-    /// It is an export of nothing.
-    #[error("the export {} has no user in it", .0.display())]
+    /// It is a backup of nothing.
+    #[error("the backup {} has no user in it", .0.display())]
     Empty(PathBuf),
 }
 

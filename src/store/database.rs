@@ -30,6 +30,10 @@ impl Database {
     /// Opens or makes the database in this folder, with this many bytes of cache.
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         durable::create_folder(folder)?;
+        // sled panics where it cannot write its first pages.
+        if !folder.join("db").exists() && durable::free_bytes(folder)? < reserve::MIN_FREE_BYTES {
+            return Err(StoreError::Full);
+        }
         remove_unfinished_snapshots(folder)?;
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
         let sled = open_patiently(&config)?;

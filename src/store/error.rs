@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::durable;
 
 /// A read or a change of the store failed. Cheap to clone, so that everyone who waits can have it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -81,6 +83,14 @@ pub enum OpenError {
         /// The way out.
         advice: Box<Advice>,
     },
+    /// There is too little space for what has to be written before anything else.
+    #[error("the disk of {} is full, its reserve included: free {} MiB at least", .path.display(), .missing.div_ceil(1 << 20))]
+    Full {
+        /// The file or folder that was to be written.
+        path: PathBuf,
+        /// How many bytes are missing.
+        missing: u64,
+    },
     /// Something else in the folder failed.
     #[error("{}: {error}", .path.display())]
     Io {
@@ -89,6 +99,21 @@ pub enum OpenError {
         /// What went wrong.
         error: StoreError,
     },
+}
+
+impl OpenError {
+    /// What failed with this file or folder. On a full disk it says how many bytes are missing of those that have to be free on the disk of
+    /// `data`.
+    pub(super) fn of(path: &Path, error: StoreError, data: &Path, needed: u64) -> Self {
+        let path = path.to_owned();
+        match error {
+            StoreError::Full => {
+                let free = durable::free_bytes(data).unwrap_or(0);
+                Self::Full { path, missing: needed.saturating_sub(free).max(1) }
+            }
+            StoreError::Io(_) | StoreError::Damaged(_) => Self::Io { path, error },
+        }
+    }
 }
 
 impl From<io::Error> for StoreError {

@@ -23,6 +23,7 @@ use super::database::Database;
 use super::error::{OpenError, StoreError};
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
+use super::reserve;
 use super::room::Room;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
@@ -97,7 +98,7 @@ impl Index {
     /// finished, is rebuilt from the small files below the folder of the cache.
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
-        let fail = |error: StoreError| OpenError::Io { path: folder.clone(), error };
+        let fail = |error: StoreError| OpenError::of(&folder, error, data, reserve::MIN_FREE_BYTES);
         match Self::open_complete(&folder, groups.clone()) {
             Err(error @ (StoreError::Damaged(_) | StoreError::Io(_))) => {
                 damage::found(Kind::Index, &folder, error, "it is set aside and rebuilt from the small files");

@@ -36,6 +36,7 @@ use super::error::{OpenError, StoreError};
 use super::export::{self, Exported};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
+use super::reserve;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 
@@ -101,7 +102,7 @@ pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenErro
         Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => found.refusal(files, reason),
         // Nothing is lost: a restore would not help.
         Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_))) => {
-            OpenError::Io { path: files.database.clone(), error }
+            OpenError::of(&files.database, error, &files.data, reserve::MIN_FREE_BYTES)
         }
     })
 }

@@ -71,7 +71,7 @@ impl Reserve {
     }
 
     /// Removes the file. Says whether it was there.
-    pub(super) fn release(&self) -> bool {
+    fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match durable::remove_file(&self.path) {
             Ok(removed) => {

@@ -96,6 +96,18 @@ fn a_membership_counts_until_its_end_and_for_the_groups_below() {
 }
 
 #[test]
+fn a_group_token_pulls_until_the_membership_of_its_bot_ends() {
+    let directory = directory(Some("2026-12-01T00:00:00Z"));
+    let owner = TokenOwner::Group { group: GroupId(1), bot: UserId(1) };
+    let bot = Identity::UserToken(token(None, owner), directory.user(UserId(1)).unwrap().clone());
+    for group in ["team", "team/sub"] {
+        assert!(may(&directory, &bot, group, "2026-11-30T23:59:59.999Z"));
+        assert!(!may(&directory, &bot, group, "2026-12-01T00:00:00Z"));
+    }
+    assert!(!may(&directory, &bot, "other", NOON));
+}
+
+#[test]
 fn a_token_counts_until_its_end_and_says_who_can_help() {
     let directory = directory(None);
     let identified = |owner: TokenOwner, now: &str| {

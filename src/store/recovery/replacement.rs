@@ -9,7 +9,7 @@
 //! | [`Switched::settle`] | the new journal, and what was there in `identity.replaced-N/` |
 
 use std::fs;
-use std::io::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::changes::{self, Position, Records};
@@ -29,8 +29,8 @@ pub(in super::super) struct Replacement<'a> {
     pub(super) moved: Vec<PathBuf>,
 }
 
-/// The database and the export of the new identities take at most so many times the length of the journal.
-const SPACE_PER_JOURNAL_BYTE: u64 = 4;
+/// The files of the new identities together take at most so many times the length of the journal.
+const SPACE_PER_JOURNAL_BYTE: u64 = 5;
 
 impl<'a> Replacement<'a> {
     /// Writes the new journal under a temporary name. Gives up the reserve where the disk is full.
@@ -40,19 +40,18 @@ impl<'a> Replacement<'a> {
         records: &Records,
         reserve: &Reserve,
     ) -> Result<Self, OpenError> {
-        let fail = |error: StoreError| OpenError::Io { path: files.journal.clone(), error };
+        let length = changes::write_snapshot(&mut io::sink(), position, records);
+        let length = length.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
+        let needed = length.saturating_mul(SPACE_PER_JOURNAL_BYTE).saturating_add(reserve::MIN_FREE_BYTES);
+        let fail = |error| OpenError::of(&files.journal, error, &files.data, needed);
+        let has_space = || if durable::free_bytes(&files.data)? < needed { Err(StoreError::Full) } else { Ok(()) };
         let write = || {
             let mut journal = NewFile::begin(&files.journal)?;
-            let bytes = changes::write_snapshot(&mut journal, position, records)?;
-            journal.flush()?;
+            changes::write_snapshot(&mut journal, position, records)?;
             journal.sync()?;
-            let needed = bytes.saturating_mul(SPACE_PER_JOURNAL_BYTE).saturating_add(reserve::MIN_FREE_BYTES);
-            if durable::free_bytes(&files.data)? < needed { Err(StoreError::Full) } else { Ok(journal) }
+            Ok(journal)
         };
-        let journal = match write() {
-            Err(StoreError::Full) if reserve.release() => write(),
-            written => written,
-        };
+        let journal = reserve.or_release(has_space).and_then(|()| write());
         Ok(Self { files, journal: journal.map_err(fail)?, aside: None, moved: Vec::new() })
     }
 
@@ -90,7 +89,7 @@ impl<'a> Replacement<'a> {
     /// Moves what has no second name, and gives the new journal its name: from then on it is what a start follows.
     pub(super) fn switch(mut self) -> Result<Switched<'a>, OpenError> {
         let (journal, mut done) = (self.files.journal.clone(), Vec::new());
-        let failed = |path: &Path, error: std::io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
+        let failed = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
         for path in std::mem::take(&mut self.moved) {
             let Some(aside) = &self.aside else { continue };
             if let Err(error) = durable::rename(&path, &name_in(aside, &path)) {
@@ -146,7 +145,7 @@ impl Switched<'_> {
 
 impl Files {
     /// Renames the database to this folder, with the files in that folder in it.
-    fn move_database_to(&self, aside: &Path) -> std::io::Result<()> {
+    fn move_database_to(&self, aside: &Path) -> io::Result<()> {
         if !self.database.is_dir() {
             return durable::rename(&self.database, &name_in(aside, &self.database));
         }

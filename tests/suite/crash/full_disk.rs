@@ -135,6 +135,21 @@ async fn blobs_stop_in_time_also_while_many_arrive_at_once() {
 }
 
 #[actix_rt::test]
+async fn a_start_for_which_there_is_no_space_says_how_much_to_free() {
+    let Some(mut scene) = Scene::start(64).await else { return };
+    scene.service.kill();
+    // Everything has to be written anew, and the reserve is used up.
+    let data = scene.disk.path().join("data");
+    fs::remove_dir_all(data.join("identity")).unwrap();
+    fs::remove_file(data.join("reserve")).unwrap();
+    let filler = scene.disk.fill();
+    let refusal = scene.service.restart_unless_refused().unwrap_err();
+    assert!(refusal.contains("is full") && refusal.contains("free 4 MiB at least"), "{refusal}");
+    fs::remove_file(filler).unwrap();
+    scene.service.restart();
+}
+
+#[actix_rt::test]
 async fn where_others_fill_the_disk_changes_use_the_reserve_and_then_say_what_is_full() {
     let Some(mut scene) = Scene::start(64).await else { return };
     scene.hub.push_image("library/first", "1", &Image::single(&[Layer::random(1_000, 0)]));

@@ -159,7 +159,8 @@ async fn a_restore_on_a_full_disk_changes_nothing_and_works_once_there_is_space(
     fs::remove_file(data.join("reserve")).unwrap();
     let filler = disk.fill();
     let output = advice(&refusal).output().unwrap();
-    assert!(said(&output).contains("full"), "{output:?}");
+    let text = said(&output);
+    assert!(text.contains("identity.journal is full") && text.contains("free 5 MiB at least"), "{text}");
     fs::remove_file(filler).unwrap();
     let refusal = service.restart_unless_refused().unwrap_err();
     disk.fill();
@@ -265,6 +266,16 @@ async fn restoring_is_refused_beside_a_running_service_and_from_a_damaged_export
     assert!(service.data().join("identity.replaced-1").is_dir(), "what was there is kept aside");
     service.restart();
     works(&service).await;
+}
+
+#[test]
+fn a_folder_that_is_no_database_is_refused_as_a_backup_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, wrong) = (folder.path().join("data"), folder.path().join("wrong"));
+    fs::create_dir(&wrong).unwrap();
+    let output = admin_restore(&data, &wrong);
+    assert!(said(&output).contains("cannot be used as a backup"), "{output:?}");
+    assert_eq!(fs::read_dir(&wrong).unwrap().count(), 0, "nothing is made in it");
 }
 
 async fn works(service: &Service) {
