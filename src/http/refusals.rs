@@ -79,8 +79,9 @@ fn record(request: &HttpRequest, status: StatusCode, refused: &Refused) {
     let Some(state) = request.app_data::<Data<RegistryState>>() else { return };
     let address = state.public_url.client(request);
     let subject = Subject::of(request, state);
-    let source = Source::new(address, subject.clone(), refused.reason);
+    let source = Source::new(address, subject.without_unknown_name(), refused.reason);
     let Admission::Written { left_out } = state.refusals.admit(source) else { return };
+    let subject = subject.with_deploy_token(&state.policy.directory());
     write(request, status, refused, &subject, address, left_out);
 }
 

@@ -22,6 +22,8 @@ pub(in crate::http) struct Subject {
     pub(super) principal_name: Option<String>,
     pub(super) credential: Option<CredentialId>,
     pub(super) credential_name: Option<String>,
+    /// The user name that was presented and is no user's. May be a secret: it is looked up and never logged.
+    unknown_name: Option<String>,
 }
 
 impl Subject {
@@ -52,12 +54,28 @@ impl Subject {
         if let Some(credential) = directory.secret(&secret::digest(secret)) {
             return Self::by(directory, credential);
         }
-        let Some(user) = directory.user_named(username) else { return Self::default() };
+        let Some(user) = directory.user_named(username) else {
+            return Self { unknown_name: Some(username.to_owned()), ..Self::default() };
+        };
         Self {
             principal: Some(format!("user:{}", user.id)),
             principal_name: Some(user.username.to_string()),
             ..Self::default()
         }
+    }
+
+    /// The same without what differs from one attempt to the next.
+    pub(super) fn without_unknown_name(&self) -> Self {
+        Self { unknown_name: None, ..self.clone() }
+    }
+
+    /// The same with the deploy token that has the user name, if one does. Looks through all tokens, so this is for what is logged.
+    pub(super) fn with_deploy_token(self, directory: &Directory) -> Self {
+        let Some(wanted) = self.unknown_name.as_deref() else { return self };
+        let is_called = |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username, .. } if username.as_str() == wanted);
+        let Some(token) = directory.tokens().rev().find(is_called) else { return self };
+        let named = Self::from(Identity::DeployToken(token.clone()));
+        Self { principal: named.principal, principal_name: named.principal_name, ..self }
     }
 
     fn by_secret(directory: &Directory, secret: &str) -> Self {
@@ -100,6 +118,7 @@ impl From<Identity> for Subject {
             principal_name: identity.principal_name().map(str::to_owned),
             credential: identity.credential(),
             credential_name: identity.credential_name().map(str::to_owned),
+            unknown_name: None,
         }
     }
 }

@@ -112,6 +112,14 @@ async fn wrong_passwords_are_logged_with_a_known_user_and_never_with_what_was_se
         stranger.request(Method::POST, "/jwt/auth").header("content-type", "application/x-www-form-urlencoded");
     let by_form = stranger.send(request.body(form)).await;
     scene.has(&by_form, &json!({"reason": "wrong_secret", "principal_name": "dora"}));
+    let team = scene.service.group("team").await;
+    let token = scene.service.deploy_token(&team, "runner").await;
+    let wrong = scene.service.token(&token.username, "not-its-secret", "").await;
+    scene.has(
+        &wrong,
+        &json!({"principal": format!("deploy_token:{}", token.id), "principal_name": token.username,
+        "credential_name": null}),
+    );
     let secret = "glpat-abcdefghijklmnopqrst";
     let swapped = scene.service.token(secret, "x", "").await;
     scene.has(&swapped, &json!({"principal_name": null}));
