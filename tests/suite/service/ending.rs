@@ -133,7 +133,7 @@ impl Service {
     }
 
     fn serve(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+        let mut command = Command::new(super::binary());
         command.args(["serve", "--config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
         command
     }

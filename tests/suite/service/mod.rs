@@ -6,6 +6,7 @@ mod ending;
 mod identities;
 mod secure;
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,12 @@ impl Drop for Service {
 
 type Started = (Child, PathBuf, SocketAddr, SocketAddr);
 
+/// What is tested: the binary of this build, or that of a package.
+fn binary() -> OsString {
+    let built = || env!("CARGO_BIN_EXE_dependency-proxy").into();
+    std::env::var_os("DEPENDENCY_PROXY_TEST_BINARY").unwrap_or_else(built)
+}
+
 fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
     try_spawn(config, variables).unwrap_or_else(|(_, log)| panic!("it did not start: {log}"))
 }
@@ -160,7 +167,7 @@ fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
 /// The running service, or how it ended and what it said.
 fn try_spawn(config: &Path, variables: &[(String, String)]) -> Result<Started, (std::process::ExitStatus, String)> {
     let log = config.with_extension("log");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
+    let mut child = Command::new(binary())
         .args(["serve", "--config"])
         .arg(config)
         .envs(variables.iter().cloned())
