@@ -207,6 +207,11 @@ impl Blobs {
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
+    /// Says whether blobs of this image are not stored at present, so that pulls of it have them from upstream.
+    pub fn pass_through(&self, image: &Origin) -> bool {
+        self.shared.unstored.concerns(image)
+    }
+
     /// Forgets what links of this group are remembered in memory: they are looked up again.
     pub fn forget_group(&self, group: GroupId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);

@@ -2,7 +2,8 @@
 //! warning that names the folder, its free space and the setting.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::download::Unstored;
@@ -23,26 +24,39 @@ pub(super) struct UnstoredReports {
     kind: Kind,
     room: Room,
     last: Mutex<Last>,
+    /// Whether any image is remembered, for a look that waits for nobody.
+    any: AtomicBool,
 }
 
 /// When something was last logged.
 #[derive(Default)]
 struct Last {
     warnings: HashMap<&'static str, Instant>,
-    images: HashMap<Origin, Instant>,
+    images: HashMap<Origin, Image>,
+    /// When old images were last forgotten.
+    forgot: Option<Instant>,
+}
+
+/// An image of which something was not stored.
+#[derive(Clone, Copy)]
+struct Image {
+    logged: Instant,
+    seen: Instant,
 }
 
 /// A warning for the same reason is repeated after this time at the earliest.
 const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The line of one image is repeated after this time at the earliest.
 const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
+/// An image of which nothing was left unstored for so long is forgotten.
+const MEMORY: Duration = Duration::from_secs(10 * 60);
 /// Number of images that are remembered; of more none gets a line until some of them are forgotten.
 const MAX_IMAGES: usize = 1_000;
 
 impl UnstoredReports {
     /// Reports about content of this kind, which is stored in this room.
     pub(super) fn new(kind: Kind, room: Room) -> Self {
-        Self { kind, room, last: Mutex::default() }
+        Self { kind, room, last: Mutex::default(), any: AtomicBool::new(false) }
     }
 
     /// Counts and logs that something is not stored; `image` is what it belongs to, where that is known. Makes a system call now and
@@ -51,12 +65,13 @@ impl UnstoredReports {
         let word = reason.word();
         self.kind.count(word);
         let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last();
         let warns = last.warnings.get(word).is_none_or(|at| now.duration_since(*at) >= WARN_INTERVAL);
         if warns {
             last.warnings.insert(word, now);
         }
         let image = image.filter(|image| last.takes(image, now));
+        self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         drop(last);
         if let Some(image) = image {
             tracing::info!(%image, reason = word, "{} of this image are not stored, so upstream is asked at each pull", self.kind.name());
@@ -64,6 +79,35 @@ impl UnstoredReports {
         if warns {
             self.warn(reason);
         }
+    }
+
+    /// Says whether something of this image was not stored in the last minutes, and nothing of it since.
+    pub(super) fn concerns(&self, image: &Origin) -> bool {
+        if !self.any.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut last = self.last();
+        let concerned = last.images.get(image).map(|image| image.seen.elapsed() < MEMORY);
+        // Once nothing is remembered, no pull looks here any more.
+        if last.forgot.is_none_or(|at| at.elapsed() >= IMAGE_INTERVAL) {
+            last.forgot = Some(Instant::now());
+            last.images.retain(|_, image| image.seen.elapsed() < MEMORY);
+            self.any.store(!last.images.is_empty(), Ordering::Relaxed);
+        }
+        concerned == Some(true)
+    }
+
+    /// Learns that something of this image was stored.
+    pub(super) fn stored(&self, image: &Origin) {
+        if self.any.load(Ordering::Relaxed) {
+            let mut last = self.last();
+            last.images.remove(image);
+            self.any.store(!last.images.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warn(&self, reason: Unstored) {
@@ -95,17 +139,22 @@ impl UnstoredReports {
 }
 
 impl Last {
-    /// Whether this image gets a line now.
+    /// Notes that something of this image is not stored, and says whether it gets a line now.
     fn takes(&mut self, image: &Origin, now: Instant) -> bool {
-        if self.images.get(image).is_some_and(|at| now.duration_since(*at) < IMAGE_INTERVAL) {
-            return false;
+        if let Some(known) = self.images.get_mut(image) {
+            known.seen = now;
+            let takes = now.duration_since(known.logged) >= IMAGE_INTERVAL;
+            if takes {
+                known.logged = now;
+            }
+            return takes;
         }
         if self.images.len() >= MAX_IMAGES {
-            self.images.retain(|_, at| now.duration_since(*at) < IMAGE_INTERVAL);
+            self.images.retain(|_, image| now.duration_since(image.seen) < MEMORY);
         }
         let takes = self.images.len() < MAX_IMAGES;
         if takes {
-            self.images.insert(image.clone(), now);
+            self.images.insert(image.clone(), Image { logged: now, seen: now });
         }
         takes
     }

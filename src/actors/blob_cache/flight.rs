@@ -283,7 +283,11 @@ impl<'a> Flight<'a> {
 
     fn end(&mut self, outcome: Outcome) -> End {
         match outcome {
-            Outcome::Stored | Outcome::NotCommitted => End::Done,
+            Outcome::Stored => {
+                self.shared.unstored.stored(&self.order.key.origin);
+                End::Done
+            }
+            Outcome::NotCommitted => End::Done,
             Outcome::Unstored(reason) => {
                 self.shared.unstored.report(reason, Some(&self.order.key.origin));
                 End::Unstored

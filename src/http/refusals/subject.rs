@@ -23,7 +23,7 @@ pub(in crate::http) struct Subject {
     pub(super) credential: Option<CredentialId>,
     pub(super) credential_name: Option<String>,
     /// The user name that was presented and is no user's. May be a secret: it is looked up and never logged.
-    unknown_name: Option<String>,
+    pub(super) unknown_name: Option<String>,
 }
 
 impl Subject {

@@ -13,7 +13,7 @@ use super::super::long_body;
 use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::failure::{PullFailure, image_name};
-use crate::actors::manifests::{PullManifest, Pulled, PulledManifest};
+use crate::actors::manifests::{PullManifest, Pulled, PulledManifest, Source};
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
 use crate::telemetry::served_bytes;
@@ -74,6 +74,14 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     }
 }
 
+/// The word for where a pull comes from: a manifest that is stored is no hit while the blobs that it names are not.
+fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
+    if pulled.source == Source::Hit && state.blobs.pass_through(authorized.origin()) {
+        return "passed_through";
+    }
+    pulled.source.word()
+}
+
 fn log(
     request: &HttpRequest,
     state: &RegistryState,
@@ -95,7 +103,7 @@ fn log(
         image = %authorized.origin(),
         reference = %reference,
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
-        cache = pulled.map_or("failed", |pulled| pulled.source.word()),
+        cache = pulled.map_or("failed", |pulled| cache_word(state, authorized, pulled)),
         upstream_calls,
         bytes = pulled.map(|pulled| pulled.size),
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

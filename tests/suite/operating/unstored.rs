@@ -40,6 +40,8 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
         |text: &str| lines.iter().filter(|line| line["message"].as_str().unwrap().contains(text)).collect::<Vec<_>>();
     let images: Vec<_> = with("blobs of this image are not stored").iter().map(|line| line["image"].clone()).collect();
     assert_eq!(images, ["docker.io/library/one", "docker.io/library/two"]);
+    let caches = |message: &str| with(message).iter().map(|line| line["cache"].clone()).collect::<Vec<_>>();
+    assert_eq!(caches("manifest"), ["hit", "hit", "passed_through", "passed_through"], "{log}");
     let warnings = with("blobs are passed on to clients without being stored");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let warning = warnings[0];
