@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, mpsc as blocking},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -100,7 +101,19 @@ impl Door {
         let _ = task.await;
         let mut cut = std::mem::take(&mut *connections.lock().unwrap());
         cut.shutdown().await;
-        self.state = DoorState::Refusing(Some(bound(self.address).unwrap()));
+        self.state = DoorState::Refusing(Some(bound_again(self.address).await));
+    }
+}
+
+/// Binds an address that was free a moment ago: a client of another test may have it as its own port for a while.
+async fn bound_again(address: SocketAddr) -> TcpSocket {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match bound(address) {
+            Ok(socket) => return socket,
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
