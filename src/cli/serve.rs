@@ -77,12 +77,22 @@ impl ServeArgs {
         let (applied, waiting) = (applied.collect::<Vec<_>>().join(", "), waiting.collect::<Vec<_>>().join(", "));
         used.present = settings.keys().clone();
         warn_of_risks(&settings);
-        if let Err(error) = logging.set_filter(&settings.log.filter) {
-            tracing::error!(%error, "SIGHUP: log.filter stays as it is");
+        // Before the filter changes, which may leave these lines out.
+        if applied.is_empty() {
+            tracing::info!(
+                "SIGHUP: no setting that can be applied has changed; the certificate and its key are read again"
+            );
+        } else {
+            tracing::info!(
+                applied,
+                "SIGHUP: changed settings are applied, and the certificate and its key are read again"
+            );
         }
-        tracing::info!(applied, "SIGHUP: changed settings are applied, and the certificate and its key are read again");
         if !waiting.is_empty() {
             tracing::warn!(waiting, "SIGHUP: these changed settings need a restart");
+        }
+        if let Err(error) = logging.set_filter(&settings.log.filter) {
+            tracing::error!(%error, "SIGHUP: log.filter stays as it is");
         }
         true
     }
