@@ -47,7 +47,8 @@ enum TokenVerb {
         #[arg(long)]
         group: Option<String>,
     },
-    /// Give a token a new secret; the old one stays valid for the overlap, beside the new one alone
+    /// Give a token a new secret; the old one stays valid for the overlap, beside the new one alone. Where no end is
+    /// given, a deploy token keeps its own, and an access token ends in 90 days
     Rotate {
         #[command(flatten)]
         owner: Owner,
@@ -157,8 +158,13 @@ impl TokenVerb {
             Self::Rotate { owner, id, end, overlap } => {
                 let owner = owner.located(api, id).await?;
                 let mut path = owner.path(&id.to_string());
+                let mut body = json!({ "overlap": overlap.to_string() });
+                // A deploy token keeps its end, unless that is over.
+                let keeps_end = owner.is_deploy() && !end.is_asked_for();
+                if !keeps_end || api.show(&segments(&path)).await?["expired"] == json!(true) {
+                    body["expires_at"] = json!(end.day()?);
+                }
                 path.push("rotate".to_owned());
-                let body = json!({ "expires_at": end.day()?, "overlap": overlap.to_string() });
                 Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
             }
             Self::Extend { owner, id, end } => {

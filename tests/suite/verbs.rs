@@ -64,6 +64,7 @@ async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_i
     let made = json("token create --group team --name ci --username ci");
     let rotated = json(&format!("token rotate --group team {}", made["id"]));
     assert_eq!((&rotated["id"], &rotated["username"]), (&made["id"], &made["username"]));
+    assert_eq!(rotated["expires_at"], made["expires_at"], "it keeps its end");
     let end = rotated["old_secret_expires_at"].as_str().unwrap();
     let shown = says(&verb(&service, ADMIN_TOKEN, &format!("token show --group team {}", made["id"]), ""));
     assert!(shown.contains(end), "{shown}");

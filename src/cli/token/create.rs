@@ -52,8 +52,7 @@ pub(super) struct End {
     /// The day from which on it no longer works
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
     expires_at: Option<Date>,
-    /// The number of days that it works, 90 where no end is given; a secret that is brought along then has none. Only
-    /// an administrator can make one that outlives the token used here
+    /// The number of days that it works; only an administrator can make one that outlives the token used here
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: Option<u16>,
 }
@@ -142,7 +141,8 @@ impl End {
         end.map_err(|error| Failure::Input(error.to_string()))
     }
 
-    fn is_asked_for(&self) -> bool {
+    /// Whether an end was given.
+    pub(super) fn is_asked_for(&self) -> bool {
         self.expires_at.is_some() || self.days.is_some()
     }
 }
