@@ -1,6 +1,8 @@
 //! The secrets of tokens: `dpp-`, `dpg-` or `dpd-`, 256 random bits, and a checksum that tells a mistyped or foreign
 //! string from one that was made here. Only their SHA-256 is ever stored.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
@@ -42,6 +44,8 @@ pub enum Form {
 
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
+/// Fewer characters behind the prefix of a token are a name.
+const MIN_REDACTED_CHARS: usize = 16;
 
 /// Makes a secret of this kind.
 pub fn generate(kind: Kind) -> NewSecret {
@@ -49,6 +53,19 @@ pub fn generate(kind: Kind) -> NewSecret {
     let body = format!("{}{random}", kind.prefix());
     let secret = format!("{body}{}", checksum(&body));
     NewSecret { digest: digest(&secret), secret: secret.into() }
+}
+
+/// A text with every part that has the form of a token replaced, for the log. Clients put tokens into paths and headers where none
+/// belongs.
+pub fn redacted(text: &str) -> Cow<'_, str> {
+    const PREFIXES: [&str; 6] = ["dpp-", "dpg-", "dpd-", "glpat-", "gldt-", "glcbt-"];
+    let first = PREFIXES.iter().filter_map(|prefix| text.find(prefix).map(|at| (at, prefix.len()))).min();
+    let Some((at, prefix)) = first else { return Cow::Borrowed(text) };
+    let rest = &text[at + prefix..];
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let length = rest.bytes().take_while(|byte| is_of_token(*byte)).count();
+    let shown = if length < MIN_REDACTED_CHARS { &rest[..length] } else { "..." };
+    Cow::Owned(format!("{}{shown}{}", &text[..at + prefix], redacted(&rest[length..])))
 }
 
 /// What a secret is looked up by.
@@ -91,6 +108,18 @@ fn checksum(body: &str) -> String {
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
+
+    #[test]
+    fn tokens_are_redacted_wherever_they_stand_and_names_are_not() {
+        let (one, other) = (generate(Kind::Deploy), generate(Kind::Personal));
+        let (one, other) = (one.secret.expose_secret(), other.secret.expose_secret());
+        let text = format!("/v2/{one}/x?y={other} curl/{one}");
+        assert_eq!(redacted(&text), "/v2/dpd-.../x?y=dpp-... curl/dpd-...");
+        assert_eq!(redacted("glpat-abcdefghijklmnopqrst"), "glpat-...");
+        for name in ["/v2/team/dpd-tools/x", "dpp-", "", "plain"] {
+            assert_eq!(redacted(name), name);
+        }
+    }
 
     #[test]
     fn a_generated_secret_is_recognised_and_a_changed_one_is_not() {

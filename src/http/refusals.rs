@@ -5,6 +5,7 @@ mod allowance;
 mod reason;
 mod subject;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use self::allowance::{Admission, Allowances, Source};
 pub(super) use self::subject::Subject;
 use super::state::RegistryState;
+use crate::auth::secret::redacted;
 use crate::domain::image_path::split_at_word;
 use crate::telemetry::RequestId;
 
@@ -117,24 +119,25 @@ fn write(
     left_out: u64,
 ) {
     let place = Place::of(request.path());
-    let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(short);
+    let user_agent =
+        request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(|value| redacted(short(value)));
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
                 method = request.method().as_str(),
-                path = short(request.path()),
+                path = &*redacted(short(request.path())),
                 status = status.as_u16(),
                 reason = refused.reason,
-                sentence = refused.sentence,
+                sentence = &*redacted(&refused.sentence),
                 details = refused.details,
                 principal = subject.principal,
                 principal_name = subject.principal_name,
                 credential = subject.credential.map(tracing::field::display),
                 credential_name = subject.credential_name,
-                group = place.group,
-                image = place.image,
+                group = place.group.as_deref(),
+                image = place.image.as_deref(),
                 address = %address,
-                user_agent,
+                user_agent = user_agent.as_deref(),
                 left_out = (left_out > 0).then_some(left_out),
                 $message
             )
@@ -149,8 +152,8 @@ fn write(
 
 /// What a path is about. Only as far as the log needs it: the path may be malformed.
 struct Place<'a> {
-    group: Option<&'a str>,
-    image: Option<&'a str>,
+    group: Option<Cow<'a, str>>,
+    image: Option<Cow<'a, str>>,
 }
 
 impl<'a> Place<'a> {
@@ -160,10 +163,10 @@ impl<'a> Place<'a> {
         if let Some((group, rest)) = registry {
             // An image of this name would be cut at the first such word otherwise.
             let image = split_at_word(rest).map_or(rest, |(image, ..)| image);
-            return Self { group: Some(short(group)), image: Some(short(image)) };
+            return Self { group: Some(redacted(short(group))), image: Some(redacted(short(image))) };
         }
         let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
-        Self { group: group.map(short), image: None }
+        Self { group: group.map(|group| redacted(short(group))), image: None }
     }
 }
 

@@ -150,7 +150,7 @@ impl Caller {
             credential_name = self.identity.credential_name(),
             address = %self.address,
             what,
-            changes,
+            changes = &*secret::redacted(changes),
             "identities changed"
         );
     }

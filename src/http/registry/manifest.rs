@@ -14,6 +14,7 @@ use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::failure::{PullFailure, image_name};
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest, Source};
+use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
 use crate::telemetry::served_bytes;
@@ -74,6 +75,12 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     }
 }
 
+/// The reference for the log. One that upstream gave nothing for may be anything that fits a tag.
+fn written(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
+    let text = reference.to_string();
+    if pulled.is_some() { text } else { redacted(&text).into_owned() }
+}
+
 /// The word for where a pull comes from: a manifest that is stored is no hit while the blobs that it names are not.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
     if pulled.source == Source::Hit && state.blobs.pass_through(authorized.origin()) {
@@ -101,7 +108,7 @@ fn log(
         address = %state.public_url.client(request),
         group = authorized.group().path.as_str(),
         image = %authorized.origin(),
-        reference = %reference,
+        reference = &*written(reference, pulled),
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
         cache = pulled.map_or("failed", |pulled| cache_word(state, authorized, pulled)),
         upstream_calls,

@@ -123,7 +123,17 @@ async fn wrong_passwords_are_logged_with_a_known_user_and_never_with_what_was_se
     let secret = "glpat-abcdefghijklmnopqrst";
     let swapped = scene.service.token(secret, "x", "").await;
     scene.has(&swapped, &json!({"principal_name": null}));
+    let own = &token.secret;
+    let paths = [format!("/v2/{own}/x"), format!("/api/v4/groups/{own}"), format!("/jwt/auth?service={own}")];
+    for path in &paths {
+        let refused =
+            stranger.send(stranger.request(Method::GET, path).header("user-agent", format!("curl {own}"))).await;
+        scene.has(&refused, &json!({"user_agent": "curl dpd-..."}));
+    }
+    let client = scene.service.log_in(&token.username, own).await;
+    assert_eq!(client.manifest("team", "alpine", own).await.status, 404);
     let log = scene.service.log();
+    assert!(!log.contains(own));
     for sent in [
         "a wrong passphrase",
         "another wrong one",
