@@ -69,6 +69,20 @@ pub(super) struct Permission<D, G> {
     pub(super) granted: G,
 }
 
+/// A line in the log that says who did something, with these fields and this message.
+macro_rules! log_of {
+    ($caller:expr, $($what:tt)+) => {
+        tracing::info!(
+            principal = $caller.identity.principal(),
+            principal_name = $caller.identity.principal_name(),
+            credential = %$caller.credential,
+            credential_name = $caller.identity.credential_name(),
+            address = %$caller.address,
+            $($what)+
+        )
+    };
+}
+
 impl Caller {
     /// The caller who presented this credential; `needed` says whether it is enough.
     pub(super) fn with(
@@ -129,12 +143,12 @@ impl Caller {
         let (state, decide) = (self.state.clone(), permission.decide);
         let (needed, credential) = (self.needed, self.credential);
         let decided = move |directory: &Directory, now| {
-            let identity = needed.identify_again(directory, credential, now)?;
-            let authority = Authority::of(&state, directory, &identity, now).ok_or(ApiError::Unauthorized)?;
-            let granted = decide(&authority)?;
-            let (writes, value) = edit(&authority, granted).map_err(ApiError::from)?;
-            let changes = summary(directory, &writes);
-            Ok((writes, (value, changes)))
+            needed.decide_again(&state, (directory, now), credential, |authority| {
+                let granted = decide(authority)?;
+                let (writes, value) = edit(authority, granted).map_err(ApiError::from)?;
+                let changes = summary(directory, &writes);
+                Ok((writes, (value, changes)))
+            })
         };
         let (value, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
         self.log(what, &changes);
@@ -143,16 +157,7 @@ impl Caller {
 
     /// Notes in the log what this caller did to what.
     fn log(&self, what: &'static str, changes: &str) {
-        tracing::info!(
-            principal = self.identity.principal(),
-            principal_name = self.identity.principal_name(),
-            credential = %self.credential,
-            credential_name = self.identity.credential_name(),
-            address = %self.address,
-            what,
-            changes = &*secret::redacted(changes),
-            "identities changed"
-        );
+        log_of!(self, what, changes = &*secret::redacted(changes), "identities changed");
     }
 
     /// Starts to empty the cache of the group that the permission is for, which is decided anew first. No identity changes, so
@@ -163,20 +168,11 @@ impl Caller {
     {
         self.state.pace.admit(&self.identity)?;
         let (directory, now) = (self.state.identities.directory(), Timestamp::now());
-        let identity = self.needed.identify_again(&directory, self.credential, now)?;
-        let authority = Authority::of(&self.state, &directory, &identity, now).ok_or(ApiError::Unauthorized)?;
-        let group = (permission.decide)(&authority)?;
+        let group = self.needed.decide_again(&self.state, (&directory, now), self.credential, |authority| {
+            (permission.decide)(authority)
+        })?;
         let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
-        tracing::info!(
-            principal = self.identity.principal(),
-            principal_name = self.identity.principal_name(),
-            credential = %self.credential,
-            credential_name = self.identity.credential_name(),
-            address = %self.address,
-            group = path,
-            group_id = %group,
-            "purging the cache of a group"
-        );
+        log_of!(self, group = path, group_id = %group, "purging the cache of a group");
         self.state.purge.start(group).await;
         Ok(())
     }

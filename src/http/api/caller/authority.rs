@@ -154,15 +154,17 @@ impl Needed {
         Ok(identity)
     }
 
-    /// The same for a credential that was presented before, of which only the id was kept.
-    pub(in crate::http::api) fn identify_again(
+    /// Decides anew for a credential that was presented before, of which only the id was kept.
+    pub(in crate::http::api) fn decide_again<T>(
         self,
-        directory: &Directory,
+        state: &ApiState,
+        (directory, now): (&Directory, Timestamp),
         credential: CredentialId,
-        now: Timestamp,
-    ) -> Result<Identity, ApiError> {
+        decide: impl FnOnce(&Authority<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let credential = directory.credential(credential).ok_or(ApiError::Unauthorized)?;
-        self.identify(directory, credential, now)
+        let identity = self.identify(directory, credential, now)?;
+        decide(&Authority::of(state, directory, &identity, now).ok_or(ApiError::Unauthorized)?)
     }
 
     fn check_scopes(self, token: &Token) -> Result<(), ApiError> {
