@@ -56,13 +56,13 @@ fn row(plan: &PlannedRestore, regained: &Regained) -> Value {
 }
 
 fn token_row(plan: &PlannedRestore, token: &Token, since: &str) -> Value {
-    let (kind, owner) = match &token.owner {
-        TokenOwner::Personal { user } => ("personal access token", plan.username(*user).map(ToString::to_string)),
-        TokenOwner::Group { .. } => ("group access token", None),
-        TokenOwner::Deploy { username, .. } => ("deploy token", Some(username.clone())),
+    let owner = match &token.owner {
+        TokenOwner::Personal { user } => plan.username(*user).map(ToString::to_string),
+        TokenOwner::Group { .. } => None,
+        TokenOwner::Deploy { username, .. } => Some(username.clone()),
     };
     let group = token.group().and_then(|group| plan.group_path(group)).map(ToString::to_string);
-    json!({"kind": kind, "name": token.name, "group": group, "owner": owner, "since": since})
+    json!({"kind": token.owner.noun(), "name": token.name, "group": group, "owner": owner, "since": since})
 }
 
 fn since(cause: Cause) -> String {

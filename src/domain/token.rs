@@ -81,8 +81,8 @@ pub enum TokenOwner {
     },
 }
 
-/// What secrets of GitLab's personal and group access tokens, deploy tokens and CI jobs begin with.
-const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
+/// The beginnings of secrets of GitLab's personal and group access tokens, deploy tokens and CI jobs.
+pub const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
 
 /// Whether a secret has the form of one of GitLab's tokens. At a login it is told to be one, and never tried as a password.
 pub fn is_like_gitlabs(secret: &str) -> bool {
@@ -90,6 +90,15 @@ pub fn is_like_gitlabs(secret: &str) -> bool {
 }
 
 impl TokenOwner {
+    /// The kind of the token, as people call it.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Personal { .. } => "personal access token",
+            Self::Group { .. } => "group access token",
+            Self::Deploy { .. } => "deploy token",
+        }
+    }
+
     /// The group of it; `None` for that of a personal access token.
     pub fn group(&self) -> Option<GroupId> {
         match self {

@@ -14,31 +14,47 @@ const MAX_VALUE: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and what says nothing to people.
 const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
-/// What these writes do to this directory, as one line.
+/// The effect of these writes on this directory, as one line. The single writer of the directory waits for it, so no more is
+/// described than is shown.
 pub fn summary(before: &Directory, writes: &[Write]) -> String {
-    let described: Vec<String> = writes.iter().filter_map(|write| describe(before, write)).collect();
-    let mut text = described.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
-    if described.len() > MAX_NAMED {
-        text.push_str(&format!("; {} more", described.len() - MAX_NAMED));
+    let mut shown = writes.iter().filter(|write| is_shown(before, write));
+    let mut text = shown.by_ref().take(MAX_NAMED).map(|write| describe(before, write)).collect::<Vec<_>>().join("; ");
+    let more = shown.count();
+    if more > 0 {
+        text.push_str(&format!("; {more} more"));
     }
     text
 }
 
-fn describe(before: &Directory, write: &Write) -> Option<String> {
+/// Says whether a write is of interest: tombstones go with tokens, and counters change with whatever is made.
+fn is_shown(before: &Directory, write: &Write) -> bool {
     match write {
-        Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => None,
+        Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => false,
+        Write::Put(Record::Service(service)) => service.proxy_enabled != before.service().proxy_enabled,
+        Write::Put(_) => true,
+        Write::Remove(key) => before.record(*key).is_some(),
+    }
+}
+
+fn describe(before: &Directory, write: &Write) -> String {
+    match write {
         Write::Put(record) => {
             let old = before.record(record.key());
-            let fields = changed(old.as_ref(), record);
-            match (&old, record, fields.is_empty()) {
-                (_, Record::Service(_), true) => None,
-                (Some(_), _, true) => Some(format!("{} unchanged", name(before, record))),
-                (Some(_), _, false) => Some(format!("{} changed ({fields})", name(before, record))),
-                (None, _, true) => Some(format!("{} created", name(before, record))),
-                (None, _, false) => Some(format!("{} created ({fields})", name(before, record))),
-            }
+            format!("{} {}", name(before, record), change(old.as_ref(), record))
         }
-        Write::Remove(key) => before.record(*key).map(|record| format!("{} removed", name(before, &record))),
+        Write::Remove(key) => {
+            before.record(*key).map_or_else(String::new, |record| format!("{} removed", name(before, &record)))
+        }
+    }
+}
+
+fn change(old: Option<&Record>, new: &Record) -> String {
+    let fields = changed(old, new);
+    match (old.is_some(), fields.is_empty()) {
+        (true, true) => "unchanged".to_owned(),
+        (true, false) => format!("changed ({fields})"),
+        (false, true) => "created".to_owned(),
+        (false, false) => format!("created ({fields})"),
     }
 }
 
@@ -57,12 +73,11 @@ fn name(directory: &Directory, record: &Record) -> String {
 
 /// A token by its kind, number, name and owner.
 pub fn token_name(directory: &Directory, token: &Token) -> String {
-    let (kind, owner) = match &token.owner {
-        TokenOwner::Personal { user: id } => ("personal access token", user(directory, *id)),
-        TokenOwner::Group { group: id, .. } => ("group access token", group(directory, *id)),
-        TokenOwner::Deploy { group: id, .. } => ("deploy token", group(directory, *id)),
+    let owner = match &token.owner {
+        TokenOwner::Personal { user: id } => user(directory, *id),
+        TokenOwner::Group { group: id, .. } | TokenOwner::Deploy { group: id, .. } => group(directory, *id),
     };
-    format!("{kind} {} {:?} of {owner}", token.id, token.name)
+    format!("{} {} {:?} of {owner}", token.owner.noun(), token.id, token.name)
 }
 
 fn user(directory: &Directory, id: UserId) -> String {
