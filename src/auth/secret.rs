@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::{random, sha256};
 use crate::domain::digest::Digest;
-use crate::domain::token::is_like_gitlabs;
+use crate::domain::token::{GITLAB_PREFIXES, is_like_gitlabs};
 
 /// What kind of token a secret is for; shows in its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +58,24 @@ pub fn generate(kind: Kind) -> NewSecret {
 /// A text with every part that has the form of a token replaced, for the log. Clients put tokens into paths and headers where none
 /// belongs.
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    const PREFIXES: [&str; 6] = ["dpp-", "dpg-", "dpd-", "glpat-", "gldt-", "glcbt-"];
-    let first = PREFIXES.iter().filter_map(|prefix| text.find(prefix).map(|at| (at, prefix.len()))).min();
-    let Some((at, prefix)) = first else { return Cow::Borrowed(text) };
-    let rest = &text[at + prefix..];
-    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let length = rest.bytes().take_while(|byte| is_of_token(*byte)).count();
-    let shown = if length < MIN_REDACTED_CHARS { &rest[..length] } else { "..." };
-    Cow::Owned(format!("{}{shown}{}", &text[..at + prefix], redacted(&rest[length..])))
+    let (mut redacted, mut rest) = (String::new(), text);
+    while let Some((prefix_end, length)) = find_token(rest) {
+        redacted.push_str(&rest[..prefix_end]);
+        let body = &rest[prefix_end..prefix_end + length];
+        redacted.push_str(if length < MIN_REDACTED_CHARS { body } else { "..." });
+        rest = &rest[prefix_end + length..];
+    }
+    if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
+}
+
+/// The end of the first prefix of a token, and the length of what follows it as in a token.
+fn find_token(text: &str) -> Option<(usize, usize)> {
+    let own = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);
+    let prefixes = own.iter().chain(&GITLAB_PREFIXES);
+    let (at, prefix) = prefixes.filter_map(|prefix| Some((text.find(prefix)?, prefix))).min()?;
+    let end = at + prefix.len();
+    let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    Some((end, text[end..].bytes().take_while(is_of_token).count()))
 }
 
 /// What a secret is looked up by.

@@ -119,13 +119,12 @@ fn write(
     left_out: u64,
 ) {
     let place = Place::of(request.path());
-    let user_agent =
-        request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(|value| redacted(short(value)));
+    let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(shown);
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
                 method = request.method().as_str(),
-                path = &*redacted(short(request.path())),
+                path = &*shown(request.path()),
                 status = status.as_u16(),
                 reason = refused.reason,
                 sentence = &*redacted(&refused.sentence),
@@ -163,14 +162,37 @@ impl<'a> Place<'a> {
         if let Some((group, rest)) = registry {
             // An image of this name would be cut at the first such word otherwise.
             let image = split_at_word(rest).map_or(rest, |(image, ..)| image);
-            return Self { group: Some(redacted(short(group))), image: Some(redacted(short(image))) };
+            return Self { group: Some(shown(group)), image: Some(shown(image)) };
         }
         let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
-        Self { group: group.map(|group| redacted(short(group))), image: None }
+        Self { group: group.map(shown), image: None }
     }
 }
 
-/// The beginning of a text that a client chose.
-fn short(text: &str) -> &str {
-    text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
+/// The beginning of a text that a client chose, without tokens. They are looked for in the whole, so that none is cut before it is
+/// recognized.
+fn shown(text: &str) -> Cow<'_, str> {
+    let mut text = redacted(text);
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+            Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_token_is_shown_wherever_a_long_text_is_cut() {
+        let token = format!("dpd-{}", "a".repeat(50));
+        for before in 140..=200 {
+            let text = format!("/{} {token} {}", "x".repeat(before), "y".repeat(100));
+            assert!(!shown(&text).contains("dpd-a"), "{before}");
+            assert!(shown(&text).chars().count() <= MAX_TEXT);
+        }
+    }
 }

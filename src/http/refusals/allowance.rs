@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use super::reason::LOGIN_NEEDED;
 use super::subject::Subject;
 use crate::auth::login_limit::network_of;
 
@@ -41,7 +42,7 @@ struct Window {
 const LENGTH: Duration = Duration::from_secs(60);
 /// Lines of one source in a window.
 const MAX_LINES: u32 = 10;
-/// The same for requests without a credential, with which every login begins.
+/// The same for requests without a credential.
 const MAX_CHALLENGES: u32 = 1;
 /// Number of sources that are told apart; the others of a reason share its lines.
 const MAX_SOURCES: usize = 10_000;
@@ -68,7 +69,7 @@ impl Source {
     }
 
     fn max_lines(&self) -> u32 {
-        if self.reason == "login_needed" { MAX_CHALLENGES } else { MAX_LINES }
+        if self.reason == LOGIN_NEEDED { MAX_CHALLENGES } else { MAX_LINES }
     }
 
     fn shared(reason: &'static str) -> Self {

@@ -7,11 +7,14 @@ use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;
 use crate::domain::policy::{PullDenial, Refusal};
 
+/// The word for a request without a credential, with which every login begins.
+pub(super) const LOGIN_NEEDED: &str = "login_needed";
+
 impl RegistryError {
     /// The word for why it was refused.
     pub(in crate::http) fn reason(&self) -> &'static str {
         match self {
-            Self::LoginNeeded => "login_needed",
+            Self::LoginNeeded => LOGIN_NEEDED,
             Self::BadBearer(Some(BearerError::Refused(refusal))) | Self::Refused(refusal) => of_refusal(refusal),
             Self::BadBearer(_) => "invalid_token",
             Self::ProxyOff | Self::Denied(PullDenial::SwitchedOff { .. }) => "proxy_off",
@@ -43,7 +46,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
 fn of_issue(error: &IssueError) -> &'static str {
     match error {
         IssueError::Refused(refusal) => of_refusal(refusal),
-        IssueError::NoCredentials => "login_needed",
+        IssueError::NoCredentials => LOGIN_NEEDED,
         IssueError::TooManyFailures(_) => "too_many_failures",
         IssueError::Busy => "busy",
         IssueError::Signing => "internal",
