@@ -90,8 +90,7 @@ impl UnstoredReports {
         let concerned = last.images.get(image).map(|image| image.seen.elapsed() < MEMORY);
         // Once nothing is remembered, no pull looks here any more.
         if last.forgot.is_none_or(|at| at.elapsed() >= IMAGE_INTERVAL) {
-            last.forgot = Some(Instant::now());
-            last.images.retain(|_, image| image.seen.elapsed() < MEMORY);
+            last.forget_old(Instant::now());
             self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         }
         concerned == Some(true)
@@ -139,6 +138,11 @@ impl UnstoredReports {
 }
 
 impl Last {
+    fn forget_old(&mut self, now: Instant) {
+        self.forgot = Some(now);
+        self.images.retain(|_, image| now.duration_since(image.seen) < MEMORY);
+    }
+
     /// Notes that something of this image is not stored, and says whether it gets a line now.
     fn takes(&mut self, image: &Origin, now: Instant) -> bool {
         if let Some(known) = self.images.get_mut(image) {
@@ -150,7 +154,7 @@ impl Last {
             return takes;
         }
         if self.images.len() >= MAX_IMAGES {
-            self.images.retain(|_, image| now.duration_since(image.seen) < MEMORY);
+            self.forget_old(now);
         }
         let takes = self.images.len() < MAX_IMAGES;
         if takes {
