@@ -1,7 +1,6 @@
 //! Readiness, and what the log says of a request that fails.
 
 use reqwest::Method;
-use serde_json::Value;
 
 use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service};
@@ -44,7 +43,7 @@ async fn a_request_that_fails_is_logged_once_and_its_id_is_in_every_line_of_it()
     assert_eq!(answer.status, 503);
     let id = answer.header("x-request-id").to_owned();
     assert!(answer.message().ends_with(&format!("[{id}]")), "{}", answer.text());
-    let lines: Vec<Value> = service.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = service.log_lines();
     let of_request: Vec<_> = lines.iter().filter(|line| line["span"]["id"] == id.as_str()).collect();
     let messages: Vec<_> = of_request.iter().map(|line| line["message"].as_str().unwrap()).collect();
     assert_eq!(messages, ["manifest", "a request failed"]);

@@ -13,9 +13,7 @@ const VACATED: &str = "a group that the settings keep an account for is no longe
 
 /// The account and path of each warning with this message so far.
 fn warned(service: &Service, message: &str) -> Vec<String> {
-    let log = service.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let warnings = lines.filter(|line| line["message"] == message);
+    let warnings = service.log_lines().into_iter().filter(|line| line["message"] == message);
     let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
     let named = |line: Value| {
         assert_eq!(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::metrics::metrics;
 use crate::fake_hub::{FakeHub, Image, Layer, Listener};
-use crate::service::{Answer, Client, Config, Service};
+use crate::service::{Answer, Client, Config, Group, Service, Token};
 
 struct Scene {
     hub: FakeHub,
@@ -24,6 +24,14 @@ impl Scene {
         Self { hub, service }
     }
 
+    /// The group `team`, a deploy token of it with this name, and a client that has logged in with that.
+    async fn puller(&self, name: &str) -> (Group, Token, Client) {
+        let team = self.service.group("team").await;
+        let token = self.service.deploy_token(&team, name).await;
+        let client = self.service.log_in(&token.username, &token.secret).await;
+        (team, token, client)
+    }
+
     /// The one line of a refusal, which a busy machine may write late.
     fn line(&self, refused: &Answer) -> Value {
         let id = refused.header("x-request-id").to_owned();
@@ -32,7 +40,7 @@ impl Scene {
         };
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let mut lines: Vec<Value> = lines(&self.service).into_iter().filter(of_request).collect();
+            let mut lines: Vec<Value> = self.service.log_lines().into_iter().filter(of_request).collect();
             if lines.len() == 1 {
                 return lines.remove(0);
             }
@@ -50,10 +58,6 @@ impl Scene {
     }
 }
 
-fn lines(service: &Service) -> Vec<Value> {
-    service.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
 async fn with_agent(client: &Client, path: &str) -> Answer {
     client.send(client.request(Method::GET, path).header("user-agent", "docker/27.1 (linux)")).await
 }
@@ -64,9 +68,7 @@ const MANIFEST: &str = "/v2/team/dependency_proxy/containers/alpine/manifests/la
 async fn a_token_that_is_revoked_or_expired_is_named_wherever_it_is_presented() {
     let scene = Scene::start();
     let service = &scene.service;
-    let team = service.group("team").await;
-    let token = service.deploy_token(&team, "runner").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let (team, token, client) = scene.puller("runner").await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
     let revoked = service.api("DELETE", &format!("/groups/{}/deploy_tokens/{}", team.id, token.id), json!({})).await;
     assert_eq!(revoked.status, 204);
@@ -149,9 +151,7 @@ async fn wrong_passwords_are_logged_with_a_known_user_and_never_with_what_was_se
 async fn routes_methods_and_upstreams_that_refuse_leave_a_line_too() {
     let scene = Scene::start();
     let service = &scene.service;
-    let team = service.group("team").await;
-    let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let (.., client) = scene.puller("ci").await;
     scene.has(&client.manifest("team", "alpine", "missing").await, &json!({"reason": "not_found", "image": "alpine"}));
     let push = client.send(client.request(Method::PUT, MANIFEST)).await;
     assert_eq!(push.status, 405);
@@ -173,9 +173,7 @@ async fn routes_methods_and_upstreams_that_refuse_leave_a_line_too() {
 #[actix_rt::test]
 async fn a_client_that_fails_in_a_loop_is_counted_and_does_not_fill_the_log() {
     let mut scene = Scene::start();
-    let team = scene.service.group("team").await;
-    let token = scene.service.deploy_token(&team, "loop").await;
-    let client = scene.service.log_in(&token.username, &token.secret).await;
+    let (.., client) = scene.puller("loop").await;
     scene.service.group("other").await;
     for _ in 0..40 {
         assert_eq!(client.manifest("other", "alpine", "latest").await.status, 403);
@@ -183,7 +181,8 @@ async fn a_client_that_fails_in_a_loop_is_counted_and_does_not_fill_the_log() {
     let metrics = metrics(&scene.service).await;
     assert!(metrics.contains("dependency_proxy_refusals_total{reason=\"no_access\"} 40"), "{metrics}");
     assert!(scene.service.stop().success());
-    let of_loop: Vec<Value> = lines(&scene.service).into_iter().filter(|line| line["reason"] == "no_access").collect();
+    let of_loop: Vec<Value> =
+        scene.service.log_lines().into_iter().filter(|line| line["reason"] == "no_access").collect();
     assert_eq!(of_loop.len(), 11, "{of_loop:?}");
     let last = of_loop.last().unwrap();
     assert_eq!((&last["left_out"], &last["credential_name"]), (&json!(30), &json!("loop")));
@@ -193,14 +192,12 @@ async fn a_client_that_fails_in_a_loop_is_counted_and_does_not_fill_the_log() {
 async fn a_pull_and_a_change_say_who_what_and_from_where() {
     let scene = Scene::start();
     let service = &scene.service;
-    let team = service.group("team").await;
-    let token = service.deploy_token(&team, "runner").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let (team, token, client) = scene.puller("runner").await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
     let change = json!({"name": "Team One", "visibility": "public"});
     assert_eq!(service.api("PUT", &format!("/groups/{}", team.id), change).await.status, 200);
     assert_eq!(service.api("DELETE", &format!("/groups/{}", team.id), json!({})).await.status, 202);
-    let lines = lines(service);
+    let lines = service.log_lines();
     let pull = lines.iter().find(|line| line["message"] == "manifest").unwrap();
     assert_eq!((&pull["credential_name"], &pull["address"]), (&json!("runner"), &json!("127.0.0.1")));
     assert_eq!(pull["principal_name"], token.username);

@@ -1,7 +1,5 @@
 //! A full disk is seen in the log: which image comes from upstream at each pull, and one warning that says where to make room.
 
-use serde_json::Value;
-
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::Config;
 
@@ -34,14 +32,13 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
         }
     }
     assert_eq!(hub.requests().of(Kind::BlobDownload), 6);
-    let log = service.log();
-    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines = service.log_lines();
     let with =
         |text: &str| lines.iter().filter(|line| line["message"].as_str().unwrap().contains(text)).collect::<Vec<_>>();
     let images: Vec<_> = with("blobs of this image are not stored").iter().map(|line| line["image"].clone()).collect();
     assert_eq!(images, ["docker.io/library/one", "docker.io/library/two"]);
     let caches = |message: &str| with(message).iter().map(|line| line["cache"].clone()).collect::<Vec<_>>();
-    assert_eq!(caches("manifest"), ["hit", "hit", "passed_through", "passed_through"], "{log}");
+    assert_eq!(caches("manifest"), ["hit", "hit", "passed_through", "passed_through"], "{lines:?}");
     let warnings = with("blobs are passed on to clients without being stored");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let warning = warnings[0];

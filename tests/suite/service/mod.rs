@@ -106,6 +106,14 @@ impl Service {
         read(&self.log)
     }
 
+    /// What it has logged, a JSON object for each line.
+    pub fn log_lines(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        // The last one may be on its way.
+        let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
