@@ -1,5 +1,5 @@
-//! Tokens that are about to expire: a gauge for alerts, and lines in the log that name each of them. A token that was made for a week
-//! or less is meant to end, and is left out of both.
+//! Tokens that are about to expire: a gauge for alerts, and lines in the log that name each of them. A token that was
+//! made for a week or less is meant to end, and is left out of both.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,13 +9,13 @@ use crate::domain::directory::Directory;
 use crate::domain::edit::summary::token_name;
 use crate::domain::token::Token;
 
-/// When tokens were last looked through. Cheap to clone; all clones are one.
+/// The time of the last look at all tokens. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct ExpiringTokens(Arc<Mutex<Option<Timestamp>>>);
 
 /// The gauge has the tokens that expire within each of these numbers of days.
 const COUNTED_DAYS: [(i64, &str); 3] = [(1, "1"), (7, "7"), (30, "30")];
-/// A token is named when so many days are left.
+/// A token is named when one of these numbers of days is left.
 const NAMED_DAYS: [i64; 3] = [1, 7, 14];
 /// Tokens with a shorter life are left out.
 const MIN_LIFE_DAYS: i64 = 7;
@@ -23,8 +23,8 @@ const MIN_LIFE_DAYS: i64 = 7;
 const MAX_NAMED: usize = 100;
 
 impl ExpiringTokens {
-    /// Sets the gauge and names the tokens that came closer to their end since the last call. After a start that is every token with
-    /// 14 days left or less.
+    /// Sets the gauge and names the tokens that came closer to their end since the last call. After a start that is
+    /// every token with 14 days left or less.
     pub(super) fn report(&self, directory: &Directory, now: Timestamp) {
         for ((_, label), number) in COUNTED_DAYS.iter().zip(count(directory, now)) {
             metrics::gauge!("dependency_proxy_tokens_expiring", "days" => *label).set(f64::from(number));
@@ -90,7 +90,7 @@ mod tests {
     use crate::domain::scope::Scopes;
     use crate::domain::token::TokenOwner;
 
-    /// A token made on day 0 that lives for so many days.
+    /// A token made on day 0 that lives for this number of days.
     fn token(number: u8, life_days: i64) -> Token {
         Token {
             id: TokenId(number.into()),

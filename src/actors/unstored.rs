@@ -1,5 +1,5 @@
-//! What the operator learns where content is passed on to clients without being stored: a counter, a line for each image, and a
-//! warning that names the folder, its free space and the setting.
+//! Reports to the operator about content that is passed on to clients without being stored: a counter, a line for each
+//! image, and a warning that names the folder, its free space and the setting.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::domain::download::Unstored;
 use crate::domain::origin::Origin;
 use crate::store::room::Room;
 
-/// What is not stored.
+/// A kind of content that is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Manifests, their links and their tags.
@@ -24,16 +24,16 @@ pub(super) struct UnstoredReports {
     kind: Kind,
     room: Room,
     last: Mutex<Last>,
-    /// Whether any image is remembered, for a look that waits for nobody.
+    /// True where any image is remembered, for a look that waits for nobody.
     any: AtomicBool,
 }
 
-/// When something was last logged.
+/// The times of the last lines.
 #[derive(Default)]
 struct Last {
     warnings: HashMap<&'static str, Instant>,
     images: HashMap<Origin, Image>,
-    /// When old images were last forgotten.
+    /// The time when old images were last forgotten.
     forgot: Option<Instant>,
 }
 
@@ -48,7 +48,7 @@ struct Image {
 const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The line of one image is repeated after this time at the earliest.
 const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
-/// An image of which nothing was left unstored for so long is forgotten.
+/// An image of which nothing was left unstored for this time is forgotten.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 /// Number of images that are remembered; of more none gets a line until some of them are forgotten.
 const MAX_IMAGES: usize = 1_000;
@@ -59,8 +59,8 @@ impl UnstoredReports {
         Self { kind, room, last: Mutex::default(), any: AtomicBool::new(false) }
     }
 
-    /// Counts and logs that something is not stored; `image` is what it belongs to, where that is known. Makes a system call now and
-    /// then, and waits for nothing else.
+    /// Counts and logs that something is not stored; `image` is what it belongs to, where that is known. Makes a system
+    /// call once an hour, and waits for nothing else.
     pub(super) fn report(&self, reason: Unstored, image: Option<&Origin>) {
         let word = reason.word();
         self.kind.count(word);

@@ -55,8 +55,8 @@ pub fn generate(kind: Kind) -> NewSecret {
     NewSecret { digest: digest(&secret), secret: secret.into() }
 }
 
-/// A text with every part that has the form of a token replaced, for the log. Clients put tokens into paths and headers where none
-/// belongs.
+/// A text with every part that has the form of a token replaced, for the log. Clients put tokens into paths and headers
+/// where none belongs.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let (mut redacted, mut rest) = (String::new(), text);
     while let Some((prefix_end, length)) = find_token(rest) {

@@ -1,4 +1,4 @@
-//! The trace that every refusal leaves: one line in the log with the id that the client saw, and a count by reason. The line is
+//! The trace of a refusal: one line in the log with the id that the client saw, and a count by reason. The line is
 //! written once the response is there, so that no request that succeeds pays for it.
 
 mod allowance;
@@ -24,20 +24,20 @@ use crate::auth::secret::redacted;
 use crate::domain::image_path::split_at_word;
 use crate::telemetry::RequestId;
 
-/// What was refused and why, as an extension of the response.
+/// A refusal and its reason, as an extension of the response.
 #[derive(Debug)]
 pub(super) struct Refused {
     /// The word that it is counted under. One of a fixed few.
     pub(super) reason: &'static str,
-    /// What the client is told.
+    /// The sentence that the client gets.
     pub(super) sentence: String,
-    /// What the operator has to know beside it.
+    /// Details for the operator, besides the sentence.
     pub(super) details: Option<String>,
-    /// Whether the operator has to see it although it is no fault of this service.
+    /// True where the operator has to see it although it is no fault of this service.
     pub(super) warns: bool,
 }
 
-/// Which refusals are written to the log. Shared by all threads; cheap to clone.
+/// The decision which refusals are written to the log. Shared by all threads; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Refusals(Arc<Mutex<Allowances>>);
 
@@ -149,7 +149,7 @@ fn write(
     }
 }
 
-/// What a path is about. Only as far as the log needs it: the path may be malformed.
+/// The subject of a path. Only as far as the log needs it: the path may be malformed.
 struct Place<'a> {
     group: Option<Cow<'a, str>>,
     image: Option<Cow<'a, str>>,
@@ -169,8 +169,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The beginning of a text that a client chose, without tokens. They are looked for in the whole, so that none is cut before it is
-/// recognized.
+/// The beginning of a text that a client chose, without tokens. They are looked for in the whole, so that none is cut
+/// before it is recognized.
 fn shown(text: &str) -> Cow<'_, str> {
     let mut text = redacted(text);
     if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {

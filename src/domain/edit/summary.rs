@@ -1,5 +1,5 @@
-//! A change in words, for the log: which things it made, changed and removed, and what of them. Values that open anything are
-//! left out, by name.
+//! A change in words, for the log: the things that it made, changed and removed, with their fields. Secrets and their
+//! hashes are left out.
 
 use serde_json::{Map, Value};
 
@@ -14,8 +14,8 @@ const MAX_VALUE: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and what says nothing to people.
 const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
-/// The effect of these writes on this directory, as one line. The single writer of the directory waits for it, so no more is
-/// described than is shown.
+/// The effect of these writes on this directory, as one line. The single writer of the directory waits for it, so no
+/// more is described than is shown.
 pub fn summary(before: &Directory, writes: &[Write]) -> String {
     let mut shown = writes.iter().filter(|write| is_shown(before, write));
     let mut text = shown.by_ref().take(MAX_NAMED).map(|write| describe(before, write)).collect::<Vec<_>>().join("; ");

@@ -1,5 +1,5 @@
-//! How many lines refusals of the same kind leave in the log. A client that fails in a loop must neither fill the log nor hide
-//! others in it, so beyond some lines a minute it is only counted, and the count is logged.
+//! Limits on the lines that refusals of the same kind leave in the log. A client that fails in a loop must neither fill
+//! the log nor hide others in it, so beyond some lines a minute it is only counted, and the count is logged.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use super::reason::LOGIN_NEEDED;
 use super::subject::Subject;
 use crate::auth::login_limit::network_of;
 
-/// Whose refusals are counted together.
+/// A client whose refusals for one reason are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     address: IpAddr,
@@ -17,10 +17,10 @@ pub(super) struct Source {
     reason: &'static str,
 }
 
-/// Whether a refusal gets a line.
+/// The decision whether a refusal gets a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It does; so many of its source before it did not.
+    /// It does, and this many of its source before it did not.
     Written {
         /// That number.
         left_out: u64,
@@ -44,7 +44,7 @@ const LENGTH: Duration = Duration::from_secs(60);
 const MAX_LINES: u32 = 10;
 /// The same for requests without a credential.
 const MAX_CHALLENGES: u32 = 1;
-/// Number of sources that are told apart; the others of a reason share its lines.
+/// Number of sources that are counted separately; the others of a reason share its lines.
 const MAX_SOURCES: usize = 10_000;
 
 impl Source {

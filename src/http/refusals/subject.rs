@@ -1,5 +1,5 @@
-//! Whose request was refused, by name: the credential that it presented, even one that no longer counts. Only names that are
-//! known here are given; whatever else a client sends as a user name may be a secret.
+//! The subject of a request that was refused, by name: the credential that it presented, even one that is no longer
+//! valid. Only names that are known here are given; whatever else a client sends as a user name may be a secret.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::User;
 
-/// The principal and the credential of a request that was refused. Everything is empty where it presented none that is known.
+/// The principal and the credential of a request that was refused. Everything is empty where it presented none that is
+/// known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::http) struct Subject {
     pub(super) principal: Option<String>,
@@ -49,7 +50,8 @@ impl Subject {
         }
     }
 
-    /// The subject of a login with this user name and secret: the token, or else the user or the deploy token of that name.
+    /// The subject of a login with this user name and secret: the token, or else the user or the deploy token of that
+    /// name.
     pub(in crate::http) fn by_login(directory: &Directory, username: &str, secret: &str) -> Self {
         if let Some(credential) = directory.secret(&secret::digest(secret)) {
             return Self::by(directory, credential);
@@ -69,7 +71,8 @@ impl Subject {
         Self { unknown_name: None, ..self.clone() }
     }
 
-    /// The same with the deploy token that has the user name, if one does. Looks through all tokens, so this is for what is logged.
+    /// The same with the deploy token that has the user name, if one does. Looks through all tokens, so this is for what
+    /// is logged.
     pub(super) fn with_deploy_token(self, directory: &Directory) -> Self {
         let Some(wanted) = self.unknown_name.as_deref() else { return self };
         let is_called = |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username, .. } if username.as_str() == wanted);
