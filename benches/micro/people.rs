@@ -113,6 +113,7 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         expires_at: Some(Timestamp::MAX),
         revoked_at: None,
         made_by: None,
+        replaced_by: None,
         old_secret: None,
         created_by: None,
         rests_on: None,

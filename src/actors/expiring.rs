@@ -104,6 +104,7 @@ mod tests {
             expires_at: Some(Timestamp::UNIX_EPOCH + days(life_days)),
             revoked_at: None,
             made_by: None,
+            replaced_by: None,
             old_secret: None,
             created_by: None,
             rests_on: None,

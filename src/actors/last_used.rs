@@ -115,6 +115,7 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             made_by: None,
+            replaced_by: None,
             old_secret: None,
             created_by: None,
             rests_on: None,

@@ -130,7 +130,8 @@ impl Tokens {
     ) -> Result<Identity, Refusal> {
         match login::by_token(directory, username, secret.expose_secret(), Timestamp::now())? {
             Login::Token(identity) => Ok(identity),
-            Login::PerhapsPassword => Err(Refusal::Unknown),
+            // Verifying a password takes longer than a pull may, and is limited: that is for logins.
+            Login::PerhapsPassword => Err(Refusal::PasswordAtRegistry),
         }
     }
 

@@ -97,6 +97,7 @@ impl FirstRecords {
             expires_at,
             revoked_at: None,
             made_by: None,
+            replaced_by: None,
             old_secret: None,
             created_by: None,
             rests_on: None,

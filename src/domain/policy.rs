@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::access::AccessLevel;
 use super::directory::{Credential, Directory};
 use super::group::{Group, GroupPath, Visibility};
-use super::id::{CredentialId, GroupId, UserId};
+use super::id::{CredentialId, GroupId, TokenId, UserId};
 use super::scope::Scopes;
 use super::token::{Token, TokenOwner};
 use super::user::User;
@@ -62,6 +62,9 @@ pub enum Refusal {
     /// No such user, or not its password, or not a token of ours.
     #[error("Wrong username or password. With a token, use the token as the password")]
     Unknown,
+    /// No token that is known, where a password is not verified.
+    #[error("A password is accepted at a login only, at /jwt/auth. Log in first, or use a token as the password")]
+    PasswordAtRegistry,
     /// It has the form of a token of GitLab.
     #[error("This is a GitLab token; this service has its own. Create a deploy token for the group here")]
     GitlabToken,
@@ -86,7 +89,7 @@ pub enum Refusal {
         /// Who can help.
         remedy: String,
     },
-    /// The secret that a rotation replaced, after its overlap.
+    /// A secret that a rotation replaced, at once or after its overlap. The token has another one.
     #[error("Token '{name}' was rotated, and its old secret ended on {on}. Use the new secret")]
     Replaced {
         /// The token's name.
@@ -145,7 +148,7 @@ pub enum PullDenial {
 impl Refusal {
     /// Whether the secret itself was wrong, as opposed to one that is known and no longer good.
     pub fn is_wrong_secret(&self) -> bool {
-        matches!(self, Self::Unknown | Self::GitlabToken | Self::Username { .. })
+        matches!(self, Self::Unknown | Self::PasswordAtRegistry | Self::GitlabToken | Self::Username { .. })
     }
 }
 
@@ -161,7 +164,13 @@ pub fn identify(directory: &Directory, credential: Credential, now: Timestamp) -
             Err(Refusal::Replaced { name: old.name.clone(), on: date(old.expires_at.unwrap_or(now)) })
         }
         Credential::Token(token) | Credential::OldSecret(token) => identify_token(directory, token, now),
-        Credential::Deleted(stone) => Err(Refusal::Revoked { name: stone.name.clone(), on: date(stone.deleted_at) }),
+        Credential::Deleted(stone) => {
+            let (name, on) = (stone.name.clone(), date(stone.deleted_at));
+            Err(match has_active_successor(directory, stone.replaced_by, now) {
+                true => Refusal::Replaced { name, on },
+                false => Refusal::Revoked { name, on },
+            })
+        }
     }
 }
 
@@ -170,9 +179,26 @@ fn has_outlived(directory: &Directory, old: &Token, now: Timestamp) -> bool {
     !old.is_active(now) && directory.token(old.id).is_some_and(|token| token.is_active(now))
 }
 
+/// True where the token by which rotations replaced a secret, one after another, is active: its user needs the new
+/// secret, and no new token.
+fn has_active_successor(directory: &Directory, mut next: Option<TokenId>, now: Timestamp) -> bool {
+    while let Some(token) = next.and_then(|id| directory.token(id)) {
+        if token.is_active(now) {
+            return true;
+        }
+        // A replacement has a higher number, so that this ends whatever a restored backup contains.
+        next = token.replaced_by.filter(|by| *by > token.id);
+    }
+    false
+}
+
 fn identify_token(directory: &Directory, token: Arc<Token>, now: Timestamp) -> Result<Identity, Refusal> {
     if let Some(at) = token.revoked_at {
-        return Err(Refusal::Revoked { name: token.name.clone(), on: date(at) });
+        let (name, on) = (token.name.clone(), date(at));
+        return Err(match has_active_successor(directory, token.replaced_by, now) {
+            true => Refusal::Replaced { name, on },
+            false => Refusal::Revoked { name, on },
+        });
     }
     if let Some(at) = token.expires_at.filter(|_| !token.is_active(now)) {
         return Err(Refusal::Expired { name: token.name.clone(), on: date(at), remedy: remedy(directory, &token) });

@@ -85,6 +85,7 @@ fn has_other_password(user: &User, present: &User) -> bool {
 }
 
 fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<Regained> {
+    let is_there = |id| present.token(id).is_some();
     let cause = match present.credential(token.credential) {
         Some(Credential::Token(same)) => match (same.revoked_at, same.expires_at) {
             (Some(at), _) => Cause::Revoked(at),
@@ -93,7 +94,8 @@ fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<R
         },
         // A rotation replaced the secret, which the backup would make valid without an end again.
         Some(Credential::OldSecret(_)) => Cause::Rotated,
-        None if present.token(token.id).is_some() => Cause::Rotated,
+        None if is_there(token.id) => Cause::Rotated,
+        Some(Credential::Deleted(stone)) if stone.replaced_by.is_some_and(is_there) => Cause::Rotated,
         Some(Credential::Deleted(stone)) => Cause::Deleted(Some(stone.deleted_at)),
         Some(Credential::Password(_)) | None if token.id.0 <= present.service().last_token => Cause::Deleted(None),
         Some(Credential::Password(_)) | None => return None,

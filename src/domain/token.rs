@@ -39,6 +39,9 @@ pub struct Token {
     /// The user who made it, who may be gone; not on record for the first tokens and for those of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
+    /// The token by which a rotation replaced this one, which was revoked with that. `None` for every other token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<TokenId>,
     /// The secret that the last rotation replaced, also once it has ended. Records of versions before rotations had it
     /// read as `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +132,15 @@ pub struct Tombstone {
     pub name: String,
     /// When it was deleted. Forgotten [`Tombstone::DAYS`] days later.
     pub deleted_at: Timestamp,
+    /// The owner of the token. `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<TokenOwner>,
+    /// The number of the token. `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// The token whose secret is valid in the place of this one, after a rotation. `None` where the token itself ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<TokenId>,
 }
 
 impl Token {
@@ -180,15 +192,22 @@ impl Tombstone {
 
     /// What stays of this token.
     pub fn of(token: &Token, now: Timestamp) -> Self {
-        let deleted_at = token.revoked_at.unwrap_or(now);
-        Self { secret: token.secret, credential: token.credential, name: token.name.clone(), deleted_at }
+        Self {
+            secret: token.secret,
+            credential: token.credential,
+            name: token.name.clone(),
+            deleted_at: token.revoked_at.unwrap_or(now),
+            owner: Some(token.owner.clone()),
+            token: Some(token.id),
+            replaced_by: token.replaced_by,
+        }
     }
 
     /// The tombstone of this token's old secret, which ended by itself or ends now.
     pub fn of_old_secret(token: &Token, now: Timestamp) -> Option<Self> {
         let OldSecret { secret, credential, expires_at } = token.old_secret?;
         let deleted_at = token.revoked_at.unwrap_or(now).min(expires_at);
-        Some(Self { secret, credential, name: token.name.clone(), deleted_at })
+        Some(Self { secret, credential, deleted_at, replaced_by: Some(token.id), ..Self::of(token, now) })
     }
 }
 

@@ -125,8 +125,13 @@ impl Ending {
         let setting = latest(max_days, terms.now);
         let bound = [maker, setting].into_iter().flatten().min();
         let end = match self {
-            Self::At(end) | Self::Kept(end) if end <= terms.now => {
+            Self::At(end) if end <= terms.now => {
                 return Err(EditError::invalid("expires_at", "must be in the future"));
+            }
+            Self::Kept(end) if end <= terms.now => {
+                let reason =
+                    format!("is missing: the token expired on {}, so its rotation must name a new end", date(end));
+                return Err(EditError::invalid("expires_at", reason));
             }
             Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond(maker, "makes")),
             Self::At(end) if setting.is_some_and(|bound| end > bound) => {

@@ -62,6 +62,7 @@ mod tests {
             expires_at: Some(days_ago(ended_days_ago)),
             revoked_at: None,
             made_by: None,
+            replaced_by: None,
             old_secret: None,
             created_by: None,
             rests_on: None,

@@ -72,8 +72,6 @@ pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<
 /// Revokes an access token and makes one like it, to which what the old one made is handed on.
 fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
     let mut draft = Draft::of(directory);
-    let ended = Token { revoked_at: Some(terms.now), old_secret: None, ..Token::clone(old) };
-    draft.put(Record::Token(ended));
     draft.bury_old_secret(old, terms.now);
     let ending = rotation.ending_of(old);
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
@@ -83,6 +81,8 @@ fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, te
         (token.made_by, token.rests_on) = (old.made_by, old.rests_on);
         draft.put(Record::Token(token.clone()));
     }
+    let (revoked_at, replaced_by) = (Some(terms.now), Some(token.id));
+    draft.put(Record::Token(Token { revoked_at, replaced_by, old_secret: None, ..Token::clone(old) }));
     draft.hand_on(directory, old.id, token.id);
     Ok(draft.finish(token))
 }

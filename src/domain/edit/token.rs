@@ -190,6 +190,7 @@ pub(super) fn put(
         expires_at,
         revoked_at: None,
         made_by: terms.maker.token(),
+        replaced_by: None,
         old_secret: None,
         created_by: terms.by,
         rests_on: basis.map(|token| token.id),

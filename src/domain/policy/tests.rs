@@ -73,6 +73,7 @@ fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
         expires_at: expires_at.map(at),
         revoked_at: None,
         made_by: None,
+        replaced_by: None,
         old_secret: None,
         created_by: None,
         rests_on: None,

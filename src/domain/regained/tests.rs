@@ -42,6 +42,7 @@ fn token(id: u8) -> Token {
         made_by: None,
         rests_on: None,
         created_by: None,
+        replaced_by: None,
         old_secret: None,
     }
 }

@@ -35,6 +35,7 @@ impl RegistryError {
 fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => "wrong_secret",
+        Refusal::PasswordAtRegistry => "password_not_accepted",
         Refusal::NeverSeen => "unknown_token",
         Refusal::Expired { .. } | Refusal::Replaced { .. } => "expired",
         Refusal::Revoked { .. } | Refusal::Gone => "revoked",

@@ -10,9 +10,9 @@ use super::super::credentials::Presented;
 use super::super::state::RegistryState;
 use crate::auth::secret;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{CredentialId, UserId};
 use crate::domain::policy::Identity;
-use crate::domain::token::{Token, TokenOwner};
+use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
 
 /// The principal and the credential of a request that was refused. Everything is empty where it presented none that is
@@ -92,11 +92,27 @@ impl Subject {
                 credential.map_or_else(Self::default, |credential| Identity::User(user, credential).into())
             }
             Credential::Token(token) | Credential::OldSecret(token) => Self::by_token(directory, token),
-            Credential::Deleted(stone) => Self {
-                credential: Some(stone.credential),
-                credential_name: Some(stone.name.clone()),
-                ..Self::default()
-            },
+            Credential::Deleted(stone) => Self::by_tombstone(directory, &stone),
+        }
+    }
+
+    fn by_tombstone(directory: &Directory, stone: &Tombstone) -> Self {
+        let user = |id: UserId| (format!("user:{id}"), directory.user(id).map(|user| user.username.to_string()));
+        let (principal, principal_name) = match (&stone.owner, stone.token) {
+            (Some(TokenOwner::Personal { user: id }), _) => Some(user(*id)),
+            (Some(TokenOwner::Group { .. }), Some(id)) => Some((format!("group_token:{id}"), None)),
+            (Some(TokenOwner::Deploy { username, .. }), Some(id)) => {
+                Some((format!("deploy_token:{id}"), Some(username.clone())))
+            }
+            (_, None) | (None, _) => None,
+        }
+        .unzip();
+        Self {
+            principal,
+            principal_name: principal_name.flatten(),
+            credential: Some(stone.credential),
+            credential_name: Some(stone.name.clone()),
+            unknown_name: None,
         }
     }
 

@@ -79,7 +79,11 @@ async fn a_token_that_is_revoked_or_expired_is_named_wherever_it_is_presented() 
     scene.has(&by_jwt, &expected);
     assert!(scene.line(&by_jwt)["details"].as_str().unwrap().contains("'runner' was revoked"));
     let at_login = service.token(&token.username, &token.secret, "").await;
-    scene.has(&at_login, &json!({"reason": "revoked", "credential_name": "runner"}));
+    scene.has(
+        &at_login,
+        &json!({"reason": "revoked", "credential_name": "runner",
+        "principal": format!("deploy_token:{}", token.id), "principal_name": token.username}),
+    );
     let sentence = scene.line(&at_login)["sentence"].as_str().unwrap().to_owned();
     assert_eq!(sentence, at_login.message());
 
@@ -109,6 +113,11 @@ async fn wrong_passwords_are_logged_with_a_known_user_and_never_with_what_was_se
     let stranger = scene.service.stranger();
     let wrong = scene.service.token("dora", "a wrong passphrase", "").await;
     scene.has(&wrong, &json!({"reason": "wrong_secret", "principal_name": "dora", "credential_name": null}));
+    let direct = scene.service.stranger().with_basic("dora", "a long passphrase").get(MANIFEST).await;
+    assert_eq!(direct.status, 401);
+    assert!(direct.message().starts_with("A password is accepted at a login only"), "{}", direct.message());
+    assert!(direct.header("www-authenticate").contains("/jwt/auth"));
+    scene.has(&direct, &json!({"reason": "password_not_accepted", "principal_name": "dora"}));
     let form = "grant_type=password&service=dependency_proxy&username=dora&password=another+wrong+one";
     let request =
         stranger.request(Method::POST, "/jwt/auth").header("content-type", "application/x-www-form-urlencoded");

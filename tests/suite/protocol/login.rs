@@ -35,7 +35,8 @@ async fn the_base_says_whether_one_is_logged_in() {
         }
     }
     let password = stranger.with_basic("alice", ALICES_PASSWORD).get("/v2/").await;
-    assert_eq!(said(&password), refusal(401, "UNAUTHORIZED", WRONG), "a password is for the token endpoint alone");
+    let sentence = "A password is accepted at a login only, at /jwt/auth. Log in first, or use a token as the password";
+    assert_eq!(said(&password), refusal(401, "UNAUTHORIZED", sentence));
     assert_eq!(password.header("www-authenticate"), challenge);
 }
 

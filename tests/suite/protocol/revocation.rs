@@ -108,8 +108,8 @@ async fn a_rotated_token_ends_and_the_new_one_pulls() {
     let path = format!("/groups/{}/access_tokens/{}/rotate", house.team.id, old.id);
     let rotated = house.service.api("POST", &path, json!({})).await.json();
     is_shut_out(&client, &house, "rotated").await;
-    let expected = denied(&format!("Token 'bot' was revoked on {}", today()));
-    assert_eq!(house.pull("bot", &old.secret, "team").await, expected);
+    let sentence = format!("Token 'bot' was rotated, and its old secret ended on {}. Use the new secret", today());
+    assert_eq!(house.pull("bot", &old.secret, "team").await, denied(&sentence));
     assert_eq!(house.pull("bot", rotated["token"].as_str().unwrap(), "team").await, served());
 }
 

@@ -116,9 +116,9 @@ async fn a_deploy_token_keeps_its_user_name_and_end_and_has_a_day_of_overlap_unl
     assert_eq!(answer["old_secret_expires_at"], Value::Null);
     assert!(answer["expires_at"].as_str().unwrap().starts_with("2097-01-01"), "{answer}");
     let replaced = format!("Token 'old' was rotated, and its old secret ended on {}. Use the new secret", today());
-    assert_eq!(house.pull("old-fleet", &new, "team").await, denied(&replaced));
-    let ended = denied(&format!("Token 'old' was revoked on {}", today()));
-    assert_eq!(house.pull("old-fleet", &token.secret, "team").await, ended, "no more than one old secret is valid");
+    for (secret, why) in [(&new, "without an overlap"), (&token.secret, "no more than one old secret is valid")] {
+        assert_eq!(house.pull("old-fleet", secret, "team").await, denied(&replaced), "{why}");
+    }
     assert_eq!(house.pull("old-fleet", &newest, "team").await, served());
 }
 
@@ -131,9 +131,34 @@ async fn of_two_rotations_within_an_overlap_the_older_secret_ends_at_once() {
         let (third, _) = rotated(&house, &path, json!({"overlap": "1h"})).await;
         assert_eq!(status(&first).await, 401, "{path}");
         let ended = house.pull(&token.username, &token.secret, "team").await;
-        assert!(ended.2.contains("was revoked on"), "{path}: {ended:?}");
+        assert!(ended.2.contains("was rotated, and its old secret ended on"), "{path}: {ended:?}");
         for secret in [&second, &third] {
             assert_eq!(house.pull(&token.username, secret, "team").await, served(), "{path}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn every_secret_that_was_rotated_away_says_so_until_the_token_itself_ends() {
+    let house = House::new().await;
+    for (mut path, token) in a_token_of_each_kind(&house).await {
+        let mut old = vec![token.secret.clone()];
+        // An access token without an overlap gets another number.
+        for overlap in ["0", "1h", "0", "0"] {
+            let (new, answer) = rotated(&house, &path, json!({"overlap": overlap})).await;
+            path = format!("{}/{}", path.rsplit_once('/').unwrap().0, answer["id"]);
+            old.push(new);
+        }
+        let newest = old.pop().unwrap();
+        for secret in &old {
+            let refused = house.pull(&token.username, secret, "team").await;
+            assert!(refused.2.contains("was rotated, and its old secret ended on"), "{path}: {refused:?}");
+        }
+        assert_eq!(house.pull(&token.username, &newest, "team").await, served(), "{path}");
+        house.change("DELETE", &path, Value::Null).await;
+        for secret in old.iter().chain([&newest]) {
+            let refused = house.pull(&token.username, secret, "team").await;
+            assert!(refused.2.contains("was revoked on"), "{path}: {refused:?}");
         }
     }
 }
@@ -172,8 +197,10 @@ async fn a_token_of_a_group_that_has_expired_is_rotated_as_its_sentence_says() {
         "403 Forbidden - A token that is revoked or has expired cannot be extended: rotate it, or make another";
     assert_eq!((extended.status, extended.json()), (403, json!({"message": sentence})));
     let kept = house.service.api("POST", &format!("{path}/rotate"), Value::Null).await;
-    let expected = json!({"message": {"expires_at": ["must be in the future"]}});
-    assert_eq!((kept.status, kept.json()), (400, expected), "its end is over: another one is needed");
+    let reason =
+        format!("is missing: the token expired on {}, so its rotation must name a new end", end.strftime("%Y-%m-%d"));
+    let expected = json!({"message": {"expires_at": [reason]}});
+    assert_eq!((kept.status, kept.json()), (400, expected));
     let (new, answer) = rotated(&house, &path, json!({"expires_at": "2099-01-01", "overlap": "24h"})).await;
     assert_eq!(answer["old_secret_expires_at"], Value::Null, "what has expired is not valid again");
     let ended = house.pull(&brief.username, &brief.secret, "team").await;

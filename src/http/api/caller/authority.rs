@@ -191,6 +191,7 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::Revoked { .. } => ApiError::InvalidToken("Token was revoked. You have to re-authorize from the user."),
         Refusal::Blocked { .. } => ApiError::Refused("Your account has been blocked."),
         Refusal::Unknown
+        | Refusal::PasswordAtRegistry
         | Refusal::GitlabToken
         | Refusal::Username { .. }
         | Refusal::NeverSeen
