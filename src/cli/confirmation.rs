@@ -72,7 +72,8 @@ fn lines(loss: &Value) -> Vec<String> {
 
 fn line(listed: &Value, one: &str, many: &str) -> Option<String> {
     let total = listed["total"].as_u64().filter(|total| *total > 0)?;
-    let names: Vec<&str> = listed["names"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let names: Vec<String> =
+        listed["names"].as_array()?.iter().filter_map(Value::as_str).map(|name| name.replace('\n', " ")).collect();
     let more = total - (names.len() as u64).min(total);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Some(format!("  {total} {}: {}{more}", if total == 1 { one } else { many }, names.join(", ")))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_number};
+use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::group::{Group, GroupPath, Visibility};
@@ -200,10 +200,7 @@ fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> 
 }
 
 fn check_text(name: &str, description: &str) -> Result<(), EditError> {
-    if name.is_empty() {
-        return Err(EditError::invalid("name", "can't be blank"));
-    }
-    check_length("name", name, MAX_NAME_CHARS)?;
+    check_name(name)?;
     check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
 }
 

@@ -23,7 +23,7 @@ mod consistency;
 use super::access::Membership;
 use super::directory::{Directory, Record, RecordKey, Service, Write};
 use super::id::{GroupId, TokenId, UserId};
-use super::limits::Limits;
+use super::limits::{Limits, MAX_NAME_CHARS};
 use super::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
 use std::collections::HashSet;
@@ -89,6 +89,22 @@ impl EditError {
     fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }
+}
+
+/// Refuses a name that is empty or too long, or would take more than one line.
+fn check_name(name: &str) -> Result<(), EditError> {
+    if name.is_empty() {
+        return Err(EditError::invalid("name", "can't be blank"));
+    }
+    check_line("name", name, MAX_NAME_CHARS)
+}
+
+/// Refuses a text that is too long or contains control characters, which would break lists and logs.
+fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
+    if text.contains(char::is_control) {
+        return Err(EditError::invalid(field, "can't contain line breaks or other control characters"));
+    }
+    check_length(field, text, max_chars)
 }
 
 /// Refuses a text of more characters, as GitLab says it.

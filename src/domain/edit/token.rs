@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::Ending;
-use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_number};
+use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey};
@@ -252,10 +252,7 @@ fn make_room(
 }
 
 fn check(new: &NewToken) -> Result<(), EditError> {
-    if new.name.is_empty() {
-        return Err(EditError::invalid("name", "can't be blank"));
-    }
-    check_length("name", &new.name, MAX_NAME_CHARS)?;
+    check_name(&new.name)?;
     check_length("description", &new.description, MAX_NAME_CHARS)?;
     Ok(())
 }

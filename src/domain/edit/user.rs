@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing, check_length, member};
+use super::{Draft, Edit, EditError, Thing, check_line, check_name, member};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::UserId;
@@ -42,7 +42,7 @@ pub struct UserChange {
 /// Makes a user.
 pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User> {
     check_name(&new.name)?;
-    check_length("email", &new.email, MAX_NAME_CHARS)?;
+    check_line("email", &new.email, MAX_NAME_CHARS)?;
     check_unique(directory, None, Some(&new.username), Some(&new.email))?;
     let mut draft = Draft::of(directory);
     let user = User {
@@ -76,7 +76,7 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<Use
     user.admin = change.admin.unwrap_or(user.admin);
     user.password = change.password.or(user.password);
     check_name(&user.name)?;
-    check_length("email", &user.email, MAX_NAME_CHARS)?;
+    check_line("email", &user.email, MAX_NAME_CHARS)?;
     let mut draft = Draft::of(directory);
     draft.put(Record::User(user.clone()));
     Ok(draft.finish(user))
@@ -120,14 +120,6 @@ fn set_blocked(directory: &Directory, id: UserId, blocked: bool) -> Edit<()> {
 
 fn find(directory: &Directory, id: UserId) -> Result<User, EditError> {
     directory.user(id).map(|user| User::clone(user)).ok_or(EditError::Missing(Thing::User))
-}
-
-fn check_name(name: &str) -> Result<(), EditError> {
-    if name.is_empty() {
-        Err(EditError::invalid("name", "can't be blank"))
-    } else {
-        check_length("name", name, MAX_NAME_CHARS)
-    }
 }
 
 fn check_unique(

@@ -156,6 +156,20 @@ async fn errors_have_the_shapes_that_clients_parse() {
         let answer = company.call("admin", method, path, body).await;
         assert_eq!((answer.status.as_u16(), &answer.body), (status, &expected), "{method} {path} {body:?}");
     }
+    let reason = "can't contain line breaks or other control characters";
+    for (method, path, fields) in [
+        ("POST", "/groups", "path=lines&name="),
+        ("PUT", "/groups/1", "name="),
+        ("POST", "/users", "username=lines&password=longenough&name="),
+        ("POST", "/groups/1/deploy_tokens", "scopes[]=read_registry&name="),
+        ("POST", "/groups/1/access_tokens", "scopes[]=api&name="),
+    ] {
+        for name in ["two%0Alines", "a%1B[2J", "a%C2%9B"] {
+            let answer = company.call("admin", method, path, Body::Form(&format!("{fields}{name}"))).await;
+            let expected = json!({"message": {"name": [reason]}});
+            assert_eq!((answer.status.as_u16(), &answer.body), (400, &expected), "{method} {path} {name}");
+        }
+    }
     let answer = company.call("admin", "PUT", "/groups/1", Body::Form(&format!("path={long}"))).await;
     assert_eq!(answer.status.as_u16(), 400);
     let huge = "x".repeat(1 << 20);
