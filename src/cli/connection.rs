@@ -88,9 +88,10 @@ pub(super) fn secret_variable(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
 }
 
-/// A secret from standard input, without the newline at its end.
+/// Reads a secret from standard input, without the newline at its end. Fails where there is none, or more than a line.
 pub(super) fn piped_secret() -> Result<SecretString, Failure> {
-    secret(piped()?.expose_secret()).ok_or_else(|| Failure::Input("there is no secret on standard input".to_owned()))
+    let refuse = |problem| Failure::Input(format!("standard input {problem}"));
+    secret(piped()?.expose_secret()).map_err(refuse)
 }
 
 /// Two secrets from standard input, a line each.
@@ -106,10 +107,10 @@ fn piped() -> Result<SecretString, Failure> {
     Ok(text.into())
 }
 
-/// A secret in a file, without the newline at its end.
+/// Reads a secret from a file, without the newline at its end. Fails where there is none, or more than a line.
 pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
     let text = String::from_utf8(read(file)?).unwrap_or_default();
-    secret(&text).ok_or_else(|| Failure::Input(format!("{} holds no secret", file.display())))
+    secret(&text).map_err(|problem| Failure::Input(format!("{} {problem}", file.display())))
 }
 
 /// Writes a secret, with a newline, to a new file that this user of the machine alone can read. A file that exists is
@@ -137,14 +138,19 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))
 }
 
-fn secret(text: &str) -> Option<SecretString> {
-    Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()).map(SecretString::from)
+/// The secret of a text of one line. A secret of several lines could not be entered at a login; the lines are rather two
+/// secrets, or a secret and something else.
+fn secret(text: &str) -> Result<SecretString, &'static str> {
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("holds no secret"),
+        secret if secret.contains(['\r', '\n']) => Err("has more than one line; a secret is one line"),
+        secret => Ok(secret.into()),
+    }
 }
 
 fn two_secrets(text: &str) -> Option<(SecretString, SecretString)> {
     let (first, second) = text.split_once('\n')?;
-    let second = secret(second).filter(|second| !second.expose_secret().contains('\n'))?;
-    Some((secret(first)?, second))
+    Some((secret(first).ok()?, secret(second).ok()?))
 }
 
 /// A URL of scheme, host and port alone.
@@ -165,8 +171,12 @@ mod tests {
 
     #[test]
     fn a_piped_secret_loses_its_newline_and_nothing_else() {
-        assert_eq!(secret(" a b \r\n").map(|secret| secret.expose_secret().to_owned()), Some(" a b ".to_owned()));
-        assert!(secret("\n").is_none());
+        let exposed = |text| secret(text).map(|secret| secret.expose_secret().to_owned());
+        assert_eq!(exposed(" a b \r\n"), Ok(" a b ".to_owned()));
+        assert_eq!(exposed("\n"), Err("holds no secret"));
+        for text in ["a\nb", "a\r\nb\r\n", "a\n\nb"] {
+            assert_eq!(exposed(text), Err("has more than one line; a secret is one line"), "{text:?}");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn read(file: &str) -> Result<Value, String> {
     let text = std::fs::read_to_string(file).map_err(|problem| format!("{file} cannot be read: {problem}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(format!("{file} is empty")),
+        secret if secret.contains(['\r', '\n']) => Err(format!("{file} has more than one line; a secret is one line")),
         secret => Ok(Value::Text(secret.to_owned())),
     }
 }
