@@ -41,6 +41,13 @@ fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: 
     } else {
         "These were revoked after the backup and become valid again (--revoke-them keeps them revoked):"
     });
+    if regained.iter().any(|regained| regained.cause == Cause::Rotated) {
+        say(if revoke_them {
+            "A token that was rotated after the backup is revoked: its new secret is not in the backup. Make another."
+        } else {
+            "A token that was rotated after the backup has its old secret again, and the new one is unknown."
+        });
+    }
     say(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
 }
 
