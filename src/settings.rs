@@ -113,17 +113,28 @@ impl Settings {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsErrors> {
+        Self::load_checked(file, environment, |_| Vec::new())
+    }
+
+    /// The same, refused also for what `check` finds wrong with the use of their values. All errors are found at once: where
+    /// a value is wrong by itself, the others are checked beside its default.
+    pub fn load_checked(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        check: impl FnOnce(&Self) -> Vec<SettingsError>,
+    ) -> Result<Self, SettingsErrors> {
         let read = |file: &Path| match std::fs::read_to_string(file) {
             Ok(text) => Ok((file.display().to_string(), text)),
             Err(problem) => Err(SettingsError::Unreadable { file: file.to_owned(), problem }),
         };
         let text = file.map(read).transpose()?;
-        Self::from_text(text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
+        Self::from_text(text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment, check)
     }
 
     fn from_text(
         file: Option<(&str, &str)>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
+        check: impl FnOnce(&Self) -> Vec<SettingsError>,
     ) -> Result<Self, SettingsErrors> {
         let mut defaults = tree::parse("config/default.toml", DEFAULTS)?;
         let mut tree = defaults.clone();
@@ -139,10 +150,14 @@ impl Settings {
         let keys = Keys::of(&tree);
         upstreams::bring_in_defaults(&mut tree);
         upstreams::bring_in_defaults(&mut defaults);
-        match repair::check(tree, &defaults, known) {
-            Ok(settings) if errors.is_empty() => Ok(Self { keys, ..settings }),
-            Ok(_) => Err(SettingsErrors(errors)),
-            Err(others) => Err(SettingsErrors(errors.into_iter().chain(others).collect())),
+        let mut repaired = repair::repair(tree, &defaults, known);
+        errors.append(&mut repaired.faults);
+        let settings = repaired.settings.take().map(|settings| Self { keys, ..settings });
+        let found = settings.as_ref().map(check).unwrap_or_default();
+        errors.extend(found.into_iter().filter(|error| !repaired.replaced(error)));
+        match settings {
+            Some(settings) if errors.is_empty() => Ok(settings),
+            Some(_) | None => Err(SettingsErrors(errors)),
         }
     }
 

@@ -57,9 +57,7 @@ impl ServeArgs {
 
     /// The settings, where everything that they name can be used, too.
     fn usable_settings(&self) -> Result<Settings, SettingsErrors> {
-        let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
-        SettingsErrors::unless_none(server::check(&settings))?;
-        Ok(settings)
+        Settings::load_checked(self.config.as_deref(), std::env::vars_os(), server::check)
     }
 
     /// Has a running service use the settings as they are now, as far as that takes no restart, and says what it has

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{listeners, options, tls};
 use crate::auth::jwt::{KeySet, Signer};
 use crate::settings::{Settings, SettingsError};
-use crate::store::data_dir::{check_folder, read_if_any};
+use crate::store::data_dir::{check_folder, check_new_file, read_if_any};
 use crate::upstream::Registries;
 
 /// Everything that would keep the service from starting with these settings, except for a port that is in use.
@@ -48,7 +48,9 @@ fn folders(settings: &Settings) -> Vec<SettingsError> {
 fn keys(settings: &Settings) -> Vec<SettingsError> {
     let path = settings.auth.key_file_in(&settings.storage);
     let problem = match read_if_any(&path) {
-        Ok(None) => None,
+        // The data folder is made before the file, and was checked.
+        Ok(None) if path.starts_with(&settings.storage.data_dir) => None,
+        Ok(None) => check_new_file(&path).err().map(|error| error.to_string()),
         Ok(Some(text)) => {
             let signer = KeySet::from_json(&text).and_then(|keys| Signer::new(&keys, &settings.auth.service, 1));
             signer.err().map(|error| format!("{}: {error}", path.display()))

@@ -1,5 +1,5 @@
 //! Finds every fault of a tree of settings, not only the first: puts the default in the place of what was refused, and
-//! reads and checks again. What is read after a fault is thrown away.
+//! reads and checks again. What is read after a fault serves to look for more of them alone.
 
 use std::collections::HashSet;
 
@@ -23,24 +23,48 @@ impl From<Fault> for SettingsError {
     }
 }
 
-/// The settings of this tree, or all that is wrong with it. `known` are keys whose faults have been found before;
+/// Settings with defaults in the place of what is wrong with them.
+pub(super) struct Repaired {
+    /// The settings; `None` where even the defaults did not help.
+    pub(super) settings: Option<Settings>,
+    /// Everything that is wrong, apart from the keys that were known before.
+    pub(super) faults: Vec<SettingsError>,
+    keys: HashSet<Vec<String>>,
+}
+
+impl Repaired {
+    /// True where the key of this error, or a table around it, has a default in the place of what was written.
+    pub(super) fn replaced(&self, error: &SettingsError) -> bool {
+        let SettingsError::Refused { key, .. } = error else { return false };
+        let is_around = |path: &Vec<String>| {
+            let path = dotted(path.iter().map(String::as_str));
+            key.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.keys.iter().any(is_around)
+    }
+}
+
+/// The settings of this tree, with all that is wrong with it. `known` are keys whose faults have been found before;
 /// `defaults` is a tree without faults.
-pub(super) fn check(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Result<Settings, Vec<SettingsError>> {
+pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Repaired {
     let mut faults = Vec::new();
-    let mut repaired: HashSet<Vec<String>> = known.into_iter().collect();
+    let mut settings = None;
+    let mut keys: HashSet<Vec<String>> = known.into_iter().collect();
     while faults.len() < MAX_FAULTS {
         let fault = match attempt(&tree) {
-            Ok(settings) if faults.is_empty() => return Ok(settings),
-            Ok(_) => break,
+            Ok(read) => {
+                settings = Some(read);
+                break;
+            }
             Err(fault) => in_defaults_of_upstreams(fault, &tree),
         };
         let mut path = fault.path.clone();
-        if repaired.insert(path.clone()) {
+        if keys.insert(path.clone()) {
             faults.push(fault.into());
         } else {
             // The default does not fit what stands beside it, which is no fault of its own: all of that is the
             // default's now.
-            while !path.is_empty() && !repaired.insert(path.clone()) {
+            while !path.is_empty() && !keys.insert(path.clone()) {
                 path.pop();
             }
         }
@@ -49,7 +73,7 @@ pub(super) fn check(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) ->
         }
         restore(&mut tree, &path, defaults);
     }
-    Err(faults)
+    Repaired { settings, faults, keys }
 }
 
 fn attempt(tree: &Node) -> Result<Settings, Fault> {

@@ -16,7 +16,8 @@ use crate::telemetry::LogFormat;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, String> {
     let variable = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
-    Settings::from_text(Some(("my.toml", text)), environment.iter().map(variable)).map_err(|error| error.to_string())
+    Settings::from_text(Some(("my.toml", text)), environment.iter().map(variable), |_| Vec::new())
+        .map_err(|error| error.to_string())
 }
 
 fn refusal(text: &str) -> String {
@@ -40,7 +41,7 @@ fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a Co
 
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
-    let settings = Settings::from_text(None, []).unwrap();
+    let settings = Settings::load(None, []).unwrap();
     let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams, keys: _ } = &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));

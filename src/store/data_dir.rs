@@ -72,15 +72,47 @@ impl DataDir {
     }
 }
 
-/// Checks that this process could take a folder, or make and take it, without doing so.
+/// Checks that this process could take a folder, or make and take it. Leaves no trace.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
-    let there = path.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    if !std::fs::metadata(there).map_err(|error| refusal(path, error))?.is_dir() {
-        return Err(refusal(path, io::ErrorKind::NotADirectory.into()));
+    check_nearest(path).map_err(|error| refusal(path, error))
+}
+
+/// Checks that this process could make a file, in a folder that exists. Leaves no trace.
+pub fn check_new_file(path: &Path) -> Result<(), OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    check_writable(folder).map_err(|error| refusal(path, error))
+}
+
+/// Checks the nearest folder that exists on a path, in which the others would be made.
+fn check_nearest(path: &Path) -> io::Result<()> {
+    for above in path.ancestors() {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match above.symlink_metadata() {
+            Ok(_) => {
+                // Only in a folder that exists is it noticed that a name is too long.
+                for name in path.strip_prefix(above).unwrap_or(path).components() {
+                    above.join(name).symlink_metadata().map(|_| ()).or_else(unless_missing)?;
+                }
+                return check_writable(above);
+            }
+            Err(error) => unless_missing(error)?,
+        }
     }
-    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    access(there, wanted).map_err(|error| refusal(path, error.into()))
+    Ok(())
+}
+
+fn unless_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn check_writable(folder: &Path) -> io::Result<()> {
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
+    // Where every right is there, as for root, the file system may still refuse new files; this one has no name.
+    tempfile::tempfile_in(folder)?;
+    Ok(())
 }
 
 /// The content of a file; `None` where there is no file.

@@ -73,6 +73,33 @@ async fn every_fault_of_values_and_of_files_is_told_with_its_line_and_key() {
 }
 
 #[actix_rt::test]
+async fn faults_of_files_and_folders_are_found_beside_those_of_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    std::fs::write(folder.path().join("two-lines"), "one\ntwo\n").unwrap();
+    let long = "x".repeat(300);
+    let text = format!(
+        "[server]\nworkers = \"four\"\ntls_certificate = \"nowhere.pem\"\ntls_key = \"nowhere.pem\"\n[storage]\ndata_dir = \"{long}/data\"\n\
+         cache_dir = \"/proc/cache\"\n[auth]\nkey_file = \"none/keys\"\n[upstreams.\"quay.io\"]\nusername = \"robot\"\npassword_file = \"two-lines\"\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let output = check(&config, &[]);
+    assert_eq!(output.status.code(), Some(4));
+    for expected in [
+        "line 2: server.workers: is a string",
+        "line 3: server.tls_certificate: nowhere.pem cannot be read",
+        "line 4: server.tls_key: nowhere.pem cannot be read",
+        "line 6: storage.data_dir: x",
+        "line 7: storage.cache_dir: /proc/cache cannot be written",
+        "line 9: auth.key_file: none/keys cannot be written",
+        "line 12: upstreams.\"quay.io\".password_file: two-lines has more than one line",
+    ] {
+        assert!(said(&output).contains(expected), "{expected}\nis not in\n{}", said(&output));
+    }
+    assert_eq!(said(&output).lines().count(), 7, "{}", said(&output));
+}
+
+#[actix_rt::test]
 async fn the_settings_of_a_running_service_can_be_checked_beside_it() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     let folder = service.data();
