@@ -135,6 +135,25 @@ async fn with_revoke_them_it_stays_revoked_and_the_rest_is_restored() {
 }
 
 #[actix_rt::test]
+async fn a_token_that_was_rotated_since_has_its_old_secret_again_or_none() {
+    let mut service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "fleet").await;
+    let backup = service.data().with_extension("backup");
+    fs::copy(service.data().join("identity.journal"), &backup).unwrap();
+    let path = format!("/groups/{}/deploy_tokens/{}/rotate", team.id, token.id);
+    assert_eq!(service.api("POST", &path, json!({"overlap": 0})).await.status, 200);
+    service.stop();
+    let revoked = restore(&service.data(), &backup, &["--revoke-them"]);
+    assert!(out(&revoked).contains("its new secret is not in the backup. Make another."), "{revoked:?}");
+    let regained = restore(&service.data(), &backup, &["--yes"]);
+    assert!(out(&regained).contains("has its old secret again, and the new one is unknown."), "{regained:?}");
+    assert_eq!(rows(&regained)[0], format!("deploy token fleet team {} rotated", token.username));
+    service.restart();
+    assert_eq!(service.token(&token.username, &token.secret, "").await.status, 200);
+}
+
+#[actix_rt::test]
 async fn a_restore_of_what_is_there_brings_nothing_back() {
     let scene = Scene::new().await;
     let output = restore(&scene.service.data(), &scene.service.data().join("identity.journal"), &["--yes"]);
