@@ -1,4 +1,4 @@
-//! Puts the parts together: settings in, a running server out. Decides nothing about pulls.
+//! Composition, start and stop: builds a running server from the settings. Contains no rule about pulls.
 
 mod addresses;
 mod admin_reset;
@@ -45,7 +45,7 @@ pub use tls::TlsError;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
 use self::parts::{Handles, Stores};
-use self::signals::{Signals, Told};
+use self::signals::{Action, Signals};
 use self::tls::Reload;
 use self::workers::Workers;
 use crate::actors::janitor::Tidying;
@@ -61,11 +61,11 @@ use crate::upstream::SetupError;
 
 /// A server that accepts connections.
 pub struct RunningServer {
-    /// Where it listens, with the port that the system chose where none was given.
+    /// The address on which it listens, with the port that the operating system chose if the settings have port 0.
     pub address: SocketAddr,
-    /// Where its metrics are, unless they are switched off.
+    /// The address of its metrics, unless they are switched off.
     pub metrics_address: Option<SocketAddr>,
-    /// What was made because the store was empty.
+    /// The records and files that were created because the store was empty.
     pub first_start: Option<FirstStart>,
     workers: Workers,
     metrics: Option<ServerHandle>,
@@ -75,28 +75,28 @@ pub struct RunningServer {
     signals: Signals,
     reload_tls: Option<Reload>,
     reloadable: Reloadable,
-    /// Given back last, when nothing writes any more.
+    /// Lock on the data folder. The last field, so that it is released when nothing writes any more.
     _data: DataDir,
 }
 
-/// Why the server does not start. The text is for the operator.
+/// Reason why the server does not start. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The folder of data, or something in it.
+    /// The data folder, or a file in it, cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What is in the store.
+    /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An upstream's settings.
+    /// The settings of an upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] SetupError),
-    /// The key file.
+    /// The key file cannot be used.
     #[error("the keys that sign tokens, {}: {error}", path.display())]
     Keys {
-        /// The file.
+        /// The path of the file.
         path: std::path::PathBuf,
-        /// What is wrong with it.
+        /// The problem with its content.
         error: KeyError,
     },
     /// An address cannot be listened on.
@@ -104,38 +104,43 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The system does not have, or does not allow, this way of deciding how fast to send.
+    /// The kernel does not have this TCP congestion control, or does not allow it.
     #[error(
-        "server.tcp_congestion_control: the system does not let this service use '{name}': {error}; \
-         sysctl net.ipv4.tcp_allowed_congestion_control names those it may"
+        "server.tcp_congestion_control: the kernel does not let this service use '{name}': {error}; \
+         sysctl net.ipv4.tcp_allowed_congestion_control lists those that it allows"
     )]
     CongestionControl {
-        /// What it is called.
+        /// Its name, as in the settings.
         name: String,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// Nobody could tell the process to stop.
+    /// Handlers for signals cannot be installed, so nothing could stop the process in an orderly way.
     #[error("signals cannot be handled: {0}")]
     Signals(io::Error),
-    /// The files of TLS.
+    /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The first records could not be made.
-    #[error("the first administrator could not be made: {0}")]
+    /// The first records could not be created.
+    #[error("the first administrator could not be created: {0}")]
     FirstStart(String),
 }
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
+///
+/// # Errors
+/// The settings, the data folder, a port or a file that they name cannot be used.
 pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let signals = Signals::listen().map_err(StartError::Signals)?;
-    // Before anything is counted: what was not seen to begin must not be seen to end.
+    // The recorder comes before anything that is counted: a gauge must not see the end of something whose beginning
+    // it missed.
     let metrics = settings.server.metrics_listen.map(|address| (address, Metrics::collected()));
     let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
-    // Before anything is made: a first start that cannot listen must not be the one that tells how to pull.
+    // The ports come before anything is created: a first start that cannot listen must not consume the message that
+    // explains how to pull.
     let (tls, reload_tls) = settings.server.tls.clone().map(tls::config).transpose()?.unzip();
     let clients = listeners::listen_each(settings.server.listen, options::workers(&settings.server))?;
     if let Some(name) = &settings.server.tcp_congestion_control {
@@ -173,18 +178,19 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
 }
 
 impl RunningServer {
-    /// Serves until the process is told to stop, then lets running transfers finish and writes what waits. SIGHUP calls
-    /// `reload`, and re-reads the files of TLS where that says that the settings are usable.
+    /// Serves until the process receives a signal to stop, then lets transfers in progress finish and writes
+    /// pending changes. SIGHUP calls `reload`, and reads the TLS files again if that returns true, which means that
+    /// the settings are usable.
     pub async fn run(mut self, mut reload: impl FnMut(&Reloadable) -> bool) {
         let reporting = actix_rt::spawn(self.refusals.clone().keep_reporting());
         loop {
             match self.signals.next().await {
-                Told::Stop => break,
-                Told::Reload => {
+                Action::Stop => break,
+                Action::Reload => {
                     let usable = reload(&self.reloadable);
                     self.reload_tls.iter().filter(|_| usable).for_each(Reload::now);
                 }
-                Told::Nothing => {}
+                Action::Ignore => {}
             }
         }
         tracing::info!("stopping: running transfers may finish");
@@ -199,8 +205,8 @@ impl RunningServer {
     }
 }
 
-/// Warns of accounts at upstreams that are kept for groups which do not exist: a misspelt path gives nobody the
-/// account.
+/// Warns about accounts at upstreams that are reserved for groups which do not exist. With a misspelt path no group
+/// gets the account.
 fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     for kept in upstreams.kept_paths().filter(|kept| directory.group_at(kept.group).is_none()) {
         tracing::warn!(
@@ -212,7 +218,7 @@ fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
     }
 }
 
-/// The signer with the keys of the key file, which is made where there is none.
+/// Returns the signer with the keys of the key file, which is created if it is missing.
 fn signer(data: &DataDir, settings: &Settings) -> Result<Signer, StartError> {
     let path = settings.auth.key_file_in(&settings.storage);
     let text = data.read_or_make(&path, || KeySet::generate().to_json())?;

@@ -1,8 +1,10 @@
-//! Settings: the defaults of `config/default.toml`, the operator's file over them, the environment over both, read into
-//! types that cannot be wrong. What is unknown, of a wrong type or impossible is refused with its key and the file and line
-//! or the variable it was written in. Secrets are never printed, neither by `Debug` nor in a refusal.
+//! Settings: the defaults of `config/default.toml`, overridden by the operator's file, overridden by the
+//! environment, and read into types that hold valid values only. An unknown key, a wrong type or an invalid value
+//! is refused with its key and the file and line, or the variable, that set it. Secrets are never printed, neither
+//! by `Debug` nor in an error.
 //!
-//! Written by hand on TOML's spans: figment and config know the file of a key, not its line.
+//! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
+//! file of a key but not its line.
 
 mod keys;
 mod limits;
@@ -36,79 +38,84 @@ pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, 
 use repair::Fault;
 use tree::Node;
 
-/// All settings, checked.
+/// All settings, validated.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where and how it listens.
+    /// Listeners, connections and TLS.
     pub server: Server,
-    /// Where it keeps things.
+    /// Folders, free space and the verification of stored blobs.
     pub storage: Storage,
-    /// What an empty store starts with.
+    /// The first administrator, created in an empty store.
     pub bootstrap: Bootstrap,
-    /// Logins.
+    /// Login tokens, password checks and their limits.
     pub auth: Auth,
-    /// What callers of the REST API can make at most.
+    /// Maximum numbers of objects and changes for callers of the REST API.
     pub limits: Limits,
-    /// The main switch.
+    /// The main switch of the proxy.
     pub proxy: Proxy,
-    /// What is kept, for how long, and how much at once.
+    /// Times to live, sizes and concurrency of the cache.
     pub cache: Cache,
-    /// What is logged, and how.
+    /// Filter and format of the log.
     pub log: Log,
-    /// The registries that may be asked, those that are switched off left out.
+    /// The upstream registries that are enabled.
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
 }
 
-/// Everything that is wrong with the settings, a line each; at least one.
+/// All faults of the settings, at least one; displayed as one line each.
 #[derive(Debug)]
 pub struct SettingsErrors(Vec<SettingsError>);
 
-/// Why the settings cannot be used. The text is for the operator.
+/// A fault of the settings, with a text for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file given with `--config`.
+    /// The file given with `--config` cannot be read.
     #[error("the configuration {} cannot be read: {problem}", file.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         problem: std::io::Error,
     },
-    /// It is not TOML.
+    /// The file is not valid TOML.
     #[error("{place}: {problem}")]
     Syntax {
-        /// Where.
+        /// The file and the line.
         place: Place,
-        /// What the parser says.
+        /// The error of the TOML parser.
         problem: String,
     },
-    /// An environment variable that means no setting.
+    /// An environment variable does not name a setting.
     #[error("{place}: {problem}")]
     Variable {
-        /// Its name.
+        /// The name of the variable.
         place: Place,
-        /// Why.
+        /// The reason, and where possible the correct name.
         problem: String,
     },
-    /// A key that is unknown, or whose value has a wrong type or is impossible.
+    /// A key is unknown, or its value has a wrong type or is invalid.
     #[error("{place}: {key}: {problem}")]
     Refused {
-        /// Where the key was written.
+        /// The file and line, or the variable, that set the key.
         place: Place,
         /// The key with its section, as in `upstreams."docker.io".url`.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         problem: String,
     },
 }
 
-/// The defaults as a TOML text, for operators to start from.
+/// The defaults as TOML text, with a comment on every setting.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
 impl Settings {
-    /// The settings of this file, if there is one, under this environment, of which only variables that start with
-    /// `DEPENDENCY_PROXY__` count.
+    /// Loads the settings from this file, if given, and from the environment variables that start with
+    /// `DEPENDENCY_PROXY__`.
+    ///
+    /// # Errors
+    ///
+    /// All faults at once: an unreadable file, invalid TOML, variables that name no setting, and unknown
+    /// or invalid keys.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -142,14 +149,14 @@ impl Settings {
             tree.overlay(tree::parse(name, text)?);
         }
         let mut errors = set_variables(&mut tree, environment);
-        let unreadable = secrets::bring_in_files(&mut tree);
-        // Nothing in the defaults names a file.
-        secrets::bring_in_files(&mut defaults);
+        let unreadable = secrets::load_secret_files(&mut tree);
+        // Removes the empty `..._file` keys only: no default names a file, so that this cannot fail.
+        secrets::load_secret_files(&mut defaults);
         let known = unreadable.iter().filter_map(|fault| secrets::secret_beside(&fault.path)).collect();
         errors.extend(unreadable.into_iter().map(SettingsError::from));
         let keys = Keys::of(&tree);
-        upstreams::bring_in_defaults(&mut tree);
-        upstreams::bring_in_defaults(&mut defaults);
+        upstreams::apply_upstream_defaults(&mut tree);
+        upstreams::apply_upstream_defaults(&mut defaults);
         let mut repaired = repair::repair(tree, &defaults, known);
         errors.append(&mut repaired.faults);
         let settings = repaired.settings.take().map(|settings| Self { keys, ..settings });
@@ -161,12 +168,12 @@ impl Settings {
         }
     }
 
-    /// Its keys, to compare them with those of other settings.
+    /// Returns the keys and fingerprints of their values, for a comparison with other settings.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// An error about the value of this key, where only its use shows the problem.
+    /// Returns an error about the value of this key, for a fault that is found only where the value is used.
     pub fn refuse(&self, path: &[&str], problem: String) -> SettingsError {
         let place =
             self.keys.place(path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
@@ -174,7 +181,7 @@ impl Settings {
     }
 }
 
-/// Lays these variables over the tree; gives what is wrong with their names.
+/// Sets these variables in the tree, and returns the faults of their names.
 fn set_variables(tree: &mut Node, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<SettingsError> {
     let mut errors = Vec::new();
     for (name, value) in environment {
@@ -190,12 +197,16 @@ fn set_variables(tree: &mut Node, environment: impl IntoIterator<Item = (OsStrin
 }
 
 impl SettingsErrors {
-    /// These, unless there are none.
+    /// Returns `Ok` for an empty list.
+    ///
+    /// # Errors
+    ///
+    /// The given errors, if there are any.
     pub fn unless_none(errors: Vec<SettingsError>) -> Result<(), Self> {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// Each of them.
+    /// Iterates over the errors.
     pub fn iter(&self) -> impl Iterator<Item = &SettingsError> {
         self.0.iter()
     }
@@ -222,11 +233,11 @@ impl From<Vec<SettingsError>> for SettingsErrors {
     }
 }
 
-/// The file's sections as they are written.
+/// All sections with valid types, before values are checked against one another.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sections {
-    server: server::WrittenServer,
+    server: server::RawServer,
     storage: Storage,
     bootstrap: Bootstrap,
     auth: Auth,
@@ -236,11 +247,11 @@ struct Sections {
     log: Log,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: upstreams::Defaults,
-    upstreams: upstreams::WrittenUpstreams,
+    upstreams: upstreams::RawUpstreams,
 }
 
 impl Sections {
-    fn check(self) -> Result<Settings, Impossible> {
+    fn check(self) -> Result<Settings, ValidationError> {
         self.storage.check()?;
         self.bootstrap.check()?;
         self.auth.check()?;
@@ -260,14 +271,14 @@ impl Sections {
     }
 }
 
-/// A value that is of its type and still cannot be.
+/// A value of the right type that is invalid.
 #[derive(Debug)]
-struct Impossible {
+struct ValidationError {
     path: Vec<String>,
     problem: String,
 }
 
-impl Impossible {
+impl ValidationError {
     fn new<'a>(path: impl IntoIterator<Item = &'a str>, problem: impl Into<String>) -> Self {
         Self { path: path.into_iter().map(str::to_owned).collect(), problem: problem.into() }
     }

@@ -1,7 +1,8 @@
-//! Sets up what the operator is told: logs through tracing, numbers through metrics. Knows nothing of what they are about.
+//! Telemetry: sets up logs with `tracing` and metrics with `metrics`. Does not know what they are about.
 //!
-//! Other crates may only warn: at their lower levels HTTP libraries write headers and signed URLs, which are secrets. No
-//! filter can lift that, so a log at any level can be shown to others. No metric has a group, a user or an image in a label.
+//! Other crates may log warnings and errors only: at lower levels HTTP libraries log headers and signed URLs, which
+//! are secrets. No filter can change that, so a log at any level can be shown to others. No metric has a group, a
+//! user or an image in a label.
 
 mod counters;
 mod human;
@@ -37,77 +38,80 @@ use self::json::Json;
 use self::lines::Lines;
 use self::log_output::Unlocked;
 
-/// Which events of this program are logged, in the syntax of tracing's `EnvFilter`.
+/// The filter of log events, in the syntax of tracing's `EnvFilter`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LogFilter(String);
 
-/// What a log line looks like.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Human on a terminal, JSON otherwise.
+    /// The human format on a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// Text for people.
     Human,
-    /// For machines: one object a line.
+    /// JSON for machines: one object per line.
     Json,
 }
 
-/// Why the telemetry cannot be set up.
+/// The reason why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// Something else in this process already logs.
+    /// Another logger is already installed in this process.
     #[error("logging is already set up: {0}")]
     Logging(#[from] tracing_subscriber::util::TryInitError),
-    /// Standard error, or the thread that writes to it.
+    /// Standard error cannot be opened, or the log thread cannot be started.
     #[error("logging cannot be started: {0}")]
     Start(#[source] io::Error),
     /// The filter cannot be changed.
     #[error("the log filter cannot be changed: {0}")]
     Reload(#[from] reload::Error),
-    /// The text is not a filter; it cannot come from the settings, which check it.
+    /// The text is not a filter. A filter from the settings has been validated before.
     #[error("{0}")]
     Filter(#[from] NotAFilter),
 }
 
-/// A string is not a filter for logs.
+/// The reason why a string is not a log filter.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAFilter {
-    /// It does not have the form of one.
+    /// The string does not have the form of a filter.
     #[error("'{0}' is not a log filter such as \"info\" or \"info,dependency_proxy::upstream=debug\"")]
     Malformed(String),
-    /// A part of it would do nothing.
+    /// A part of the filter would have no effect.
     #[error(
         "'{part}' in '{filter}' is neither a level nor a part of this program, as in dependency_proxy::upstream=debug"
     )]
     Unknown {
-        /// That part.
+        /// The part without effect.
         part: String,
         /// The whole filter.
         filter: String,
     },
 }
 
-/// The numbers of this process.
+/// The metrics of this process.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
-/// Logging, until it is dropped, which gives what still waits a moment to be written.
+/// A guard of the running log. Its drop waits, for a limited time, until the buffered lines are written.
 pub struct Logging {
     set_filter: SetFilter,
 }
 
 type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 
-/// The lines of the one log of this process.
+/// The log writer of this process.
 static LOG: OnceLock<Lines> = OnceLock::new();
 
-/// The end of the process waits so long for whoever reads the log.
+/// Maximum time that the end of the process waits for the reader of the log.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Logs to standard error from now on, and for as long as what this gives is kept. Once a process. At most so many bytes of lines wait
-/// until they are read; more are dropped and counted.
+/// Starts logging to standard error; to be called once per process. At most `max_waiting_bytes` of lines are
+/// buffered; further ones are dropped and counted. The returned guard is to be kept until the process ends.
+///
+/// # Errors
+/// Fails if another logger is installed, or if the log thread cannot be started.
 pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u64) -> Result<Logging, TelemetryError> {
     let terminal = io::stderr().is_terminal();
     let human = match format {
@@ -126,14 +130,15 @@ pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u
     Ok(Logging { set_filter })
 }
 
-/// Waits until what was logged is written, but no longer than a moment: to be called before the process is ended by force.
+/// Waits until all log lines are written, but no longer than a second. To be called before the process is ended by
+/// force.
 pub fn finish_log() {
     if let Some(lines) = LOG.get() {
         lines.finish(FINISH_TIMEOUT);
     }
 }
 
-/// As the standard library's hook, but by the log's own thread.
+/// Reports a panic as the standard library's hook does, but through the log thread.
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     let Some(lines) = LOG.get() else { return };
     let (thread, backtrace) = (thread::current(), Backtrace::capture());
@@ -145,7 +150,10 @@ fn log_panic(panic: &panic::PanicHookInfo<'_>) {
 }
 
 impl Logging {
-    /// Logs what this filter lets through from now on.
+    /// Replaces the log filter.
+    ///
+    /// # Errors
+    /// Fails if the filter cannot be changed.
     pub fn set_filter(&self, filter: &LogFilter) -> Result<(), TelemetryError> {
         Ok((self.set_filter)(filter.directives()?)?)
     }
@@ -178,19 +186,21 @@ where
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let own = metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"));
-    own || (*metadata.level() <= Level::WARN && !metadata.target().starts_with(ONE_CONNECTION))
+    own || (*metadata.level() <= Level::WARN && !metadata.target().starts_with(CONNECTION_TARGET))
 }
 
-/// What actix reports as an error here is what one client did: it sent no HTTP, or left. Anybody could fill the log so, and
-/// it names no address; what goes wrong in a body of ours is logged where that is made.
-const ONE_CONNECTION: &str = "actix_http::h1::dispatcher";
+/// The target of log events about a single connection. What actix reports there as an error was caused by one client,
+/// which sent invalid HTTP or left. Any client could flood the log with these events, and they contain no address. A
+/// failure of our own response bodies is logged where they are produced.
+const CONNECTION_TARGET: &str = "actix_http::h1::dispatcher";
 
 impl LogFilter {
     fn directives(&self) -> Result<EnvFilter, NotAFilter> {
         EnvFilter::try_new(&self.0).map_err(|_| NotAFilter::Malformed(self.0.clone()))
     }
 
-    /// A word that is no level is a target to `EnvFilter`, so that a misspelt one would silence everything.
+    /// Refuses parts that are neither a level nor a known target. `EnvFilter` takes an unknown word for a target, so
+    /// that a misspelt level would silence everything.
     fn refuse_unknown(&self) -> Result<(), NotAFilter> {
         let unknown = self.0.split(',').map(str::trim).find(|part| !is_known(part));
         match unknown {
@@ -201,7 +211,7 @@ impl LogFilter {
     }
 }
 
-/// Says whether a part of a filter is a level, or begins with the name of a crate that may log.
+/// Returns true if a part of a filter is a level, or begins with the name of a crate that logs.
 fn is_known(part: &str) -> bool {
     if part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok() {
         return !part.is_empty();
@@ -211,7 +221,7 @@ fn is_known(part: &str) -> bool {
     name == env!("CARGO_CRATE_NAME") || (part.contains('=') && LOGGING_CRATES.contains(&name))
 }
 
-/// Other crates of this program that log.
+/// The other crates in this program that log.
 const LOGGING_CRATES: [&str; 14] = [
     "actix",
     "actix_http",
@@ -241,13 +251,13 @@ impl TryFrom<String> for LogFilter {
 }
 
 impl Metrics {
-    /// The metrics of this process, which are collected from the first call on.
+    /// Returns the metrics of this process, which are collected from the first call on.
     pub fn collected() -> Self {
         static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
         Self(HANDLE.get_or_init(start_collecting).clone())
     }
 
-    /// All of them in Prometheus' text format.
+    /// Returns all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         process::publish();
         if let Some(lines) = LOG.get() {
@@ -257,77 +267,97 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Folds what was measured into the histograms; to be called every few seconds, or memory grows while nobody scrapes.
+    /// Aggregates the recorded values into the histograms. To be called every few seconds; otherwise memory grows
+    /// while nobody scrapes the metrics.
     pub fn run_upkeep(&self) {
         self.0.run_upkeep();
     }
 }
 
-const SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, 120.0];
+/// Upper bounds of the histogram buckets of all durations, in seconds.
+const LATENCY_BUCKETS_SECONDS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0, 120.0];
 
 fn start_collecting() -> PrometheusHandle {
     let builder = PrometheusBuilder::new();
-    let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS);
+    let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS_SECONDS);
     let recorder = builder.unwrap_or_else(|_| PrometheusBuilder::new()).build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() {
-        tracing::warn!("another recorder of metrics is in place: /metrics stays empty");
+        tracing::warn!("another metrics recorder is already installed in this process: /metrics stays empty");
     }
     describe();
     handle
 }
 
-/// One line for each metric that the rooms count.
+/// Describes each metric in one line, which `/metrics` shows as its help text.
 fn describe() {
-    describe_counter!("dependency_proxy_http_requests_total", "Requests answered, by route and status");
-    describe_histogram!("dependency_proxy_http_first_byte_seconds", "Until an answer began, by route");
-    let words = "hit, revalidated, stale, miss or joined";
-    describe_counter!("dependency_proxy_manifest_pulls_total", format!("Manifests served, by cache: {words}"));
-    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache: {words}"));
-    describe_gauge!("dependency_proxy_manifest_questions", "Different manifests being asked for");
-    describe_gauge!("dependency_proxy_downloads_in_flight", "Different blobs being downloaded");
-    describe_gauge!("dependency_proxy_connections", "Open connections of clients");
-    describe_gauge!(
-        "dependency_proxy_queue_length",
-        "Those who wait or have one of a bounded number of places, by queue"
+    describe_counter!("dependency_proxy_http_requests_total", "HTTP responses, by route and status");
+    describe_histogram!("dependency_proxy_http_first_byte_seconds", "Seconds until the response began, by route");
+    let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
+    describe_counter!(
+        "dependency_proxy_manifest_pulls_total",
+        format!("Manifests served, by cache outcome: {outcomes}")
     );
+    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache outcome: {outcomes}"));
+    describe_gauge!(
+        "dependency_proxy_manifest_questions",
+        "Manifests being requested from upstreams, each counted once however many clients wait for it"
+    );
+    describe_gauge!(
+        "dependency_proxy_downloads_in_flight",
+        "Blobs being downloaded, each counted once however many clients read it"
+    );
+    describe_gauge!("dependency_proxy_connections", "Open client connections");
+    describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
     describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
     describe_counter!(
         "dependency_proxy_unstored_manifests_total",
-        "Manifests passed on without being stored or noted as a group's, by reason"
+        "Manifests passed on without being stored or linked to the group, by reason"
     );
-    describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged and removed or made anew, by kind");
-    describe_counter!("dependency_proxy_verified_bytes_total", "Bytes of stored blobs read back in the background");
+    describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
+    describe_counter!(
+        "dependency_proxy_verified_bytes_total",
+        "Bytes of stored blobs read back and verified in the background"
+    );
     describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
-    describe_gauge!("dependency_proxy_reserved_memory_bytes", "Memory in use of the budget for manifests and lists");
+    describe_gauge!(
+        "dependency_proxy_reserved_memory_bytes",
+        "Bytes in use of the memory budget for manifests and lists"
+    );
     describe_gauge!(
         "dependency_proxy_upstream_account_refused",
-        "1 while an upstream refuses the login of a configured account, by upstream and account"
+        "1 while an upstream rejects the credentials of a configured account, by upstream and account"
     );
-    describe_gauge!("dependency_proxy_upstream_in_flight", "Requests that an upstream is answering");
-    describe_gauge!("dependency_proxy_upstream_waiting", "Requests waiting for their turn at an upstream");
+    describe_gauge!("dependency_proxy_upstream_in_flight", "Upstream requests in progress, by upstream and kind");
+    describe_gauge!(
+        "dependency_proxy_upstream_waiting",
+        "Upstream requests waiting for the limit on concurrent requests, by upstream"
+    );
     describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
     describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
     describe_counter!(
         "dependency_proxy_refusals_total",
         "Responses that refuse a request (401, 403, 404, 405, 429, 5xx), by reason"
     );
-    describe_counter!("dependency_proxy_changes_throttled_total", "Changes refused because their caller made too many");
+    describe_counter!(
+        "dependency_proxy_changes_throttled_total",
+        "API changes refused because their caller made too many"
+    );
     describe_counter!(
         "dependency_proxy_over_capacity_total",
-        "Requests refused because a queue was full, and connections beyond an address's share, by queue"
+        "Requests refused because a queue was full, and connections because their address had too many, by queue"
     );
     describe_counter!(
         "dependency_proxy_log_lines_dropped_total",
-        "Lines of the log that were not written because it was not read, or could not be written"
+        "Log lines dropped because the log was not read or could not be written"
     );
-    describe_gauge!("dependency_proxy_log_waiting_bytes", "Bytes of the log that wait until it is read");
-    describe_gauge!("process_resident_memory_bytes", "Memory of this process that is not swapped out");
-    describe_gauge!("process_open_fds", "Open files and connections of this process");
-    describe_gauge!("dependency_proxy_free_bytes", "Free on the disk of the cache");
+    describe_gauge!("dependency_proxy_log_waiting_bytes", "Bytes of log lines waiting to be written");
+    describe_gauge!("process_resident_memory_bytes", "Resident memory of this process, in bytes");
+    describe_gauge!("process_open_fds", "Open file descriptors of this process, including connections");
+    describe_gauge!("dependency_proxy_free_bytes", "Free bytes on the file system of the cache");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",
-        "Active tokens made for more than a week that expire, by days from now: 1, 7 or 30"
+        "Active tokens with a lifetime of more than a week that expire within 1, 7 or 30 days, by days"
     );
 }
 

@@ -1,11 +1,12 @@
-//! An index with as many entries as wanted, made through the store's own functions alone, for benches of what grows with it.
+//! An index with any number of entries, created through the functions of the store only, for benches of
+//! what grows with it.
 //!
-//! An entry is a link, with which a group may open some content, or a tag that a group has pulled. Each has its small file,
-//! as the store writes it; contents themselves, which the index does not look at, are not there.
-//! Entry `n` is of group `group(n)`, of which there are 100, and of repository `origin(n)`, which has 1,000 entries.
+//! An entry is a link, which lets a group read some content, or a tag that a group has pulled. Each has its small
+//! file, as the store writes it; the contents, which the index does not read, do not exist. Entry `n` belongs to
+//! `group(n)`, one of 100 groups, and to the repository of `origin(n)`, which has 1,000 entries.
 //!
-//! A million takes a minute or more, so each index is made once, in `target/tmp`, and made anew once the code that writes it
-//! has changed. `cargo clean` removes it.
+//! A million entries take a minute or more, so that each index is created once, in `target/tmp`, and created again
+//! when the code that writes it has changed. `cargo clean` removes it.
 
 use std::fs;
 use std::ops::Range;
@@ -22,12 +23,12 @@ use dependency_proxy::domain::reference::Tag;
 use dependency_proxy::store::index::{Index, Link, TagEntry};
 use jiff::Timestamp;
 
-/// How many groups have the entries.
+/// Number of groups that have entries.
 pub const GROUPS: u64 = 100;
 
-const IN_A_REPOSITORY: u64 = 1000;
+const ENTRIES_PER_REPOSITORY: u64 = 1000;
 
-/// The code that decides what is written.
+/// Source files that decide what is written: a change of one of them makes a new index necessary.
 const WRITERS: [&str; 5] = [
     include_str!("mod.rs"),
     include_str!("../../src/store/index.rs"),
@@ -36,15 +37,15 @@ const WRITERS: [&str; 5] = [
     include_str!("../../src/store/database.rs"),
 ];
 
-/// What the entries of an index are.
+/// Kind of the entries of an index.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Links,
     Tags,
 }
 
-/// The folder, data and cache in one, of an index with so many entries of this kind, which is made if it is not there. Tells on
-/// standard error how far it is.
+/// Returns the folder, data and cache in one, of an index with this number of entries of this kind. Creates it if
+/// it does not exist, with progress on standard error.
 pub fn folder(kind: Kind, entries: u64) -> PathBuf {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let prefix = format!("index-of-{entries}-{kind:?}-");
@@ -68,14 +69,14 @@ fn fill(folder: &Path, kind: Kind, entries: u64) {
     std::thread::scope(|scope| {
         for _ in 0..available_parallelism().unwrap().get() {
             scope.spawn(|| {
-                let take = || next.fetch_add(IN_A_REPOSITORY, Ordering::Relaxed);
+                let take = || next.fetch_add(ENTRIES_PER_REPOSITORY, Ordering::Relaxed);
                 for first in std::iter::repeat_with(take).take_while(|first| *first < entries) {
-                    let numbers = first..entries.min(first + IN_A_REPOSITORY);
+                    let numbers = first..entries.min(first + ENTRIES_PER_REPOSITORY);
                     match kind {
                         Kind::Links => add_links(&index, numbers),
                         Kind::Tags => set_tags(&index, numbers),
                     }
-                    tell(done.fetch_add(IN_A_REPOSITORY, Ordering::Relaxed), entries, kind, begun);
+                    report_progress(done.fetch_add(ENTRIES_PER_REPOSITORY, Ordering::Relaxed), entries, kind, begun);
                 }
             });
         }
@@ -83,7 +84,7 @@ fn fill(folder: &Path, kind: Kind, entries: u64) {
     index.flush().unwrap();
 }
 
-/// All of one repository.
+/// Adds links of one repository.
 fn add_links(index: &Index, numbers: Range<u64>) {
     let (group, origin) = (group(numbers.start), origin(numbers.start));
     let link = |number| (digest(number), Link { size: Some(number), proven: true });
@@ -97,32 +98,32 @@ fn set_tags(index: &Index, numbers: Range<u64>) {
     }
 }
 
-/// The group that has entry `number`.
+/// Returns the group that has entry `number`.
 pub fn group(number: u64) -> GroupId {
-    GroupId(number / IN_A_REPOSITORY % GROUPS + 1)
+    GroupId(number / ENTRIES_PER_REPOSITORY % GROUPS + 1)
 }
 
-/// Where entry `number` came from.
+/// Returns the origin of entry `number`.
 pub fn origin(number: u64) -> Origin {
     Origin {
         upstream: "docker.io".parse().unwrap(),
         account: Account::Anonymous,
-        repository: format!("library/app-{}", number / IN_A_REPOSITORY).parse().unwrap(),
+        repository: format!("library/app-{}", number / ENTRIES_PER_REPOSITORY).parse().unwrap(),
     }
 }
 
-/// The content of entry `number`.
+/// Returns the digest of the content of entry `number`.
 pub fn digest(number: u64) -> Digest {
     sha256::digest(&number.to_be_bytes())
 }
 
-/// The tag of entry `number`.
+/// Returns the tag of entry `number`.
 pub fn tag(number: u64) -> Tag {
     format!("1.{number}.0-alpine").parse().unwrap()
 }
 
-fn tell(before: u64, all: u64, kind: Kind, begun: Instant) {
-    let done = before + IN_A_REPOSITORY;
+fn report_progress(before: u64, all: u64, kind: Kind, begun: Instant) {
+    let done = before + ENTRIES_PER_REPOSITORY;
     if all >= 100_000 && done * 10 / all > before * 10 / all {
         eprintln!("making an index: {done} of {all} {kind:?} after {} s", begun.elapsed().as_secs());
     }

@@ -1,5 +1,5 @@
-//! Deciding who asks and whether they may, over a directory of 10,000 users and 1,000 groups. What is allowed and what is
-//! refused are the policy's own answers, checked before they are timed.
+//! Access decisions: identification of the caller and the check of the right to pull, over a directory of 10,000
+//! users and 1,000 groups. The results are checked before they are timed.
 
 use std::hint::black_box;
 
@@ -20,7 +20,7 @@ const USER: u64 = 7_777;
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     let (directory, now) = (people::directory(), Timestamp::now());
-    for (name, token, path, allowed) in questions() {
+    for (name, token, path, allowed) in cases() {
         let (identity, path): (_, GroupPath) = (identity(&directory, token, now), path.parse().unwrap());
         let may = || policy::pull_grant(&directory, &identity, black_box(&path), PublicGroups::Members, now).is_ok();
         assert_eq!(may(), allowed, "{name}");
@@ -42,8 +42,8 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Names, whose token asks, for which group, and the answer.
-fn questions() -> [(&'static str, u64, String, bool); 4] {
+/// Cases: name, token, group path, and the expected decision.
+fn cases() -> [(&'static str, u64, String, bool); 4] {
     let top = people::group_of(USER);
     [
         ("a member", USER, people::path(top), true),
@@ -58,7 +58,7 @@ fn identity(directory: &Directory, token: u64, now: Timestamp) -> Identity {
     policy::identify(directory, directory.credential(credential).unwrap(), now).unwrap()
 }
 
-/// What each request of a pull goes through: its bearer token, seen before, its group's path, and the policy.
+/// Runs the checks of each request of a pull: the bearer token, verified before; the path of the group; and the policy.
 fn checked(directory: &Directory, signer: &Signer, bearer: &str, path: &str, now: Timestamp) -> bool {
     let identity = login::by_bearer(directory, signer, bearer, now).unwrap();
     let path: GroupPath = path.parse().unwrap();

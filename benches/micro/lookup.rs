@@ -1,5 +1,5 @@
-//! Looking up links and tags in the index on the disk, as is done for what is not remembered in memory. Which one is looked up
-//! is spread over all of them.
+//! Look-ups of links and tags in the index on disk, as for those that are not in memory. The looked-up entries are
+//! spread over the whole index.
 
 use std::cell::LazyCell;
 use std::hint::black_box;
@@ -10,16 +10,16 @@ use dependency_proxy::store::index::Index;
 
 use super::filled::{self, Kind};
 
-/// Of no group that has entries.
+/// A group without entries.
 const STRANGER: GroupId = GroupId(filled::GROUPS + 1);
 
 pub fn bench(criterion: &mut Criterion) {
     for entries in [10_000, 1_000_000] {
         let mut group = criterion.benchmark_group(format!("index of {entries} entries"));
         for kind in [Kind::Links, Kind::Tags] {
-            // Opened where the first of these is run, which a filter may forbid.
+            // Opened at the first benchmark that runs, because a filter may exclude all of them.
             let index = LazyCell::new(|| open(kind, entries));
-            for (name, found, look_up) in questions(kind) {
+            for (name, found, look_up) in cases(kind) {
                 let mut numbers = spread(entries);
                 group.bench_function(name, |bencher| {
                     let index: &Index = &index;
@@ -38,11 +38,11 @@ fn open(kind: Kind, entries: u64) -> Index {
     index
 }
 
-/// Whether entry `number` is there.
+/// Returns true where entry `number` exists.
 type LookUp = fn(&Index, number: u64) -> bool;
 
-/// Names, whether there is such a thing, and how it is looked up.
-fn questions(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
+/// Cases: name, whether the entry exists, and the look-up.
+fn cases(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
     match kind {
         Kind::Links => [
             ("link/there", true, |index, number| {
@@ -64,7 +64,7 @@ fn questions(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
     }
 }
 
-/// Numbers below `end` in an order that jumps about, always the same.
+/// Returns numbers below `end` in a pseudo-random order, the same in every run.
 fn spread(end: u64) -> impl FnMut() -> u64 {
     let mut state = 1_u64;
     move || {

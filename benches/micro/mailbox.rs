@@ -1,4 +1,4 @@
-//! One hop through an actor's mailbox and back: what a pull that is a hit is spared. The actor does nothing but answer.
+//! A message to an actor and its reply, which a hit does not need. The actor does nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -32,10 +32,10 @@ pub fn bench(criterion: &mut Criterion) {
     let near = system.block_on(async { Echo.start() });
     let far = Echo::start_in_arbiter(&arbiter.handle(), |_| Echo);
     for (name, echo) in [("same arbiter", &near), ("another arbiter", &far)] {
-        for askers in [1, 64] {
-            group.throughput(Throughput::Elements(askers));
-            group.bench_function(format!("{name}/{askers} at a time"), |bencher| {
-                bencher.iter_custom(|rounds| ask(&system, echo, askers, rounds));
+        for senders in [1, 64] {
+            group.throughput(Throughput::Elements(senders));
+            group.bench_function(format!("{name}/{senders} at a time"), |bencher| {
+                bencher.iter_custom(|rounds| send_pings(&system, echo, senders, rounds));
             });
         }
     }
@@ -44,12 +44,12 @@ pub fn bench(criterion: &mut Criterion) {
     arbiter.join().unwrap();
 }
 
-/// So many askers each ask in every round, all at once.
-fn ask(system: &SystemRunner, echo: &Addr<Echo>, askers: u64, rounds: u64) -> Duration {
+/// Sends messages from this number of concurrent senders, in this number of rounds.
+fn send_pings(system: &SystemRunner, echo: &Addr<Echo>, senders: u64, rounds: u64) -> Duration {
     system.block_on(async {
         let begun = Instant::now();
         for _ in 0..rounds {
-            let answers = join_all((0..askers).map(|number| echo.send(Ping(number)))).await;
+            let answers = join_all((0..senders).map(|number| echo.send(Ping(number)))).await;
             assert!(answers.into_iter().zip(0..).all(|(answer, number)| answer == Ok(number)));
         }
         begun.elapsed()

@@ -1,5 +1,5 @@
-//! `cargo bench --bench micro [-- FILTER]`: what the steps of a pull take one by one, through the same functions that the
-//! service calls. Starts no server, asks no network and asserts no time.
+//! `cargo bench --bench micro [-- FILTER]`: durations of the single steps of a pull, through the functions that the
+//! service calls. Starts no server, uses no network and asserts no duration.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -1,5 +1,5 @@
-//! Parsing what stands in the path of a request and in the scopes of a token. (The scope that a client sends to the token
-//! endpoint is not here: the service looks only at whether there is one.)
+//! Parsing of request paths and token scopes. (The scope in a token request is not benchmarked: the service checks
+//! only whether there is one.)
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use dependency_proxy::domain::upstream::{Upstream, Upstreams};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// As many as are configured by default.
+/// The upstreams of the default configuration.
 const UPSTREAMS: [&str; 8] = [
     "docker.io",
     "ghcr.io",
@@ -39,7 +39,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// As they stand behind `/v2/`.
+/// Returns paths, as they follow `/v2/`.
 fn paths() -> [(&'static str, String); 3] {
     let image = "platform/ci/dependency_proxy/containers";
     [
@@ -54,7 +54,7 @@ fn world() -> Upstreams {
     Upstreams::new(UPSTREAMS.map(|name| (name.parse().unwrap(), upstream())))
 }
 
-/// As the REST API reads those of a new token.
+/// Parses scopes as the REST API does for a new token.
 fn scopes(names: [&str; 2]) -> Scopes {
     names.map(|name| name.parse::<Scope>().unwrap()).to_vec().try_into().unwrap()
 }

@@ -1,5 +1,5 @@
-//! A directory of realistic size: 10,000 users, 1,000 groups of which 900 are below others, 20,000 memberships and 11,000
-//! tokens. Always the same.
+//! A directory of realistic size: 10,000 users, 1,000 groups of which 900 are subgroups, 20,000 memberships and
+//! 11,000 tokens. The same in every run.
 
 use dependency_proxy::auth::secret;
 use dependency_proxy::domain::access::{AccessLevel, Membership};
@@ -13,11 +13,11 @@ use jiff::Timestamp;
 
 pub const USERS: u64 = 10_000;
 pub const GROUPS: u64 = 1_000;
-/// The first so many groups are above all others.
+/// Number of top-level groups, which have the lowest ids.
 const TOP: u64 = 100;
 
-/// Everybody. User `n` is a member of two top groups, of the one numbered `n % 100` among them, and has token `n`; group `n`
-/// has token `10_000 + n`.
+/// Returns the directory. User `n` is a member of two top-level groups, one of them group `n % 100`, and has token
+/// `n`; group `n` has token `10_000 + n`.
 pub fn directory() -> Directory {
     let users = (1..=USERS).map(user);
     let groups = (1..=GROUPS).map(group);
@@ -30,7 +30,8 @@ pub fn directory() -> Directory {
     Directory::from_records(users.chain(groups).chain(members).chain(personal).chain(deploy))
 }
 
-/// The path of a group: `team-1` at the top, `team-1/part-101` below, `team-1/part-101/part-201` and so on.
+/// Returns the path of a group: `team-1` at the top level, `team-1/part-101` below it,
+/// `team-1/part-101/part-201` and so on.
 pub fn path(id: u64) -> String {
     match parent(id) {
         None => format!("team-{id}"),
@@ -38,27 +39,27 @@ pub fn path(id: u64) -> String {
     }
 }
 
-/// A top group of user `id`.
+/// Returns a top-level group of user `id`.
 pub fn group_of(id: u64) -> u64 {
     id % TOP + 1
 }
 
-/// A group far below a top group: three levels.
+/// Returns a group three levels below a top-level group.
 pub fn below(top: u64) -> u64 {
     top + 3 * TOP
 }
 
-/// The id of the credential that a token is.
+/// Returns the credential id of a token.
 pub fn credential(token: u64) -> CredentialId {
     CredentialId::from_random(u128::from(token).to_be_bytes())
 }
 
-/// The secret of a token.
+/// Returns the secret of a token.
 pub fn secret_of(token: u64) -> String {
     format!("a-secret-of-a-token-{token}")
 }
 
-/// The user name that goes with the deploy token of a group.
+/// Returns the user name of a group's deploy token.
 pub fn deploy_username(group: u64) -> String {
     format!("deploy-{group}")
 }

@@ -1,6 +1,6 @@
-//! A download that many follow: from the first asker's question to the last one's last byte, through the real blob cache with
-//! its file, its hash and its commit. Upstream is memory, so that the cache is all that takes time: for those who read, as TLS
-//! does, with the bytes read from the file, and for those who are lent the file, as on the plain port, without.
+//! A download with many readers: from the first request to the last byte of the last reader, through the real blob
+//! cache with its file, its hash and its commit. Upstream is memory, so that only the cache takes time. Readers
+//! either copy the bytes from the file, as for TLS, or receive file ranges, as on the plain-HTTP port.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -25,19 +25,19 @@ use futures::future::{BoxFuture, join_all};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-const LENGTH: usize = 8 << 20;
-/// As much as one read of a socket brings.
-const PIECE: usize = 64 << 10;
+const BLOB_BYTES: usize = 8 << 20;
+/// Size of a chunk from upstream, as much as one read of a socket returns.
+const CHUNK_BYTES: usize = 64 << 10;
 
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out of a spool of 8 MiB");
     group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(5));
     for (word, giving) in [("read", Giving::Read), ("lent", Giving::Lend)] {
         for readers in [1, 100, 1000] {
-            group.throughput(Throughput::Bytes((readers * LENGTH) as u64));
+            group.throughput(Throughput::Bytes((readers * BLOB_BYTES) as u64));
             group.bench_function(format!("{word}/{readers} readers"), |bencher| {
                 let system = actix_rt::System::new();
-                let house = House::new();
+                let house = Fixture::new();
                 bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers, giving)).sum());
             });
         }
@@ -45,8 +45,8 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The blob cache, and threads for those who read.
-struct House {
+/// The blob cache, and threads for the readers.
+struct Fixture {
     folder: TempDir,
     hub: Arc<Hub>,
     blobs: Blobs,
@@ -55,16 +55,16 @@ struct House {
     workers: Vec<Arbiter>,
 }
 
-/// An upstream that has one blob at a time.
+/// An upstream with one blob at a time.
 #[derive(Default)]
 struct Hub(Mutex<Bytes>);
 
 impl BlobUpstream for Hub {
     fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
         let content = self.0.lock().unwrap().clone();
-        let pieces = (from as usize..LENGTH).step_by(PIECE);
-        let pieces = pieces.map(move |start| Ok(content.slice(start..(start + PIECE).min(LENGTH))));
-        let stream = futures::stream::iter(pieces).boxed();
+        let chunks = (from as usize..BLOB_BYTES).step_by(CHUNK_BYTES);
+        let chunks = chunks.map(move |start| Ok(content.slice(start..(start + CHUNK_BYTES).min(BLOB_BYTES))));
+        let stream = futures::stream::iter(chunks).boxed();
         Box::pin(async { Ok(Content { head: head(), stream }) })
     }
 
@@ -83,7 +83,7 @@ impl BlobUpstream for Hub {
 }
 
 fn head() -> ContentHead {
-    ContentHead { length: Some(LENGTH as u64), ..ContentHead::default() }
+    ContentHead { length: Some(BLOB_BYTES as u64), ..ContentHead::default() }
 }
 
 const OPTIONS: BlobCacheOptions = BlobCacheOptions {
@@ -97,7 +97,7 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     answer_within: Duration::from_secs(60),
 };
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         let (folder, hub, cache) = (tempfile::tempdir().unwrap(), Arc::new(Hub::default()), Arbiter::new());
         let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
@@ -108,31 +108,31 @@ impl House {
         Self { folder, hub, blobs, files, cache, workers }
     }
 
-    /// One download of a blob that is not there yet, followed by so many readers.
+    /// Downloads a blob that is not stored, with this number of readers. Returns the duration.
     fn download(&self, system: &SystemRunner, readers: usize, giving: Giving) -> Duration {
         let digest = self.hub.next();
         let begun = Instant::now();
         let read = system.block_on(join_all((0..readers).map(|reader| self.reader(reader, digest, giving))));
         let took = begun.elapsed();
-        assert!(read.into_iter().all(|read| read == Ok(LENGTH as u64)));
+        assert!(read.into_iter().all(|read| read == Ok(BLOB_BYTES as u64)));
         self.forget(&digest);
         took
     }
 
-    /// How many bytes a reader gets, who works on one of the threads.
+    /// Starts a reader on one of the threads. Its number of bytes arrives on the channel.
     fn reader(&self, reader: usize, digest: Digest, giving: Giving) -> oneshot::Receiver<u64> {
         let (done, read) = oneshot::channel();
         let (blobs, wanted) = (self.blobs.clone(), OpenBlob { group: GroupId(1), origin: origin(), digest });
         self.workers[reader % self.workers.len()].spawn(async move {
             let blob = blobs.open(wanted).await.unwrap();
-            let pieces = blob.pieces(0..LENGTH as u64, giving);
+            let pieces = blob.pieces(0..BLOB_BYTES as u64, giving);
             let length = pieces.fold(0, async |read, piece| read + piece.unwrap().length()).await;
             done.send(length).unwrap();
         });
         read
     }
 
-    /// Waits for the commit, which is not timed, and takes the blob away.
+    /// Waits for the commit, which is not timed, and removes the blob.
     fn forget(&self, digest: &Digest) {
         let spool = self.folder.path().join("spool");
         while spool.read_dir().unwrap().next().is_some() {
@@ -142,7 +142,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
         for arbiter in self.workers.iter().chain([&self.cache]) {
             arbiter.stop();
@@ -151,10 +151,10 @@ impl Drop for House {
 }
 
 impl Hub {
-    /// From now on another blob. Returns its digest.
+    /// Replaces the blob by another one. Returns its digest.
     fn next(&self) -> Digest {
         let mut content = self.0.lock().unwrap();
-        let mut bytes = vec![0; LENGTH];
+        let mut bytes = vec![0; BLOB_BYTES];
         if !content.is_empty() {
             bytes.copy_from_slice(&content);
         }

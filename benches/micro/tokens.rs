@@ -30,7 +30,7 @@ pub fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A signer that has verified nothing yet.
+/// Returns a signer that has verified no token yet.
 pub fn signer(keys: &KeySet) -> Signer {
     Signer::new(keys, "dependency_proxy", LIFETIME_SECS).unwrap()
 }

@@ -1,10 +1,10 @@
-//! `cargo bench --bench startup`: how long the real binary takes from its start until it is ready, and how much memory it has
-//! once it is idle, with a small store and with a million entries in the index. Prints a table, writes
-//! `target/bench-results/startup.json`, and asserts no time.
+//! `cargo bench --bench startup`: time from the start of the real binary until it is ready, and its memory when
+//! idle, with a small store and with a million entries in the index. Prints a table, writes
+//! `target/bench-results/startup.json`, and asserts no duration.
 //!
-//! What an entry is stands in `filled`. "evicted" means that the index's own files were dropped from the system's cache before.
-//! Readiness is the first 200 of `/readyz`. Memory is measured five seconds after that, and once more, for the million links,
-//! after all that the service does periodically has been done.
+//! `filled` describes the entries. "evicted" means that the files of the index were dropped from the page cache
+//! before. Readiness is the first 200 of `/readyz`. Memory is measured five seconds after that, and for the million
+//! links once more after all periodic tasks of the service have run.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -31,20 +31,21 @@ use process::{Measured, Process};
 
 const MILLION: u64 = 1_000_000;
 const RUNS: usize = 3;
-const IDLE: Duration = Duration::from_secs(5);
-/// In this time the index is flushed, identities are exported and groups that are gone are looked for.
-const PERIOD: Duration = Duration::from_secs(70);
+const IDLE_TIME: Duration = Duration::from_secs(5);
+/// Time in which all periodic tasks run: the flush of the index, the export of identities, the sweep for
+/// deleted groups.
+const PERIODIC_TASKS_TIME: Duration = Duration::from_secs(70);
 const MIB: f64 = 1_048_576.0;
 
-/// A store, and what it must not exceed.
+/// A store, with its aims.
 struct Row {
     name: &'static str,
     kind: Kind,
     entries: u64,
     evicted: bool,
     idle: Duration,
-    most_seconds: f64,
-    most_mib: f64,
+    max_seconds: f64,
+    max_mib: f64,
 }
 
 const ROW: Row = Row {
@@ -52,18 +53,18 @@ const ROW: Row = Row {
     kind: Kind::Links,
     entries: MILLION,
     evicted: false,
-    idle: IDLE,
-    most_seconds: 1.0,
-    most_mib: 128.0,
+    idle: IDLE_TIME,
+    max_seconds: 1.0,
+    max_mib: 128.0,
 };
 
 const ROWS: [Row; 6] = [
-    Row { name: "small store", entries: 10, most_mib: 32.0, ..ROW },
+    Row { name: "small store", entries: 10, max_mib: 32.0, ..ROW },
     ROW,
     Row { name: "1,000,000 links, evicted", evicted: true, ..ROW },
     Row { name: "1,000,000 tags", kind: Kind::Tags, ..ROW },
     Row { name: "1,000,000 tags, evicted", kind: Kind::Tags, evicted: true, ..ROW },
-    Row { name: "1,000,000 links, after 70 s", idle: PERIOD, ..ROW },
+    Row { name: "1,000,000 links, after 70 s", idle: PERIODIC_TASKS_TIME, ..ROW },
 ];
 
 fn main() {
@@ -78,7 +79,7 @@ fn main() {
         "of 1 s",
         "RSS",
         "peak RSS",
-        "of the most",
+        "of the limit",
         "CPU start",
         "CPU idle",
     ]);
@@ -91,12 +92,13 @@ fn main() {
         results.push(row.json(&measured));
     }
     println!("{table}");
-    println!("Medians of {RUNS}. The most: 32 MiB for a small store, else 128 MiB. CPU in seconds of one processor.");
+    println!("Medians of {RUNS}. Limits: 32 MiB for a small store, else 128 MiB. CPU time in seconds.");
     let path = write(&json!({ "runs": RUNS, "rows": results }));
     println!("Written to {path}");
 }
 
-/// `cargo test --all-targets` runs benches too, and `cargo bench NAME` those of other names.
+/// Returns true where this bench is selected: `cargo test --all-targets` runs benches too, and `cargo bench NAME`
+/// those of other names.
 fn wanted() -> bool {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-'));
@@ -105,11 +107,11 @@ fn wanted() -> bool {
 }
 
 impl Row {
-    /// The medians.
+    /// Measures several times and returns the medians.
     fn measure(&self) -> Measured {
         let folder = filled::folder(self.kind, self.entries);
         store::make_groups(&folder);
-        let runs = if self.idle == IDLE { RUNS } else { 1 };
+        let runs = if self.idle == IDLE_TIME { RUNS } else { 1 };
         let measured: Vec<Measured> = (0..runs).map(|_| self.measure_once(&folder)).collect();
         Measured::medians(&measured)
     }
@@ -130,10 +132,10 @@ impl Row {
             self.name.to_owned(),
             seconds(measured.listening),
             seconds(measured.ready),
-            format!("{:.2}", measured.ready / self.most_seconds),
+            format!("{:.2}", measured.ready / self.max_seconds),
             mib(measured.rss),
             mib(measured.peak_rss),
-            format!("{:.2}", measured.peak_rss / MIB / self.most_mib),
+            format!("{:.2}", measured.peak_rss / MIB / self.max_mib),
             seconds(measured.cpu_until_ready),
             seconds(measured.cpu_idle),
         ]
@@ -147,10 +149,10 @@ impl Row {
             "idle_seconds": self.idle.as_secs(),
             "listening_seconds": measured.listening,
             "ready_seconds": measured.ready,
-            "ready_of_most": measured.ready / self.most_seconds,
+            "ready_of_most": measured.ready / self.max_seconds,
             "rss_bytes": measured.rss,
             "peak_rss_bytes": measured.peak_rss,
-            "peak_rss_of_most": measured.peak_rss / MIB / self.most_mib,
+            "peak_rss_of_most": measured.peak_rss / MIB / self.max_mib,
             "cpu_seconds_until_ready": measured.cpu_until_ready,
             "cpu_seconds_idle": measured.cpu_idle,
         })

@@ -1,4 +1,4 @@
-//! The real binary on free ports, with the times and the memory that the system says it took. Ended when it is dropped.
+//! The real binary on free ports, with its start-up times and its memory. It is ended when dropped.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ pub struct Process {
     measured: Measured,
 }
 
-/// Times in seconds, memory in bytes.
+/// Measurements: times in seconds, memory in bytes.
 #[derive(Clone, Copy, Default)]
 pub struct Measured {
     pub listening: f64,
@@ -26,7 +26,7 @@ pub struct Measured {
 }
 
 impl Process {
-    /// Starts it in this folder, and returns when it says that it listens.
+    /// Starts the binary in this folder, and returns once it logs that it listens.
     pub fn start(folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
         command.arg("serve").env_clear();
@@ -46,7 +46,7 @@ impl Process {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let address = listening(&mut log);
         let measured = Measured { listening: begun.elapsed().as_secs_f64(), ..Measured::default() };
-        // What it says later must go somewhere.
+        // The rest of the log must be read, or a full pipe would block the service.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, begun, address, measured }
     }
@@ -59,7 +59,7 @@ impl Process {
         self.measured.cpu_until_ready = self.cpu();
     }
 
-    /// All numbers, those of an idle process after it was left alone for so long.
+    /// Returns the measurements, those of the idle process after this time.
     pub fn measure_after(self, idle: Duration) -> Measured {
         std::thread::sleep(idle);
         let cpu_idle = self.cpu() - self.measured.cpu_until_ready;
@@ -72,7 +72,7 @@ impl Process {
         line.split_whitespace().next().unwrap().parse::<f64>().unwrap() * 1024.0
     }
 
-    /// The processor time that it has taken so far: all its threads', in the unit that Linux has counted in since ever.
+    /// Returns the CPU time so far of all threads. Linux counts it in hundredths of a second.
     fn cpu(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let ticks = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
@@ -88,7 +88,7 @@ impl Drop for Process {
 }
 
 impl Measured {
-    /// Of each number the one in the middle.
+    /// Returns the median of each number.
     pub fn medians(all: &[Self]) -> Self {
         let median = |of: fn(&Self) -> f64| {
             let mut values: Vec<f64> = all.iter().map(of).collect();

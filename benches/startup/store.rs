@@ -1,4 +1,4 @@
-//! What a folder of data needs beside its index before the service is started in it.
+//! Content of a data folder, beside its index, that is needed before the service starts in it.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,8 +13,8 @@ use rustix::fs::{Advice, fadvise};
 
 use super::filled::GROUPS;
 
-/// Makes the groups that have the entries, without which they would be purged, and an administrator, without whom the store
-/// counts as empty.
+/// Creates the groups of the entries, which would be purged otherwise, and an administrator, without whom
+/// the store counts as empty.
 pub fn make_groups(folder: &Path) {
     let identities = IdentityStore::open(folder).unwrap();
     if identities.load().unwrap().is_empty() {
@@ -23,7 +23,7 @@ pub fn make_groups(folder: &Path) {
     }
 }
 
-/// Drops the files of this folder from the system's cache.
+/// Drops the files of this folder from the page cache.
 pub fn evict(folder: &Path) {
     for entry in folder.read_dir().unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_file() {

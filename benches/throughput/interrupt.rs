@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: ends every server, removes every folder, and then the bench itself.
+//! Ctrl-C and SIGTERM: ends every server, removes every folder, and ends the bench.
 
 use std::fs;
 use std::io;
@@ -9,19 +9,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::contender;
 
-/// Folders to remove where nothing else will.
+/// Folders to remove if the bench is interrupted.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Has this folder removed where the bench is interrupted.
+/// Registers a folder for removal if the bench is interrupted.
 pub fn remember(folder: &Path) {
     FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(folder.to_owned());
 }
 
-/// Listens from now on, on a thread of its own.
+/// Starts to listen for signals, on a separate thread. Fails where the handlers cannot be installed.
 pub fn watch() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
-        let _inside = runtime.enter();
+        let _guard = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
@@ -30,8 +30,8 @@ pub fn watch() -> io::Result<()> {
         });
         contender::end_all();
         for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            // Once more where a server wrote another file while it was being ended.
-            let _gone = fs::remove_dir_all(folder).or_else(|_| fs::remove_dir_all(folder));
+            // A second time, in case a server wrote another file while it was being ended.
+            let _ = fs::remove_dir_all(folder).or_else(|_| fs::remove_dir_all(folder));
         }
         std::process::exit(130);
     })?;

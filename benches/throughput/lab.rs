@@ -1,4 +1,4 @@
-//! What the contenders of one comparison share: an origin, a folder for their data, and the certificate that they show.
+//! Environment that the servers of one comparison share: an origin, a folder for their data, and a TLS certificate.
 
 use std::io;
 
@@ -9,37 +9,37 @@ use crate::origin::Origin;
 /// A certificate for `localhost` (ECDSA P-256), for every server with TLS.
 pub const CERTIFICATE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/localhost.pem");
-/// Its key.
+/// Private key of the certificate.
 pub const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/localhost.key.pem");
-/// Who signed it: what clients trust.
+/// Certificate authority that signed it, which clients trust.
 pub const AUTHORITY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/upstream_client/tls_fixture/authority.pem");
 
-/// An origin and room for servers before it.
+/// An origin, and a folder for the servers in front of it.
 pub struct Lab {
-    /// The upstream of all.
+    /// The upstream registry of all servers.
     pub origin: Origin,
-    /// Whether that speaks TLS.
+    /// True where the origin uses TLS.
     pub tls: bool,
-    /// For how many seconds servers that can be told so believe a tag. None: as they do by themselves.
+    /// Time to live of a tag in seconds, for servers that have such a setting. `None`: their default.
     pub tag_freshness: Option<u32>,
     folder: TempDir,
 }
 
 impl Lab {
-    /// One with an origin in the clear that has no image yet. Its folder goes with it.
+    /// Creates one with an origin without TLS and without images. Its folder is removed with it.
     pub fn new() -> io::Result<Self> {
         Self::with(false)
     }
 
-    /// The same, whose origin speaks TLS where asked.
+    /// Creates one whose origin uses TLS if `tls` is true.
     pub fn with(tls: bool) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
         crate::interrupt::remember(folder.path());
         Ok(Self { origin: Origin::start(tls)?, tls, tag_freshness: None, folder })
     }
 
-    /// An empty folder for one server.
+    /// Creates an empty folder for one server.
     pub fn folder(&self, name: &str) -> io::Result<TempDir> {
         tempfile::Builder::new().prefix(name).tempdir_in(self.folder.path())
     }

@@ -1,5 +1,5 @@
-//! The service beside what people use today, on the same machine and data, in one run. `benches/README.md` says how each thing
-//! is measured, `--list` names the rows.
+//! Comparison of the service with the servers that people use today, on the same machine and data, in one run.
+//! `benches/README.md` describes the methods, and `--list` names the rows.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

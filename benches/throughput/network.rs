@@ -1,47 +1,48 @@
-//! The loopback that everything is measured on: one of the bench's own, with the congestion control that Linux ships. A machine
-//! may be set to pace what it sends (BBR), which hides what servers differ in. Changes nothing for other processes.
+//! The loopback network of all measurements: a separate network namespace, with the default congestion control of
+//! Linux. The machine may be set to pace what it sends (BBR), which hides the differences between servers. Other
+//! processes are not affected.
 
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// What Linux ships.
+/// Default congestion control of Linux.
 const CUBIC: &str = "cubic";
 
-/// Set in the process that is inside: the congestion control of the machine outside.
+/// Environment variable that is set in the process inside the namespace: the congestion control of the machine outside.
 const OUTSIDE: &str = "THROUGHPUT_BENCH_OUTSIDE";
 
 const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
-/// Brings the loopback up, sets what `$1` names, and becomes what follows.
+/// Shell command that brings the loopback up, sets the congestion control `$1`, and executes the remaining arguments.
 const INSIDE: &str =
     "ip link set lo up && echo \"$1\" > /proc/sys/net/ipv4/tcp_congestion_control && shift && exec \"$@\"";
 
-/// What TCP is like here, for whoever reads the figures.
+/// TCP settings of the measurements, for the report.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// How TCP decides how fast to send (tcp(7), `tcp_congestion_control`).
+    /// TCP congestion control algorithm (tcp(7), `tcp_congestion_control`).
     pub congestion_control: String,
-    /// The same of the machine, where the bench has a network of its own.
+    /// Congestion control outside, if the bench runs in a namespace.
     pub outside: Option<String>,
 }
 
 impl Network {
-    /// A sentence.
+    /// Formats the settings as a sentence.
     pub fn describe(&self) -> String {
         let Self { congestion_control, outside } = self;
         match outside {
             Some(outside) => {
-                format!("TCP has {congestion_control}, in a network of the bench's own; outside it is {outside}.")
+                format!("TCP uses {congestion_control}, in a separate network namespace; outside it is {outside}.")
             }
-            None => format!("TCP has {congestion_control}, as this machine is set to."),
+            None => format!("TCP uses {congestion_control}, the setting of this machine."),
         }
     }
 }
 
-/// Goes on in a network of the bench's own, which this process then is in. Where there can be none, that is an error if a
-/// congestion control was asked for, and else what is told.
+/// Re-executes this process in a network namespace. Where that is not possible: fails if a congestion control was
+/// requested, else reports it and continues.
 pub fn enter(asked_for: Option<&str>) -> io::Result<Network> {
     let congestion_control = asked_for.unwrap_or(CUBIC);
     let here = fs::read_to_string(CONGESTION_CONTROL)?.trim().to_owned();
@@ -55,9 +56,9 @@ pub fn enter(asked_for: Option<&str>) -> io::Result<Network> {
         Err(error) => Some(format!("unshare: {error}")),
     };
     if let Some(problem) = problem {
-        eprintln!("The bench has no network of its own with {congestion_control}: {problem}");
+        eprintln!("No separate network namespace with {congestion_control} is available: {problem}");
         return match asked_for {
-            Some(_) => Err(io::Error::other("what was asked for cannot be had")),
+            Some(_) => Err(io::Error::other("the requested congestion control is not available")),
             None => Ok(Network { congestion_control: here, outside: None }),
         };
     }
@@ -65,7 +66,7 @@ pub fn enter(asked_for: Option<&str>) -> io::Result<Network> {
     Err(again.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(OUTSIDE, here).exec())
 }
 
-/// Runs in such a network what is added as arguments.
+/// Returns a command that runs its further arguments in such a namespace.
 fn inside(congestion_control: &str) -> Command {
     let mut unshare = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {

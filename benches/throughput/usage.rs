@@ -1,23 +1,23 @@
-//! What the processes of a group have used, as `/proc` tells it.
+//! CPU time and memory of a group of processes, from `/proc`.
 
 use std::fs;
 use std::ops::Sub;
 
-/// What Linux counts processor time in on every machine that people use (`getconf CLK_TCK`).
+/// Unit of CPU time in `/proc` on all common machines (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Processor time and memory of all processes of a server.
+/// CPU time and memory of all processes of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Seconds of processor time, in user mode and in the kernel.
+    /// CPU time in seconds, in user mode and in the kernel.
     pub cpu_seconds: f64,
-    /// Bytes that are resident now, summed: pages that processes share count for each of them.
+    /// Resident memory in bytes, summed: pages that processes share count for each of them.
     pub resident: u64,
-    /// The most that was resident, in bytes: the sum of each process's highest.
+    /// Maximum resident memory in bytes: the sum of the processes' maxima.
     pub peak: u64,
 }
 
-/// What the processes of this group have used so far.
+/// Returns the usage of this process group so far.
 pub fn of_group(group: i32) -> Usage {
     members(group).into_iter().map(of_process).fold(Usage::default(), |sum, one| Usage {
         cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
@@ -26,18 +26,18 @@ pub fn of_group(group: i32) -> Usage {
     })
 }
 
-/// Has the kernel count the highest resident memory of these processes anew.
+/// Resets the maximum resident memory of these processes.
 pub fn reset_peak(group: i32) {
     for pid in members(group) {
-        // Where that is not allowed the figure is that of the whole life, which is told all the same.
-        let _forbidden = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+        // Where this is not allowed, the reported maximum is that of the process's whole life.
+        let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
     }
 }
 
 impl Sub for Usage {
     type Output = Self;
 
-    /// The processor time since `earlier`, with the memory as it is now.
+    /// Returns the CPU time since `earlier`, with the present memory.
     fn sub(self, earlier: Self) -> Self {
         Self { cpu_seconds: (self.cpu_seconds - earlier.cpu_seconds).max(0.0), ..self }
     }
@@ -68,7 +68,8 @@ fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The name of a process, in brackets, may hold anything: the fields are counted from behind it.
+/// Parses `/proc/PID/stat`. The name of the process, in brackets, may contain anything: fields are
+/// counted from behind it.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
     let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();

@@ -1,7 +1,7 @@
-//! Ends the process when an actor panics: its state is unknown and its address dead for good, so that going on would only
-//! look like service.
+//! Ends the process when an actor panics: the actor's state is unknown and its address stays dead, so the process
+//! could not serve requests correctly any more.
 
-/// Put into the `Drop` of an actor: where that drop comes from a panic, says so and ends the process.
+/// Logs and aborts the process if the current drop is caused by a panic. Call it in the `Drop` of an actor.
 pub(super) fn abort_on_panic(actor: &'static str) {
     if std::thread::panicking() && !cfg!(test) {
         tracing::error!(actor, "an actor panicked; its state is unknown, so the process ends");

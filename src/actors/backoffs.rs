@@ -1,6 +1,6 @@
-//! Which upstreams are spared revalidations because they have just failed. A connection that fails counts against the whole
-//! upstream, a refused login against the account, a wrong response against its repository; a server error against its repository
-//! until a second one fails as well. Sends nothing.
+//! Backoff of revalidations at upstreams that have just failed. A failed connection counts against the whole upstream,
+//! a refused login against the account, an invalid response against its repository. A server error counts against its
+//! repository, and against the upstream once a second repository fails as well. Bookkeeping only: sends no requests.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,7 @@ use crate::domain::backoff::Backoff;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;
 
-/// What is known of upstreams that fail.
+/// Recent failures, by upstream, account and repository.
 #[derive(Default)]
 pub(super) struct Backoffs {
     upstreams: HashMap<UpstreamName, Failing>,
@@ -21,20 +21,21 @@ pub(super) struct Backoffs {
     suspects: HashMap<UpstreamName, Origin>,
 }
 
-/// What has failed, and why.
+/// The backoff of one upstream, account or repository, and the cause of its last failure.
 struct Failing {
     backoff: Backoff,
     cause: Cause,
 }
 
-/// Maximum number of repositories that are remembered.
+/// Maximum number of entries of each kind. At the limit all entries of that kind are dropped.
 const MAX_REPOSITORIES: usize = 10_000;
 
 impl Backoffs {
-    /// Why no request for this origin is to be sent now, if it is spared. Otherwise its outcome has to be reported with
-    /// [`Self::learn`] or [`Self::release`].
+    /// Returns the cause of the last failure if no request for this origin may be sent now. `None` admits one
+    /// request, whose outcome has to be reported with [`Self::learn`] or [`Self::release`].
     pub(super) fn spares(&mut self, origin: &Origin, now: Instant) -> Option<Cause> {
-        // What one level has allowed is given back where the next one does not: others may be under way there.
+        // A level that has admitted the request is released if the next level refuses it. The refusing level itself
+        // is not released, because another request may be under way there.
         if let Some(cause) = spares(self.repositories.get_mut(origin), now) {
             return Some(cause);
         }
@@ -48,7 +49,7 @@ impl Backoffs {
         Some(cause)
     }
 
-    /// Learns from the outcome of a request for this origin.
+    /// Records the outcome of a request for this origin; `failure` is `None` after a success.
     pub(super) fn learn(&mut self, origin: &Origin, failure: Option<&Cause>, now: Instant) {
         let against = failure.map_or(CountsAgainst::Nothing, Cause::counts_against);
         let Some(cause) = failure.filter(|_| against != CountsAgainst::Nothing) else {
@@ -57,7 +58,8 @@ impl Backoffs {
         self.count(origin, cause, against, now);
     }
 
-    /// Learns that a `HEAD` of this origin did not end in time. As with a server error, a second repository makes it the upstream's.
+    /// Records that a `HEAD` of this origin timed out. As with a server error, it counts against the upstream once
+    /// a second repository fails.
     pub(super) fn head_timed_out(&mut self, origin: &Origin, now: Instant) {
         self.count(origin, &Cause::TimedOut, CountsAgainst::RepositoryThenUpstream, now);
     }
@@ -79,7 +81,8 @@ impl Backoffs {
         }
     }
 
-    /// The request was not sent after all, or said nothing: the next one may be.
+    /// Records that the admitted request was not sent, or that its outcome is inconclusive: the next
+    /// request is admitted.
     pub(super) fn release(&mut self, origin: &Origin) {
         release(self.upstreams.get_mut(&origin.upstream));
         release(self.accounts.get_mut(&account_of(origin)));

@@ -1,15 +1,17 @@
-//! The owner of running downloads: each blob is fetched once, whoever asks and however many. Coordinates only: bytes go from
-//! upstream to the spool in a task of their own, and from the file to each client.
+//! Blob cache: coordinates downloads, so that each blob is downloaded once, no matter how many clients
+//! request it. The actor handles no bytes: a task of its own writes them from upstream to the spool file,
+//! and each client reads that file.
 //!
-//! Who may read what is decided here, too. A proven link of the group opens a blob; without one upstream is asked for that
-//! digest in that repository with the group's account, whether or not the bytes are stored: so a missing link tells nothing
-//! about them.
+//! Access is decided here, too. A group with a granted link may read the stored blob. Without one, upstream is
+//! asked for that digest in that repository with the group's account, even if the blob is stored, so that neither
+//! result nor timing reveals what other groups have cached.
 //!
-//! A link is proven once upstream's acceptance is certain: after a `HEAD` that names the stored blob's length or digest, or
-//! after a download whose digest held. Until then a group reads along as one of those who asked for the same.
+//! A link is granted once upstream's acceptance is certain: after a `HEAD` that names the stored blob's
+//! length or digest, or after a download whose digest was verified. Until then the group reads the
+//! download that its own request belongs to.
 //!
-//! A blob that is not stored is downloaded by whoever pulls it: by a request for the whole or for the rest of it (`bytes=N-`, an
-//! interrupted pull). A `HEAD` and a bounded range begin no download: see `head` and `ranges`.
+//! A request for the whole of a blob that is not stored, or for the rest of it (`bytes=N-`, after an interrupted
+//! pull), begins a download. A `HEAD` and a bounded range begin none: see `head` and `ranges`.
 
 mod alone;
 mod downloads;
@@ -46,15 +48,15 @@ pub use self::piece::{Giving, Part, Piece};
 pub use self::ports::BlobUpstream;
 pub use self::verifier::VerifyOptions;
 
-use self::alone::Alone;
+use self::alone::PassThroughStream;
 use self::downloads::{ConfirmBlob, JoinDownload, Joined};
-use self::opened::{Follower, Held};
+use self::opened::{BlobSource, Follower};
 use self::ports::Key;
 use self::progress::{Accepted, End, Progress};
 use self::shared::Shared;
 use self::verifier::Verifier;
 use super::manifests::Source;
-use super::places::{Place, Places, Share, Shares};
+use super::places::{AdmissionLimit, Permit, Share, Shares};
 use super::unstored::{Kind, UnstoredReports};
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
@@ -66,72 +68,75 @@ use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
 use crate::upstream::{ContentHead, UpstreamError};
 
-/// A blob is committed or fails while it is being looked for: so often the search begins anew.
-const LOOKS: usize = 3;
+/// Maximum number of lookups per request. A lookup is repeated if the blob is committed, or its download
+/// fails, meanwhile.
+const MAX_LOOKUPS: usize = 3;
 
-/// Opens blobs. Cheap to clone; the way to a blob that is committed and linked passes no mailbox.
+/// Handle that opens blobs. Cheap to clone. Opening a committed and linked blob sends no message.
 #[derive(Clone)]
 pub struct Blobs {
     shared: Arc<Shared>,
     cache: Addr<BlobCache>,
+    /// Links in memory.
     known: Arc<Cache<OpenBlob, Link>>,
-    /// Counts what was taken away: what was looked up before that is not remembered.
+    /// Number of removals so far. A link that was read before a removal is not put into memory after it.
     forgotten: Arc<AtomicU64>,
-    waiters: Places,
+    waiters: AdmissionLimit,
     range_shares: Shares,
     unstored_shares: Shares,
     download_shares: Shares,
-    range_streams: Places,
-    /// How many bytes of a blob that is not stored were given out in ranges.
+    range_streams: AdmissionLimit,
+    /// Number of bytes per blob that were requested in ranges while the blob was not stored.
     ranged: Arc<Cache<Key, u64>>,
     verifier: Arc<OnceLock<Verifier>>,
 }
 
-/// The blob that a group asks for, and where it would come from.
+/// Request for a blob on behalf of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenBlob {
-    /// Who asks.
+    /// The group on whose behalf the blob is requested.
     pub group: GroupId,
-    /// Where upstream has it.
+    /// The upstream, account and repository of the blob.
     pub origin: Origin,
-    /// Which it is.
+    /// The digest of the blob.
     pub digest: Digest,
 }
 
-/// The bounds of the blob cache.
+/// Limits of the blob cache. A request beyond a maximum is refused with 503, unless stated otherwise.
 #[derive(Clone, Debug)]
 pub struct BlobCacheOptions {
-    /// So many downloads run at once; more are refused.
+    /// Maximum number of concurrent downloads.
     pub max_downloads: usize,
-    /// Maximum number of downloads that one group has begun and that run; more wait.
+    /// Maximum number of concurrent downloads that one group has begun; further ones wait.
     pub max_downloads_per_group: usize,
-    /// So many askers wait for upstream's first byte at once; more are refused.
+    /// Maximum number of requests that wait for the first byte from upstream.
     pub max_waiters: usize,
-    /// So many clients have a stream of their own, for what is not stored, at once; more are refused.
+    /// Maximum number of clients with an upstream stream of their own, for blobs that are not stored.
     pub max_unstored_streams: usize,
-    /// The maximum of responses with ranges that come straight from upstream, at once; more are refused.
+    /// Maximum number of concurrent responses with ranges that come directly from upstream.
     pub max_range_streams: usize,
-    /// So many links are remembered in memory.
+    /// Maximum number of links in memory.
     pub known_links: usize,
-    /// Longer blobs are passed on unstored; `None`: all are stored.
+    /// Maximum length of a stored blob in bytes; longer ones are passed on without being stored. `None`: no maximum.
     pub max_blob_bytes: Option<u64>,
-    /// An asker is told after this time that upstream is too slow; the download goes on.
+    /// Maximum time until a response begins. After it the client gets the error that upstream is too
+    /// slow; the download goes on.
     pub answer_within: Duration,
 }
 
-/// What the store has of a blob.
+/// Outcome of a lookup in the store.
 enum Stored {
-    /// The committed file, or what becomes it.
+    /// The committed blob, or a download of it that has not ended yet.
     Opened(Box<OpenedBlob>),
-    /// Nothing, beside this link of the group.
+    /// The blob is not stored. The group's link, if it has one.
     Absent(Option<Link>),
 }
 
-/// The maximum of blobs whose ranges are counted.
+/// Maximum number of blobs whose requested ranges are counted.
 const MAX_RANGED_BLOBS: usize = 1000;
 
-/// As long as a disk may take for what it was given last.
-const COMMIT_WITHIN: Duration = Duration::from_secs(3);
+/// Maximum wait at shutdown for blobs that are being committed.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Blobs {
     /// Starts the blob cache on this arbiter, where its downloads run.
@@ -144,16 +149,17 @@ impl Blobs {
         options: BlobCacheOptions,
     ) -> Self {
         let known = Arc::new(Cache::new(options.known_links));
-        let waiters = Places::new("blob_waiters", options.max_waiters);
-        let alone = Places::new("unstored_streams", options.max_unstored_streams);
-        let range_streams = Places::new("range_streams", options.max_range_streams);
+        let waiters = AdmissionLimit::new("blob_waiters", options.max_waiters);
+        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams);
+        let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams);
         let range_shares = Shares::of("range_streams", options.max_range_streams);
         let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams);
         let download_shares = Shares::new("downloads", options.max_downloads_per_group);
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
         let (misled, committing) = Default::default();
         let unstored = UnstoredReports::new(Kind::Blobs, files.room().clone());
-        let shared = Arc::new(Shared { upstream, index, files, spool, options, alone, unstored, misled, committing });
+        let shared =
+            Arc::new(Shared { upstream, index, files, spool, options, unstored_streams, unstored, misled, committing });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
         let (forgotten, verifier) = Default::default();
@@ -172,14 +178,15 @@ impl Blobs {
         }
     }
 
-    /// Begins to verify the index and stored blobs in the background.
+    /// Starts the verification of the index and of stored blobs in the background. Later calls have no effect.
     pub fn verify_stored(&self, options: VerifyOptions) {
         self.verifier
             .get_or_init(|| Verifier::start(self.shared.files.clone(), Arc::clone(&self.shared.index), options));
     }
 
-    /// Notes that all of an open blob is given to a client, whichever number stands for it: a credential, an address. One that comes
-    /// back for the same stored blob within minutes may have found it damaged, so that it is verified.
+    /// Records that all of an open blob is sent to a client. `client` is any number that identifies it, such as a
+    /// hash of its credential or address. A client that requests the same stored blob again within minutes may have
+    /// found it damaged, so the blob is verified then.
     pub fn given_whole(&self, opened: &OpenedBlob, digest: &Digest, client: u64) {
         if let Some(verifier) = self.verifier.get()
             && opened.is_stored_file()
@@ -188,17 +195,22 @@ impl Blobs {
         }
     }
 
-    /// Waits, for a bounded time, until what was given out whole is stored and linked.
+    /// Waits, for a bounded time, until the blobs whose last byte was sent are stored and linked. Called at shutdown.
     pub async fn finish(&self) {
-        if timeout(COMMIT_WITHIN, self.shared.committing.write()).await.is_err() {
+        if timeout(COMMIT_TIMEOUT, self.shared.committing.write()).await.is_err() {
             tracing::warn!("the last blobs may not have been stored");
         }
     }
 
-    /// Opens a blob for this group: the committed file, or the download that is under way, or one that begins with this. Answers
-    /// once upstream's acceptance and the length are certain, within the configured time.
+    /// Opens a blob for this group: the committed file, the running download, or a new download. Returns once
+    /// upstream's acceptance and the length are certain.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream refuses or cannot deliver the blob, if a limit is reached, or after
+    /// [`answer_within`](BlobCacheOptions::answer_within).
     pub async fn open(&self, wanted: OpenBlob) -> Result<OpenedBlob, BlobError> {
-        if let Some((link, stored)) = self.at_hand(&wanted)
+        if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
             return Ok(stored.opened(Source::Hit));
@@ -207,19 +219,21 @@ impl Blobs {
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
-    /// Says whether blobs of this image are not stored at present, so that pulls of it have them from upstream.
+    /// Returns true if blobs of this image are not being stored at present, so that each pull gets them from upstream.
     pub fn pass_through(&self, image: &Origin) -> bool {
         self.shared.unstored.concerns(image)
     }
 
-    /// Forgets what links of this group are remembered in memory: they are looked up again.
+    /// Drops the links of this group from memory, after they were removed from the index.
     pub fn forget_group(&self, group: GroupId) {
+        // Before the removal: a lookup that read the old state sees the new count, and does not keep its link.
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.known.retain(|wanted, _| wanted.group != group);
     }
 
+    /// Looks the blob up, and begins a download if it is not stored.
     async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_LOOKUPS {
             match self.stored(wanted, late).await? {
                 Stored::Opened(opened) => return Ok(*opened),
                 Stored::Absent(link) => {
@@ -232,7 +246,7 @@ impl Blobs {
         Err(BlobError::Interrupted)
     }
 
-    /// The committed blob, where the group has a granted link or upstream grants one now.
+    /// Opens the committed blob if the group has a granted link, or if upstream confirms the blob now.
     async fn stored(&self, wanted: &OpenBlob, late: Instant) -> Result<Stored, BlobError> {
         for first in [true, false] {
             let forgotten = self.forgotten.load(Ordering::SeqCst);
@@ -242,7 +256,8 @@ impl Blobs {
                     return Ok(Stored::Opened(stored.opened(Source::Hit).into()));
                 }
                 (link, Some(stored)) => {
-                    // The file of a download is in place a moment before the links of those who asked for it.
+                    // A download puts its file in place shortly before it grants the links, so the group may be one
+                    // of its readers. If no download runs any more, the link is looked up once again.
                     if let Some(opened) = self.download(wanted, link, late, false).await? {
                         return Ok(Stored::Opened(opened.into()));
                     }
@@ -258,9 +273,9 @@ impl Blobs {
         Err(BlobError::Interrupted)
     }
 
-    /// The group's link and the committed blob, as far as there are any.
+    /// Returns the group's link and the committed blob, each if it exists.
     async fn look_up(&self, wanted: &OpenBlob) -> Result<(Option<Link>, Option<StoredBlob>), BlobError> {
-        if let Some((link, stored)) = self.at_hand(wanted) {
+        if let Some((link, stored)) = self.in_memory(wanted) {
             return Ok((Some(link), Some(stored)));
         }
         let known = self.known.get(wanted);
@@ -271,7 +286,7 @@ impl Blobs {
                 None => shared.index.link(group, &origin, &digest)?,
             };
             let expected = link.and_then(|link| link.expected().verified);
-            // Passed through instead: upstream has what cannot be opened here.
+            // The blob is downloaded from upstream instead.
             let stored = shared.files.blob(&digest, expected).unwrap_or_else(|error| {
                 tracing::warn!(%digest, %error, "a stored blob cannot be opened");
                 None
@@ -281,29 +296,30 @@ impl Blobs {
         Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
     }
 
-    /// What most requests want: everything that it takes is in memory.
-    fn at_hand(&self, wanted: &OpenBlob) -> Option<(Link, StoredBlob)> {
+    /// Returns the link and the blob if both are in memory or open. This is the hit path: no blocking calls.
+    fn in_memory(&self, wanted: &OpenBlob) -> Option<(Link, StoredBlob)> {
         let link = self.known.get(wanted)?;
         Some((link, self.shared.files.already_open(&wanted.digest, link.expected().verified)?))
     }
 
+    /// Keeps a link in memory, unless links were removed since the count was `forgotten`.
     fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
         if !self.known.contains_key(wanted) {
             self.known.insert(wanted.clone(), link);
-            // Looked at after the insertion: whoever forgets from now on finds it.
+            // Compared after the insertion: a removal that comes later finds the entry and removes it.
             if self.forgotten.load(Ordering::SeqCst) != forgotten {
                 self.known.remove(wanted);
             }
         }
     }
 
-    /// Makes the group's link to a stored blob, if upstream has it for this group. What upstream says must fit the blob: a web page
-    /// with status 200 opens nothing.
+    /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
+    /// must match the blob: a web page with status 200 grants nothing.
     async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
         let key = wanted.key();
         let head = self.head_upstream(key.clone()).await?;
         if !affirms(&head, &key.digest, length) {
-            // The stored file may be the wrong one.
+            // The stored file may be damaged instead.
             if let Some(verifier) = self.verifier.get() {
                 verifier.suspect(&wanted.digest);
             }
@@ -313,7 +329,8 @@ impl Blobs {
         spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
     }
 
-    /// A `HEAD` that tells another length may be wrong; a `GET` of the first byte decides.
+    /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
+    /// length may be wrong.
     async fn confirm_by_range(&self, key: &Key, length: u64) -> Result<(), BlobError> {
         let content = self.shared.upstream.blob_range(&key.origin, &key.digest, 0..1).await?;
         let head = content.map(|content| content.head).unwrap_or_default();
@@ -326,13 +343,14 @@ impl Blobs {
         }
     }
 
-    /// What upstream says of the blob, requested once whoever waits for it.
+    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced.
     async fn head_upstream(&self, key: Key) -> Result<ContentHead, BlobError> {
-        let _waiting = self.wait()?;
+        let _permit = self.wait()?;
         Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
     }
 
-    /// Joins the download, or begins it where that is wanted. `None`: there is none, or the blob has been committed meanwhile.
+    /// Follows the running download, or begins one if `begin` is set. Returns `None` if none runs, or if the blob
+    /// has been committed meanwhile.
     async fn download(
         &self,
         wanted: &OpenBlob,
@@ -340,12 +358,12 @@ impl Blobs {
         late: Instant,
         begin: bool,
     ) -> Result<Option<OpenedBlob>, BlobError> {
-        let _waiting = self.wait()?;
+        let _permit = self.wait()?;
         let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
         let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
         let mut joined = self.join(&key, expected, unlinked, None).await?;
         if joined.is_none() && begin {
-            let share = self.download_shares.take(wanted.group, late).await.ok_or(BlobError::Busy)?;
+            let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
             joined = self.join(&key, expected, unlinked, Some(share)).await?;
         }
         let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
@@ -356,24 +374,24 @@ impl Blobs {
             (Some(End::Failed(error)), _) => Err(error),
             (Some(End::AlreadyStored), _) => Ok(None),
             (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
-                let alone = {
-                    let share = self.unstored_shares.take(wanted.group, late).await.ok_or(BlobError::Busy)?;
-                    Alone::begin(&self.shared, key, expected, unlinked, share).await?
+                let stream = {
+                    let share = self.unstored_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
+                    PassThroughStream::begin(&self.shared, key, expected, unlinked, share).await?
                 };
-                Ok(Some(OpenedBlob::new(alone.length(), source, Held::Alone(alone))))
+                Ok(Some(OpenedBlob::new(stream.length(), source, BlobSource::PassThrough(stream))))
             }
             (_, Some(Accepted { length, file })) => {
                 if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
                     return Err(BlobError::WrongLength { expected, told: length });
                 }
                 let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
-                Ok(Some(OpenedBlob::new(length, source, Held::Spool(follower))))
+                Ok(Some(OpenedBlob::new(length, source, BlobSource::Spool(follower))))
             }
             (Some(End::Done) | None, None) => Err(BlobError::Interrupted),
         }
     }
 
-    /// Joins the download, or begins it with this part of the group's share.
+    /// Follows the running download, or begins one if `begin` holds a permit of the group.
     async fn join(
         &self,
         key: &Key,
@@ -385,12 +403,14 @@ impl Blobs {
         self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
     }
 
-    fn wait(&self) -> Result<Place, BlobError> {
-        self.waiters.take().ok_or(BlobError::Busy)
+    /// Returns a permit to wait for upstream.
+    fn wait(&self) -> Result<Permit, BlobError> {
+        self.waiters.try_acquire().ok_or(BlobError::Busy)
     }
 }
 
-/// Whether this is the head of the blob with this digest and length, as far as it says so.
+/// Returns true if the response confirms the blob with this digest and length: it names at least one, and none
+/// differs. A digest alone is enough, and so is a length alone.
 fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
     let same_length = head.length.map(|told| told == length);
     let same_digest = head.digest.map(|told| told == *digest);
@@ -406,14 +426,14 @@ impl OpenBlob {
 impl StoredBlob {
     fn opened(self, source: Source) -> OpenedBlob {
         let held = match self.content {
-            BlobContent::File(file) => Held::File(file),
-            BlobContent::Bytes(bytes) => Held::Bytes(bytes),
+            BlobContent::File(file) => BlobSource::File(file),
+            BlobContent::Bytes(bytes) => BlobSource::Bytes(bytes),
         };
         OpenedBlob::new(self.length, source, held)
     }
 }
 
-/// Why there is nothing yet, as far as upstream said.
+/// Returns the error for a request whose time is over: upstream's last error, if there was one.
 fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
     progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
 }

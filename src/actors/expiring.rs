@@ -1,5 +1,5 @@
-//! Tokens that are about to expire: a gauge for alerts, and lines in the log that name each of them. A token that was
-//! made for a week or less is meant to end, and is left out of both.
+//! Reports on tokens that are about to expire: a gauge for alerts, and one log line per token. Tokens with a
+//! lifetime of a week or less are expected to expire, and are left out of both.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,22 +9,22 @@ use crate::domain::directory::Directory;
 use crate::domain::edit::summary::token_name;
 use crate::domain::token::Token;
 
-/// The time of the last look at all tokens. Cheap to clone; all clones are one.
+/// The time of the last report. Cheap to clone; clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct ExpiringTokens(Arc<Mutex<Option<Timestamp>>>);
 
-/// The gauge has the tokens that expire within each of these numbers of days.
+/// Numbers of days, with their metric labels, within which expiring tokens are counted in the gauge.
 const COUNTED_DAYS: [(i64, &str); 3] = [(1, "1"), (7, "7"), (30, "30")];
-/// A token is named when one of these numbers of days is left.
+/// Numbers of remaining days at which a token is logged.
 const NAMED_DAYS: [i64; 3] = [1, 7, 14];
-/// Tokens with a shorter life are left out.
+/// Lifetime in days up to which a token is left out.
 const MIN_LIFE_DAYS: i64 = 7;
-/// Tokens that are named at once; of the others the number is given.
+/// Maximum number of tokens that one report logs by name; of the others only the number is logged.
 const MAX_NAMED: usize = 100;
 
 impl ExpiringTokens {
-    /// Sets the gauge and names the tokens that came closer to their end since the last call. After a start that is
-    /// every token with 14 days left or less.
+    /// Sets the gauge, and logs the tokens that passed one of [`NAMED_DAYS`] since the last call. The first call
+    /// logs every token with 14 days left or less.
     pub(super) fn report(&self, directory: &Directory, now: Timestamp) {
         for ((_, label), number) in COUNTED_DAYS.iter().zip(count(directory, now)) {
             metrics::gauge!("dependency_proxy_tokens_expiring", "days" => *label).set(f64::from(number));
@@ -49,14 +49,14 @@ fn name(directory: &Directory, token: &Token, days: i64) {
     }
 }
 
-/// The active tokens that were made for longer than a week, with their ends.
+/// Returns the active tokens with a lifetime of more than [`MIN_LIFE_DAYS`], and the times at which they expire.
 fn lasting(directory: &Directory, now: Timestamp) -> impl Iterator<Item = (&Token, Timestamp)> {
     let active = directory.tokens().map(AsRef::as_ref).filter(move |token: &&Token| token.is_active(now));
     let with_end = active.filter_map(|token| Some((token, token.expires_at?)));
     with_end.filter(|(token, end)| end.duration_since(token.created_at) > days(MIN_LIFE_DAYS))
 }
 
-/// The number of tokens that expire within each of [`COUNTED_DAYS`].
+/// Returns the number of tokens that expire within each of [`COUNTED_DAYS`].
 fn count(directory: &Directory, now: Timestamp) -> [u32; 3] {
     let ends: Vec<Timestamp> = lasting(directory, now).map(|(_, end)| end).collect();
     COUNTED_DAYS.map(|(within, _)| {
@@ -65,7 +65,7 @@ fn count(directory: &Directory, now: Timestamp) -> [u32; 3] {
     })
 }
 
-/// The tokens that have one of [`NAMED_DAYS`] left now and had more at `since`.
+/// Returns the tokens that passed one of [`NAMED_DAYS`] between `since` and `now`, with that number of days.
 fn due(directory: &Directory, since: Option<Timestamp>, now: Timestamp) -> Vec<(&Token, i64)> {
     let stage =
         |at: Timestamp, end: Timestamp| NAMED_DAYS.into_iter().find(|left| end.duration_since(at) <= days(*left));
@@ -90,7 +90,7 @@ mod tests {
     use crate::domain::scope::Scopes;
     use crate::domain::token::TokenOwner;
 
-    /// A token made on day 0 that lives for this number of days.
+    /// Returns a token that is created on day 0 and expires after this number of days.
     fn token(number: u8, life_days: i64) -> Token {
         Token {
             id: TokenId(number.into()),

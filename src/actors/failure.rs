@@ -1,27 +1,35 @@
-//! Why something cannot be pulled now, one cause for each thing that a client or the operator can do about it. Knows no status
-//! code of ours: those are in the last column of the table only to be read beside the rest, and a test of the registry's errors
-//! holds them to it.
+//! Reasons why something cannot be pulled now: one cause for each thing that a client or the operator can do about
+//! it. This module assigns no HTTP status of this service. The last column of the table is for reference; a unit
+//! test of `http::error` checks it.
 //!
-//! | cause | sentence, after the upstream's name | counts against | status |
+//! | cause | message, after the upstream's name | counts against | status |
 //! |---|---|---|---|
 //! | [`NotFound`](Cause::NotFound) | has no *image* | nothing | 404 |
 //! | [`NoRepository`](Cause::NoRepository) | has no '*repository*', or it is private | nothing | 404 |
-//! | [`Denied`](Cause::Denied) | has no '*repository*', or it is private, and upstream's sentence | nothing | 403 |
-//! | [`Refused`](Cause::Refused) | refuses *image* (HTTP status), and upstream's sentence | nothing | upstream's |
+//! | [`Denied`](Cause::Denied) | has no '*repository*', or it is private, and upstream's message | nothing | 403 |
+//! | [`Refused`](Cause::Refused) | refuses *image* (HTTP status), and upstream's message | nothing | upstream's |
 //! | [`Unusable`](Cause::Unusable) | has *image* in a form that cannot be used | nothing | 403 |
 //! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
 //! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, longer than allowed | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
 //! | [`RealmFailed`](Cause::RealmFailed) | 's token realm is out of order (HTTP status) | account | 503 |
-//! | [`Unreachable`](Cause::Unreachable) | cannot be reached (DNS, refused, TLS, closed, proxy, network) | upstream; a host that it redirects to: repository, then upstream | 503 |
+//! | [`Unreachable`](Cause::Unreachable) | cannot be reached (and the kind of failure) | upstream[^1] | 503 |
 //! | [`TimedOut`](Cause::TimedOut) | did not respond in time | upstream | 503 |
-//! | [`ServerError`](Cause::ServerError) | is out of order (HTTP status) | repository; upstream once a second repository fails | 503 |
+//! | [`ServerError`](Cause::ServerError) | is out of order (HTTP status) | repository[^2] | 503 |
 //! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
-//! | [`InvalidResponse`](Cause::InvalidResponse) | gave a response that cannot be right | repository | 503 |
+//! | [`InvalidResponse`](Cause::InvalidResponse) | sent an invalid response | repository | 503 |
 //! | [`ForbiddenAddress`](Cause::ForbiddenAddress) | leads to an address that is not allowed | repository | 503 |
-//! | [`NoMemory`](Cause::NoMemory) | (no upstream) memory for *image* is taken by large manifests and lists on their way | nothing | 503 |
-//! | [`Busy`](Cause::Busy), [`Store`](Cause::Store), [`Internal`](Cause::Internal) | a limit or a fault of ours | nothing | 503 |
+//! | [`NoMemory`](Cause::NoMemory) | (names no upstream) the memory for *image* is taken | nothing | 503 |
+//! | [`Busy`](Cause::Busy) | too many pulls at once | nothing | 503 |
+//! | [`Store`](Cause::Store) | (names no upstream) *image* could not be read or stored | nothing | 503 |
+//! | [`Internal`](Cause::Internal) | (names no upstream) a fault of this service | nothing | 503 |
+//!
+//! [^1]: A host to which upstream redirects and that cannot be reached counts as a server error does.
+//!
+//! [^2]: And against the upstream, once a second repository fails.
+//!
+//! Kinds of connection failures: DNS, connection refused, TLS, connection closed, proxy, other network errors.
 
 use std::time::Duration;
 
@@ -31,140 +39,142 @@ use crate::store::error::StoreError;
 pub use crate::upstream::ConnectionFailure;
 use crate::upstream::{RealmError, UpstreamError};
 
-/// What was wanted and why it cannot be had. The text is for the person who pulls.
+/// A failed pull: the requested image and the cause. The text is for the person who pulls.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.sentence())]
 pub struct PullFailure {
-    /// Where it would have come from.
+    /// The upstream, account and repository of the image.
     pub origin: Origin,
-    /// What was wanted, as the user names it, such as `postgres:17`.
+    /// The requested image as the user names it, such as `postgres:17`.
     pub image: String,
-    /// Why it cannot be had.
+    /// The cause of the failure.
     pub cause: Cause,
 }
 
-/// Why something cannot be had.
+/// Cause of a failed pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// Upstream has no such tag, manifest or blob.
     NotFound,
     /// Upstream has no such repository.
     NoRepository,
-    /// Upstream refuses the repository to this account, or has none.
+    /// Upstream refuses the repository to this account, or has no such repository.
     Denied {
-        /// Upstream's own sentence, where it says more.
+        /// Upstream's error message, where it adds information.
         message: Option<String>,
     },
-    /// Upstream refuses the request for good, with another 4xx status.
+    /// Upstream refuses the request permanently, with another 4xx status.
     Refused {
-        /// Upstream's status.
+        /// Upstream's HTTP status.
         status: u16,
         /// Upstream's error code.
         code: Option<String>,
-        /// Upstream's sentence.
+        /// Upstream's error message.
         message: Option<String>,
     },
-    /// Upstream has it in a form that this service cannot use, now or later.
+    /// Upstream has the image only in a form that this service cannot use, now or later.
     Unusable {
-        /// What is the matter with it, after "has it".
+        /// The problem, as it follows "has *image*" in the message.
         problem: String,
     },
-    /// Upstream's limit is reached.
+    /// Upstream's pull limit is reached.
     RateLimited {
-        /// Number of pulls in which time, where upstream said so.
+        /// Number of pulls and the time for which it holds, where upstream reports them.
         limit: Option<(u64, Duration)>,
-        /// Time to wait, where upstream said so.
+        /// Time to wait, where upstream reports it.
         retry_after: Option<Duration>,
     },
-    /// Upstream refuses the configured credentials, whatever the image.
+    /// Upstream refuses the configured credentials, regardless of the image.
     AccountRefused,
-    /// It has done so for longer than a tag is served that was last confirmed with them.
+    /// Upstream refuses the configured credentials, and the tag was last confirmed with them longer ago than
+    /// `cache.account_grace`.
     AccountGraceOver,
-    /// Upstream wants the configured credentials at a place where they may not be sent.
+    /// Upstream requests the configured credentials for a host to which they may not be sent.
     AccountUntrusted {
         /// That host.
         host: String,
     },
-    /// The realm that issues upstream's tokens responded with a status that is neither a token nor a refusal of the login.
+    /// Upstream's token realm responded with a status that is neither success nor a refusal of the login.
     RealmFailed {
-        /// Its status.
+        /// The realm's HTTP status.
         status: u16,
-        /// Its sentence.
+        /// The realm's error message.
         message: Option<String>,
     },
-    /// There was no connection to upstream, or to where it leads.
+    /// No connection could be made to upstream, or to a host that it refers to.
     Unreachable {
-        /// Who could not be reached.
+        /// The host that could not be reached.
         peer: Peer,
-        /// What failed.
+        /// The kind of failure.
         failure: ConnectionFailure,
         /// Details for the log.
         reason: String,
     },
     /// Upstream did not respond in time.
     TimedOut,
-    /// Upstream, or a gateway in front of it, is out of order.
+    /// Upstream, or a gateway in front of it, reports an error of its own: a 5xx status, or a 4xx status
+    /// that asks to try again later.
     ServerError {
-        /// Upstream's status.
+        /// Upstream's HTTP status.
         status: u16,
-        /// Upstream's sentence.
+        /// Upstream's error message.
         message: Option<String>,
     },
-    /// The content broke off in the middle.
+    /// The response ended before it was complete.
     Interrupted {
         /// Details for the log.
         reason: String,
     },
-    /// Upstream, or a realm or storage it named, gave a response that cannot be right.
+    /// Upstream, or a token realm or storage that it refers to, sent an invalid response.
     InvalidResponse {
-        /// What is wrong with it.
+        /// The problem with the response.
         what: String,
     },
-    /// Upstream named an address that it must not.
+    /// Upstream refers to an address to which this service does not connect.
     ForbiddenAddress {
-        /// Its host.
+        /// The host with that address.
         host: String,
     },
-    /// Too much is under way here.
+    /// A limit of this service is reached.
     Busy,
-    /// The memory for large manifests and lists is taken.
+    /// The memory for large manifests and lists is in use.
     NoMemory,
     /// The store failed.
     Store,
-    /// A fault of ours.
+    /// A fault of this service.
     Internal,
 }
 
-/// Who upstream is made of.
+/// A host that takes part in a pull from an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// The registry itself.
     Registry,
-    /// A host that it redirected to.
+    /// A host to which the registry redirects.
     Redirect(String),
-    /// The host of the realm that issues its tokens.
+    /// The host of the realm that issues the registry's tokens.
     TokenRealm(String),
 }
 
-/// What a failure says something about, and what is left alone for a while because of it.
+/// Scope of a failure: revalidations in this scope back off because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountsAgainst {
-    /// Everything at that upstream.
+    /// The whole upstream.
     Upstream,
-    /// The account with which it was requested.
+    /// The account that the request was sent with.
     Account,
     /// The repository, and the upstream as soon as a second repository fails in the same way.
     RepositoryThenUpstream,
-    /// The repository.
+    /// The repository alone.
     Repository,
-    /// Nothing: upstream works.
+    /// Nothing: the response shows that upstream works.
     Nothing,
-    /// Nothing, because upstream had no part in it.
+    /// Nothing: upstream had no part in the failure.
     NotUpstream,
 }
 
 impl Cause {
-    /// What this counts against.
+    /// Returns the scope in which revalidations back off because of this failure.
     pub fn counts_against(&self) -> CountsAgainst {
         match self {
             Self::NotFound
@@ -188,13 +198,14 @@ impl Cause {
         }
     }
 
-    /// Whether upstream has decided that this account may not have it, or that it is gone for legal reasons or for good (402,
-    /// 410 and 451; RFC 9110, section 15.5; RFC 7725). What is cached under that name is not served then.
+    /// Returns true if upstream has decided that this account may not have the content, or that it is
+    /// gone permanently or for legal reasons (402, 410 and 451; RFC 9110, section 15.5; RFC 7725). A
+    /// cached copy is not served stale then.
     pub fn is_denial(&self) -> bool {
         matches!(self, Self::Denied { .. } | Self::Refused { status: 402 | 410 | 451, .. })
     }
 
-    /// What the log has besides the sentence.
+    /// Returns details that are logged beside the message and not shown to clients.
     pub fn details(&self) -> Option<&str> {
         if let Self::Unreachable { reason: details, .. }
         | Self::Interrupted { reason: details }
@@ -208,7 +219,7 @@ impl Cause {
 }
 
 impl PullFailure {
-    /// How long a client should wait before its next request, where that may help.
+    /// Returns the time that a client should wait before its next request, where a later request may succeed.
     pub fn retry_after(&self) -> Duration {
         if let Cause::RateLimited { retry_after, .. } = self.cause {
             retry_after.unwrap_or(Duration::from_secs(60))
@@ -249,15 +260,15 @@ impl PullFailure {
         }
     }
 
-    /// What the cause is, whether or not something older could be served.
+    /// Returns the cause as a sentence that does not say whether an older copy could be served.
     pub fn reason(&self) -> String {
         let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
         match cause {
             Cause::NotFound => format!("{upstream} has no {image}"),
             Cause::NoRepository => self.no_repository(),
-            Cause::Denied { message } => format!("{}{}", self.no_repository(), said(message.as_deref())),
+            Cause::Denied { message } => format!("{}{}", self.no_repository(), quoted(message.as_deref())),
             Cause::Refused { status, message, .. } => {
-                format!("{upstream} refuses {image} with HTTP status {status}{}", said(message.as_deref()))
+                format!("{upstream} refuses {image} with HTTP status {status}{}", quoted(message.as_deref()))
             }
             Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
             Cause::RateLimited { limit, retry_after } => {
@@ -271,7 +282,7 @@ impl PullFailure {
                 format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
             }
             Cause::RealmFailed { status, message } => {
-                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", said(message.as_deref()))
+                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", quoted(message.as_deref()))
             }
             Cause::Unreachable { peer, failure, .. } => match peer {
                 Peer::Registry => format!("{upstream} cannot be reached ({failure})"),
@@ -282,10 +293,10 @@ impl PullFailure {
             },
             Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time)"),
             Cause::ServerError { status, message } => {
-                format!("{upstream} is out of order (HTTP status {status}{})", said(message.as_deref()))
+                format!("{upstream} is out of order (HTTP status {status}{})", quoted(message.as_deref()))
             }
             Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response"),
-            Cause::InvalidResponse { what } => format!("{upstream} gave a response that cannot be right ({what})"),
+            Cause::InvalidResponse { what } => format!("{upstream} sent an invalid response ({what})"),
             Cause::ForbiddenAddress { .. } => {
                 format!("{upstream} leads to an address that is neither public nor listed for it")
             }
@@ -300,7 +311,7 @@ impl PullFailure {
 
     fn no_repository(&self) -> String {
         let Origin { upstream, account, repository } = &self.origin;
-        format!("{upstream} has no '{repository}', or it is private (asked {})", asked_as(account))
+        format!("{upstream} has no '{repository}', or it is private (asked {})", account_phrase(account))
     }
 }
 
@@ -310,8 +321,8 @@ impl From<&UpstreamError> for Cause {
         match error.clone() {
             UpstreamError::NotFound => Self::NotFound,
             UpstreamError::Denied { message } => Self::Denied { message },
-            UpstreamError::Refused(said) => {
-                Self::Refused { status: said.status, code: said.code, message: said.message }
+            UpstreamError::Refused(failure) => {
+                Self::Refused { status: failure.status, code: failure.code, message: failure.message }
             }
             UpstreamError::RateLimited(limits) => {
                 Self::RateLimited { limit: limits.limit.zip(limits.window), retry_after: limits.retry_after }
@@ -320,7 +331,9 @@ impl From<&UpstreamError> for Cause {
                 Self::Unreachable { peer: elsewhere.map_or(Peer::Registry, Peer::Redirect), failure, reason }
             }
             UpstreamError::TimedOut => Self::TimedOut,
-            UpstreamError::ServerError(said) => Self::ServerError { status: said.status, message: said.message },
+            UpstreamError::ServerError(failure) => {
+                Self::ServerError { status: failure.status, message: failure.message }
+            }
             UpstreamError::Storage { status } => invalid(&format!("its storage refused with HTTP status {status}")),
             UpstreamError::InvalidResponse { what } => invalid(what),
             UpstreamError::Unsupported { what } => {
@@ -361,7 +374,7 @@ impl From<RealmError> for Cause {
             RealmError::Unreachable { host, failure, reason } => {
                 Self::Unreachable { peer: Peer::TokenRealm(host), failure, reason }
             }
-            RealmError::Failed(said) => Self::RealmFailed { status: said.status, message: said.message },
+            RealmError::Failed(failure) => Self::RealmFailed { status: failure.status, message: failure.message },
             RealmError::InvalidResponse { what } => Self::InvalidResponse { what: format!("its token realm: {what}") },
         }
     }
@@ -374,7 +387,7 @@ impl From<StoreError> for Cause {
     }
 }
 
-/// An image as its users name it: the official ones of Docker Hub without `library/`.
+/// Returns the name of an image as its users write it: official images of Docker Hub without `library/`.
 pub fn image_name(origin: &Origin, reference: &str) -> String {
     let repository = origin.repository.as_str();
     let short = repository.strip_prefix("library/").filter(|_| origin.upstream.is_docker_hub()).unwrap_or(repository);
@@ -382,15 +395,15 @@ pub fn image_name(origin: &Origin, reference: &str) -> String {
     format!("{short}{separator}{reference}")
 }
 
-fn asked_as(account: &Account) -> String {
+fn account_phrase(account: &Account) -> String {
     match account {
         Account::Anonymous => "without credentials".to_owned(),
         Account::Username(name) => format!("as {name}"),
     }
 }
 
-/// What upstream said, behind a colon.
-fn said(message: Option<&str>) -> String {
+/// Returns upstream's message in quotes after a colon, or nothing.
+fn quoted(message: Option<&str>) -> String {
     message.map(|text| format!(": \"{text}\"")).unwrap_or_default()
 }
 
@@ -401,7 +414,7 @@ fn account_name(account: &Account) -> String {
     }
 }
 
-/// ` (100 per 6 h, more in 47 min)`
+/// Returns the details of a pull limit, such as ` (100 per 6 h, more in 47 min)`, or nothing.
 fn limit_details(limit: Option<(u64, Duration)>, retry_after: Option<Duration>) -> String {
     let limit = limit.map(|(pulls, window)| format!("{pulls} per {}", roughly(window)));
     let retry = retry_after.map(|wait| format!("more in {}", roughly(wait)));

@@ -1,5 +1,5 @@
-//! Work that is under way for several askers at once: the first starts it, the others wait for the same outcome. Starts
-//! nothing itself.
+//! Single flight: several callers that need the same outcome share one piece of work. The first caller starts it,
+//! the others wait for its outcome. Bookkeeping only: starts no work.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -7,99 +7,102 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// What is under way, by what it is for, and who waits for it.
-pub(super) struct Flights<K, T> {
+/// Work that is under way, with the callers that wait for it, and recent outcomes; each by its key.
+pub(super) struct SingleFlight<K, T> {
     waiters: HashMap<K, Vec<oneshot::Sender<T>>>,
-    landed: HashMap<K, (Instant, Recall<T>)>,
-    landings: VecDeque<(Instant, K)>,
+    recent: HashMap<K, (Instant, Recall<T>)>,
+    completions: VecDeque<(Instant, K)>,
     limit: usize,
 }
 
-/// Gives an outcome once more, as long as it is to be had.
+/// Returns a recent outcome once more, as long as its content is still in memory.
 pub(super) type Recall<T> = Box<dyn Fn() -> Option<T> + Send>;
 
-/// A place among those who wait.
-pub(super) enum Boarding<T> {
-    /// The asker has to start the work.
+/// The role of a caller that needs an outcome.
+pub(super) enum Join<T> {
+    /// The caller has to start the work.
     First(oneshot::Receiver<T>),
-    /// The work is under way, or was a moment ago.
-    Joined(oneshot::Receiver<T>),
-    /// Too much is under way already.
+    /// The work is under way, or has ended recently.
+    Coalesced(oneshot::Receiver<T>),
+    /// The maximum number of keys is under way already.
     Full,
 }
 
-/// Outcomes are at hand for this time.
-const KEEP: Duration = Duration::from_secs(2);
+/// Time for which an outcome is kept for later callers.
+const RECENT_TTL: Duration = Duration::from_secs(2);
 
-impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
-    /// At most `limit` different things at once.
+impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
+    /// Allows work for at most `limit` different keys at once.
     pub(super) fn new(limit: usize) -> Self {
-        Self { waiters: HashMap::new(), landed: HashMap::new(), landings: VecDeque::new(), limit }
+        Self { waiters: HashMap::new(), recent: HashMap::new(), completions: VecDeque::new(), limit }
     }
 
-    /// Waits for the work of this key.
-    pub(super) fn board(&mut self, key: &K) -> Boarding<T> {
-        self.board_unless(key, |_, _| false)
+    /// Waits for the work of this key. Recent outcomes are not reused.
+    pub(super) fn join(&mut self, key: &K) -> Join<T> {
+        self.join_or_reuse(key, |_, _| false)
     }
 
-    /// The same for one to whom an outcome of the last seconds will do, if it is so recent: that is as good as joined.
-    pub(super) fn board_unless(&mut self, key: &K, will_do: impl Fn(Instant, &T) -> bool) -> Boarding<T> {
+    /// As [`Self::join`], but reuses a kept outcome if `is_recent_enough` accepts it, given the time at
+    /// which it was completed.
+    pub(super) fn join_or_reuse(&mut self, key: &K, is_recent_enough: impl Fn(Instant, &T) -> bool) -> Join<T> {
         let (sender, receiver) = oneshot::channel();
         let under_way = self.waiters.len();
         if let Some(waiters) = self.waiters.get_mut(key) {
             waiters.retain(|waiter| !waiter.is_closed());
             waiters.push(sender);
-            return Boarding::Joined(receiver);
+            return Join::Coalesced(receiver);
         }
-        let landed = self.landed.get(key).and_then(|(landed_at, recall)| Some((*landed_at, recall()?)));
-        if let Some((_, outcome)) = landed.filter(|(landed_at, outcome)| will_do(*landed_at, outcome)) {
+        let recent = self.recent.get(key).and_then(|(completed_at, recall)| Some((*completed_at, recall()?)));
+        if let Some((_, outcome)) = recent.filter(|(completed_at, outcome)| is_recent_enough(*completed_at, outcome)) {
             drop(sender.send(outcome));
-            return Boarding::Joined(receiver);
+            return Join::Coalesced(receiver);
         }
         if under_way >= self.limit {
-            return Boarding::Full;
+            return Join::Full;
         }
         self.waiters.insert(key.clone(), vec![sender]);
-        Boarding::First(receiver)
+        Join::First(receiver)
     }
 
-    /// Gives everyone who waits the outcome, and keeps it for a moment.
-    pub(super) fn land(&mut self, key: &K, outcome: &T)
+    /// Completes the work of this key: sends the outcome to all callers that wait, and keeps it for later ones.
+    pub(super) fn complete(&mut self, key: &K, outcome: &T)
     where
         T: Send + 'static,
     {
         let kept = outcome.clone();
-        self.land_with(key, outcome, Box::new(move || Some(kept.clone())));
+        self.complete_with(key, outcome, Box::new(move || Some(kept.clone())));
     }
 
-    /// As [`Self::land`], for an outcome that is too large to be kept: `recall` gives it as long as somebody else has it.
-    pub(super) fn land_with(&mut self, key: &K, outcome: &T, recall: Recall<T>) {
+    /// As [`Self::complete`], for an outcome that is too large to be kept: `recall` returns it as long as another
+    /// holder keeps it in memory.
+    pub(super) fn complete_with(&mut self, key: &K, outcome: &T, recall: Recall<T>) {
         for waiter in self.waiters.remove(key).unwrap_or_default() {
             drop(waiter.send(outcome.clone()));
         }
         let now = Instant::now();
-        self.forget_before(now.checked_sub(KEEP));
-        self.landed.insert(key.clone(), (now, recall));
-        self.landings.push_back((now, key.clone()));
+        self.forget_before(now.checked_sub(RECENT_TTL));
+        self.recent.insert(key.clone(), (now, recall));
+        self.completions.push_back((now, key.clone()));
     }
 
-    /// Forgets what has landed: nobody joins it any more.
-    pub(super) fn forget_landed(&mut self) {
-        self.landed.clear();
-        self.landings.clear();
+    /// Forgets the kept outcomes, so that later callers start new work.
+    pub(super) fn forget_recent(&mut self) {
+        self.recent.clear();
+        self.completions.clear();
     }
 
-    /// How many different things are under way.
+    /// Returns the number of keys whose work is under way.
     pub(super) fn len(&self) -> usize {
         self.waiters.len()
     }
 
     fn forget_before(&mut self, oldest: Option<Instant>) {
-        while let Some((landed_at, key)) =
-            self.landings.pop_front_if(|(at, _)| oldest.is_some_and(|oldest| *at < oldest))
+        while let Some((completed_at, key)) =
+            self.completions.pop_front_if(|(at, _)| oldest.is_some_and(|oldest| *at < oldest))
         {
-            if self.landed.get(&key).is_some_and(|(at, _)| *at == landed_at) {
-                self.landed.remove(&key);
+            // A newer outcome of the same key has an entry of its own.
+            if self.recent.get(&key).is_some_and(|(at, _)| *at == completed_at) {
+                self.recent.remove(&key);
             }
         }
     }
@@ -111,16 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_who_came_before_the_landing_has_joined_and_one_who_came_after_has_not() {
-        let mut flights = Flights::new(1);
+    fn a_caller_before_the_completion_is_coalesced_and_a_later_one_is_not() {
+        let mut single_flight = SingleFlight::new(1);
         let before = Instant::now();
-        let Boarding::First(_first) = flights.board(&"key") else { panic!("nothing was under way") };
-        assert!(matches!(flights.board(&"other"), Boarding::Full));
-        flights.land(&"key", &7);
-        let Boarding::Joined(mut late) = flights.board_unless(&"key", |at, _| before < at) else {
-            panic!("it has just landed")
+        let Join::First(_first) = single_flight.join(&"key") else { panic!("no work was under way") };
+        assert!(matches!(single_flight.join(&"other"), Join::Full));
+        single_flight.complete(&"key", &7);
+        let Join::Coalesced(mut late) = single_flight.join_or_reuse(&"key", |at, _| before < at) else {
+            panic!("the work has just ended")
         };
         assert_eq!(late.try_recv().unwrap(), 7);
-        assert!(matches!(flights.board(&"key"), Boarding::First(_)));
+        assert!(matches!(single_flight.join(&"key"), Join::First(_)));
     }
 }

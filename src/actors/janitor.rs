@@ -1,5 +1,5 @@
-//! The Janitor does what nobody waits for: writes when credentials were last used, exports the identities after changes,
-//! forgets old tombstones, and removes what purged and deleted groups had cached.
+//! The Janitor does background work: it writes the times at which credentials were last used, exports the
+//! identities after changes, forgets old tombstones, and removes the cached content of purged and deleted groups.
 
 mod parts;
 mod purges;
@@ -23,14 +23,15 @@ use crate::store::index::Index;
 
 pub use crate::store::index::Holdings;
 
-/// Tidies up; see the module.
+/// Actor for background work; see the module.
 pub struct Janitor {
     parts: Parts,
+    /// True while a periodic run is under way.
     busy: bool,
     purges: Purges,
 }
 
-/// What the rest of the service holds.
+/// Handle of the [`Janitor`].
 #[derive(Clone)]
 pub struct Tidying {
     actor: Addr<Janitor>,
@@ -38,27 +39,34 @@ pub struct Tidying {
     blobs: Blobs,
 }
 
+/// Queues the purge of a group's cache.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Purge(GroupId);
 
+/// Reports that the running purge has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Purged;
 
-/// Writes everything that is waiting, and answers when it is on the disk.
+/// Writes everything that waits to be written. The reply means that it is on the disk.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Finish;
 
+/// Reports that a periodic run has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Tidied;
 
-const EVERY: Duration = Duration::from_secs(5);
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// A download that ends after its group does leaves something behind for so long.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Interval of the periodic run: times of last use, index, export of the identities, gauges.
+const TIDY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Interval at which old tombstones and the times of deleted credentials are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Interval of the sweep for deleted groups. A download that ends after its group was deleted leaves files until then.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Tidying {
     /// Starts the actor on this arbiter.
@@ -68,8 +76,8 @@ impl Tidying {
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index, blobs }
     }
 
-    /// Takes everything that this group has cached from it: links and tags go first, then the files that no group may open any
-    /// more. Returns as soon as that is certain to happen, also where the process ends before.
+    /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
+    /// a link to. Returns once the purge is recorded on disk, so that it also happens if the process ends before.
     pub async fn purge(&self, group: GroupId) {
         let index = self.index.clone();
         match spawn_blocking(move || index.mark_forgotten(group)).await {
@@ -79,7 +87,8 @@ impl Tidying {
         self.actor.do_send(Purge(group));
     }
 
-    /// The holdings of these groups together; `None` where that cannot be read, which is logged.
+    /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index
+    /// cannot be read.
     pub async fn holdings(&self, groups: Vec<GroupId>) -> Option<Holdings> {
         let index = self.index.clone();
         match spawn_blocking(move || index.holdings(&groups)).await {
@@ -95,16 +104,17 @@ impl Tidying {
         }
     }
 
-    /// Writes everything that is waiting to be written, and waits for the blobs that are being stored.
+    /// Waits for the blobs that are being stored, then writes everything that waits to be written. Called at shutdown.
     pub async fn finish(&self) {
         self.blobs.finish().await;
         if self.actor.send(Finish).await.is_err() {
-            tracing::warn!("the last times of use may not have been written");
+            tracing::warn!("the last changes and times of last use may not have been written");
         }
     }
 }
 
 impl Janitor {
+    /// Starts a periodic run on a blocking thread, unless the one before is still under way.
     fn tidy(&mut self, ctx: &mut Context<Self>) {
         if self.busy {
             return;
@@ -168,9 +178,10 @@ impl Actor for Janitor {
             Ok(files) => tracing::info!(files, "removed what killed processes had left half-written"),
             Err(error) => tracing::warn!(%error, "what killed processes left half-written could not all be removed"),
         }));
-        ctx.run_interval(EVERY, Self::tidy);
-        ctx.run_interval(FORGET_EVERY, Self::forget_old_tokens);
-        ctx.run_interval(SWEEP_EVERY, Self::purge_deleted);
+        ctx.run_interval(TIDY_INTERVAL, Self::tidy);
+        ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
+        ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
+        // A purge that the last process acknowledged may not have run to its end.
         self.purge_deleted(ctx);
     }
 }
@@ -187,7 +198,7 @@ impl Handler<Purge> for Janitor {
     type Result = ();
 
     fn handle(&mut self, Purge(group): Purge, ctx: &mut Self::Context) {
-        if let Some(group) = self.purges.ask(group) {
+        if let Some(group) = self.purges.add(group) {
             self.purge(group, ctx);
         }
     }

@@ -1,4 +1,5 @@
-//! When credentials were last used: noted in memory at every request, written by the janitor every few seconds.
+//! Times at which credentials were last used: recorded in memory at every request, written by the janitor
+//! every few seconds.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,18 +11,19 @@ use jiff::Timestamp;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 
-/// Cheap to clone; all clones are one.
+/// Times of last use by credential. Cheap to clone; clones share their state.
 #[derive(Clone)]
 pub struct LastUsed(Arc<Inner>);
 
 struct Inner {
     times: Mutex<Times>,
-    /// What was noted just now, so that the many requests of one pull do not all wait for each other: in the place of a
-    /// credential half of its half, and the second.
-    just_now: [AtomicU64; PLACES],
+    /// Lock-free filter: repeated requests of a credential within one second skip the mutex. Slot `half % SLOTS` holds
+    /// the upper 32 bits of the credential's `half`, and in its lower 32 bits the second in which it was last recorded.
+    recorded: [AtomicU64; SLOTS],
 }
 
-const PLACES: usize = 256;
+/// Number of slots of the filter. Two credentials in one slot only take the mutex more often.
+const SLOTS: usize = 256;
 
 #[derive(Default)]
 struct Times {
@@ -36,29 +38,29 @@ impl Default for LastUsed {
 }
 
 impl LastUsed {
-    /// What was written before.
+    /// Starts from the times that were read from the store.
     pub fn new(known: HashMap<CredentialId, Timestamp>) -> Self {
         let times = Mutex::new(Times { known, unwritten: HashMap::new() });
-        Self(Arc::new(Inner { times, just_now: [const { AtomicU64::new(0) }; PLACES] }))
+        Self(Arc::new(Inner { times, recorded: [const { AtomicU64::new(0) }; SLOTS] }))
     }
 
-    /// Notes that a credential is used now. Of many times in one second the first is noted.
+    /// Records that a credential is used now. Of several uses within one second the first is recorded.
     pub fn note(&self, credential: CredentialId, now: Timestamp) {
         let half = credential.half();
-        let (place, seen) = (half as usize % PLACES, half & !0xffff_ffff | u64::from(now.as_second() as u32));
-        if self.0.just_now[place].load(Ordering::Relaxed) != seen {
+        let (slot, seen) = (half as usize % SLOTS, half & !0xffff_ffff | u64::from(now.as_second() as u32));
+        if self.0.recorded[slot].load(Ordering::Relaxed) != seen {
             self.times().unwritten.insert(credential, now);
-            self.0.just_now[place].store(seen, Ordering::Relaxed);
+            self.0.recorded[slot].store(seen, Ordering::Relaxed);
         }
     }
 
-    /// When a credential was last used.
+    /// Returns the time at which a credential was last used.
     pub fn of(&self, credential: CredentialId) -> Option<Timestamp> {
         let times = self.times();
         times.unwritten.get(&credential).or_else(|| times.known.get(&credential)).copied()
     }
 
-    /// What was noted since this was last called.
+    /// Returns the times that were recorded since the last call.
     pub(super) fn take_unwritten(&self) -> HashMap<CredentialId, Timestamp> {
         let mut times = self.times();
         let unwritten = mem::take(&mut times.unwritten);
@@ -66,8 +68,8 @@ impl LastUsed {
         unwritten
     }
 
-    /// The credentials of which a time is known and that open nothing any more. Identities are looked at last: who was noted
-    /// before is among them.
+    /// Returns the credentials with a recorded time that do not exist any more or are deleted. `directory` is read
+    /// after the times: a credential that was used before is then in the directory, unless it was deleted.
     pub(super) fn gone(&self, directory: impl FnOnce() -> Arc<Directory>) -> Vec<CredentialId> {
         let mut credentials: Vec<CredentialId> = {
             let times = self.times();
@@ -88,7 +90,7 @@ impl LastUsed {
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
-        // Times stay meaningful whatever panicked while it held them.
+        // A panic while the lock was held leaves the times usable: each change is a single insertion or removal.
         self.0.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::origin::Origin;
 pub use crate::upstream::ListAnswer;
 use crate::upstream::{MAX_LIST_BYTES, UpstreamError};
 
-/// What the rest of the service holds: asks upstream for lists.
+/// Handle that requests lists from upstream.
 #[derive(Clone)]
 pub struct Lists {
     upstream: Upstream,
@@ -18,12 +18,17 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Lists of these upstreams, within this budget.
+    /// Returns a handle that uses this upstream client, and memory of this budget.
     pub fn new(upstream: Upstream, memory: MemoryBudget) -> Self {
         Self { upstream, memory }
     }
 
-    /// A page of the tags of a repository, within this group's share of memory.
+    /// Returns a page of the tags of a repository, within this group's share of memory (OCI distribution
+    /// specification, "Listing Tags").
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send a list, or if the group's share of memory is in use for too long.
     pub async fn tags(&self, group: GroupId, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
         self.within_budget(group, self.upstream.tags(origin, query)).await.map_err(|error| {
             let cause = Cause::from(&error);
@@ -32,8 +37,12 @@ impl Lists {
         })
     }
 
-    /// A page of the manifests that refer to this one. An upstream without such a list is a failure that names the tag under
-    /// which referrers are found there (OCI distribution specification, "Unavailable Referrers API").
+    /// Returns a page of the manifests that refer to this one (OCI distribution specification, "Listing Referrers").
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::tags`] does. If upstream has no referrers API, the failure names the tag under which
+    /// referrers are found there ("Unavailable Referrers API").
     pub async fn referrers(
         &self,
         group: GroupId,
@@ -50,7 +59,8 @@ impl Lists {
 }
 
 impl Lists {
-    /// A list may have any length up to its limit, which is reserved until it is here, and its own length as long as it is held.
+    /// Runs the request with memory reserved: the maximum length of a list until it has arrived, since its length
+    /// is not known before, and then its own length for as long as it is held.
     async fn within_budget(
         &self,
         group: GroupId,
@@ -62,7 +72,8 @@ impl Lists {
     }
 }
 
-/// A page in place of a list of referrers, as behind a redirect to sign in, or "not implemented", means that upstream has none.
+/// Returns `NotFound` if the response means that upstream has no referrers API: a web page in place of the list
+/// (such as after a redirect to a login page), or 501 "not implemented".
 fn without_api(cause: Cause) -> Cause {
     let has_none = matches!(cause, Cause::InvalidResponse { .. } | Cause::ServerError { status: 501, .. });
     if has_none { Cause::NotFound } else { cause }
@@ -72,7 +83,7 @@ fn failure(origin: &Origin, list: &str, cause: Cause) -> PullFailure {
     PullFailure { origin: origin.clone(), image: format!("{list} of {}", origin.repository), cause }
 }
 
-/// What upstream does not have, and what to look for instead.
+/// Returns the name of the missing list, with the tag to look for instead.
 fn no_referrers(origin: &Origin, digest: &Digest) -> String {
     let tag = digest.to_string().replace(':', "-");
     format!("list of referrers of {}. Look for the tag {tag}", origin.repository)

@@ -1,5 +1,6 @@
-//! The ManifestCache joins what many ask of upstream at once, remembers what is not there, and leaves an upstream alone that
-//! has just failed. It fetches, verifies and stores; who may have what is decided in [`super::manifests`].
+//! The ManifestCache coalesces upstream requests for manifests, remembers manifests that do not exist there
+//! (negative entries), and backs off from an upstream that has just failed. It fetches, verifies and stores
+//! manifests; access is decided in [`super::manifests`], where the cached manifests are read, too.
 
 mod fetcher;
 
@@ -16,7 +17,7 @@ use self::fetcher::Fetcher;
 use super::abort_on_panic::abort_on_panic;
 use super::backoffs::Backoffs;
 use super::failure::Cause;
-use super::flights::{Boarding, Flights, Recall};
+use super::flights::{Join, Recall, SingleFlight};
 use super::memory_budget::{Lease, MemoryBudget};
 use super::places::refused;
 use super::unstored::UnstoredReports;
@@ -29,33 +30,34 @@ use crate::domain::repository::UpstreamName;
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::upstream::ManifestHead;
 
-/// Asks upstream for manifests; see the module.
+/// Coordinates upstream requests for manifests; see the module.
 pub(super) struct ManifestCache {
     fetcher: Fetcher,
     times: CurrentTimes,
-    /// By question and whether it is a revalidation, because those are given up earlier.
-    heads: Flights<(Question, bool), Result<ManifestHead, Cause>>,
-    fetches: Flights<Question, Result<Fetched, Cause>>,
-    absent: HashMap<Question, Instant>,
+    /// `HEAD` requests under way. The flag is true for revalidations, which have a shorter timeout.
+    heads: SingleFlight<(ManifestKey, bool), Result<ManifestHead, Cause>>,
+    fetches: SingleFlight<ManifestKey, Result<Fetched, Cause>>,
+    /// Negative entries, with the time until which each is valid.
+    absent: HashMap<ManifestKey, Instant>,
     backoffs: Backoffs,
 }
 
-/// How manifests are cached.
+/// Options of the manifest cache.
 #[derive(Clone, Debug)]
 pub struct ManifestCacheOptions {
-    /// Those that may be changed later.
+    /// The times that can change while the service runs.
     pub times: CacheTimes,
-    /// Longer manifests are passed on and not stored.
+    /// Maximum length of a stored manifest in bytes; longer ones are passed on without being stored.
     pub max_manifest_bytes: u64,
-    /// How many different manifests are asked for at once.
+    /// Maximum number of different manifests that are requested from upstream at the same time.
     pub max_fetches: usize,
-    /// How many requests may wait for what is not in memory.
+    /// Maximum number of pulls that wait for a manifest that is not in memory.
     pub max_waiters: usize,
-    /// How many bytes of manifests are kept in memory.
+    /// Maximum size of the manifests in memory, in bytes.
     pub memory_bytes: u64,
-    /// How many links of groups to manifests are remembered in memory.
+    /// Maximum number of links of groups to manifests in memory.
     pub known_links: usize,
-    /// How many tags are remembered in memory.
+    /// Maximum number of tags in memory.
     pub known_tags: usize,
 }
 
@@ -64,18 +66,18 @@ pub struct ManifestCacheOptions {
 pub struct CacheTimes {
     /// Maximum time of a revalidation.
     pub revalidate_timeout: Duration,
-    /// Time that an absence is used without revalidation.
+    /// Time to live of negative (404) entries.
     pub negative_ttl: Duration,
-    /// Time that a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    /// Time after its last confirmation for which a tag is served while upstream refuses the account; zero: not at all.
     pub account_grace: Duration,
 }
 
-/// The present [`CacheTimes`].
+/// The current [`CacheTimes`].
 pub(super) type CurrentTimes = Arc<ArcSwap<CacheTimes>>;
 
-/// What is asked: the same question is asked once at a time, whoever asks.
+/// Key under which upstream requests for a manifest are coalesced: at most one request per key is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Question {
+pub(super) struct ManifestKey {
     pub(super) origin: Origin,
     pub(super) reference: Reference,
 }
@@ -84,83 +86,85 @@ pub(super) struct Question {
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub(super) manifest: Arc<Manifest>,
-    /// What it names.
+    /// The content that it refers to.
     pub(super) named: Arc<Named>,
-    /// Whether it was stored; not where it is too long, or the store failed.
+    /// True if it was stored; false if it is too long or the store failed.
     pub(super) stored: bool,
-    /// The lease of the group for which it was fetched, where it is large.
+    /// The lease of the group for which it was fetched, if it is large. Held so that the group's share stays in use.
     pub(super) _lease: Option<Arc<Lease>>,
 }
 
-/// An answer that may have been asked for by somebody else.
+/// An outcome that several callers may share.
 #[derive(Clone, Debug)]
-pub(super) struct Shared<T> {
-    pub(super) answer: Result<T, Cause>,
-    /// Whether the question was under way already.
-    pub(super) joined: bool,
-    /// Whether upstream was asked because of this asker.
-    pub(super) asked: bool,
+pub(super) struct SharedOutcome<T> {
+    pub(super) outcome: Result<T, Cause>,
+    /// True if another caller's request was under way already, or had just ended.
+    pub(super) coalesced: bool,
+    /// True if a request was sent to upstream for this caller.
+    pub(super) sent: bool,
 }
 
-/// Asks what upstream has, without fetching it.
+/// Sends a `HEAD` for a manifest.
 #[derive(Message)]
-#[rtype(result = "Shared<ManifestHead>")]
-pub(super) struct AskHead {
-    pub(super) question: Question,
-    /// Whether the asker has something to serve should there be no answer: then it is given up early, and not asked at all
-    /// where upstream has just failed.
+#[rtype(result = "SharedOutcome<ManifestHead>")]
+pub(super) struct HeadManifest {
+    pub(super) key: ManifestKey,
+    /// True if the caller can serve a stale manifest instead: then the request has a shorter timeout, and is not
+    /// sent at all while its upstream is in backoff.
     pub(super) revalidation: bool,
     pub(super) since: Since,
 }
 
 /// Fetches, verifies and stores a manifest.
 #[derive(Message)]
-#[rtype(result = "Shared<Fetched>")]
+#[rtype(result = "SharedOutcome<Fetched>")]
 pub(super) struct FetchManifest {
-    pub(super) question: Question,
-    /// The group whose share of memory it takes, where it is large and nobody else has requested it.
+    pub(super) key: ManifestKey,
+    /// The group whose share of memory a large manifest uses, unless another group's request is under way already.
     pub(super) group: GroupId,
     pub(super) since: Since,
 }
 
-/// How old an answer may be that will do. The time between an answer and its being at hand for all is bridged with it.
+/// Maximum age of a shared outcome that is reused. Covers the time between upstream's response and its being stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since {
-    /// When the asker came: whatever upstream has answered since.
-    pub(super) asked_at: Instant,
-    /// For how long before that what upstream gave is believed.
-    pub(super) believed: Duration,
+    /// Time at which the caller arrived. Outcomes that are completed after it are reused.
+    pub(super) requested_at: Instant,
+    /// Maximum time before that at which a successful outcome may have been completed.
+    pub(super) max_age: Duration,
 }
 
-/// Reports that neither a `HEAD` nor a `GET` decided in time whether a tag of this origin has moved: its upstream is spared for a
-/// while.
+/// Reports that neither a `HEAD` nor a `GET` decided in time whether a tag of this origin has moved. Its
+/// upstream goes into backoff.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct RevalidationTimedOut(pub(super) Origin);
 
-/// Forgets what was learnt of these upstreams, which are reached in another way or with other accounts now.
+/// Forgets negative entries, failures and recent outcomes of these upstreams, whose addresses or accounts have changed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ForgetUpstreams(pub(super) Vec<UpstreamName>);
 
-/// Forgets the answers of the last moments.
+/// Forgets the recent outcomes, so that they are not reused.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct ForgetAnswers;
+pub(super) struct ForgetRecent;
 
+/// Reports the outcome of a `HEAD`.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HeadAnswered((Question, bool), Result<ManifestHead, Cause>);
+struct HeadCompleted((ManifestKey, bool), Result<ManifestHead, Cause>);
 
+/// Reports the outcome of a fetch.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ManifestFetched(Question, Result<Fetched, Cause>);
+struct ManifestFetched(ManifestKey, Result<Fetched, Cause>);
 
-/// A manifest that takes longer to arrive is given up: one that trickles in must not keep its tag from ever being fetched.
-const LONGEST_FETCH: Duration = Duration::from_secs(60);
+/// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long upstream may take to answer where there is nothing to serve instead.
-const PATIENCE: Duration = Duration::from_secs(18);
+/// Maximum time of a `HEAD` when there is no stale manifest to serve instead.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(18);
 
 impl ManifestCache {
     pub(super) fn new(
@@ -173,8 +177,8 @@ impl ManifestCache {
     ) -> Self {
         let max_stored_bytes = options.max_manifest_bytes;
         Self {
-            heads: Flights::new(options.max_fetches),
-            fetches: Flights::new(options.max_fetches),
+            heads: SingleFlight::new(options.max_fetches),
+            fetches: SingleFlight::new(options.max_fetches),
             fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
             times,
             absent: HashMap::new(),
@@ -182,45 +186,46 @@ impl ManifestCache {
         }
     }
 
-    fn is_absent(&mut self, question: &Question, now: Instant) -> bool {
+    fn is_absent(&mut self, key: &ManifestKey, now: Instant) -> bool {
         self.absent.retain(|_, until| now < *until);
-        self.absent.contains_key(question)
+        self.absent.contains_key(key)
     }
 
-    fn start_head(&self, question: Question, revalidation: bool, me: Addr<Self>) {
+    fn start_head(&self, key: ManifestKey, revalidation: bool, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
-        // A revalidation that a `HEAD` does not decide soon is left to a `GET`.
+        // A revalidation gives a `HEAD` half of its time, so that a `GET` can still decide: some
+        // upstreams hang on `HEAD`.
         let (limit, late) = if revalidation {
             (self.times.load().revalidate_timeout / 2, Ok(ManifestHead::TooSlow))
         } else {
-            (PATIENCE, Err(Cause::TimedOut))
+            (HEAD_TIMEOUT, Err(Cause::TimedOut))
         };
         actix_rt::spawn(async move {
-            let asked = question.clone();
-            let work = async move { timeout(limit, fetcher.head(&asked)).await.unwrap_or(late) };
+            let requested = key.clone();
+            let work = async move { timeout(limit, fetcher.head(&requested)).await.unwrap_or(late) };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
-            me.do_send(HeadAnswered((question, revalidation), outcome));
+            me.do_send(HeadCompleted((key, revalidation), outcome));
         });
     }
 
-    fn start_fetch(&self, question: Question, group: GroupId, me: Addr<Self>) {
+    fn start_fetch(&self, key: ManifestKey, group: GroupId, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
-            let asked = question.clone();
+            let requested = key.clone();
             let work = async move {
-                timeout(LONGEST_FETCH, fetcher.fetch(&asked, group)).await.unwrap_or(Err(Cause::TimedOut))
+                timeout(FETCH_TIMEOUT, fetcher.fetch(&requested, group)).await.unwrap_or(Err(Cause::TimedOut))
             };
             let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
-            me.do_send(ManifestFetched(question, outcome));
+            me.do_send(ManifestFetched(key, outcome));
         });
     }
 
-    /// Learns from an outcome whether the thing exists and how its upstream is.
-    fn learn<T>(&mut self, question: &Question, outcome: &Result<T, Cause>) {
+    /// Updates the backoffs and the negative entries from an outcome.
+    fn learn<T>(&mut self, key: &ManifestKey, outcome: &Result<T, Cause>) {
         let (now, failure) = (Instant::now(), outcome.as_ref().err());
-        self.backoffs.learn(&question.origin, failure, now);
+        self.backoffs.learn(&key.origin, failure, now);
         if failure == Some(&Cause::NotFound) {
-            self.absent.insert(question.clone(), now + self.times.load().negative_ttl);
+            self.absent.insert(key.clone(), now + self.times.load().negative_ttl);
         }
     }
 
@@ -230,7 +235,7 @@ impl ManifestCache {
 }
 
 impl Fetched {
-    /// Gives the same as long as somebody has it.
+    /// Returns a function that returns this manifest again as long as another holder keeps it in memory.
     fn recall(&self) -> Recall<Result<Self, Cause>> {
         let (manifest, named, stored) = (Arc::downgrade(&self.manifest), Arc::downgrade(&self.named), self.stored);
         Box::new(move || {
@@ -239,81 +244,83 @@ impl Fetched {
     }
 }
 
-impl<T> Shared<T> {
-    /// An answer for which nobody had to be asked.
+impl<T> SharedOutcome<T> {
+    /// Returns a failure for which no request was sent.
     fn at_once(cause: Cause) -> Self {
-        Self { answer: Err(cause), joined: false, asked: false }
+        Self { outcome: Err(cause), coalesced: false, sent: false }
     }
 }
 
 impl Since {
-    fn covers<T>(&self, answered_at: Instant, answer: &Result<T, Cause>) -> bool {
-        let believed = if answer.is_ok() { self.believed } else { Duration::ZERO };
-        self.asked_at < answered_at + believed
+    /// Returns true if an outcome that was completed at this time is recent enough.
+    fn covers<T>(&self, completed_at: Instant, outcome: &Result<T, Cause>) -> bool {
+        let max_age = if outcome.is_ok() { self.max_age } else { Duration::ZERO };
+        self.requested_at < completed_at + max_age
     }
 }
 
-/// The outcome of a flight, for one who boarded it.
-async fn landed<T>(receiver: oneshot::Receiver<Result<T, Cause>>, joined: bool) -> Shared<T> {
-    let answer = receiver.await.unwrap_or(Err(Cause::Internal));
-    Shared { answer, joined, asked: !joined }
+/// Waits for a shared outcome. A sender that is dropped without an outcome is a fault of this service.
+async fn outcome_of<T>(receiver: oneshot::Receiver<Result<T, Cause>>, coalesced: bool) -> SharedOutcome<T> {
+    let outcome = receiver.await.unwrap_or(Err(Cause::Internal));
+    SharedOutcome { outcome, coalesced, sent: !coalesced }
 }
 
 impl Actor for ManifestCache {
     type Context = Context<Self>;
 }
 
-impl Handler<AskHead> for ManifestCache {
-    type Result = Response<Shared<ManifestHead>>;
+impl Handler<HeadManifest> for ManifestCache {
+    type Result = Response<SharedOutcome<ManifestHead>>;
 
-    fn handle(&mut self, ask: AskHead, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, message: HeadManifest, ctx: &mut Self::Context) -> Self::Result {
         let now = Instant::now();
-        if self.is_absent(&ask.question, now) {
-            return Response::reply(Shared::at_once(Cause::NotFound));
+        if self.is_absent(&message.key, now) {
+            return Response::reply(SharedOutcome::at_once(Cause::NotFound));
         }
-        let AskHead { question, revalidation, since } = ask;
-        let key = (question, revalidation);
-        let (receiver, joined) = match self.heads.board_unless(&key, |at, answer| since.covers(at, answer)) {
-            Boarding::Full => {
+        let HeadManifest { key, revalidation, since } = message;
+        let key = (key, revalidation);
+        let (receiver, coalesced) = match self.heads.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
+            Join::Full => {
                 refused("manifests");
-                return Response::reply(Shared::at_once(Cause::Busy));
+                return Response::reply(SharedOutcome::at_once(Cause::Busy));
             }
-            Boarding::Joined(receiver) => (receiver, true),
-            Boarding::First(receiver) => {
+            Join::Coalesced(receiver) => (receiver, true),
+            Join::First(receiver) => {
+                // The key is registered as under way by now; completing it removes it again.
                 if let Some(cause) = revalidation.then(|| self.backoffs.spares(&key.0.origin, now)).flatten() {
-                    self.heads.land(&key, &Err(cause.clone()));
-                    return Response::reply(Shared::at_once(cause));
+                    self.heads.complete(&key, &Err(cause.clone()));
+                    return Response::reply(SharedOutcome::at_once(cause));
                 }
                 self.start_head(key.0, revalidation, ctx.address());
                 (receiver, false)
             }
         };
         self.gauge();
-        Response::fut(landed(receiver, joined))
+        Response::fut(outcome_of(receiver, coalesced))
     }
 }
 
 impl Handler<FetchManifest> for ManifestCache {
-    type Result = Response<Shared<Fetched>>;
+    type Result = Response<SharedOutcome<Fetched>>;
 
     fn handle(&mut self, fetch: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
-        let FetchManifest { question, group, since } = fetch;
-        if self.is_absent(&question, Instant::now()) {
-            return Response::reply(Shared::at_once(Cause::NotFound));
+        let FetchManifest { key, group, since } = fetch;
+        if self.is_absent(&key, Instant::now()) {
+            return Response::reply(SharedOutcome::at_once(Cause::NotFound));
         }
-        let (receiver, joined) = match self.fetches.board_unless(&question, |at, answer| since.covers(at, answer)) {
-            Boarding::Full => {
+        let (receiver, coalesced) = match self.fetches.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
+            Join::Full => {
                 refused("manifests");
-                return Response::reply(Shared::at_once(Cause::Busy));
+                return Response::reply(SharedOutcome::at_once(Cause::Busy));
             }
-            Boarding::Joined(receiver) => (receiver, true),
-            Boarding::First(receiver) => {
-                self.start_fetch(question, group, ctx.address());
+            Join::Coalesced(receiver) => (receiver, true),
+            Join::First(receiver) => {
+                self.start_fetch(key, group, ctx.address());
                 (receiver, false)
             }
         };
         self.gauge();
-        Response::fut(landed(receiver, joined))
+        Response::fut(outcome_of(receiver, coalesced))
     }
 }
 
@@ -325,12 +332,12 @@ impl Handler<RevalidationTimedOut> for ManifestCache {
     }
 }
 
-impl Handler<ForgetAnswers> for ManifestCache {
+impl Handler<ForgetRecent> for ManifestCache {
     type Result = ();
 
-    fn handle(&mut self, _: ForgetAnswers, _: &mut Self::Context) {
-        self.heads.forget_landed();
-        self.fetches.forget_landed();
+    fn handle(&mut self, _: ForgetRecent, _: &mut Self::Context) {
+        self.heads.forget_recent();
+        self.fetches.forget_recent();
     }
 }
 
@@ -338,27 +345,27 @@ impl Handler<ForgetUpstreams> for ManifestCache {
     type Result = ();
 
     fn handle(&mut self, ForgetUpstreams(names): ForgetUpstreams, _: &mut Self::Context) {
-        self.absent.retain(|question, _| !names.contains(&question.origin.upstream));
+        self.absent.retain(|key, _| !names.contains(&key.origin.upstream));
         self.backoffs.forget(&names);
-        self.heads.forget_landed();
-        self.fetches.forget_landed();
+        self.heads.forget_recent();
+        self.fetches.forget_recent();
     }
 }
 
-impl Handler<HeadAnswered> for ManifestCache {
+impl Handler<HeadCompleted> for ManifestCache {
     type Result = ();
 
-    fn handle(&mut self, HeadAnswered(key, outcome): HeadAnswered, _: &mut Self::Context) {
+    fn handle(&mut self, HeadCompleted(key, outcome): HeadCompleted, _: &mut Self::Context) {
         match outcome {
-            // The `GET` that follows tells.
+            // Inconclusive: the outcome of the `GET` that follows counts.
             Ok(ManifestHead::Open | ManifestHead::NotRequested) => self.backoffs.release(&key.0.origin),
-            // It may be the method that makes the repository hang.
+            // Perhaps only a `HEAD` hangs, and only in this repository.
             Ok(ManifestHead::TooSlow) | Err(Cause::TimedOut) => {
                 self.backoffs.head_timed_out(&key.0.origin, Instant::now());
             }
             Ok(ManifestHead::Affirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
         }
-        self.heads.land(&key, &outcome);
+        self.heads.complete(&key, &outcome);
         self.gauge();
     }
 }
@@ -366,12 +373,12 @@ impl Handler<HeadAnswered> for ManifestCache {
 impl Handler<ManifestFetched> for ManifestCache {
     type Result = ();
 
-    fn handle(&mut self, ManifestFetched(question, outcome): ManifestFetched, _: &mut Self::Context) {
-        self.learn(&question, &outcome);
+    fn handle(&mut self, ManifestFetched(key, outcome): ManifestFetched, _: &mut Self::Context) {
+        self.learn(&key, &outcome);
         match &outcome {
-            // Bodies are not kept here: whoever comes later finds them in the cache, once those who waited are done with them.
-            Ok(fetched) => self.fetches.land_with(&question, &outcome, fetched.recall()),
-            Err(_) => self.fetches.land(&question, &outcome),
+            // Bodies are not kept alive here. Later callers find the manifest in the cache.
+            Ok(fetched) => self.fetches.complete_with(&key, &outcome, fetched.recall()),
+            Err(_) => self.fetches.complete(&key, &outcome),
         }
         self.gauge();
     }

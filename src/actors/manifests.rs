@@ -1,5 +1,6 @@
-//! How a manifest is pulled: from memory or the store where the group may have it and it is fresh, else as upstream says.
-//! A hit sends no message and asks nobody. What needs upstream is joined and bounded by the [`ManifestCache`].
+//! Pulls of manifests: from memory or the store if the group has a granted link and the tag is fresh, otherwise
+//! through upstream. A hit sends no message and makes no upstream request. Upstream requests are coalesced and
+//! bounded by the [`ManifestCache`].
 
 mod keys;
 mod names;
@@ -21,10 +22,10 @@ use self::pull::Pull;
 use self::shelf::Shelf;
 use super::failure::{Cause, PullFailure, image_name};
 use super::manifest_cache::{
-    CacheTimes, CurrentTimes, ForgetAnswers, ForgetUpstreams, ManifestCache, ManifestCacheOptions,
+    CacheTimes, CurrentTimes, ForgetRecent, ForgetUpstreams, ManifestCache, ManifestCacheOptions,
 };
 use super::memory_budget::MemoryBudget;
-use super::places::Places;
+use super::places::AdmissionLimit;
 use super::unstored::{Kind, UnstoredReports};
 use super::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
@@ -35,23 +36,23 @@ use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
 use crate::telemetry::CountersBy;
 
-/// What the rest of the service holds: pulls manifests.
+/// Handle that pulls manifests. Cheap to clone.
 #[derive(Clone)]
 pub struct Manifests(Arc<Inner>);
 
 struct Inner {
     actor: Addr<ManifestCache>,
     shelf: Arc<Shelf>,
-    waiters: Places,
+    waiters: AdmissionLimit,
     times: CurrentTimes,
 }
 
-/// The outcome of a pull, and what it took.
+/// The outcome of a pull, and the number of upstream requests that it caused.
 #[derive(Debug)]
 pub struct Pulled {
-    /// The manifest, or why it cannot be had.
+    /// The manifest, or the reason why the pull failed.
     pub outcome: Result<PulledManifest, PullFailure>,
-    /// How often upstream was asked for it; what others had asked already is not counted.
+    /// Number of upstream requests that this pull caused. Coalesced requests of other pulls are not counted.
     pub upstream_calls: u32,
 }
 
@@ -59,14 +60,14 @@ static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
     CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word))
 });
 
-/// Clients give up where no answer begins within 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(24);
+/// Maximum time of a pull. Clients give up if no response begins within 30 s.
+const PULL_TIMEOUT: Duration = Duration::from_secs(24);
 
-/// For how long a pull is held back in the hope that upstream's limit passes.
-const HOLD: Duration = Duration::from_secs(18);
+/// Maximum time that a pull waits for upstream's rate limit to pass.
+const RATE_LIMIT_TIMEOUT: Duration = Duration::from_secs(18);
 
-/// The first pause where upstream does not say how long to wait.
-const PAUSE: Duration = Duration::from_secs(2);
+/// First pause before a retry after a rate limit, if upstream sends no `Retry-After`. It doubles with each retry.
+const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Manifests {
     /// Starts the actor on this arbiter.
@@ -88,19 +89,19 @@ impl Manifests {
         });
         let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
         let of_actor = times.clone();
-        let waiters = Places::new("manifest_waiters", options.max_waiters);
+        let waiters = AdmissionLimit::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored)
         });
         Self(Arc::new(Inner { actor, shelf, waiters, times }))
     }
 
-    /// The manifest that this reference stands for, if the group may have it.
+    /// Pulls the manifest that this reference stands for, if the group may have it.
     pub async fn pull(&self, request: PullManifest) -> Pulled {
         let calls = AtomicU32::new(0);
         let pulled = match self.0.shelf.remembered(&request) {
             Some(pulled) => Ok(pulled),
-            None => timeout(PATIENCE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
+            None => timeout(PULL_TIMEOUT, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
         let word = pulled.as_ref().map_or("failed", |pulled| pulled.source.word());
         PULLS.count(word);
@@ -111,29 +112,34 @@ impl Manifests {
         Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed) }
     }
 
-    /// Has these times hold from now on, and forgets what was learnt of these upstreams.
+    /// Sets the times for later pulls, and forgets the failures and negative entries of these upstreams.
     pub fn change(&self, times: CacheTimes, upstreams: Vec<UpstreamName>) {
         self.0.times.store(Arc::new(times));
         self.0.actor.do_send(ForgetUpstreams(upstreams));
     }
 
-    /// Forgets what is remembered of a group, whose links were taken away in the index.
+    /// Drops a group's links from memory, after they were removed from the index.
     pub fn forget_group(&self, group: GroupId) {
         self.0.shelf.forget_group(group);
-        self.0.actor.do_send(ForgetAnswers);
+        self.0.actor.do_send(ForgetRecent);
     }
 
-    /// Removes a manifest that no group has any more. Blocks.
+    /// Removes a manifest, unless a group still has a link to it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
     pub fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
         self.0.shelf.remove_unlinked(digest)
     }
 }
 
 impl Inner {
-    /// Pulls; where upstream's limit is reached and nothing is stored, waits a bounded time for it to pass.
+    /// Pulls a manifest that is not answered from memory. If upstream's rate limit is reached and nothing can be
+    /// served stale, retries for a bounded time: docker never retries a 429.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {
-        let _place = self.waiters.take().ok_or(Cause::Busy)?;
-        let (start, mut pause) = (Instant::now(), PAUSE);
+        let _permit = self.waiters.try_acquire().ok_or(Cause::Busy)?;
+        let (start, mut pause) = (Instant::now(), FIRST_RETRY_INTERVAL);
         loop {
             let pull = Pull {
                 shelf: &self.shelf,
@@ -141,12 +147,12 @@ impl Inner {
                 request,
                 times: **self.times.load(),
                 upstream_calls: calls,
-                asked_at: Instant::now(),
+                requested_at: Instant::now(),
             };
             let outcome = pull.run().await;
             let Err(Cause::RateLimited { retry_after, .. }) = outcome else { return outcome };
             let wait = retry_after.unwrap_or(pause).max(Duration::from_millis(100));
-            if start.elapsed() + wait > HOLD {
+            if start.elapsed() + wait > RATE_LIMIT_TIMEOUT {
                 return outcome;
             }
             sleep(wait).await;

@@ -1,7 +1,8 @@
-//! A budget of memory for content that is held whole: a manifest or a list on its way between upstream, the disk and clients.
-//! What is larger than a few pages of memory reserves its length before it is read, and gives that back with its last byte that
-//! anybody holds. Each group has a share of the budget, so that slow clients of one leave memory to the others: what is
-//! being sent to clients of a group counts against its share, whoever had it read.
+//! Memory budget for content that is held whole: a manifest or a list on its way between upstream, the disk and
+//! clients. Content larger than a few memory pages reserves its length before it is read. The reservation ends when
+//! the last holder drops the bytes. Each group has a share of the budget, so that slow clients of one group leave
+//! memory to the others: content that is being sent to clients of a group counts against its share, even if another
+//! group's request read it.
 
 mod collecting;
 mod ledger;
@@ -20,10 +21,10 @@ use super::places::refused;
 use crate::domain::id::GroupId;
 use crate::store::large_buffer::SMALL_BYTES;
 
-/// Maximum time that content waits for memory; then its request is refused, before its client gives up.
+/// Maximum time that a request waits for memory. Below the 25 s in which a response has to begin.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A number of bytes that may be in memory at the same time. Cheap to clone.
+/// A maximum number of bytes in memory at the same time. Cheap to clone; clones share the budget.
 #[derive(Clone)]
 pub struct MemoryBudget(Arc<Shared>);
 
@@ -32,35 +33,36 @@ struct Shared {
     capacity: u32,
     reserve_timeout: Duration,
     ledger: Mutex<Ledger>,
-    /// The leases that are held, by the address of their bytes.
+    /// The leases that are held, by the address of their bytes and by group.
     leases: Mutex<BTreeMap<(usize, GroupId), Weak<Lease>>>,
+    /// Releases memory that a cache holds and that is not being sent to any client.
     relief: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// No memory became free in time.
+/// Not enough memory became free in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the memory for large manifests and lists on their way is taken")]
 pub(super) struct NoMemory;
 
-/// Memory of the budget and a part of a group's share, until it is dropped.
+/// Reserved memory of the budget and of a group's share. Released when it is dropped.
 pub(super) struct Reservation {
     memory: Held,
     share: Held,
 }
 
-/// Large content that is being sent to clients of a group, which counts against the group's share until it is dropped.
+/// Large content that is being sent to clients of a group. It counts against the group's share until it is dropped.
 pub struct Lease {
     bytes: Bytes,
     share: Held,
 }
 
-/// A granted claim, which is given back when it is dropped.
+/// A granted claim, which is released when it is dropped.
 struct Held {
     budget: MemoryBudget,
     claim: Claim,
 }
 
-/// A claim that waits, and is given up when this is dropped.
+/// A claim that waits. It is cancelled when this is dropped.
 struct Waiting {
     budget: MemoryBudget,
     claim: Claim,
@@ -68,29 +70,30 @@ struct Waiting {
 }
 
 impl MemoryBudget {
-    /// A budget of this number of bytes. Each group holds at most half of it, or one content that is larger.
+    /// Creates a budget of this number of bytes. Each group holds at most half of it, or a single larger content.
     pub fn new(bytes: u64) -> Self {
         Self::with_timeout(bytes, RESERVE_TIMEOUT)
     }
 
     fn with_timeout(bytes: u64, reserve_timeout: Duration) -> Self {
+        // Well below `u32::MAX`, so that sums of claims do not overflow.
         let capacity = kib(bytes).clamp(1, u32::MAX >> 3);
         let ledger = Mutex::new(Ledger::new(capacity, capacity.div_ceil(2)));
         Self(Arc::new(Shared { capacity, reserve_timeout, ledger, leases: Mutex::default(), relief: OnceLock::new() }))
     }
 
-    /// Calls this whenever content has to wait for memory, so that a cache gives up what nobody is being sent. The
-    /// first one given here is kept.
+    /// Sets the function that is called whenever a request has to wait for memory, so that a cache releases content
+    /// that is not being sent to any client. Only the first call has an effect.
     pub(super) fn relieve_with(&self, relief: impl Fn() + Send + Sync + 'static) {
         let _is_first = self.0.relief.set(Box::new(relief));
     }
 
-    /// Reserves this number of bytes for a group, or the whole budget if that is less. Nothing is reserved for what is
-    /// small, so that small manifests never wait for large ones; the limits on requests bound it.
+    /// Reserves this number of bytes for a group, at most the whole budget. Returns `None` for small content, for which
+    /// nothing is reserved, so that small manifests never wait for large ones; the limits on requests bound its memory.
     ///
     /// # Errors
     ///
-    /// Fails where the budget, or the group's share of it, is taken for too long.
+    /// Fails if the budget, or the group's share of it, is in use for too long.
     pub(super) async fn reserve(&self, group: GroupId, bytes: u64) -> Result<Option<Reservation>, NoMemory> {
         if bytes <= SMALL_BYTES as u64 {
             return Ok(None);
@@ -103,12 +106,12 @@ impl MemoryBudget {
         Ok(Some(Reservation { memory: held(Claim { share: 0, ..claim }), share: held(Claim { memory: 0, ..claim }) }))
     }
 
-    /// Counts content that is to be sent to a client of this group against its share, once for all its clients; `None`
-    /// where it is small.
+    /// Counts content that is to be sent to a client of this group against the group's share, once for all its
+    /// clients. Returns `None` for small content.
     ///
     /// # Errors
     ///
-    /// Fails where the group's share is taken for too long.
+    /// Fails if the group's share is in use for too long.
     pub(super) async fn lease(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, NoMemory> {
         let claim = match self.leased(group, bytes) {
             Ok(lease) => return Ok(lease),
@@ -122,7 +125,7 @@ impl MemoryBudget {
     ///
     /// # Errors
     ///
-    /// Fails where the group's share is taken.
+    /// Fails if the group's share is in use.
     pub(super) fn try_lease(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, NoMemory> {
         let claim = match self.leased(group, bytes) {
             Ok(lease) => return Ok(lease),
@@ -134,7 +137,7 @@ impl MemoryBudget {
         Ok(Some(self.enter(bytes, Held { budget: self.clone(), claim })))
     }
 
-    /// Whether this content is being sent to any client.
+    /// Returns true if this content is being sent to any client.
     pub(super) fn is_leased(&self, bytes: &Bytes) -> bool {
         let at = bytes.as_ptr().addr();
         let leases = self.leases();
@@ -142,8 +145,11 @@ impl MemoryBudget {
         of_bytes.any(|(_, lease)| lease.strong_count() > 0)
     }
 
-    /// The group's lease of this content, none where it is small; the claim that a new lease needs where there is none
-    /// yet.
+    /// Returns the group's lease of this content, or `None` for small content.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the group has no lease of it yet, with the claim that a new lease needs.
     fn leased(&self, group: GroupId, bytes: &Bytes) -> Result<Option<Arc<Lease>>, Claim> {
         if bytes.len() <= SMALL_BYTES {
             return Ok(None);
@@ -152,7 +158,8 @@ impl MemoryBudget {
         lease.map(Some).ok_or_else(|| Claim { group, memory: 0, share: kib(bytes.len() as u64) })
     }
 
-    /// The lease of these bytes: the one that the group has already, or a new one with this share.
+    /// Returns the group's existing lease of these bytes, or a new one with this share. Two requests may have taken
+    /// a share for the same bytes concurrently; the second share is released here.
     fn enter(&self, bytes: &Bytes, share: Held) -> Arc<Lease> {
         let mut leases = self.leases();
         let entry = leases.entry((bytes.as_ptr().addr(), share.claim.group)).or_default();
@@ -191,7 +198,7 @@ impl MemoryBudget {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // A claim that was granted in the last moment is given back.
+        // The claim may have been granted between the timeout and this drop.
         self.granted.close();
         if self.granted.try_recv().is_ok() {
             self.budget.ledger().give_back(self.claim, Instant::now());
@@ -200,15 +207,15 @@ impl Drop for Waiting {
 }
 
 impl Reservation {
-    /// These bytes, which hold their memory and their share for as long as anybody has them. What was reserved beyond
-    /// them is given back.
+    /// Returns these bytes, which hold their memory and their share until the last copy is dropped. Releases the
+    /// part of the reservation that exceeds their length.
     pub(super) fn hold(reservation: Option<Self>, bytes: Bytes) -> Bytes {
         let (bytes, lease) = Self::lease(reservation, bytes);
         lease.map_or(bytes, Lease::bytes)
     }
 
-    /// These bytes, which hold their memory for as long as anybody has them, and the lease of the group that they were
-    /// reserved for.
+    /// Returns these bytes, which hold their memory until the last copy is dropped, and the lease of the group that
+    /// they were reserved for.
     pub(super) fn lease(reservation: Option<Self>, bytes: Bytes) -> (Bytes, Option<Arc<Lease>>) {
         let Some(Self { mut memory, mut share }) = reservation else { return (bytes, None) };
         memory.shrink(bytes.len() as u64);
@@ -219,7 +226,7 @@ impl Reservation {
         (bytes, Some(lease))
     }
 
-    /// The lease of other bytes than those it was made for, which hold their memory already.
+    /// Uses the reservation's share for other bytes, which hold their memory already. Releases the reserved memory.
     pub(super) fn lease_of(self, bytes: &Bytes) -> Option<Arc<Lease>> {
         let budget = self.share.budget.clone();
         let mut share = self.share;
@@ -257,7 +264,7 @@ impl Drop for Held {
 }
 
 impl Lease {
-    /// The content, which is leased for as long as anybody has it.
+    /// Returns the content, which keeps the lease until the last copy is dropped.
     pub(super) fn bytes(self: Arc<Self>) -> Bytes {
         Bytes::from_owner(Leased(self))
     }
@@ -267,7 +274,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut leases = self.share.budget.leases();
         let key = (self.bytes.as_ptr().addr(), self.share.claim.group);
-        // There may be a new one of the same bytes.
+        // A new lease of the same bytes may have replaced this one between the last drop and the lock.
         if leases.get(&key).is_some_and(|lease| lease.strong_count() == 0) {
             leases.remove(&key);
         }

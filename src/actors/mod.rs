@@ -1,5 +1,16 @@
-//! The actors: each the one owner of some changing state, or the queue before a scarce resource. The only room that knows
-//! actix; callers see handles. No bytes of a blob pass through a mailbox.
+//! Actors: each owns one piece of mutable state, or bounds the use of one scarce resource. This is the only layer
+//! that uses actix; its callers hold handles. No bytes of a blob pass through a mailbox.
+//!
+//! | actor | handle | owns |
+//! |---|---|---|
+//! | `ManifestCache` | `Manifests` | upstream requests for manifests that are under way, negative entries, backoffs |
+//! | `BlobCache` | `Blobs` | running downloads, and the `HEAD` requests for blobs that are under way |
+//! | `PolicyEvaluator` | `Policy` | the directory of identities, as its only writer |
+//! | `TokenIssuer` | `Tokens` | checks of passwords, and the counts of failed logins |
+//! | `UpstreamFetcher` | `Upstream` | the thread on which upstream connections live |
+//! | `Janitor` | `Tidying` | the timers of background work, and the queue of purges |
+//!
+//! The other modules are no actors: limits, memory accounting, errors and reports that several actors share.
 
 mod abort_on_panic;
 mod backoffs;

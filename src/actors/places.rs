@@ -1,4 +1,4 @@
-//! Bounded admission: so many may wait or be under way at once. Who has a place is counted, and so is who gets none.
+//! Bounded admission: semaphores with a gauge of their permits in use and a counter of refusals.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,49 +9,49 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::id::GroupId;
 
-/// A bounded number of places.
+/// A bounded number of permits. Cheap to clone; clones share their permits.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct AdmissionLimit {
     free: Arc<Semaphore>,
     queue: &'static str,
 }
 
-/// A place, until it is dropped.
-pub(super) struct Place {
+/// A permit, which is released when it is dropped.
+pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     length: Gauge,
 }
 
-impl Places {
-    /// So many places in the queue of this name.
-    pub(super) fn new(queue: &'static str, places: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))), queue }
+impl AdmissionLimit {
+    /// Creates a limit of `permits` permits; `queue` is the metric label.
+    pub(super) fn new(queue: &'static str, permits: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))), queue }
     }
 
-    /// A place; `None`, and the refusal counted, where all are taken.
-    pub(super) fn take(&self) -> Option<Place> {
+    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all permits are in use.
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
         let Ok(permit) = self.free.clone().try_acquire_owned() else {
             refused(self.queue);
             return None;
         };
         let length = metrics::gauge!("dependency_proxy_queue_length", "queue" => self.queue);
         length.increment(1);
-        Some(Place { _permit: permit, length })
+        Some(Permit { _permit: permit, length })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.length.decrement(1);
     }
 }
 
-/// Counts somebody who was refused because this queue is full.
+/// Counts a request that was refused because this queue is full.
 pub(crate) fn refused(queue: &'static str) {
     metrics::counter!("dependency_proxy_over_capacity_total", "queue" => queue).increment(1);
 }
 
-/// Limits for each of many groups, so that none of them takes all of what they have in common.
+/// A limit of the same size for each group, so that no group uses all of a resource that the groups share.
 #[derive(Clone)]
 pub(super) struct Shares {
     each: usize,
@@ -59,24 +59,25 @@ pub(super) struct Shares {
     groups: Arc<Mutex<HashMap<GroupId, Arc<Semaphore>>>>,
 }
 
-/// A part of a group's share, until it is dropped.
+/// A permit of one group's limit, which is released when it is dropped.
 pub(super) struct Share {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Shares {
-    /// At most `each` for a group, and at least one.
+    /// Creates limits of `each` permits per group, at least one.
     pub(super) fn new(queue: &'static str, each: usize) -> Self {
         Self { each: each.clamp(1, Semaphore::MAX_PERMITS), queue, groups: Arc::default() }
     }
 
-    /// Three quarters of what all groups have together.
+    /// Creates limits of three quarters of `all`, the number of permits that all groups share.
     pub(super) fn of(queue: &'static str, all: usize) -> Self {
         Self::new(queue, all.div_ceil(4).saturating_mul(3).min(all))
     }
 
-    /// A part of the group's share, as soon as there is one; `None`, and the refusal counted, where that takes too long.
-    pub(super) async fn take(&self, group: GroupId, late: Instant) -> Option<Share> {
+    /// Waits for a permit of the group until `late`. Returns `None`, and counts a refusal, if none
+    /// becomes free by then.
+    pub(super) async fn acquire(&self, group: GroupId, late: Instant) -> Option<Share> {
         let share = self.of_group(group);
         match timeout_at(late, share.acquire_owned()).await {
             Ok(Ok(permit)) => Some(Share { _permit: permit }),
@@ -87,8 +88,8 @@ impl Shares {
         }
     }
 
-    /// The same, if there is one now.
-    pub(super) fn try_take(&self, group: GroupId) -> Option<Share> {
+    /// Returns a permit of the group without waiting. Returns `None`, and counts a refusal, if all are in use.
+    pub(super) fn try_acquire(&self, group: GroupId) -> Option<Share> {
         let permit = self.of_group(group).try_acquire_owned();
         permit.inspect_err(|_| refused(self.queue)).ok().map(|permit| Share { _permit: permit })
     }
@@ -104,12 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_is_given_back_can_be_taken_again() {
-        let places = Places::new("test", 1);
-        let taken = places.take();
-        assert!(taken.is_some() && places.take().is_none());
+    fn a_permit_that_is_released_can_be_taken_again() {
+        let limit = AdmissionLimit::new("test", 1);
+        let taken = limit.try_acquire();
+        assert!(taken.is_some() && limit.try_acquire().is_none());
         drop(taken);
-        assert!(places.take().is_some());
+        assert!(limit.try_acquire().is_some());
     }
 
     #[tokio::test]
@@ -117,10 +118,10 @@ mod tests {
         let shares = Shares::new("test", 1);
         let soon = || Instant::now() + std::time::Duration::from_millis(10);
         let (one, other) = (GroupId(1), GroupId(2));
-        let taken = shares.take(one, soon()).await;
-        assert!(taken.is_some() && shares.take(one, soon()).await.is_none());
-        assert!(shares.take(other, soon()).await.is_some());
+        let taken = shares.acquire(one, soon()).await;
+        assert!(taken.is_some() && shares.acquire(one, soon()).await.is_none());
+        assert!(shares.acquire(other, soon()).await.is_some());
         drop(taken);
-        assert!(shares.take(one, soon()).await.is_some());
+        assert!(shares.acquire(one, soon()).await.is_some());
     }
 }

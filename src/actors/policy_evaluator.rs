@@ -1,5 +1,6 @@
-//! The PolicyEvaluator owns the directory of identities: it takes one change after the other, has them made durable, and
-//! publishes snapshots. Deciding is a pure function over a snapshot (`domain::policy`) and needs no message.
+//! The PolicyEvaluator is the single writer of the directory of identities: it applies one change after the other,
+//! makes them durable in batches, and publishes snapshots. Access decisions are a pure function over a snapshot
+//! (`domain::policy`), which callers evaluate without a message.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,42 +11,44 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
-use super::places::Places;
+use super::places::AdmissionLimit;
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 
-/// Owns the directory; see the module.
+/// Single writer of the directory; see the module.
 pub struct PolicyEvaluator {
     store: Arc<IdentityStore>,
     published: Arc<ArcSwap<Directory>>,
-    /// The published directory with all changes that wait to be made durable.
+    /// The published directory with all changes applied that are not durable yet.
     next: Directory,
+    /// Changes of the next batch.
     waiting: Vec<Waiting>,
+    /// True while a batch is being written.
     committing: bool,
 }
 
-/// What the rest of the service holds: reads without a message, changes through the actor.
+/// Handle of the directory: reads a snapshot without a message, and sends changes to the actor.
 #[derive(Clone)]
 pub struct Policy {
     published: Arc<ArcSwap<Directory>>,
     actor: Addr<PolicyEvaluator>,
-    waiting: Places,
+    waiting: AdmissionLimit,
 }
 
-/// Why a change did not happen.
+/// Reason why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError<E> {
     /// The change itself was refused.
     #[error(transparent)]
     Refused(E),
-    /// Too many changes wait already.
+    /// Too many changes are waiting already.
     #[error("too many changes wait to be stored")]
     Busy,
-    /// There is no space left to store it.
+    /// The disk is full.
     #[error("the disk that holds the identities is full")]
     Full,
-    /// It could not be stored.
+    /// The change could not be stored; the text is the reason.
     #[error("the change could not be stored: {0}")]
     Store(String),
 }
@@ -59,14 +62,14 @@ impl<E> From<StoreError> for ChangeError<E> {
     }
 }
 
-/// Asks for an edit of the directory; the edit answers its asker itself.
+/// Applies an edit to the directory. The closure sends the result to its caller itself.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Change(Edit);
 
 type Edit = Box<dyn FnOnce(&Directory) -> Option<Waiting> + Send>;
 
-/// Reports that the batch was written, or why not.
+/// Reports that a batch was written, or why it was not. `directory` contains its changes.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Committed {
@@ -75,14 +78,19 @@ struct Committed {
     outcome: Result<(), StoreError>,
 }
 
-/// A change that is to be made durable, and whom to tell.
+/// A change that waits to become durable, and the function that reports the result to its caller.
 struct Waiting {
     writes: Vec<Write>,
     acknowledge: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
 impl Policy {
-    /// Starts the actor on this arbiter over what the store holds. At most `max_waiting` changes wait at a time.
+    /// Starts the actor on this arbiter, with the directory that the store holds. At most `max_waiting`
+    /// changes wait at a time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store cannot be read.
     pub fn start(store: Arc<IdentityStore>, arbiter: &ArbiterHandle, max_waiting: usize) -> Result<Self, StoreError> {
         let directory = store.load()?;
         let published = Arc::new(ArcSwap::from_pointee(directory.clone()));
@@ -94,10 +102,10 @@ impl Policy {
             committing: false,
         };
         let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
-        Ok(Self { published, actor, waiting: Places::new("changes", max_waiting) })
+        Ok(Self { published, actor, waiting: AdmissionLimit::new("changes", max_waiting) })
     }
 
-    /// An actor on this thread over these records, stored in this folder.
+    /// Starts an actor on this thread with these records, which are stored in this folder first.
     #[cfg(test)]
     pub(crate) fn over(records: &Directory, data: &std::path::Path) -> Result<Self, Box<dyn std::error::Error>> {
         let store = IdentityStore::open(data)?;
@@ -105,18 +113,23 @@ impl Policy {
         Ok(Self::start(Arc::new(store), &Arbiter::current(), 100)?)
     }
 
-    /// The directory as it is now. A change that was acknowledged is in it.
+    /// Returns the current directory. It contains every change that was acknowledged.
     pub fn directory(&self) -> Arc<Directory> {
         self.published.load_full()
     }
 
-    /// The same for a moment's look, which costs less and is not to be kept.
+    /// Returns the current directory as a guard, which is cheaper than [`Self::directory`] but must not be held
+    /// across an `await` or stored.
     pub fn at_present(&self) -> Guard<Arc<Directory>> {
         self.published.load()
     }
 
-    /// Applies an edit: it sees the directory with all changes before it, and all of its writes are durable and published
-    /// when this returns, or none happened.
+    /// Applies an edit, which sees the directory with all earlier changes. When this returns, all of its writes are
+    /// durable and published, or none was made.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the edit refuses the change, if too many changes wait, or if the change cannot be stored.
     pub async fn change<T, E>(
         &self,
         edit: impl FnOnce(&Directory) -> Result<(Vec<Write>, T), E> + Send + 'static,
@@ -125,8 +138,8 @@ impl Policy {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let place = self.waiting.take().ok_or(ChangeError::Busy)?;
-        let (done, answer) = oneshot::channel();
+        let permit = self.waiting.try_acquire().ok_or(ChangeError::Busy)?;
+        let (done, result) = oneshot::channel();
         self.actor.do_send(Change(Box::new(move |directory| match edit(directory) {
             Err(error) => {
                 drop(done.send(Err(ChangeError::Refused(error))));
@@ -134,19 +147,20 @@ impl Policy {
             }
             Ok((writes, value)) => {
                 let acknowledge = move |outcome: Result<(), StoreError>| {
-                    let answer = outcome.map(|()| value).map_err(ChangeError::from);
-                    drop(done.send(answer));
-                    drop(place);
+                    // A caller that has left does not matter: its change is stored all the same.
+                    drop(done.send(outcome.map(|()| value).map_err(ChangeError::from)));
+                    drop(permit);
                 };
                 Some(Waiting { writes, acknowledge: Box::new(acknowledge) })
             }
         })));
-        answer.await.unwrap_or_else(|_| Err(ChangeError::Store("the service is stopping".to_owned())))
+        result.await.unwrap_or_else(|_| Err(ChangeError::Store("the service is stopping".to_owned())))
     }
 }
 
 impl PolicyEvaluator {
-    /// Writes all waiting changes at once, unless a batch is being written: then they wait for it.
+    /// Writes all waiting changes in one batch. While a batch is being written, further changes collect
+    /// for the next one.
     fn commit(&mut self, me: Addr<Self>) {
         if self.committing || self.waiting.is_empty() {
             return;
@@ -191,7 +205,7 @@ impl Handler<Committed> for PolicyEvaluator {
             Ok(()) => self.published.store(Arc::new(directory)),
             Err(error) => {
                 tracing::error!(%error, "changes of identities could not be stored");
-                // Those that came after were made on top of what did not happen.
+                // Later changes were computed from a directory that contains the failed ones, so they fail, too.
                 batch.append(&mut self.waiting);
                 self.next = Directory::clone(&self.published.load());
             }

@@ -1,6 +1,6 @@
-//! The TokenIssuer turns credentials into bearer tokens. Secrets of tokens are looked up in the present snapshot, without a
-//! message; the actor, in [`passwords`], is the queue before the slow hashing of passwords. Never waits for a password where
-//! a token will do.
+//! Issue and verification of bearer tokens. The handle looks up the secrets of access tokens in the current directory
+//! and signs bearer tokens itself, without a message. The actor [`TokenIssuer`] (in `passwords`) checks passwords: it
+//! is the queue before the slow hashing. A secret that is an access token is never hashed as a password.
 
 mod passwords;
 
@@ -26,47 +26,48 @@ use crate::domain::id::CredentialId;
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
 use crate::domain::user::Username;
 
-/// What the rest of the service holds.
+/// Handle that issues and verifies bearer tokens.
 #[derive(Clone)]
 pub struct Tokens {
     actor: Addr<TokenIssuer>,
     policy: Policy,
     signer: Arc<Signer>,
     public_groups: PublicGroups,
+    /// Permits for hashing, shared with the actor.
     hashing: Arc<Semaphore>,
 }
 
-/// Who wants a token, from where.
+/// Request for a bearer token.
 #[derive(Debug)]
 pub struct IssueToken {
-    /// The user name and secret of HTTP Basic or of a form; none where nothing was given.
+    /// User name and secret, from HTTP Basic authentication or a form; `None` if the client sent none.
     pub credentials: Option<(String, SecretString)>,
-    /// Where the request came from.
+    /// The client's address.
     pub address: IpAddr,
 }
 
-/// A token that was issued.
+/// An issued bearer token.
 #[derive(Debug)]
 pub struct Issued {
     /// The bearer token.
     pub token: String,
-    /// Whom it stands for.
+    /// The identity that the token stands for.
     pub identity: Identity,
 }
 
-/// Why no token was issued.
+/// Reason why no token was issued.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum IssueError {
-    /// The credential does not count.
+    /// The credential is unknown, or not valid any more.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Nothing was given, and nothing is open to everybody.
+    /// The client sent no credentials, and no group is open to everyone.
     #[error("Credentials are needed here. Log in first, with a deploy token of the group for example")]
     NoCredentials,
-    /// There were too many failures: the password was not even looked at.
+    /// There were too many failed logins. The password was not checked.
     #[error("Too many failed logins. Wait {} seconds", .0.as_secs() + 1)]
     TooManyFailures(Duration),
-    /// Too many passwords wait to be checked.
+    /// Too many passwords are waiting to be checked.
     #[error("{}", PasswordError::Busy)]
     Busy,
     /// The token could not be signed.
@@ -89,7 +90,7 @@ impl Tokens {
         Self { actor, policy, signer: Arc::new(signer), public_groups, hashing }
     }
 
-    /// An actor on this thread that hashes one password at a time and refuses nobody.
+    /// Starts an actor on this thread that hashes one password at a time and has no effective limits.
     #[cfg(test)]
     pub(crate) fn over(policy: Policy) -> Result<Self, crate::auth::jwt::KeyError> {
         let allowance =
@@ -106,7 +107,13 @@ impl Tokens {
         Ok(Self::start(options, policy, signer, PublicGroups::Members, &Arbiter::current()))
     }
 
-    /// A token for whoever these credentials stand for.
+    /// Issues a bearer token for the identity that these credentials stand for. Without credentials it is for
+    /// anonymous access, where public groups are open to everyone.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the credentials are missing or refused, after too many failed logins, or if too many
+    /// passwords are waiting.
     pub async fn issue(&self, request: IssueToken) -> Result<Issued, IssueError> {
         let identity = match request.credentials {
             None if self.public_groups == PublicGroups::Anyone => Identity::Nobody,
@@ -121,7 +128,13 @@ impl Tokens {
         Ok(Issued { token, identity })
     }
 
-    /// Who a token's secret stands for, as sent with each request by clients that know no bearer tokens. No passwords.
+    /// Returns the identity that an access token's secret stands for. For clients that send it with each request
+    /// instead of a bearer token. Passwords are not accepted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the secret is unknown, or if its token is not valid for this user name, not valid any more, or
+    /// without the scopes for a pull.
     pub fn identify_token(
         &self,
         directory: &Directory,
@@ -135,19 +148,28 @@ impl Tokens {
         }
     }
 
-    /// Who a bearer token stands for, in this snapshot and at this time.
+    /// Returns the identity that a bearer token stands for, in this directory and at this time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the token's signature or time is not valid, or if its credential is not valid any more.
     pub fn identify_bearer(&self, directory: &Directory, token: &str, now: Timestamp) -> Result<Identity, BearerError> {
         login::by_bearer(directory, &self.signer, token, now)
     }
 
-    /// The credential that a bearer token of this service was issued for, although its time may be over. Decides nothing.
+    /// Returns the credential that a bearer token of this service was issued for, even if the token has expired.
+    /// For logs and messages only: it grants no access.
     pub fn credential_of_bearer(&self, token: &str) -> Option<CredentialId> {
         self.signer.credential_of(token)
     }
 
-    /// The hash under which a new password is stored; waits for its turn on the hashing threads.
+    /// Returns the hash under which a new password is stored. Waits for a hashing thread.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`PasswordError::Busy`] if the hash could not be computed.
     pub async fn hash_password(&self, password: SecretString) -> Result<String, PasswordError> {
-        let _turn = self.hashing.acquire().await.map_err(|_| PasswordError::Busy)?;
+        let _permit = self.hashing.acquire().await.map_err(|_| PasswordError::Busy)?;
         let hashed = spawn_blocking(move || password::hash(password.expose_secret())).await;
         hashed.ok().and_then(Result::ok).ok_or(PasswordError::Busy)
     }
@@ -158,22 +180,26 @@ impl Tokens {
             Login::Token(identity) => Ok(identity),
             Login::PerhapsPassword => {
                 let proved = self.identify_by_password(username, secret, address).await?;
-                // The password was checked for some time: the user may have been blocked or the password changed since.
+                // The check took time: the user may have been blocked, or the password changed, since it began.
                 let credential = self.policy.directory().credential(proved).ok_or(Refusal::Unknown)?;
                 Ok(policy::identify(&self.policy.directory(), credential, Timestamp::now())?)
             }
         }
     }
 
-    /// The credential that this name and password prove. It counts as of when the check began: whoever goes on decides anew on
-    /// what it stands for.
+    /// Checks a user name and password, and returns the credential that they belong to. The result holds for the
+    /// time at which the check began: the caller must look the credential up again in the current directory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name or password is wrong, after too many failed logins, or if too many passwords are waiting.
     pub async fn identify_by_password(
         &self,
         username: &str,
         password: SecretString,
         address: IpAddr,
     ) -> Result<CredentialId, IssueError> {
-        // Nobody can have such a name: there is nothing to guess, and nothing of its length to be kept.
+        // No user can have an invalid name: no check is needed, and a long name is not kept as a key of the failures.
         let name: Username = username.parse().map_err(|_| Refusal::Unknown)?;
         let user = self.policy.directory().user_named(name.as_str()).cloned();
         let stored = user.and_then(|user| user.password.clone());

@@ -1,5 +1,5 @@
-//! Reports to the operator about content that is passed on to clients without being stored: a counter, a line for each
-//! image, and a warning that names the folder, its free space and the setting.
+//! Reports to the operator about content that is passed on to clients without being stored: a counter, a log line
+//! per image, and a warning that names the folder, its free space and the setting.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +24,11 @@ pub(super) struct UnstoredReports {
     kind: Kind,
     room: Room,
     last: Mutex<Last>,
-    /// True where any image is remembered, for a look that waits for nobody.
+    /// True if any image is remembered. Lets the usual pull skip the mutex.
     any: AtomicBool,
 }
 
-/// The times of the last lines.
+/// The times of the last log lines.
 #[derive(Default)]
 struct Last {
     warnings: HashMap<&'static str, Instant>,
@@ -37,30 +37,30 @@ struct Last {
     forgot: Option<Instant>,
 }
 
-/// An image of which something was not stored.
+/// An image of which some content was not stored.
 #[derive(Clone, Copy)]
 struct Image {
     logged: Instant,
     seen: Instant,
 }
 
-/// A warning for the same reason is repeated after this time at the earliest.
+/// Minimum time between two warnings for the same reason.
 const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// The line of one image is repeated after this time at the earliest.
+/// Minimum time between two log lines of the same image.
 const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
-/// An image of which nothing was left unstored for this time is forgotten.
-const MEMORY: Duration = Duration::from_secs(10 * 60);
-/// Number of images that are remembered; of more none gets a line until some of them are forgotten.
+/// Time after which an image is forgotten if all of its content was stored meanwhile.
+const IMAGE_TTL: Duration = Duration::from_secs(10 * 60);
+/// Maximum number of images that are remembered. Further images are not logged until some of these are forgotten.
 const MAX_IMAGES: usize = 1_000;
 
 impl UnstoredReports {
-    /// Reports about content of this kind, which is stored in this room.
+    /// Creates the reports about one kind of content. `room` is the folder in which that content is stored.
     pub(super) fn new(kind: Kind, room: Room) -> Self {
         Self { kind, room, last: Mutex::default(), any: AtomicBool::new(false) }
     }
 
-    /// Counts and logs that something is not stored; `image` is what it belongs to, where that is known. Makes a system
-    /// call once an hour, and waits for nothing else.
+    /// Counts and logs that some content is not stored; `image` is the image that it belongs to, if that is known.
+    /// Makes a system call at most once an hour per reason, and blocks on nothing else.
     pub(super) fn report(&self, reason: Unstored, image: Option<&Origin>) {
         let word = reason.word();
         self.kind.count(word);
@@ -70,25 +70,26 @@ impl UnstoredReports {
         if warns {
             last.warnings.insert(word, now);
         }
-        let image = image.filter(|image| last.takes(image, now));
+        let image = image.filter(|image| last.record(image, now));
         self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         drop(last);
         if let Some(image) = image {
-            tracing::info!(%image, reason = word, "{} of this image are not stored, so upstream is asked at each pull", self.kind.name());
+            let kind = self.kind.name();
+            tracing::info!(%image, reason = word, "{kind} of this image are not stored, so each pull requests them from upstream");
         }
         if warns {
             self.warn(reason);
         }
     }
 
-    /// Says whether something of this image was not stored in the last minutes, and nothing of it since.
+    /// Returns true if some content of this image was not stored in the last [`IMAGE_TTL`], and none was stored since.
     pub(super) fn concerns(&self, image: &Origin) -> bool {
         if !self.any.load(Ordering::Relaxed) {
             return false;
         }
         let mut last = self.last();
-        let concerned = last.images.get(image).map(|image| image.seen.elapsed() < MEMORY);
-        // Once nothing is remembered, no pull looks here any more.
+        let concerned = last.images.get(image).map(|image| image.seen.elapsed() < IMAGE_TTL);
+        // Without this, entries would only expire when new ones arrive, and pulls would keep taking the mutex.
         if last.forgot.is_none_or(|at| at.elapsed() >= IMAGE_INTERVAL) {
             last.forget_old(Instant::now());
             self.any.store(!last.images.is_empty(), Ordering::Relaxed);
@@ -96,7 +97,7 @@ impl UnstoredReports {
         concerned == Some(true)
     }
 
-    /// Learns that something of this image was stored.
+    /// Records that content of this image was stored.
     pub(super) fn stored(&self, image: &Origin) {
         if self.any.load(Ordering::Relaxed) {
             let mut last = self.last();
@@ -140,27 +141,27 @@ impl UnstoredReports {
 impl Last {
     fn forget_old(&mut self, now: Instant) {
         self.forgot = Some(now);
-        self.images.retain(|_, image| now.duration_since(image.seen) < MEMORY);
+        self.images.retain(|_, image| now.duration_since(image.seen) < IMAGE_TTL);
     }
 
-    /// Notes that something of this image is not stored, and says whether it gets a line now.
-    fn takes(&mut self, image: &Origin, now: Instant) -> bool {
+    /// Records that content of this image is not stored. Returns true if a log line is due.
+    fn record(&mut self, image: &Origin, now: Instant) -> bool {
         if let Some(known) = self.images.get_mut(image) {
             known.seen = now;
-            let takes = now.duration_since(known.logged) >= IMAGE_INTERVAL;
-            if takes {
+            let is_due = now.duration_since(known.logged) >= IMAGE_INTERVAL;
+            if is_due {
                 known.logged = now;
             }
-            return takes;
+            return is_due;
         }
         if self.images.len() >= MAX_IMAGES {
             self.forget_old(now);
         }
-        let takes = self.images.len() < MAX_IMAGES;
-        if takes {
+        let has_room = self.images.len() < MAX_IMAGES;
+        if has_room {
             self.images.insert(image.clone(), Image { logged: now, seen: now });
         }
-        takes
+        has_room
     }
 }
 
@@ -180,7 +181,7 @@ impl Kind {
         counter.increment(1);
     }
 
-    /// The setting of the greatest length that is stored.
+    /// Returns the name of the setting that limits the length of stored content.
     fn max_bytes(self) -> &'static str {
         match self {
             Self::Manifests => "cache.max_manifest_bytes",

@@ -1,5 +1,6 @@
-//! The UpstreamFetcher runs everything that is asked of upstream registries on its own arbiter, where their connections live,
-//! and bounds how much of it is under way. The bytes of an answer go from the connection to the reader, not through a mailbox.
+//! The UpstreamFetcher runs all requests to upstream registries on its own arbiter, where their
+//! connections live; its handle [`Upstream`] bounds their number. The bytes of a response go from the
+//! connection to the reader, not through a mailbox.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,64 +24,74 @@ use crate::upstream::{
     Content, ContentHead, ListAnswer, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
 };
 
-/// Maximum time that a short request waits for its permit before it is refused: with the time until its response begins it has to
-/// end before clients give up.
+/// Maximum time that a short request waits for its permit. Together with the time until its response begins, it has
+/// to end before clients give up.
 const SHORT_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The same for content, which is waited for as long as a client waits.
+/// Maximum time that a request for content waits for its permit; about as long as a client waits.
 const CONTENT_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Asks upstream; see the module.
+/// Actor on whose arbiter upstream requests run; see the module.
 pub struct UpstreamFetcher;
 
-/// What the rest of the service holds. An asker that leaves stops nothing; a stream that is dropped does.
+/// Handle for upstream requests. A request runs on after its caller has left; dropping a stream ends its response.
 #[derive(Clone)]
 pub struct Upstream {
     actor: Addr<UpstreamFetcher>,
-    /// The snapshot that each request begins with; it changes as a whole.
+    /// The present upstreams. Each request uses the snapshot of its beginning.
     current: Arc<ArcSwap<Current>>,
 }
 
-/// The upstreams that there are, and their limits.
+/// The configured upstreams and their limits.
 struct Current {
     registries: Registries,
-    turns: HashMap<UpstreamName, Arc<Turns>>,
+    limits: HashMap<UpstreamName, Arc<UpstreamLimits>>,
 }
 
-/// How much may be asked of one upstream at once.
-struct Turns {
+/// Limits of concurrent requests to one upstream. Each kind of request has a pool of permits of its own.
+struct UpstreamLimits {
     upstream: UpstreamName,
-    /// Downloads, each until its last byte.
+    /// For downloads, each until its last byte.
     contents: Arc<Semaphore>,
-    /// Questions that are over when their answer is there; they do not wait behind downloads.
-    questions: Arc<Semaphore>,
-    /// Ranges of what is not stored, each as long as its client reads: those who read slowly keep nobody from a download.
+    /// For short requests (`HEAD`, manifests, lists), so that these do not wait behind downloads.
+    short_requests: Arc<Semaphore>,
+    /// For ranges of blobs that are not stored. Each lasts as long as its client reads, so slow clients
+    /// must not block downloads.
     ranges: Arc<Semaphore>,
+    /// For requests of all kinds that wait for one of the other permits.
     waiting: Arc<Semaphore>,
     max_concurrent: usize,
     max_waiting: usize,
 }
 
-/// The right to be under way, given back when it is dropped.
-struct Turn {
+/// A permit for one request, counted in a gauge. Released when it is dropped.
+struct UpstreamPermit {
     _permit: OwnedSemaphorePermit,
     in_flight: metrics::Gauge,
 }
 
-/// Something to run on the fetcher's arbiter. Answers what the work gives.
-struct Ask<T>(Box<dyn FnOnce() -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
+/// Runs this work on the fetcher's arbiter, and returns its result.
+struct RunRequest<T>(Box<dyn FnOnce() -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
 
 impl Upstream {
     /// Starts the actor on this arbiter.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an upstream's options cannot be used.
     pub fn start(upstreams: Vec<UpstreamOptions>, arbiter: &ArbiterHandle) -> Result<Self, SetupError> {
-        let none = Current { registries: Registries::new(Vec::new())?, turns: HashMap::new() };
+        let none = Current { registries: Registries::new(Vec::new())?, limits: HashMap::new() };
         let current = none.changed_to(upstreams)?;
         let actor = UpstreamFetcher::start_in_arbiter(arbiter, |_| UpstreamFetcher);
         Ok(Self { actor, current: Arc::new(ArcSwap::from_pointee(current)) })
     }
 
-    /// Requests from now on are sent to these upstreams; those under way end as they began. Gives the names of those
-    /// that changed, are new or are no longer there. Where one cannot be used, nothing changes.
+    /// Replaces the upstreams for all later requests; requests under way are not affected. Returns the names of the
+    /// upstreams that changed, are new or were removed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an upstream's options cannot be used. Then nothing changes.
     pub fn change(&self, upstreams: Vec<UpstreamOptions>) -> Result<Vec<UpstreamName>, SetupError> {
         let before = self.current.load_full();
         let after = before.changed_to(upstreams)?;
@@ -92,68 +103,104 @@ impl Upstream {
         Ok(names)
     }
 
-    /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
+    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the
+    /// response is not verified.
+    ///
+    /// # Errors
+    ///
+    /// Like all other requests, this fails if upstream does not send a valid response, if the limit of concurrent
+    /// requests is reached for too long ([`UpstreamError::Busy`]), or if the upstream is not configured.
     pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
-        let (asked, reference) = (origin.clone(), reference.clone());
-        self.question(origin, |registries| async move { registries.head_manifest(&asked, &reference).await }).await
+        let (target, reference) = (origin.clone(), reference.clone());
+        self.short_request(origin, |registries| async move { registries.head_manifest(&target, &reference).await })
+            .await
     }
 
-    /// A manifest or index, in the form that upstream keeps. The caller bounds its length and verifies its digest.
+    /// Requests a manifest or index, in the form that upstream stores (OCI distribution specification, "Pulling
+    /// manifests"). The caller has to bound its length and verify its digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does.
     pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
-        let turn = self.turns(origin)?.question().await?;
-        let (asked, reference) = (origin.clone(), reference.clone());
-        self.run(|registries| async move { Ok(registries.manifest(&asked, &reference).await?.holding(turn)) }).await
+        let permit = self.limits(origin)?.short_request().await?;
+        let (target, reference) = (origin.clone(), reference.clone());
+        self.run(|registries| async move { Ok(registries.manifest(&target, &reference).await?.holding(permit)) }).await
     }
 
-    /// What upstream says about a blob; an answer proves that this account may read it in this repository.
+    /// Sends a `HEAD` for a blob. Success proves that this account may read the blob in this repository.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does.
     pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        let (asked, digest) = (origin.clone(), *digest);
-        self.question(origin, move |registries| async move { registries.head_blob(&asked, &digest).await }).await
+        let (target, digest) = (origin.clone(), *digest);
+        self.short_request(origin, move |registries| async move { registries.head_blob(&target, &digest).await }).await
     }
 
-    /// A blob from this offset on.
+    /// Requests a blob from this offset (in bytes) to its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        let turn = self.turns(origin)?.content().await?;
-        let (asked, digest) = (origin.clone(), *digest);
-        self.run(move |registries| async move { Ok(registries.blob(&asked, &digest, from).await?.holding(turn)) }).await
+        let permit = self.limits(origin)?.content().await?;
+        let (target, digest) = (origin.clone(), *digest);
+        self.run(move |registries| async move { Ok(registries.blob(&target, &digest, from).await?.holding(permit)) })
+            .await
     }
 
-    /// These bytes of a blob, at least one; `None` where upstream ignores ranges.
+    /// Requests these bytes of a blob, at least one. Returns `None` if upstream ignores ranges.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does.
     pub async fn blob_range(
         &self,
         origin: &Origin,
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<Option<Content>, UpstreamError> {
-        let turn = self.turns(origin)?.range().await?;
-        let (requested, digest) = (origin.clone(), *digest);
+        let permit = self.limits(origin)?.range().await?;
+        let (target, digest) = (origin.clone(), *digest);
         let request = move |registries: Registries| async move {
-            let content = registries.blob_range(&requested, &digest, &range).await?;
-            Ok(content.map(|content| content.holding(turn)))
+            let content = registries.blob_range(&target, &digest, &range).await?;
+            Ok(content.map(|content| content.holding(permit)))
         };
         self.run(request).await
     }
 
-    /// A page of the list of tags.
+    /// Requests a page of the list of tags.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
-        let (asked, query) = (origin.clone(), query.clone());
-        self.question(origin, |registries| async move { registries.tags(&asked, &query).await }).await
+        let (target, query) = (origin.clone(), query.clone());
+        self.short_request(origin, |registries| async move { registries.tags(&target, &query).await }).await
     }
 
-    /// A page of the list of manifests that refer to this one; `NotFound` also where upstream knows no such list.
+    /// Requests a page of the list of manifests that refer to this one.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::head_manifest`] does; with `NotFound` also if upstream has no referrers API.
     pub async fn referrers(
         &self,
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListAnswer, UpstreamError> {
-        let (asked, digest, query) = (origin.clone(), *digest, query.clone());
-        self.question(origin, move |registries| async move { registries.referrers(&asked, &digest, &query).await })
-            .await
+        let (target, digest, query) = (origin.clone(), *digest, query.clone());
+        self.short_request(
+            origin,
+            move |registries| async move { registries.referrers(&target, &digest, &query).await },
+        )
+        .await
     }
 
-    /// Runs what is over with its answer, in its turn.
-    async fn question<T, F>(
+    /// Runs a request that ends with its response, once it has a permit.
+    async fn short_request<T, F>(
         &self,
         origin: &Origin,
         work: impl FnOnce(Registries) -> F + Send + 'static,
@@ -162,38 +209,40 @@ impl Upstream {
         T: Send + 'static,
         F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
     {
-        let turn = self.turns(origin)?.question().await?;
-        let in_turn = |registries| async move {
-            let _turn = turn;
+        let permit = self.limits(origin)?.short_request().await?;
+        let with_permit = |registries| async move {
+            let _permit = permit;
             work(registries).await
         };
-        self.run(in_turn).await
+        self.run(with_permit).await
     }
 
+    /// Runs work on the fetcher's arbiter: reqwest connections belong to the runtime that opened them.
     async fn run<T, F>(&self, work: impl FnOnce(Registries) -> F + Send + 'static) -> Result<T, UpstreamError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, UpstreamError>> + Send + 'static,
     {
         let registries = self.current.load().registries.clone();
-        let ask = Ask(Box::new(move || Box::pin(work(registries))));
-        self.actor.send(ask).await.unwrap_or(Err(UpstreamError::Lost))
+        let message = RunRequest(Box::new(move || Box::pin(work(registries))));
+        self.actor.send(message).await.unwrap_or(Err(UpstreamError::Lost))
     }
 
-    fn turns(&self, origin: &Origin) -> Result<Arc<Turns>, UpstreamError> {
-        self.current.load().turns.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)
+    fn limits(&self, origin: &Origin) -> Result<Arc<UpstreamLimits>, UpstreamError> {
+        self.current.load().limits.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)
     }
 }
 
 impl Current {
-    /// The limits of an upstream stay, with those that are under way, unless they are others now.
+    /// Returns the state for these upstreams. Limits that did not change are kept, so that requests under
+    /// way still count.
     fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
-        let turns = |options: &UpstreamOptions| {
-            let known = self.turns.get(&options.name).filter(|turns| turns.are_of(options)).cloned();
-            (options.name.clone(), known.unwrap_or_else(|| Arc::new(Turns::new(options))))
+        let limits = |options: &UpstreamOptions| {
+            let known = self.limits.get(&options.name).filter(|limits| limits.are_of(options)).cloned();
+            (options.name.clone(), known.unwrap_or_else(|| Arc::new(UpstreamLimits::new(options))))
         };
-        let turns = upstreams.iter().map(turns).collect();
-        Ok(Self { registries: self.registries.changed_to(upstreams)?, turns })
+        let limits = upstreams.iter().map(limits).collect();
+        Ok(Self { registries: self.registries.changed_to(upstreams)?, limits })
     }
 }
 
@@ -207,27 +256,27 @@ impl Drop for UpstreamFetcher {
     }
 }
 
-impl<T: Send + 'static> Message for Ask<T> {
+impl<T: Send + 'static> Message for RunRequest<T> {
     type Result = Result<T, UpstreamError>;
 }
 
-impl<T: Send + 'static> Handler<Ask<T>> for UpstreamFetcher {
+impl<T: Send + 'static> Handler<RunRequest<T>> for UpstreamFetcher {
     type Result = ResponseFuture<Result<T, UpstreamError>>;
 
-    fn handle(&mut self, Ask(work): Ask<T>, _: &mut Context<Self>) -> Self::Result {
-        // A task of its own: a panic in the work ends as an error of whoever asked.
+    fn handle(&mut self, RunRequest(work): RunRequest<T>, _: &mut Context<Self>) -> Self::Result {
+        // A separate task: a panic in the work becomes an error of its caller alone, and the actor lives on.
         let running = actix_rt::spawn(async move { work().await });
         Box::pin(async move { running.await.unwrap_or(Err(UpstreamError::Lost)) })
     }
 }
 
-impl Turns {
+impl UpstreamLimits {
     fn new(options: &UpstreamOptions) -> Self {
         let permits = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
         Self {
             upstream: options.name.clone(),
             contents: permits(options.max_concurrent),
-            questions: permits(options.max_concurrent),
+            short_requests: permits(options.max_concurrent),
             ranges: permits(options.max_concurrent),
             waiting: permits(options.max_waiting),
             max_concurrent: options.max_concurrent,
@@ -239,41 +288,46 @@ impl Turns {
         (self.max_concurrent, self.max_waiting) == (options.max_concurrent, options.max_waiting)
     }
 
-    async fn content(&self) -> Result<Turn, UpstreamError> {
-        self.turn(&self.contents, "content", CONTENT_WAIT_TIMEOUT).await
+    async fn content(&self) -> Result<UpstreamPermit, UpstreamError> {
+        self.permit(&self.contents, "content", CONTENT_WAIT_TIMEOUT).await
     }
 
-    async fn question(&self) -> Result<Turn, UpstreamError> {
-        self.turn(&self.questions, "question", SHORT_WAIT_TIMEOUT).await
+    async fn short_request(&self) -> Result<UpstreamPermit, UpstreamError> {
+        self.permit(&self.short_requests, "question", SHORT_WAIT_TIMEOUT).await
     }
 
-    async fn range(&self) -> Result<Turn, UpstreamError> {
-        self.turn(&self.ranges, "range", SHORT_WAIT_TIMEOUT).await
+    async fn range(&self) -> Result<UpstreamPermit, UpstreamError> {
+        self.permit(&self.ranges, "range", SHORT_WAIT_TIMEOUT).await
     }
 
-    /// Waits for a turn, if not too many do, and not for long.
-    async fn turn(&self, permits: &Arc<Semaphore>, kind: &'static str, limit: Duration) -> Result<Turn, UpstreamError> {
+    /// Returns a permit of this pool. Waits for it up to `limit`, unless the maximum number of requests waits already.
+    async fn permit(
+        &self,
+        permits: &Arc<Semaphore>,
+        kind: &'static str,
+        limit: Duration,
+    ) -> Result<UpstreamPermit, UpstreamError> {
         let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_all_taken) => self.wait(permits, limit).await.inspect_err(|_| refused("upstream"))?,
+            Err(_) => self.wait(permits, limit).await.inspect_err(|_| refused("upstream"))?,
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", kind.to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
         in_flight.increment(1);
-        Ok(Turn { _permit: permit, in_flight })
+        Ok(UpstreamPermit { _permit: permit, in_flight })
     }
 
     async fn wait(&self, permits: &Arc<Semaphore>, limit: Duration) -> Result<OwnedSemaphorePermit, UpstreamError> {
-        let place = self.waiting.clone().try_acquire_owned().map_err(|_all_taken| UpstreamError::Busy)?;
+        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| UpstreamError::Busy)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
-        let _place = Turn { _permit: place, in_flight: gauge.clone() };
+        let _waiting = UpstreamPermit { _permit: waiting, in_flight: gauge.clone() };
         gauge.increment(1);
         let waited = tokio::time::timeout(limit, permits.clone().acquire_owned()).await;
         waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
     }
 }
 
-impl Drop for Turn {
+impl Drop for UpstreamPermit {
     fn drop(&mut self) {
         self.in_flight.decrement(1);
     }
@@ -285,7 +339,7 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn a_panic_in_the_work_is_an_error_of_its_asker_alone() {
+    async fn a_panic_in_the_work_is_an_error_of_its_caller_alone() {
         let arbiter = Arbiter::new();
         let upstream = Upstream::start(Vec::new(), &arbiter.handle()).unwrap();
         let (boom, fine) = tokio::join!(
@@ -300,12 +354,15 @@ mod tests {
     #[actix_rt::test]
     async fn too_many_who_wait_are_refused_at_once_and_the_others_in_time() {
         let name: UpstreamName = "docker.io".parse().unwrap();
-        let turns =
-            Turns::new(&UpstreamOptions { max_concurrent: 1, max_waiting: 16, ..UpstreamOptions::new(name, "") });
-        let taken = turns.content().await.unwrap();
-        let waiting = futures::future::join_all((0..17).map(|_| turns.content())).await;
-        assert!(waiting.iter().all(|turn| matches!(turn, Err(UpstreamError::Busy))));
+        let limits = UpstreamLimits::new(&UpstreamOptions {
+            max_concurrent: 1,
+            max_waiting: 16,
+            ..UpstreamOptions::new(name, "")
+        });
+        let taken = limits.content().await.unwrap();
+        let waiting = futures::future::join_all((0..17).map(|_| limits.content())).await;
+        assert!(waiting.iter().all(|permit| matches!(permit, Err(UpstreamError::Busy))));
         drop(taken);
-        assert!(turns.content().await.is_ok() && turns.question().await.is_ok());
+        assert!(limits.content().await.is_ok() && limits.short_request().await.is_ok());
     }
 }

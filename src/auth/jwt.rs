@@ -1,5 +1,5 @@
-//! The bearer tokens of the registry: HS256 JWTs that name a principal and the id of its credential. They carry no secret
-//! and no right: what they open is decided at every request.
+//! The bearer tokens of the registry: JWTs (RFC 7519) signed with HS256 (RFC 7518, section 3.2) that name a principal
+//! and the id of its credential. They contain no secret and grant no right: every request is authorized anew.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::random;
 use super::verified::Verified;
 use crate::domain::id::CredentialId;
 
-/// Signs and verifies. The first key signs; any of them verifies, so that keys can be rotated.
+/// A signer and verifier of tokens. The first key signs and each key verifies, so that keys can be rotated.
 pub struct Signer {
     keys: Vec<SigningKey>,
     audience: String,
@@ -25,11 +25,11 @@ struct SigningKey {
     decoding: DecodingKey,
 }
 
-/// The keys as they are kept in the key file.
+/// The signing keys in the form of the key file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySet {
-    /// The first one signs.
+    /// The keys; the first one signs.
     keys: Vec<StoredKey>,
 }
 
@@ -37,80 +37,92 @@ pub struct KeySet {
 #[serde(deny_unknown_fields)]
 struct StoredKey {
     kid: String,
-    /// 32 bytes or more, in hexadecimal digits.
+    /// At least 32 bytes, in hexadecimal digits.
     secret: String,
 }
 
-/// What a verified token says.
+/// The claims of a verified token (RFC 7519, section 4.1, and `cred`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who made it.
+    /// The issuer.
     pub iss: String,
-    /// The service that it is for.
+    /// The audience: the service that the token is for.
     pub aud: String,
-    /// The principal, such as `user:7`.
+    /// The subject: the principal, such as `user:7`.
     pub sub: String,
-    /// The credential that it was issued for; none for nobody.
+    /// The id of the credential for which the token was issued; `None` for an anonymous caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cred: Option<CredentialId>,
-    /// A name of its own, for logs.
+    /// The unique id of the token, for logs.
     pub jti: String,
-    /// When it was issued, in seconds since 1970.
+    /// The time of issue, in seconds since 1970.
     pub iat: i64,
-    /// From when on it is accepted.
+    /// The time from which the token is accepted, in seconds since 1970.
     pub nbf: i64,
-    /// Until when it is accepted.
+    /// The time until which the token is accepted, in seconds since 1970.
     pub exp: i64,
 }
 
-/// The key file cannot be used.
+/// The reason why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not the JSON of a key set.
+    /// The file is not the JSON of a key set.
     #[error("not a key set: {0}")]
     Json(#[from] serde_json::Error),
-    /// A secret is not in hexadecimal digits, or too short.
+    /// A secret is not in hexadecimal digits, or is too short.
     #[error("the secret of key '{0}' must be 64 hexadecimal digits or more")]
     Secret(String),
-    /// No key at all.
+    /// The set contains no key.
     #[error("there must be at least one key")]
     Empty,
 }
 
-/// The token is malformed, expired, or not signed by one of our keys.
+/// The error for a token that is malformed, expired, or not signed by one of our keys.
 #[derive(Debug, thiserror::Error)]
 #[error("the token is not valid: {0}")]
 pub struct InvalidToken(String);
 
-/// The token could not be signed.
+/// The error for a token that could not be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the token could not be signed: {0}")]
 pub struct SigningError(#[from] jsonwebtoken::errors::Error);
 
 const ISSUER: &str = "dependency-proxy";
+/// The time by which `nbf` precedes `iat`, in seconds, so that a verifier whose clock is slightly behind accepts a
+/// new token at once. GitLab uses the same value.
 const BACKDATED_SECS: i64 = 5;
+/// The tolerance for clock differences when `nbf` and `exp` are checked, in seconds. GitLab uses the same value.
 const LEEWAY_SECS: u64 = 60;
 
 impl KeySet {
-    /// A set with one new key.
+    /// Generates a set with one new key.
     pub fn generate() -> Self {
         let key = StoredKey { kid: hex::encode(random::bytes::<4>()), secret: hex::encode(random::bytes::<32>()) };
         Self { keys: vec![key] }
     }
 
-    /// The set in this JSON.
+    /// Parses the JSON of a key file.
+    ///
+    /// # Errors
+    /// Fails if the text is not the JSON of a key set.
     pub fn from_json(json: &str) -> Result<Self, KeyError> {
         Ok(serde_json::from_str(json)?)
     }
 
-    /// The JSON to be kept. Contains the secrets.
+    /// Returns the JSON of a key file, which contains the secrets.
+    ///
+    /// # Errors
+    /// Fails if the set cannot be written as JSON.
     pub fn to_json(&self) -> Result<String, KeyError> {
         Ok(serde_json::to_string_pretty(self)?)
     }
 }
 
 impl Signer {
-    /// A signer with these keys, for tokens to this audience that are accepted for this many seconds.
+    /// Creates a signer with these keys, for tokens with this audience that are accepted for this number of seconds.
+    ///
+    /// # Errors
+    /// Fails if there is no key, or if a key is malformed or has fewer than 32 bytes.
     pub fn new(keys: &KeySet, audience: &str, lifetime_secs: i64) -> Result<Self, KeyError> {
         let keys = keys.keys.iter().map(SigningKey::new).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
@@ -119,7 +131,10 @@ impl Signer {
         Ok(Self { keys, audience: audience.to_owned(), lifetime_secs, verified: Verified::default() })
     }
 
-    /// A token for this principal and credential.
+    /// Signs a token for this principal and credential.
+    ///
+    /// # Errors
+    /// Fails if the library cannot sign the token.
     pub fn sign(&self, sub: String, cred: Option<CredentialId>, now: Timestamp) -> Result<String, SigningError> {
         let iat = now.as_second();
         let claims = Claims {
@@ -137,18 +152,21 @@ impl Signer {
         Ok(encode(&header, &claims, &key.encoding)?)
     }
 
-    /// What this token says, if one of our keys signed it and it is accepted now. The signature of a token that was seen before
-    /// is remembered; its time is looked at anew.
+    /// Returns the claims of this token. The signature of a token is verified once and then cached; its validity
+    /// period is checked at every call.
+    ///
+    /// # Errors
+    /// Fails if none of our keys signed the token, or it is not valid at this time.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, InvalidToken> {
         let claims = self.verified.claims(token, || self.decode(token))?;
         if claims.accepted_at(now) {
             Ok(claims)
         } else {
-            Err(InvalidToken("its time is over, or yet to come".to_owned()))
+            Err(InvalidToken("it has expired or is not valid yet".to_owned()))
         }
     }
 
-    /// The credential that one of our keys signed this token for, at whatever time.
+    /// Returns the credential for which one of our keys signed this token, regardless of the token's validity period.
     pub fn credential_of(&self, token: &str) -> Option<CredentialId> {
         let any_time = Validation { validate_exp: false, validate_nbf: false, ..self.validation() };
         self.decode_by(token, &any_time).ok()?.cred
@@ -162,11 +180,12 @@ impl Signer {
         let invalid = |error: jsonwebtoken::errors::Error| InvalidToken(error.to_string());
         let kid = decode_header(token).map_err(invalid)?.kid.unwrap_or_default();
         let key = self.keys.iter().find(|key| key.kid == kid);
-        let key = key.ok_or_else(|| InvalidToken("it names no key of ours".to_owned()))?;
+        let key = key.ok_or_else(|| InvalidToken("its key id is not one of this service's keys".to_owned()))?;
         decode(token, &key.decoding, validation).map(|token| token.claims).map_err(invalid)
     }
 
     fn validation(&self) -> Validation {
+        // The algorithm is fixed here and never taken from the token's header (RFC 8725, section 3.1).
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[&self.audience]);
         validation.set_issuer(&[ISSUER]);

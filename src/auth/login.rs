@@ -1,5 +1,5 @@
-//! From a secret or a bearer token to who is asking, now. Pure functions over a directory; passwords are not for here,
-//! because checking one takes time.
+//! Authentication: resolves a secret or a bearer token to an identity. Pure functions over a directory. Passwords are
+//! not checked here, because hashing one takes time.
 
 use jiff::Timestamp;
 
@@ -9,27 +9,31 @@ use crate::domain::directory::{Credential, Directory};
 use crate::domain::policy::{self, Identity, Refusal};
 use crate::domain::token::{Token, TokenOwner};
 
-/// What a secret turned out to be.
+/// The result of looking up a secret.
 #[derive(Clone, Debug)]
 pub enum Login {
     /// A token that is active and may pull.
     Token(Identity),
-    /// Not a token that is known: perhaps a password.
+    /// Not a known token, so it may be a password.
     PerhapsPassword,
 }
 
-/// Why a bearer token opens nothing.
+/// The reason why a bearer token is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BearerError {
-    /// Not signed here, or its time is over.
+    /// The token is not signed by this service, or is not valid at this time.
     #[error(transparent)]
     Invalid(#[from] super::jwt::InvalidToken),
-    /// Its credential no longer counts.
+    /// The token's credential is no longer active, or may not pull.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-/// Who this token is, if it is one that may pull; a deploy token needs its own user name beside it.
+/// Returns the identity that the token in `secret` proves. A deploy token must come with its own user name.
+///
+/// # Errors
+/// Fails if the token is not active or may not pull, if the user name is wrong, and if the secret has the form of a
+/// token but is unknown.
 pub fn by_token(directory: &Directory, username: &str, secret: &str, now: Timestamp) -> Result<Login, Refusal> {
     let Some(credential) = directory.secret(&secret::digest(secret)) else {
         return match secret::form(secret) {
@@ -46,7 +50,10 @@ pub fn by_token(directory: &Directory, username: &str, secret: &str, now: Timest
     Ok(Login::Token(identity))
 }
 
-/// Who this bearer token stands for, if it is ours and its credential is still active and may pull.
+/// Returns the identity that this bearer token proves.
+///
+/// # Errors
+/// Fails if the token is not valid, or its credential is not active or may not pull.
 pub fn by_bearer(directory: &Directory, signer: &Signer, token: &str, now: Timestamp) -> Result<Identity, BearerError> {
     let claims = signer.verify(token, now)?;
     let Some(id) = claims.cred else { return Ok(Identity::Nobody) };

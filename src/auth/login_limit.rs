@@ -1,17 +1,17 @@
-//! Counts failed logins, so that passwords cannot be guessed by trying, and whatever else may be done only so often. A leaky
-//! bucket per key; reads no clock.
+//! Rate limits by key, such as those on failed logins, which prevent password guessing. A leaky bucket per key; reads
+//! no clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// How many failures, or whatever is counted, a key may have.
+/// The rate limit of a key. It counts failures, or whatever else the caller records.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
-    /// At once.
+    /// Maximum number of failures without a pause.
     pub burst: u32,
-    /// After which time one failure is forgotten.
+    /// The time after which one failure is forgotten.
     pub forget_one_after: Duration,
 }
 
@@ -28,7 +28,8 @@ struct Bucket {
     at: Instant,
 }
 
-/// What stands for everybody behind an address: an IPv6 network of 64 bits is one customer, who may use any address in it.
+/// Returns the address under which a client is counted: an IPv4 address itself, and for IPv6 the network of 64 bits,
+/// because one customer may use any address in it.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -36,16 +37,17 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Maximum number of keys, some 10 MB of them. An attacker with more addresses than this is not stopped by counting.
+/// Maximum number of keys, which take about 10 MB. An attacker with more addresses than this is not stopped by
+/// counting.
 const MAX_KEYS: usize = 65_536;
 
 impl<K: Eq + Hash> Failures<K> {
-    /// Counts against this allowance.
+    /// Creates an empty set with this rate limit.
     pub fn new(allowance: Allowance) -> Self {
         Self { allowance, buckets: HashMap::new() }
     }
 
-    /// How long this key has to wait before it may try again; `None`: not at all.
+    /// Returns the time that this key has to wait before the next attempt; `None` if it need not wait.
     pub fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
         let over = self.level(key, now) + 1.0 - f64::from(self.allowance.burst);
         (over > 0.0).then(|| self.allowance.forget_one_after.mul_f64(over))
@@ -67,8 +69,8 @@ impl<K: Eq + Hash> Failures<K> {
         }
     }
 
-    /// Drops the keys without failures, and of the others those with the fewest until at most half of the maximum is left, so that
-    /// the next sweep is far away.
+    /// Drops the keys without failures, and then those with the fewest failures until at most half of the maximum is
+    /// left, so that the next sweep is not soon.
     fn sweep(&mut self, now: Instant) {
         let allowance = self.allowance;
         self.buckets.retain(|_, bucket| bucket.level(&allowance, now) > 0.0);

@@ -1,5 +1,5 @@
-//! Secrets: making, digesting and checking them, and signing and verifying JWTs. Pure but for the random source; keeps
-//! nothing but what tokens that were verified say, reads no file, and is the only room that knows jsonwebtoken and argon2.
+//! Secrets: generating, hashing and verifying them, and signing and verifying JWTs. Pure except for the random source
+//! and a memory cache of verified tokens; reads no file. The only layer that uses jsonwebtoken and argon2.
 
 pub mod jwt;
 pub mod login;

@@ -1,12 +1,17 @@
-//! Password hashes: Argon2id with the parameters of OWASP's recommendation (19 MiB, two passes). Slow on
-//! purpose: to be called on a bounded pool, never on a request's own thread.
+//! Password hashes: Argon2id with parameters that OWASP recommends (19 MiB of memory, two passes, one lane; Password
+//! Storage Cheat Sheet, "Argon2id",
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>). Slow on purpose: call these
+//! functions on a bounded pool, never on a thread that serves requests.
 
 use argon2::password_hash::phc::{self, Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::random;
 
-/// The hash of this password under a new salt, in the PHC string format.
+/// Returns the hash of this password with a new salt, in the PHC string format.
+///
+/// # Errors
+/// Fails if the memory for hashing cannot be allocated, or the password is longer than the library accepts.
 pub fn hash(password: &str) -> Result<String, HashError> {
     let (argon2, salt) = (Argon2::default(), random::bytes::<16>());
     let hash = PasswordHash {
@@ -19,17 +24,17 @@ pub fn hash(password: &str) -> Result<String, HashError> {
     Ok(hash.to_string())
 }
 
-/// Whether this is the password that the hash was made of. A hash that cannot be read matches nothing.
+/// Returns true if the hash was made from this password. A hash that cannot be parsed matches nothing.
 pub fn verify(password: &str, hash: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| matches(password, &hash).unwrap_or(false))
 }
 
-/// Spends the time that verifying takes, so that an unknown user cannot be told from a wrong password.
+/// Takes as long as verifying a password, so that the response time does not reveal whether a user exists.
 pub fn verify_nobody(password: &str) {
     let _ = output(&Argon2::default(), password, &[0; 16], Params::DEFAULT_OUTPUT_LEN);
 }
 
-/// The password could not be hashed, as for one of more than 4 GiB.
+/// The error for a password that could not be hashed, such as one of more than 4 GiB.
 #[derive(Debug, thiserror::Error)]
 #[error("the password could not be hashed: {0}")]
 pub struct HashError(#[from] argon2::password_hash::Error);
@@ -50,25 +55,26 @@ fn matches(password: &str, hash: &PasswordHash) -> Result<bool, HashError> {
     let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
     let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
     let params = Params::try_from(hash)?;
-    if params.block_count() > MOST / Block::SIZE {
+    if params.block_count() > MAX_HASH_MEMORY_BYTES / Block::SIZE {
         return Ok(false);
     }
     let argon2 = Argon2::new(Algorithm::try_from(hash.algorithm.as_str())?, version, params);
-    // Compared in constant time.
+    // The comparison takes constant time.
     Ok(output(&argon2, password, salt, expected.len())? == *expected)
 }
 
-/// No hash of ours takes more memory.
-const MOST: usize = 64 << 20;
+/// Maximum memory for verifying a hash, in bytes; hashes of this service need less. A stored hash that demands more
+/// matches nothing.
+const MAX_HASH_MEMORY_BYTES: usize = 64 << 20;
 
-/// What is not touched of an allocation takes no memory. glibc keeps what is given back to it, for the next time, unless it was
-/// more than 32 MiB: then the system gets it at once.
-const MORE_THAN_IS_KEPT: usize = 40 << 20;
+/// Minimum size of the memory allocation, in bytes: above glibc's mmap threshold (at most 32 MiB, mallopt(3)), so
+/// that freeing it returns the memory to the operating system at once. Pages that are never touched cost nothing.
+const MIN_ALLOCATION_BYTES: usize = 40 << 20;
 
 fn output(argon2: &Argon2<'_>, password: &str, salt: &[u8], length: usize) -> Result<Output, HashError> {
     let blocks = argon2.params().block_count();
     let mut memory = Vec::new();
-    let reserved = memory.try_reserve_exact(blocks.max(MORE_THAN_IS_KEPT / Block::SIZE));
+    let reserved = memory.try_reserve_exact(blocks.max(MIN_ALLOCATION_BYTES / Block::SIZE));
     reserved.map_err(|_| argon2::Error::OutOfMemory)?;
     memory.resize(blocks, Block::default());
     let mut out = [0; Output::MAX_LENGTH];

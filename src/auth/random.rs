@@ -1,21 +1,21 @@
-//! Random bits from the system's secure source. Never from anything that could be guessed or repeated.
+//! Random bits from the operating system's secure source.
 
 use aws_lc_rs::rand;
 
 use crate::domain::id::CredentialId;
 
-/// This many random bytes.
+/// Returns this number of random bytes.
 ///
 /// # Panics
-/// Where the system has no randomness to give; nothing that is secret can be made there.
-#[expect(clippy::expect_used, reason = "without randomness no secret can be made, and no answer would be right")]
+/// Panics if the operating system provides no randomness, because no secret can be generated then.
+#[expect(clippy::expect_used, reason = "without randomness no secret can be generated, and no result would be right")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the system's random source works");
+    rand::fill(&mut bytes).expect("the operating system's random source works");
     bytes
 }
 
-/// An id for a new credential.
+/// Returns an id for a new credential.
 pub fn credential_id() -> CredentialId {
     CredentialId::from_random(bytes())
 }

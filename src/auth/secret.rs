@@ -1,5 +1,5 @@
-//! The secrets of tokens: `dpp-`, `dpg-` or `dpd-`, 256 random bits, and a checksum that tells a mistyped or foreign
-//! string from one that was made here. Only their SHA-256 is ever stored.
+//! The secrets of tokens: a prefix (`dpp-`, `dpg-` or `dpd-`), 256 random bits, and a checksum that distinguishes a
+//! secret of this software from a mistyped or foreign string. Only their SHA-256 is stored.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use super::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::token::{GITLAB_PREFIXES, is_like_gitlabs};
 
-/// What kind of token a secret is for; shows in its prefix.
+/// The kind of token that a secret is for, which determines its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A personal access token: `dpp-`.
@@ -22,32 +22,32 @@ pub enum Kind {
     Deploy,
 }
 
-/// A secret that was just made.
+/// A newly generated secret.
 #[derive(Debug)]
 pub struct NewSecret {
-    /// To be shown once.
+    /// The secret, to be shown once.
     pub secret: SecretString,
-    /// To be stored.
+    /// The digest, to be stored.
     pub digest: Digest,
 }
 
-/// What the form of a string says about where it was made.
+/// The form of a string, which indicates where it was generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Our prefix and a right checksum.
+    /// The prefix of this service and a correct checksum.
     Ours,
-    /// The prefix of a token of GitLab.
+    /// The prefix of a GitLab token.
     Gitlab,
-    /// Neither: a password, or a secret that an administrator brought along.
+    /// Any other form: a password, or a secret that an administrator supplied.
     Other,
 }
 
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
-/// Fewer characters behind the prefix of a token are a name.
+/// Minimum number of characters after a prefix that are redacted; fewer are part of a name.
 const MIN_REDACTED_CHARS: usize = 16;
 
-/// Makes a secret of this kind.
+/// Generates a secret of this kind.
 pub fn generate(kind: Kind) -> NewSecret {
     let random = URL_SAFE_NO_PAD.encode(random::bytes::<32>());
     let body = format!("{}{random}", kind.prefix());
@@ -55,8 +55,8 @@ pub fn generate(kind: Kind) -> NewSecret {
     NewSecret { digest: digest(&secret), secret: secret.into() }
 }
 
-/// A text with every part that has the form of a token replaced, for the log. Clients put tokens into paths and headers
-/// where none belongs.
+/// Returns the text for the log, with everything that has the form of a token replaced. Clients put tokens into paths
+/// and headers where none belongs.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let (mut redacted, mut rest) = (String::new(), text);
     while let Some((prefix_end, length)) = find_token(rest) {
@@ -68,7 +68,7 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
 }
 
-/// The end of the first prefix of a token, and the length of what follows it as in a token.
+/// Returns the end of the first prefix of a token, and the number of characters after it that can belong to a token.
 fn find_token(text: &str) -> Option<(usize, usize)> {
     let own = [Kind::Personal, Kind::Group, Kind::Deploy].map(Kind::prefix);
     let prefixes = own.iter().chain(&GITLAB_PREFIXES);
@@ -78,12 +78,12 @@ fn find_token(text: &str) -> Option<(usize, usize)> {
     Some((end, text[end..].bytes().take_while(is_of_token).count()))
 }
 
-/// What a secret is looked up by.
+/// Returns the digest by which a secret is looked up.
 pub fn digest(secret: &str) -> Digest {
     sha256::digest(secret.as_bytes())
 }
 
-/// What the form of this string says. Says nothing about whether it is known.
+/// Returns the form of this string. The form does not tell whether the secret is known.
 pub fn form(secret: &str) -> Form {
     if is_like_gitlabs(secret) {
         return Form::Gitlab;

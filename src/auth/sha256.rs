@@ -1,17 +1,17 @@
-//! SHA-256, at once or piece by piece.
+//! SHA-256 of content in memory, or of content that arrives in chunks.
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::domain::digest::Digest;
 
-/// The digest of these bytes.
+/// Returns the digest of these bytes.
 pub fn digest(bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::default();
     hasher.update(bytes);
     hasher.finish()
 }
 
-/// Digests content that arrives in pieces.
+/// An incremental SHA-256 for content that arrives in chunks.
 #[derive(Clone)]
 pub struct Hasher(Context);
 
@@ -22,12 +22,12 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// Takes the next piece.
+    /// Adds the next chunk.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all pieces so far.
+    /// Returns the digest of all chunks so far.
     pub fn finish(self) -> Digest {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(self.0.finish().as_ref());
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_have_the_digest_of_the_whole() {
+    fn chunks_have_the_digest_of_the_whole() {
         let mut hasher = Hasher::default();
         hasher.update(b"hello ");
         hasher.update(b"world");

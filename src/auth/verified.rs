@@ -1,5 +1,5 @@
-//! Remembers, in memory, bearer tokens whose signature was verified: a client sends one token with every request of a pull, and of
-//! an hour. Knows nothing of whether a token is still accepted.
+//! A memory cache of bearer tokens whose signature was verified: a client sends the same token with every request of
+//! a pull, for up to an hour. Does not check whether a token is still accepted.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use quick_cache::sync::Cache;
 
 use super::jwt::Claims;
 
-/// A guess, for a start: what bounds them is their length.
-const TOKENS: usize = 4096;
-/// In bytes.
-const MOST: u64 = 4 << 20;
+/// Initial capacity hint, in tokens; the cache is bounded by bytes.
+const TOKENS_HINT: usize = 4096;
+/// Maximum size of the cache, in bytes.
+const MAX_CACHE_BYTES: u64 = 4 << 20;
 
-/// What verified tokens say.
+/// The claims of verified tokens.
 pub(super) struct Verified(Cache<Box<str>, Arc<Claims>, ByLength>);
 
 #[derive(Clone)]
@@ -21,19 +21,23 @@ struct ByLength;
 
 impl Weighter<Box<str>, Arc<Claims>> for ByLength {
     fn weight(&self, token: &Box<str>, _: &Arc<Claims>) -> u64 {
-        // What it says is most of it once more.
+        // The claims take about as much memory as the token once more.
         2 * token.len() as u64 + 256
     }
 }
 
 impl Default for Verified {
     fn default() -> Self {
-        Self(Cache::with_weighter(TOKENS, MOST, ByLength))
+        Self(Cache::with_weighter(TOKENS_HINT, MAX_CACHE_BYTES, ByLength))
     }
 }
 
 impl Verified {
-    /// What this very token says, if it was verified before; else what `verify` finds. Only what it accepts is remembered.
+    /// Returns the cached claims of exactly this token, or those that `verify` returns. Only accepted tokens are
+    /// cached.
+    ///
+    /// # Errors
+    /// Fails if the token is not cached and `verify` fails.
     pub(super) fn claims<E>(&self, token: &str, verify: impl FnOnce() -> Result<Claims, E>) -> Result<Arc<Claims>, E> {
         if let Some(claims) = self.0.get(token) {
             return Ok(claims);
@@ -57,7 +61,7 @@ mod tests {
     fn a_token_is_verified_once_and_a_refusal_is_not_remembered() {
         let verified = Verified::default();
         assert_eq!(verified.claims("a.b.c", || Err("no")).map(|claims| claims.sub.clone()), Err("no"));
-        for verify in [Ok(claims()), Err("not asked again")] {
+        for verify in [Ok(claims()), Err("not verified again")] {
             assert_eq!(verified.claims("a.b.c", || verify).map(|claims| claims.sub.clone()), Ok("user:7".to_owned()));
         }
         assert_eq!(verified.claims("a.b.d", || Err("another")).map(|claims| claims.sub.clone()), Err("another"));

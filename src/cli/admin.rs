@@ -1,4 +1,4 @@
-//! `admin`: what is done to a store that no service has open.
+//! `admin`: subcommands for the data folder of a stopped service.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::confirmation::Confirmation;
 use super::failure::Failure;
-use super::output::{note, say};
+use super::output::{print_line, print_note};
 use super::restoring;
 use crate::server::{self, Comparison, Restored};
 
@@ -19,40 +19,41 @@ pub(super) struct AdminArgs {
 
 #[derive(Debug, Subcommand)]
 enum AdminVerb {
-    /// Make a new password for the first administrator; the service must be stopped
+    /// Generate a new password for the first administrator; the service must be stopped
     Reset {
-        /// The folder with its data (storage.data_dir)
+        /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
     },
-    /// Put back the identities of a backup; lists what was revoked since and becomes valid again, and asks. Those that
-    /// are there are kept aside, and the service must be stopped
+    /// Restore the identities of a backup; lists the credentials that were revoked since and become valid again,
+    /// and asks for confirmation. The present identities are kept in another place, and the service must be stopped
     Restore {
-        /// The folder with its data (storage.data_dir)
+        /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
-        /// The backup: identity.jsonl or identity.journal of a folder with data, a copy of one, or the folder identity itself
+        /// The backup: identity.jsonl or identity.journal of a data folder, a copy of one, or the folder
+        /// identity itself
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Leave revoked, blocked or changed what was so after the backup
+        /// Keep credentials revoked, blocked or changed that became so after the backup
         #[arg(long)]
         revoke_them: bool,
         #[command(flatten)]
         confirmation: Confirmation,
-        /// Leave out what follows the change of this number in a journal, although it is damaged or incomplete there: later changes are
-        /// lost, and credentials that they revoked become valid again
+        /// Restore a damaged or incomplete journal up to the change of this number: later changes are lost, and
+        /// credentials that they revoked become valid again
         #[arg(long, value_name = "NUMBER")]
         up_to: Option<u64>,
     },
 }
 
 impl AdminArgs {
-    /// Does it.
+    /// Runs the subcommand and prints its result.
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.verb {
             AdminVerb::Reset { data } => {
                 let reset = server::reset_admin(&data)?;
-                say(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
+                print_line(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
             AdminVerb::Restore { data, from, revoke_them, up_to, confirmation } => {
                 let mut plan = server::plan_restore(&data, &from, up_to)?;
@@ -62,16 +63,16 @@ impl AdminArgs {
                 }
                 if !matches!(plan.comparison(), Comparison::NothingThere) {
                     let (data, from) = (data.display(), from.display());
-                    note(&format!("The identities in {data} are to be replaced by those of {from}."));
+                    print_note(&format!("This replaces the identities in {data} by those of {from}."));
                     confirmation.ask()?;
                 }
                 let Restored { users, groups, tokens, aside, incomplete } = plan.carry_out()?;
-                say(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
+                print_line(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
                 if incomplete {
-                    say("Its last change is incomplete and was left out.");
+                    print_line("The last change of the backup is incomplete and was left out.");
                 }
                 if let Some(aside) = aside {
-                    say(&format!("What was there before is in {}.", aside.display()));
+                    print_line(&format!("The previous identities are in {}.", aside.display()));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! `bench`: clients that pull whole images from this service, or from any registry or mirror, and what they measured. It
-//! starts no service and stores nothing.
+//! `bench`: a load generator. Its clients pull whole images from this service, or from any registry or mirror, and
+//! measure latency and throughput. It starts no service and stores nothing.
 
 mod fault;
 mod open_files;
@@ -20,17 +20,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::failure::Failure;
-use super::output::{complain, printable, say};
+use super::output::{print_error, print_line, printable};
 pub(super) use options::BenchArgs;
 use progress::Progress;
 use report::Report;
 use rounds::{Load, Measured, origin};
 
 impl BenchArgs {
-    /// Does it.
+    /// Measures and prints the report. Fails where nothing was measured or the content was wrong.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let load = Arc::new(self.load()?);
-        open_files::too_few_for(self.connections()).iter().for_each(|warning| complain(warning));
+        open_files::too_few_for(self.connections()).iter().for_each(|warning| print_error(warning));
         let stop = stop_signals().map_err(|error| Failure::Input(format!("cannot listen for signals: {error}")))?;
         let progress = Progress::new();
         let measured = tokio::select! {
@@ -40,7 +40,7 @@ impl BenchArgs {
         progress.clear();
         let measured = measured?;
         let report = Report { load: &load, measured: &measured };
-        say(&if self.json { format!("{:#}", report.json()) } else { printable(&report.text()) });
+        print_line(&if self.json { format!("{:#}", report.json()) } else { printable(&report.text()) });
         verdict(&load, &measured)
     }
 }
@@ -57,7 +57,7 @@ async fn measure(
     load.measure(progress, stop).await
 }
 
-/// True once the process is told to end: what was measured until then is worth telling.
+/// Returns a flag that becomes true on SIGINT or SIGTERM, so that the results so far are printed.
 fn stop_signals() -> io::Result<watch::Receiver<bool>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (stop, stopped) = watch::channel(false);
@@ -71,15 +71,18 @@ fn stop_signals() -> io::Result<watch::Receiver<bool>> {
     Ok(stopped)
 }
 
-/// A measurement of nothing, or of wrong content, is none.
+/// Fails where a server sent wrong content, or no pull succeeded.
 fn verdict(load: &Load, measured: &[Measured]) -> Result<(), Failure> {
     for (server, measured) in load.servers.iter().zip(measured) {
         let wrong = measured.tally.wrong_digests();
         if wrong > 0 {
-            return Err(Failure::Bench(format!("{} gave wrong content: {wrong} digests did not hold", origin(server))));
+            return Err(Failure::Bench(format!(
+                "{} sent wrong content: {wrong} digests did not match",
+                origin(server)
+            )));
         }
         if measured.tally.images.count() == 0 {
-            let why = if measured.tally.failed > 0 { "every one failed" } else { "there was not enough time" };
+            let why = if measured.tally.failed > 0 { "all of them failed" } else { "there was not enough time" };
             return Err(Failure::Bench(format!("no pull from {} succeeded: {why}", origin(server))));
         }
     }

@@ -1,4 +1,5 @@
-//! `check`: walks the way of a pull as a client does, step by step, and says at which step what is wrong. Stores nothing.
+//! `check`: runs the steps of a pull one by one, as a client does, and reports the first that fails, and
+//! why. It stores nothing.
 
 mod walk;
 
@@ -8,7 +9,7 @@ use super::connection::Service;
 use super::credentials::Credentials;
 use super::failure::Failure;
 use super::image::Image;
-use super::output::{printable, say};
+use super::output::{print_line, printable};
 use walk::Walk;
 
 /// Arguments of `check`.
@@ -16,10 +17,10 @@ use walk::Walk;
 pub(super) struct CheckArgs {
     #[command(flatten)]
     service: Service,
-    /// The group to pull for: its full path
+    /// Full path of the group to pull for
     #[arg(long)]
     group: String,
-    /// The image, as it stands behind /dependency_proxy/containers/
+    /// Image, as it is written after /dependency_proxy/containers/
     #[arg(long, default_value = "alpine:latest")]
     image: Image,
     #[command(flatten)]
@@ -27,46 +28,46 @@ pub(super) struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// Does it.
+    /// Runs the steps and prints each.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let login = self.credentials.login()?;
         let http = self.service.http()?;
         let walk = Walk { http: &http, url: &self.service.url, group: &self.group, image: &self.image, login };
-        walk.go().await
+        walk.run().await
     }
 }
 
-/// What a step found, in words; with what the next steps need.
-type Found<T> = Result<(T, String), Wrong>;
+/// Result of a step: a value for the next steps and a text, or the failure.
+type Found<T> = Result<(T, String), StepFailure>;
 
-/// At which step a walk ends, and why.
+/// The step that failed, and the reason.
 #[derive(Debug, PartialEq)]
-struct Wrong {
+struct StepFailure {
     step: &'static str,
     why: String,
 }
 
-impl Wrong {
+impl StepFailure {
     fn at(step: &'static str, why: impl Into<String>) -> Self {
         Self { step, why: why.into() }
     }
 }
 
-/// Tells how a step went.
-fn tell<T>(step: &'static str, found: Found<T>) -> Result<T, Failure> {
+/// Prints the result of a step. Returns its value, or [`Failure::Check`].
+fn report<T>(step: &'static str, found: Found<T>) -> Result<T, Failure> {
     match found {
         Ok((value, text)) => {
-            say(&line("ok", step, &text));
+            print_line(&line("ok", step, &text));
             Ok(value)
         }
         Err(wrong) => {
-            say(&line("FAIL", wrong.step, &wrong.why));
+            print_line(&line("FAIL", wrong.step, &wrong.why));
             Err(Failure::Check(wrong.step))
         }
     }
 }
 
-/// A step in a line: how it went, its name, and what was found.
+/// Formats a step as a line: its result (`ok` or `FAIL`), its name and the text.
 pub(super) fn line(word: &str, step: &str, text: &str) -> String {
     format!("{word:<5} {step:<11} {}", printable(text))
 }

@@ -1,5 +1,5 @@
-//! HTTP for the verbs, and the REST API on it (GitLab's v4). Follows no redirect, so that a token goes nowhere but to the
-//! service.
+//! HTTP client of the subcommands, and of the REST API (shapes of GitLab's API v4). It follows no redirect, so that
+//! credentials are sent to the service only.
 
 mod setup;
 
@@ -12,10 +12,10 @@ use url::Url;
 use super::failure::Failure;
 pub(super) use setup::{builder, built, causes};
 
-/// Sends requests and reads whole answers.
+/// HTTP client that reads complete responses.
 pub(super) struct Http(Client);
 
-/// One request.
+/// A request.
 pub(super) struct Request<'a> {
     url: Url,
     method: Method,
@@ -24,10 +24,10 @@ pub(super) struct Request<'a> {
     body: Option<&'a Value>,
 }
 
-/// What proves who asks.
+/// Credential of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Login<'a> {
-    /// Nothing.
+    /// No credential.
     None,
     /// `Authorization: Bearer`.
     Bearer(&'a SecretString),
@@ -35,39 +35,48 @@ pub(super) enum Login<'a> {
     Basic(&'a str, &'a SecretString),
 }
 
-/// An answer, read to its end.
+/// A complete response.
 pub(super) struct Reply {
-    /// The HTTP status.
+    /// HTTP status.
     pub(super) status: u16,
-    /// The body.
+    /// Body.
     pub(super) body: Vec<u8>,
     headers: HeaderMap,
 }
 
-/// The REST API of the service.
+/// Client of the service's REST API.
 pub(super) struct Api {
     http: Http,
     base: Url,
     credential: Credential,
 }
 
-/// With what the API is asked.
+/// Credential for the API.
 pub(super) enum Credential {
     /// An API token.
     Token(SecretString),
-    /// A user name and its password, which are good for making a token.
+    /// A user name and its password, accepted for few routes, such as the creation of a token.
     Password(String, SecretString),
 }
 
-const MAX_BODY: usize = 32 << 20;
+/// Maximum size of a response body.
+const MAX_BODY_BYTES: usize = 32 << 20;
 
 impl Http {
-    /// A client for this place; `authorities` are trusted besides the system's.
+    /// Creates a client for this URL; `authorities` (PEM) are trusted in addition to those of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// The authorities are no PEM certificates, or TLS cannot be set up.
     pub(super) fn new(base: &Url, authorities: Option<&[u8]>) -> Result<Self, Failure> {
         built(builder(base, authorities)?).map(Self)
     }
 
-    /// The answer to this request, whatever its status.
+    /// Sends a request and returns the response, regardless of its status.
+    ///
+    /// # Errors
+    ///
+    /// The service cannot be reached, or its response is cut off or longer than [`MAX_BODY_BYTES`].
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Reply, Failure> {
         let place = request.url.origin().ascii_serialization();
         let failed = |error: reqwest::Error| Failure::Unreachable { url: place.clone(), problem: causes(&error) };
@@ -80,74 +89,75 @@ impl Http {
         if let Some(body) = request.body {
             building = building.json(body);
         }
-        let mut answer = building.send().await.map_err(failed)?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let mut response = building.send().await.map_err(failed)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(failed)? {
-            if body.len() + piece.len() > MAX_BODY {
-                return Err(Failure::Unreachable { url: place, problem: "the answer is too long".to_owned() });
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(Failure::Unreachable { url: place, problem: "the response is too long".to_owned() });
             }
-            body.extend_from_slice(&piece);
+            body.extend_from_slice(&chunk);
         }
         Ok(Reply { status, body, headers })
     }
 }
 
 impl<'a> Request<'a> {
-    /// A `GET` without anything else.
+    /// Creates a `GET` request without a credential.
     pub(super) fn get(url: Url) -> Self {
         Self { url, method: Method::GET, accept: "*/*".to_owned(), login: Login::None, body: None }
     }
 
-    /// The same by this login.
+    /// Sets the credential.
     pub(super) fn login(self, login: Login<'a>) -> Self {
         Self { login, ..self }
     }
 
-    /// The same for one of these media types.
+    /// Sets the accepted media types.
     pub(super) fn accept(self, media_types: &[&str]) -> Self {
         Self { accept: media_types.join(", "), ..self }
     }
 }
 
 impl Reply {
-    /// The value of a header that is text.
+    /// Returns the value of a header, if it is text.
     pub(super) fn header(&self, name: &'static str) -> Option<&str> {
         self.headers.get(HeaderName::from_static(name))?.to_str().ok()
     }
 
-    /// An answer as it could have come.
+    /// Returns a response with these contents, for tests.
     #[cfg(test)]
     pub(super) fn of(status: u16, headers: &[(&'static str, &str)], body: &str) -> Self {
         let header = |(name, value): &(&'static str, &str)| Some((HeaderName::from_static(name), value.parse().ok()?));
         Self { status, body: body.as_bytes().to_vec(), headers: headers.iter().filter_map(header).collect() }
     }
 
-    /// The body, if it is JSON.
+    /// Returns the body, if it is JSON.
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 }
 
 impl Api {
-    /// The API of the service at `base`.
+    /// Creates a client of the API of the service at `base`.
     pub(super) fn new(http: Http, base: Url, credential: Credential) -> Self {
         Self { http, base, credential }
     }
 
-    /// `GET`: one thing.
+    /// Sends a `GET` and returns the JSON of the response. As with all methods here, a status that is no success is
+    /// [`Failure::Refused`].
     pub(super) async fn show(&self, path: &[&str]) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, &[], None).await?.1
+        self.request(Method::GET, path, &[], None).await?.1
     }
 
-    /// `GET`: all pages of a list.
+    /// Sends `GET` requests for all pages of a list, and returns their items.
     pub(super) async fn list(&self, path: &[&str], query: &[(&str, String)]) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         let mut page = "1".to_owned();
         loop {
             let mut query = query.to_vec();
             query.extend([("per_page", "100".to_owned()), ("page", page)]);
-            let (reply, value) = self.ask(Method::GET, path, &query, None).await?;
+            let (reply, value) = self.request(Method::GET, path, &query, None).await?;
             let Value::Array(items) = value? else { return Err(Failure::Foreign(self.base.to_string())) };
             all.extend(items);
             match reply.header("x-next-page") {
@@ -157,23 +167,24 @@ impl Api {
         }
     }
 
-    /// `POST`, with the answer.
+    /// Sends a `POST` and returns the JSON of the response.
     pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        self.ask(Method::POST, path, &[], Some(body)).await?.1
+        self.request(Method::POST, path, &[], Some(body)).await?.1
     }
 
-    /// `PUT`, with the answer.
+    /// Sends a `PUT` and returns the JSON of the response.
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        self.ask(Method::PUT, path, &[], Some(body)).await?.1
+        self.request(Method::PUT, path, &[], Some(body)).await?.1
     }
 
-    /// `DELETE`.
+    /// Sends a `DELETE`.
     pub(super) async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
-        self.ask(Method::DELETE, path, &[], None).await.map(|_| ())
+        self.request(Method::DELETE, path, &[], None).await.map(|_| ())
     }
 
-    /// The reply if its status is a success, and its body as JSON.
-    async fn ask(
+    /// Sends a request. Returns the response if its status is a success, and its body as JSON, or an
+    /// error where it is not JSON.
+    async fn request(
         &self,
         method: Method,
         path: &[&str],
@@ -212,7 +223,7 @@ impl Api {
     }
 }
 
-/// What an error of the API says: `message` is a text or a list for each field, `error` a text.
+/// Returns the text of an API error: `message` is a text or has a list for each field, `error` is a text.
 fn message(body: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match (&body["message"], &body["error"]) {

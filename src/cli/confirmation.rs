@@ -1,5 +1,5 @@
-//! Confirmation: before a verb takes away more than its own object, it lists what goes and asks. A script gives
-//! `--yes`.
+//! Confirmation: before a subcommand removes more than the named object, it lists the further losses and asks.
+//! Scripts pass `--yes`.
 
 use std::io::IsTerminal;
 
@@ -7,32 +7,32 @@ use clap::Args;
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::output::{bytes as size, note};
+use super::output::{bytes as size, print_note};
 
-/// The answer to the question, if it was given beforehand.
+/// The option `--yes`, which confirms in advance.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Confirmation {
-    /// Do it without asking; needed where standard input is no terminal
+    /// Do not ask for confirmation; required where standard input is no terminal
     #[arg(long)]
     yes: bool,
 }
 
 const NO_TERMINAL: &str =
-    "nothing was changed: standard input is no terminal to confirm it at. Add --yes to do it without asking";
+    "nothing was changed: standard input is no terminal, so that nobody can confirm. Add --yes to skip the question";
 
 impl Confirmation {
-    /// Lists this loss on standard error, after a line that says what is about to happen, and asks.
+    /// Prints the intention and the losses to standard error, and asks as [`Self::ask`] does.
     pub(super) fn of(self, intention: &str, loss: &Value) -> Result<(), Failure> {
-        note(intention);
+        print_note(intention);
         let lines = lines(loss);
         if lines.is_empty() {
-            note("  nothing else");
+            print_note("  nothing else");
         }
-        lines.iter().for_each(|line| note(line));
+        lines.iter().for_each(|line| print_note(line));
         self.ask()
     }
 
-    /// Asks whether to go on. Fails where the answer is not yes, and where nobody can be asked.
+    /// Asks whether to continue. Fails unless the user confirms, and where standard input is no terminal.
     pub(super) fn ask(self) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
@@ -40,7 +40,7 @@ impl Confirmation {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::Unconfirmed(NO_TERMINAL));
         }
-        note("Go on? [y/N]");
+        print_note("Go on? [y/N]");
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
         match answer.trim().to_ascii_lowercase().as_str() {
@@ -50,12 +50,12 @@ impl Confirmation {
     }
 }
 
-/// Says whether anything would be lost.
+/// Returns true where anything would be lost.
 pub(super) fn is_loss(loss: &Value) -> bool {
     !lines(loss).is_empty()
 }
 
-/// A line for each kind of what goes.
+/// Formats the losses, one line per kind.
 fn lines(loss: &Value) -> Vec<String> {
     let kinds = [("groups", "group", "groups"), ("users", "user", "users"), ("members", "member", "members")];
     let kinds = kinds.into_iter().chain([("tokens", "token", "tokens")]);

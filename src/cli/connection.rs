@@ -1,5 +1,5 @@
-//! What all verbs for a person have in common: where the service is, who asks, and secrets that are piped in. A secret is
-//! never an argument, where other users of the machine could read it.
+//! Options that the subcommands share: the URL of the service, the token, and secrets from standard input or files. A
+//! secret is never an argument, because other users of the machine can read the arguments of a process.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,26 +12,26 @@ use url::Url;
 use super::client::{Api, Credential, Http};
 use super::failure::Failure;
 
-/// Where the service is and who asks.
+/// URL of the service, the token and the output format.
 #[derive(Debug, Args)]
 pub(super) struct Connection {
     #[command(flatten)]
     service: Service,
-    /// A file with the token to ask with; otherwise it is in the environment variable DEPENDENCY_PROXY_TOKEN
+    /// File that contains the API token; by default it is read from the environment variable DEPENDENCY_PROXY_TOKEN
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Print what the service answers, as JSON
+    /// Print the response of the service as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
 
-/// Where the service is.
+/// URL of the service and the certificates to trust.
 #[derive(Debug, Args)]
 pub(super) struct Service {
-    /// Where the service is
+    /// URL of the service
     #[arg(long, global = true, env = "DEPENDENCY_PROXY_URL", default_value = "http://127.0.0.1:5050", value_parser = base_url)]
     pub(super) url: Url,
-    /// A PEM file with authorities to trust besides the system's
+    /// PEM file of certificate authorities to trust in addition to those of the operating system
     #[arg(long, global = true, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -39,20 +39,20 @@ pub(super) struct Service {
 const TOKEN_VARIABLE: &str = "DEPENDENCY_PROXY_TOKEN";
 
 impl Connection {
-    /// The API there.
+    /// Returns a client of the API that uses the token. Fails where there is no token, or a file cannot be read.
     pub(super) fn api(&self) -> Result<Api, Failure> {
         let credential = Credential::Token(self.token()?);
         Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
     }
 
-    /// The service as container clients name it: its host, and its port where that is not the usual one.
+    /// Returns the service as container clients name it: the host, with the port where it is not the default one.
     pub(super) fn host(&self) -> String {
         let url = &self.service.url;
         let host = url.host_str().unwrap_or_default();
         url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// The API there, for the routes that a password opens.
+    /// Returns a client of the API that uses a password, for the routes that accept one.
     pub(super) fn api_by_password(&self, username: &str, password: SecretString) -> Result<Api, Failure> {
         let credential = Credential::Password(username.to_owned(), password);
         Ok(Api::new(self.service.http()?, self.service.url.clone(), credential))
@@ -61,7 +61,7 @@ impl Connection {
     fn token(&self) -> Result<SecretString, Failure> {
         let missing = || {
             Failure::Input(format!(
-                "a token is needed: set {TOKEN_VARIABLE}, or name a file with --token-file; `login` makes one"
+                "a token is needed: set {TOKEN_VARIABLE}, or name a file with --token-file; `login` creates one"
             ))
         };
         match &self.token_file {
@@ -72,18 +72,18 @@ impl Connection {
 }
 
 impl Service {
-    /// A client that can reach it.
+    /// Returns an HTTP client for the service.
     pub(super) fn http(&self) -> Result<Http, Failure> {
         Http::new(&self.url, self.authorities()?.as_deref())
     }
 
-    /// The authorities to trust besides the system's, as PEM.
+    /// Returns the additional certificate authorities, as PEM. Fails where the file cannot be read.
     pub(super) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
         self.ca_file.as_deref().map(read).transpose()
     }
 }
 
-/// A secret in the environment.
+/// Returns the secret in this environment variable, if it is set and not empty.
 pub(super) fn secret_variable(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
 }
@@ -94,10 +94,10 @@ pub(super) fn piped_secret() -> Result<SecretString, Failure> {
     secret(piped()?.expose_secret()).map_err(refuse)
 }
 
-/// Two secrets from standard input, a line each.
+/// Reads two secrets from standard input, one per line. Fails unless there are exactly two.
 pub(super) fn piped_secrets() -> Result<(SecretString, SecretString), Failure> {
     two_secrets(piped()?.expose_secret())
-        .ok_or_else(|| Failure::Input("standard input must have two lines, a secret each".to_owned()))
+        .ok_or_else(|| Failure::Input("standard input must have two lines, one secret per line".to_owned()))
 }
 
 fn piped() -> Result<SecretString, Failure> {
@@ -113,8 +113,8 @@ pub(super) fn read_secret(file: &Path) -> Result<SecretString, Failure> {
     secret(&text).map_err(|problem| Failure::Input(format!("{} {problem}", file.display())))
 }
 
-/// Writes a secret, with a newline, to a new file that this user of the machine alone can read. A file that exists is
-/// left as it is.
+/// Writes a secret, with a newline, to a new file that only this user of the machine can read. Fails where the file
+/// exists, which is left unchanged, or cannot be written.
 pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Failure> {
     let failed = |error: std::io::Error| match error.kind() == ErrorKind::AlreadyExists {
         true => Failure::Input(format!("{} exists already: name another file with --password-file", file.display())),
@@ -128,10 +128,10 @@ pub(super) fn write_secret(file: &Path, secret: &SecretString) -> Result<(), Fai
     written.map_err(failed)
 }
 
-/// Removes the file of a secret that is of no use.
+/// Removes the file of a secret that is not used.
 pub(super) fn remove_secret(file: &Path) {
-    // What cannot be removed opens nothing.
-    let _left = std::fs::remove_file(file);
+    // If this fails, the file left behind contains a secret that grants no access.
+    let _ = std::fs::remove_file(file);
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
@@ -142,7 +142,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 /// secrets, or a secret and something else.
 fn secret(text: &str) -> Result<SecretString, &'static str> {
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err("holds no secret"),
+        "" => Err("contains no secret"),
         secret if secret.contains(['\r', '\n']) => Err("has more than one line; a secret is one line"),
         secret => Ok(secret.into()),
     }
@@ -153,7 +153,7 @@ fn two_secrets(text: &str) -> Option<(SecretString, SecretString)> {
     Some((secret(first).ok()?, secret(second).ok()?))
 }
 
-/// A URL of scheme, host and port alone.
+/// Parses a URL that consists of scheme, host and port only.
 pub(super) fn base_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}"))?;
     let plain =
@@ -173,7 +173,7 @@ mod tests {
     fn a_piped_secret_loses_its_newline_and_nothing_else() {
         let exposed = |text| secret(text).map(|secret| secret.expose_secret().to_owned());
         assert_eq!(exposed(" a b \r\n"), Ok(" a b ".to_owned()));
-        assert_eq!(exposed("\n"), Err("holds no secret"));
+        assert_eq!(exposed("\n"), Err("contains no secret"));
         for text in ["a\nb", "a\r\nb\r\n", "a\n\nb"] {
             assert_eq!(exposed(text), Err("has more than one line; a secret is one line"), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! Who pulls: a user name, and where its secret is to be found. A secret is never an argument.
+//! Options for the credentials of a pull: the user name, and the source of the secret. A secret is never an argument.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use super::failure::Failure;
 /// A user name and its secret.
 pub(super) type Login = (String, SecretString);
 
-/// The arguments that name both.
+/// The user name and the source of its secret.
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
-    /// The user name to log in with; the secret is in the environment variable DEPENDENCY_PROXY_SECRET
+    /// User name to log in with; by default the secret is read from the environment variable DEPENDENCY_PROXY_SECRET
     #[arg(long, env = "DEPENDENCY_PROXY_USERNAME")]
     username: Option<String>,
     /// Read the secret from standard input
@@ -28,11 +28,15 @@ pub(super) struct Credentials {
 const SECRET_VARIABLE: &str = "DEPENDENCY_PROXY_SECRET";
 
 impl Credentials {
-    /// The login; none where no user is named.
+    /// Returns the credentials; `None` where no user name is given. Fails where its secret is missing or
+    /// cannot be read.
     pub(super) fn login(&self) -> Result<Option<Login>, Failure> {
         let Some(username) = &self.username else { return Ok(None) };
         let missing = || {
-            Failure::Input(format!("set {SECRET_VARIABLE}, name a file with --secret-file, or pipe in --secret-stdin"))
+            Failure::Input(format!(
+                "a secret is needed: set {SECRET_VARIABLE}, name a file with --secret-file, or pipe it in with \
+                 --secret-stdin"
+            ))
         };
         let secret = match &self.secret_file {
             Some(file) => read_secret(file)?,

@@ -1,4 +1,4 @@
-//! `completions` and `manual`: what a package installs beside the binary, made from the command line itself.
+//! `completions` and `manual`: documents that packages install beside the binary, generated from the command line.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(super) struct CompletionsArgs {
 /// Arguments of `manual`.
 #[derive(Debug, Args)]
 pub(super) struct ManualArgs {
-    /// The folder that gets a page for the command and one for each of its verbs
+    /// Folder for the pages: one for the command and one for each subcommand
     folder: PathBuf,
 }
 
@@ -28,14 +28,14 @@ impl CompletionsArgs {
         let (name, mut script) = (command.get_name().to_owned(), Vec::new());
         clap_complete::generate(self.shell, &mut command, name, &mut script);
         let mut out = std::io::stdout().lock();
-        // A reader that has seen enough is no error.
-        let _gone = out.write_all(&script).and_then(|()| out.flush());
+        // A reader that has closed the pipe is no error.
+        let _ = out.write_all(&script).and_then(|()| out.flush());
         Ok(())
     }
 }
 
 impl ManualArgs {
-    /// Writes the pages.
+    /// Writes the pages. Fails where the folder cannot be written.
     pub(super) fn run(self, command: Command) -> Result<(), Failure> {
         let written = clap_mangen::generate_to(command, &self.folder);
         written.map_err(|error| Failure::Input(format!("{}: {error}", self.folder.display())))

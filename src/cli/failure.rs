@@ -1,4 +1,4 @@
-//! Why a verb ends without having done its work, and the exit code that goes with it. Never a secret.
+//! Errors of subcommands, with their exit codes. They never contain a secret.
 
 use std::process::ExitCode;
 
@@ -6,58 +6,58 @@ use crate::server::{ResetError, RestoreError, StartError};
 use crate::settings::SettingsErrors;
 use crate::telemetry::TelemetryError;
 
-/// Why a verb failed. The text is for the person at the terminal.
+/// Error of a subcommand, with a text for the user.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The service said no.
+    /// The service refused the request.
     #[error("{message} ({status})")]
     Refused {
-        /// The HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// What the service says.
+        /// Error message of the service.
         message: String,
     },
-    /// Several tokens could be meant.
+    /// Several tokens have the given name.
     #[error("several tokens are called '{reference}'; give the number of one:\n{candidates}")]
     Ambiguous {
-        /// The name that was looked for.
+        /// The given name.
         reference: String,
-        /// A table of them.
+        /// Table of the tokens.
         candidates: String,
     },
-    /// The service said something that is not of its API.
-    #[error("{0} does not answer as this service does: is --url right?")]
+    /// The response is not one of this service's API.
+    #[error("{0} is not this service, according to its response; check --url")]
     Foreign(String),
-    /// A step of `check` failed; it has been told already.
+    /// A step of `check` failed; the reason has been printed already.
     #[error("the check failed at '{0}'")]
     Check(&'static str),
-    /// `bench` measured nothing, or got wrong content.
+    /// `bench` measured nothing, or received wrong content.
     #[error("{0}")]
     Bench(String),
-    /// Nobody confirmed a change that takes more with it, so that it was not made.
+    /// A change that also removes other objects was not confirmed, and was not made.
     #[error("{0}")]
     Unconfirmed(&'static str),
-    /// What was typed, piped or set in the environment cannot be used.
+    /// An argument, standard input or an environment variable is invalid.
     #[error("{0}")]
     Input(String),
     /// The service cannot be reached.
     #[error("{url} cannot be reached: {problem}")]
     Unreachable {
-        /// Where it should be.
+        /// URL of the service.
         url: String,
-        /// What went wrong.
+        /// Cause of the failure.
         problem: String,
     },
-    /// The settings.
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] SettingsErrors),
-    /// Logging.
+    /// Logging could not be started.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// The service did not start.
+    /// The service could not start.
     #[error(transparent)]
     Run(#[from] StartError),
-    /// The store was not changed.
+    /// The administrator's password was not reset.
     #[error(transparent)]
     Reset(#[from] ResetError),
     /// The identities were not restored.
@@ -66,13 +66,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The service's refusal; GitLab's messages often begin with the status.
+    /// Returns a refusal of the service. Removes the status from the beginning of the message, where GitLab's
+    /// messages often have it.
     pub(super) fn refused(status: u16, message: &str) -> Self {
         let message = message.strip_prefix(&format!("{status} ")).unwrap_or(message).to_owned();
         Self::Refused { status, message }
     }
 
-    /// As documented in `--help`.
+    /// Returns the exit code, as documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused { .. }

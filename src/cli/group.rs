@@ -1,4 +1,4 @@
-//! `group`: the teams that pull.
+//! `group`: subcommands for groups, the teams that pull.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -21,19 +21,19 @@ pub(super) struct GroupArgs {
 
 #[derive(Debug, Subcommand)]
 enum GroupVerb {
-    /// Make a group; the groups above it in the path must exist
+    /// Create a group; the groups above it in the path must exist
     Create {
-        /// Its full path, such as team or team/ci. At the top api, v2, jwt, groups, library, healthz, readyz and the
-        /// names of upstreams are reserved; dependency_proxy is everywhere
+        /// Full path of the group, such as team or team/ci. Reserved at the top level: api, v2, jwt, groups, library,
+        /// healthz, readyz and the names of upstreams; reserved at every level: dependency_proxy
         path: String,
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
         if_missing: IfMissing,
     },
-    /// Show all groups
+    /// List the groups
     List {
-        /// Only those with this in their name or path
+        /// Only groups whose name or path contains this text
         #[arg(long)]
         search: Option<String>,
     },
@@ -48,18 +48,18 @@ enum GroupVerb {
         group: String,
         #[command(flatten)]
         profile: Profile,
-        /// Whether it can be pulled from; `inherit`: as the group above it
+        /// Enable or disable pulls from the group; `inherit`: as in the group above it
         #[arg(long)]
         proxy: Option<Switch>,
     },
-    /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks
+    /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks for confirmation
     Delete {
         /// Full path or number
         group: String,
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Forget what this group itself has cached, without the groups below it; says how much that is and asks
+    /// Empty the cache of a group, without the groups below it; shows its size and asks for confirmation
     Purge {
         /// Full path or number
         group: String,
@@ -70,13 +70,13 @@ enum GroupVerb {
 
 #[derive(Debug, Args)]
 struct Profile {
-    /// The name for people to read; the last part of the path where it is not given
+    /// Display name; by default the last segment of the path
     #[arg(long)]
     name: Option<String>,
-    /// What the group is for
+    /// Purpose of the group
     #[arg(long)]
     description: Option<String>,
-    /// Who may see it besides its members
+    /// Visibility to callers who are not members
     #[arg(long)]
     visibility: Option<Visibility>,
 }
@@ -99,7 +99,7 @@ const COLUMNS: Columns =
     &["id", "full_path", "name", "visibility", "dependency_proxy_enabled", "parent_id", "description", "created_at"];
 
 impl GroupArgs {
-    /// Does it.
+    /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let api = self.connection.api()?;
         self.verb.run(&api).await?.print(self.connection.json);
@@ -131,14 +131,13 @@ impl GroupVerb {
             }
             Self::Delete { group, confirmation } => {
                 let loss = api.show(&["groups", &group, "deletion"]).await?;
-                confirmation.of(&format!("The group {group} is to be deleted, and with it:"), &loss)?;
+                confirmation.of(&format!("This deletes the group {group}, and with it:"), &loss)?;
                 api.delete(&["groups", &group]).await?;
                 Ok(Output::Done(format!("{group} is deleted")))
             }
             Self::Purge { group, confirmation } => {
                 let cache = api.show(&["groups", &group, "dependency_proxy", "cache"]).await?;
-                let intention =
-                    format!("What the group {group} has cached is to be forgotten; its next pulls fetch it again:");
+                let intention = format!("This empties the cache of the group {group}; its next pulls download again:");
                 confirmation.of(&intention, &json!({ "cache": cache }))?;
                 api.delete(&["groups", &group, "dependency_proxy", "cache"]).await?;
                 Ok(Output::Done(format!("the cache of {group} is being emptied")))
@@ -160,9 +159,10 @@ async fn create(api: &Api, path: &str, profile: Profile) -> Result<Value, Failur
     api.post(&["groups"], &body).await
 }
 
-/// The group with this very path, in any case; a path of digits alone would be taken for a number by the API.
+/// Returns the group with exactly this path, ignoring case.
 async fn at_path(api: &Api, path: &str) -> Result<Option<Value>, Failure> {
     let has_path = |group: &Value| group["full_path"].as_str().is_some_and(|full| full.eq_ignore_ascii_case(path));
+    // The API would take a path of digits for the number of a group.
     if path.bytes().all(|byte| byte.is_ascii_digit()) {
         let groups = api.list(&["groups"], &[("search", path.to_owned())]).await?;
         return Ok(groups.into_iter().find(has_path));

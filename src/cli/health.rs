@@ -1,11 +1,11 @@
-//! `health`: whether the service answers, for what watches over it and has no other program to ask with.
+//! `health`: a readiness check, for container images that contain no other HTTP client.
 
 use clap::Args;
 
 use super::client::Request;
 use super::connection::Service;
 use super::failure::Failure;
-use super::output::say;
+use super::output::print_line;
 
 /// Arguments of `health`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub(super) struct HealthArgs {
 }
 
 impl HealthArgs {
-    /// Does it.
+    /// Requests `/readyz`. Fails where the status is not 200.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut url = self.service.url.clone();
         url.set_path("/readyz");
@@ -23,7 +23,7 @@ impl HealthArgs {
         if reply.status != 200 {
             return Err(Failure::refused(reply.status, "the service is not ready"));
         }
-        say("ok");
+        print_line("ok");
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! `--if-missing`: a script that makes something can run again. What is there already is shown and never changed.
+//! `--if-missing`: lets a script that creates objects run again. Objects that exist already are printed and never
+//! changed.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -6,24 +7,24 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::{Columns, Output};
 
-/// The choice that something which is there already is no failure.
+/// The option `--if-missing`: an object that exists already is not an error.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct IfMissing {
-    /// Succeed where it exists already, and say so; nothing is changed, and `created` in JSON is false
+    /// Succeed without a change if it exists already; `created` in the JSON output is then false
     #[arg(long)]
     if_missing: bool,
 }
 
-/// The thing that a verb found or made.
+/// An object that was found or created.
 pub(super) enum Outcome {
-    /// It was there already.
+    /// The object existed already.
     Existing(Value),
-    /// It was made.
+    /// The object was created.
     Made(Value),
 }
 
 impl IfMissing {
-    /// Makes something, unless `look_up` finds it, also where it was made by another process in between.
+    /// Creates an object with `make`, unless the option is set and `look_up` finds the object.
     pub(super) async fn make(
         self,
         look_up: impl AsyncFn() -> Result<Option<Value>, Failure>,
@@ -36,6 +37,7 @@ impl IfMissing {
             return Ok(Outcome::Existing(marked(existing, false)));
         }
         match make.await {
+            // Another process may have created it after the first look-up.
             Err(refusal @ Failure::Refused { status: 400 | 409, .. }) => match look_up().await? {
                 Some(existing) => Ok(Outcome::Existing(marked(existing, false))),
                 None => Err(refusal),
@@ -46,7 +48,7 @@ impl IfMissing {
 }
 
 impl Outcome {
-    /// The output: the fields, and the sentence before them where it was there already.
+    /// Returns the output: the fields, after the sentence if the object existed already.
     pub(super) fn output(self, columns: Columns, sentence: impl FnOnce(&Value) -> String) -> Output {
         match self {
             Self::Existing(value) => Output::Existing(sentence(&value), columns, value),
@@ -62,10 +64,10 @@ fn marked(mut value: Value, created: bool) -> Value {
     value
 }
 
-/// The thing that was shown; `None` where the service says that there is nothing.
-pub(super) fn found(answer: Result<Value, Failure>) -> Result<Option<Value>, Failure> {
-    match answer {
+/// Converts the result of a look-up: `None` where the service responded with 404.
+pub(super) fn found(result: Result<Value, Failure>) -> Result<Option<Value>, Failure> {
+    match result {
         Err(Failure::Refused { status: 404, .. }) => Ok(None),
-        answer => answer.map(Some),
+        other => other.map(Some),
     }
 }

@@ -1,11 +1,12 @@
-//! An image as it is typed: `alpine`, `alpine:3.20`, `docker.io/library/alpine@sha256:...`. What it means the server decides.
+//! An image reference as the user types it: `alpine`, `alpine:3.20`, `docker.io/library/alpine@sha256:...`. The
+//! server decides which image it names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::reference::{Reference, ReferenceError};
 
-/// A path and a reference.
+/// An image reference: a path, and a tag or digest.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Image {
     path: String,
@@ -13,7 +14,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Its repository: below the group where there is one, as this service has it, else as it was typed.
+    /// Returns the repository: below the group if one is given, in the form of this service, else the typed path.
     pub(super) fn repository(&self, group: Option<&str>) -> String {
         match group {
             Some(group) => format!("{group}/dependency_proxy/containers/{}", self.path),
@@ -21,7 +22,7 @@ impl Image {
         }
     }
 
-    /// The tag or digest; `latest` where none was typed.
+    /// Returns the tag or digest; `latest` where none was typed.
     pub(super) fn reference(&self) -> &Reference {
         &self.reference
     }

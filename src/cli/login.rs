@@ -1,4 +1,5 @@
-//! `login`: exchanges a user's password for an API token. Prints the token and nothing else, so that a shell can keep it.
+//! `login`: exchanges a user's password for an API token. Prints the token and nothing else, so that a shell can
+//! store it in a variable.
 
 use clap::Args;
 use jiff::civil::Date;
@@ -9,20 +10,21 @@ use serde_json::json;
 use super::client::{Api, Credential};
 use super::connection::{Service, piped_secret};
 use super::failure::Failure;
-use super::output::say;
+use super::output::print_line;
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]
 pub(super) struct LoginArgs {
     #[command(flatten)]
     service: Service,
-    /// The user
+    /// User name
     #[arg(long, default_value = "root")]
     username: String,
-    /// Read the password from standard input; there is no other way to give it
+    /// Read the password from standard input; this is the only way to provide it
     #[arg(long, required = true)]
     password_stdin: bool,
-    /// So many days the token works, and at most those that it makes, unless the user is an administrator
+    /// Number of days for which the token works; tokens that it creates end with it at the latest, unless
+    /// the user is an administrator
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=365))]
     days: u16,
 }
@@ -35,7 +37,7 @@ impl LoginArgs {
         let body = json!({"name": "login", "scopes": ["api"], "expires_at": self.last_day()?});
         let made = api.post(&["user", "personal_access_tokens"], &body).await?;
         let token = made["token"].as_str().ok_or_else(|| Failure::Foreign(self.service.url.to_string()))?;
-        say(token);
+        print_line(token);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `member`: who belongs to a group.
+//! `member`: subcommands for the members of groups.
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
@@ -29,24 +29,24 @@ enum MemberVerb {
         group: String,
         /// User name or number
         user: String,
-        /// Everyone can pull; an owner can also change the group, its members and its tokens
+        /// Access level: every level can pull; an owner can also change the group, its members and its tokens
         #[arg(long, default_value = "guest")]
         access_level: Level,
-        /// The day from which on it no longer counts
+        /// First day on which the membership is no longer valid
         #[arg(long, value_name = "YYYY-MM-DD")]
         expires_at: Option<Date>,
         #[command(flatten)]
         if_missing: IfMissing,
     },
-    /// Show the members of a group, or the groups that a user is a member of
+    /// List the members of a group, or the groups that a user is a member of
     List {
         /// Full path or number of the group
         #[arg(required_unless_present = "user")]
         group: Option<String>,
-        /// Also those of the groups above it
+        /// Include the members of the groups above it
         #[arg(long)]
         inherited: bool,
-        /// The groups of this user instead: user name or number; of others than yourself for administrators
+        /// List the groups of this user instead: user name or number; only administrators may name other users
         #[arg(long, conflicts_with_all = ["group", "inherited"])]
         user: Option<String>,
     },
@@ -56,14 +56,14 @@ enum MemberVerb {
         group: String,
         /// User name or number
         user: String,
-        /// What the member may do
+        /// Access level
         #[arg(long)]
         access_level: Level,
-        /// The day from which on it no longer counts
+        /// First day on which the membership is no longer valid
         #[arg(long, value_name = "YYYY-MM-DD")]
         expires_at: Option<Date>,
     },
-    /// Take a user out of a group
+    /// Remove a user from a group
     Remove {
         /// Full path or number of the group
         group: String,
@@ -72,7 +72,7 @@ enum MemberVerb {
     },
 }
 
-/// What a member may do, as GitLab calls it.
+/// Access level of a member, with GitLab's names.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Level {
     Guest,
@@ -88,7 +88,7 @@ const COLUMNS: Columns = &["id", "username", "name", "state", "access_level", "e
 const MEMBERSHIPS: Columns = &["source_id", "source_full_path", "source_name", "access_level", "expires_at"];
 
 impl MemberArgs {
-    /// Does it.
+    /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let api = self.connection.api()?;
         self.verb.run(&api).await?.print(self.connection.json);
@@ -140,7 +140,7 @@ impl MemberVerb {
 }
 
 impl Level {
-    /// Its number in the API.
+    /// Returns the number of the level in the API.
     pub(super) fn number(self) -> u8 {
         u8::from(match self {
             Self::Guest => AccessLevel::Guest,

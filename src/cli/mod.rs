@@ -1,5 +1,5 @@
-//! The command line: one file a verb. `serve` runs the service; the others are a person's and talk to a running one over
-//! its REST API. Only here is anything printed to standard output. Decides nothing that the service decides.
+//! The command line, one file per subcommand. `serve` runs the service; most others are for people and use the REST
+//! API of a running service, which makes all decisions. Only this layer prints to standard output.
 
 mod admin;
 mod bench;
@@ -33,11 +33,11 @@ use failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the service refused, a step of `check` failed, `bench` measured nothing or wrong content, the store was not changed, or
-     a change that takes more with it was not confirmed
-  2  the command line is wrong
+  1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
+     nothing, or a change that also removes other objects was not confirmed
+  2  the command line is invalid
   3  the service cannot be reached
-  4  the settings are refused, or the service cannot start";
+  4  the settings are invalid, or the service cannot start";
 
 /// A private pull-through cache for container images, with access rules per group.
 #[derive(Debug, Parser)]
@@ -51,9 +51,9 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the service; this is what is done where no verb is given. With --check, only check its settings.
+    /// Run the service; this is the default. With --check, only check its settings.
     Serve(serve::ServeArgs),
-    /// Exchange a user's password for an API token, which the other verbs need.
+    /// Exchange a user's password for an API token, which the other commands need.
     Login(login::LoginArgs),
     /// Users: create, list, show, change, password, block, unblock, delete.
     User(user::UserArgs),
@@ -63,25 +63,25 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
-    /// Work on the data of a service that is stopped: reset the administrator's password, restore a backup.
+    /// Change the data of a stopped service: reset the administrator's password, restore a backup.
     Admin(admin::AdminArgs),
-    /// Walk the way of a pull through the running service step by step and say at which it fails, and why; `upstream
-    /// check` goes the way from the service to a registry.
+    /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
+    /// `upstream check` does so from the service to a registry.
     Check(check::CheckArgs),
-    /// The registries behind the service: check whether one can be reached and accepts its accounts.
+    /// Upstream registries: check that one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),
-    /// Pull images as many clients do, from this service or any registry, and say how fast it was.
+    /// Measure pulls of many clients at once, from this service or any registry.
     Bench(Box<bench::BenchArgs>),
-    /// Say whether the service is ready; for health checks of containers.
+    /// Check that the service is ready; for health checks of containers.
     Health(health::HealthArgs),
-    /// Print completions of the command line for a shell.
+    /// Print a completion script for a shell.
     Completions(documents::CompletionsArgs),
-    /// Write the manual pages into a folder; for packages.
+    /// Write the manual pages to a folder; for packages.
     #[command(hide = true)]
     Manual(documents::ManualArgs),
 }
 
-/// Does what the command line of this process says.
+/// Runs the command line of this process, and returns its exit code.
 pub fn run() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
@@ -90,7 +90,7 @@ pub fn run() -> ExitCode {
     match perform(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::complain(&failure.to_string());
+            output::print_error(&failure.to_string());
             failure.exit_code()
         }
     }
@@ -115,7 +115,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
     }
 }
 
-/// A verb for a person needs one thread and no actors.
+/// Runs a subcommand that needs only one thread and no actors.
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::Input(format!("cannot start: {error}")))?.block_on(work)

@@ -1,5 +1,5 @@
-//! Prints: tables for people, JSON for programs. What the service says is shown without its control characters, so that a
-//! name cannot steer the terminal.
+//! Output on the terminal: tables for people, JSON for programs. Texts of the service are printed without control
+//! characters, so that a name cannot send commands to the terminal.
 
 use std::io::Write;
 
@@ -8,67 +8,72 @@ use serde_json::{Value, json};
 
 use crate::telemetry::in_time;
 
-/// The columns of a table: a field of the API's objects each.
+/// The columns of a table, each the name of a field of the API's objects.
 pub(super) type Columns = &'static [&'static str];
 
-/// What a verb has to show.
+/// The result of a subcommand, to be printed.
 pub(super) enum Output {
-    /// Things of one kind, a line each.
+    /// Objects of one kind, one per line.
     List(Columns, Vec<Value>),
-    /// One thing, a line for each of its fields.
+    /// One object, one field per line.
     One(Columns, Value),
-    /// One thing that was made, and a sentence that says the next step. The JSON is the thing alone.
+    /// A new object, followed by a sentence about the next step. The JSON is the object alone.
     Made(Columns, Value, String),
-    /// One thing that was there already, after a sentence that says so.
+    /// An object that existed already, after a sentence that states so.
     Existing(String, Columns, Value),
-    /// A sentence.
+    /// A sentence about what was done.
     Done(String),
 }
 
 impl Output {
-    /// Prints it to standard output; as JSON it is what the service said.
+    /// Prints the result to standard output; as JSON, it is the service's response.
     pub(super) fn print(self, as_json: bool) {
         match (self, as_json) {
-            (Self::List(_, values), true) => say(&pretty(&Value::Array(values))),
-            (Self::One(_, value) | Self::Made(_, value, _) | Self::Existing(_, _, value), true) => say(&pretty(&value)),
-            (Self::Done(text), true) => say(&pretty(&json!({ "message": text }))),
-            (Self::List(columns, values), false) => say(&list(columns, &values)),
-            (Self::One(columns, value), false) => say(&fields(columns, &value)),
+            (Self::List(_, values), true) => print_line(&pretty(&Value::Array(values))),
+            (Self::One(_, value) | Self::Made(_, value, _) | Self::Existing(_, _, value), true) => {
+                print_line(&pretty(&value))
+            }
+            (Self::Done(text), true) => print_line(&pretty(&json!({ "message": text }))),
+            (Self::List(columns, values), false) => print_line(&list(columns, &values)),
+            (Self::One(columns, value), false) => print_line(&fields(columns, &value)),
             (Self::Made(columns, value, next), false) => {
-                say(&fields(columns, &value));
-                say(&printable(&next));
+                print_line(&fields(columns, &value));
+                print_line(&printable(&next));
             }
             (Self::Existing(text, columns, value), false) => {
-                say(&printable(&text));
-                say(&fields(columns, &value));
+                print_line(&printable(&text));
+                print_line(&fields(columns, &value));
             }
-            (Self::Done(text), false) => say(&printable(&text)),
+            (Self::Done(text), false) => print_line(&printable(&text)),
         }
     }
 }
 
-/// Prints a line to standard output. That nobody reads it any more is no error.
-pub(super) fn say(text: &str) {
+/// Prints a line to standard output.
+pub(super) fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
+    // A reader that has closed the pipe, such as `head`, is no error.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Prints a line to standard output that nothing waits for: the service goes on although nobody reads it.
+/// Prints a line to standard output from a thread of its own, so that the service continues if nothing reads the pipe.
 pub(super) fn announce(text: &str) {
     in_time::to_standard_output(text);
 }
 
-/// Prints a line to standard error. The process can go on, and end, although nobody reads it.
-pub(super) fn complain(text: &str) {
+/// Prints an error message to standard error from a thread of its own, so that the process can continue, and end, if
+/// nothing reads the pipe.
+pub(super) fn print_error(text: &str) {
     in_time::to_standard_error(&format!("dependency-proxy: {}", printable(text)));
 }
 
-/// Prints a line to standard error that is no complaint.
-pub(super) fn note(text: &str) {
-    let _gone = writeln!(std::io::stderr().lock(), "{}", printable(text));
+/// Prints a line to standard error that is not an error message.
+pub(super) fn print_note(text: &str) {
+    // A closed standard error must not fail the command.
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
-/// A number of bytes for people, in decimal units.
+/// Formats a number of bytes in decimal units.
 pub(super) fn bytes(number: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match units.into_iter().find(|(size, _)| number >= *size) {
@@ -77,7 +82,7 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
-/// The text without control characters.
+/// Returns the text with control characters replaced, except for line breaks.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
@@ -86,7 +91,7 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}")
 }
 
-/// A table with a line for each of the values.
+/// Formats a table with one line per value.
 pub(super) fn list(columns: Columns, values: &[Value]) -> String {
     let mut table = plain();
     table.set_header(columns.iter().map(|column| column.to_uppercase()));

@@ -1,28 +1,28 @@
-//! What a registry says when it refuses, in the shapes that registries and their token servers have.
+//! Error bodies of registries (OCI distribution specification, "Error Codes") and of token servers.
 
 use serde_json::Value;
 
-/// The error in the body of an answer.
+/// The first error in the body of a response.
 #[derive(Debug, PartialEq)]
 pub(super) struct Refusal {
-    /// The code, `DENIED` say; empty where there is none.
+    /// Error code such as `DENIED`; empty where there is none.
     pub(super) code: String,
-    /// The sentence for people.
+    /// Message for people.
     pub(super) message: String,
 }
 
 impl Refusal {
-    /// The refusal in this body; none where it holds something else.
+    /// Parses an error body; `None` where the body is something else.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let first = &body["errors"][0];
-        // Docker Hub's token server tells details alone.
+        // Docker Hub's token server sends `details` only.
         let message = text(&first["message"]).or_else(|| text(&body["details"]))?;
         Some(Self { code: text(&first["code"]).unwrap_or_default(), message })
     }
 
-    /// The sentence in this body of an answer with this status, or that there is none.
+    /// Returns the message in the body of a response with this status, or a text that states that there is none.
     pub(super) fn sentence(status: u16, body: &[u8]) -> String {
         Self::read(body).map_or_else(|| format!("status {status} without an explanation"), |refusal| refusal.message)
     }

@@ -1,30 +1,33 @@
-//! The list of what a restore brings back, for `admin restore`: a table on standard output.
+//! Output of `admin restore`: a table of the credentials that a restore makes valid again.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::output::{Columns, list, say};
+use super::output::{Columns, list, print_line};
 use crate::domain::regained::{Cause, Regained, Subject};
 use crate::domain::token::{Token, TokenOwner};
 use crate::server::{Comparison, PlannedRestore};
 
 const COLUMNS: Columns = &["kind", "name", "group", "owner", "since"];
 
-/// Says which credentials count again after this restore, or that it cannot be told.
+/// Prints the credentials that this restore makes valid again, or that they cannot be determined.
 pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
     match plan.comparison() {
         Comparison::NothingThere => {
-            say(
-                "There are no identities to compare with: what was revoked after the backup cannot be told, and is valid again.",
+            print_line(
+                "There are no identities to compare with: it is unknown which credentials were revoked after the \
+                 backup and become valid again.",
             );
         }
         Comparison::Unknown(reason) => {
-            say(&format!("What was revoked after the backup cannot be told, and becomes valid again: {reason}."));
+            print_line(&format!(
+                "It is unknown which credentials were revoked after the backup and become valid again: {reason}."
+            ));
         }
         Comparison::Read { regained, present } => {
             if present.may_lag {
-                say("Only an export of what is there can be read: what was revoked after it cannot be told.");
+                print_line("Only an export of the present identities can be read: later revocations are unknown.");
             }
             describe_regained(plan, regained, revoke_them);
         }
@@ -33,22 +36,22 @@ pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
 
 fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: bool) {
     if regained.is_empty() {
-        say("Nothing that was revoked after the backup becomes valid again.");
+        print_line("Nothing that was revoked after the backup becomes valid again.");
         return;
     }
-    say(if revoke_them {
-        "These were revoked after the backup and stay so:"
+    print_line(if revoke_them {
+        "These were revoked after the backup and stay revoked:"
     } else {
         "These were revoked after the backup and become valid again (--revoke-them keeps them revoked):"
     });
     if regained.iter().any(|regained| regained.cause == Cause::Rotated) {
-        say(if revoke_them {
-            "A token that was rotated after the backup is revoked: its new secret is not in the backup. Make another."
+        print_line(if revoke_them {
+            "A token that was rotated after the backup is revoked: its new secret is not in the backup. Create another."
         } else {
             "A token that was rotated after the backup has its old secret again, and the new one is unknown."
         });
     }
-    say(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
+    print_line(&list(COLUMNS, &regained.iter().map(|regained| row(plan, regained)).collect::<Vec<_>>()));
 }
 
 fn row(plan: &PlannedRestore, regained: &Regained) -> Value {

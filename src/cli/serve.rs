@@ -1,4 +1,4 @@
-//! `serve`, the verb that is meant when none is given: runs the service, and says how to use it. Prints no secret.
+//! `serve`, the default subcommand: runs the service, and prints how to use it. It prints no secret.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use clap::Args;
 use url::Url;
 
 use super::failure::Failure;
-use super::output::{announce, say};
+use super::output::{announce, print_line};
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
 use crate::server::{self, FirstStart, Reloadable, RunningServer};
 use crate::settings::{Keys, Settings, SettingsErrors, Storage};
@@ -17,21 +17,21 @@ use crate::telemetry::{self, Logging};
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// A TOML file; what it does not say is as in config/default.toml
+    /// TOML file with settings; the others have the defaults of config/default.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Do not run: say everything that is wrong with the settings and the files and folders that they name. Changes
-    /// nothing, also beside a running service
+    /// Report all errors of the settings, and of the files and folders that they name, and exit. Changes nothing, and
+    /// can be used while the service runs
     #[arg(long)]
     check: bool,
 }
 
 impl ServeArgs {
-    /// Runs until it is stopped, or only checks the settings.
+    /// Runs the service until it is stopped, or only checks the settings.
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.check {
             self.usable_settings()?;
-            say("The settings are valid.");
+            print_line("The settings are valid.");
             return Ok(());
         }
         let (settings, logging) = self.settings()?;
@@ -55,13 +55,13 @@ impl ServeArgs {
         Ok(())
     }
 
-    /// The settings, where everything that they name can be used, too.
+    /// Loads the settings, and checks that the files, folders and addresses that they name can be used.
     fn usable_settings(&self) -> Result<Settings, SettingsErrors> {
         Settings::load_checked(self.config.as_deref(), std::env::vars_os(), server::check)
     }
 
-    /// Has a running service use the settings as they are now, as far as that takes no restart, and says what it has
-    /// done. Whether they can be used at all.
+    /// Reloads the settings in the running service, as far as that needs no restart, and logs which ones were
+    /// applied. Returns false where the settings are invalid, so that nothing was changed.
     fn reload(&self, logging: &Logging, used: &mut Used, service: &Reloadable) -> bool {
         let settings = match self.usable_settings() {
             Ok(settings) => settings,
@@ -75,10 +75,10 @@ impl ServeArgs {
         let (applied, waiting) = (applied.collect::<Vec<_>>().join(", "), waiting.collect::<Vec<_>>().join(", "));
         used.present = settings.keys().clone();
         warn_of_risks(&settings);
-        // Before the filter changes, which may leave these lines out.
+        // Logged before the log filter changes, because the new filter may suppress these lines.
         if applied.is_empty() {
             tracing::info!(
-                "SIGHUP: no setting that can be applied has changed; the certificate and its key are read again"
+                "SIGHUP: no setting that can be reloaded has changed; the certificate and its key are read again"
             );
         } else {
             tracing::info!(
@@ -95,7 +95,7 @@ impl ServeArgs {
         true
     }
 
-    /// The checked settings, with logging set up as they say.
+    /// Loads the settings and starts logging as they define.
     fn settings(&self) -> Result<(Settings, Logging), Failure> {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
         let log = &settings.log;
@@ -105,7 +105,7 @@ impl ServeArgs {
     }
 }
 
-/// The keys of the settings that a running service was started with, and of those it uses now.
+/// The keys of the settings that the running service was started with, and of those that it uses now.
 struct Used {
     at_start: Keys,
     present: Keys,
@@ -115,7 +115,7 @@ fn is_applied(key: &str) -> bool {
     key == "log.filter" || Reloadable::applies(key)
 }
 
-/// Says why nothing changes.
+/// Logs the errors because of which the settings are not reloaded. Returns false.
 fn stay<E: Display>(errors: impl Iterator<Item = E>) -> bool {
     for error in errors {
         tracing::error!(%error, "SIGHUP: the settings cannot be used and stay as they are");
@@ -126,20 +126,21 @@ fn stay<E: Display>(errors: impl Iterator<Item = E>) -> bool {
 fn warn_of_risks(settings: &Settings) {
     if settings.server.is_in_the_clear() {
         tracing::warn!(
-            "other machines can connect to {} without TLS, so their logins travel in the clear: give tls_certificate \
-             and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or trusted_proxies",
+            "other machines can connect to {} without TLS, so their credentials are sent unencrypted: set \
+             tls_certificate and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or \
+             trusted_proxies",
             settings.server.listen
         );
     }
     for (upstream, username) in settings.upstreams.unrestricted_accounts() {
         tracing::warn!(
-            "every group can pull what the account '{username}' can see at {upstream}: give \
-             upstreams.\"{upstream}\" groups or images to restrict it"
+            "every group can pull everything that the account '{username}' can read at {upstream}: set groups or \
+             images of this account in upstreams.\"{upstream}\" to restrict it"
         );
     }
 }
 
-/// What clients write before the first `/` of an image.
+/// Returns the host that clients write before the first `/` of an image.
 fn place(external: Option<&Url>, address: SocketAddr) -> String {
     let authority = |url: &Url| Some((url.host_str()?.to_owned(), url.port()));
     match external.and_then(authority) {
@@ -155,7 +156,7 @@ fn url(place: &str, external: Option<&Url>, secure: bool) -> String {
     format!("{scheme}://{place}")
 }
 
-/// The way to a first pull, told once.
+/// Formats the commands for a first pull, which are printed at the first start only.
 fn welcome(first: &FirstStart, storage: &Storage, place: &str, address: SocketAddr) -> String {
     let login = shown(&first.login_file, storage);
     let password = match &first.password_file {
@@ -163,18 +164,18 @@ fn welcome(first: &FirstStart, storage: &Storage, place: &str, address: SocketAd
         None => format!("The administrator is {}, with the password that you chose.", first.admin),
     };
     let reach = if address.ip().is_loopback() {
-        "Only this machine can connect; \"For a team\" in README.md says how others can."
+        "Only this machine can connect; see \"For a team\" in README.md to let others in."
     } else {
-        "\"For a team\" in README.md says how others can use it."
+        "See \"For a team\" in README.md for the next steps."
     };
     format!(
-        "\nA first pull, which works for 90 days:\n\n  \
+        "\nTo pull a first image (this login works for 90 days):\n\n  \
          docker login {place} -u {TOKEN_USERNAME} --password-stdin < {login}\n  \
          docker pull  {place}/{GROUP}/dependency_proxy/containers/alpine:latest\n\n{password}\n{reach}\n"
     )
 }
 
-/// A file of the data folder, by the folder's name as the operator wrote it.
+/// Returns the path of a file in the data folder, with the folder's path as the operator wrote it.
 fn shown(file: &Path, storage: &Storage) -> String {
     let name = file.file_name().unwrap_or_default();
     storage.data_dir.join(name).display().to_string()

@@ -1,5 +1,5 @@
-//! `token`: the secrets that programs log in with. Deploy tokens and group access tokens belong to a group, personal
-//! access tokens to a user.
+//! `token`: subcommands for tokens, the credentials of programs. Deploy tokens and group access tokens belong to a
+//! group, personal access tokens to a user.
 
 mod create;
 mod lookup;
@@ -27,53 +27,54 @@ pub(super) struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokenVerb {
-    /// Make a token, by default one that can only pull, for 90 days; its secret is shown this once. One that is brought
-    /// along has no end unless asked for
+    /// Create a token, by default one that can only pull and expires in 90 days; its secret is shown only now. A
+    /// token with a secret of your own (--secret-stdin) does not expire unless an end is given
     Create(Create),
-    /// Show the tokens of a group or of a user, or all that you may see with the group of each
+    /// List the tokens of a group or of a user, or all that you may see, with the group of each
     List {
         #[command(flatten)]
         owner: Owner,
-        /// Only those that can still be used
+        /// Only active tokens
         #[arg(long)]
         active: bool,
     },
-    /// Show one token, wherever it is: its group, kind, end, last use, and who made it
+    /// Show one token of any group or user: its group, kind, end, last use and creator
     Show {
-        /// Number, name or user name; where several tokens have it, they are listed
+        /// Number, name or user name; if several tokens match, they are listed
         #[arg(value_name = "TOKEN")]
         reference: String,
-        /// Only in this group: full path or number
+        /// Search only in this group: full path or number
         #[arg(long)]
         group: Option<String>,
     },
-    /// Give a token a new secret; the old one stays valid for the overlap, beside the new one alone. Where no end is
-    /// given, a deploy token keeps its own, and an access token ends in 90 days
+    /// Replace the secret of a token; the old secret stays valid for the overlap, and older ones do not. If no end is
+    /// given, a deploy token keeps its own, and an access token expires in 90 days
     Rotate {
         #[command(flatten)]
         owner: Owner,
-        /// Its number
+        /// Number of the token
         id: u64,
         #[command(flatten)]
         end: End,
-        /// The time for which the old secret stays valid, such as 1h 30m or 7d, at most 30d; 0 ends it at once
+        /// Time for which the old secret stays valid, such as 1h 30m or 7d, at most 30d; 0 ends it at once
         #[arg(long, default_value_t = Overlap::DEFAULT)]
         overlap: Overlap,
     },
-    /// Give a token another end, within what its maker and the settings allow, and leave its secret as it is
+    /// Change the end of a token, within the limits of its creator and the settings, and keep its secret
     Extend {
         #[command(flatten)]
         owner: Owner,
-        /// Its number
+        /// Number of the token
         id: u64,
         #[command(flatten)]
         end: End,
     },
-    /// End a token: it stops working with the next request; where it made others that end with it, lists them and asks
+    /// Revoke a token, with effect from the next request; if it created others that end with it, lists them and
+    /// asks for confirmation
     Revoke {
         #[command(flatten)]
         owner: Owner,
-        /// Its number
+        /// Number of the token
         id: u64,
         #[command(flatten)]
         confirmation: Confirmation,
@@ -83,13 +84,14 @@ enum TokenVerb {
 #[derive(Debug, Args)]
 #[group(skip)]
 struct Owner {
-    /// The group it belongs to: full path or number
+    /// Group that owns the token: full path or number
     #[arg(long, conflicts_with = "user")]
     group: Option<String>,
-    /// The user it belongs to: user name or number
+    /// User who owns the token: user name or number
     #[arg(long)]
     user: Option<String>,
-    /// Of the group's tokens: one with a user name of its own, or one with a bot that is a member
+    /// Kind of a group's token: deploy (it has a user name of its own) or group (access token; its bot
+    /// user is a member)
     #[arg(long, default_value = "deploy", conflicts_with = "user")]
     kind: Kind,
 }
@@ -135,11 +137,11 @@ const DEPLOY: Columns =
     &["id", "name", "username", "scopes", "revoked", "expired", "expires_at", "last_used_at", OLD_END];
 const ACCESS: Columns =
     &["id", "name", "user_id", "scopes", "active", "revoked", "expires_at", "last_used_at", OLD_END];
-/// The end of the secret that a rotation replaced, while that is valid.
+/// Field with the end of the secret that a rotation replaced, while that secret is valid.
 const OLD_END: &str = "old_secret_expires_at";
 
 impl TokenArgs {
-    /// Does it.
+    /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let api = self.connection.api()?;
         self.verb.run(&api).await?.print(self.connection.json);
@@ -159,8 +161,8 @@ impl TokenVerb {
                 let owner = owner.located(api, id).await?;
                 let mut path = owner.path(&id.to_string());
                 let mut body = json!({ "overlap": overlap.to_string() });
-                // A deploy token keeps its end, unless that is over.
-                let keeps_end = owner.is_deploy() && !end.is_asked_for();
+                // A deploy token keeps its end, unless it has expired.
+                let keeps_end = owner.is_deploy() && !end.is_given();
                 if !keeps_end || api.show(&segments(&path)).await?["expired"] == json!(true) {
                     body["expires_at"] = json!(end.day()?);
                 }
@@ -199,7 +201,7 @@ impl Owner {
         Ok(Output::List(columns, self.tokens(api, active).await?))
     }
 
-    /// The owner of a token; one that was not named is that of the token with this number.
+    /// Returns the owner of a token: the given one, else that of the token with this number.
     async fn located(self, api: &Api, id: u64) -> Result<Self, Failure> {
         if self.group.is_some() || self.user.is_some() {
             return Ok(self);
@@ -225,14 +227,14 @@ impl Owner {
         api.list(&segments(&path), &query).await
     }
 
-    /// The path of one token.
+    /// Returns the API path of one token.
     fn path(&self, id: &str) -> Vec<String> {
         let mut path = self.group_path();
         path.push(id.to_owned());
         path
     }
 
-    /// The path of the tokens of the group, or of all personal access tokens.
+    /// Returns the API path of the group's tokens, or of all personal access tokens.
     fn group_path(&self) -> Vec<String> {
         let kind = match self.kind {
             Kind::Deploy => "deploy_tokens",
@@ -245,11 +247,12 @@ impl Owner {
     }
 }
 
-/// Asks where the token at this path made something that ends with it; a deploy token never did.
+/// Asks for confirmation where the token at this path created tokens or users that end with it. A deploy token cannot
+/// create any.
 async fn confirm_revocation(api: &Api, path: &[String], id: u64, confirmation: Confirmation) -> Result<(), Failure> {
     let loss = api.show(&[segments(path).as_slice(), &["revocation"]].concat()).await?;
     match is_loss(&loss) {
-        true => confirmation.of(&format!("Token {id} is to be revoked, and what it made ends with it:"), &loss),
+        true => confirmation.of(&format!("This revokes token {id}, and with it what it created:"), &loss),
         false => Ok(()),
     }
 }

@@ -1,5 +1,4 @@
-//! `upstream`: what concerns the registries behind the service. Reads the settings that the service has; needs no
-//! running one.
+//! `upstream`: subcommands for upstream registries. They read the settings of the service, and need no running service.
 
 use std::path::PathBuf;
 
@@ -8,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::check::line;
 use super::failure::Failure;
 use super::image::Image;
-use super::output::say;
+use super::output::print_line;
 use crate::server::{self, UpstreamCheckError, UpstreamStep};
 use crate::settings::Settings;
 
@@ -21,23 +20,23 @@ pub(super) struct UpstreamArgs {
 
 #[derive(Debug, Subcommand)]
 enum UpstreamVerb {
-    /// Go the way from this machine to a registry step by step, with each of its accounts, and say at which it fails,
-    /// and why
+    /// Run the steps of a request from this machine to a registry one by one, with each of its accounts, and report
+    /// the first that fails, and why
     Check {
-        /// The upstream as it is named in the settings, such as docker.io
+        /// Name of the upstream in the settings, such as docker.io
         name: String,
-        /// An image as it stands behind the upstream's name; otherwise a well-known one, or the first that an account
-        /// is kept for
+        /// Image, without the upstream's name; by default a well-known one, or the first one for which an
+        /// account may be used
         #[arg(long)]
         image: Option<Image>,
-        /// The file of settings that the service is started with
+        /// The settings file of the service
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
 }
 
 impl UpstreamArgs {
-    /// Does it.
+    /// Checks the upstream and prints each step.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let UpstreamVerb::Check { name, image, config } = self.verb;
         let settings = Settings::load(config.as_deref(), std::env::vars_os())?;
@@ -47,7 +46,7 @@ impl UpstreamArgs {
         };
         let repository = image.as_ref().map(|image: &Image| (image.repository(None), image.reference()));
         let image = repository.as_ref().map(|(path, reference)| (path.as_str(), *reference));
-        match server::check_upstream(&settings, &name, image, tell).await {
+        match server::check_upstream(&settings, &name, image, report).await {
             Ok(None) => Ok(()),
             Ok(Some(step)) => Err(Failure::Check(step)),
             Err(UpstreamCheckError::Setup(error)) => Err(Failure::Run(error.into())),
@@ -56,10 +55,10 @@ impl UpstreamArgs {
     }
 }
 
-fn tell(step: &UpstreamStep) {
+fn report(step: &UpstreamStep) {
     let (word, text) = match &step.found {
         Ok(text) => ("ok", text),
         Err(why) => ("FAIL", why),
     };
-    say(&line(word, step.name, text));
+    print_line(&line(word, step.name, text));
 }

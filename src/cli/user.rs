@@ -1,4 +1,4 @@
-//! `user`: the people who use the service.
+//! `user`: subcommands for the users of the service.
 
 mod create;
 mod password;
@@ -28,19 +28,20 @@ pub(super) struct UserArgs {
 enum UserVerb {
     #[command(flatten)]
     Manage(Manage),
-    /// Change a user's own password, for which the current one is needed and no token: both from standard input, a line
-    /// each
+    /// Change your own password; needs the current password and no token. Both passwords are read from
+    /// standard input, one per line
     Password(PasswordArgs),
 }
 
-/// The verbs that take a token, and mostly an administrator's.
+/// The subcommands that need a token, mostly an administrator's.
 #[derive(Debug, Subcommand)]
 enum Manage {
-    /// Make a user with a generated password, which is written to a file for you alone, or with one of your own
+    /// Create a user, with a generated password, which is written to a file that only you can read, or with a
+    /// password that you provide
     Create(CreateArgs),
-    /// Show all users
+    /// List the users
     List {
-        /// Only those with this in their name, user name or address
+        /// Only users whose name, user name or address contains this text
         #[arg(long)]
         search: Option<String>,
     },
@@ -55,21 +56,21 @@ enum Manage {
         user: String,
         #[command(flatten)]
         profile: Profile,
-        /// Whether the user may do everything
+        /// Make the user an administrator (true) or no longer one (false)
         #[arg(long)]
         admin: Option<bool>,
     },
-    /// Shut a user out: password and tokens stop working with the next request
+    /// Block a user: password and tokens stop working with the next request
     Block {
         /// User name or number
         user: String,
     },
-    /// Let a user in again
+    /// Unblock a user: password and tokens work again
     Unblock {
         /// User name or number
         user: String,
     },
-    /// Delete a user with its tokens, what they made, and its memberships; lists them and asks
+    /// Delete a user with its tokens, what they created, and its memberships; lists them and asks for confirmation
     Delete {
         /// User name or number
         user: String,
@@ -80,10 +81,10 @@ enum Manage {
 
 #[derive(Debug, Args)]
 struct Profile {
-    /// The name for people to read; the user name where it is not given
+    /// Display name; by default the user name
     #[arg(long)]
     name: Option<String>,
-    /// An address to reach the user by
+    /// E-mail address
     #[arg(long)]
     email: Option<String>,
     /// Read the password from standard input
@@ -95,7 +96,7 @@ const COLUMNS: Columns =
     &["id", "username", "name", "state", "is_admin", "bot", "email", "created_at", "password_file"];
 
 impl UserArgs {
-    /// Does it.
+    /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let output = match self.verb {
             UserVerb::Manage(verb) => verb.run(&self.connection.api()?, &self.connection.host()).await?,
@@ -133,7 +134,7 @@ impl Manage {
             Self::Delete { user, confirmation } => {
                 let id = id(api, &user).await?;
                 let loss = api.show(&["users", &id, "deletion"]).await?;
-                confirmation.of(&format!("The user {user} is to be deleted, and with it:"), &loss)?;
+                confirmation.of(&format!("This deletes the user {user}, and with it:"), &loss)?;
                 api.delete(&["users", &id]).await?;
                 Ok(Output::Done(format!("{user} is deleted")))
             }
@@ -156,7 +157,7 @@ impl Profile {
     }
 }
 
-/// The number of the user with this name; a number is taken as it is.
+/// Returns the number of the user with this name; a number is returned as it is. Fails where there is no such user.
 pub(super) async fn id(api: &Api, user: &str) -> Result<String, Failure> {
     if user.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(user.to_owned());
@@ -167,7 +168,7 @@ pub(super) async fn id(api: &Api, user: &str) -> Result<String, Failure> {
     }
 }
 
-/// The user with this name, in any case.
+/// Returns the user with this name, ignoring case.
 async fn named(api: &Api, username: &str) -> Result<Option<Value>, Failure> {
     Ok(api.list(&["users"], &[("username", username.to_owned())]).await?.into_iter().next())
 }

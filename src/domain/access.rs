@@ -1,30 +1,32 @@
-//! Access levels and memberships, as GitLab numbers them. Says what a membership is, not what it allows.
+//! Access levels and memberships. The numbers are GitLab's (REST API, "Members",
+//! <https://docs.gitlab.com/api/members/>). This module defines them; [`policy`](super::policy) decides what they
+//! allow.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{GroupId, TokenId, UserId};
 
-/// How much a member may do. Ordered: each level may do all that the ones before it may.
+/// The rights of a member in a group. Ordered: each level includes the rights of all lower levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 #[repr(u8)]
 pub enum AccessLevel {
-    /// May pull.
+    /// Can pull.
     Guest = 10,
-    /// As a guest here.
+    /// The same rights as [`Guest`](Self::Guest) in this service.
     Planner = 15,
-    /// As a guest here.
+    /// The same rights as [`Guest`](Self::Guest) in this service.
     Reporter = 20,
-    /// As a guest here.
+    /// The same rights as [`Guest`](Self::Guest) in this service.
     Developer = 30,
-    /// As a guest here.
+    /// The same rights as [`Guest`](Self::Guest) in this service.
     Maintainer = 40,
-    /// May change the group, its members and its tokens, and purge its cache.
+    /// Can change the group, its members and its tokens, and purge its cache.
     Owner = 50,
 }
 
-/// A number is not an access level.
+/// The error for a number that is not an access level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("access_level is one of 10, 15, 20, 30, 40 and 50")]
 pub struct AccessLevelError;
@@ -46,26 +48,26 @@ impl From<AccessLevel> for u8 {
     }
 }
 
-/// That a user belongs to a group, and so to all groups below it.
+/// The membership of a user in a group, which also counts for all groups below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The group.
+    /// The group that the user is a member of.
     pub group: GroupId,
-    /// The member.
+    /// The user who is the member.
     pub user: UserId,
-    /// What the member may do there.
+    /// The member's access level in the group.
     pub level: AccessLevel,
-    /// From when on the membership no longer counts.
+    /// The time from which the membership no longer counts; `None`: it has no end.
     pub expires_at: Option<Timestamp>,
-    /// When it was given.
+    /// The time at which the membership was granted.
     pub created_at: Timestamp,
-    /// The group access token that gave it, with which it ends; see `edit::maker`.
+    /// The group access token that granted the membership, which ends with that token; see `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
 }
 
 impl Membership {
-    /// Whether it counts at this time.
+    /// Returns true if the membership has not ended at this time.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| now < end)
     }

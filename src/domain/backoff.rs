@@ -1,10 +1,10 @@
-//! When to send a request again to an upstream that has just failed: a second later, then twice as long each time, up to half a
-//! minute, and then one at a time. So what is served stale meanwhile is so for no more than twice as long as the failure lasts.
-//! Reads no clock.
+//! Backoff after a failed upstream request: one second after the first failure, then twice as long after each further
+//! one, up to 30 s, with one probe at a time. Stale content is therefore served for at most about twice as long as
+//! the outage lasts. Reads no clock.
 
 use std::time::{Duration, Instant};
 
-/// The state of one upstream.
+/// The backoff state of one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failed: Option<Failed>,
@@ -21,7 +21,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    /// Whether to send a request now. After a failure only one caller gets a yes, until that one has reported.
+    /// Returns true if a request may be sent now. After a failure only one caller at a time gets true, until that
+    /// caller has reported the result.
     pub fn try_request(&mut self, now: Instant) -> bool {
         match &mut self.failed {
             None => true,
@@ -33,14 +34,15 @@ impl Backoff {
         }
     }
 
-    /// Nothing was learnt from the request, so that the next one may be sent.
+    /// Ends a probe without a result, so that the next caller may send one.
     pub fn release(&mut self) {
         if let Some(failed) = &mut self.failed {
             failed.probing = false;
         }
     }
 
-    /// Upstream gave no usable response. Failures of requests that were sent before the pause began do not lengthen it.
+    /// Records a failed request and starts or lengthens the pause. Failures that are reported during a pause do not
+    /// lengthen it: their requests were sent before it began.
     pub fn failed(&mut self, now: Instant) {
         let pause = match self.failed {
             None => FIRST_PAUSE,

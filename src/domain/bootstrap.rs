@@ -1,5 +1,5 @@
-//! What an empty store starts with: an administrator, and a group with a deploy token, so that a first pull is two commands
-//! away.
+//! The first records of an empty store: an administrator, and a group with a deploy token, so that a first pull takes
+//! only two commands.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,29 +11,29 @@ use super::scope::Scopes;
 use super::token::{Token, TokenOwner};
 use super::user::{Password, User, Username};
 
-/// The group that an empty store starts with.
+/// The path of the group that an empty store starts with.
 pub const GROUP: &str = "example";
 
-/// The user name of its deploy token.
+/// The user name of the deploy token of [`GROUP`].
 pub const TOKEN_USERNAME: &str = "example-pull";
 
-/// For how many days that token is valid.
+/// The lifetime of that deploy token, in days.
 pub const TOKEN_DAYS: i64 = 90;
 
-/// What the first records are made of.
+/// The input from which the first records are built.
 #[derive(Debug)]
 pub struct FirstRecords {
-    /// The administrator's name.
+    /// The administrator's user name.
     pub admin: Username,
-    /// The administrator's password.
+    /// The administrator's hashed password.
     pub password: Password,
-    /// A token of the administrator, where the operator brought one along.
+    /// The credential id and secret digest of a token of the administrator, if the operator supplied one.
     pub admin_token: Option<(CredentialId, Digest)>,
-    /// The example group's path; [`GROUP`].
+    /// The path of the example group, which is [`GROUP`].
     pub group: GroupPath,
-    /// The deploy token.
+    /// The credential id and secret digest of the deploy token.
     pub deploy_token: (CredentialId, Digest),
-    /// The time.
+    /// The creation time of all records.
     pub now: Timestamp,
 }
 
@@ -41,7 +41,7 @@ const ROOT: UserId = UserId(1);
 const EXAMPLE: GroupId = GroupId(1);
 
 impl FirstRecords {
-    /// The change that makes them all.
+    /// Returns the writes that create all first records.
     pub fn writes(self) -> Vec<Write> {
         let admin_token = self.admin_token.map(|secret| Record::Token(self.admin_token_record(secret)));
         let last_token = 1 + u64::from(admin_token.is_some());

@@ -1,52 +1,59 @@
-//! Ranges of bytes as clients ask for them (RFC 9110, section 14). Decides what is sent; sends nothing.
+//! Byte ranges of HTTP requests (RFC 9110, section 14). Parses and selects ranges; sends nothing.
 
 use std::ops::Range;
 
-/// The highest number of ranges in one request. podman's partial pulls send up to 1,024, as `a-b,c-d,...` in ascending order. More
-/// are refused with 400, upon which podman and the stargz snapshotter ask for fewer, larger ranges; at 416 they give up.
+/// Maximum number of ranges in one request. podman's partial pulls send up to 1,024, as `a-b,c-d,...` in ascending
+/// order. More are refused with 400, upon which podman and the stargz snapshotter retry with fewer, larger ranges; at
+/// 416 they give up.
 pub const MAX_RANGES: usize = 1024;
 
-/// Bytes between two parts, up to which one upstream request for both costs less than a second one: the headers of a request
-/// with its redirect are as long.
+/// Maximum gap between two parts, in bytes, that one upstream request always spans: the headers of a second request
+/// with its redirect are about as long.
 const FREE_GAP_BYTES: u64 = 4 * 1024;
 
-/// The longest gap between two parts that one upstream request spans: as long as a second request takes, more bytes arrive.
+/// Maximum gap between two parts, in bytes, that one upstream request spans: more than this arrives in the time of a
+/// second request.
 const MAX_GAP_BYTES: u64 = 64 * 1024;
 
-/// The ranges that a request asks for, at least one; how they lie in the content is known once its length is.
+/// The ranges of one request, at least one. Their positions in the content are known once its length is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RangeSet {
     first: Spec,
     more: Vec<Spec>,
 }
 
-/// Why a header is no usable set of ranges.
+/// The reason why a `Range` header is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeError {
-    /// It is none: 400.
+    /// The header is not a valid set of ranges; status 400.
     Malformed,
-    /// It has more than [`MAX_RANGES`]: 400.
+    /// The header has more than [`MAX_RANGES`] ranges; status 400.
     TooMany,
 }
 
-/// What of some content a set of ranges selects.
+/// The bytes of some content that a set of ranges selects, and so the status of the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// All of it, with 200: the ranges have more bytes together than the content, so they overlap (RFC 9110, section 14.2, lets a
-    /// server ignore such a set).
+    /// The whole content, with 200: the ranges have more bytes together than the content, so they overlap. A server
+    /// may ignore such a set (RFC 9110, section 14.2).
     Whole,
-    /// These bytes, at least one: 206.
+    /// One range, not empty, with 206.
     Part(Range<u64>),
-    /// These parts, at least two and none empty, in the order of the request: 206 as `multipart/byteranges`. One for each
-    /// satisfiable range: podman refuses a response with fewer parts than it asked for, so none are coalesced.
+    /// At least two ranges, none empty, in the order of the request, with 206 as `multipart/byteranges` (RFC 9110,
+    /// section 14.6). There is one part for each satisfiable range: podman refuses a response with fewer parts than
+    /// it requested, so none are coalesced.
     Parts(Vec<Range<u64>>),
-    /// Nothing, each range begins beyond the end: 416.
+    /// Nothing, with 416: each range begins beyond the end.
     Unsatisfiable,
 }
 
-/// The ranges that a request with these header values asks for, of content with this entity tag, written without quotes; `None`:
-/// the whole. Other units are ignored (RFC 9110, section 14.2), and so are all ranges where `If-Range` names anything but the
-/// same strong tag; a date never matches. Empty elements of the list are skipped (section 5.6.1.2).
+/// Parses the `Range` header of a request for content with this entity tag, which is written without quotes. Returns
+/// `None` if the whole content is to be sent: without a range, for a unit other than bytes (RFC 9110, section 14.2),
+/// and where `If-Range` is not the same strong tag (section 13.1.5); a date never matches. Empty elements of the list
+/// are skipped (section 5.6.1.2).
+///
+/// # Errors
+/// Fails if the set of ranges is malformed or has more than [`MAX_RANGES`] ranges.
 pub fn requested(range: Option<&str>, if_range: Option<&str>, etag: &str) -> Result<Option<RangeSet>, RangeError> {
     let same = if_range.is_none_or(|tag| strong_tag(tag) == Some(etag));
     let Some((unit, set)) = range.filter(|_| same).and_then(|range| range.split_once('=')) else {
@@ -58,12 +65,13 @@ pub fn requested(range: Option<&str>, if_range: Option<&str>, etag: &str) -> Res
     RangeSet::parse(set).map(Some)
 }
 
-/// Maximum number of requests upstream for the ranges of one request.
+/// Maximum number of upstream requests for the ranges of one client request.
 pub const MAX_UPSTREAM_REQUESTS: usize = 64;
 
-/// The ranges to request upstream for these parts, in their order. Parts that follow each other closely share a request, whose
-/// bytes between them are dropped: those up to 4 KiB always, longer ones up to 64 KiB as long as all dropped bytes are no more
-/// than the parts have. Where that leaves more than [`MAX_UPSTREAM_REQUESTS`], the shortest of the other gaps are spanned, too.
+/// Returns the ranges to request from upstream for these parts, in their order. Neighbouring parts share a request,
+/// whose bytes between them are dropped: gaps of up to 4 KiB always, longer ones up to 64 KiB as long as the dropped
+/// bytes are no more than those of the parts. If that leaves more than [`MAX_UPSTREAM_REQUESTS`], the shortest of the
+/// other gaps are spanned, too.
 pub fn upstream_requests(parts: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut spanned = spanned_gaps(parts);
     let gap = |index: usize| parts[index].start.checked_sub(parts[index - 1].end);
@@ -82,17 +90,18 @@ pub fn upstream_requests(parts: &[Range<u64>]) -> Vec<Range<u64>> {
     requests
 }
 
-/// Whether each part begins behind the end of the one before. Others would have to be requested twice.
+/// Returns true if each part begins at or after the end of the one before. Parts in any other order would have to be
+/// requested twice.
 pub fn are_ascending(parts: &[Range<u64>]) -> bool {
     parts.windows(2).all(|pair| pair[0].end <= pair[1].start)
 }
 
-/// How many bytes these parts have together.
+/// Returns the total number of bytes of these parts.
 pub fn total_length(parts: &[Range<u64>]) -> u64 {
     parts.iter().fold(0, |total, part| total.saturating_add(part.end.saturating_sub(part.start)))
 }
 
-/// For each part, whether it shares the request of the one before. The shortest gaps are spanned first.
+/// Returns for each part whether it shares the request of the one before. The shortest gaps are spanned first.
 fn spanned_gaps(parts: &[Range<u64>]) -> Vec<bool> {
     let gap = |index: usize| parts[index].start.checked_sub(parts[index - 1].end);
     let mut gaps: Vec<(u64, usize)> = (1..parts.len()).filter_map(|index| Some((gap(index)?, index))).collect();
@@ -123,7 +132,8 @@ impl RangeSet {
         Ok(Self { first, more })
     }
 
-    /// Where it begins, if it is one open-ended range, `bytes=N-`: what clients resume an interrupted pull with.
+    /// Returns the first byte of a single open-ended range, `bytes=N-`, with which clients resume an interrupted
+    /// pull.
     pub fn rest_from(&self) -> Option<u64> {
         match self.first {
             Spec::From(first) if self.more.is_empty() => Some(first),
@@ -131,7 +141,7 @@ impl RangeSet {
         }
     }
 
-    /// What it selects of content that is `length` bytes long.
+    /// Returns the bytes that the set selects of content that is `length` bytes long.
     pub fn select(&self, length: u64) -> Selected {
         if self.more.is_empty() {
             return self.first.within(length).map_or(Selected::Unsatisfiable, Selected::Part);
@@ -165,7 +175,7 @@ impl Spec {
         }
     }
 
-    /// The bytes that it stands for, if there are any.
+    /// Returns the selected bytes of content of this length; `None` if there are none.
     fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From(first) => first..length,
@@ -176,9 +186,10 @@ impl Spec {
     }
 }
 
-/// Digits alone: `u64::from_str` would also take a sign. More than fit mean a position beyond any end.
 fn number(text: &str) -> Option<u64> {
+    // Digits alone: `u64::from_str` would also accept a sign.
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A number that does not fit in 64 bits is a position beyond any end.
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
@@ -273,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_something_else_is_answered_with_the_whole() {
+    fn a_range_for_another_entity_tag_selects_the_whole() {
         let if_range = |tag| requested(Some("bytes=3-"), Some(tag), "tag").unwrap();
         assert_eq!(if_range("\"tag\"").unwrap().select(10), Selected::Part(3..10));
         for other in ["\"other\"", "W/\"tag\"", "tag", "Sat, 21 Nov 2026 20:00:00 GMT"] {

@@ -1,31 +1,32 @@
-//! What a registry wants to see before it answers: the `WWW-Authenticate` header (RFC 9110, section 11; RFC 6750, section 3).
-//! Decides nothing about whether to comply.
+//! Authentication challenges of registries: the `WWW-Authenticate` header (RFC 9110, section 11; RFC 6750, section 3;
+//! Distribution's token authentication specification). Parses challenges; does not decide whether to comply.
 
 use url::Url;
 
-/// One challenge of a scheme that we can meet.
+/// One challenge of a scheme that this service supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
-    /// A token from a realm.
+    /// A bearer token from a token endpoint.
     Bearer(BearerChallenge),
-    /// User name and password, to the registry itself.
+    /// User name and password, sent to the registry itself.
     Basic,
 }
 
-/// Where a token is to be had, and for what.
+/// The token endpoint of a Bearer challenge, and the token that the registry requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BearerChallenge {
-    /// The address of the token endpoint, as it came.
+    /// The URL of the token endpoint, exactly as received.
     pub realm: String,
-    /// Who the token is for.
+    /// The service that the token is for.
     pub service: Option<String>,
-    /// What it has to allow.
+    /// The scope that the token must have.
     pub scope: Option<String>,
 }
 
 impl BearerChallenge {
-    /// Where to request a token for these scopes. The challenge's own scope is not among them unless the caller puts it there:
-    /// registries name placeholders (`repository:user/image:pull`), nothing or everything. None where the realm is no address.
+    /// Returns the URL that requests a token for these scopes, or `None` if the realm is not a URL. The challenge's
+    /// own scope is included only if the caller passes it: registries name placeholders
+    /// (`repository:user/image:pull`), nothing or everything.
     pub fn token_url(&self, scopes: &[String]) -> Option<Url> {
         let mut url = Url::parse(&self.realm).ok()?;
         let service = self.service.iter().map(|service| ("service", service.as_str()));
@@ -35,14 +36,15 @@ impl BearerChallenge {
     }
 }
 
-/// The challenge to meet among all `WWW-Authenticate` fields of an answer: Bearer where it is offered, else Basic.
+/// Returns the challenge to meet among all `WWW-Authenticate` fields of a response: Bearer if it is offered, else
+/// Basic.
 pub fn choose<'a>(fields: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut offered: Vec<Challenge> = fields.flat_map(parse).collect();
     let bearer = offered.iter().position(|challenge| matches!(challenge, Challenge::Bearer(_)));
     (!offered.is_empty()).then(|| offered.swap_remove(bearer.unwrap_or(0)))
 }
 
-/// All challenges of one field that we can meet. What is malformed is left out; nothing makes this fail.
+/// Returns all supported challenges of one field. Malformed ones are skipped; it never fails.
 fn parse(field: &str) -> Vec<Challenge> {
     let mut rest = Rest(field);
     let mut found = Vec::new();
@@ -61,7 +63,7 @@ fn parse(field: &str) -> Vec<Challenge> {
     found
 }
 
-/// What is not read yet.
+/// The rest of a field that is not parsed yet.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -78,7 +80,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// The parameters up to the next scheme. A token68, as Negotiate has it, is read and forgotten.
+    /// Reads the parameters up to the next scheme. A token68 (RFC 9110, section 11.2), as in Negotiate, is skipped.
     fn parameters(&mut self) -> Vec<(&'a str, String)> {
         self.skip_token68();
         let mut found = Vec::new();
@@ -106,7 +108,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// The text up to the closing quote; without one the rest is unusable.
+    /// Reads up to the closing quote; without one the rest of the field is discarded.
     fn quoted(&mut self, quoted: &'a str) -> Option<String> {
         let mut text = String::new();
         let mut chars = quoted.char_indices();
@@ -150,7 +152,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// `tchar` of RFC 9110, section 5.6.2.
+/// Returns true for a `tchar` (RFC 9110, section 5.6.2).
 fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

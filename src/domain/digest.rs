@@ -1,42 +1,42 @@
-//! Content digests (OCI image specification, "Digests"). Parses and prints them; computing one is the business of `auth::sha256`.
+//! Content digests (OCI image specification, "Digests"). Parses and formats them; `auth::sha256` computes them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The SHA-256 of some content, written `sha256:` and 64 lower-case hexadecimal digits.
+/// The SHA-256 of some content, written as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// Why a string is not a digest that this service can verify.
+/// The reason why a string is not a digest that this service can verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// The algorithm is missing, or is another than `sha256`.
+    /// The algorithm is missing or is not `sha256`.
     #[error("only sha256 digests are supported: sha256: and 64 hexadecimal digits")]
     Algorithm,
-    /// What follows `sha256:` is not 64 lower-case hexadecimal digits.
+    /// The text after `sha256:` is not 64 lower-case hexadecimal digits.
     #[error("a sha256 digest has exactly 64 lower-case hexadecimal digits")]
     Encoding,
 }
 
 const ALGORITHM: &str = "sha256:";
-/// The length of a digest as text.
-const TEXT: usize = ALGORITHM.len() + 64;
+/// The length of a digest as text, in bytes.
+const TEXT_BYTES: usize = ALGORITHM.len() + 64;
 
 impl Digest {
-    /// The digest whose 32 bytes these are.
+    /// Creates a digest from its 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its 32 bytes.
+    /// Returns the 32 bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Its 64 hexadecimal digits, without the algorithm.
+    /// Returns the 64 hexadecimal digits, without the algorithm.
     pub fn hex(&self) -> String {
         hex::encode(self.0)
     }
@@ -72,7 +72,7 @@ impl From<Digest> for String {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; TEXT];
+        let mut text = [0; TEXT_BYTES];
         let (algorithm, encoded) = text.split_at_mut(ALGORITHM.len());
         algorithm.copy_from_slice(ALGORITHM.as_bytes());
         hex::encode_to_slice(self.0, encoded).map_err(|_| fmt::Error)?;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn another_algorithm_and_wrong_digits_are_told_apart() {
+    fn another_algorithm_and_wrong_digits_are_distinguished() {
         assert_eq!("sha512:00".parse::<Digest>(), Err(DigestError::Algorithm));
         assert_eq!("sha256:00".parse::<Digest>(), Err(DigestError::Encoding));
         let upper = format!("sha256:{}", "A".repeat(64));

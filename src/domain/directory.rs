@@ -1,4 +1,4 @@
-//! Everything known about users, groups, members and tokens, as one value that is cheap to copy and to change. Decides
+//! The directory: all users, groups, members and tokens as one value that is cheap to copy and to change. Decides
 //! nothing and stores nothing: a change is a list of [`Write`]s, applied here and made durable by the store.
 
 mod record;
@@ -16,7 +16,8 @@ use super::id::{CredentialId, GroupId, TokenId, UserId};
 use super::token::{Token, Tombstone};
 use super::user::User;
 
-/// A snapshot of all identities. Copying one is a few reference counts; a changed copy shares what did not change.
+/// A snapshot of all identities. A copy costs a few reference counts, and a changed copy shares everything that did
+/// not change.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     users: OrdMap<UserId, Arc<User>>,
@@ -25,7 +26,7 @@ pub struct Directory {
     paths: HashMap<GroupPath, GroupId>,
     members: OrdMap<(GroupId, UserId), Arc<Membership>>,
     tokens: OrdMap<TokenId, Arc<Token>>,
-    /// The tokens that have an old secret, as that opens them.
+    /// The tokens that have an old secret, each as [`Token::by_old_secret`] returns it.
     by_old_secret: HashMap<TokenId, Arc<Token>>,
     tombstones: HashMap<CredentialId, Arc<Tombstone>>,
     secrets: HashMap<Digest, CredentialId>,
@@ -33,7 +34,7 @@ pub struct Directory {
     service: Service,
 }
 
-/// What a credential id leads to.
+/// The record that a credential id belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
     Password(UserId),
@@ -42,21 +43,22 @@ enum Holder {
     Tombstone,
 }
 
-/// A credential, resolved to what it stands for.
+/// A credential id or secret, resolved to its record.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A user's password.
+    /// The password of this user.
     Password(Arc<User>),
     /// A token that was not deleted; it may be revoked or expired.
     Token(Arc<Token>),
-    /// The same by the secret that its last rotation replaced, which may have ended: [`Token::by_old_secret`].
+    /// A token that was found by the secret that its last rotation replaced, which may have ended:
+    /// [`Token::by_old_secret`].
     OldSecret(Arc<Token>),
-    /// A token that was deleted.
+    /// A deleted token, of which the tombstone remains.
     Deleted(Arc<Tombstone>),
 }
 
 impl Directory {
-    /// The directory that holds these records.
+    /// Builds a directory from these records.
     pub fn from_records(records: impl IntoIterator<Item = Record>) -> Self {
         let mut directory = Self::default();
         for record in records {
@@ -65,7 +67,7 @@ impl Directory {
         directory
     }
 
-    /// Applies the steps of a change in their order.
+    /// Applies the writes of a change in their order.
     pub fn apply(&mut self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -75,7 +77,7 @@ impl Directory {
         }
     }
 
-    /// All records, so that they can be exported.
+    /// Returns all records, for an export.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let users = self.users.values().map(|user| Record::User(User::clone(user)));
         let groups = self.groups.values().map(|group| Record::Group(Group::clone(group)));
@@ -86,42 +88,42 @@ impl Directory {
         service.chain(users).chain(groups).chain(members).chain(tokens).chain(tombstones)
     }
 
-    /// Whether nobody is known yet.
+    /// Returns true if there are no users.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// What holds for the whole service.
+    /// Returns the record with the switches and counters of the whole service.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// The user with this id.
+    /// Returns the user with this id.
     pub fn user(&self, id: UserId) -> Option<&Arc<User>> {
         self.users.get(&id)
     }
 
-    /// The user of this name, in any case.
+    /// Returns the user of this name; the case of letters is ignored.
     pub fn user_named(&self, name: &str) -> Option<&Arc<User>> {
         self.user(*self.usernames.get(&name.to_ascii_lowercase())?)
     }
 
-    /// All users, by id.
+    /// Returns all users, ordered by id.
     pub fn users(&self) -> impl DoubleEndedIterator<Item = &Arc<User>> {
         self.users.values()
     }
 
-    /// The group with this id.
+    /// Returns the group with this id.
     pub fn group(&self, id: GroupId) -> Option<&Arc<Group>> {
         self.groups.get(&id)
     }
 
-    /// The group at this path.
+    /// Returns the group at this path.
     pub fn group_at(&self, path: &GroupPath) -> Option<&Arc<Group>> {
         self.group(*self.paths.get(path)?)
     }
 
-    /// The paths at which there are groups here, and none any more after these writes.
+    /// Returns the paths of groups that are in this directory and no longer in it after these writes.
     pub fn vacated_by(&self, writes: &[Write]) -> Vec<GroupPath> {
         let ids = writes.iter().filter_map(|write| match write {
             Write::Put(Record::Group(group)) => Some(group.id),
@@ -134,47 +136,47 @@ impl Directory {
         paths.filter(|path| after.group_at(path).is_none()).collect()
     }
 
-    /// All groups, by id.
+    /// Returns all groups, ordered by id.
     pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
         self.groups.values()
     }
 
-    /// The group, then the one above it, and so on to the top.
+    /// Returns the group, then its parent, and so on up to the top-level group.
     pub fn lineage(&self, id: GroupId) -> impl Iterator<Item = &Arc<Group>> {
         std::iter::successors(self.group(id), |group| self.group(group.parent?))
     }
 
-    /// The user's own membership of this very group.
+    /// Returns the user's direct membership of this group; memberships of groups above are not considered.
     pub fn membership(&self, group: GroupId, user: UserId) -> Option<&Arc<Membership>> {
         self.members.get(&(group, user))
     }
 
-    /// The memberships of this very group, by user.
+    /// Returns the direct memberships of this group, ordered by user id.
     pub fn members(&self, group: GroupId) -> impl Iterator<Item = &Arc<Membership>> {
         self.members.range((group, UserId(0))..=(group, UserId(u64::MAX))).map(|(_, member)| member)
     }
 
-    /// All memberships of all groups.
+    /// Returns all memberships of all groups.
     pub fn memberships(&self) -> impl Iterator<Item = &Arc<Membership>> {
         self.members.values()
     }
 
-    /// The token with this number.
+    /// Returns the token with this number.
     pub fn token(&self, id: TokenId) -> Option<&Arc<Token>> {
         self.tokens.get(&id)
     }
 
-    /// All tokens, by number.
+    /// Returns all tokens, ordered by number.
     pub fn tokens(&self) -> impl DoubleEndedIterator<Item = &Arc<Token>> {
         self.tokens.values()
     }
 
-    /// The tombstones of deleted tokens.
+    /// Returns the tombstones of all deleted tokens.
     pub fn tombstones(&self) -> impl Iterator<Item = &Arc<Tombstone>> {
         self.tombstones.values()
     }
 
-    /// What this credential id stands for; `None` also for the password that a user had before the present one.
+    /// Returns the credential with this id; `None` if there is none, as for a password that has been changed.
     pub fn credential(&self, id: CredentialId) -> Option<Credential> {
         match self.credentials.get(&id)? {
             Holder::Password(user) => self.user(*user).cloned().map(Credential::Password),
@@ -184,7 +186,7 @@ impl Directory {
         }
     }
 
-    /// The record with this key.
+    /// Returns the record with this key.
     pub fn record(&self, key: RecordKey) -> Option<Record> {
         match key {
             RecordKey::User(id) => self.user(id).map(|user| Record::User(user.as_ref().clone())),
@@ -198,7 +200,7 @@ impl Directory {
         }
     }
 
-    /// The token whose secret has this SHA-256.
+    /// Returns the credential whose secret has this SHA-256. Passwords cannot be found this way.
     pub fn secret(&self, secret: &Digest) -> Option<Credential> {
         self.credential(*self.secrets.get(secret)?)
     }
@@ -243,6 +245,7 @@ impl Directory {
         match key {
             RecordKey::User(id) => {
                 if let Some(user) = self.users.remove(&id) {
+                    // Within one change another user may already have taken the name.
                     if self.usernames.get(&user.username.folded()) == Some(&id) {
                         self.usernames.remove(&user.username.folded());
                     }
@@ -278,8 +281,9 @@ impl Directory {
         }
     }
 
-    /// A token and its tombstone share their keys: only the present holder takes them away.
+    /// Removes a secret and its credential id, if `holder` still holds them.
     fn forget(&mut self, secret: Digest, credential: CredentialId, holder: Holder) {
+        // A token and its tombstone share both keys, so removing the token must not remove those of its tombstone.
         if self.credentials.get(&credential) == Some(&holder) {
             self.credentials.remove(&credential);
             self.secrets.remove(&secret);

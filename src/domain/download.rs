@@ -1,5 +1,5 @@
-//! The life of a download as a state machine: it is told what happened and says what to do next. Does no I/O, sees no
-//! bytes and no clock; whoever drives it holds the stream, the file and the running hash.
+//! The download of a blob as a state machine: it receives events and returns the next action. Does no I/O, sees no
+//! bytes and reads no clock; its driver holds the stream, the file and the running hash.
 //!
 //! ```text
 //! Ask -> (AskLength) -> Receive -> Write -> Receive -> ... -> Verify -> Commit -> End(Stored)
@@ -7,12 +7,13 @@
 //!  +---- interrupted -----+
 //! ```
 //!
-//! Two promises hold for every sequence of events: [`Action::Commit`] follows only a digest that held, and
-//! [`Download::readable`] never covers the last byte before that. An event that nobody asked for ends the download.
+//! Two invariants hold for every sequence of events: [`Action::Commit`] follows only after the digest was verified,
+//! and [`Download::readable`] does not include the last byte before that. An event that does not belong to the
+//! current action ends the download.
 
 use std::time::Duration;
 
-/// So many requests in a row may bring nothing new before a download is given up.
+/// Maximum number of consecutive requests without new bytes; after the last of them the download fails.
 pub const MAX_FRUITLESS_TRIES: u32 = 5;
 
 /// One download of one blob, from the first request to the committed file.
@@ -22,76 +23,77 @@ pub struct Download {
     length: Option<u64>,
     claimed: Option<u64>,
     by_claim: bool,
-    answered: bool,
+    has_response: bool,
     written: u64,
     verified: bool,
     fruitless: u32,
     next: Action,
 }
 
-/// What is known of a blob's length before upstream delivers it, in bytes.
+/// The length of a blob in bytes, as far as it is known before upstream delivers the content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// The length that upstream was seen to have: any other is an error.
+    /// The length that upstream has reported before; any other is an error.
     pub verified: Option<u64>,
-    /// The length that a manifest claims. It counts where upstream tells none; the digest decides.
+    /// The length that a manifest claims. It is used only if upstream reports none; the digest decides.
     pub claimed: Option<u64>,
 }
 
-/// How much may be stored, in bytes.
+/// The limits on what is stored, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest blob that is stored; `None`: any.
+    /// Maximum length of a blob that is stored; `None`: no maximum.
     pub max_length: Option<u64>,
-    /// What the disk has left for blobs.
+    /// The space that is left for blobs on the disk.
     pub room: u64,
 }
 
-/// What is to be done next. Each but [`Action::End`] is answered by one of the events named with it.
+/// The next action of the driver. For each, except [`Action::End`], the driver reports one of the events that are
+/// named with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// After this pause ask upstream for the content from this byte on: [`Event::Answered`] or [`Event::Interrupted`].
+    /// Wait for the pause, then request the content from upstream: [`Event::Answered`] or [`Event::Interrupted`].
     Ask {
-        /// The first byte wanted.
+        /// The offset of the first byte to request.
         from: u64,
-        /// How long to wait before asking.
+        /// The time to wait before the request.
         pause: Duration,
     },
-    /// Ask upstream for the length alone, and keep the stream: [`Event::LengthTold`].
+    /// Request the length alone from upstream, and keep the stream open: [`Event::LengthTold`].
     AskLength,
-    /// Take the next bytes of the stream: [`Event::Received`], [`Event::Ended`] or [`Event::Interrupted`].
+    /// Read the next bytes of the stream: [`Event::Received`], [`Event::Ended`] or [`Event::Interrupted`].
     Receive,
-    /// Hash and write what was received: [`Event::Written`] or [`Event::WriteFailed`].
+    /// Hash and write the received bytes: [`Event::Written`] or [`Event::WriteFailed`].
     Write,
     /// Compare the hash with the digest: [`Event::Verified`].
     Verify,
     /// Make the file durable under its digest: [`Event::Committed`] or [`Event::CommitFailed`].
     Commit,
-    /// Stop: this is the outcome.
+    /// Stop; this is the outcome.
     End(Outcome),
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Upstream delivers, and tells this length of the whole content.
+    /// Upstream has begun to deliver the content and reported this length of the whole.
     Answered(Option<u64>),
-    /// The answer to the question for the length alone.
+    /// The length that upstream reported in response to [`Action::AskLength`]; `None` if it reported none.
     LengthTold(Option<u64>),
-    /// So many bytes arrived, at least one.
+    /// This number of bytes has arrived, at least one.
     Received(u64),
     /// The stream ended as if it were complete.
     Ended,
-    /// The request or its stream failed; whether another request may help.
+    /// The request or its stream failed.
     Interrupted {
-        /// Whether it is worth asking again.
+        /// True if another request may succeed.
         retryable: bool,
     },
-    /// What was received is hashed and in the file.
+    /// This number of received bytes is hashed and in the file.
     Written(u64),
-    /// The file takes no more: the disk is full, or broken.
+    /// The file could not be written: the disk is full or faulty.
     WriteFailed,
-    /// Whether the digest holds.
+    /// The digest was compared; true if it matches.
     Verified(bool),
     /// The file is durable under its digest.
     Committed,
@@ -99,37 +101,38 @@ pub enum Event {
     CommitFailed,
 }
 
-/// How a download ended.
+/// The outcome of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Verified and committed.
+    /// The blob is verified and committed.
     Stored,
-    /// Verified and readable by those who follow, but not committed.
+    /// The blob is verified and readable by the current readers, but not committed.
     NotCommitted,
-    /// Longer than what is stored, or than what the disk has room for; nothing was given out.
+    /// The blob is not stored, for this reason. No bytes have reached a client.
     Unstored(Unstored),
-    /// The file takes no more than this many bytes; who follows goes on alone from there.
+    /// The file could not be written any further. Each reader continues from this offset with an upstream stream of
+    /// its own.
     Spilled {
-        /// How many bytes are in the file, all of them hashed.
+        /// The number of bytes in the file, all of them hashed.
         at: u64,
     },
-    /// Given up.
+    /// The download failed.
     Failed(Failure),
 }
 
-/// Why a blob is passed on without being stored.
+/// The reason why a blob is passed on without being stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstored {
-    /// It is longer than the configured limit.
+    /// The blob is longer than the configured maximum.
     TooLong,
-    /// The disk has no room for it.
+    /// The disk has no space for the blob.
     NoRoom,
-    /// The store fails for another reason.
+    /// The store failed for another reason.
     StoreFailed,
 }
 
 impl Unstored {
-    /// The label of a number.
+    /// Returns the value of the metric label `reason`.
     pub fn word(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
@@ -139,26 +142,26 @@ impl Unstored {
     }
 }
 
-/// Why a download was given up. Nothing of it is kept.
+/// The reason why a download failed. None of its bytes are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Upstream refused, or failed too often.
+    /// Upstream refused the request, or failed too often.
     Upstream,
-    /// Upstream's content has another length than was promised.
+    /// Upstream's content has another length than expected.
     WrongLength {
-        /// As the manifest, or upstream's first answer, has it.
+        /// The expected length, from a manifest or from upstream's first response.
         expected: u64,
-        /// As upstream has it now.
+        /// The length that upstream reported or delivered.
         told: u64,
     },
-    /// The content has another digest.
+    /// The digest of the content does not match.
     WrongDigest,
-    /// The driver reported what it was not asked for.
+    /// The driver reported an event that does not belong to the current action.
     OutOfOrder,
 }
 
 impl Download {
-    /// A download of a blob of this length, as far as it is known. See [`Self::next`] for what to do first.
+    /// Starts a download of a blob of this length, as far as it is known. [`Self::next`] returns the first action.
     pub fn new(expected: Expected, limits: Limits) -> Self {
         let Expected { verified: length, claimed } = expected;
         let mut download = Self {
@@ -166,7 +169,7 @@ impl Download {
             length,
             claimed,
             by_claim: false,
-            answered: false,
+            has_response: false,
             written: 0,
             verified: false,
             fruitless: 0,
@@ -178,37 +181,40 @@ impl Download {
         download
     }
 
-    /// What is to be done next.
+    /// Returns the next action.
     pub fn next(&self) -> Action {
         self.next
     }
 
-    /// How long the content is, once an asker may be told: upstream delivers it, and its end can be held back. `None` also
-    /// where no one tells a length, until everything is here and verified; and once it is refused.
+    /// Returns the length of the content once it may be sent to clients: upstream delivers the content, and its last
+    /// byte can be held back. Returns `None` while no length is known, until all content is here and verified, and
+    /// after the blob is refused.
     pub fn announced(&self) -> Option<u64> {
         let refused = matches!(self.next, Action::End(Outcome::Unstored(_) | Outcome::Failed(_)));
-        self.length.filter(|&length| !refused && (self.verified || (self.answered && length > 0)))
+        self.length.filter(|&length| !refused && (self.verified || (self.has_response && length > 0)))
     }
 
-    /// Whether the length is one that only a manifest claims: should the download fail, that may be why.
+    /// Returns true if the length is only a manifest's claim. If the download fails, a wrong claim may be the reason.
     pub fn relies_on_claim(&self) -> bool {
         self.by_claim
     }
 
-    /// How many bytes, from the first on, may be given out.
+    /// Returns the number of bytes, from the first on, that may be sent to clients.
     pub fn readable(&self) -> u64 {
         match self.length {
             Some(length) if self.verified => length,
+            // The last byte is held back until the digest is verified, so that a wrong blob is never complete at a
+            // client.
             Some(length) => self.written.min(length.saturating_sub(1)),
             None => 0,
         }
     }
 
-    /// Tells what happened; gives what to do next.
+    /// Handles an event; returns the next action.
     pub fn on(&mut self, event: Event) -> Action {
         self.next = match (self.next, event) {
-            (Action::Ask { .. }, Event::Answered(told)) => self.answered(told),
-            (Action::AskLength, Event::LengthTold(told)) => self.length_told(told),
+            (Action::Ask { .. }, Event::Answered(reported)) => self.on_response(reported),
+            (Action::AskLength, Event::LengthTold(reported)) => self.on_length(reported),
             (Action::Ask { .. } | Action::Receive, Event::Interrupted { retryable }) => self.interrupted(retryable),
             (Action::Receive, Event::Received(bytes)) => self.received(bytes),
             (Action::Receive, Event::Ended) => self.ended(),
@@ -223,25 +229,26 @@ impl Download {
         self.next
     }
 
-    fn answered(&mut self, told: Option<u64>) -> Action {
-        let first = !self.answered;
-        self.answered = true;
-        match (self.length, told) {
+    fn on_response(&mut self, reported: Option<u64>) -> Action {
+        let first = !self.has_response;
+        self.has_response = true;
+        match (self.length, reported) {
             (Some(expected), Some(told)) if expected != told => fail(Failure::WrongLength { expected, told }),
             (None, None) if first && self.claimed.is_some() => {
                 self.by_claim = true;
-                self.length_told(self.claimed)
+                self.on_length(self.claimed)
             }
             (None, None) if first => Action::AskLength,
             (Some(_), _) => self.receive_or_verify(),
-            (None, told) => self.length_told(told),
+            (None, reported) => self.on_length(reported),
         }
     }
 
-    fn length_told(&mut self, told: Option<u64>) -> Action {
-        self.length = told;
-        match (self.unstored(), told) {
+    fn on_length(&mut self, reported: Option<u64>) -> Action {
+        self.length = reported;
+        match (self.unstored(), reported) {
             (Some(reason), _) => Action::End(Outcome::Unstored(reason)),
+            // Without a length at first, bytes may have been written already; fewer than those cannot be the whole.
             (None, Some(told)) if told < self.written => fail(Failure::WrongLength { expected: self.written, told }),
             (None, _) => self.receive_or_verify(),
         }
@@ -270,7 +277,7 @@ impl Download {
 
     fn ended(&mut self) -> Action {
         match self.length {
-            // Less than promised: cut on the way, whatever it looks like.
+            // Fewer bytes than announced: the stream was cut, even if it ended cleanly.
             Some(_) => self.interrupted(true),
             None => Action::Verify,
         }
@@ -314,7 +321,8 @@ impl Limits {
     }
 }
 
-/// How long to wait before asking upstream again after so many fruitless tries: 100 ms, doubling up to 5 s.
+/// Returns the pause before the next upstream request after this number of consecutive requests without new bytes:
+/// 100 ms, doubling up to 5 s.
 pub fn pause_before(fruitless: u32) -> Duration {
     Duration::from_millis(100 << fruitless.clamp(1, 7).saturating_sub(1)).min(Duration::from_secs(5))
 }
@@ -348,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_length_counts_where_upstream_tells_none() {
+    fn a_claimed_length_counts_where_upstream_reports_none() {
         let mut download = claiming(10);
         assert_eq!(download.on(Event::Answered(Some(12))), Action::Receive);
         assert_eq!((download.announced(), download.relies_on_claim()), (Some(12), false));
@@ -381,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_digest_gives_the_last_byte_to_nobody() {
+    fn a_wrong_digest_never_releases_the_last_byte() {
         let download =
             run(Some(2), ROOMY, &[&[Event::Answered(None)], &arrived(2)[..], &[Event::Verified(false)]].concat());
         assert_eq!(download.next(), fail(Failure::WrongDigest));
@@ -410,8 +418,8 @@ mod tests {
 
     #[test]
     fn without_any_length_nothing_is_announced_before_the_end() {
-        let asked = run(None, ROOMY, &[Event::Answered(None)]);
-        assert_eq!(asked.next(), Action::AskLength);
+        let started = run(None, ROOMY, &[Event::Answered(None)]);
+        assert_eq!(started.next(), Action::AskLength);
         let events = [&[Event::Answered(None), Event::LengthTold(None)], &arrived(3)[..]].concat();
         let mut download = run(None, ROOMY, &events);
         assert_eq!((download.announced(), download.readable()), (None, 0));
@@ -434,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_tells_from_where_others_go_on() {
+    fn a_full_disk_reports_where_readers_continue() {
         let full = [&[Event::Answered(Some(10))], &arrived(4)[..], &[Event::Received(4), Event::WriteFailed]].concat();
         assert_eq!(run(Some(10), ROOMY, &full).next(), Action::End(Outcome::Spilled { at: 4 }));
     }
@@ -455,8 +463,8 @@ mod tests {
         ]
     }
 
-    /// An event that answers this action, picked by `event` where there is a choice.
-    fn answer(action: Action, event: Event, length: Option<u64>) -> Event {
+    /// Returns an event that belongs to this action, picked by `event` where there is a choice.
+    fn matching_event(action: Action, event: Event, length: Option<u64>) -> Event {
         match (action, event) {
             (Action::Ask { .. }, Event::Received(_) | Event::Written(_)) => Event::Answered(length),
             (Action::AskLength, _) => Event::LengthTold(length),
@@ -478,7 +486,7 @@ mod tests {
             let (mut written, mut verified) = (0, false);
             for (event, honest) in script {
                 let before = download.next();
-                let event = if honest { answer(before, event, length) } else { event };
+                let event = if honest { matching_event(before, event, length) } else { event };
                 let after = download.on(event);
                 if let (Action::Write, Event::Written(bytes)) = (before, event) {
                     written += bytes;
@@ -501,8 +509,8 @@ mod tests {
         #[test]
         fn every_download_ends_when_upstream_brings_nothing(cuts in proptest::collection::vec(any::<bool>(), 20..40)) {
             let mut download = Download::new(of(5), ROOMY);
-            for answered in cuts {
-                if answered {
+            for responds in cuts {
+                if responds {
                     download.on(Event::Answered(Some(5)));
                 }
                 download.on(Event::Interrupted { retryable: true });

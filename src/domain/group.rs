@@ -1,4 +1,4 @@
-//! Groups and their paths. Who may use a group is decided in `policy`.
+//! Groups and their paths. [`policy`](super::policy) decides who may use a group.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,82 +9,83 @@ use serde::{Deserialize, Serialize};
 use super::id::GroupId;
 use super::repository::Repository;
 
-/// A team: the unit that pulls, and that sees only what it has pulled.
+/// A group, usually a team: it pulls images, and sees only content that upstream served to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// Never given to another group; what links in the cache belong to.
+    /// The number of the group, never reused. Links in the cache belong to it.
     pub id: GroupId,
-    /// The name for people to read.
+    /// The display name.
     pub name: String,
-    /// Its own part and those of the groups above it.
+    /// The full path: the path of the parent group and the group's own last part.
     pub path: GroupPath,
-    /// What the group is for, as its owner wrote it.
+    /// The description, written by an owner.
     pub description: String,
-    /// The group above it.
+    /// The parent group; `None` for a top-level group.
     pub parent: Option<GroupId>,
-    /// Who else may see it.
+    /// The visibility to users who are not members.
     pub visibility: Visibility,
-    /// The switch of the dependency proxy; `None`: as the group above says, on at the top.
+    /// The switch of the dependency proxy; `None`: as in the parent group, and on for a top-level group.
     pub proxy_enabled: Option<bool>,
-    /// When the group was made.
+    /// The creation time.
     pub created_at: Timestamp,
 }
 
-/// Who may see a group besides its members. Ordered: each is open to more than the ones before it.
+/// The visibility of a group to users who are not members. Ordered: each value is visible to more users than the ones
+/// before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
-    /// Nobody.
+    /// Only members can see the group.
     Private,
-    /// As private here.
+    /// The same as [`Private`](Self::Private) in this service.
     Internal,
-    /// Whom the setting `auth.public_groups` says.
+    /// The users that the setting `auth.public_groups` names can pull from the group.
     Public,
 }
 
-/// A group's full path in lower case, such as `team/ci`: at most 255 characters, each part also a part of an image name,
-/// because that is where clients write it.
+/// A group's full path in lower case, such as `team/ci`: at most 255 characters. Each part is also a valid part of an
+/// image name, because clients write it there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GroupPath(String);
 
-/// Why a string cannot be the path of a group.
+/// The reason why a string is not a valid group path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupPathError {
-    /// Characters or length.
+    /// The path has other characters, or is too long.
     #[error("can contain only letters and digits with single '.', '_' or '-' between them, and at most 255 characters")]
     Malformed,
-    /// A part means something else in a URL.
+    /// A part of the path has another meaning in a URL.
     #[error("'{0}' is a reserved name")]
     Reserved(String),
 }
 
-/// A name that would be confused with a part of a route.
+/// A reserved name: it would be confused with a part of a route.
 struct Reserved {
     name: &'static str,
     depth: Depth,
     reach: Reach,
 }
 
-/// The parts of a path that a name is reserved in.
+/// The parts of a path in which a name is reserved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// The first part: it stands where a route begins.
+    /// The first part, which stands where a route begins.
     Top,
-    /// Every part: it ends the path of a group within a route.
+    /// Every part, because the name ends the path of a group within a route.
     Any,
 }
 
-/// The paths that a name is reserved in.
+/// The paths in which a name is reserved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// No path has it.
+    /// No path can have it.
     All,
-    /// No new path gets it. Earlier versions gave it, and a group that has it keeps it.
+    /// No new path can have it. Earlier versions allowed it, and a group that has it keeps it.
     New,
 }
 
-/// All reserved names, and the route that each would be confused with.
+/// All reserved names, and the route with which each would be confused.
 const RESERVED: [Reserved; 9] = [
     // `/v2/<group>/dependency_proxy/containers/<image>`: the first such part ends the group.
     Reserved { name: "dependency_proxy", depth: Depth::Any, reach: Reach::All },
@@ -96,7 +97,7 @@ const RESERVED: [Reserved; 9] = [
     Reserved { name: "api", depth: Depth::Top, reach: Reach::All },
     // `/jwt/auth`
     Reserved { name: "jwt", depth: Depth::Top, reach: Reach::All },
-    // `/groups/<group>`, what `web_url` is.
+    // `/groups/<group>`, the form of `web_url`.
     Reserved { name: "groups", depth: Depth::Top, reach: Reach::All },
     // `HOST/library/alpine` is an image of Docker Hub whose group was left out.
     Reserved { name: "library", depth: Depth::Top, reach: Reach::All },
@@ -106,17 +107,20 @@ const RESERVED: [Reserved; 9] = [
 ];
 
 impl GroupPath {
-    /// The whole path, in lower case.
+    /// Returns the whole path, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its last part.
+    /// Returns the last part of the path.
     pub fn last_part(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The path of a group of this name below it; `part` must be a single part.
+    /// Returns the path of a child group of this name.
+    ///
+    /// # Errors
+    /// Fails if `part` is not a single valid part, or the new path is too long or has a reserved name.
     pub fn child(&self, part: &str) -> Result<Self, GroupPathError> {
         if part.contains('/') {
             return Err(GroupPathError::Malformed);
@@ -124,25 +128,28 @@ impl GroupPath {
         format!("{}/{part}", self.0).parse()
     }
 
-    /// Refuses a path that no group gets any more although one may still have it.
+    /// Checks that a new group may have this path.
+    ///
+    /// # Errors
+    /// Fails if a part is a reserved name, including names that only existing groups may keep.
     pub fn check_new(&self) -> Result<(), GroupPathError> {
         check_reserved(&self.0, |_| true)
     }
 
-    /// Whether it is `other` or stands below it.
+    /// Returns true if this path is `other` or below it.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Itself, then every path above it.
+    /// Returns this path, then every path above it.
     pub fn lineage(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self.as_str()), |path| path.rsplit_once('/').map(|(above, _)| above))
     }
 }
 
 fn check_reserved(path: &str, counts: impl Fn(Reach) -> bool) -> Result<(), GroupPathError> {
-    let is_reserved = |(place, part): &(usize, &str)| {
-        let here = |name: &&Reserved| name.name == *part && (name.depth == Depth::Any || *place == 0);
+    let is_reserved = |(index, part): &(usize, &str)| {
+        let here = |name: &&Reserved| name.name == *part && (name.depth == Depth::Any || *index == 0);
         RESERVED.iter().find(here).is_some_and(|name| counts(name.reach))
     };
     match path.split('/').enumerate().find(is_reserved) {
@@ -176,7 +183,7 @@ impl From<GroupPath> for String {
 }
 
 impl Visibility {
-    /// Its name in the REST API.
+    /// Returns the name in the REST API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Private => "private",

@@ -1,4 +1,4 @@
-//! Identifiers of users, groups, tokens and credentials. None is ever given to a second owner.
+//! Identifiers of users, groups, tokens and credentials. None is ever reused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,19 +21,19 @@ macro_rules! numeric_id {
 }
 
 numeric_id!(
-    /// A user, as numbered by the REST API.
+    /// The number of a user in the REST API.
     UserId
 );
 numeric_id!(
-    /// A group, as numbered by the REST API.
+    /// The number of a group in the REST API.
     GroupId
 );
 numeric_id!(
-    /// A personal, group or deploy token, as numbered by the REST API.
+    /// The number of a personal, group or deploy token in the REST API.
     TokenId
 );
 
-/// A string is not 32 hexadecimal digits.
+/// The error for a string that is not 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id has 32 hexadecimal digits")]
 pub struct RandomIdError;
@@ -46,7 +46,7 @@ macro_rules! random_id {
         pub struct $name(u128);
 
         impl $name {
-            /// The id made of these random bits.
+            /// Creates an id from these random bits.
             pub fn from_random(bits: [u8; 16]) -> Self {
                 Self(u128::from_be_bytes(bits))
             }
@@ -87,16 +87,18 @@ macro_rules! random_id {
 }
 
 random_id!(
-    /// One secret that opens the service: 128 random bits, so that it means nothing on another instance or after a restore.
+    /// The id of one secret that grants access: 128 random bits, so that it means nothing on another instance or
+    /// after a restore.
     CredentialId
 );
 random_id!(
-    /// One installation: 128 random bits, made at the first start and kept through every restore, so that files of two are told apart.
+    /// The id of one installation: 128 random bits, generated at the first start and kept through every restore, so
+    /// that the files of two installations can be distinguished.
     InstallationId
 );
 
 impl CredentialId {
-    /// Half of its bits, by which most are told apart.
+    /// Returns the lower half of the bits, which is enough to distinguish most ids.
     pub fn half(self) -> u64 {
         self.0 as u64
     }

@@ -1,5 +1,5 @@
-//! What stands behind `/v2/` in a request: a group, an image and what is wanted of it. Looks nothing up but the names of
-//! the configured upstreams.
+//! Image paths: the part of a registry request's path after `/v2/`, with a group, an image and the requested
+//! resource. Looks up nothing but the names of the configured upstreams.
 
 use super::digest::Digest;
 use super::group::{GroupPath, GroupPathError};
@@ -9,58 +9,58 @@ use super::upstream::Upstreams;
 
 const MARKER: &str = "/dependency_proxy/containers/";
 
-/// A request path of the registry, understood.
+/// A parsed request path of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImagePath {
     /// The group that pulls.
     pub group: GroupPath,
-    /// The upstream that the image is of.
+    /// The upstream registry of the image.
     pub upstream: UpstreamName,
-    /// The image, as upstream calls it.
+    /// The image's repository, as upstream names it.
     pub repository: Repository,
-    /// What is wanted of it.
+    /// The requested resource of the image.
     pub target: Target,
 }
 
-/// What is wanted of an image.
+/// The requested resource of an image (OCI distribution specification, "Endpoints").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A manifest or an index.
+    /// A manifest or an index, by tag or digest.
     Manifest(Reference),
-    /// A configuration or a layer.
+    /// A blob, that is a configuration or a layer.
     Blob(Digest),
-    /// The list of tags.
+    /// The list of tags of the repository.
     Tags,
-    /// The list of manifests that refer to this one.
+    /// The list of manifests that refer to this manifest.
     Referrers(Digest),
 }
 
-/// Why a path leads nowhere. The text is for the person who used it.
+/// The reason why a path is refused. The texts are for the user who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImagePathError {
-    /// No `/dependency_proxy/containers/` in it.
+    /// The path does not contain `/dependency_proxy/containers/`.
     #[error("This is a pull-through cache. Pull <this host>/<group>/dependency_proxy/containers/{image}")]
     NotAProxyPath {
-        /// What the user seems to want, as an image and its tag.
+        /// The image and tag that the user probably means.
         image: String,
     },
-    /// The image names a registry that is not configured.
+    /// The path of the image names a registry that is not configured.
     #[error("{registry} is not an upstream of this service. Configured: {configured}")]
     UnknownUpstream {
-        /// The registry that was named.
+        /// The registry in the request.
         registry: String,
-        /// Those that could be.
+        /// The configured registries, separated by commas.
         configured: String,
     },
-    /// `?ns=` names a registry that is not configured.
+    /// The query parameter `ns` names a registry that is not configured.
     #[error("{registry} is not an upstream of this service. Configured: {configured}")]
     UnknownNamespace {
-        /// The registry that was named.
+        /// The registry in the request.
         registry: String,
-        /// Those that could be.
+        /// The configured registries, separated by commas.
         configured: String,
     },
-    /// What stands before the marker cannot be a group.
+    /// The path before `/dependency_proxy/containers/` is not a valid group path.
     #[error("the group {0}")]
     Group(#[from] GroupPathError),
     /// The image's name is malformed.
@@ -72,13 +72,16 @@ pub enum ImagePathError {
     /// The digest of a blob is malformed.
     #[error(transparent)]
     Digest(#[from] super::digest::DigestError),
-    /// Neither a manifest nor a blob, nor a list that this service passes through.
+    /// The path names neither a manifest nor a blob, nor a list that this service passes through.
     #[error("This is a read-only cache of manifests and blobs; it has nothing at this path")]
     NoSuchRoute,
 }
 
 impl ImagePath {
-    /// Understands the part of a path behind `/v2/` and the value of `?ns=`.
+    /// Parses the part of a path after `/v2/` and the value of the query parameter `ns`.
+    ///
+    /// # Errors
+    /// Fails if the path is not one of the proxy, a name in it is malformed, or its registry is not configured.
     pub fn parse(path: &str, namespace: Option<&str>, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
         let (group, rest) = path.split_once(MARKER).ok_or_else(|| not_a_proxy_path(path))?;
         let (image, target) = split_target(rest)?;
@@ -88,7 +91,7 @@ impl ImagePath {
     }
 }
 
-/// The image and what is wanted of it.
+/// Splits the path after the marker into the image and the requested resource.
 fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     if let Some(image) = rest.strip_suffix("/tags/list") {
         return Ok((image, Target::Tags));
@@ -102,20 +105,20 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     Ok((image, target))
 }
 
-/// What separates an image from a value.
+/// The path segment that separates an image from a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// A tag or a digest follows.
+    /// A tag or digest of a manifest follows.
     Manifests,
     /// The digest of a blob follows.
     Blobs,
-    /// The digest of what is referred to follows.
+    /// The digest of the manifest that is referred to follows.
     Referrers,
 }
 
-/// What stands before the last word that separates an image from a value, the word, and what follows it.
+/// Splits a path at its last such segment: returns the text before it, the segment, and the text after it.
 pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
-    // The parts of the path from the last one on.
+    // Image names may contain these words, too, so the search starts at the end.
     let mut end = path.len();
     while let Some(slash) = path[..end].rfind('/') {
         let value = path[end..].strip_prefix('/');
@@ -133,13 +136,13 @@ pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
     None
 }
 
-/// Which upstream has the image, and what it calls it.
+/// Returns the upstream of an image, and the image's repository there.
 fn locate(
     image: &str,
     namespace: Option<&str>,
     upstreams: &Upstreams,
 ) -> Result<(UpstreamName, Repository), ImagePathError> {
-    // dockerd, and containerd without `override_path`, put the API's version behind the path of a mirror.
+    // dockerd, and containerd without `override_path`, append the API's version to the path of a mirror.
     let image = image.strip_prefix("v2/").unwrap_or(image);
     let (upstream, repository) = match namespace {
         Some(name) => named_by_query(image, name, upstreams)?,
@@ -152,9 +155,9 @@ fn locate(
     Ok((upstream, repository))
 }
 
-/// The registry that `?ns=` names (OCI distribution specification, "Registry proxying"). What stands in the path is the
-/// repository, whatever it looks like. Only this registry's own name before it is taken off: some mirrors are configured with
-/// it in their path.
+/// Resolves an image for the registry in the query parameter `ns` (OCI distribution specification, "Registry
+/// proxying"). The whole path is then the repository, except that this registry's own name is removed from its
+/// beginning: some mirrors are configured with it in their path.
 fn named_by_query<'a>(
     image: &'a str,
     name: &str,
@@ -166,11 +169,12 @@ fn named_by_query<'a>(
     Ok((upstream.clone(), repository))
 }
 
-/// The registry that a first part of the path names, if it is one or can only be one; else the default.
+/// Resolves an image whose first path segment may name a registry; otherwise the registry is Docker Hub.
 fn named_by_path<'a>(image: &'a str, upstreams: &Upstreams) -> Result<(UpstreamName, &'a str), ImagePathError> {
     let Some((first, rest)) = image.split_once('/') else { return Ok((default_upstream(upstreams)?, image)) };
     match upstreams.named(first) {
         Some((name, _)) => Ok((name.clone(), rest)),
+        // Docker's rule for the first segment of an image name: a dot, a port or `localhost` makes it a host.
         None if first.contains(['.', ':']) || first == "localhost" => {
             Err(ImagePathError::UnknownUpstream { registry: first.to_owned(), configured: list(upstreams) })
         }
@@ -187,7 +191,7 @@ fn list(upstreams: &Upstreams) -> String {
     upstreams.names().map(UpstreamName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads `library/alpine/manifests/latest` back into what the user typed.
+/// Reconstructs from `library/alpine/manifests/latest` the image that the user typed, for the error message.
 fn not_a_proxy_path(path: &str) -> ImagePathError {
     let path = path.strip_prefix(&MARKER[1..]).unwrap_or(path);
     let (name, reference) = path.split_once("/manifests/").unwrap_or((path, "latest"));

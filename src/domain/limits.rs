@@ -1,40 +1,41 @@
-//! The maxima that the settings set for what callers of the REST API make.
+//! Limits on what callers of the REST API can create, as set in the configuration.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The longest name, in characters; the same for descriptions of tokens, user names and addresses. GitLab's.
+/// Maximum length of a name, in characters; also of token descriptions, user names and email addresses. The value is
+/// GitLab's.
 pub const MAX_NAME_CHARS: usize = 255;
 
-/// The longest description of a group, in characters. GitLab's.
+/// Maximum length of a group's description, in characters. The value is GitLab's.
 pub const MAX_GROUP_DESCRIPTION_CHARS: usize = 500;
 
-/// What callers can make at most. A maximum of 0 days is none.
+/// The limits. Lifetimes are in days, and 0 means no maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Active personal access tokens of a user, and as many that ended.
+    /// Maximum number of active personal access tokens of a user, and of ended ones that are kept.
     pub personal_tokens: usize,
-    /// Active group access tokens of a group, and as many that ended.
+    /// Maximum number of active group access tokens of a group, and of ended ones that are kept.
     pub group_tokens: usize,
-    /// Deploy tokens of a group, and as many that expired.
+    /// Maximum number of active deploy tokens of a group, and of expired ones that are kept.
     pub deploy_tokens: usize,
-    /// Members of a group, those of the groups above it and of its tokens not counted.
+    /// Maximum number of direct members of a group, without the bots of its tokens.
     pub members: usize,
-    /// Groups below one at the top, however deep.
+    /// Maximum number of groups below a top-level group, at any depth.
     pub subgroups: usize,
-    /// Groups in a path.
+    /// Maximum number of groups in a path.
     pub group_depth: usize,
-    /// Tombstones of deleted tokens, all together.
+    /// Maximum number of tombstones of deleted tokens in the whole service.
     pub tombstones: usize,
-    /// Days that a new personal access token is valid.
+    /// Maximum lifetime of a new personal access token, in days.
     pub personal_token_days: u32,
-    /// Days that a new group access token is valid.
+    /// Maximum lifetime of a new group access token, in days.
     pub group_token_days: u32,
-    /// Days that a new deploy token is valid.
+    /// Maximum lifetime of a new deploy token, in days.
     pub deploy_token_days: u32,
 }
 
 impl Limits {
-    /// No maximum at all.
+    /// Limits without any maximum.
     pub const NONE: Self = Self {
         personal_tokens: usize::MAX,
         group_tokens: usize::MAX,
@@ -49,7 +50,8 @@ impl Limits {
     };
 }
 
-/// The last moment at which something made now can end that may last for so many days; `None`: there is none.
+/// Returns the latest end of something that is created now and may last for this many days; `None` if there is no
+/// maximum.
 pub(super) fn latest(days: u32, now: Timestamp) -> Option<Timestamp> {
     if days == 0 { None } else { now.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok() }
 }

@@ -1,40 +1,43 @@
-//! The query of a list of tags or referrers (OCI distribution specification, "Content Discovery"). It is opaque: the registry
-//! that pages the list made it, and it is passed on byte for byte. Only its parameter `ns` belongs to this service.
+//! The query of a list of tags or referrers (OCI distribution specification, "Content Discovery"). It is opaque: the
+//! registry that pages the list created it, and it is passed on byte for byte. Only the parameter `ns` belongs to
+//! this service.
 
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
-/// The longest query that is passed on, in bytes. `ns` does not count, so that a client that uses it can follow every link.
+/// Maximum length of a query that is passed on, in bytes. `ns` does not count, so that a client that uses it can
+/// follow every link.
 pub const MAX_LIST_QUERY_BYTES: usize = 4096;
 
-/// A query without its `?` and without `ns`: graphic ASCII, in the order and the spelling in which it came. May be empty.
+/// A query without its `?` and without `ns`: printable ASCII without spaces, in its original order and spelling. May
+/// be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery(String);
 
-/// Why a text is not such a query.
+/// The reason why a text is not a valid list query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListQueryError {
-    /// Longer than [`MAX_LIST_QUERY_BYTES`].
+    /// The query is longer than [`MAX_LIST_QUERY_BYTES`].
     #[error("the query of a list has at most {MAX_LIST_QUERY_BYTES} bytes")]
     TooLong,
-    /// Spaces, control characters or letters beyond ASCII.
+    /// The query contains spaces, control characters or characters beyond ASCII.
     #[error("the query of a list has printable ASCII characters only; percent-encode all others")]
     Characters,
 }
 
 impl ListQuery {
-    /// The query as it came, without `ns`.
+    /// Returns the query as received, without `ns`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether nothing is left to pass on.
+    /// Returns true if nothing is left to pass on.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The query with this parameter behind it, as [`namespace_parameter`] found it in the query of a client.
+    /// Returns the query with this parameter appended, as [`namespace_parameter`] found it in the query of a client.
     pub fn with_namespace(&self, parameter: Option<&str>) -> String {
         let parameters = [self.as_str(), parameter.unwrap_or_default()];
         parameters.into_iter().filter(|parameter| !parameter.is_empty()).collect::<Vec<_>>().join("&")
@@ -54,12 +57,13 @@ impl FromStr for ListQuery {
     }
 }
 
-/// The first parameter `ns` of a query, name and value as the client wrote them.
+/// Returns the first parameter `ns` of a query, name and value as the client wrote them.
 pub fn namespace_parameter(query: &str) -> Option<&str> {
     query.split('&').find(|parameter| is_namespace(parameter))
 }
 
-/// Whether this is `ns`, with a value or without, in any spelling (WHATWG URL standard, `application/x-www-form-urlencoded`).
+/// Returns true if the parameter is `ns`, with or without a value, in any percent-encoding (WHATWG URL standard,
+/// `application/x-www-form-urlencoded`).
 fn is_namespace(parameter: &str) -> bool {
     let name = parameter.split('=').next().unwrap_or(parameter);
     percent_decode_str(name).eq(*b"ns")
@@ -97,12 +101,12 @@ mod tests {
     #[test]
     fn the_namespace_goes_back_as_the_client_wrote_it() {
         let query: ListQuery = "last=a%2Fb".parse().unwrap();
-        for (asked, back) in [
+        for (requested, returned) in [
             ("n=1", "last=a%2Fb"),
             ("ns=ghcr.io&n=1", "last=a%2Fb&ns=ghcr.io"),
             ("n=1&n%73=mirror%3A5000&ns=other", "last=a%2Fb&n%73=mirror%3A5000"),
         ] {
-            assert_eq!(query.with_namespace(namespace_parameter(asked)), back, "{asked}");
+            assert_eq!(query.with_namespace(namespace_parameter(requested)), returned, "{requested}");
         }
         assert_eq!(ListQuery::default().with_namespace(Some("ns=a")), "ns=a");
     }

@@ -1,11 +1,12 @@
-//! Manifests and indexes (OCI image specification; Docker image manifest version 2, schema 2): their media types and what
-//! they name. Reads only what a cache needs; the bytes themselves are never rewritten.
+//! Manifests and indexes (OCI image specification; Docker image manifest version 2, schema 2): their media types and
+//! the content that they reference. Reads only what a cache needs; the bytes are never rewritten.
 
 use serde::{Deserialize, Deserializer};
 
 use super::digest::{Digest, DigestError};
 
-/// The media types that are asked of upstream, always all of them: the answer must not depend on who asks first.
+/// The media types in the `Accept` header of every upstream request for a manifest. Always all of them, so that the
+/// response does not depend on which client sends the first request.
 pub const ACCEPTED: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -13,46 +14,46 @@ pub const ACCEPTED: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// What a manifest says about other content.
+/// The content that a manifest references.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Named {
-    /// Its configuration and layers.
+    /// The configuration and the layers of an image.
     pub blobs: Vec<Descriptor>,
     /// The manifests of an index.
     pub manifests: Vec<Descriptor>,
 }
 
-/// A digest and how many bytes have it (OCI image specification, "Content Descriptors").
+/// A digest and the length of its content (OCI image specification, "Content Descriptors").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Descriptor {
     /// The digest of the content.
     pub digest: Digest,
-    /// Its length in bytes, as the manifest claims it: the digest decides. None where that is no length.
+    /// The length in bytes, as the manifest claims it; the digest decides. `None` if the field is not a valid length.
     #[serde(default, deserialize_with = "length")]
     pub size: Option<u64>,
 }
 
-/// Bytes are not a manifest that a client could use.
+/// The reason why bytes are not a manifest that a client could use.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The media type is none of [`ACCEPTED`].
     #[error("'{0}' is not the media type of a manifest")]
     MediaType(String),
-    /// A manifest of Docker's schema 1.
+    /// The document is a manifest of Docker's schema 1.
     #[error("it is a manifest of Docker's schema 1, which is not supported")]
     Schema1,
-    /// Not the JSON of a manifest.
+    /// The document is not the JSON of a manifest.
     #[error("it is not the JSON of a manifest: {0}")]
     Json(#[from] serde_json::Error),
-    /// A digest in it is malformed.
+    /// A digest in the document is malformed.
     #[error("a digest in it is malformed: {0}")]
     Digest(DigestError),
-    /// It says itself that it is something else, or has the parts of something else.
+    /// The document's own media type or its fields belong to another media type.
     #[error("it is not what its media type '{0}' says")]
     Contradiction(String),
 }
 
-/// Clients read `null` and an empty text as if the field were absent.
+/// The fields of a manifest or index that a cache needs. As in clients, `null` and an empty text count as absent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -69,16 +70,23 @@ struct Entry {
     digest: String,
     #[serde(default, deserialize_with = "length")]
     size: Option<u64>,
-    /// A foreign layer is fetched by clients from these, not from a registry.
+    /// Addresses of a foreign layer: clients download it from these, not from a registry.
     urls: Option<Vec<String>>,
 }
 
-/// What this manifest names. `media_type` is the `Content-Type` it came with, without parameters.
+/// Returns the content that this manifest references. `media_type` is the `Content-Type` of the response, without
+/// parameters.
+///
+/// # Errors
+/// Fails if the document is not a manifest of this media type.
 pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Named, ManifestError> {
     identify(Some(media_type), bytes).map(|(_, named)| named)
 }
 
-/// As [`parse`], with the media type; where the `Content-Type` says nothing, the document decides.
+/// Works as [`parse`] and also returns the media type; without a `Content-Type` the document decides.
+///
+/// # Errors
+/// Fails if the document is not a manifest of a supported media type.
 pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named), ManifestError> {
     let document: Document = serde_json::from_slice(bytes)?;
     if document.schema_version == 1 {
@@ -88,6 +96,8 @@ pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named
     if !ACCEPTED.contains(&media_type.as_str()) {
         return Err(ManifestError::MediaType(media_type));
     }
+    // The bytes are stored once, with the media type that came first. Another upstream, or the upstream of another
+    // group, must not decide that type for everybody, so it has to be consistent with the bytes.
     if !document.is_a(&media_type) {
         return Err(ManifestError::Contradiction(media_type));
     }
@@ -99,30 +109,31 @@ pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named
 }
 
 impl Document {
-    fn said(&self) -> Option<&str> {
-        self.media_type.as_deref().filter(|said| !said.is_empty())
+    fn declared_media_type(&self) -> Option<&str> {
+        self.media_type.as_deref().filter(|declared| !declared.is_empty())
     }
 
-    /// Whether the bytes are of this media type. They are stored once, with the type that came first: another upstream, or
-    /// another group's, must not decide on it. Docker's types have to stand in the document, those of OCI may.
+    /// Returns true if the document is of this media type. Docker's types must be stated in the document, those of
+    /// OCI may be.
     fn is_a(&self, media_type: &str) -> bool {
-        let said = self.said().map_or(media_type.contains(".oci."), |said| said == media_type);
+        let declared = self.declared_media_type();
+        let is_declared = declared.map_or(media_type.contains(".oci."), |declared| declared == media_type);
         let index = media_type.contains(".index.") || media_type.contains(".list.");
-        let parts = if index { self.config.is_none() && !self.has_layers() } else { !self.has_manifests() };
-        said && parts
+        let has_its_fields = if index { self.config.is_none() && !self.has_layers() } else { !self.has_manifests() };
+        is_declared && has_its_fields
     }
 
-    /// The type that the document names, or that of OCI that has its parts.
+    /// Returns the media type that the document states, or the OCI type that its fields suggest.
     fn own_media_type(&self) -> String {
         let [index, _, image, _] = ACCEPTED;
-        let by_parts = if self.has_manifests() {
+        let by_fields = if self.has_manifests() {
             index
         } else if self.config.is_some() {
             image
         } else {
             ""
         };
-        self.said().unwrap_or(by_parts).to_owned()
+        self.declared_media_type().unwrap_or(by_fields).to_owned()
     }
 
     fn has_layers(&self) -> bool {
@@ -134,7 +145,8 @@ impl Document {
     }
 }
 
-/// What has a digest of another algorithm than SHA-256 cannot be pulled from here, which is no reason to refuse the rest.
+/// Parses the descriptors. Content with a digest of another algorithm than SHA-256 is left out: it cannot be pulled
+/// from here, but that is no reason to refuse the rest.
 fn descriptors(entries: impl Iterator<Item = Entry>) -> Result<Vec<Descriptor>, ManifestError> {
     let descriptor = |entry: Entry| match entry.digest.parse() {
         Ok(digest) => Some(Ok(Descriptor { digest, size: entry.size })),
@@ -144,12 +156,12 @@ fn descriptors(entries: impl Iterator<Item = Entry>) -> Result<Vec<Descriptor>, 
     entries.filter_map(descriptor).collect()
 }
 
-/// A length, or whatever else stands there: a wrong size is no reason to refuse what has a digest.
+/// Reads a length; any other value is `None`, because a wrong size is no reason to refuse content that has a digest.
 fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(|value| value.as_u64())
 }
 
-/// Whether this is a digest of some other algorithm, such as `sha512:...` (OCI image specification, "Digests").
+/// Returns true for a digest of some other algorithm, such as `sha512:...` (OCI image specification, "Digests").
 fn is_algorithm(digest: &str) -> bool {
     let algorithm = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+._-".contains(&b))

@@ -1,18 +1,18 @@
-//! How much of a file system is left to others. Pure arithmetic: how large it is and what is free is looked up elsewhere.
+//! The share of a file system that must stay free. Pure arithmetic: its size and free space are looked up elsewhere.
 
 use std::fmt;
 
-/// How much of a file system must stay free.
+/// The space of a file system that must stay free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinFree {
-    /// This many hundredths of it.
+    /// A percentage of the whole file system.
     Percent(u8),
-    /// This many bytes.
+    /// A number of bytes.
     Bytes(u64),
 }
 
 impl MinFree {
-    /// The bytes that must stay free on a file system of `total` bytes.
+    /// Returns the number of bytes that must stay free on a file system of `total` bytes.
     pub fn of(self, total: u64) -> u64 {
         match self {
             Self::Percent(percent) => (total / 100).saturating_mul(percent.into()),

@@ -1,5 +1,5 @@
-//! The terms of the trade as types that cannot be wrong: names, digests, references, identities, policy, manifests and
-//! the life of a download. Does no I/O, reads no clock, draws no random numbers and names no framework.
+//! The vocabulary of the service as validated types: names, digests, references, identities, policy, manifests and
+//! the state machine of a download. Does no I/O, reads no clock, draws no random numbers and names no framework.
 
 pub mod access;
 pub mod backoff;

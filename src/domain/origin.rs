@@ -1,4 +1,5 @@
-//! Where content comes from: an upstream, the account it is asked with, and a repository there. Never a secret.
+//! Origins of content: an upstream, the account of the requests to it, and a repository there. Contains no secret.
+//! (An HTTP origin is something else.)
 
 use std::fmt;
 
@@ -6,30 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use super::repository::{Repository, UpstreamName};
 
-/// What decides whether two groups may share an answer of upstream: they would have asked the same registry, with the
-/// same account, for the same repository.
+/// The origin of content. Two groups may share an upstream response only if their origins are equal: both would have
+/// sent the request to the same registry, with the same account, for the same repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
-    /// The registry that is asked.
+    /// The registry.
     pub upstream: UpstreamName,
-    /// As whom it is asked.
+    /// The account that authenticates to it.
     pub account: Account,
-    /// What it is asked for.
+    /// The repository at the registry.
     pub repository: Repository,
 }
 
-/// The account with which an upstream is asked.
+/// The account with which requests to an upstream are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
-    /// Without credentials.
+    /// No credentials.
     Anonymous,
-    /// With the configured credentials of this user name there.
+    /// The configured credentials with this user name at the upstream.
     Username(String),
 }
 
 impl Origin {
-    /// Whether bytes that came from `other` were given to the same account of the same registry.
+    /// Returns true if content of `other` was served to the same account of the same registry.
     pub fn shares_account_with(&self, other: &Self) -> bool {
         self.upstream == other.upstream && self.account == other.account
     }

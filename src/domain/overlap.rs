@@ -1,4 +1,4 @@
-//! Overlaps: for how long the secret that a rotation replaces stays valid beside the new one. Reads no clock.
+//! Overlaps: the time for which the secret that a rotation replaces stays valid beside the new one. Reads no clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap(SignedDuration);
 
-/// A text that is no overlap.
+/// The reason why a text is not a valid overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverlapError {
-    /// The text is no length of time, or a negative one.
+    /// The text is not a length of time, or is a negative one.
     #[error("is not a length of time such as 24h, 7d or 3600, in seconds")]
     Malformed,
     /// The time is longer than the maximum.
@@ -23,19 +23,19 @@ pub enum OverlapError {
 impl Overlap {
     /// No overlap: the replaced secret ends at once.
     pub const NONE: Self = Self(SignedDuration::ZERO);
-    /// The overlap of a rotation that names none.
+    /// The overlap of a rotation that specifies none.
     pub const DEFAULT: Self = Self(SignedDuration::from_hours(24));
-    /// The longest overlap, in days.
+    /// Maximum overlap, in days.
     pub const MAX_DAYS: i64 = 30;
 
     const MAX: SignedDuration = SignedDuration::from_hours(24 * Self::MAX_DAYS);
 
-    /// True where the replaced secret ends at once.
+    /// Returns true if the replaced secret ends at once.
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
 
-    /// The end of an overlap that begins now.
+    /// Returns the end of an overlap that begins now.
     pub fn end(self, now: Timestamp) -> Timestamp {
         now.checked_add(self.0).unwrap_or(now)
     }
@@ -44,7 +44,7 @@ impl Overlap {
 impl FromStr for Overlap {
     type Err = OverlapError;
 
-    /// Reads whole seconds, whole days with the unit `d`, or units from hours down such as `1h 30m`.
+    /// Parses whole seconds, whole days with the unit `d`, or units from hours down such as `1h 30m`.
     fn from_str(text: &str) -> Result<Self, OverlapError> {
         let text = text.trim();
         let length = match (text.parse::<u32>(), text.strip_suffix('d').map(|days| days.trim().parse::<u32>())) {

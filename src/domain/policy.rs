@@ -1,13 +1,13 @@
-//! Who may do what. The rules, all of them pure functions over a [`Directory`]:
+//! The access rules, as pure functions over a [`Directory`]:
 //!
-//! - A credential counts while it is active: not revoked, not expired, not deleted, its user not blocked.
-//! - To log in to the registry a token needs `api`, or both scopes of a pair; a deploy token needs a pair.
-//! - A user pulls from a group as a member of it or of a group above it, or as an administrator, whatever the group's
-//!   visibility, unless `public_groups` opens public groups wider.
-//! - A group token or a deploy token pulls from its own group and the groups below it, and from nothing else; a group token as long as
-//!   the membership of its bot lasts.
-//! - A group where the proxy is switched off, here or above, says so to whoever could pull from it otherwise; to
-//!   everybody else it looks like one that does not exist.
+//! - A credential counts while it is active: not revoked, not expired, not deleted, and its user not blocked.
+//! - To log in to the registry a token needs the scope `api`, or both scopes of a pair; a deploy token needs a pair.
+//! - A user can pull from a group as a member of it or of a group above it, or as an administrator. The group's
+//!   visibility makes no difference, unless `public_groups` opens public groups to more users.
+//! - A group token or a deploy token can pull from its own group and the groups below it, and from nothing else; a
+//!   group token only while the membership of its bot lasts.
+//! - Where the proxy is switched off, in the group or in a group above it, the refusal states this only to those who
+//!   could pull otherwise. To everybody else the group looks like one that does not exist.
 
 use std::sync::Arc;
 
@@ -23,136 +23,140 @@ use super::scope::Scopes;
 use super::token::{Token, TokenOwner};
 use super::user::User;
 
-/// Who is asking, as proved by an active credential.
+/// The authenticated caller of a request, as proved by an active credential.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// Nobody in particular: may see what is open to everybody.
+    /// An anonymous caller, who sees only what is open to everybody.
     Nobody,
-    /// A user, by password.
+    /// A user, authenticated by password; with the id of that credential.
     User(Arc<User>, CredentialId),
-    /// A token of a user, or of the bot of a group.
+    /// A token of a user or of the bot of a group, and that user.
     UserToken(Arc<Token>, Arc<User>),
     /// A deploy token.
     DeployToken(Arc<Token>),
 }
 
-/// Whose group this is, now that the pull was allowed.
+/// The group of a pull that was allowed.
 #[derive(Clone, Debug)]
 pub struct PullGrant {
     /// The group that pulls.
     pub group: Arc<Group>,
 }
 
-/// Who may pull from a group whose visibility is public.
+/// The users who may pull from a group with public visibility.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicGroups {
-    /// Its members, as from any other.
+    /// Members only, as for any other group.
     #[default]
     Members,
-    /// Every user.
+    /// Every authenticated user.
     SignedIn,
-    /// Everyone, without a credential too.
+    /// Everyone, including anonymous callers.
     Anyone,
 }
 
-/// Why a credential does not count. The text is for the person who used it.
+/// The reason why a credential is refused. The texts are for the user who sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No such user, or not its password, or not a token of ours.
+    /// The user does not exist, the password is wrong, or the secret is not a token of this service.
     #[error("Wrong username or password. With a token, use the token as the password")]
     Unknown,
-    /// No token that is known, where a password is not verified.
+    /// The secret is not a token of this service, and passwords are not verified here.
     #[error("A password is accepted at a login only, at /jwt/auth. Log in first, or use a token as the password")]
     PasswordAtRegistry,
-    /// It has the form of a token of GitLab.
+    /// The secret has the form of a GitLab token.
     #[error("This is a GitLab token; this service has its own. Create a deploy token for the group here")]
     GitlabToken,
-    /// A deploy token, with another user name than its own.
-    #[error("Wrong username: the one of deploy token '{name}' is {username}")]
+    /// A deploy token was sent with another user name than its own.
+    #[error("Wrong username: deploy token '{name}' needs the username {username}")]
     Username {
         /// The token's name.
         name: String,
-        /// The user name that goes with it.
+        /// The user name that the token requires.
         username: String,
     },
-    /// It has the form of a token of ours, and this store has never seen it.
+    /// The secret has the form of a token of this service, but the store has no record of it.
     #[error("This token was made by another instance, or after the backup that this one was restored from")]
     NeverSeen,
-    /// A token whose time is over.
+    /// The token has expired.
     #[error("Token '{name}' expired on {on}. {remedy}")]
     Expired {
         /// The token's name.
         name: String,
-        /// The day from which on it no longer counts.
+        /// The day on which it expired, in UTC.
         on: Date,
-        /// Who can help.
+        /// A sentence that names who can replace the token.
         remedy: String,
     },
-    /// A secret that a rotation replaced, at once or after its overlap. The token has another one.
+    /// The secret was replaced by a rotation, and its overlap, if it had one, has ended.
     #[error("Token '{name}' was rotated, and its old secret ended on {on}. Use the new secret")]
     Replaced {
         /// The token's name.
         name: String,
-        /// The day from which on the old secret no longer counts.
+        /// The day on which the old secret ended, in UTC.
         on: Date,
     },
-    /// A token that was revoked or deleted.
+    /// The token was revoked or deleted.
     #[error("Token '{name}' was revoked on {on}")]
     Revoked {
         /// The token's name.
         name: String,
-        /// The day on which that happened.
+        /// The day of the revocation, in UTC.
         on: Date,
     },
-    /// The user is shut out.
+    /// The user is blocked.
     #[error("User {username} is blocked. An administrator can unblock it")]
     Blocked {
-        /// The user's name.
+        /// The user name.
         username: String,
     },
-    /// A token that is not meant for pulling.
+    /// The token's scopes do not allow pulling.
     #[error("Token '{name}' has the {noun} {scopes}; pulling needs read_registry and write_registry, or api", noun = if scopes.iter().count() == 1 { "scope" } else { "scopes" })]
     Scopes {
         /// The token's name.
         name: String,
-        /// The scopes it has.
+        /// The token's scopes.
         scopes: Scopes,
     },
-    /// A JWT for a password that has been changed, or for a credential that is long gone.
+    /// The JWT was issued for a password that has since been changed, or for a credential that no longer exists.
     #[error("This login is no longer valid. Log in again")]
     Gone,
 }
 
-/// Why a group cannot be pulled from.
+/// The reason why a pull from a group is refused. The texts are for the user who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PullDenial {
-    /// It does not exist or is somebody else's: one answer for both.
+    /// The group does not exist, or the caller has no right to it. The response is the same for both, so that it does
+    /// not reveal which groups exist.
     #[error(
         "Group '{group}' does not exist, or {who} is not a member of it. The group is what stands before /dependency_proxy/"
     )]
     NotForThem {
-        /// The path that was requested.
+        /// The requested path.
         group: GroupPath,
-        /// Who requested it.
+        /// The caller, as a sentence names it.
         who: String,
     },
-    /// The proxy is switched off there, for somebody who could pull from it otherwise.
+    /// The proxy is switched off for the group. Only callers who could pull from it otherwise get this reason.
     #[error("The dependency proxy is switched off for group '{group}'. An owner of the group can switch it on")]
     SwitchedOff {
-        /// The group.
+        /// The path of the group.
         group: GroupPath,
     },
 }
 
 impl Refusal {
-    /// Whether the secret itself was wrong, as opposed to one that is known and no longer good.
+    /// Returns true if the secret itself was wrong, as opposed to one that is known but no longer valid.
     pub fn is_wrong_secret(&self) -> bool {
         matches!(self, Self::Unknown | Self::PasswordAtRegistry | Self::GitlabToken | Self::Username { .. })
     }
 }
 
-/// Who this credential stands for, if it is active now.
+/// Returns the identity that this credential proves.
+///
+/// # Errors
+/// Fails if the credential is not active at this time, with the reason.
 pub fn identify(directory: &Directory, credential: Credential, now: Timestamp) -> Result<Identity, Refusal> {
     match credential {
         Credential::Password(user) => {
@@ -174,13 +178,13 @@ pub fn identify(directory: &Directory, credential: Credential, now: Timestamp) -
     }
 }
 
-/// True where the token is active and its old secret, by which it is seen here, has ended.
+/// Returns true if the token is still active, but the old secret, through which `old` was found, has ended.
 fn has_outlived(directory: &Directory, old: &Token, now: Timestamp) -> bool {
     !old.is_active(now) && directory.token(old.id).is_some_and(|token| token.is_active(now))
 }
 
-/// True where the token by which rotations replaced a secret, one after another, is active: its user needs the new
-/// secret, and no new token.
+/// Returns true if the token that replaced a secret, through any number of rotations, is active: its user needs the new
+/// secret, not a new token.
 fn has_active_successor(directory: &Directory, mut next: Option<TokenId>, now: Timestamp) -> bool {
     while let Some(token) = next.and_then(|id| directory.token(id)) {
         if token.is_active(now) {
@@ -212,7 +216,10 @@ fn identify_token(directory: &Directory, token: Arc<Token>, now: Timestamp) -> R
     }
 }
 
-/// Whether this identity may use the registry at all: do its scopes allow pulling?
+/// Checks that the scopes of this identity allow pulling at all.
+///
+/// # Errors
+/// Fails with [`Refusal::Scopes`] for a token whose scopes do not.
 pub fn check_pull_scopes(identity: &Identity) -> Result<(), Refusal> {
     match identity {
         Identity::UserToken(token, _) | Identity::DeployToken(token) if !token.may_pull() => {
@@ -222,7 +229,10 @@ pub fn check_pull_scopes(identity: &Identity) -> Result<(), Refusal> {
     }
 }
 
-/// Whether this identity may pull from the group at `path` now.
+/// Checks that this identity may pull from the group at `path` at this time; returns the group.
+///
+/// # Errors
+/// Fails if the group does not exist, the identity has no right to it, or the proxy is switched off there.
 pub fn pull_grant(
     directory: &Directory,
     identity: &Identity,
@@ -258,13 +268,15 @@ fn is_of(directory: &Directory, token: &Token, group: GroupId) -> bool {
     directory.lineage(group).any(|above| Some(above.id) == token.group())
 }
 
-/// Whether the membership of a group token's bot counts: an owner of the group can let it end before the token.
+/// Returns true if the membership of a group token's bot is active. An owner of the group can end it before the token
+/// ends.
 fn is_member(directory: &Directory, token: &Token, bot: &User, now: Timestamp) -> bool {
     let membership = token.group().and_then(|group| directory.membership(group, bot.id));
     membership.is_some_and(|membership| membership.is_active(now))
 }
 
-/// The user's level in a group: the highest of the memberships of it and of the groups above it that count now.
+/// Returns the user's access level in a group: the highest of the active memberships of the group and of the groups
+/// above it.
 pub fn access_level(directory: &Directory, user: UserId, group: GroupId, now: Timestamp) -> Option<AccessLevel> {
     directory
         .lineage(group)
@@ -274,13 +286,14 @@ pub fn access_level(directory: &Directory, user: UserId, group: GroupId, now: Ti
         .max()
 }
 
-/// Whether the proxy is on in this group: as it says itself, or else the nearest group above that says anything.
+/// Returns true if the proxy is on in this group: the nearest group with a switch decides, starting with the group
+/// itself.
 pub fn proxy_enabled(directory: &Directory, group: GroupId) -> bool {
     directory.lineage(group).find_map(|group| group.proxy_enabled).unwrap_or(true)
 }
 
 impl Identity {
-    /// The id of the credential that proved it.
+    /// Returns the id of the credential that proved the identity; `None` for an anonymous caller.
     pub fn credential(&self) -> Option<CredentialId> {
         match self {
             Self::Nobody => None,
@@ -289,7 +302,7 @@ impl Identity {
         }
     }
 
-    /// The user it acts as.
+    /// Returns the user as which the identity acts; `None` for a deploy token or an anonymous caller.
     pub fn user(&self) -> Option<&Arc<User>> {
         match self {
             Self::User(user, _) | Self::UserToken(_, user) => Some(user),
@@ -297,7 +310,7 @@ impl Identity {
         }
     }
 
-    /// The principal as JWTs and logs name it, such as `user:7`.
+    /// Returns the principal as JWTs and logs name it, such as `user:7`.
     pub fn principal(&self) -> String {
         match self {
             Self::Nobody => "nobody".to_owned(),
@@ -310,7 +323,7 @@ impl Identity {
         }
     }
 
-    /// The user name of the principal; a deploy token has one of its own.
+    /// Returns the user name of the principal; a deploy token has a user name of its own.
     pub fn principal_name(&self) -> Option<&str> {
         match self {
             Self::Nobody => None,
@@ -322,7 +335,7 @@ impl Identity {
         }
     }
 
-    /// The name of the credential that proved it.
+    /// Returns the name of the credential that proved the identity.
     pub fn credential_name(&self) -> Option<&str> {
         match self {
             Self::Nobody => None,
@@ -331,7 +344,7 @@ impl Identity {
         }
     }
 
-    /// The principal as a sentence names it.
+    /// Returns the principal as error messages name it.
     pub fn who(&self) -> String {
         match self {
             Self::Nobody => "somebody who is not logged in".to_owned(),

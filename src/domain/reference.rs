@@ -1,4 +1,5 @@
-//! References (OCI distribution specification, "Pulling manifests"): a tag or a digest. Never the name before them.
+//! References (OCI distribution specification, "Pulling manifests"): a tag or a digest, without the repository's
+//! name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,27 +9,27 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, DigestError};
 
-/// What stands behind `/manifests/`.
+/// A reference to a manifest: the last segment of a `/manifests/` path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
-    /// A name that upstream may move to other content.
+    /// A tag, which upstream may move to other content.
     Tag(Tag),
-    /// The content itself.
+    /// A digest, which always means the same content.
     Digest(Digest),
 }
 
-/// A tag: at most 128 of `[A-Za-z0-9_.-]`, not starting with `.` or `-`.
+/// A tag: 1 to 128 of `[A-Za-z0-9_.-]`, not starting with `.` or `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Arc<str>);
 
-/// Why a string is not a reference.
+/// The reason why a string is not a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// It is not a tag, and does not look like a digest.
+    /// The string is not a valid tag, and does not look like a digest.
     #[error("a tag has 1 to 128 letters, digits, '_', '.' or '-', and does not start with '.' or '-'")]
     Tag,
-    /// It looks like a digest and is none.
+    /// The string looks like a digest, but is not a supported one.
     #[error(transparent)]
     Digest(#[from] DigestError),
 }
@@ -54,7 +55,7 @@ impl fmt::Display for Reference {
 }
 
 impl Tag {
-    /// The tag as written.
+    /// Returns the tag as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,9 @@
-//! Regained credentials: those of a backup that count no longer in the identities of now, and would count again after a restore.
+//! Regained credentials: credentials of a backup that are no longer valid in the present identities, and that a
+//! restore of the backup would make valid again.
 //!
-//! A credential counts as known to the identities of now by its number: one that they never gave was made after them, as where a
-//! newer backup is put over older data, and was not taken away.
+//! Whether the present identities have ever known a credential is decided by its number. A number that they never
+//! assigned belongs to something newer, as when a newer backup is restored over older data; it was not taken away and
+//! is not reported.
 
 use std::sync::Arc;
 
@@ -11,34 +13,35 @@ use super::directory::{Credential, Directory, Record, Write};
 use super::token::Token;
 use super::user::User;
 
-/// Something that would count again.
+/// A credential or user that a restore would make valid again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Regained {
     /// The credential or the user, as the backup has it.
     pub subject: Subject,
-    /// Why it counts no longer.
+    /// The reason why it is no longer valid.
     pub cause: Cause,
 }
 
-/// What would count again.
+/// The credential or user that would be valid again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A user, with the password and all tokens.
     User(Arc<User>),
-    /// A password that the user had before the present one.
+    /// The password that the user had before the present one.
     Password(Arc<User>),
     /// A token.
     Token(Arc<Token>),
 }
 
-/// Why something counts no longer.
+/// The reason why a credential or user is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It was revoked then.
+    /// The token was revoked at this time.
     Revoked(Timestamp),
-    /// It was deleted; the time is forgotten some while later.
+    /// The user or token was deleted. The time is `None` for a user, and for a token without a tombstone, which is
+    /// kept for a limited time.
     Deleted(Option<Timestamp>),
-    /// It has an earlier end now, which has passed.
+    /// The token now has an earlier end, which has passed.
     Expired(Timestamp),
     /// The user is blocked.
     Blocked,
@@ -48,12 +51,12 @@ pub enum Cause {
     Rotated,
 }
 
-/// Whether these are identities of one service at two times: they have a user in common.
+/// Returns true if both directories belong to one service at two times, that is if they have a user in common.
 pub fn are_of_one_service(backup: &Directory, present: &Directory) -> bool {
     backup.users().any(|user| present.user(user.id).is_some_and(|same| same.created_at == user.created_at))
 }
 
-/// What would count again at this time, users first.
+/// Returns the credentials and users that a restore would make valid again at this time, users first.
 pub fn regained(backup: &Directory, present: &Directory, now: Timestamp) -> Vec<Regained> {
     let users = backup.users().filter(|user| !user.blocked).filter_map(|user| of_user(user, present));
     let is_blocked = |token: &Token| token.user().and_then(|id| backup.user(id)).is_some_and(|user| user.blocked);
@@ -61,14 +64,15 @@ pub fn regained(backup: &Directory, present: &Directory, now: Timestamp) -> Vec<
     users.chain(tokens.filter_map(|token| of_token(token, present, now))).collect()
 }
 
-/// Makes the backup such that none of these counts again: users are blocked, tokens revoked, and passwords those of now.
+/// Changes the backup so that none of these becomes valid again: blocks the users, revokes the tokens, and sets the
+/// present passwords.
 pub fn revoke(backup: &mut Directory, present: &Directory, regained: &[Regained], now: Timestamp) {
     let writes: Vec<Write> = regained.iter().map(|regained| Write::Put(revoked(regained, present, now))).collect();
     backup.apply(&writes);
 }
 
 fn of_user(user: &Arc<User>, present: &Directory) -> Option<Regained> {
-    // The bot of a deleted token is gone with it, and the token is listed.
+    // The bot of a deleted token was deleted with it, and the token is listed.
     let was_given = user.id.0 <= present.service().last_user && user.bot_of.is_none();
     let (subject, cause) = match present.user(user.id) {
         None if was_given => (Subject::User(user.clone()), Cause::Deleted(None)),
@@ -92,7 +96,7 @@ fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<R
             (None, Some(end)) if end <= now => Cause::Expired(end),
             (None, _) => return None,
         },
-        // A rotation replaced the secret, which the backup would make valid without an end again.
+        // A rotation replaced the secret, which the backup would make valid again without an end.
         Some(Credential::OldSecret(_)) => Cause::Rotated,
         None if is_there(token.id) => Cause::Rotated,
         Some(Credential::Deleted(stone)) if stone.replaced_by.is_some_and(is_there) => Cause::Rotated,

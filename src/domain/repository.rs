@@ -1,4 +1,4 @@
-//! Names of repositories and of upstream registries. Knows their grammar, not which of them exist.
+//! Names of repositories and of upstream registries. Checks their grammar, not whether they exist.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,55 +7,55 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A repository as its upstream calls it, such as `library/alpine`: at most 255 characters of the grammar in the OCI
-/// distribution specification, "Pulling manifests".
+/// The name of a repository at its upstream, such as `library/alpine`: at most 255 characters of the grammar in the
+/// OCI distribution specification, "Pulling manifests".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository(Arc<str>);
 
-/// The name that an upstream registry has in the configuration and in image paths, such as `docker.io` or `mirror:5000`.
+/// The name of an upstream registry in the configuration and in image paths, such as `docker.io` or `mirror:5000`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UpstreamName(Arc<str>);
 
-/// Why a string is not such a name.
+/// The reason why a string is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not a repository.
+    /// The string is not the name of a repository.
     #[error(
         "an image name has lower-case letters and digits, with single '.', '_', '__' or '-' between them, in parts \
          separated by '/', and at most 255 characters"
     )]
     Repository,
-    /// Not the name of an upstream.
+    /// The string is not the name of an upstream.
     #[error("the name of an upstream is a lower-case host name, with a port where it needs one")]
     Upstream,
 }
 
 impl Repository {
-    /// The name as upstream knows it.
+    /// Returns the name as upstream knows it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the text could be the name of a repository.
+    /// Returns true if the text follows the grammar of repository names.
     pub fn is_well_formed(text: &str) -> bool {
         text.len() <= 255 && text.split('/').all(is_path_component)
     }
 
-    /// Whether it has a single part, as the official images of Docker Hub are written.
+    /// Returns true if the name has a single part, as users write the official images of Docker Hub.
     pub fn is_single_part(&self) -> bool {
         !self.0.contains('/')
     }
 }
 
 impl UpstreamName {
-    /// The name as configured.
+    /// Returns the name as configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether this is Docker Hub, whose official images live below `library/`.
+    /// Returns true for Docker Hub, whose official images are below `library/`.
     pub fn is_docker_hub(&self) -> bool {
         &*self.0 == "docker.io"
     }
@@ -80,7 +80,8 @@ impl FromStr for UpstreamName {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Returns true if the text matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, the grammar of one part of a repository's
+/// name.
 fn is_path_component(part: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut separators = part.split(|c: char| c.is_ascii() && alphanumeric(c as u8)).filter(|gap| !gap.is_empty());

@@ -1,46 +1,47 @@
-//! The scopes of tokens, and which of them are enough to pull or to call the REST API.
+//! The scopes of tokens, with GitLab's names (<https://docs.gitlab.com/user/profile/personal_access_tokens/>), and
+//! the pairs of them that allow pulling (<https://docs.gitlab.com/user/packages/dependency_proxy/>).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that a token may be used for.
+/// One scope of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Everything its owner may do.
+    /// Everything that the owner may do.
     Api,
-    /// Everything its owner may read over the REST API.
+    /// Everything that the owner may read over the REST API.
     ReadApi,
-    /// Pulling, together with `write_registry`.
+    /// Allows pulling, together with `write_registry`.
     ReadRegistry,
-    /// Pulling, together with `read_registry`.
+    /// Allows pulling, together with `read_registry`.
     WriteRegistry,
-    /// Pulling, together with `write_virtual_registry`.
+    /// Allows pulling, together with `write_virtual_registry`.
     ReadVirtualRegistry,
-    /// Pulling, together with `read_virtual_registry`.
+    /// Allows pulling, together with `read_virtual_registry`.
     WriteVirtualRegistry,
 }
 
-/// The scopes of one token: at least one, each once, in a fixed order.
+/// The scopes of one token: at least one, without duplicates, in a fixed order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Scope>", into = "Vec<Scope>")]
 pub struct Scopes(Vec<Scope>);
 
-/// Why a list of scopes cannot be given to a token.
+/// The reason why a list of scopes is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// The list is empty.
     #[error("scopes can't be blank")]
     Empty,
-    /// There is no scope of this name.
-    #[error("'{0}' is not a scope; there are {list}", list = Scope::ALL.map(Scope::as_str).join(", "))]
+    /// A name in the list is not a scope.
+    #[error("'{0}' is not a scope; the scopes are {list}", list = Scope::ALL.map(Scope::as_str).join(", "))]
     Unknown(String),
 }
 
 impl Scope {
-    /// Every scope there is.
+    /// All scopes.
     pub const ALL: [Self; 6] = [
         Self::Api,
         Self::ReadApi,
@@ -50,7 +51,7 @@ impl Scope {
         Self::WriteVirtualRegistry,
     ];
 
-    /// Its name in the REST API.
+    /// Returns the name in the REST API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -64,27 +65,28 @@ impl Scope {
 }
 
 impl Scopes {
-    /// The pair that pulls and does nothing else.
+    /// Returns the pair of scopes that allows pulling and nothing else.
     pub fn pull() -> Self {
         Self(vec![Scope::ReadRegistry, Scope::WriteRegistry])
     }
 
-    /// Everything that the owner may do.
+    /// Returns the scope `api` alone, which allows everything that the owner may do.
     pub fn api() -> Self {
         Self(vec![Scope::Api])
     }
 
-    /// The scopes, each once, in their fixed order.
+    /// Returns the scopes, without duplicates, in their fixed order.
     pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
         self.0.iter().copied()
     }
 
-    /// Whether this scope is among them.
+    /// Returns true if this scope is in the list.
     pub fn contains(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
     }
 
-    /// Whether both scopes of a pair that pulls are here; all that a deploy token can have.
+    /// Returns true if both scopes of a pair that allows pulling are in the list. A deploy token can pull only with a
+    /// pair.
     pub fn have_pull_pair(&self) -> bool {
         let both = |read, write| self.contains(read) && self.contains(write);
         both(Scope::ReadRegistry, Scope::WriteRegistry) || both(Scope::ReadVirtualRegistry, Scope::WriteVirtualRegistry)
@@ -123,13 +125,13 @@ impl From<Scopes> for Vec<Scope> {
 }
 
 impl fmt::Display for Scopes {
-    /// `a`, `a and b`, `a, b and c`.
+    /// Writes the scopes as `a`, `a and b` or `a, b and c`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.0.len().saturating_sub(1);
-        for (place, scope) in self.0.iter().enumerate() {
-            let separator = match place {
+        for (index, scope) in self.0.iter().enumerate() {
+            let separator = match index {
                 0 => "",
-                _ if place == last => " and ",
+                _ if index == last => " and ",
                 _ => ", ",
             };
             write!(f, "{separator}{scope}")?;

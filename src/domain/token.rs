@@ -1,4 +1,4 @@
-//! Tokens: personal, group and deploy tokens, and what stays of one that was deleted. Holds digests of secrets only.
+//! Tokens: personal, group and deploy tokens, and the tombstones of deleted ones. Holds digests of secrets only.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,93 +7,97 @@ use super::digest::Digest;
 use super::id::{CredentialId, GroupId, TokenId, UserId};
 use super::scope::{Scope, Scopes};
 
-/// A secret that stands for a user or a group.
+/// A token: a named secret that acts for a user or a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// Its number in the REST API.
+    /// The number in the REST API.
     pub id: TokenId,
-    /// What a JWT issued for it names.
+    /// The id that JWTs issued for its present secret name.
     pub credential: CredentialId,
-    /// Whose it is.
+    /// The owner.
     pub owner: TokenOwner,
-    /// The name for people to read.
+    /// The display name.
     pub name: String,
-    /// What it is for, as its maker wrote it.
+    /// The description, written by whoever created the token.
     pub description: String,
-    /// What it may be used for.
+    /// The scopes.
     pub scopes: Scopes,
     /// The SHA-256 of the secret.
     pub secret: Digest,
-    /// The time when its present secret was made: with the token, or by a rotation that left the token its number.
+    /// The time when the present secret was created: with the token, or by a rotation that kept the token's number.
     pub created_at: Timestamp,
-    /// From when on it no longer counts.
+    /// The time from which the token is no longer valid; `None`: it has no end.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// The time of the revocation, if it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The token that made it, with which it ends; see `edit::maker`.
+    /// The token that created this one, with which it ends; see `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
-    /// The group access token that made its maker an owner of the group, with which it ends, too; see `edit::maker`.
+    /// The group access token that made the creator an owner of the group, with which this token ends, too; see
+    /// `edit::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<TokenId>,
-    /// The user who made it, who may be gone; not on record for the first tokens and for those of earlier versions.
+    /// The user who created the token, who may be deleted since; `None` for the first tokens and for those of earlier
+    /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
-    /// The token by which a rotation replaced this one, which was revoked with that. `None` for every other token.
+    /// The token that replaced this one, if a rotation did. This one was revoked then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TokenId>,
-    /// The secret that the last rotation replaced, also once it has ended. Records of versions before rotations had it
-    /// read as `None`.
+    /// The secret that the last rotation replaced, even after it has ended. `None` in records that were written by
+    /// versions without rotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_secret: Option<OldSecret>,
 }
 
-/// A secret that a rotation replaced, and that is valid for a limited time beside the new one. A token has one at most.
+/// A secret that a rotation replaced and that stays valid for a limited time beside the new one. A token has at most
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OldSecret {
     /// The SHA-256 of the secret.
     pub secret: Digest,
-    /// The id that JWTs issued for it name.
+    /// The id that JWTs issued for the secret name.
     pub credential: CredentialId,
-    /// The time from which on it is no longer valid; it can end earlier, with its token.
+    /// The time from which the secret is no longer valid; it ends earlier if its token does.
     pub expires_at: Timestamp,
 }
 
-/// Whom a token stands for.
+/// The owner of a token: the user or group that it acts for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TokenOwner {
-    /// A user: a personal access token.
+    /// A user, for a personal access token.
     Personal {
         /// The user.
         user: UserId,
     },
-    /// A group, through a bot that is a member of it: a group access token.
+    /// A group, through a bot user that is a member of it, for a group access token.
     Group {
         /// The group.
         group: GroupId,
-        /// The bot.
+        /// The bot user.
         bot: UserId,
     },
-    /// A group, with a user name of the token's own: a deploy token.
+    /// A group, with a user name of the token's own, for a deploy token.
     Deploy {
         /// The group.
         group: GroupId,
-        /// What must be given as the user name with it.
+        /// The user name that must be sent with the token.
         username: String,
     },
 }
 
-/// The beginnings of secrets of GitLab's personal and group access tokens, deploy tokens and CI jobs.
+/// The prefixes of GitLab's personal and group access tokens, deploy tokens and CI job tokens.
 pub const GITLAB_PREFIXES: [&str; 3] = ["glpat-", "gldt-", "glcbt-"];
 
-/// Whether a secret has the form of one of GitLab's tokens. At a login it is told to be one, and never tried as a password.
+/// Returns true if a secret has the form of a GitLab token. A login with one is refused with a message that states
+/// this, and the secret is never tried as a password.
 pub fn is_like_gitlabs(secret: &str) -> bool {
     GITLAB_PREFIXES.iter().any(|prefix| secret.starts_with(prefix))
 }
 
 impl TokenOwner {
-    /// The kind of the token, as people call it.
+    /// Returns the kind of the token as texts for users name it.
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Personal { .. } => "personal access token",
@@ -102,7 +106,7 @@ impl TokenOwner {
         }
     }
 
-    /// The group of it; `None` for that of a personal access token.
+    /// Returns the group of the token; `None` for a personal access token.
     pub fn group(&self) -> Option<GroupId> {
         match self {
             Self::Group { group, .. } | Self::Deploy { group, .. } => Some(*group),
@@ -110,7 +114,7 @@ impl TokenOwner {
         }
     }
 
-    /// Whether tokens of these two are counted together: those of one kind of one user or group.
+    /// Returns true if tokens of both owners count towards one limit: they are of one kind, and of one user or group.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Personal { user }, Self::Personal { user: other }) => user == other,
@@ -121,16 +125,16 @@ impl TokenOwner {
     }
 }
 
-/// What is remembered of a deleted token, so that its user is told what happened.
+/// The record of a deleted token, so that its user gets an error message that states the deletion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
     /// The SHA-256 of its secret.
     pub secret: Digest,
-    /// The id that JWTs issued for it name.
+    /// The id that JWTs issued for the secret name.
     pub credential: CredentialId,
-    /// Its name.
+    /// The name of the token.
     pub name: String,
-    /// When it was deleted. Forgotten [`Tombstone::DAYS`] days later.
+    /// The time of the deletion. The tombstone is removed [`Tombstone::DAYS`] days later.
     pub deleted_at: Timestamp,
     /// The owner of the token. `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,13 +142,13 @@ pub struct Tombstone {
     /// The number of the token. `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
-    /// The token whose secret is valid in the place of this one, after a rotation. `None` where the token itself ended.
+    /// The token that has the new secret, if a rotation replaced this one. `None` if the token itself ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TokenId>,
 }
 
 impl Token {
-    /// Whether its scopes let it pull.
+    /// Returns true if the token's scopes allow pulling.
     pub fn may_pull(&self) -> bool {
         let api = match self.owner {
             TokenOwner::Personal { .. } | TokenOwner::Group { .. } => self.scopes.contains(Scope::Api),
@@ -153,7 +157,7 @@ impl Token {
         api || self.scopes.have_pull_pair()
     }
 
-    /// The user it acts as; `None` for a deploy token.
+    /// Returns the user as which the token acts; `None` for a deploy token.
     pub fn user(&self) -> Option<UserId> {
         match self.owner {
             TokenOwner::Personal { user } | TokenOwner::Group { bot: user, .. } => Some(user),
@@ -161,36 +165,38 @@ impl Token {
         }
     }
 
-    /// The group it belongs to; `None` for a personal access token.
+    /// Returns the group of the token; `None` for a personal access token.
     pub fn group(&self) -> Option<GroupId> {
         self.owner.group()
     }
 
-    /// Whether it is neither revoked nor expired at this time.
+    /// Returns true if the token is neither revoked nor expired at this time.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
 
-    /// The token as its old secret opens it: with the same rights, until the old secret or the token ends.
+    /// Returns the token as seen through its old secret: with the same rights, until the old secret or the token
+    /// ends. `None` if it has no old secret.
     pub fn by_old_secret(&self) -> Option<Self> {
         let OldSecret { secret, credential, expires_at } = self.old_secret?;
         let expires_at = self.expires_at.into_iter().chain([expires_at]).min();
         Some(Self { secret, credential, expires_at, old_secret: None, ..self.clone() })
     }
 
-    /// The end of its old secret, while that is valid.
+    /// Returns the end of the old secret if that is still valid.
     pub fn old_secret_end(&self, now: Timestamp) -> Option<Timestamp> {
-        // A request that rotates began before the secret was made: it sees no old secret that ended with the rotation.
+        // A request that rotates the token began before the new secret was created: it must not see an old secret
+        // that ended with the rotation.
         let now = now.max(self.created_at);
         self.by_old_secret().filter(|token| token.is_active(now))?.expires_at
     }
 }
 
 impl Tombstone {
-    /// For how many days a deleted token is remembered.
+    /// The time for which tombstones are kept, in days.
     pub const DAYS: i64 = 90;
 
-    /// What stays of this token.
+    /// Returns the tombstone of this token.
     pub fn of(token: &Token, now: Timestamp) -> Self {
         Self {
             secret: token.secret,
@@ -203,7 +209,7 @@ impl Tombstone {
         }
     }
 
-    /// The tombstone of this token's old secret, which ended by itself or ends now.
+    /// Returns the tombstone of this token's old secret, which has ended or ends now; `None` if it has no old secret.
     pub fn of_old_secret(token: &Token, now: Timestamp) -> Option<Self> {
         let OldSecret { secret, credential, expires_at } = token.old_secret?;
         let deleted_at = token.revoked_at.unwrap_or(now).min(expires_at);
@@ -216,7 +222,7 @@ impl Tombstone {
 mod tests {
     use super::*;
 
-    /// A token as versions without rotations wrote it.
+    /// A token as written by versions without rotations.
     const WRITTEN_BEFORE: &str = r#"{"id":7,"credential":"07070707070707070707070707070707",
         "owner":{"kind":"deploy","group":1,"username":"ci"},"name":"ci","description":"",
         "scopes":["read_registry","write_registry"],

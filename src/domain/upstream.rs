@@ -1,4 +1,5 @@
-//! The closed world of configured upstreams: which there are, and as whom each is asked for what. Never a secret.
+//! The configured upstream registries, and the account for each pull from them. No other registry is contacted.
+//! Contains no secret.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,42 +8,42 @@ use super::group::GroupPath;
 use super::origin::{Account, Origin};
 use super::repository::{Repository, UpstreamName};
 
-/// All upstreams that may be pulled from. Anything else is refused.
+/// All configured upstreams. Pulls from any other registry are refused.
 #[derive(Clone, Debug, Default)]
 pub struct Upstreams(BTreeMap<UpstreamName, Upstream>);
 
-/// What is known about one upstream besides how to reach it.
+/// The settings of one upstream, apart from its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// The accounts that may be used there; the first that matches is.
+    /// The accounts at the upstream; the first whose rule matches is used.
     pub accounts: Vec<AccountRule>,
-    /// For how long a tag is believed without asking again.
+    /// The time to live of a tag without revalidation.
     pub tag_freshness: Duration,
 }
 
-/// Who may use the credentials of an account, and for what. An empty list allows everything.
+/// The groups and repositories for which the credentials of an account are used. An empty list matches everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRule {
     /// The account's user name at the upstream.
     pub username: String,
-    /// The groups, each with all groups below it.
+    /// The groups, each including all groups below it.
     pub groups: Vec<GroupPath>,
     /// The repositories.
     pub images: Vec<ImagePattern>,
 }
 
-/// A path of a group that an account at an upstream is kept for.
+/// The path of a group for which an account at an upstream is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptPath<'a> {
     /// The upstream.
     pub upstream: &'a UpstreamName,
     /// The account's user name there.
     pub account: &'a str,
-    /// The path, whether or not there is such a group.
+    /// The path, whether or not such a group exists.
     pub group: &'a GroupPath,
 }
 
-/// A repository, or with `/*` at its end all repositories below it; `*` is all there are.
+/// A repository, or with `/*` at its end all repositories below it; `*` alone matches all repositories.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct ImagePattern {
@@ -50,40 +51,41 @@ pub struct ImagePattern {
     below: bool,
 }
 
-/// A string is not an image pattern.
+/// The error for a string that is not an image pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an image pattern is a repository such as acme/app, one with /* at its end, or *")]
 pub struct ImagePatternError;
 
 impl Upstreams {
-    /// The world of these upstreams.
+    /// Creates the set of these upstreams.
     pub fn new(upstreams: impl IntoIterator<Item = (UpstreamName, Upstream)>) -> Self {
         Self(upstreams.into_iter().collect())
     }
 
-    /// Their names, in alphabetical order.
+    /// Returns the names of the upstreams, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &UpstreamName> {
         self.0.keys()
     }
 
-    /// The upstream of this name.
+    /// Returns the upstream of this name, with its name.
     pub fn named(&self, name: &str) -> Option<(&UpstreamName, &Upstream)> {
         self.0.get_key_value(name)
     }
 
-    /// For how long this upstream's tags are believed; zero for one that is not configured.
+    /// Returns the time to live of this upstream's tags; zero for one that is not configured.
     pub fn tag_freshness(&self, name: &UpstreamName) -> Duration {
         self.0.get(name).map_or(Duration::ZERO, |upstream| upstream.tag_freshness)
     }
 
-    /// Whether a group at the path `to` may use an account, kept for some groups, that one at `from` may not.
+    /// Returns true if a group at the path `to` may use an account that is reserved for some groups, and one at
+    /// `from` may not.
     pub fn gives_account(&self, from: Option<&GroupPath>, to: &GroupPath) -> bool {
         let rules = self.0.values().flat_map(|upstream| &upstream.accounts);
         let mut kept = rules.filter(|rule| !rule.groups.is_empty());
         kept.any(|rule| rule.covers(to) && !from.is_some_and(|from| rule.covers(from)))
     }
 
-    /// The paths of groups that accounts are kept for, with the upstream and the account's user name there.
+    /// Returns the group paths for which accounts are reserved, with the upstream and the account's user name there.
     pub fn kept_paths(&self) -> impl Iterator<Item = KeptPath<'_>> {
         self.0.iter().flat_map(|(upstream, known)| {
             known.accounts.iter().flat_map(move |rule| {
@@ -92,7 +94,7 @@ impl Upstreams {
         })
     }
 
-    /// Where this group's pull of this repository goes, and as whom.
+    /// Returns the origin of this group's pull of this repository: the upstream and the account.
     pub fn origin(&self, upstream: UpstreamName, repository: Repository, group: &GroupPath) -> Origin {
         let rules = self.0.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);
         let account = match rules.iter().find(|rule| rule.allows(group, &repository)) {
@@ -104,7 +106,7 @@ impl Upstreams {
 }
 
 impl AccountRule {
-    /// Whether the group at this path is one of those listed, or stands below one.
+    /// Returns true if the group at this path is listed, or is below a listed one.
     fn covers(&self, group: &GroupPath) -> bool {
         self.groups.iter().any(|above| group.is_within(above))
     }
@@ -117,7 +119,7 @@ impl AccountRule {
 }
 
 impl ImagePattern {
-    /// The one repository that it stands for; `None` where it is for all below a path.
+    /// Returns the repository that the pattern names; `None` if it matches all repositories below a path.
     pub fn repository(&self) -> Option<&str> {
         (!self.below).then_some(self.prefix.as_str())
     }

@@ -1,4 +1,4 @@
-//! Users: people, and the bots that stand behind group access tokens.
+//! Users: people, and the bots of group access tokens.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,61 +12,62 @@ use super::limits::MAX_NAME_CHARS;
 /// A person or a bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Never given to another user.
+    /// The number of the user, never reused.
     pub id: UserId,
-    /// What the user logs in with; unique without regard to case.
+    /// The login name; unique, with the case of letters ignored.
     pub username: Username,
-    /// The name for people to read.
+    /// The display name.
     pub name: String,
-    /// The address that the administrator gave; nothing is sent to it.
+    /// The email address that the administrator entered; nothing is sent to it.
     pub email: String,
-    /// Whether the user may do everything.
+    /// True for an administrator, who has all rights.
     pub admin: bool,
-    /// Whether the user is shut out.
+    /// True if the user is blocked: neither the password nor any token of the user is accepted.
     pub blocked: bool,
-    /// The group whose access token this bot stands for; `None` for people.
+    /// The group whose access token this bot belongs to; `None` for people.
     pub bot_of: Option<GroupId>,
-    /// How the user proves who it is without a token.
+    /// The password; `None` if the user can authenticate with tokens only.
     pub password: Option<Password>,
-    /// When the user was made.
+    /// The creation time.
     pub created_at: Timestamp,
 }
 
-/// A password as it is stored.
+/// A password in its stored form.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Password {
-    /// Changes with the password, so that what was issued for the old one stops working.
+    /// The id of the credential. It changes with the password, so that JWTs issued for the old password stop working.
     pub credential: CredentialId,
-    /// Argon2id, in the PHC string format.
+    /// The Argon2id hash in the PHC string format.
     pub hash: String,
 }
 
-/// A user name: 1 to 255 letters, digits, `_`, `.` and `-`, not starting with `-`; compared without case.
+/// A user name: 1 to 255 letters, digits, `_`, `.` and `-`, not starting with `-`. Comparisons ignore the case of
+/// letters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Username(String);
 
-/// Why a string cannot be a user name.
+/// The reason why a string is not a valid user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsernameError {
-    /// Characters.
+    /// The name is empty, has other characters, or starts with `-`.
     #[error("can contain only letters, digits, '_', '-' and '.', and cannot start with '-'")]
     Malformed,
-    /// Length.
+    /// The name is too long.
     #[error("is too long (maximum is {MAX_NAME_CHARS} characters)")]
     TooLong,
-    /// CI runners and other programs use it for something else.
+    /// The name is reserved: CI runners and other programs use it with another meaning.
     #[error("is a reserved name")]
     Reserved,
 }
 
 impl Username {
-    /// The name as its owner writes it.
+    /// Returns the name as its owner writes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The form in which names are compared.
+    /// Returns the form in which names are compared, in lower case.
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }

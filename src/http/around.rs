@@ -1,5 +1,5 @@
-//! What is done around every request: it gets a short id, which is in `X-Request-Id`, in each line of the log and at the end of
-//! the message of what goes wrong; and its answer is counted.
+//! Middleware for all routes: assigns a request id (`X-Request-Id`, log lines, error messages), counts the
+//! response, and records the state of the connection for its socket.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -19,17 +19,17 @@ use crate::telemetry::RequestId;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Middleware for all routes.
+/// Handles one request: middleware for all routes.
 pub(crate) async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let lane = request.conn_data::<Lane>().cloned();
-    let pending = lane.as_ref().map(Lane::request);
-    let (id, measured) = (fresh(), Measured::begin(request.path()));
+    let pending = lane.as_ref().map(Lane::begin_request);
+    let (id, measured) = (next_request_id(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
     let status = response.status();
-    measured.answered(status.as_u16());
+    measured.record(status.as_u16());
     if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
         && let Some(lane) = &lane
     {
@@ -41,7 +41,7 @@ pub(crate) async fn around(
         if lane.is_last() {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
-        end_with(&response, &lane);
+        mark_end(&response, &lane);
     }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
@@ -49,21 +49,25 @@ pub(crate) async fn around(
     Ok(response)
 }
 
-/// Many clients have a connection for each request: an answer that is all there, and its end, are one packet then.
-fn end_with(response: &ServiceResponse<impl MessageBody>, lane: &Lane) {
+/// Marks the connection as ending behind this response, if its bytes are all available. Many clients open a
+/// connection for each request; response and FIN then leave in one packet.
+fn mark_end(response: &ServiceResponse<impl MessageBody>, lane: &Lane) {
     let request = response.request().head();
     let closes = request.connection_type() == ConnectionType::Close;
-    // Of a body that nobody read the rest is waited for before the end.
+    // If a handler did not read the request's body, the server reads the rest of it before it closes the
+    // connection.
     let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
-    lane.end(closes && !has_body && lane.is_idle());
+    lane.set_ending(closes && !has_body && lane.is_idle());
 }
 
-/// One that this thread has not given for a long time. Tells one request from another, and is no secret.
-fn fresh() -> RequestId {
+/// Returns an id that this thread has not used for a long time: all 2^32 others come first. Ids distinguish
+/// requests and are not secret.
+fn next_request_id() -> RequestId {
     thread_local! {
         static LAST: Cell<u32> = Cell::new(u32::from_ne_bytes(random::bytes()));
     }
-    // Odd, so that every number has its turn; and far from 1, so that ids that follow each other look different.
+    // The step is odd, so that all numbers occur before one is repeated. It is large, so that consecutive ids look
+    // different.
     LAST.set(LAST.get().wrapping_add(0x9e37_79b9));
     RequestId::new(LAST.get())
 }
@@ -76,7 +80,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let ids: HashSet<String> = (0..100_000).map(|_| fresh().to_string()).collect();
+        let ids: HashSet<String> = (0..100_000).map(|_| next_request_id().to_string()).collect();
         assert_eq!(ids.len(), 100_000);
     }
 }

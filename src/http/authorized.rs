@@ -1,4 +1,5 @@
-//! Who is asking, and whether they may: the only way to an [`Authorized`] value, without which no route reaches content.
+//! Identification and authorization of a request. Routes that serve content need an [`Authorized`] value, which
+//! only [`Authorized::check`] creates.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 
 use super::credentials::Presented;
 use super::error::RegistryError;
-use super::paths::{Paths, Wanted};
+use super::paths::{ParsedPath, Paths};
 use super::state::RegistryState;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
@@ -16,15 +17,19 @@ use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
 use crate::domain::policy::{self, Identity};
 
-/// Somebody may pull this image through this group, now. Made by [`Authorized::check`] alone.
+/// Proof that the caller may pull this image through this group at this moment. Created by [`Authorized::check`]
+/// only.
 #[derive(Debug)]
 pub(super) struct Authorized {
     group: Arc<Group>,
     identity: Identity,
-    wanted: Rc<Wanted>,
+    path: Rc<ParsedPath>,
 }
 
-/// Who asks, as of the present snapshot.
+/// Returns the identity of the caller in the current directory.
+///
+/// # Errors
+/// No credential was presented, or it is not valid.
 pub(super) fn identify(state: &RegistryState, request: &HttpRequest) -> Result<Identity, RegistryError> {
     identify_in(state, &state.policy.at_present(), request, Timestamp::now())
 }
@@ -51,38 +56,42 @@ fn identify_in(
 }
 
 impl Authorized {
-    /// Checks, in this order: the credential, the path, the group's policy. All in memory, at every request.
+    /// Checks, in this order: the credential, the path, the group's policy. All of it is in memory, at every
+    /// request.
+    ///
+    /// # Errors
+    /// The first of these checks that fails.
     pub(super) fn check(state: &RegistryState, request: &HttpRequest) -> Result<Self, RegistryError> {
         let (directory, now) = (state.policy.at_present(), Timestamp::now());
         let identity = identify_in(state, &directory, request, now)?;
-        let wanted = Paths::wanted(request, &state.upstreams.load())?;
+        let path = Paths::parse(request, &state.upstreams.load())?;
         let public = state.options.public_groups;
-        let grant = policy::pull_grant(&directory, &identity, &wanted.group, public, now)?;
-        Ok(Self { group: grant.group, identity, wanted })
+        let grant = policy::pull_grant(&directory, &identity, &path.group, public, now)?;
+        Ok(Self { group: grant.group, identity, path })
     }
 
-    /// The group that pulls.
+    /// Returns the group that pulls.
     pub(super) fn group(&self) -> &Group {
         &self.group
     }
 
-    /// Who pulls.
+    /// Returns the identity of the caller.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Where the image is.
+    /// Returns the upstream, account and repository of the image.
     pub(super) fn origin(&self) -> &Origin {
-        &self.wanted.origin
+        &self.path.origin
     }
 
-    /// What is wanted of it.
+    /// Returns the part of the image that is requested.
     pub(super) fn target(&self) -> &Target {
-        &self.wanted.target
+        &self.path.target
     }
 }
 
-/// The value of a parameter in the query, decoded.
+/// Returns the value of the first query parameter of this name, decoded.
 pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
     if request.query_string().is_empty() {
         return None;

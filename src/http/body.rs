@@ -1,8 +1,9 @@
-//! The body of a blob's answer: the one place that decides how its bytes get to the socket. Has a length from the start; what
-//! ends before it is an error, which cuts the connection, never a clean end.
+//! The body of a response that carries a blob: the only place that decides how its bytes reach the socket. Its
+//! length is known from the start. If the source ends earlier, the body fails, which cuts the connection; it never
+//! ends cleanly.
 //!
-//! Where the connection's [`Lane`] takes files, they are lent to the socket, which sends them without reading them; small answers, and
-//! what is in no file, are written like any other body.
+//! If the connection's [`Lane`] accepts files, large file ranges are handed to the socket, which sends them with
+//! `sendfile(2)`. Small responses, and bytes that are not in a file, are written like any other body.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -18,34 +19,36 @@ use super::lane::{Lane, Sending};
 use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
 use crate::telemetry::{RequestId, served_bytes};
 
-/// So many bytes are sooner copied behind the head of their answer than sent on their own.
-const SMALL: u64 = 32 * 1024;
+/// Longest response in bytes that is copied behind its head. It leaves in one write with the head, which is cheaper
+/// than a `sendfile` of its own.
+const MAX_COPIED_BYTES: u64 = 32 * 1024;
 
-/// Some of the bytes of a blob, as a response body.
+/// A range of a blob's bytes, as a response body.
 pub(super) struct BlobBody {
     size: BodySize,
     remaining: u64,
-    pieces: Pieces,
-    /// Its hold on the connection.
+    chunks: Pieces,
+    /// The right to send files on the connection. It also keeps the connection from counting as idle.
     lane: Option<Sending>,
-    /// The request, for what is logged after its answer began.
+    /// The id of the request, for log lines that are written after the head has been sent.
     request: Option<RequestId>,
 }
 
-/// Why the connection is cut in the middle of a body.
+/// Reason why the connection is cut in the middle of a body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// The rest cannot be had.
+    /// The remaining bytes could not be read or downloaded.
     #[error(transparent)]
     Blob(BlobError),
-    /// There is another number of bytes than was announced.
-    #[error("a body has another length than was announced")]
+    /// The source has more or fewer bytes than `Content-Length` states.
+    #[error("the body is longer or shorter than its Content-Length")]
     Length,
 }
 
 impl BlobBody {
-    /// Answers with these bytes of the blob, as they become readable. The range lies within [`OpenedBlob::length`].
-    pub(super) fn answer(
+    /// Completes the response with this range of the blob, sent as the bytes become readable. The range lies within
+    /// [`OpenedBlob::length`].
+    pub(super) fn respond(
         mut response: HttpResponseBuilder,
         request: &HttpRequest,
         blob: OpenedBlob,
@@ -57,37 +60,40 @@ impl BlobBody {
         }
         let length = range.end.saturating_sub(range.start);
         let lane = request.conn_data::<Lane>();
-        let lent = length > SMALL && lane.is_some_and(Lane::takes_files);
-        let pieces = blob.pieces(range, if lent { Giving::Lend } else { Giving::Read });
-        let body = Self { lane: lane.map(Lane::enter), ..Self::of(length, pieces) };
-        if !lent {
+        let zero_copy = length > MAX_COPIED_BYTES && lane.is_some_and(Lane::takes_files);
+        let chunks = blob.pieces(range, if zero_copy { Giving::Lend } else { Giving::Read });
+        let body = Self { lane: lane.map(Lane::enter), ..Self::of(length, chunks) };
+        if !zero_copy {
             return response.body(body);
         }
-        // What the socket sends itself, the server cannot count.
+        // actix-http checks a sized body against the bytes that pass through it. Those that the socket sends do
+        // not, so the length goes into the head only.
         response.no_chunking(length).body(Self { size: BodySize::Stream, ..body })
     }
 
-    /// Answers a `HEAD` for so many bytes, which the server does not count.
-    pub(super) fn answer_head(mut response: HttpResponseBuilder, length: u64) -> HttpResponse {
+    /// Completes the response to a `HEAD` for content of this length in bytes.
+    pub(super) fn respond_to_head(mut response: HttpResponseBuilder, length: u64) -> HttpResponse {
         response.no_chunking(length).body(Nothing)
     }
 
-    /// So many bytes, read, as part of the response to this request.
-    pub(super) fn read(request: &HttpRequest, length: u64, pieces: Pieces) -> Self {
-        Self { lane: request.conn_data::<Lane>().map(Lane::enter), ..Self::of(length, pieces) }
+    /// Creates the body for this many bytes that are copied, as part of the response to this request.
+    pub(super) fn read(request: &HttpRequest, length: u64, chunks: Pieces) -> Self {
+        Self { lane: request.conn_data::<Lane>().map(Lane::enter), ..Self::of(length, chunks) }
     }
 
-    pub(super) fn of(length: u64, pieces: Pieces) -> Self {
-        Self { size: BodySize::Sized(length), remaining: length, pieces, lane: None, request: RequestId::present() }
+    /// Creates the body for this many bytes of these chunks. It belongs to no connection.
+    pub(super) fn of(length: u64, chunks: Pieces) -> Self {
+        Self { size: BodySize::Sized(length), remaining: length, chunks, lane: None, request: RequestId::present() }
     }
 
-    /// Gives bytes to the server, and a part to the socket; then there is nothing to do until that is sent.
-    fn give(&mut self, piece: Piece) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let Some(remaining) = self.remaining.checked_sub(piece.length()) else {
+    /// Returns bytes to the server, or hands a file range to the socket. In the second case the body is pending
+    /// until the socket has sent it.
+    fn deliver(&mut self, chunk: Piece) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let Some(remaining) = self.remaining.checked_sub(chunk.length()) else {
             return Poll::Ready(Some(Err(BodyError::Length)));
         };
         self.remaining = remaining;
-        match (piece, &self.lane) {
+        match (chunk, &self.lane) {
             (Piece::Bytes(bytes), _) => {
                 served_bytes().increment(bytes.len() as u64);
                 Poll::Ready(Some(Ok(bytes)))
@@ -101,7 +107,8 @@ impl BlobBody {
     }
 }
 
-/// The body of the answer to a `HEAD`, of which the server knows no length.
+/// The body of the response to a `HEAD`: empty, with its size undeclared, so that actix-http keeps the
+/// `Content-Length` that was set.
 struct Nothing;
 
 impl MessageBody for Nothing {
@@ -125,17 +132,17 @@ impl MessageBody for BlobBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.lane.as_ref().is_some_and(|lane| !lane.is_done()) {
-            // The socket wakes this task, too.
+            // The socket's flush wakes this task once the range is sent.
             return Poll::Pending;
         }
         if self.remaining == 0 {
             return Poll::Ready(None);
         }
-        match ready!(self.pieces.poll_next_unpin(cx)) {
-            Some(Ok(piece)) => self.give(piece),
+        match ready!(self.chunks.poll_next_unpin(cx)) {
+            Some(Ok(chunk)) => self.deliver(chunk),
             Some(Err(error)) => {
                 let _entered = self.request.map(RequestId::enter);
-                tracing::warn!(%error, "a blob is cut off: its rest cannot be had");
+                tracing::warn!(%error, "a blob is cut off, because the rest of it could not be read");
                 Poll::Ready(Some(Err(BodyError::Blob(error))))
             }
             None => Poll::Ready(Some(Err(BodyError::Length))),
@@ -155,8 +162,8 @@ mod tests {
 
     use super::*;
 
-    fn body(length: u64, pieces: Vec<Result<&'static str, BlobError>>) -> BlobBody {
-        BlobBody::of(length, stream::iter(pieces).map(|piece| piece.map(|text| Piece::Bytes(text.into()))).boxed())
+    fn body(length: u64, chunks: Vec<Result<&'static str, BlobError>>) -> BlobBody {
+        BlobBody::of(length, stream::iter(chunks).map(|chunk| chunk.map(|text| Piece::Bytes(text.into()))).boxed())
     }
 
     async fn read(mut body: BlobBody) -> Result<String, BodyError> {
@@ -177,9 +184,9 @@ mod tests {
         assert!(matches!(wrong, Err(BodyError::Blob(BlobError::WrongDigest))));
     }
 
-    /// What a connection to a server that answers with this body carries after the head.
-    async fn served(method: &str, answer: fn() -> HttpResponse) -> (String, String) {
-        let app = move || App::new().default_service(web::to(move || async move { answer() }));
+    /// Returns the head and the body that a client of a server with this handler receives.
+    async fn served(method: &str, handler: fn() -> HttpResponse) -> (String, String) {
+        let app = move || App::new().default_service(web::to(move || async move { handler() }));
         let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
         let address = server.addrs()[0];
         let server = server.run();
@@ -188,17 +195,17 @@ mod tests {
         let mut connection = TcpStream::connect(address).await.unwrap();
         let request = format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
+        let mut response = String::new();
+        connection.read_to_string(&mut response).await.unwrap();
         handle.stop(false).await;
-        // Where the failure comes at once, not even the head gets out.
-        let (head, bytes) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        // If the body fails at once, not even the head is sent.
+        let (head, bytes) = response.split_once("\r\n\r\n").unwrap_or_default();
         (head.to_lowercase(), bytes.to_owned())
     }
 
     #[actix_rt::test]
     async fn on_the_wire_a_head_has_no_bytes_and_a_failure_cuts_the_connection() {
-        let (head, bytes) = served("HEAD", || BlobBody::answer_head(HttpResponse::Ok(), 5)).await;
+        let (head, bytes) = served("HEAD", || BlobBody::respond_to_head(HttpResponse::Ok(), 5)).await;
         assert!(head.contains("content-length: 5") && bytes.is_empty(), "{head}");
         let (head, bytes) = served("GET", || HttpResponse::Ok().body(body(5, vec![Ok("hello")]))).await;
         assert!(head.contains("content-length: 5") && bytes == "hello", "{head}");

@@ -1,4 +1,5 @@
-//! What stands in an `Authorization` header (RFC 7617, RFC 6750). Knows nothing of what it is worth.
+//! Parsing of the `Authorization` header: Basic (RFC 7617) and Bearer (RFC 6750, section 2.1). Does not check the
+//! credential.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
@@ -6,21 +7,22 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
-/// The header, understood.
+/// A parsed header.
 #[derive(Debug)]
 pub(super) enum Presented<'a> {
-    /// There is none.
+    /// The request has no such header.
     Nothing,
-    /// A user name and a secret.
+    /// A user name and a password, or a token in its place.
     Basic(String, SecretString),
     /// A bearer token.
     Bearer(&'a str),
-    /// Something else, malformed, or more than one: a proxy in front may have looked at another one.
+    /// Another scheme, malformed, or more than one header. Of several, a proxy in front may have checked another
+    /// one.
     Malformed,
 }
 
 impl<'a> Presented<'a> {
-    /// What this request presents.
+    /// Parses the header of this request.
     pub(super) fn by(request: &'a HttpRequest) -> Self {
         let mut headers = request.headers().get_all(AUTHORIZATION);
         let Some(header) = headers.next() else { return Self::Nothing };

@@ -1,5 +1,5 @@
-//! What goes wrong in the registry's routes, and the one place that knows which status, code and sentence each gets (OCI
-//! distribution specification, "Error codes"). The REST API has shapes of its own and a file of its own.
+//! Errors of the registry's routes: the only place that maps them to status, code and sentence (OCI distribution
+//! specification, "Error Codes"). The REST API has errors of its own.
 
 use std::time::Duration;
 
@@ -20,94 +20,95 @@ use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
 use crate::telemetry::RequestId;
 
-/// Everything that the registry's routes answer besides success.
+/// Failure of a request to the registry's routes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RegistryError {
     /// No credential was presented.
     #[error("Log in first")]
     LoginNeeded,
-    /// A credential was presented that opens nothing (any more): the client should get a new token.
+    /// The credential that was presented is not valid, or no longer. The client should request a new token.
     #[error("The token presented is not valid here, or no longer. Log in again")]
     BadBearer(
-        /// Why, where it was one.
+        /// The reason, if it was a token of this service.
         Option<BearerError>,
     ),
-    /// The proxy is switched off as a whole.
+    /// The proxy as a whole is switched off.
     #[error("The dependency proxy is switched off here. An administrator can switch it on")]
     ProxyOff,
-    /// The credential is known to be no good.
+    /// The credential is known, and refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// No token was issued.
     #[error("{error}")]
     NotIssued {
-        /// Why.
+        /// The reason.
         error: IssueError,
-        /// Whether it was asked for in order to pull: then a 401 would make clients prompt and hang.
+        /// True if the client wants to pull. A 401 would then make newer docker clients prompt for a login, and
+        /// hang.
         to_pull: bool,
     },
-    /// A token for another service was asked for.
+    /// A token for another service was requested.
     #[error("There is no service '{0}' here. Log in to this host again")]
     UnknownService(String),
-    /// Not the way in which tokens are given here.
+    /// A grant type that the token endpoint does not support.
     #[error("Only grant_type=password is supported")]
     UnsupportedGrant,
-    /// Not a method of the token endpoint.
+    /// A method that the token endpoint does not support.
     #[error("Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password")]
     NoSuchLogin,
-    /// The form sent to the token endpoint is larger than any login, or ended early.
+    /// The form sent to the token endpoint is larger than any login, or incomplete.
     #[error("The form is larger than any login needs, or incomplete")]
     FormTooLarge,
     /// The form sent to the token endpoint did not arrive in time.
     #[error("The form did not arrive in time. Log in again")]
     FormTooSlow,
-    /// The path cannot be understood, or leads nowhere.
+    /// The path is malformed, or is no route.
     #[error(transparent)]
     Path(#[from] ImagePathError),
     /// The query of a list cannot be passed on.
     #[error(transparent)]
     ListQuery(#[from] ListQueryError),
-    /// This group is not for this principal.
+    /// The caller may not pull through this group, or it does not exist.
     #[error(transparent)]
     Denied(#[from] PullDenial),
-    /// Upstream or the cache could not give it.
+    /// Neither upstream nor the cache could provide the content.
     #[error("{failure}")]
     Failed {
-        /// Why.
+        /// The failure, with its cause.
         failure: Box<PullFailure>,
-        /// What was wanted.
+        /// The content that was requested.
         target: Target,
     },
-    /// Anything that would change something.
+    /// The request would change something.
     #[error("This is a read-only cache. Push to the registry itself")]
     ReadOnly,
-    /// A range that is none.
+    /// The `Range` header is malformed.
     #[error("The range is malformed; one of this form is bytes=0-99")]
     MalformedRange,
-    /// More ranges than are given in one response.
+    /// More ranges than one response may have.
     #[error("More than {MAX_RANGES} ranges in one request. Ask for fewer and larger ones")]
     TooManyRanges,
-    /// A range that begins beyond the end.
+    /// The range begins after the end of the content.
     #[error("The range begins beyond the end: there are {length} bytes")]
     Unsatisfiable {
-        /// The length of the whole.
+        /// The length of the content in bytes.
         length: u64,
     },
 }
 
-/// An error as it goes over the wire.
+/// An error as a response: its status, code and headers.
 struct Answer {
     status: StatusCode,
     code: &'static str,
-    /// Upstream's own code, where its refusal is passed on.
+    /// Upstream's own code, if its refusal is passed on.
     passed_code: Option<String>,
-    /// Docker, podman and ctr show nothing else of a 5xx.
+    /// The HTTP reason phrase. Docker, podman and ctr show nothing else of a 5xx.
     reason: Option<&'static str>,
     retry_after: Option<Duration>,
 }
 
 impl RegistryError {
-    /// The response to this request.
+    /// Returns the response to this request.
     pub(super) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
         let answer = self.answer();
         let mut response = HttpResponse::build(answer.status);
@@ -120,7 +121,7 @@ impl RegistryError {
         if let Some(reason) = answer.reason {
             response.reason(reason);
         }
-        // The rest of the body is not waited for.
+        // The rest of the body is not read.
         if matches!(self, Self::FormTooLarge | Self::FormTooSlow) {
             response.force_close();
         }
@@ -138,7 +139,7 @@ impl RegistryError {
         response
     }
 
-    /// What the log has of it.
+    /// Returns the data of this refusal for the log.
     fn refused(&self, sentence: String) -> Refused {
         let mut refused = Refused::new(self.reason(), sentence);
         if let Self::Failed { failure, .. } = self {
@@ -163,7 +164,7 @@ impl RegistryError {
         }
     }
 
-    /// What a 405 has to say besides.
+    /// Returns the value of `Allow`, which a 405 must have (RFC 9110, section 15.5.6).
     fn allowed_methods(&self) -> Option<&'static str> {
         if matches!(self, Self::ReadOnly) {
             return Some("GET, HEAD");
@@ -171,7 +172,8 @@ impl RegistryError {
         matches!(self, Self::NoSuchLogin).then_some("GET, POST")
     }
 
-    /// RFC 6750, section 3. Without a scope: tokens are not for anything in particular.
+    /// Returns the value of `WWW-Authenticate` (RFC 6750, section 3). It has no scope, because tokens are not
+    /// limited to one.
     fn challenge(&self, state: &RegistryState, request: &HttpRequest) -> String {
         let (base, service) = (state.public_url.base(request), &state.options.service);
         let error = if matches!(self, Self::BadBearer(_)) { ",error=\"invalid_token\"" } else { "" };
@@ -194,7 +196,7 @@ impl RegistryError {
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
             Self::FormTooLarge => Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "UNSUPPORTED"),
             Self::FormTooSlow => Answer::new(StatusCode::REQUEST_TIMEOUT, "UNSUPPORTED"),
-            // Not 416: podman and the stargz snapshotter ask for fewer ranges when they see a 400, and give up otherwise.
+            // Not 416: podman and the stargz snapshotter request fewer ranges after a 400, but give up after a 416.
             Self::MalformedRange | Self::TooManyRanges => Answer::new(StatusCode::BAD_REQUEST, "RANGE_INVALID"),
             Self::Unsatisfiable { .. } => Answer::new(StatusCode::RANGE_NOT_SATISFIABLE, "RANGE_INVALID"),
         }
@@ -250,7 +252,7 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
             passed_code: code.clone(),
             ..Answer::new(StatusCode::from_u16(*status).unwrap_or(StatusCode::FORBIDDEN), "UNSUPPORTED")
         },
-        // Clients show the sentence of a 403 and lose that of most other statuses.
+        // Clients show the sentence of a 403, but not that of most other statuses.
         Cause::Unusable { .. } => Answer::new(StatusCode::FORBIDDEN, "MANIFEST_INVALID"),
         Cause::RateLimited { .. } => {
             unavailable("Pull limit of the upstream registry is reached and this is not cached here yet")
@@ -304,7 +306,7 @@ fn unknown(target: &Target) -> &'static str {
         Target::Manifest(_) => "MANIFEST_UNKNOWN",
         Target::Blob(_) => "BLOB_UNKNOWN",
         Target::Tags => "NAME_UNKNOWN",
-        // NAME_UNKNOWN would keep clients from looking for the tag instead.
+        // With NAME_UNKNOWN, clients would not look for the referrers tag instead.
         Target::Referrers(_) => "UNSUPPORTED",
     }
 }
@@ -449,7 +451,7 @@ mod tests {
                 Cause::InvalidResponse { what: "a page".to_owned() },
                 503,
                 Repository,
-                "up.test gave a response that cannot be right (a page) and acme/app:1 is not cached here yet",
+                "up.test sent an invalid response (a page) and acme/app:1 is not cached here yet",
             ),
             (
                 Cause::ForbiddenAddress { host: String::new() },

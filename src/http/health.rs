@@ -1,4 +1,4 @@
-//! Whether the service is alive and ready. Strangers learn no more than that.
+//! Liveness and readiness. Both are open to everyone, so the responses contain nothing more.
 
 use std::sync::atomic::Ordering;
 
@@ -7,13 +7,13 @@ use actix_web::web::Data;
 
 use super::state::RegistryState;
 
-/// `GET` and `HEAD /healthz`: 200 while the process answers.
+/// Responds to `GET` and `HEAD /healthz`: 200 while the process can respond.
 pub(super) async fn alive() -> HttpResponse {
     std::future::ready(HttpResponse::Ok().content_type("text/plain").body("ok\n")).await
 }
 
-/// `GET` and `HEAD /readyz`: 200 while pulls of what is cached can be answered, also while an upstream is down or the disk is full;
-/// not once the service was told to stop.
+/// Responds to `GET` and `HEAD /readyz`: 200 while cached content can be served, even if an upstream is down or the
+/// disk is full; 503 before the first start is complete, and once the service is stopping.
 pub(super) async fn ready(state: Data<RegistryState>) -> HttpResponse {
     let ready = !state.policy.directory().is_empty() && !state.stopping.load(Ordering::Relaxed);
     let response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };

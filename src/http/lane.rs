@@ -1,5 +1,8 @@
-//! What the answers on a connection tell its socket: parts of files that it is to send once all that was written before is out,
-//! one at a time; that one is under way; and that one is the last. Shared within one thread.
+//! State of one connection that its response bodies and its socket share: the file range to send next, whether a
+//! response is in progress, and whether the connection closes after it. Used within one thread.
+//!
+//! A body puts one file range at a time into the lane. The socket sends it in its flush, after all that was written
+//! before, and wakes the task, so that the body can put the next one.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,29 +14,31 @@ use metrics::Counter;
 
 use crate::actors::blob_cache::Part;
 
-/// The way of files to one connection's socket. Cheap to clone; both ends are the same.
+/// Handle of the state of one connection. Cheap to clone; all clones share the state.
 #[derive(Clone, Default)]
 pub(crate) struct Lane(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     state: RefCell<State>,
-    /// So many answers are under way whose bodies take their time.
-    answering: Cell<usize>,
+    /// Number of requests and response bodies that are in progress.
+    in_progress: Cell<usize>,
+    /// True if the bytes that are still to be written are one whole response, after which the connection closes.
     ending: Cell<bool>,
-    /// Whether what is sent must be read and encrypted before.
+    /// True if bytes are encrypted before they reach the socket, which therefore cannot send files.
     encrypted: Cell<bool>,
-    /// How many requests were read, and how many responses have begun.
+    /// Number of requests that were read.
     requested: Cell<u64>,
+    /// Number of responses that have begun.
     begun: Cell<u64>,
-    /// Whether the client has closed its sending side.
-    sends_no_more: Cell<bool>,
-    /// Whether the connection ends behind the response to the present request.
+    /// True once the client has closed its sending side.
+    half_closed: Cell<bool>,
+    /// True if the connection closes after the response to the present request.
     last: Cell<bool>,
-    /// Whether the rest of the present request is not waited for.
+    /// True if the rest of the present request is not read.
     cut: Cell<bool>,
-    /// Who is woken when the next one begins.
-    at_next: Cell<Option<Waker>>,
+    /// The task that is woken when the next response begins.
+    next_response: Cell<Option<Waker>>,
 }
 
 #[derive(Default)]
@@ -41,36 +46,39 @@ enum State {
     #[default]
     Empty,
     Part(Part, Counter),
-    /// An answer went away in the middle: nothing that follows would be where the client expects it.
+    /// A response was dropped in the middle of a file range. The client could not tell what follows from the rest
+    /// of it, so the connection must be closed.
     Cut,
 }
 
-/// A body's hold on the lane of its connection. Dropped in the middle of a part it takes the connection with it.
+/// The right of a body to send files on its connection. If it is dropped while a file range is being sent, the
+/// connection is closed.
 pub(crate) struct Sending {
     lane: Lane,
-    _answering: Answering,
+    _in_progress: InProgress,
 }
 
-/// What a socket is to send, as far as it matters to how it does.
+/// The file range that a socket is about to send, as far as it affects the socket's options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
-    /// So many bytes.
+    /// Number of bytes that remain.
     pub(crate) length: u64,
-    /// What follows them can be sent at once, too.
+    /// True if more bytes follow without delay.
     pub(crate) followed: bool,
 }
 
-/// As long as there is one, its connection is not idle.
-pub(crate) struct Answering(Lane);
+/// A request or a response body in progress. The connection is not idle while one exists.
+pub(crate) struct InProgress(Lane);
 
-/// A request whose response has not begun; it begins when this is dropped.
+/// A request whose response has not begun. Dropping it marks the response as begun.
 pub(crate) struct Pending {
     lane: Lane,
-    _answering: Answering,
+    _in_progress: InProgress,
 }
 
 impl Sending {
-    /// Hands a part over to the socket, which counts what it sends. The one before must have been sent.
+    /// Hands a file range to the socket, which adds the bytes that it sends to `sent`. The previous range must have
+    /// been sent.
     pub(crate) fn put(&self, part: Part, sent: Counter) {
         let mut state = self.lane.0.state.borrow_mut();
         if let State::Empty = *state {
@@ -78,12 +86,12 @@ impl Sending {
         }
     }
 
-    /// Whether files can be handed over.
+    /// Returns whether the socket accepts files.
     pub(crate) fn takes_files(&self) -> bool {
         self.lane.takes_files()
     }
 
-    /// Whether everything was sent.
+    /// Returns whether everything was sent.
     pub(crate) fn is_done(&self) -> bool {
         self.lane.is_empty()
     }
@@ -98,105 +106,105 @@ impl Drop for Sending {
     }
 }
 
-impl Drop for Answering {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        self.0.0.answering.update(|answering| answering - 1);
+        self.0.0.in_progress.update(|in_progress| in_progress - 1);
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         self.lane.0.begun.update(|begun| begun + 1);
-        if let Some(waker) = self.lane.0.at_next.take() {
+        if let Some(waker) = self.lane.0.next_response.take() {
             waker.wake();
         }
     }
 }
 
 impl Lane {
-    /// For one request, until its response begins.
-    pub(crate) fn request(&self) -> Pending {
+    /// Registers a request, whose response begins when the returned value is dropped.
+    pub(crate) fn begin_request(&self) -> Pending {
         self.0.requested.update(|requested| requested + 1);
-        Pending { lane: self.clone(), _answering: self.answer() }
+        Pending { lane: self.clone(), _in_progress: self.begin() }
     }
 
-    /// Whether there is a request whose response has not begun.
+    /// Returns whether there is a request whose response has not begun.
     pub(crate) fn is_pending(&self) -> bool {
         self.0.requested.get() > self.0.begun.get()
     }
 
-    /// The client has closed its sending side: it may wait for responses, or be gone.
-    pub(crate) fn sends_no_more(&self) {
-        self.0.sends_no_more.set(true);
+    /// Records that the client has closed its sending side. It may still wait for responses, or be gone.
+    pub(crate) fn set_half_closed(&self) {
+        self.0.half_closed.set(true);
     }
 
-    /// Whether the client has closed its sending side.
+    /// Returns whether the client has closed its sending side.
     pub(crate) fn is_half_closed(&self) -> bool {
-        self.0.sends_no_more.get()
+        self.0.half_closed.get()
     }
 
-    /// Tells whether the connection ends behind the response to the present request.
+    /// Sets whether the connection closes after the response to the present request.
     pub(crate) fn set_last(&self, last: bool) {
         self.0.last.set(last);
     }
 
-    /// Whether the connection ends behind the response to the present request.
+    /// Returns whether the connection closes after the response to the present request.
     pub(crate) fn is_last(&self) -> bool {
         self.0.last.get()
     }
 
-    /// Tells that the rest of the present request is not waited for: the connection ends behind its response.
+    /// Records that the rest of the present request is not read: the connection closes after its response.
     pub(crate) fn cut_request(&self) {
         self.0.cut.set(true);
     }
 
-    /// Whether the rest of the present request is not waited for.
+    /// Returns whether the rest of the present request is not read.
     pub(crate) fn is_cut(&self) -> bool {
         self.0.cut.get()
     }
 
-    /// How many responses have begun on this connection.
+    /// Returns the number of responses that have begun on this connection.
     pub(crate) fn begun(&self) -> u64 {
         self.0.begun.get()
     }
 
-    /// Wakes this task, and no other, when the next response begins.
-    pub(crate) fn wake_when_one_begins(&self, waker: &Waker) {
-        self.0.at_next.set(Some(waker.clone()));
+    /// Wakes this task when the next response begins. Replaces the task that was set before.
+    pub(crate) fn wake_at_next_response(&self, waker: &Waker) {
+        self.0.next_response.set(Some(waker.clone()));
     }
 
-    /// For the body of one answer.
+    /// Registers the body of a response.
     pub(crate) fn enter(&self) -> Sending {
-        Sending { lane: self.clone(), _answering: self.answer() }
+        Sending { lane: self.clone(), _in_progress: self.begin() }
     }
 
-    /// A request is being answered.
-    pub(crate) fn answer(&self) -> Answering {
-        self.0.answering.update(|answering| answering + 1);
-        Answering(self.clone())
+    /// Registers a request or a response body as in progress.
+    pub(crate) fn begin(&self) -> InProgress {
+        self.0.in_progress.update(|in_progress| in_progress + 1);
+        InProgress(self.clone())
     }
 
-    /// From now on bytes are encrypted before they get to the socket.
+    /// Records that bytes are encrypted before they reach the socket.
     pub(crate) fn encrypt(&self) {
         self.0.encrypted.set(true);
     }
 
-    /// Whether files can be handed over.
+    /// Returns whether the socket accepts files. It does not if bytes must be encrypted.
     pub(crate) fn takes_files(&self) -> bool {
         !self.0.encrypted.get()
     }
 
-    /// Whether no answer takes its time.
+    /// Returns whether no request and no response is in progress, and everything was sent.
     pub(crate) fn is_idle(&self) -> bool {
-        self.0.answering.get() == 0 && self.is_empty()
+        self.0.in_progress.get() == 0 && self.is_empty()
     }
 
-    /// Whether everything was sent.
+    /// Returns whether everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(*self.0.state.borrow(), State::Empty)
     }
 
-    /// Length of what is still to be sent of a part, 0 where an answer went away in the middle of one; `None` where
+    /// Returns the number of bytes that remain of the file range, 0 if its response was dropped, and `None` if
     /// there is none.
     pub(crate) fn length(&self) -> Option<u64> {
         match &*self.0.state.borrow() {
@@ -206,7 +214,7 @@ impl Lane {
         }
     }
 
-    /// The part that is to be sent, if there is one.
+    /// Returns the file range that is to be sent, if there is one.
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         match &*self.0.state.borrow() {
             State::Part(part, _) => Some(Waiting { length: part.length(), followed: part.is_followed() }),
@@ -214,18 +222,21 @@ impl Lane {
         }
     }
 
-    /// Tells whether all that is still to be written is one answer, which is all there, and then the connection ends.
-    pub(crate) fn end(&self, ending: bool) {
+    /// Sets whether the bytes that are still to be written are one whole response, after which the connection
+    /// closes.
+    pub(crate) fn set_ending(&self, ending: bool) {
         self.0.ending.set(ending);
     }
 
-    /// Whether what is written had better leave with the end of the connection.
+    /// Returns whether the bytes that are written should leave in one packet with the FIN.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.ending.get()
     }
 
-    /// Sends as much as a socket that does not block takes at once. An error means that the connection is of no more use,
-    /// unless it is that the socket would block.
+    /// Sends as many bytes as a non-blocking socket accepts at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the socket accepts nothing. After any other error the connection must be closed.
     pub(crate) fn send_to(&self, socket: impl AsFd) -> io::Result<()> {
         let mut state = self.0.state.borrow_mut();
         match &mut *state {

@@ -1,5 +1,5 @@
-//! The body of a response that is all in memory and long. The server copies what a body gives it into the connection's write
-//! buffer, and keeps that: so it is given a chunk at a time.
+//! The body of a long response that is in memory as a whole. actix-http copies all that a body returns into the
+//! connection's write buffer, and keeps the buffer's capacity. So a long body is returned in chunks.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 
-/// Longer bodies are given in chunks of this length.
+/// Length in bytes of a chunk. Shorter bodies are sent whole.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What is left of a long body.
+/// The rest of a long body.
 struct LongBody(Bytes);
 
 /// Completes a response with these bytes.

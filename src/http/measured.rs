@@ -1,4 +1,4 @@
-//! Counts every answer, by route and status, in one place. A label is one of a fixed few words: never a path, a group, a
+//! Metrics of the responses, by route and status. A label has one of a few fixed values: never a path, a group, a
 //! user or an image.
 
 use std::cell::RefCell;
@@ -8,48 +8,49 @@ use metrics::{Counter, Histogram};
 
 use crate::domain::image_path::{Word, split_at_word};
 
-/// A request that is being answered.
+/// A request whose response has not begun.
 pub(super) struct Measured {
     started: Instant,
     route: &'static str,
 }
 
 impl Measured {
-    /// From now on.
+    /// Starts the measurement.
     pub(super) fn begin(path: &str) -> Self {
         Self { started: Instant::now(), route: route(path) }
     }
 
-    /// Counts the answer, and how long it took to begin.
-    pub(super) fn answered(self, status: u16) {
-        with_numbers(self.route, status, |(answered, first_byte)| {
-            answered.increment(1);
+    /// Counts the response and records the time until it began.
+    pub(super) fn record(self, status: u16) {
+        with_metrics(self.route, status, |(responses, first_byte)| {
+            responses.increment(1);
             first_byte.record(self.started.elapsed());
         });
     }
 }
 
-/// What one kind of answer moves.
-type Numbers = (Counter, Histogram);
+/// The metrics of one combination of route and status.
+type ResponseMetrics = (Counter, Histogram);
 
-/// Looked up once a thread: there are a few routes and statuses, and many answers.
-fn with_numbers(route: &'static str, status: u16, moved: impl FnOnce(&Numbers)) {
+/// Runs `record` with the metrics of this route and status. Each thread keeps those that it has looked up: there
+/// are few of them, and many responses.
+fn with_metrics(route: &'static str, status: u16, record: impl FnOnce(&ResponseMetrics)) {
     thread_local! {
-        static KNOWN: RefCell<Vec<(&'static str, u16, Numbers)>> = const { RefCell::new(Vec::new()) };
+        static KNOWN: RefCell<Vec<(&'static str, u16, ResponseMetrics)>> = const { RefCell::new(Vec::new()) };
     }
     KNOWN.with_borrow_mut(|known| {
-        if let Some((.., numbers)) = known.iter().find(|known| (known.0, known.1) == (route, status)) {
-            return moved(numbers);
+        if let Some((.., metrics)) = known.iter().find(|known| (known.0, known.1) == (route, status)) {
+            return record(metrics);
         }
-        let answered =
+        let responses =
             metrics::counter!("dependency_proxy_http_requests_total", "route" => route, "status" => status.to_string());
-        let numbers = (answered, metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route));
-        moved(&numbers);
-        known.push((route, status, numbers));
+        let metrics = (responses, metrics::histogram!("dependency_proxy_http_first_byte_seconds", "route" => route));
+        record(&metrics);
+        known.push((route, status, metrics));
     });
 }
 
-/// The word for what this path leads to, whether or not it is there.
+/// Returns the label for the route of this path. The content need not exist.
 fn route(path: &str) -> &'static str {
     match path {
         "/v2" | "/v2/" => "base",

@@ -1,17 +1,17 @@
-//! The routes. The only room that knows actix_web; it turns requests into questions to the actors' handles and their
-//! answers into HTTP, and names neither the store nor an upstream.
+//! The HTTP routes: the only layer that knows actix_web. It translates requests into calls of the actors' handles
+//! and their results into responses, and names neither the store nor an upstream.
 //!
-//! | path | what | where |
+//! | path | content | module |
 //! |---|---|---|
-//! | `/v2/` | is this a registry, and am I logged in | [`registry`] |
+//! | `/v2/` | version check, which also tests a login | [`registry`] |
 //! | `/v2/<group>/dependency_proxy/containers/<image>/manifests/<reference>` | a manifest or an index | [`registry`] |
 //! | `/v2/<group>/dependency_proxy/containers/<image>/blobs/<digest>` | a configuration or a layer | [`registry`] |
-//! | `.../tags/list`, `.../referrers/<digest>` | lists, as upstream has them | [`registry`] |
+//! | `.../tags/list`, `.../referrers/<digest>` | lists, passed through from upstream | [`registry`] |
 //! | `/jwt/auth` | a bearer token for a credential | [`token`] |
-//! | `/api/v4/...` | identities, as GitLab's REST API has them | [`api`] |
-//! | `/healthz`, `/readyz` | is it alive, is it ready | [`health`] |
+//! | `/api/v4/...` | identities, in the shapes of GitLab's REST API | [`api`] |
+//! | `/healthz`, `/readyz` | liveness and readiness | [`health`] |
 //!
-//! Around all of them: [`mod@around`] names each request and counts its answer.
+//! The middleware [`mod@around`] gives each request an id and counts its response.
 
 mod api;
 mod around;
@@ -42,18 +42,18 @@ pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::Refusals;
 pub(crate) use state::{CurrentUpstreams, RegistryOptions, RegistryState};
 
-/// Every public route, on one page. What has none of its own is the registry's, whose paths are read by it: patterns would be
-/// matched anew at every pull.
+/// Registers every public route. All other paths go to the registry, which parses them itself: actix's path
+/// patterns would be matched anew at every pull.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", get().to(health::alive))
         .route("/readyz", get().to(health::ready))
-        .route("/jwt/auth", web::route().to(token::answer))
+        .route("/jwt/auth", web::route().to(token::handle))
         .configure(api::configure)
-        .default_service(web::route().to(registry::answer));
+        .default_service(web::route().to(registry::handle));
 }
 
-/// `GET`, and `HEAD` as that (RFC 9110, section 9.3.2).
+/// Route for `GET`, and for `HEAD`, which is the same without a body (RFC 9110, section 9.3.2).
 pub(crate) fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

@@ -1,5 +1,5 @@
-//! Several parts of a blob in one response: `multipart/byteranges` (RFC 9110, sections 14.6 and 15.3.7.2). Its length is known from
-//! the start; what ends before it cuts the connection, as with any other body.
+//! Several ranges of a blob in one response: `multipart/byteranges` (RFC 9110, sections 14.6 and 15.3.7.2). Its
+//! length is known from the start; if the source ends earlier, the connection is cut, as with any other body.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -18,31 +18,31 @@ use crate::actors::blob_cache::OpenedBlob;
 use crate::auth::random;
 use crate::domain::byte_range::total_length;
 
-/// The parts, each behind its head, and the closing line. The bytes of the parts are copied, never handed to the socket as files:
-/// they are small.
+/// The parts, each preceded by its headers, and the closing delimiter. The bytes of the parts are copied, not
+/// handed to the socket as files, because they are few.
 pub(super) struct MultipartBody {
     length: u64,
     framing: Framing,
-    /// The parts that are still to come.
+    /// The parts that have not begun.
     parts: VecDeque<Range<u64>>,
-    /// Whether the first part was begun.
+    /// True once the first part has begun.
     begun: bool,
-    /// What the part that was begun still has to come.
+    /// Number of bytes that remain of the current part.
     left: u64,
-    /// Whether the closing line was given.
+    /// True once the closing delimiter was returned.
     closed: bool,
     bytes: BlobBody,
 }
 
 impl MultipartBody {
-    /// Responds with these parts of the blob, at least two, in this order.
-    pub(super) fn answer(
+    /// Completes the response with these parts of the blob, at least two, in this order.
+    pub(super) fn respond(
         mut response: HttpResponseBuilder,
         request: &HttpRequest,
         blob: OpenedBlob,
         parts: Vec<Range<u64>>,
     ) -> HttpResponse {
-        // Random, so that no content has it within.
+        // Random, so that the content does not contain it.
         let framing = Framing { boundary: hex::encode(random::bytes::<16>()), whole: blob.length() };
         let media_type = format!("multipart/byteranges; boundary={}", framing.boundary);
         if let Ok(media_type) = HeaderValue::from_str(&media_type) {
@@ -60,10 +60,11 @@ impl MultipartBody {
     }
 }
 
-/// What stands around the bytes of the parts. Made when its turn comes: a client that does not read holds no more than that.
+/// The text around the parts. It is generated when it is sent, so that a client that does not read takes no memory
+/// for it.
 struct Framing {
     boundary: String,
-    /// The length of the whole.
+    /// Length of the whole blob, in bytes.
     whole: u64,
 }
 
@@ -79,7 +80,8 @@ impl Framing {
     }
 }
 
-/// The value of `Content-Range` for this part, not empty, of content that is `length` bytes long (RFC 9110, section 14.4).
+/// Returns the `Content-Range` of this part, which is not empty, of content that is `length` bytes long (RFC 9110,
+/// section 14.4).
 pub(super) fn content_range(part: &Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1))
 }

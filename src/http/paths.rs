@@ -1,5 +1,5 @@
-//! Paths of requests that were understood before: a pull asks for few, and thousands of machines ask for the same ones. What a
-//! path means depends on the upstreams that are configured alone; it says nothing of who may have it.
+//! Cache of parsed request paths: clients request few distinct ones, thousands of machines the same ones. The
+//! meaning of a path depends on the configured upstreams only, and says nothing about access.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,44 +16,45 @@ use crate::domain::image_path::{ImagePath, ImagePathError, Target};
 use crate::domain::origin::Origin;
 use crate::domain::upstream::Upstreams;
 
-/// The paths that one thread remembers, as `app_data`.
+/// The cache of one thread, as `app_data`.
 #[derive(Default)]
-pub(crate) struct Paths(RefCell<Remembered>);
+pub(crate) struct Paths(RefCell<PathCache>);
 
-struct Remembered {
-    /// Those with which the paths were understood; with others all of them are forgotten.
+struct PathCache {
+    /// The upstreams with which the paths were parsed. The cache is emptied when they are replaced.
     upstreams: Option<Arc<Upstreams>>,
-    paths: Cache<Box<str>, Rc<Wanted>, ByLength>,
+    paths: Cache<Box<str>, Rc<ParsedPath>, ByLength>,
 }
 
-/// What a request wants.
+/// A parsed path: the content that a request is for.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    /// The group that is to pull.
+pub(super) struct ParsedPath {
+    /// The group that pulls.
     pub(super) group: GroupPath,
-    /// Where that group has the image from.
+    /// The upstream, account and repository from which that group has the image.
     pub(super) origin: Origin,
-    /// What is wanted of it.
+    /// The part of the image that is requested.
     pub(super) target: Target,
 }
 
+/// Estimate of an entry's memory in bytes, from the length of its path.
 #[derive(Clone)]
 struct ByLength;
 
-/// A guess, for a start: what bounds them is their length.
-const PATHS: usize = 1_000;
-/// In bytes.
-const MOST: u64 = 512 << 10;
+/// Initial capacity; the cache is bounded by bytes.
+const INITIAL_PATHS: usize = 1_000;
+/// Maximum size of one thread's cache, in bytes.
+const MAX_CACHE_BYTES: u64 = 512 << 10;
 
-impl Default for Remembered {
+impl Default for PathCache {
     fn default() -> Self {
-        Self { upstreams: None, paths: Cache::with_weighter(PATHS, MOST, ByLength) }
+        Self { upstreams: None, paths: Cache::with_weighter(INITIAL_PATHS, MAX_CACHE_BYTES, ByLength) }
     }
 }
 
-impl Remembered {
-    /// The paths that were understood with these upstreams.
-    fn with(&mut self, upstreams: &Arc<Upstreams>) -> &mut Cache<Box<str>, Rc<Wanted>, ByLength> {
+impl PathCache {
+    /// Returns the paths that were parsed with these upstreams.
+    fn with(&mut self, upstreams: &Arc<Upstreams>) -> &mut Cache<Box<str>, Rc<ParsedPath>, ByLength> {
         if !self.upstreams.as_ref().is_some_and(|known| Arc::ptr_eq(known, upstreams)) {
             *self = Self { upstreams: Some(upstreams.clone()), ..Self::default() };
         }
@@ -61,34 +62,39 @@ impl Remembered {
     }
 }
 
-impl Weighter<Box<str>, Rc<Wanted>> for ByLength {
-    fn weight(&self, path: &Box<str>, _: &Rc<Wanted>) -> u64 {
-        // What it means is made of its parts.
+impl Weighter<Box<str>, Rc<ParsedPath>> for ByLength {
+    fn weight(&self, path: &Box<str>, _: &Rc<ParsedPath>) -> u64 {
+        // The parsed path holds copies of the parts of the path, and some fixed fields.
         2 * path.len() as u64 + 256
     }
 }
 
 impl Paths {
-    /// What this request wants.
-    pub(super) fn wanted(request: &HttpRequest, upstreams: &Arc<Upstreams>) -> Result<Rc<Wanted>, ImagePathError> {
+    /// Parses the path of this request, or returns the cached result.
+    ///
+    /// # Errors
+    /// The path is malformed, names no upstream of this service, or is no route of the registry.
+    pub(super) fn parse(request: &HttpRequest, upstreams: &Arc<Upstreams>) -> Result<Rc<ParsedPath>, ImagePathError> {
         let uri = request.uri().path_and_query().map_or("", |uri| uri.as_str());
-        let Some(Self(paths)) = request.app_data::<Self>() else { return Wanted::by(request, upstreams).map(Rc::new) };
-        let mut remembered = paths.borrow_mut();
-        let paths = remembered.with(upstreams);
-        if let Some(wanted) = paths.get(uri) {
-            return Ok(wanted.clone());
+        let Some(Self(paths)) = request.app_data::<Self>() else {
+            return ParsedPath::of(request, upstreams).map(Rc::new);
+        };
+        let mut cache = paths.borrow_mut();
+        let paths = cache.with(upstreams);
+        if let Some(parsed) = paths.get(uri) {
+            return Ok(parsed.clone());
         }
-        let wanted = Rc::new(Wanted::by(request, upstreams)?);
+        let parsed = Rc::new(ParsedPath::of(request, upstreams)?);
         // Each page of a list has a query of its own, and is requested once.
-        if !matches!(wanted.target, Target::Tags | Target::Referrers(_)) {
-            paths.insert(uri.into(), wanted.clone());
+        if !matches!(parsed.target, Target::Tags | Target::Referrers(_)) {
+            paths.insert(uri.into(), parsed.clone());
         }
-        Ok(wanted)
+        Ok(parsed)
     }
 }
 
-impl Wanted {
-    fn by(request: &HttpRequest, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
+impl ParsedPath {
+    fn of(request: &HttpRequest, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
         let path = request.uri().path().strip_prefix("/v2/").unwrap_or_default();
         let path = percent_decode_str(path).decode_utf8_lossy();
         let namespace = query_value(request, "ns");

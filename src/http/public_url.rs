@@ -1,5 +1,5 @@
-//! How clients address this service: the configured URL, or what the request says, a trusted proxy's word before the
-//! request's own.
+//! The URL by which clients reach this service: the configured one, or else the one that the request names. Headers
+//! of a trusted proxy take precedence over the request's own.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,29 +11,31 @@ use actix_web::http::uri::Authority;
 use ipnet::IpNet;
 use url::Url;
 
-/// Knows which URL to show to which client.
+/// Source of the public URL and of the client's address. Clones share the record of warnings.
 #[derive(Clone, Debug)]
 pub(crate) struct PublicUrl {
     configured: Option<String>,
     trusted_proxies: Vec<IpNet>,
     tls: bool,
-    /// Peers that the operator was told about.
-    told: Arc<Mutex<HashSet<IpAddr>>>,
+    /// Peers about which the operator was warned, at most [`MAX_WARNED_PEERS`].
+    warned: Arc<Mutex<HashSet<IpAddr>>>,
 }
 
-/// More peers than this are not told about: they are no forgotten proxy.
-const MAX_TOLD: usize = 100;
+/// Maximum number of peers that are warned about. So many different ones are clients, not a proxy that the settings
+/// lack.
+const MAX_WARNED_PEERS: usize = 100;
 
 impl PublicUrl {
-    /// `configured` wins over whatever requests say; `tls` is what this service itself speaks.
+    /// Creates it. `configured` overrides the headers of requests; `tls` states whether this service itself speaks
+    /// TLS.
     pub(crate) fn new(configured: Option<&Url>, trusted_proxies: Vec<IpNet>, tls: bool) -> Self {
         let configured = configured.map(|url| url.as_str().trim_end_matches('/').to_owned());
-        Self { configured, trusted_proxies, tls, told: Arc::default() }
+        Self { configured, trusted_proxies, tls, warned: Arc::default() }
     }
 
-    /// Scheme and host, without `/` at the end.
+    /// Returns scheme and host, without a trailing `/`.
     pub(crate) fn base(&self, request: &HttpRequest) -> String {
-        self.tell_of_untrusted(request);
+        self.warn_of_untrusted_proxy(request);
         if let Some(configured) = &self.configured {
             return configured.clone();
         }
@@ -45,24 +47,25 @@ impl PublicUrl {
             _ => "http",
         };
         let host = forwarded("x-forwarded-host").or_else(|| header(request, HOST.as_str()));
-        // The host goes into a challenge: what is no host must not get there.
+        // The host becomes part of a challenge, so anything that is not a valid host is dropped.
         let host = host.and_then(|host| host.parse::<Authority>().ok()).filter(|host| !host.as_str().contains('@'));
         format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str))
     }
 
-    /// The host, with its port, as users write it before an image.
+    /// Returns the host, with its port, as users write it in an image name.
     pub(crate) fn host(&self, request: &HttpRequest) -> String {
         let base = self.base(request);
         base.split_once("://").map_or(base.clone(), |(_, host)| host.to_owned())
     }
 
-    /// Where the request came from: the last address in `X-Forwarded-For` that is not a trusted proxy's.
+    /// Returns the client's address: the last one in `X-Forwarded-For` that is not a trusted proxy's, or the
+    /// peer's.
     pub(crate) fn client(&self, request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip().to_canonical());
         if !self.is_trusted(peer) {
             return peer;
         }
-        // Some proxies add a line of their own instead of a hop to the line that came.
+        // Some proxies add a second header line instead of appending to the existing one.
         let lines: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
         let hops = lines.iter().rev().flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
         let hops = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
@@ -73,14 +76,15 @@ impl PublicUrl {
         request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip().to_canonical()))
     }
 
-    /// Without this, a forgotten setting shows only as clients that are sent to `http://`.
-    fn tell_of_untrusted(&self, request: &HttpRequest) {
+    /// Warns once per peer about a forwarded header that is ignored. Without this, a missing setting shows only in
+    /// clients that are sent to `http://` URLs.
+    fn warn_of_untrusted_proxy(&self, request: &HttpRequest) {
         if header(request, "x-forwarded-proto").is_none() || self.behind_proxy(request) {
             return;
         }
         let Some(peer) = request.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < MAX_TOLD && told.insert(peer) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() < MAX_WARNED_PEERS && warned.insert(peer) {
             tracing::warn!(
                 %peer,
                 "X-Forwarded-Proto is ignored, because it comes from no trusted proxy. If this is your proxy, put its \

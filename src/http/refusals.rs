@@ -1,5 +1,5 @@
-//! The trace of a refusal: one line in the log with the id that the client saw, and a count by reason. The line is
-//! written once the response is there, so that no request that succeeds pays for it.
+//! Logging of refusals: one line with the id that the client got, and a count by reason. The line is written when
+//! the response exists, so that successful requests do no work for it.
 
 mod allowance;
 mod reason;
@@ -27,11 +27,11 @@ use crate::telemetry::RequestId;
 /// A refusal and its reason, as an extension of the response.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// The word that it is counted under. One of a fixed few.
+    /// The label under which it is counted: one of a few fixed words.
     pub(super) reason: &'static str,
-    /// The sentence that the client gets.
+    /// The sentence in the response.
     pub(super) sentence: String,
-    /// Details for the operator, besides the sentence.
+    /// Details for the operator, which the response does not contain.
     pub(super) details: Option<String>,
     /// True where the operator has to see it although it is no fault of this service.
     pub(super) warns: bool,
@@ -41,23 +41,23 @@ pub(super) struct Refused {
 #[derive(Clone, Default)]
 pub(crate) struct Refusals(Arc<Mutex<Allowances>>);
 
-const REPORT_EVERY: Duration = Duration::from_secs(60);
-/// Longest text that is taken from a request, in characters.
-const MAX_TEXT: usize = 200;
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// Longest text that is logged from a request, in characters.
+const MAX_TEXT_CHARS: usize = 200;
 
 impl Refused {
-    /// A refusal for this reason, with the sentence that the client gets.
+    /// Creates a refusal with this reason and this sentence for the client.
     pub(super) fn new(reason: &'static str, sentence: String) -> Self {
         Self { reason, sentence, details: None, warns: false }
     }
 
-    /// Attaches it to the response.
+    /// Attaches it to the response, for [`trace`].
     pub(super) fn attach(self, response: &mut HttpResponse) {
         response.extensions_mut().insert(self);
     }
 }
 
-/// Leaves the trace of a response, if it refuses anything.
+/// Counts and logs a response, if it is a refusal.
 pub(super) fn trace(response: &ServiceResponse<impl MessageBody>, id: RequestId) {
     let status = response.status();
     if !leaves_trace(status) {
@@ -88,15 +88,16 @@ fn record(request: &HttpRequest, status: StatusCode, refused: &Refused) {
 }
 
 impl Refusals {
-    /// Writes every minute which lines were left out, until it is dropped.
+    /// Logs every minute the number of lines that were left out. Never returns.
     pub(crate) async fn keep_reporting(self) {
         loop {
-            tokio::time::sleep(REPORT_EVERY).await;
+            tokio::time::sleep(REPORT_INTERVAL).await;
             self.report(false);
         }
     }
 
-    /// Writes what the sources whose minute has ended left out; with `all`, what any of them did.
+    /// Logs the number of lines that each source had left out, once its minute has ended; with `all`, for every
+    /// source at once.
     pub(crate) fn report(&self, all: bool) {
         let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).ended(Instant::now(), all);
         for (source, left_out) in ended {
@@ -118,7 +119,7 @@ fn write(
     address: IpAddr,
     left_out: u64,
 ) {
-    let place = Place::of(request.path());
+    let path_subject = PathSubject::of(request.path());
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(shown);
     macro_rules! line {
         ($level:ident, $message:literal) => {
@@ -133,8 +134,8 @@ fn write(
                 principal_name = subject.principal_name,
                 credential = subject.credential.map(tracing::field::display),
                 credential_name = subject.credential_name,
-                group = place.group.as_deref(),
-                image = place.image.as_deref(),
+                group = path_subject.group.as_deref(),
+                image = path_subject.image.as_deref(),
                 address = %address,
                 user_agent = user_agent.as_deref(),
                 left_out = (left_out > 0).then_some(left_out),
@@ -149,18 +150,18 @@ fn write(
     }
 }
 
-/// The subject of a path. Only as far as the log needs it: the path may be malformed.
-struct Place<'a> {
+/// The group and the image that a path names, for the log. The path may be malformed.
+struct PathSubject<'a> {
     group: Option<Cow<'a, str>>,
     image: Option<Cow<'a, str>>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> PathSubject<'a> {
     fn of(path: &'a str) -> Self {
         const PROXY: &str = "/dependency_proxy/containers/";
         let registry = path.strip_prefix("/v2/").and_then(|path| path.split_once(PROXY));
         if let Some((group, rest)) = registry {
-            // An image of this name would be cut at the first such word otherwise.
+            // The image's own name may contain such a word: the last one in the path separates it.
             let image = split_at_word(rest).map_or(rest, |(image, ..)| image);
             return Self { group: Some(shown(group)), image: Some(shown(image)) };
         }
@@ -169,11 +170,11 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The beginning of a text that a client chose, without tokens. They are looked for in the whole, so that none is cut
-/// before it is recognized.
+/// Returns the beginning of a text that a client chose, with tokens redacted. Redaction comes before the cut, which
+/// could otherwise leave a part of a token that is no longer recognized.
 fn shown(text: &str) -> Cow<'_, str> {
     let mut text = redacted(text);
-    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT_CHARS) {
         text = match text {
             Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
             Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
@@ -192,7 +193,7 @@ mod tests {
         for before in 140..=200 {
             let text = format!("/{} {token} {}", "x".repeat(before), "y".repeat(100));
             assert!(!shown(&text).contains("dpd-a"), "{before}");
-            assert!(shown(&text).chars().count() <= MAX_TEXT);
+            assert!(shown(&text).chars().count() <= MAX_TEXT_CHARS);
         }
     }
 }

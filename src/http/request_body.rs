@@ -1,5 +1,5 @@
-//! The body of a request, whole and in time. A client that is slow on purpose must neither keep its connection for ever, nor
-//! have its request carried out long after it was found to be allowed.
+//! Reading a request's body, with a limit on time and size. A deliberately slow client must neither keep its
+//! connection for ever, nor have its request carried out long after it was authorized.
 
 use std::time::Duration;
 
@@ -8,26 +8,29 @@ use actix_web::rt::time::timeout;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 
-/// How long a body may take to arrive: it is a small form at most.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+/// Maximum time until a body is complete. The longest one is a small form.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no body.
+/// Reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFault {
-    /// It is longer than any request needs.
+    /// It is longer than the server's limit.
     TooLarge,
-    /// It did not arrive in time.
+    /// It was not complete after [`BODY_TIMEOUT`].
     TooSlow,
     /// It ended early, or is malformed.
     Broken,
 }
 
-/// All of the body, at most as long as the server's limit.
+/// Reads the whole body.
+///
+/// # Errors
+/// The body is longer than the server's limit, late, or incomplete.
 pub(super) fn whole(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, BodyFault>> + use<> {
-    let body = timeout(ARRIVES_WITHIN, Bytes::from_request(request, payload));
+    let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, payload));
     async {
         let body = body.await.map_err(|_elapsed| BodyFault::TooSlow)?;
         body.map_err(|error| match error.as_response_error().status_code().as_u16() {

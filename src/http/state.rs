@@ -1,4 +1,4 @@
-//! What the routes of the registry need from the rest of the house, and nothing else of it.
+//! The state that the registry's routes share: the handles and settings that they use, and nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,50 +17,50 @@ use crate::actors::token_issuer::Tokens;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
 
-/// The upstreams there are at present: a snapshot that changes as a whole.
+/// The configured upstreams: a snapshot that is replaced as a whole.
 pub(crate) type CurrentUpstreams = Arc<ArcSwap<Upstreams>>;
 
-/// Shared by all routes of the registry, as `web::Data`.
+/// Shared state of the registry's routes, as `web::Data`.
 pub(crate) struct RegistryState {
-    /// Who may what.
+    /// Handle of the policy evaluator, with the current directory of identities.
     pub(crate) policy: Policy,
-    /// Bearer tokens.
+    /// Issues and verifies bearer tokens.
     pub(crate) tokens: Tokens,
-    /// Manifests.
+    /// Handle of the manifest cache.
     pub(crate) manifests: Manifests,
-    /// Blobs.
+    /// Handle of the blob cache.
     pub(crate) blobs: Blobs,
-    /// Lists that are passed through.
+    /// Lists, which are passed through from upstream.
     pub(crate) lists: Lists,
-    /// When credentials were last used.
+    /// Times of last use of the credentials.
     pub(crate) last_used: LastUsed,
-    /// The upstreams there are.
+    /// The configured upstreams.
     pub(crate) upstreams: CurrentUpstreams,
-    /// Whether the service was told to stop.
+    /// Set once the service is stopping.
     pub(crate) stopping: Arc<AtomicBool>,
-    /// Which refusals are logged.
+    /// Decides which refusals are logged.
     pub(crate) refusals: Refusals,
-    /// How this service is addressed.
+    /// The URL by which clients reach this service.
     pub(crate) public_url: PublicUrl,
-    /// What the operator chose.
+    /// The registry's settings.
     pub(crate) options: RegistryOptions,
 }
 
-/// What the operator chose for the registry.
+/// Settings of the registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryOptions {
-    /// The name of the service in challenges and tokens.
+    /// Name of the service in challenges and tokens.
     pub(crate) service: String,
-    /// How long clients are told that a token lives.
+    /// Lifetime of a token as clients see it, in `expires_in`. The token itself is accepted for longer.
     pub(crate) token_advertised: Duration,
-    /// Who may pull from public groups.
+    /// The callers who may pull from public groups.
     pub(crate) public_groups: PublicGroups,
-    /// Whether the proxy is on where nobody switched it at run time.
+    /// Default for the switch of the whole proxy, until an administrator has set it at run time.
     pub(crate) proxy_enabled: bool,
 }
 
 impl RegistryState {
-    /// Whether the proxy is on as a whole.
+    /// Returns whether the proxy as a whole is switched on.
     pub(crate) fn proxy_enabled(&self) -> bool {
         self.policy.at_present().service().proxy_enabled.unwrap_or(self.options.proxy_enabled)
     }

@@ -1,5 +1,5 @@
-//! `/jwt/auth`: a bearer token for a credential (distribution token specification; `POST` as its OAuth2 variant, password
-//! grant only). Never logs a body: credentials travel in it.
+//! `/jwt/auth`: issues a bearer token for a credential (Distribution's token specification; `POST` is its OAuth2
+//! variant, with the password grant only). Bodies are never logged, because they carry credentials.
 
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
@@ -17,8 +17,8 @@ use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
 
-/// Answers `GET` and `POST /jwt/auth`.
-pub(super) async fn answer(request: HttpRequest, payload: Payload, state: Data<RegistryState>) -> HttpResponse {
+/// Responds to `GET` and `POST /jwt/auth`.
+pub(super) async fn handle(request: HttpRequest, payload: Payload, state: Data<RegistryState>) -> HttpResponse {
     let body = request_body::whole(&request, &mut payload.into_inner()).await;
     issue(&request, body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
@@ -35,23 +35,23 @@ async fn issue(
         BodyFault::TooLarge | BodyFault::Broken => RegistryError::FormTooLarge,
         BodyFault::TooSlow => RegistryError::FormTooSlow,
     })?;
-    let question = match *request.method() {
-        Method::GET => Question::in_query(request),
-        Method::POST => Question::in_form(&body)?,
+    let token_request = match *request.method() {
+        Method::GET => TokenRequest::from_query(request),
+        Method::POST => TokenRequest::from_form(&body)?,
         _ => return Err(RegistryError::NoSuchLogin),
     };
-    let Question { service, to_pull, credentials } = question;
+    let TokenRequest { service, to_pull, credentials } = token_request;
     if let Some(service) = service.filter(|service| *service != state.options.service) {
         return Err(RegistryError::UnknownService(service));
     }
     let refused = |error| RegistryError::NotIssued { error, to_pull };
     let credentials = credentials.map_err(|refusal| refused(refusal.into()))?;
     let address = state.public_url.client(request);
-    // A form is not there any more when its refusal is logged.
-    let in_form = credentials.clone().filter(|_| *request.method() == Method::POST);
+    // The log of a refusal reads the credentials from the request. The body of a form is consumed by then.
+    let credentials_of_form = credentials.clone().filter(|_| *request.method() == Method::POST);
     let issued = state.tokens.issue(IssueToken { credentials, address }).await;
     let issued = issued.map_err(|error| {
-        if let Some((username, secret)) = in_form {
+        if let Some((username, secret)) = credentials_of_form {
             let subject = Subject::by_login(&state.policy.directory(), &username, secret.expose_secret());
             request.extensions_mut().insert(subject);
         }
@@ -76,16 +76,16 @@ async fn issue(
     })))
 }
 
-/// What is asked for, in the query or in a form.
-struct Question {
+/// A request for a token, from a query or a form.
+struct TokenRequest {
     service: Option<String>,
-    /// Whether a scope is asked for, which means a pull, or a form was sent, which no login does.
+    /// True if the client pulls rather than logs in: it requests a scope, or sends a form, which no login does.
     to_pull: bool,
     credentials: Result<Option<(String, SecretString)>, Refusal>,
 }
 
-impl Question {
-    fn in_query(request: &HttpRequest) -> Self {
+impl TokenRequest {
+    fn from_query(request: &HttpRequest) -> Self {
         let mut fields = Fields::of(request.query_string().as_bytes());
         let credentials = match Presented::by(request) {
             Presented::Basic(username, secret) => Ok(Some((username, secret))),
@@ -95,7 +95,7 @@ impl Question {
         Self { service: fields.take("service"), to_pull: fields.take("scope").is_some(), credentials }
     }
 
-    fn in_form(body: &[u8]) -> Result<Self, RegistryError> {
+    fn from_form(body: &[u8]) -> Result<Self, RegistryError> {
         let mut fields = Fields::of(body);
         if fields.take("grant_type").as_deref() != Some("password") {
             return Err(RegistryError::UnsupportedGrant);
@@ -106,7 +106,7 @@ impl Question {
     }
 }
 
-/// The fields of a query or a form. Some may stand there several times, as `scope` does: the first counts.
+/// The fields of a query or a form. If a field occurs several times, as `scope` may, the first one counts.
 struct Fields(Vec<(String, String)>);
 
 impl Fields {

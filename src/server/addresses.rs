@@ -1,4 +1,4 @@
-//! How many connections come from each address, so that none of them takes all places.
+//! Number of connections per client address, so that no client can take all of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use crate::auth::login_limit::network_of;
 
-/// The connections that are open, by address. An IPv6 client has its /64. Cheap to clone.
+/// The open connections, by address. An IPv6 client counts by its /64 network. Cheap to clone; all clones are the
+/// same.
 #[derive(Clone)]
 pub(super) struct Addresses(Arc<Shared>);
 
@@ -22,12 +23,13 @@ struct Shared {
 pub(super) struct Counted(Option<(Addresses, IpAddr)>);
 
 impl Addresses {
-    /// Each may have so many connections; those in `exempt`, behind which there are many clients, any number.
+    /// Creates the counts. Each address may have `each` connections; those in `exempt`, behind which there are many
+    /// clients, any number.
     pub(super) fn new(each: usize, exempt: Vec<IpNet>) -> Self {
         Self(Arc::new(Shared { each, exempt, open: Mutex::default() }))
     }
 
-    /// Counts a connection of this address; `None` where it has all that it may.
+    /// Counts a connection of this address; returns `None` if the address has reached its maximum.
     pub(super) fn enter(&self, address: IpAddr) -> Option<Counted> {
         let address = address.to_canonical();
         if self.0.exempt.iter().any(|network| network.contains(&address)) {
@@ -43,7 +45,7 @@ impl Addresses {
         Some(Counted(Some((self.clone(), network))))
     }
 
-    /// Number of addresses that have connections, without those in `exempt`.
+    /// Returns the number of addresses with open connections, without those in `exempt`.
     pub(super) fn number(&self) -> usize {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

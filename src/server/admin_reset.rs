@@ -1,4 +1,5 @@
-//! Gives an administrator a new password in a store that no service has open: the way back in for whoever can write there.
+//! Offline reset of an administrator's password, on a store that no service has open. It restores access for
+//! whoever can write to the data folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,28 +14,28 @@ use crate::store::data_dir::DataDir;
 use crate::store::error::{OpenError, StoreError};
 use crate::store::identity::IdentityStore;
 
-/// What was done.
+/// Result of a reset.
 #[derive(Debug)]
 pub struct AdminReset {
-    /// The user with a new password: an administrator who is not blocked.
+    /// The user with the new password: an administrator who is not blocked.
     pub username: String,
-    /// The file with the password, for this user of the machine alone.
+    /// The file with the password, readable only by the owner of the data folder.
     pub password_file: PathBuf,
 }
 
-/// Why it was not.
+/// Reason why nothing was reset.
 #[derive(Debug, thiserror::Error)]
 pub enum ResetError {
-    /// There is nothing there.
+    /// The folder contains no data.
     #[error("there is no data in {}", .0.display())]
     NoData(PathBuf),
-    /// The folder cannot be used; a service may be running on it.
+    /// The folder cannot be used, for example because a service is running on it.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What is in it.
+    /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no user who could be an administrator again.
+    /// No user is an administrator.
     #[error("there is no administrator in {}; start the service on it once", .0.display())]
     NoAdministrator(PathBuf),
     /// The password could not be hashed.
@@ -44,7 +45,10 @@ pub enum ResetError {
 
 const PASSWORD_FILE: &str = "initial-admin-password";
 
-/// Makes a new random password for the first administrator in this folder, who is unblocked too.
+/// Sets a new random password for the first administrator in this folder, and unblocks the user.
+///
+/// # Errors
+/// The folder contains no data or no administrator, is in use, or cannot be read or written.
 pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     if !folder.join("lock").exists() {
         return Err(ResetError::NoData(folder.to_owned()));
@@ -57,6 +61,7 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     let hash = password::hash(secret.expose_secret())?;
     let password = Some(Password { credential: random::credential_id(), hash });
     let user = User { blocked: false, password, ..User::clone(&found) };
+    // Written before the commit: the password must not be in force while nobody can know it.
     let password_file = data.write(PASSWORD_FILE, &format!("{}\n", secret.expose_secret()))?;
     let username = user.username.to_string();
     store.commit(&[Write::Put(Record::User(user))])?;

@@ -1,11 +1,12 @@
-//! How long a client may acknowledge nothing of what was sent to it. A socket is writable again only once a third of its send buffer is
-//! free, which may be megabytes; but it takes bytes as soon as the client has acknowledged some. So progress is looked for by trying to
-//! send, now and then, without waiting until the socket is writable. (`TCP_USER_TIMEOUT` does not serve: it also ends connections on which
-//! a small window opens and closes, and Rust has no safe way to `TCP_INFO`.)
+//! Timeout for a client that acknowledges none of the bytes that were sent to it. A socket becomes writable only
+//! when a third of its send buffer is free, which may be megabytes, but it accepts bytes as soon as the client has
+//! acknowledged some. So progress is detected by trying to send at intervals, without waiting until the socket is
+//! writable. (`TCP_USER_TIMEOUT` is not suitable: it also ends connections on which a small window opens and
+//! closes. Rust has no safe access to `TCP_INFO`.)
 //!
-//! A client whose receive buffer is full acknowledges nothing until a sixteenth of it is free (`__tcp_select_window` in
-//! Linux), which may take a slow reader minutes where the buffer has megabytes. How large it is shows in what the
-//! client took at a time, so that it is waited for longer.
+//! A client whose receive buffer is full acknowledges nothing until a sixteenth of it is free
+//! (`__tcp_select_window` in Linux). With a buffer of megabytes, that may take a slow reader minutes. The buffer's
+//! size shows in the number of bytes that the client accepted at a time, and the timeout grows with it.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,37 +14,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::patience::Patience;
+use super::patience::Deadline;
 
-/// The wait for a client that takes no more bytes.
+/// The wait for a client that accepts no more bytes.
 pub(super) struct Blocked {
     limit: Duration,
     since: Option<Instant>,
-    /// Until it is tried again.
-    retry: Patience,
-    /// Bytes that were sent since the client was last waited for, and the most there were so between two waits.
+    /// Time until the next attempt to send.
+    retry: Deadline,
+    /// Bytes that were sent since the last wait.
     burst: u64,
+    /// Largest number of bytes that were sent between two waits.
     longest_burst: u64,
 }
 
-/// So many times it is tried within the limit.
-const TRIES: u32 = 8;
-/// A shorter wait is none of a slow reader, but the pace of the network.
+/// Number of attempts to send within the limit.
+const ATTEMPTS_PER_LIMIT: u32 = 8;
+/// Minimum length of a wait that shows a full receive buffer. Shorter ones are the pace of the network.
 const MIN_STALL: Duration = Duration::from_secs(1);
-/// Part of its receive buffer that a client frees before it acknowledges anything, with a margin: one in this number.
-const WINDOW_PART: u64 = 16;
-/// Bytes per second that a client reads at least.
-const MIN_RATE: u64 = 1000;
+/// Divisor for the part of its receive buffer that a client frees before it acknowledges anything, with a margin.
+const WINDOW_DIVISOR: u64 = 16;
+/// Minimum rate at which a client reads, in bytes per second.
+const MIN_BYTES_PER_SECOND: u64 = 1000;
 /// Maximum wait for a client with a large receive buffer, unless the configured time is longer.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 impl Blocked {
-    /// The client may acknowledge nothing for so long.
+    /// Creates the timeout. `limit` is the maximum time without an acknowledgement.
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, since: None, retry: Patience::new(limit / TRIES), burst: 0, longest_burst: 0 }
+        Self { limit, since: None, retry: Deadline::new(limit / ATTEMPTS_PER_LIMIT), burst: 0, longest_burst: 0 }
     }
 
-    /// The client has acknowledged something, so that this number of bytes could be sent.
+    /// Records that the client has acknowledged bytes, so that this number of bytes could be sent.
     pub(super) fn sent(&mut self, bytes: u64) {
         if let Some(since) = self.since.take() {
             if since.elapsed() >= MIN_STALL.min(self.limit / 2) {
@@ -55,19 +57,22 @@ impl Blocked {
         self.burst += bytes;
     }
 
-    /// How long the client is waited for at present, where this number of bytes may not be acknowledged yet.
+    /// Returns the maximum duration of the present wait, if this number of bytes may not be acknowledged yet.
     fn wait(&self, unacknowledged: u64) -> Duration {
         wait_for_window(self.limit, self.longest_burst.max(self.burst).saturating_sub(unacknowledged))
     }
 
-    /// Whether the client is waited for.
+    /// Returns whether a wait has begun.
     pub(super) fn is_waiting(&self) -> bool {
         self.since.is_some()
     }
 
-    /// To be called where the socket is not writable. Sends with `send` if it is time to try; an error once that has
-    /// failed for too long. `send_buffer` gives the number of bytes that may not be acknowledged. Where it is pending the
-    /// task is woken when it is time again. Always called by one task.
+    /// Sends with `send`, if an attempt is due. If the result is pending, the task is woken for the next attempt.
+    /// To be called when the socket is not writable, always by the same task. `send_buffer` returns the number of
+    /// bytes that may not be acknowledged.
+    ///
+    /// # Errors
+    /// `TimedOut` once all attempts have failed for too long, or the error of `send`.
     pub(super) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -88,16 +93,16 @@ impl Blocked {
         }
         self.retry.end();
         self.retry.begin();
-        // It has just begun, so that this only arranges to be woken.
+        // The wait has just begun, so this cannot fail. It registers the task.
         self.retry.check(cx)?;
         Poll::Pending
     }
 }
 
-/// How long a client is waited for that took this number of bytes at a time: the configured time, or longer where it
-/// reads slowly what it has before it takes more.
+/// Returns the maximum wait for a client that accepts this number of bytes at a time: the configured time, or
+/// longer if it first has to read that much slowly.
 fn wait_for_window(limit: Duration, window: u64) -> Duration {
-    limit.max(Duration::from_secs(window / WINDOW_PART / MIN_RATE).min(MAX_WAIT))
+    limit.max(Duration::from_secs(window / WINDOW_DIVISOR / MIN_BYTES_PER_SECOND).min(MAX_WAIT))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Checks of what the settings name outside of themselves: files, folders, congestion controls of the kernel. Makes
-//! nothing, locks nothing and listens nowhere, so that it can be done beside a running service.
+//! Check of what the settings refer to: files, folders, and congestion controls of the kernel. It creates nothing,
+//! locks nothing and does not listen, so it can run beside the service.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use crate::settings::{Settings, SettingsError};
 use crate::store::data_dir::{check_folder, check_new_file, read_if_any};
 use crate::upstream::Registries;
 
-/// Everything that would keep the service from starting with these settings, except for a port that is in use.
+/// Returns all problems that would keep the service from starting with these settings, except for a port that is in
+/// use.
 pub fn check(settings: &Settings) -> Vec<SettingsError> {
     let faults = [tls_files(settings), congestion(settings), folders(settings), keys(settings), upstreams(settings)];
     faults.into_iter().flatten().collect()
@@ -38,13 +39,13 @@ fn folders(settings: &Settings) -> Vec<SettingsError> {
         check_folder(path).err().map(|error| settings.refuse(&["storage", key], error.to_string()))
     };
     let data = fault("data_dir", &storage.data_dir);
-    // Below it, it cannot be better off.
+    // A folder below a data folder with a problem has the same one, so it is not reported again.
     let apart = !(data.is_some() && storage.cache_dir.starts_with(&storage.data_dir));
     let cache = if apart { fault("cache_dir", &storage.cache_dir) } else { None };
     data.into_iter().chain(cache).collect()
 }
 
-/// The file of keys, which may be missing: it is made then.
+/// Checks the key file. It may be missing, because the service then creates it.
 fn keys(settings: &Settings) -> Vec<SettingsError> {
     let path = settings.auth.key_file_in(&settings.storage);
     let problem = match read_if_any(&path) {
@@ -60,7 +61,7 @@ fn keys(settings: &Settings) -> Vec<SettingsError> {
     problem.map(|problem| settings.refuse(&["auth", "key_file"], problem)).into_iter().collect()
 }
 
-/// Their authorities, proxies and hosts.
+/// Checks the certificate authorities, proxies and hosts of the upstreams.
 fn upstreams(settings: &Settings) -> Vec<SettingsError> {
     let fault = |upstream| {
         let error = Registries::new(vec![options::upstream(upstream)]).err()?;

@@ -1,4 +1,4 @@
-//! How one connection of a client is served, in the clear or over TLS: the same HTTP/1 over either. Knows no route.
+//! Service of one client connection, plain or over TLS, with the same HTTP/1 over either. Knows no routes.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,32 +17,32 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connections;
-use super::mistaken_tls::Told;
+use super::mistaken_tls::WarnedPeers;
 use super::sequence::Sequence;
 use super::socket::Socket;
 use super::unread::UnreadBudget;
 use super::workers::{Serve, Stopping, Thread};
 
-/// What all connections of a port have in common.
+/// Settings and state that all connections of a port share.
 #[derive(Clone)]
 pub(super) struct Port {
-    /// Where it is.
+    /// The address on which the port listens.
     pub(super) address: SocketAddr,
-    /// For so long a client may take no bytes, or not finish a request.
-    pub(super) patience: Duration,
-    /// Memory for what they send.
+    /// Maximum time for which a client may acknowledge nothing, leave a request unfinished, or be idle.
+    pub(super) client_timeout: Duration,
+    /// Memory for requests whose responses have not begun.
     pub(super) unread: UnreadBudget,
-    /// How TLS is spoken, if it is.
+    /// The TLS configuration; `None` for plain HTTP.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// The clients that spoke TLS where it is not.
-    pub(super) told: Told,
+    /// The peers that were warned about because they spoke TLS to the plain port.
+    pub(super) warned: WarnedPeers,
 }
 
-/// A TLS handshake may take so long.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// Maximum time of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Port {
-    /// What serves this application on the present thread.
+    /// Returns the function that serves connections with this application on the present thread.
     pub(super) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers }: Thread) -> Serve
     where
         I: IntoServiceFactory<S, actix_http::Request> + 'static,
@@ -57,11 +57,11 @@ impl Port {
                 let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
-                    let socket = Socket::new(tcp, self.patience).among(&idlers);
-                    let socket = socket.look_at_first_byte(self.told.first_byte(peer.ip()));
+                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
+                    let socket = socket.check_first_byte(self.warned.first_byte(peer.ip()));
                     Box::pin(async move {
                         let lane = socket.lane();
-                        answer(&http, Sequence::new(socket, lane, unread), peer).await;
+                        serve_connection(&http, Sequence::new(socket, lane, unread), peer).await;
                     })
                 })
             }
@@ -70,14 +70,14 @@ impl Port {
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
-                    let socket = Socket::new(tcp, self.patience).among(&idlers);
+                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
                     let lane = socket.lane();
                     lane.encrypt();
-                    let handshake = timeout(HANDSHAKE_WITHIN, acceptor.accept(socket));
+                    let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
                     Box::pin(async move {
-                        // Whoever does not get that far is told so by TLS itself.
+                        // A failed handshake is reported to the client by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            answer(&http, Sequence::new(stream, lane, unread), peer).await;
+                            serve_connection(&http, Sequence::new(stream, lane, unread), peer).await;
                         }
                     })
                 })
@@ -86,7 +86,7 @@ impl Port {
     }
 }
 
-/// What answers the requests of connections, one after the other.
+/// Builds the HTTP service, which responds to the requests of a connection one after the other.
 async fn http<T, I, S, B>(
     app: I,
     address: SocketAddr,
@@ -101,16 +101,16 @@ where
     B: MessageBody + 'static,
 {
     let http = HttpService::build()
-        .graceful_shutdown_signal(move || stopping.clone().told())
+        .graceful_shutdown_signal(move || stopping.clone().requested())
         .local_addr(address)
-        // The socket itself gives up a client that wants nothing, without setting a clock at each answer.
+        // The socket itself closes idle connections. actix's own timer would have to be set at every response.
         .keep_alive(KeepAlive::Os)
-        // Nor is one that has sent nothing yet, or a part of a request, sent a response that it did not request.
+        // An idle client, or one with an unfinished request, is not sent a 408 response that it did not request.
         .client_request_timeout(Duration::ZERO)
-        // Whoever sends no more may wait for its responses; the socket itself notices who is gone.
+        // A client that sends no more may wait for its responses. The socket itself notices when it is gone.
         .h1_allow_half_closed(true)
         .client_disconnect_timeout(Duration::from_secs(1))
-        .h1_write_buffer_size(connections::ONE_PIECE)
+        .h1_write_buffer_size(connections::WRITE_BUFFER_BYTES)
         .on_connect_ext(|io: &Sequence<T>, data| {
             connections::count(data);
             data.insert(io.lane());
@@ -120,11 +120,11 @@ where
     Rc::new(made.unwrap_or_else(|()| unreachable!("an application is made of routes, which cannot fail")))
 }
 
-async fn answer<T>(
+async fn serve_connection<T>(
     http: &impl Service<(T, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError>,
     io: T,
     peer: SocketAddr,
 ) {
-    // What one client does wrong is no news; what goes wrong here was told where it did.
-    let _ended = http.call((io, Protocol::Http1, Some(peer))).await;
+    // Errors of one client are not logged, and failures of this service are logged where they occur.
+    let _ = http.call((io, Protocol::Http1, Some(peer))).await;
 }

@@ -1,14 +1,14 @@
-//! Counts the connections of clients that are open.
+//! Gauge of open client connections, and the size of their write buffers.
 
 use std::sync::LazyLock;
 
 use actix_http::Extensions;
 use metrics::Gauge;
 
-/// A connection gets the next piece of a body once the one before it is, but for so many bytes, with the kernel: a slow client
-/// holds one of them. Room for a head, because a small body that is sent after its head, not with it, waits 40 ms in the
-/// kernel for the client's acknowledgement.
-pub(super) const ONE_PIECE: usize = 4096;
+/// Size of actix-http's write buffer per connection, in bytes. The next chunk of a body is requested only when less
+/// than this waits for the kernel, so it bounds the memory that a slow client takes. It fits a head plus a small
+/// body, which then leave in one write; apart, Nagle's algorithm and delayed acknowledgements add 40 ms.
+pub(super) const WRITE_BUFFER_BYTES: usize = 4096;
 
 static OPEN: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("dependency_proxy_connections"));
 

@@ -1,5 +1,5 @@
-//! Fills an empty store: an administrator, an example group and a deploy token of it. Secrets go into files for this
-//! service's user alone, and nowhere else.
+//! First start: fills an empty store with an administrator, an example group and a deploy token for it. Their
+//! secrets are written only into files that the service's user alone can read.
 
 use std::path::PathBuf;
 
@@ -15,19 +15,21 @@ use crate::domain::user::Password;
 use crate::settings::Bootstrap;
 use crate::store::data_dir::DataDir;
 
-/// What was made at the first start.
+/// Result of the first start.
 #[derive(Debug)]
 pub struct FirstStart {
-    /// The administrator's name.
+    /// Name of the administrator.
     pub admin: String,
-    /// The file with the administrator's password; none where the operator chose it.
+    /// File with the administrator's password; `None` if the operator chose the password.
     pub password_file: Option<PathBuf>,
-    /// The file with the secret of the deploy token.
+    /// File with the secret of the deploy token.
     pub login_file: PathBuf,
 }
 
-/// Makes the first records, if the store is empty. The files are written first, so that after a crash in between the next start
-/// begins anew.
+/// Creates the first records, if the store is empty. Returns `None` if it is not.
+///
+/// # Errors
+/// A file or the store cannot be written, or the password cannot be hashed.
 pub(super) async fn run(
     data: &DataDir,
     bootstrap: &Bootstrap,
@@ -38,6 +40,7 @@ pub(super) async fn run(
         return Ok(None);
     }
     let failed = |error: &dyn std::fmt::Display| StartError::FirstStart(error.to_string());
+    // The files come first: after a crash in between, the store is empty and the next start begins anew.
     let (password, password_file) = match &bootstrap.admin_password {
         Some(password) => (password.clone(), None),
         None => {

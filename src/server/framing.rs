@@ -1,59 +1,60 @@
-//! Where one HTTP/1 request ends in a stream of bytes (RFC 9112, sections 2.2, 6 and 7.1). Judges nothing: a request that the parser behind
-//! it refuses ends the connection there, wherever this sees its end.
+//! Message framing of HTTP/1: finds the end of each request in a stream of bytes (RFC 9112, sections 2.2, 6 and
+//! 7.1). Does not validate requests. One that the parser behind it refuses ends the connection there, wherever this
+//! module sees its end.
 
 use memchr::memchr;
 
-/// The end of one request after the other.
+/// Framing of the present request.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     state: State,
-    /// The beginning of a line whose end has not come yet, at most [`MAX_LINE_BYTES`] of it.
+    /// The beginning of an incomplete line, at most [`MAX_LINE_BYTES`] of it.
     line: Vec<u8>,
-    /// The last byte of that beginning, however long it is.
+    /// The last byte of that line so far, however long the line is.
     last_byte: Option<u8>,
-    /// The end of the request line, where that arrives in several pieces, at most [`VERSION_BYTES`] of it.
+    /// The end of a request line that arrives in several reads, at most [`VERSION_BYTES`] of it.
     line_end: Vec<u8>,
     body: Body,
     persistence: Persistence,
     complete: bool,
     fault: Option<Fault>,
-    /// Bytes of chunk sizes, chunk extensions, trailers and line ends in the present request, and of the chunks
-    /// themselves.
+    /// Number of bytes of chunk sizes, chunk extensions, trailers and line ends in the present request.
     around_chunks: u64,
+    /// Number of bytes of the chunks themselves.
     in_chunks: u64,
 }
 
-/// What ends a connection before the parser sees it.
+/// Fault of a request that ends the connection before the parser sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// A header has a name that is too long for any: actix-http panics where a name has 64 KiB.
+    /// The name of a header is too long. actix-http panics if a name has 64 KiB.
     LongName,
-    /// Chunk sizes, chunk extensions and trailers are longer than [`MAX_AROUND_CHUNKS`] and the chunks together: the
-    /// parser reads them without end.
+    /// Chunk sizes, chunk extensions and trailers are longer than [`MAX_AROUND_CHUNKS`] and the chunks together.
+    /// The parser would read them without limit.
     LongFraming,
     /// A chunk size with its extensions has [`MAX_LINE_BYTES`] or more, or it or a trailer ends without a carriage
-    /// return: the parser finds another end of the request then.
+    /// return. The parser would find another end of the request.
     MalformedFraming,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
-    /// Before the first byte of a request; empty lines are skipped.
+    /// Before the first byte of a request. Empty lines are skipped (RFC 9112, section 2.2).
     #[default]
     Start,
     RequestLine,
     Headers,
-    /// So many bytes remain.
+    /// In a body, of which this number of bytes remains.
     Body(u64),
     ChunkSize,
-    /// So many bytes remain, the line end behind them included.
+    /// In a chunk, of which this number of bytes remains, including the line end after it.
     Chunk(u64),
     Trailers,
-    /// Everything that follows belongs to this request.
+    /// The end is not known: all further bytes belong to this request.
     Unframed,
 }
 
-/// What the version and the headers say of the connection (RFC 9112, section 9.3).
+/// Persistence of the connection, from the version and the headers (RFC 9112, section 9.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Persistence {
     /// HTTP/1.1, or HTTP/1.0 with `keep-alive`.
@@ -65,7 +66,7 @@ enum Persistence {
     Ends,
 }
 
-/// What the headers say of the body.
+/// Framing of the body, from the headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Body {
     #[default]
@@ -75,17 +76,18 @@ enum Body {
     Unframed,
 }
 
-/// More of a line is not looked at: what matters here is shorter, and so is the name of every header.
+/// Maximum number of bytes of a line that are examined. The lines that matter here are shorter, and so is the name
+/// of every header.
 const MAX_LINE_BYTES: usize = 256;
-/// The version, and the line end behind it.
+/// Length in bytes of the version and the line end after it.
 const VERSION_BYTES: usize = 10;
-/// Maximum length in bytes of chunk sizes, chunk extensions and trailers of a request, beside as many bytes as its
-/// chunks have.
+/// Maximum length in bytes of chunk sizes, chunk extensions and trailers of a request, in addition to the length of
+/// its chunks.
 const MAX_AROUND_CHUNKS: u64 = 16 << 10;
 
 impl Framing {
-    /// How many of these bytes, the next of the stream, belong to the present request; all of them unless it ends before. Not to be called
-    /// while it [is complete](Self::is_complete).
+    /// Returns the number of these bytes, the next of the stream, that belong to the present request: all of them
+    /// unless it ends before. Must not be called while the request [is complete](Self::is_complete).
     pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() && !self.complete && self.fault.is_none() {
@@ -94,28 +96,29 @@ impl Framing {
         taken
     }
 
-    /// Whether the end of the present request was taken.
+    /// Returns whether the present request has ended.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Whether the connection ends with the response to the present request, as far as its head was taken.
+    /// Returns whether the connection closes after the response to the present request, according to the part of
+    /// its head that was seen.
     pub(super) fn is_last(&self) -> bool {
         self.persistence != Persistence::Stays
     }
 
-    /// What is wrong with the present request, if anything: then nothing more may be given to the parser.
+    /// Returns the fault of the present request, if any. The parser must get nothing more then.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault
     }
 
-    /// The next request begins.
+    /// Begins the next request.
     pub(super) fn next(&mut self) {
         self.complete = false;
         (self.around_chunks, self.in_chunks) = (0, 0);
     }
 
-    /// Takes at least one byte.
+    /// Processes at least one byte. Returns the number of bytes.
     fn step(&mut self, bytes: &[u8]) -> usize {
         match self.state {
             State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
@@ -152,8 +155,8 @@ impl Framing {
         }
     }
 
-    /// Whether the line of a chunk size or a trailer is as the parser has it, as far as it has arrived with these
-    /// bytes.
+    /// Returns whether the line of a chunk size or a trailer, as far as it has arrived, has the form that the
+    /// parser accepts.
     fn has_sound_line(&mut self, bytes: &[u8]) -> bool {
         let end = memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
@@ -235,13 +238,13 @@ impl Framing {
     }
 
     fn header(&mut self, line: &[u8]) {
-        // Most headers are told from these by their first letter.
+        // The first letter excludes most other headers.
         if !matches!(line[0] | 0x20, b'c' | b't' | b'u') {
             return;
         }
         let Some(colon) = memchr(b':', line) else { return };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        let told = if name.eq_ignore_ascii_case(b"content-length") {
+        let framing = if name.eq_ignore_ascii_case(b"content-length") {
             str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).map_or(Body::Unframed, Body::Length)
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             Body::Chunked
@@ -253,9 +256,9 @@ impl Framing {
             }
             return;
         };
-        // Two of them are refused by the parser, unless the length is none.
-        self.body = match (self.body, told) {
-            (Body::None, told) | (told, Body::Length(0)) | (Body::Length(0), told) => told,
+        // The parser refuses a request with two of these headers, unless the length is 0.
+        self.body = match (self.body, framing) {
+            (Body::None, framing) | (framing, Body::Length(0)) | (Body::Length(0), framing) => framing,
             _ => Body::Unframed,
         };
     }
@@ -275,7 +278,7 @@ impl Framing {
     }
 }
 
-/// How many of these bytes are among so many that remain, and how many remain then.
+/// Takes as many of the `left` bytes as there are. Returns their number, and the number that remains.
 fn take_of(left: u64, bytes: &[u8]) -> (usize, u64) {
     let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (taken, left - taken as u64)
@@ -381,7 +384,7 @@ mod tests {
         assert!(framing.line.len() <= MAX_LINE_BYTES);
     }
 
-    /// The fault of a request with this chunked body, which arrives in packets of so many bytes.
+    /// Returns the fault of a request with this chunked body, which arrives in packets of this many bytes.
     fn fault_of(body: &str, size: usize) -> Option<Fault> {
         let mut framing = Framing::default();
         for bytes in format!("PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}").as_bytes().chunks(size) {

@@ -1,5 +1,6 @@
-//! A client that has closed its sending side. It may still wait for its responses (RFC 9293, section 3.6), or be gone: both send the same. That
-//! it is gone shows as a reset once something is sent to it; where nothing can be sent for a while, it counts as gone, too.
+//! A client that has closed its sending side. It may still wait for its responses (RFC 9293, section 3.6), or be
+//! gone; both send the same FIN. If it is gone, it responds with a reset to what is sent. If nothing can be sent
+//! for a while, it counts as gone, too.
 
 use std::io;
 use std::task::Context;
@@ -7,49 +8,55 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::patience::Patience;
+use super::patience::Deadline;
 
-/// What is known of such a client.
+/// State of such a client.
 pub(super) struct HalfClosed {
-    /// While nothing is sent in the middle of a response.
-    silent: Patience,
-    /// Until it is looked for a reset, of which nobody is woken who does not read.
-    look: Patience,
+    /// Limits the time without sending anything in the middle of a response.
+    silence: Deadline,
+    /// Interval of looking for a reset. The operating system reports it only to tasks that read.
+    reset_check: Deadline,
 }
 
-/// In the middle of a response the client is kept so long while there is nothing to send, as where upstream stalls.
+/// Maximum time for which the client is kept in the middle of a response while there is nothing to send, for
+/// example because upstream stalls.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval of looking for a reset.
+const RESET_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Default for HalfClosed {
     fn default() -> Self {
-        Self { silent: Patience::new(SILENCE_TIMEOUT), look: Patience::new(LOOK_INTERVAL) }
+        Self { silence: Deadline::new(SILENCE_TIMEOUT), reset_check: Deadline::new(RESET_CHECK_INTERVAL) }
     }
 }
 
 impl HalfClosed {
-    /// Something was sent.
+    /// Records that bytes were sent.
     pub(super) fn sent(&mut self) {
-        self.silent.end();
+        self.silence.end();
     }
 
-    /// An error where the client is gone; else the task is woken when it is to be called again. `waits` tells that nothing is sent because
-    /// the response has not begun, or because the client takes nothing: both have times of their own.
+    /// Checks whether the client is gone, and wakes the task when the next check is due. `waits` is true if nothing
+    /// is sent because the response has not begun, or because the client acknowledges nothing; both have timeouts
+    /// of their own.
+    ///
+    /// # Errors
+    /// The client has reset the connection, or nothing could be sent for too long.
     pub(super) fn check(&mut self, cx: &mut Context<'_>, tcp: &TcpStream, waits: bool) -> io::Result<()> {
-        self.look.begin();
-        if self.look.check(cx).is_err() {
+        self.reset_check.begin();
+        if self.reset_check.check(cx).is_err() {
             if let Some(error) = tcp.take_error()? {
                 return Err(error);
             }
-            self.look.end();
-            self.look.begin();
-            self.look.check(cx)?;
+            self.reset_check.end();
+            self.reset_check.begin();
+            self.reset_check.check(cx)?;
         }
         if waits {
-            self.silent.end();
+            self.silence.end();
             return Ok(());
         }
-        self.silent.begin();
-        self.silent.check(cx)
+        self.silence.begin();
+        self.silence.check(cx)
     }
 }

@@ -1,6 +1,5 @@
-//! The connections of one thread whose clients want nothing at present, or have sent a part of a request for a while.
-//! Where places run short, those that have been so for longest are ended first, whatever time they would have
-//! otherwise.
+//! The idle connections of one worker thread, and those with an unfinished request. When the maximum number of
+//! connections is reached, the ones that have been idle for longest are closed first, before their own timeout.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,17 +9,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// All connections of a thread. Cheap to clone.
+/// All connections of one thread. Cheap to clone; all clones are the same.
 #[derive(Clone, Default)]
-pub(super) struct Idlers(Rc<RefCell<Known>>);
+pub(super) struct Idlers(Rc<RefCell<Connections>>);
 
 #[derive(Default)]
-struct Known {
+struct Connections {
     next: u64,
     connections: HashMap<u64, Rc<Idle>>,
 }
 
-/// One connection among them, until it is dropped.
+/// One registered connection, until it is dropped.
 pub(super) struct Member {
     idlers: Idlers,
     number: u64,
@@ -29,21 +28,22 @@ pub(super) struct Member {
 
 #[derive(Default)]
 struct Idle {
-    /// `None` while it wants something.
+    /// Beginning of the idle time; `None` while the connection is in use.
     since: Cell<Option<Instant>>,
-    told_to_end: Cell<bool>,
+    must_close: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
-/// Who has just connected, or just got a response, is about to want something.
-const MIN_IDLE: Duration = Duration::from_secs(1);
-/// Time that a client has for a whole request where places run short.
-const MAX_UNFINISHED: Duration = Duration::from_secs(2);
-/// Of those that may be ended, one in so many is at a time.
-const ONE_IN: usize = 8;
+/// Minimum idle time before a connection is closed. A client that has just connected, or just got a response, is
+/// about to send a request.
+const MIN_IDLE_TIME: Duration = Duration::from_secs(1);
+/// Maximum time for a whole request while the maximum number of connections is reached.
+const UNFINISHED_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Reciprocal of the fraction of the idle connections that is closed at a time.
+const CLOSED_ONE_IN: usize = 8;
 
 impl Idlers {
-    /// A new connection.
+    /// Registers a new connection.
     pub(super) fn enter(&self) -> Member {
         let mut known = self.0.borrow_mut();
         let (number, idle) = (known.next, Rc::<Idle>::default());
@@ -52,16 +52,16 @@ impl Idlers {
         Member { idlers: self.clone(), number, idle }
     }
 
-    /// Tells some of those to end that have wanted nothing for longest. Returns how many.
-    pub(super) fn end_some(&self) -> usize {
+    /// Asks the connections that have been idle for longest to close. Returns their number.
+    pub(super) fn close_some(&self) -> usize {
         let known = self.0.borrow();
-        let waiting = |idle: &Rc<Idle>| idle.since.get().filter(|since| since.elapsed() >= MIN_IDLE);
+        let waiting = |idle: &Rc<Idle>| idle.since.get().filter(|since| since.elapsed() >= MIN_IDLE_TIME);
         let mut idle: Vec<_> =
             known.connections.values().filter_map(|idle| Some((waiting(idle)?, idle.clone()))).collect();
         idle.sort_by_key(|(since, _)| *since);
-        idle.truncate(idle.len().div_ceil(ONE_IN));
+        idle.truncate(idle.len().div_ceil(CLOSED_ONE_IN));
         for (_, idle) in &idle {
-            idle.told_to_end.set(true);
+            idle.must_close.set(true);
             if let Some(waker) = idle.waker.take() {
                 waker.wake();
             }
@@ -71,28 +71,29 @@ impl Idlers {
 }
 
 impl Member {
-    /// It wants nothing since then; this task is woken where it is told to end.
-    pub(super) fn is_idle(&self, since: Instant, waker: &Waker) {
+    /// Records that the connection has been idle since then. This task is woken when the connection must close.
+    pub(super) fn set_idle(&self, since: Instant, waker: &Waker) {
         if self.idle.since.get() != Some(since) {
             self.idle.since.set(Some(since));
             self.idle.waker.set(Some(waker.clone()));
         }
     }
 
-    /// It has sent a part of a request since then; this task is woken where it is told to end.
-    pub(super) fn is_unfinished(&self, since: Instant, waker: &Waker) {
-        self.is_idle(since + (MAX_UNFINISHED - MIN_IDLE), waker);
+    /// Records that the connection has had an unfinished request since then. This task is woken when the connection
+    /// must close.
+    pub(super) fn set_unfinished(&self, since: Instant, waker: &Waker) {
+        self.set_idle(since + (UNFINISHED_REQUEST_TIMEOUT - MIN_IDLE_TIME), waker);
     }
 
-    /// It wants something.
-    pub(super) fn is_busy(&self) {
+    /// Records that the connection is in use.
+    pub(super) fn set_busy(&self) {
         self.idle.since.set(None);
-        self.idle.told_to_end.set(false);
+        self.idle.must_close.set(false);
     }
 
-    /// Whether it was told to end, and has wanted nothing since.
-    pub(super) fn is_told_to_end(&self) -> bool {
-        self.idle.told_to_end.get()
+    /// Returns whether the connection was asked to close and has not been in use since.
+    pub(super) fn must_close(&self) -> bool {
+        self.idle.must_close.get()
     }
 }
 
@@ -107,22 +108,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_that_want_nothing_for_longest_are_ended_and_no_others() {
+    fn those_that_are_idle_for_longest_are_closed_and_no_others() {
         let idlers = Idlers::default();
         let members: Vec<_> = (0..20).map(|_| idlers.enter()).collect();
         let now = Instant::now();
         for (age, member) in members.iter().enumerate().skip(1) {
             let age = u64::try_from(age).unwrap_or_default();
-            member.is_idle(now.checked_sub(Duration::from_millis(190 * age)).unwrap_or(now), Waker::noop());
+            member.set_idle(now.checked_sub(Duration::from_millis(190 * age)).unwrap_or(now), Waker::noop());
         }
-        // Fourteen have waited for a second.
-        assert_eq!(idlers.end_some(), 2);
-        let told: Vec<_> = (0..20).filter(|at| members[*at].is_told_to_end()).collect();
-        assert_eq!(told, [18, 19]);
-        members[19].is_busy();
-        assert!(!members[19].is_told_to_end());
+        // Fourteen have been idle for a second.
+        assert_eq!(idlers.close_some(), 2);
+        let closed: Vec<_> = (0..20).filter(|at| members[*at].must_close()).collect();
+        assert_eq!(closed, [18, 19]);
+        members[19].set_busy();
+        assert!(!members[19].must_close());
         drop(members);
-        assert_eq!(idlers.end_some(), 0);
+        assert_eq!(idlers.close_some(), 0);
     }
 
     #[test]
@@ -131,8 +132,8 @@ mod tests {
         let member = idlers.enter();
         for (age, ended) in [(1500, 0), (2000, 1)] {
             let since = now.checked_sub(Duration::from_millis(age)).unwrap_or(now);
-            member.is_unfinished(since, Waker::noop());
-            assert_eq!(idlers.end_some(), ended, "{age} ms");
+            member.set_unfinished(since, Waker::noop());
+            assert_eq!(idlers.close_some(), ended, "{age} ms");
         }
     }
 }

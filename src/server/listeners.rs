@@ -1,4 +1,4 @@
-//! The two ports: one for clients, one for Prometheus.
+//! The two listening ports: one for clients, one for Prometheus.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -15,7 +15,7 @@ use tokio::net::TcpSocket;
 
 use super::addresses::Addresses;
 use super::clients::Port;
-use super::mistaken_tls::Told;
+use super::mistaken_tls::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
 use super::{StartError, options, process};
@@ -23,10 +23,13 @@ use crate::http::{self, ApiState, Paths, RegistryState};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
-/// A port that is this service's, with the number that the system chose where none was given.
+/// A bound port, with its address. If the settings have port 0, it is the one that the operating system chose.
 pub(super) type Bound = (SocketAddr, TcpListener);
 
-/// Serves clients on this port, over TLS where it is given.
+/// Serves clients on this port, over TLS if `tls` is given.
+///
+/// # Errors
+/// A listener cannot be used.
 pub(super) fn serve_clients(
     state: Data<RegistryState>,
     api: Data<ApiState>,
@@ -37,7 +40,7 @@ pub(super) fn serve_clients(
     let (settings, bounds) = (&settings.server, bounds(settings));
     let unread = UnreadBudget::new(settings.request_memory, settings.trusted_proxies.clone());
     let tls = tls.map(Arc::new);
-    let port = Port { address, patience: settings.client_timeout, unread, tls, told: Told::default() };
+    let port = Port { address, client_timeout: settings.client_timeout, unread, tls, warned: WarnedPeers::default() };
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
         let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
@@ -47,7 +50,7 @@ pub(super) fn serve_clients(
     workers::start(listeners, bounds, serve).map_err(|error| StartError::Listen { address, error })
 }
 
-/// How much is served: at most what the process may have files open for.
+/// Returns the maximum numbers of connections. They are reduced if the process may not open enough files for them.
 fn bounds(settings: &Settings) -> Bounds {
     let (server, open_files) = (&settings.server, process::open_files());
     let (connections, each) = options::connections(server, &settings.cache, open_files);
@@ -59,13 +62,17 @@ fn bounds(settings: &Settings) -> Bounds {
         );
     }
     let addresses = Addresses::new(each, server.trusted_proxies.clone());
-    Bounds { connections, addresses, stop_within: server.shutdown_timeout }
+    Bounds { connections, addresses, stop_timeout: server.shutdown_timeout }
 }
 
-/// Requests carry credentials and small forms at most; strangers, too, may send as much on every connection.
+/// Maximum length of a request's body, in bytes. Requests carry credentials and small forms at most, and clients
+/// without a credential may send as much on every connection.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
-/// Serves the metrics, and keeps them small while nobody asks.
+/// Serves the metrics on this port. A background task bounds the memory of the histograms while nobody reads them.
+///
+/// # Errors
+/// The listener cannot be used.
 pub(super) fn serve_metrics(
     (address, listener): Bound,
     metrics: Metrics,
@@ -73,7 +80,7 @@ pub(super) fn serve_metrics(
     let upkeep = metrics.clone();
     actix_rt::spawn(async move {
         loop {
-            actix_rt::time::sleep(UPKEEP_EVERY).await;
+            actix_rt::time::sleep(METRICS_UPKEEP_INTERVAL).await;
             upkeep.run_upkeep();
         }
     });
@@ -89,14 +96,21 @@ pub(super) fn serve_metrics(
     Ok((address, handle))
 }
 
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// Interval of the upkeep of histograms (`Metrics::run_upkeep`).
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Connections that the system may hold until they are accepted. The usual 128 is less than a fleet that wakes up at once.
+/// Length of the listen queue: connections that the kernel keeps until they are accepted. The usual 128 are fewer
+/// than a fleet opens when it starts at once.
 const BACKLOG: u32 = 4096;
 
-/// Takes this address for each of so many threads, among which the system shares out who connects: it wakes one of them, not all.
+/// Binds this address once for each worker thread, with `SO_REUSEPORT`. The kernel distributes new connections
+/// among them and wakes one thread for each.
+///
+/// # Errors
+/// The address cannot be bound.
 pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
-    // Not shared with anybody who has it already, nor with who comes later and does not look.
+    // The first socket is bound without `SO_REUSEPORT`, which fails if any process uses the address. The option is
+    // set afterwards, so that the other sockets of this service can join.
     let (address, first) = listen(address)?;
     let fail = |error| StartError::Listen { address, error };
     set_socket_reuseport(&first, true).map_err(|error| fail(error.into()))?;
@@ -105,7 +119,10 @@ pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(Socket
     Ok((address, all))
 }
 
-/// Has the connections of these listeners send as fast as this congestion control decides (tcp(7), `TCP_CONGESTION`).
+/// Sets the TCP congestion control of the connections that these listeners accept (tcp(7), `TCP_CONGESTION`).
+///
+/// # Errors
+/// The kernel does not have it, or does not allow it to this process.
 pub(super) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), StartError> {
     let set = listeners.iter().try_for_each(|listener| set_tcp_congestion(listener, name));
     set.map_err(|error| StartError::CongestionControl { name: name.to_owned(), error: error.into() })
@@ -117,7 +134,10 @@ pub(super) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> 
     Ok(set_tcp_congestion(&socket, name)?)
 }
 
-/// Takes this address. Clients that connect wait until it is served.
+/// Binds this address. Clients that connect wait in the listen queue until it is served.
+///
+/// # Errors
+/// The address cannot be bound.
 pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
     let bound = bind(address, false).and_then(|listener| Ok((listener.local_addr()?, listener)));
     bound.map_err(|error| StartError::Listen { address, error })
@@ -127,7 +147,8 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(shared)?;
-    // Of every connection that is accepted here: an answer is written whole, and waits for nothing.
+    // Accepted connections inherit it. Responses are written in whole chunks, so Nagle's algorithm would only delay
+    // the last one.
     socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
@@ -145,7 +166,7 @@ mod tests {
     #[actix_rt::test]
     async fn connections_send_as_fast_as_their_listener_was_told_to() {
         let (address, listeners) = listen_each("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        // Every Linux has it.
+        // Every Linux kernel has it.
         control_congestion(&listeners, "reno").unwrap();
         let _client = TcpStream::connect(address).unwrap();
         listeners[0].set_nonblocking(false).unwrap();

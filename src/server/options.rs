@@ -1,4 +1,4 @@
-//! From settings to what each part wants to know of them.
+//! Translation of the settings into the options of each component.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -12,15 +12,15 @@ use crate::http::Pace;
 use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server, Storage};
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
-/// Clients give up where no answer begins within 30 seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(24);
+/// Maximum time until a response begins. Clients give up after 30 seconds.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(24);
 
-/// How the clients of all upstreams work.
+/// Returns the options of the clients of all upstreams.
 pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
     upstreams.iter().map(upstream).collect()
 }
 
-/// Options of the client of one upstream.
+/// Returns the options of the client of one upstream.
 pub(super) fn upstream(upstream: &settings::ConfiguredUpstream) -> UpstreamOptions {
     let account = |account: &settings::ConfiguredAccount| AccountOptions {
         username: account.username.clone(),
@@ -46,7 +46,7 @@ pub(super) fn upstream(upstream: &settings::ConfiguredUpstream) -> UpstreamOptio
     }
 }
 
-/// How passwords are checked.
+/// Returns the options of the check of passwords.
 pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
     let allowance = |failures: std::num::NonZeroU32| Allowance {
         burst: failures.get(),
@@ -62,7 +62,7 @@ pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
     }
 }
 
-/// How many changes callers of the REST API may make.
+/// Returns the limits on the rate of changes by callers of the REST API.
 pub(super) fn pace(limits: &Limits) -> Pace {
     let allowance = |changes: u32| {
         let forget_one_after = Duration::from_secs(60).checked_div(changes)?;
@@ -71,12 +71,12 @@ pub(super) fn pace(limits: &Limits) -> Pace {
     Pace::new(allowance(limits.changes_per_minute), allowance(limits.admin_changes_per_minute))
 }
 
-/// How stored blobs are verified.
+/// Returns the options of the verification of stored blobs.
 pub(super) fn verification(storage: &Storage) -> VerifyOptions {
     VerifyOptions { bytes_per_second: storage.verify_bytes_per_second, interval: storage.verify_interval }
 }
 
-/// How manifests are cached.
+/// Returns the options of the cache of manifests.
 pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
     ManifestCacheOptions {
         times: times(cache),
@@ -89,7 +89,7 @@ pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
     }
 }
 
-/// Timeouts and times to live of the cache of manifests.
+/// Returns the timeouts and times to live of the cache of manifests.
 pub(super) fn times(cache: &Cache) -> CacheTimes {
     CacheTimes {
         revalidate_timeout: cache.revalidate_timeout,
@@ -98,7 +98,7 @@ pub(super) fn times(cache: &Cache) -> CacheTimes {
     }
 }
 
-/// How blobs are cached.
+/// Returns the options of the cache of blobs.
 pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
     BlobCacheOptions {
         max_downloads: cache.max_downloads.get(),
@@ -108,29 +108,30 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         max_downloads_per_group: cache.max_downloads_per_group.get(),
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
-        answer_within: ANSWER_WITHIN,
+        answer_within: FIRST_BYTE_TIMEOUT,
     }
 }
 
-/// How many connections there may be, and how many from one address, where the process may have so many files open: the rest of them is
-/// for stored blobs, downloads and their upstreams, but at most half. One address keeps its share of fewer connections.
+/// Returns the maximum number of connections in all and from one address, if the process may have this many files
+/// open. At most half of the files are reserved for stored blobs, downloads and their connections to upstreams. If
+/// fewer connections than configured are possible, the share of one address shrinks in proportion.
 pub(super) fn connections(server: &Server, cache: &Cache, open_files: Option<u64>) -> (usize, usize) {
     let (wanted, each) = (server.max_connections.get(), server.max_connections_per_address.get());
     let open_files = open_files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let downloads = cache.max_downloads.get() + cache.max_unstored_streams.get() + cache.max_range_streams.get();
-    let reserve = (cache.open_blobs.get() + FILES_OF_A_DOWNLOAD * downloads + OTHER_FILES).min(open_files / 2);
+    let reserve = (cache.open_blobs.get() + FILES_PER_DOWNLOAD * downloads + OTHER_FILES).min(open_files / 2);
     let connections = wanted.min(open_files - reserve).max(1);
-    // Where one may have all of them, more of its connections wait for a place like all others.
+    // No limit per address if one may have all of them: further connections of any address wait for a permit.
     let each = (each < wanted).then(|| (each as u128 * connections as u128 / wanted as u128).max(1));
     (connections, each.and_then(|each| usize::try_from(each).ok()).unwrap_or(usize::MAX))
 }
 
-/// Its own, and two connections to upstream.
-const FILES_OF_A_DOWNLOAD: usize = 3;
-/// Stores, logs, threads and listeners.
+/// Files that one download holds open: its own, and two connections to upstream.
+const FILES_PER_DOWNLOAD: usize = 3;
+/// Files for stores, logs, threads and listeners.
 const OTHER_FILES: usize = 200;
 
-/// How many threads serve requests.
+/// Returns the number of worker threads.
 pub(super) fn workers(server: &Server) -> usize {
     match server.workers {
         0 => available_parallelism().map_or(1, NonZeroUsize::get),

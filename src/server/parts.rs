@@ -1,4 +1,4 @@
-//! The parts of a server: its stores, the handles of its actors, and what the routes get of them.
+//! The components of a server: its stores, the handles of its actors, and the state that the routes get.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::store::manifests::ManifestStore;
 use crate::store::room::Room;
 use crate::store::spool::Spool;
 
-/// Everything that is kept on disk, open.
+/// All stores on disk, opened.
 pub(super) struct Stores {
     leftovers: Leftovers,
     identities: Arc<IdentityStore>,
@@ -42,11 +42,11 @@ pub(super) struct Stores {
 
 /// The handles of all actors, which are running.
 pub(super) struct Handles {
-    /// Who may what.
+    /// Handle of the writer of identities, with the current directory.
     pub(super) policy: Policy,
-    /// Logins.
+    /// Checks logins and issues tokens.
     pub(super) tokens: Tokens,
-    /// What nobody waits for.
+    /// Handle of the janitor, which runs background tasks.
     pub(super) tidying: Tidying,
     manifests: Manifests,
     blobs: Blobs,
@@ -56,7 +56,10 @@ pub(super) struct Handles {
 }
 
 impl Stores {
-    /// Opens them, making what is not there.
+    /// Opens the stores and creates those that are missing.
+    ///
+    /// # Errors
+    /// A folder or a database cannot be opened.
     pub(super) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
@@ -74,6 +77,9 @@ impl Stores {
 
 impl Handles {
     /// Starts the actors over these stores, each kind on a thread of its own.
+    ///
+    /// # Errors
+    /// The settings of an upstream cannot be used, or the store cannot be read.
     pub(super) fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
         let Stores { leftovers, identities, index, manifests: manifest_store, files, spool } = stores;
         let identity_arbiter = arbiter();
@@ -83,7 +89,8 @@ impl Handles {
         let passwords = options::passwords(&settings.auth);
         let tokens = Tokens::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
         let manifest_options = options::manifests(&settings.cache);
-        // What the cache keeps of manifests counts, too, until others need the memory that it takes.
+        // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
+        // cache gives memory back when transfers need it.
         let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
         let manifests = Manifests::start(
             manifest_options,
@@ -121,7 +128,8 @@ impl Handles {
         })
     }
 
-    /// State of the routes of the registry and of the REST API, and the parts whose settings can change later.
+    /// Returns the state of the registry's routes, the state of the REST API, and the components whose settings can
+    /// be reloaded.
     pub(super) fn into_states(
         self,
         settings: &Settings,
@@ -171,7 +179,7 @@ impl Handles {
     }
 }
 
-/// A thread of its own for some actors, with its event loop.
+/// Starts a thread with an event loop, for one kind of actors.
 fn arbiter() -> ArbiterHandle {
     Arbiter::new().handle()
 }

@@ -1,4 +1,5 @@
-//! How long a connection waits for its client: cheap to begin and to end, because it ends well nearly always.
+//! Timeout for a client that is cheap to start and to cancel: the timer is re-armed only when it fires. Nearly all
+//! waits end in time.
 
 use std::io;
 use std::pin::Pin;
@@ -8,55 +9,59 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One thing that a client may take only so long for.
-pub(super) struct Patience {
+/// Maximum time for one thing that a client has to do.
+pub(super) struct Deadline {
     limit: Duration,
     since: Option<Instant>,
-    /// Not set back when a wait ends: it looks, when it fires, how long the present wait has taken.
+    /// Not reset when a wait ends. When it fires, the duration of the present wait decides whether it is set again.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    /// At most so long at a time.
+impl Deadline {
+    /// Creates a timeout of this duration. No wait has begun.
     pub(super) fn new(limit: Duration) -> Self {
         Self { limit, since: None, timer: None }
     }
 
-    /// The client is waited for from now on, unless it already is.
+    /// Begins a wait, unless one has begun.
     pub(super) fn begin(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// The client did what it was waited for.
+    /// Ends the wait: the client did what was waited for.
     pub(super) fn end(&mut self) {
         self.since = None;
     }
 
-    /// Whether the client is waited for.
+    /// Returns whether a wait has begun.
     pub(super) fn is_waiting(&self) -> bool {
         self.since.is_some()
     }
 
-    /// Since when it is.
+    /// Returns the beginning of the wait, if one has begun.
     pub(super) fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// An error once the client was waited for too long; else the task is woken when that is so. Always called by one task.
+    /// Checks the wait, and wakes the task when its time is over. Must always be called by the same task.
+    ///
+    /// # Errors
+    /// `TimedOut` once the wait has taken too long.
     pub(super) fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(since) = self.since else { return Ok(()) };
         if self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()) {
-            // It wakes this task, not too late.
+            // It wakes this task no later than the wait ends, because waits only begin after it was set.
             return Ok(());
         }
-        let late = since + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(late)));
-        // Also where the task has done so much in this turn that nothing else of it may be polled.
+        let due = since + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        // Unconstrained: tokio's budget for cooperative tasks may be used up, and would then keep even an elapsed
+        // timer pending.
         while Pin::new(&mut unconstrained(timer.as_mut())).poll(cx).is_ready() {
-            if Instant::now() >= late {
+            if Instant::now() >= due {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            timer.as_mut().reset(late);
+            timer.as_mut().reset(due);
         }
         Ok(())
     }
@@ -73,17 +78,17 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn a_client_is_given_up_also_where_the_wait_began_at_the_end_of_a_busy_turn() {
+    async fn a_client_times_out_also_where_the_wait_began_at_the_end_of_a_busy_turn() {
         let waited = actix_rt::spawn(async {
-            let mut patience = Patience::new(Duration::from_millis(50));
-            patience.begin();
+            let mut deadline = Deadline::new(Duration::from_millis(50));
+            deadline.begin();
             let mut busy = true;
             poll_fn(|cx| {
                 while busy && has_budget_remaining() {
                     poll_proceed(cx).map(|turn| turn.made_progress()).is_ready();
                 }
                 busy = false;
-                patience.check(cx).map_or_else(|error| Poll::Ready(error.kind()), |()| Poll::Pending)
+                deadline.check(cx).map_or_else(|error| Poll::Ready(error.kind()), |()| Poll::Pending)
             })
             .await
         });

@@ -1,11 +1,15 @@
-//! The server as what a process does: with as many open files as the system allows, in an actix system of its own.
+//! The server process: raises the limit of open files and runs the server in an actix system of its own.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Reloadable, RunningServer, StartError, build};
 use crate::settings::Settings;
 
-/// Serves until the process is told to stop. `ready` is called once connections are accepted, `reload` at each SIGHUP.
+/// Serves until the process receives a signal to stop. `ready` is called once connections are accepted, `reload` at
+/// each SIGHUP.
+///
+/// # Errors
+/// The server cannot start.
 pub fn run(
     settings: Settings,
     ready: impl FnOnce(&RunningServer),
@@ -20,13 +24,13 @@ pub fn run(
     })
 }
 
-/// How many files this process may have open; `None` where there is no limit.
+/// Returns the maximum number of open files of this process; `None` if there is no limit.
 pub(super) fn open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Every client and every download holds files open; the usual soft limit of 1024 is for programs of another time. Says how many
-/// may be open from now on; `None` where there is no limit.
+/// Raises the soft limit of open files to the hard limit and returns it; `None` if there is no limit. Every client
+/// and every download holds files open, and the usual soft limit of 1024 is too low for a server.
 pub fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -36,7 +40,7 @@ pub fn raise_open_files() -> Option<u64> {
             limit.maximum
         }
         Err(error) => {
-            tracing::warn!(%error, limit = ?limit.current, "the limit of open files stays as it is");
+            tracing::warn!(%error, limit = ?limit.current, "the limit of open files could not be raised");
             limit.current
         }
     }

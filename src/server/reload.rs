@@ -1,4 +1,5 @@
-//! Other settings for a running service: what can change without a restart, as a whole or not at all.
+//! Reload of the settings in a running service: those that can change without a restart are applied together, or
+//! none of them.
 
 use std::sync::Arc;
 
@@ -9,29 +10,28 @@ use crate::actors::upstream_fetcher::Upstream;
 use crate::http::CurrentUpstreams;
 use crate::settings::Settings;
 
-/// Parts of a running service whose settings can change.
+/// Components of a running service whose settings can be reloaded.
 pub struct Reloadable {
     pub(super) policy: Policy,
     pub(super) upstream: Upstream,
     pub(super) manifests: Manifests,
-    /// The upstreams as the routes know them.
+    /// The upstreams that the routes use.
     pub(super) world: CurrentUpstreams,
 }
 
 impl Reloadable {
-    /// Says whether a change of this key is applied by [`Self::apply`]; others need a restart.
+    /// Returns whether [`Self::apply`] applies a change of this key. Other keys need a restart.
     pub fn applies(key: &str) -> bool {
         const KEYS: [&str; 4] =
             ["cache.tag_freshness", "cache.revalidate_timeout", "cache.negative_ttl", "cache.account_grace"];
         key.starts_with("upstreams.") || key.starts_with("upstream_defaults.") || KEYS.contains(&key)
     }
 
-    /// Applies these settings, as far as [`Self::applies`] says, to all requests from now on; those in flight end as
-    /// they began. Back-offs, tokens and absences of an upstream that changed are forgotten.
+    /// Applies those of the settings that [`Self::applies`] names, to all requests from now on. Requests in flight
+    /// end with the old ones. Backoffs, tokens and negative entries of an upstream that changed are dropped.
     ///
     /// # Errors
-    ///
-    /// Fails where an upstream cannot be used as it is set; nothing has changed then.
+    /// An upstream cannot be used with these settings. Nothing has changed then.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
         let changed = self.upstream.change(options::upstreams(&settings.upstreams))?;
         let world = settings.upstreams.world();

@@ -1,5 +1,5 @@
-//! Makes the identities anew from a backup, on a store that no service has open: the way back. What was there
-//! is kept aside, never merged.
+//! Offline restore of the identities from a backup, on a store that no service has open. The present identities are
+//! kept aside, never merged.
 
 use std::path::{Path, PathBuf};
 
@@ -15,25 +15,25 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::export::{self, Backup};
 use crate::store::identity::{IdentityStore, Present};
 
-/// What was done.
+/// Result of a restore.
 #[derive(Debug)]
 pub struct Restored {
-    /// How many users there are now.
+    /// Number of users after the restore.
     pub users: usize,
-    /// How many groups.
+    /// Number of groups.
     pub groups: usize,
-    /// How many tokens that are not deleted.
+    /// Number of tokens that are not deleted.
     pub tokens: usize,
-    /// Where the identities are that were there before.
+    /// Folder with the identities that were replaced, if there were any.
     pub aside: Option<PathBuf>,
-    /// Whether the last change of the backup was incomplete, and was left out.
+    /// True if the last change of the backup was incomplete, and was left out.
     pub incomplete: bool,
 }
 
-/// Why it was not.
+/// Reason why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The folder cannot be used; a service may be running on it.
+    /// The folder cannot be used, for example because a service is running on it.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The backup cannot be read.
@@ -41,20 +41,20 @@ pub enum RestoreError {
     Export {
         /// An export, a journal or the folder of a database.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with it.
         error: StoreError,
     },
-    /// Regained credentials were to stay revoked, and nobody can say which they are.
+    /// Regained credentials were to stay revoked, and cannot be determined.
     #[error(
-        "nothing was restored: --revoke-them is impossible, because it cannot be told what was revoked after the backup: {0}"
+        "nothing was restored: --revoke-them is impossible, because the changes after the backup are not known: {0}"
     )]
     NotComparable(String),
-    /// It is a backup of nothing.
-    #[error("the backup {} has no user in it", .0.display())]
+    /// The backup contains no user.
+    #[error("the backup {} contains no user", .0.display())]
     Empty(PathBuf),
 }
 
-/// A restore that was looked into and not begun. While it lives no service gets the folder.
+/// A restore that was checked and not carried out. It locks the data folder, so that no service can start on it.
 pub struct PlannedRestore {
     data: DataDir,
     directory: Directory,
@@ -63,28 +63,32 @@ pub struct PlannedRestore {
     comparison: Comparison,
 }
 
-/// The difference between the backup and the identities that are there.
+/// Difference between the backup and the present identities.
 pub enum Comparison {
-    /// Nothing is there to compare with, and nothing to replace.
+    /// There are no present identities, so nothing is replaced.
     NothingThere,
-    /// It is not known, for this reason.
+    /// The difference cannot be determined, for this reason.
     Unknown(String),
-    /// These credentials would count again.
+    /// The present identities were read. The difference are credentials that would become valid again.
     Read {
-        /// The credentials.
+        /// The credentials that would become valid again.
         regained: Vec<Regained>,
-        /// The identities that are there.
+        /// The present identities.
         present: Box<Present>,
     },
 }
 
-/// What was made after the backup has numbers that are known elsewhere: in the small files of the cache, in the notes of
-/// people. They are jumped over, so that none is given away twice; those that the store knows that is replaced, too.
-const JUMP: u64 = 1000;
+/// Distance by which a restore advances the numbers of users, groups and tokens. Records that were created after
+/// the backup have numbers that are known elsewhere, such as in the files of the cache. Advancing prevents that
+/// such a number is given to another record. The highest numbers of the replaced store are taken into account, too.
+const NUMBERS_SKIPPED: u64 = 1000;
 
-/// Reads the backup `from` (an export, a journal or the folder of a database) that is to be put into the folder of all
-/// data `to`, which is made where there is none, and compares the two. `up_to`: the number of the last change of a journal that counts,
-/// whatever follows it.
+/// Prepares to restore the backup `from` (an export, a journal or the folder of a database) into the data folder
+/// `to`, which is created if it is missing, and compares the two. `up_to` is the number of the last change of a
+/// journal that is restored; later ones are ignored.
+///
+/// # Errors
+/// The backup cannot be read or contains no user, or the data folder cannot be used.
 pub fn plan_restore(to: &Path, from: &Path, up_to: Option<u64>) -> Result<PlannedRestore, RestoreError> {
     let backup =
         export::read_up_to(from, up_to).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
@@ -98,26 +102,31 @@ pub fn plan_restore(to: &Path, from: &Path, up_to: Option<u64>) -> Result<Planne
 }
 
 impl PlannedRestore {
-    /// The difference to the identities that are there.
+    /// Returns the difference to the present identities.
     pub fn comparison(&self) -> &Comparison {
         &self.comparison
     }
 
-    /// The path of a group in the backup.
+    /// Returns the path of a group in the backup.
     pub fn group_path(&self, group: GroupId) -> Option<&GroupPath> {
         self.directory.group(group).map(|group| &group.path)
     }
 
-    /// The name of a user in the backup.
+    /// Returns the name of a user in the backup.
     pub fn username(&self, user: UserId) -> Option<&Username> {
         self.directory.user(user).map(|user| &user.username)
     }
 
-    /// Makes what would count again not do so: users are blocked, tokens revoked, and passwords those of now. Fails
-    /// where what is there cannot be read.
+    /// Keeps regained credentials from becoming valid: blocks their users, revokes their tokens, and keeps the
+    /// present passwords.
+    ///
+    /// # Errors
+    /// There are no present identities, or they cannot be compared with the backup.
     pub fn revoke_regained(&mut self) -> Result<(), RestoreError> {
         match &self.comparison {
-            Comparison::NothingThere => Err(RestoreError::NotComparable("there are no identities".to_owned())),
+            Comparison::NothingThere => {
+                Err(RestoreError::NotComparable("there are no identities to compare it with".to_owned()))
+            }
             Comparison::Unknown(reason) => Err(RestoreError::NotComparable(reason.clone())),
             Comparison::Read { regained, present } => {
                 regained::revoke(&mut self.directory, &present.directory, regained, Timestamp::now());
@@ -126,10 +135,13 @@ impl PlannedRestore {
         }
     }
 
-    /// Puts the backup in the place of what is there, which is kept aside.
+    /// Replaces the present identities with the backup, and keeps them aside.
+    ///
+    /// # Errors
+    /// The data folder cannot be written.
     pub fn carry_out(mut self) -> Result<Restored, RestoreError> {
         let path = self.data.path();
-        jump_ahead(&mut self.directory, &IdentityStore::given_numbers(path));
+        skip_numbers(&mut self.directory, &IdentityStore::given_numbers(path));
         let aside = IdentityStore::restore(path, &self.directory, self.number)?;
         self.data.give_to_owner()?;
         let (users, groups) = (self.directory.users().count(), self.directory.groups().count());
@@ -146,18 +158,18 @@ impl Comparison {
                 let regained = regained::regained(backup, &present.directory, Timestamp::now());
                 Self::Read { regained, present: Box::new(present) }
             }
-            Ok(Some(_)) => Self::Unknown("the identities that are there are of another service".to_owned()),
+            Ok(Some(_)) => Self::Unknown("the present identities belong to another service".to_owned()),
             Err(error) => Self::Unknown(error.to_string()),
         }
     }
 }
 
-fn jump_ahead(directory: &mut Directory, given: &Service) {
+fn skip_numbers(directory: &mut Directory, used: &Service) {
     let service = directory.service().clone();
     let ahead = Service {
-        last_user: service.last_user.max(given.last_user) + JUMP,
-        last_group: service.last_group.max(given.last_group) + JUMP,
-        last_token: service.last_token.max(given.last_token) + JUMP,
+        last_user: service.last_user.max(used.last_user) + NUMBERS_SKIPPED,
+        last_group: service.last_group.max(used.last_group) + NUMBERS_SKIPPED,
+        last_token: service.last_token.max(used.last_token) + NUMBERS_SKIPPED,
         ..service
     };
     directory.apply(&[Write::Put(Record::Service(ahead))]);
@@ -183,7 +195,7 @@ mod tests {
     #[test]
     fn numbers_given_away_after_the_export_are_not_given_away_again() {
         let mut directory = Directory::from_records([Record::Service(Service { last_user: 7, ..Service::default() })]);
-        jump_ahead(&mut directory, &Service { last_group: 12, ..Service::default() });
+        skip_numbers(&mut directory, &Service { last_group: 12, ..Service::default() });
         let service = directory.service();
         assert_eq!((service.last_user, service.last_group, service.last_token), (1007, 1012, 1000));
     }

@@ -1,7 +1,8 @@
-//! One request after the other: gives the HTTP/1 parser of a connection no byte of the next request before the response to the present one
-//! has begun. actix-http decodes all the requests that it has, and writes a response by the method, version and `Connection` of the request
-//! that it decoded last: where a `HEAD` follows a `GET`, that one's response would have no body (RFC 9112, section 9.3.2 has them in order).
-//! Nothing is given to it behind a request that says that it is the last one (section 9.6).
+//! Sequencing of requests: the HTTP/1 parser of a connection gets no byte of the next request before the response
+//! to the present one has begun. actix-http decodes all the requests that it has, and writes a response by the
+//! method, version and `Connection` header of the request that it decoded last. If a `HEAD` followed a `GET`, the
+//! response to the `GET` would have no body (RFC 9112, section 9.3.2, requires responses in the order of the
+//! requests). The parser gets nothing after a request that declares itself the last one (section 9.6).
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{Fault, Framing};
-use super::patience::Patience;
+use super::patience::Deadline;
 use super::unread::Unread;
 use crate::actors::places::refused;
 use crate::http::Lane;
@@ -21,34 +22,36 @@ pub(super) struct Sequence<T> {
     io: T,
     lane: Lane,
     framing: Framing,
-    /// How many requests were given to the parser whole.
-    given: u64,
-    /// How many bytes it was given of the present request.
-    of_present: usize,
-    /// Length of the longest request that was given whole: the parser keeps its buffer.
+    /// Number of requests that the parser got completely.
+    complete_requests: u64,
+    /// Number of bytes of the present request that the parser got.
+    present_bytes: usize,
+    /// Length of the longest complete request. The parser keeps a buffer of that length.
     longest: usize,
     unread: Unread,
-    /// What arrived beyond the present request.
+    /// Bytes that arrived after the present request.
     held: Vec<u8>,
-    /// The client sends no more than what is held.
+    /// True if the client sends no more than the bytes in `held`.
     ended: bool,
-    /// Once the rest of the present request is not waited for.
-    linger: Patience,
+    /// Time for which the rest of a request is discarded.
+    linger: Deadline,
 }
 
-/// Once so much is held, no more is read until the response to the present request has begun.
+/// Maximum length of `held`, in bytes. When it is reached, the connection is not read until the response to the
+/// present request has begun.
 const MAX_HELD_BYTES: usize = 8 * 1024;
-/// The parser holds no more than this of one request: a head of 128 KiB, or as much that is not decoded, 32 KiB of a
-/// body that nobody has read, and 64 KiB that somebody has.
-const MAX_PRESENT_BYTES: usize = 256 << 10;
-/// A longer request is the last of its connection, whose parser would keep a buffer of that length.
-const LONGEST_KEPT_BYTES: usize = 16 << 10;
+/// Maximum number of bytes of one request that the parser holds: a head of 128 KiB, or as much that is not decoded
+/// yet; 32 KiB of a body that was not read, and 64 KiB of one that was.
+const MAX_PARSER_BYTES: usize = 256 << 10;
+/// Maximum length of a request after which the connection stays open, in bytes. The parser would keep a buffer of
+/// the length of a longer one.
+const MAX_PERSISTENT_REQUEST_BYTES: usize = 16 << 10;
 
-/// Time for which the rest of a request is read and thrown away behind its response, which a reset would take from the
-/// client (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
+/// Time for which the rest of a request is read and discarded after its response. Closing at once would send a
+/// reset, which could discard the response at the client (RFC 9112, section 9.6).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is told to a client whose connection ends for what it sent.
+/// Reason that is sent to a client whose connection is closed because of its request.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
     NoMemory,
@@ -56,7 +59,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// The status line, the headers of its own and the sentence.
+    /// Returns the status line, additional headers, and the sentence.
     fn parts(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::NoMemory => (
@@ -85,52 +88,64 @@ impl Refusal {
 }
 
 impl<T> Sequence<T> {
-    /// The responses on this connection begin as its lane says.
+    /// Creates the sequence. The lane of the connection records when responses begin.
     pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
-        let (framing, linger) = (Framing::default(), Patience::new(LINGER));
-        Self { io, lane, framing, given: 0, of_present: 0, longest: 0, unread, held: Vec::new(), ended: false, linger }
+        let (framing, linger) = (Framing::default(), Deadline::new(LINGER_TIMEOUT));
+        Self {
+            io,
+            lane,
+            framing,
+            complete_requests: 0,
+            present_bytes: 0,
+            longest: 0,
+            unread,
+            held: Vec::new(),
+            ended: false,
+            linger,
+        }
     }
 
-    /// The lane of the connection.
+    /// Returns the lane of the connection.
     pub(super) fn lane(&self) -> Lane {
         self.lane.clone()
     }
 
-    /// Whether the present request is complete, and its response has not begun.
+    /// Returns whether the present request is complete, and its response has not begun.
     fn is_waiting(&self) -> bool {
-        self.framing.is_complete() && self.lane.begun() < self.given
+        self.framing.is_complete() && self.lane.begun() < self.complete_requests
     }
 
-    /// How many of these bytes the parser may have now.
+    /// Returns the number of these bytes that the parser may have now.
     fn take(&mut self, bytes: &[u8]) -> usize {
         if self.framing.is_complete() {
             self.framing.next();
-            self.of_present = 0;
+            self.present_bytes = 0;
         }
         let taken = self.framing.take(bytes);
-        self.of_present += taken;
+        self.present_bytes += taken;
         self.lane.set_last(self.is_last());
         if self.framing.is_complete() {
-            self.given += 1;
-            self.longest = self.longest.max(self.of_present);
+            self.complete_requests += 1;
+            self.longest = self.longest.max(self.present_bytes);
         }
         taken
     }
 
-    /// How many bytes take memory: those of the present request, unless its response has begun, but at least the
-    /// parser's buffer, and those of the next ones.
+    /// Returns the number of bytes in memory: those of the present request, unless its response has begun, but at
+    /// least the parser's buffer, and those of the next requests.
     fn unread_bytes(&self) -> usize {
-        let has_begun = self.lane.begun() > self.given || (self.framing.is_complete() && !self.is_waiting());
-        let of_present = if has_begun { 0 } else { self.of_present.min(MAX_PRESENT_BYTES) };
-        self.held.len() + of_present.max(self.longest.min(LONGEST_KEPT_BYTES))
+        let has_begun =
+            self.lane.begun() > self.complete_requests || (self.framing.is_complete() && !self.is_waiting());
+        let present_bytes = if has_begun { 0 } else { self.present_bytes.min(MAX_PARSER_BYTES) };
+        self.held.len() + present_bytes.max(self.longest.min(MAX_PERSISTENT_REQUEST_BYTES))
     }
 
-    /// Whether no request may follow the present one.
+    /// Returns whether no request may follow the present one.
     fn is_last(&self) -> bool {
-        self.framing.is_last() || self.of_present > LONGEST_KEPT_BYTES
+        self.framing.is_last() || self.present_bytes > MAX_PERSISTENT_REQUEST_BYTES
     }
 
-    fn give_held(&mut self, buffer: &mut ReadBuf<'_>) {
+    fn take_held(&mut self, buffer: &mut ReadBuf<'_>) {
         let held = std::mem::take(&mut self.held);
         let most = held.len().min(buffer.remaining());
         let taken = self.take(&held[..most]);
@@ -143,23 +158,24 @@ impl<T> Sequence<T> {
 }
 
 impl<T: AsyncRead + Unpin> Sequence<T> {
-    /// Reads what there is behind what is held. The bytes are behind those that the buffer had.
+    /// Reads available bytes and appends them to the buffer.
     fn poll_more(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match ready!(Pin::new(&mut self.io).poll_read(cx, buffer)) {
-            // An end without that of TLS: what came before is complete requests, or is no request.
+            // A TLS stream that ends without `close_notify`. It cannot cut a request short unnoticed, because the
+            // framing knows whether one is complete.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             read => read?,
         }
         self.ended = buffer.filled().len() == before;
         if self.ended {
-            self.lane.sends_no_more();
+            self.lane.set_half_closed();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until the response to the present request has begun; meanwhile notices that the client ends, which is told at once where
-    /// nothing is held.
+    /// Waits until the response to the present request has begun. Meanwhile it reads, to notice that the client
+    /// closes the connection; that is reported at once if nothing is held.
     fn poll_begun(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         while !self.ended && self.held.len() < MAX_HELD_BYTES && self.poll_more(cx, buffer)?.is_ready() {
@@ -168,10 +184,10 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
         }
         match self.held.is_empty() {
             true if self.ended => Poll::Ready(Ok(())),
-            // The task is woken when more arrives.
+            // `poll_more` registered the task, which is woken when more arrives.
             true => Poll::Pending,
             false => {
-                self.lane.wake_when_one_begins(cx.waker());
+                self.lane.wake_at_next_response(cx.waker());
                 Poll::Pending
             }
         }
@@ -179,8 +195,8 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 }
 
 impl<T: AsyncRead + Unpin> Sequence<T> {
-    /// Throws away what arrives for a while; then, for the parser, the client sends no more, so that it ends the
-    /// connection.
+    /// Discards what arrives for a short time. Then it reports the end of the stream to the parser, which closes
+    /// the connection.
     fn poll_linger(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         self.held = Vec::new();
@@ -192,7 +208,7 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             return Poll::Pending;
         }
         self.ended = true;
-        self.lane.sends_no_more();
+        self.lane.set_half_closed();
         Poll::Ready(Ok(()))
     }
 
@@ -200,17 +216,17 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
         if self.lane.is_cut() {
             return self.poll_linger(cx, buffer);
         }
-        // The connection ends behind the response to the last request; what arrives until then is not looked at.
+        // The connection closes after the response to the last request. Bytes that arrive until then are ignored.
         if self.is_waiting() || (self.framing.is_complete() && self.is_last()) {
             return self.poll_begun(cx, buffer);
         }
         if !self.held.is_empty() {
-            self.give_held(buffer);
+            self.take_held(buffer);
         } else if !self.ended {
             let before = buffer.filled().len();
-            if self.of_present > 0 && !self.framing.is_complete() {
-                // The response may begin, and end the connection, before more arrives.
-                self.lane.wake_when_one_begins(cx.waker());
+            if self.present_bytes > 0 && !self.framing.is_complete() {
+                // A response may begin, and close the connection, before more of the request arrives.
+                self.lane.wake_at_next_response(cx.waker());
             }
             ready!(self.poll_more(cx, buffer))?;
             let taken = self.take(&buffer.filled()[before..]);
@@ -222,11 +238,11 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
-    /// Ends the connection. Tells the client why, if it takes that at once, and it would be the first response, to the
-    /// first request.
+    /// Ends the connection. The client gets the reason in a response, if the socket accepts it at once and it is
+    /// the first response on the connection, to its first request.
     fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) -> io::Error {
-        if self.lane.begun() == 0 && (self.given == 0 || !self.lane.is_pending()) {
-            let _told = Pin::new(&mut self.io).poll_write(cx, refusal.response().as_bytes()).is_ready()
+        if self.lane.begun() == 0 && (self.complete_requests == 0 || !self.lane.is_pending()) {
+            let _ = Pin::new(&mut self.io).poll_write(cx, refusal.response().as_bytes()).is_ready()
                 && Pin::new(&mut self.io).poll_flush(cx).is_ready();
         }
         io::ErrorKind::InvalidInput.into()
@@ -241,7 +257,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
             return Poll::Ready(Err(me.refuse(cx, Refusal::Fault(fault))));
         }
         let unread = me.unread_bytes();
-        if !me.unread.is(unread) {
+        if !me.unread.resize(unread) {
             refused("unread_input");
             return Poll::Ready(Err(me.refuse(cx, Refusal::NoMemory)));
         }
@@ -308,7 +324,7 @@ mod tests {
         assert_eq!(read(&mut sequence).await, None);
         let begin = async {
             actix_rt::task::yield_now().await;
-            drop(lane.request());
+            drop(lane.begin_request());
         };
         let (second, ()) = tokio::join!(read(&mut sequence), begin);
         assert_eq!(second.unwrap(), SECOND);
@@ -328,7 +344,7 @@ mod tests {
         assert!(sequence.held.len() <= MAX_HELD_BYTES + 100);
     }
 
-    /// The bytes of a connection on which this was sent, as the parser gets them, and its client.
+    /// Returns the connection on which this was sent, as the parser reads it, its lane, and its client.
     async fn sent(request: &str, budget: &UnreadBudget) -> (Sequence<DuplexStream>, Lane, DuplexStream) {
         let ((io, mut client), lane) = (duplex(1 << 20), Lane::default());
         client.write_all(request.as_bytes()).await.unwrap();
@@ -355,15 +371,15 @@ mod tests {
         let mut buffer = vec![0; long.len()];
         assert_eq!(refused.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         drop(refused);
-        let mut told = String::new();
-        other.read_to_string(&mut told).await.unwrap();
-        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        let mut received = String::new();
+        other.read_to_string(&mut received).await.unwrap();
+        let (head, body) = received.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}\r\n", body.len())));
-        drop(lane.request());
+        drop(lane.begin_request());
         assert_eq!(read(&mut sequence).await, None);
-        assert!(!budget.enter(CLIENT).is(14 << 10), "the parser keeps its buffer");
+        assert!(!budget.enter(CLIENT).resize(14 << 10), "the parser keeps its buffer");
         drop(sequence);
-        assert!(budget.enter(CLIENT).is(14 << 10));
+        assert!(budget.enter(CLIENT).resize(14 << 10));
     }
 
     #[actix_rt::test]
@@ -373,9 +389,9 @@ mod tests {
         read_all(&mut sequence, &long).await;
         client.write_all(SECOND).await.unwrap();
         assert!(lane.is_last());
-        drop(lane.request());
+        drop(lane.begin_request());
         assert_eq!(read(&mut sequence).await, None);
-        assert!(budget.enter(CLIENT).is(100 << 10));
+        assert!(budget.enter(CLIENT).resize(100 << 10));
     }
 
     #[actix_rt::test]
@@ -384,7 +400,7 @@ mod tests {
         let (mut sequence, lane, mut client) = sent(last, &UnreadBudget::new(1 << 20, Vec::new())).await;
         client.write_all(SECOND).await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), last.as_bytes());
-        drop(lane.request());
+        drop(lane.begin_request());
         assert_eq!(read(&mut sequence).await, None);
     }
 
@@ -396,8 +412,8 @@ mod tests {
         let mut buffer = vec![0; endless.len()];
         assert_eq!(sequence.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         drop(sequence);
-        let mut told = String::new();
-        client.read_to_string(&mut told).await.unwrap();
-        assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert!(received.starts_with("HTTP/1.1 400 "), "{received}");
     }
 }

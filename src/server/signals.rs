@@ -1,11 +1,11 @@
-//! Signals, by hand: the server's own handling of SIGTERM and SIGINT would end the actors with it, before they have written what waits; and
-//! SIGHUP, SIGUSR1 and SIGUSR2 end a process that does not handle them (signal(7)).
+//! Signal handling. actix-server's own handling of SIGTERM and SIGINT would end the actors at once, before they
+//! have written pending changes. SIGHUP, SIGUSR1 and SIGUSR2 end a process that does not handle them (signal(7)).
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that the process handles. From the moment it is made none of them ends it.
+/// The signals that the process handles. None of them ends it once this exists.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -14,19 +14,23 @@ pub(super) struct Signals {
     user_2: Signal,
 }
 
-/// What a signal tells the process to do.
+/// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// SIGTERM and SIGINT.
+pub(super) enum Action {
+    /// Requested by SIGTERM and SIGINT.
     Stop,
-    /// SIGHUP.
+    /// Requested by SIGHUP.
     Reload,
-    /// SIGUSR1 and SIGUSR2.
-    Nothing,
+    /// SIGUSR1 and SIGUSR2 are received and have no effect.
+    Ignore,
 }
 
 impl Signals {
-    /// To be called before anything is promised, such as that the service is ready.
+    /// Installs the handlers. Must be called before the service reports that it is ready, so that no signal is
+    /// lost.
+    ///
+    /// # Errors
+    /// The operating system refuses a handler.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -37,14 +41,14 @@ impl Signals {
         })
     }
 
-    /// What the next of them tells.
-    pub(super) async fn next(&mut self) -> Told {
+    /// Waits for the next signal and returns its action.
+    pub(super) async fn next(&mut self) -> Action {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.user_1.recv() => Told::Nothing,
-            _ = self.user_2.recv() => Told::Nothing,
+            _ = self.terminate.recv() => Action::Stop,
+            _ = self.interrupt.recv() => Action::Stop,
+            _ = self.hangup.recv() => Action::Reload,
+            _ = self.user_1.recv() => Action::Ignore,
+            _ = self.user_2.recv() => Action::Ignore,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A client's TCP connection: sends files from its lane as soon as what was written before is out, and does not wait for ever
-//! for a client that neither takes bytes nor finishes a request. Knows no HTTP.
+//! A client's TCP connection. Its flush sends file ranges from the lane after all that was written before. It times
+//! out if the client neither acknowledges bytes nor finishes a request. Knows no HTTP.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,38 +16,39 @@ use super::blocked::Blocked;
 use super::half_closed::HalfClosed;
 use super::idlers::{Idlers, Member};
 use super::mistaken_tls::FirstByte;
-use super::patience::Patience;
+use super::patience::Deadline;
 use crate::http::Lane;
 
 /// A connection with its lane.
 pub(super) struct Socket {
     tcp: TcpStream,
     lane: Lane,
-    /// From the first byte of a request to the first of an answer.
-    request: Patience,
-    /// While it takes no more bytes.
+    /// Time from the first byte of a request to the first byte of its response.
+    request: Deadline,
+    /// Time for which the client has acknowledged nothing.
     blocked: Blocked,
-    /// While it wants nothing.
-    idle: Patience,
-    /// Ends it before, where places run short.
+    /// Time for which the connection has been idle.
+    idle: Deadline,
+    /// Registration among the idle connections, which may be closed before that timeout.
     member: Member,
-    /// Once it sends no more.
+    /// State once the client has closed its sending side.
     half_closed: HalfClosed,
-    /// Until there was one.
+    /// Check for TLS; `None` once the first byte has arrived.
     first_byte: Option<FirstByte>,
-    /// Whether only whole segments are sent.
+    /// True while `TCP_CORK` is set, so that only full segments leave.
     corked: bool,
 }
 
-/// While this much or more is sent, only whole segments leave: whenever the client confirms some, the system would send what it has
-/// of the next.
-const CORKED_FROM: u64 = 256 * 1024;
+/// Ranges of at least this size in bytes are sent under `TCP_CORK`, so that only full segments leave. Otherwise the
+/// kernel sends a partial segment at every acknowledgement (tcp(7)).
+const MIN_CORKED_BYTES: u64 = 256 * 1024;
 
 impl Socket {
-    /// The client may take so long for a request, acknowledge nothing for so long, and take so long between requests.
-    pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
-        let [request, idle] = [(); 2].map(|()| Patience::new(patience));
-        let blocked = Blocked::new(patience);
+    /// Creates the socket. `client_timeout` limits each of three times: for a request, without any acknowledgement,
+    /// and between two requests.
+    pub(super) fn new(tcp: TcpStream, client_timeout: Duration) -> Self {
+        let [request, idle] = [(); 2].map(|()| Deadline::new(client_timeout));
+        let blocked = Blocked::new(client_timeout);
         Self {
             tcp,
             lane: Lane::default(),
@@ -61,23 +62,23 @@ impl Socket {
         }
     }
 
-    /// The same, as one of those that are ended while they want nothing where places run short.
+    /// Registers the connection among those that are closed while idle when the maximum number is reached.
     pub(super) fn among(self, idlers: &Idlers) -> Self {
         Self { member: idlers.enter(), ..self }
     }
 
-    /// The same, whose first byte is looked at.
-    pub(super) fn look_at_first_byte(self, first_byte: FirstByte) -> Self {
+    /// Adds a check of the first byte.
+    pub(super) fn check_first_byte(self, first_byte: FirstByte) -> Self {
         Self { first_byte: Some(first_byte), ..self }
     }
 
-    /// The way of files to this connection.
+    /// Returns the lane of this connection.
     pub(super) fn lane(&self) -> Lane {
         self.lane.clone()
     }
 
-    /// The system waits, for a fifth of a second at most, before it sends these bytes, for the file or the end that follows: the
-    /// client is not woken for a head alone, nor for the end.
+    /// Writes with `MSG_MORE` (send(2)). The kernel holds a partial segment back, for 200 ms at most, so that the
+    /// head leaves together with the file, or the last bytes together with the FIN.
     fn poll_write_with_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp.poll_write_ready(cx))?;
@@ -89,10 +90,10 @@ impl Socket {
         }
     }
 
-    /// Sends from the lane what the system takes at once.
+    /// Sends as many bytes of the file range as the kernel accepts at once.
     fn poll_send_from_lane(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let waiting = self.lane.waiting();
-        if waiting.is_some_and(|part| part.length >= CORKED_FROM) {
+        if waiting.is_some_and(|part| part.length >= MIN_CORKED_BYTES) {
             self.cork(true)?;
         }
         let sent = match self.tcp.poll_write_ready(cx)? {
@@ -113,8 +114,9 @@ impl Socket {
         Ok(())
     }
 
-    /// What becomes of a write that was tried, or is tried once more by `send` where the client has taken nothing for a while.
-    fn wrote(
+    /// Completes a write that was tried. If it is pending and the client has acknowledged nothing for a while,
+    /// `send` tries once more.
+    fn finish_write(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -132,29 +134,30 @@ impl Socket {
         written
     }
 
-    /// Whether the client has wanted nothing for too long. Where it wants nothing, the task is woken when that is so.
-    /// An unfinished request is no more than that where places run short, but has its own time otherwise.
+    /// Returns whether the connection has been idle for too long. If it is idle, the task is woken when that is so.
+    /// An unfinished request counts as idle only when the maximum number of connections is reached; otherwise it
+    /// has a timeout of its own.
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
         if self.blocked.is_waiting() || !self.lane.is_idle() {
             self.idle.end();
-            self.member.is_busy();
+            self.member.set_busy();
             return false;
         }
         if let Some(since) = self.request.since() {
             self.idle.end();
-            self.member.is_unfinished(since, cx.waker());
-            return self.member.is_told_to_end();
+            self.member.set_unfinished(since, cx.waker());
+            return self.member.must_close();
         }
         self.idle.begin();
         if let Some(since) = self.idle.since() {
-            self.member.is_idle(since, cx.waker());
+            self.member.set_idle(since, cx.waker());
         }
-        self.member.is_told_to_end() || self.idle.check(cx).is_err()
+        self.member.must_close() || self.idle.check(cx).is_err()
     }
 }
 
-/// The size in bytes of the send buffer, which holds what the client has not acknowledged; the largest number where
-/// that is unknown.
+/// Returns the size in bytes of the send buffer, which holds the bytes that the client has not acknowledged;
+/// `u64::MAX` if it is unknown.
 fn send_buffer(tcp: &TcpStream) -> u64 {
     socket_send_buffer_size(tcp).map_or(u64::MAX, |bytes| bytes as u64)
 }
@@ -167,17 +170,17 @@ impl AsyncRead for Socket {
         if read.is_pending() {
             me.request.check(cx)?;
             if me.is_idle_for_too_long(cx) {
-                // As if it had closed the connection.
+                // Reported as an end of the stream, as if the client had closed the connection.
                 return Poll::Ready(Ok(()));
             }
         } else if buffer.filled().len() > before {
             if !me.request.is_waiting() {
                 me.request.begin();
                 me.idle.end();
-                me.member.is_busy();
+                me.member.set_busy();
             }
             if let Some(first_byte) = me.first_byte.take() {
-                first_byte.is(buffer.filled()[before]);
+                first_byte.check(buffer.filled()[before]);
             }
         }
         read
@@ -192,7 +195,7 @@ impl AsyncWrite for Socket {
         } else {
             me.poll_write_with_more(cx, bytes)
         };
-        me.wrote(cx, written, |tcp| send(tcp, bytes, SendFlags::NOSIGNAL))
+        me.finish_write(cx, written, |tcp| send(tcp, bytes, SendFlags::NOSIGNAL))
     }
 
     fn poll_write_vectored(
@@ -202,14 +205,18 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let written = Pin::new(&mut me.tcp).poll_write_vectored(cx, bytes);
-        me.wrote(cx, written, |tcp| writev(tcp, bytes))
+        me.finish_write(cx, written, |tcp| writev(tcp, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
         self.tcp.is_write_vectored()
     }
 
-    /// Sends what is in the lane; an error where a client that sends no more is gone. Whoever put it there is polled again afterwards, in turn with other connections.
+    /// Sends the file range that is in the lane. Once it is sent, the task is woken instead of polled at once, so
+    /// that other connections get their turn before its body puts the next range.
+    ///
+    /// # Errors
+    /// The client acknowledges nothing for too long, or has closed its sending side and is gone.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
         if me.lane.is_half_closed() {
@@ -220,7 +227,8 @@ impl AsyncWrite for Socket {
         while let Some(before) = me.lane.length() {
             match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
-                    // What the client sent meanwhile is the next request: it waits for this answer, not for its client.
+                    // Bytes that the client has sent meanwhile are its next request. That one waits for this
+                    // response, not for the client.
                     me.request.end();
                     me.blocked.sent(before - me.lane.length().unwrap_or_default());
                     me.half_closed.sent();
@@ -232,8 +240,9 @@ impl AsyncWrite for Socket {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        // It was read from in this turn, and was not: here the task is only made to be woken when it is.
-        let _not_yet = me.is_idle_for_too_long(cx);
+        // The socket was read in this turn and had no bytes. This call only registers the task, so the result does
+        // not matter.
+        let _ = me.is_idle_for_too_long(cx);
         Poll::Ready(Ok(()))
     }
 

@@ -1,5 +1,6 @@
-//! TLS for clients: serves the certificate that the operator names, and the next one soon after its files change. A pair of
-//! files that does not fit is refused at the start; later it is told of, and the old pair stays. Keeps no key but the parsed one.
+//! TLS for clients: serves the certificate that the settings name, and its successor soon after the files change.
+//! Files that do not belong together are refused at the start; later they are logged, and the old pair stays in
+//! use. Only the parsed key is kept in memory.
 
 use std::fmt;
 use std::path::Path;
@@ -21,38 +22,43 @@ use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::settings::Tls;
 
-/// Why there is no TLS with these files. The text names the setting and the file.
+/// Reason why TLS cannot be served with these files. The text names the setting and the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// A file is not what it should be.
+    /// A file cannot be used.
     #[error("server.{key}: {file} {problem}")]
     File {
         /// The setting.
         key: &'static str,
         /// The file that it names.
         file: String,
-        /// What is wrong with the file.
+        /// The problem with the file.
         problem: String,
     },
-    /// TLS itself.
+    /// TLS cannot be set up.
     #[error("TLS cannot be served: {0}")]
     Setup(String),
 }
 
-/// How often the files are looked at. What changed is used once it was the same twice: both files are written by then.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Interval of reading the files. A change takes effect when two reads in a row find the same content, because both
+/// files have then been written.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Has the files looked at at once.
+/// Request to read the files again at once.
 pub(super) struct Reload(Arc<Notify>);
 
 impl Reload {
-    /// Whoever changed them has written both: what is there now is used.
+    /// Reads the files now. The caller states that both have been written, so their content takes effect without a
+    /// second read.
     pub(super) fn now(&self) {
         self.0.notify_one();
     }
 }
 
-/// How to serve TLS with these files. From now on they are looked at every few seconds, by a task on this thread.
+/// Returns the TLS configuration with these files. A task on this thread reads them every few seconds from now on.
+///
+/// # Errors
+/// A file cannot be read, is not in PEM format, or does not belong to the other one.
 pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
     let pair = Pair::read(&files);
     let served = Arc::new(Served(ArcSwap::new(Arc::new(pair.certified(&files)?))));
@@ -60,16 +66,17 @@ pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let config = config.with_safe_default_protocol_versions().map_err(setup)?.with_no_client_auth();
     let mut config = config.with_cert_resolver(served.clone());
-    // Most clients open a connection for each request: with a ticket the next handshake is short, on any thread.
+    // Most clients open a connection for each request. A session ticket makes the next handshake short, on any
+    // thread.
     config.ticketer = Ticketer::new().map_err(setup)?;
-    // Some clients go on only where they are told what is spoken.
+    // Some clients continue only if the server selects a protocol.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let told = Arc::new(Notify::new());
-    actix_rt::spawn(watch(files, pair.print(), served, told.clone()));
-    Ok((config, Reload(told)))
+    let reload = Arc::new(Notify::new());
+    actix_rt::spawn(watch(files, pair.fingerprint(), served, reload.clone()));
+    Ok((config, Reload(reload)))
 }
 
-/// All that is wrong with these files: the key of the setting, and the problem.
+/// Returns all problems of these files, each with the key of its setting.
 pub(super) fn faults(files: &Tls) -> Vec<(&'static str, String)> {
     let pair = Pair::read(files);
     match (pair.chain(files), pair.private_key(files)) {
@@ -100,15 +107,16 @@ impl fmt::Debug for Served {
     }
 }
 
-/// Compares what the files hold, not their times: a link that is set to another folder is a change like any other.
-async fn watch(files: Tls, mut known: Print, served: Arc<Served>, told: Arc<Notify>) {
+/// Reads the files at intervals and serves changed ones. It compares content, not times, because a symbolic link
+/// that changes its target is a change, too.
+async fn watch(files: Tls, mut known: Fingerprint, served: Arc<Served>, reload: Arc<Notify>) {
     let mut seen = known;
     loop {
-        let told = timeout(LOOK_EVERY, told.notified()).await.is_ok();
+        let reload = timeout(CHECK_INTERVAL, reload.notified()).await.is_ok();
         let read = files.clone();
         let Ok(pair) = spawn_blocking(move || Pair::read(&read)).await else { continue };
-        let now = pair.print();
-        if now != known && (told || now == seen) {
+        let now = pair.fingerprint();
+        if now != known && (reload || now == seen) {
             known = now;
             match pair.certified(&files) {
                 Ok(certified) => {
@@ -122,14 +130,14 @@ async fn watch(files: Tls, mut known: Print, served: Arc<Served>, told: Arc<Noti
     }
 }
 
-/// What was in both files, or why they could not be read.
+/// The content of both files, or the errors of reading them.
 struct Pair {
     certificate: Result<Vec<u8>, String>,
     key: Result<Vec<u8>, String>,
 }
 
-/// Tells one pair from another without holding a key.
-type Print = [Result<Digest, Digest>; 2];
+/// Fingerprint of a pair, by which changes are noticed without keeping a key.
+type Fingerprint = [Result<Digest, Digest>; 2];
 
 impl Pair {
     fn read(files: &Tls) -> Self {
@@ -137,7 +145,7 @@ impl Pair {
         Self { certificate: read(&files.certificate), key: read(&files.key) }
     }
 
-    fn print(&self) -> Print {
+    fn fingerprint(&self) -> Fingerprint {
         [&self.certificate, &self.key].map(|content| match content {
             Ok(bytes) => Ok(sha256::digest(bytes)),
             Err(problem) => Err(sha256::digest(problem.as_bytes())),

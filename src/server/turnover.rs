@@ -1,44 +1,45 @@
-//! Whether the connections that come to a thread are over in a moment: many clients have one for each request. Counts, and does
-//! nothing.
+//! Detects connection churn: whether most of a worker's recent connections were short-lived, because many clients
+//! open one for each request. Bookkeeping only.
 
 use std::time::{Duration, Instant};
 
-/// A connection that lasts no longer than this was for one short request.
-pub(super) const BRIEF: Duration = Duration::from_millis(50);
+/// Maximum lifetime of a connection that counts as brief: long enough for one short request.
+pub(super) const MAX_BRIEF_LIFETIME: Duration = Duration::from_millis(50);
 
-/// What the connections that came last did.
+/// Churn of the most recent connections of one worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turnover {
-    /// So many came since it was looked at last.
+    /// Number of connections that were accepted since the last sample.
     accepted: usize,
-    /// So many brief ones were over by then.
+    /// Number of brief connections of the worker that had ended by the last sample.
     brief_before: usize,
-    looked_at: Option<Instant>,
-    quick: bool,
+    sampled_at: Option<Instant>,
+    churns: bool,
 }
 
-/// After so many connections it is looked at again.
-const LOOK_EVERY: usize = 32;
-/// What was so much earlier says nothing of now.
-const RECENT: Duration = Duration::from_secs(1);
+/// Number of connections between two samples.
+const SAMPLE_SIZE: usize = 32;
+/// Maximum age of the last sample. An older one says nothing about the present.
+const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
 
 impl Turnover {
-    /// The same with one more connection, by which time so many brief ones in all are over.
+    /// Records an accepted connection. `brief` is the number of brief connections of the worker that have ended so
+    /// far.
     pub(super) fn accepted(self, brief: usize, now: Instant) -> Self {
-        if self.looked_at.is_none_or(|at| now.duration_since(at) > RECENT) {
-            return Self { accepted: 1, brief_before: brief, looked_at: Some(now), quick: false };
+        if self.sampled_at.is_none_or(|at| now.duration_since(at) > MAX_SAMPLE_AGE) {
+            return Self { accepted: 1, brief_before: brief, sampled_at: Some(now), churns: false };
         }
         let accepted = self.accepted + 1;
-        if accepted < LOOK_EVERY {
+        if accepted < SAMPLE_SIZE {
             return Self { accepted, ..self };
         }
         let over = brief.wrapping_sub(self.brief_before);
-        Self { accepted: 0, brief_before: brief, looked_at: Some(now), quick: over > LOOK_EVERY / 2 }
+        Self { accepted: 0, brief_before: brief, sampled_at: Some(now), churns: over > SAMPLE_SIZE / 2 }
     }
 
-    /// Whether most of them are brief, and many come.
-    pub(super) fn is_quick(self) -> bool {
-        self.quick
+    /// Returns whether connections come often and most of them are brief.
+    pub(super) fn churns(self) -> bool {
+        self.churns
     }
 }
 
@@ -47,20 +48,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_quick_while_many_brief_connections_come() {
+    fn connections_churn_while_many_brief_ones_come() {
         let start = Instant::now();
-        // As many come as it takes to look again, by which time so many brief ones are over.
+        // A full sample of connections arrives, by the end of which `brief` connections have ended.
         let come = |turnover: Turnover, brief: usize| {
-            (0..LOOK_EVERY).fold(turnover, |turnover, _| turnover.accepted(brief, start))
+            (0..SAMPLE_SIZE).fold(turnover, |turnover, _| turnover.accepted(brief, start))
         };
         let all_stay = come(Turnover::default(), 0);
-        assert!(!all_stay.is_quick());
-        let few_are_brief = come(all_stay, LOOK_EVERY / 4);
-        assert!(!few_are_brief.is_quick());
-        let most_are = come(few_are_brief, LOOK_EVERY);
-        assert!(most_are.is_quick());
-        assert!(most_are.accepted(LOOK_EVERY, start).is_quick(), "until it is looked at again");
-        assert!(!come(most_are, LOOK_EVERY).is_quick(), "no more are over");
-        assert!(!most_are.accepted(2 * LOOK_EVERY, start + 2 * RECENT).is_quick(), "that was long ago");
+        assert!(!all_stay.churns());
+        let few_are_brief = come(all_stay, SAMPLE_SIZE / 4);
+        assert!(!few_are_brief.churns());
+        let most_are = come(few_are_brief, SAMPLE_SIZE);
+        assert!(most_are.churns());
+        assert!(most_are.accepted(SAMPLE_SIZE, start).churns(), "until the next sample");
+        assert!(!come(most_are, SAMPLE_SIZE).churns(), "no more are over");
+        assert!(!most_are.accepted(2 * SAMPLE_SIZE, start + 2 * MAX_SAMPLE_AGE).churns(), "that was long ago");
     }
 }

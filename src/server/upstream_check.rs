@@ -1,5 +1,5 @@
-//! The way from this machine to one registry, step by step, as the service takes it: with the same client, addresses,
-//! authorities and accounts. Stores nothing and listens nowhere. Steps hold no secret.
+//! Check of the connection to one registry, step by step, with the client, addresses, certificate authorities and
+//! accounts that the service uses. Stores nothing and does not listen. Steps contain no secrets.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::domain::repository::{Repository, UpstreamName};
 use crate::settings::{ConfiguredUpstream, HttpProxy, Settings};
 use crate::upstream::{ContentHead, ManifestHead, Registries, SetupError, UpstreamError};
 
-/// One step and how it went.
+/// Result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamStep {
     /// `DNS`, `connect`, `TLS`, `challenge`, `token` or `manifest`.
@@ -25,21 +25,21 @@ pub struct UpstreamStep {
     pub found: Result<String, String>,
 }
 
-/// Reasons why nothing can be checked.
+/// Reason why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamCheckError {
     /// No such upstream is configured, or it is switched off.
     #[error("there is no upstream '{name}'; configured are {}", .known.join(", "))]
     Unknown {
-        /// As it was given.
+        /// The name that was given.
         name: String,
-        /// Those that there are.
+        /// The names of those that are configured.
         known: Vec<String>,
     },
-    /// The image is not one that could be pulled.
+    /// The image cannot be pulled through this service.
     #[error("{0}")]
     Image(String),
-    /// The settings of the upstream.
+    /// The settings of the upstream cannot be used.
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
@@ -51,18 +51,17 @@ struct Check<'a> {
     image: Option<(Repository, Reference)>,
 }
 
-/// Checks one upstream and each of its accounts; `image` is a repository as it stands behind the upstream's name, with
-/// its reference. `tell` gets each step as it ends. Gives the name of the first that failed. Must be called within a
-/// runtime of tokio.
+/// Checks one upstream and each of its accounts. `image` is a repository, written as in a pull after the upstream's
+/// name, with its reference. `report` receives each step when it ends. Returns the name of the first step that
+/// failed. Must be called within a tokio runtime.
 ///
 /// # Errors
-///
-/// Fails where there is nothing to check.
+/// The upstream or the image does not exist in these settings, or the upstream's settings cannot be used.
 pub async fn check_upstream(
     settings: &Settings,
     name: &str,
     image: Option<(&str, &Reference)>,
-    tell: impl FnMut(&UpstreamStep),
+    report: impl FnMut(&UpstreamStep),
 ) -> Result<Option<&'static str>, UpstreamCheckError> {
     let unknown = || UpstreamCheckError::Unknown {
         name: name.to_owned(),
@@ -70,15 +69,15 @@ pub async fn check_upstream(
     };
     let upstream = settings.upstreams.iter().find(|known| known.name.as_str() == name).ok_or_else(unknown)?;
     let image = match image {
-        Some((path, reference)) => Some(located(settings, name, path, reference)?),
+        Some((path, reference)) => Some(resolved(settings, name, path, reference)?),
         None => None,
     };
     let registries = Registries::new(vec![options::upstream(upstream)])?;
-    Ok(Check { upstream, registries, image }.run(tell).await)
+    Ok(Check { upstream, registries, image }.run(report).await)
 }
 
-/// The repository as the upstream calls it, as a pull would find it.
-fn located(
+/// Returns the repository under the upstream's own name, as a pull would resolve it.
+fn resolved(
     settings: &Settings,
     name: &str,
     path: &str,
@@ -93,11 +92,11 @@ fn located(
 }
 
 impl Check<'_> {
-    async fn run(&self, mut tell: impl FnMut(&UpstreamStep)) -> Option<&'static str> {
+    async fn run(&self, mut report: impl FnMut(&UpstreamStep)) -> Option<&'static str> {
         let mut first_failure = None;
         let mut step = |name, found: Result<String, String>| {
             let failed = found.is_err();
-            tell(&UpstreamStep { name, found });
+            report(&UpstreamStep { name, found });
             if failed && first_failure.is_none() {
                 first_failure = Some(name);
             }
@@ -112,7 +111,7 @@ impl Check<'_> {
                 if !is_connection(&error) {
                     step("connect", Ok(self.connected()));
                 }
-                step(self.step_of(&error, "challenge"), Err(self.why(&Account::Anonymous, &error)));
+                step(self.step_of(&error, "challenge"), Err(self.problem(&Account::Anonymous, &error)));
                 return first_failure;
             }
         };
@@ -131,7 +130,7 @@ impl Check<'_> {
         first_failure
     }
 
-    /// Those that are configured, or nobody where there are none.
+    /// Returns the configured accounts, or the anonymous one if there are none.
     fn accounts(&self) -> Vec<Account> {
         let names = self.upstream.accounts.iter().map(|account| Account::Username(account.username.clone()));
         let names: Vec<Account> = names.collect();
@@ -163,7 +162,7 @@ impl Check<'_> {
         format!("{}:{port} responds {secure}", host(url))
     }
 
-    /// Outcome of a login; `None` where there is no account.
+    /// Logs in and returns the outcome; `None` for the anonymous account.
     async fn log_in(&self, account: &Account, challenge: Option<Challenge>) -> Option<Result<String, String>> {
         let Account::Username(name) = account else { return None };
         let Some(challenge) = challenge else {
@@ -172,20 +171,20 @@ impl Check<'_> {
         let logged_in = self.registries.log_in(&self.upstream.name, account, challenge).await;
         Some(match logged_in {
             Ok(()) => Ok(format!("account '{name}' is accepted")),
-            Err(error) => Err(self.why(account, &error)),
+            Err(error) => Err(self.problem(account, &error)),
         })
     }
 
-    /// The manifest as this account gets it, and at which step it failed where it did.
+    /// Requests the manifest with this account. Returns the outcome, and the step that it belongs to.
     async fn manifest(&self, account: &Account) -> (&'static str, Result<String, String>) {
         let Some((repository, reference)) = &self.image else {
-            return ("manifest", Ok("not requested: give --image with one that is there".to_owned()));
+            return ("manifest", Ok("not requested: name an existing image with --image".to_owned()));
         };
         let origin = self.origin(account, repository.clone());
         let name = image_name(&origin, &reference.to_string());
         match self.head_or_get(&origin, reference).await {
             Ok(head) => ("manifest", Ok(found(&name, account, &head))),
-            Err(error) => (self.step_of(&error, "manifest"), Err(self.why(account, &error))),
+            Err(error) => (self.step_of(&error, "manifest"), Err(self.problem(account, &error))),
         }
     }
 
@@ -202,8 +201,8 @@ impl Check<'_> {
         Origin { upstream: self.upstream.name.clone(), account: account.clone(), repository }
     }
 
-    /// The problem in the words of a pull that fails, with the details that only the log has there.
-    fn why(&self, account: &Account, error: &UpstreamError) -> String {
+    /// Returns the problem in the words of a failed pull, with the details that a pull shows in the log only.
+    fn problem(&self, account: &Account, error: &UpstreamError) -> String {
         let (repository, reference) = match &self.image {
             Some((repository, reference)) => (repository.clone(), reference.to_string()),
             None => match "v2".parse() {
@@ -243,7 +242,7 @@ impl Check<'_> {
     }
 }
 
-/// Says whether there was no response at all.
+/// Returns whether there was no response at all.
 fn is_connection(error: &UpstreamError) -> bool {
     matches!(
         error,
@@ -273,7 +272,7 @@ fn found(image: &str, account: &Account, head: &ContentHead) -> String {
     }
 }
 
-/// The host in the form that the operating system resolves.
+/// Returns the host in the form that the operating system resolves, without the brackets of an IPv6 address.
 fn host(url: &Url) -> &str {
     let host = url.host_str().unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']')
@@ -285,8 +284,8 @@ fn has_proxy_variable() -> bool {
         .any(|name| std::env::var_os(name).is_some())
 }
 
-/// The image that is requested where none is given: one that everybody can pull, or that this account is configured
-/// for.
+/// Returns the image that is requested if none is given: one for which an account is configured, or else a public
+/// one.
 pub fn default_image(settings: &Settings, name: &str) -> Option<String> {
     let configured = settings.upstreams.iter().find(|known| known.name.as_str() == name)?;
     let mut images = configured.accounts.iter().flat_map(|account| &account.images);

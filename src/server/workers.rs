@@ -1,5 +1,6 @@
-//! The threads that serve clients. Each accepts connections for itself, as the system shares them out, and gives one to another
-//! thread only where that one has fewer, so that connections that stay are spread evenly. Knows neither HTTP nor TLS.
+//! The worker threads that serve clients. Each accepts connections from a listener of its own, among which the
+//! kernel distributes them. It hands a connection to another thread only if that one has fewer, so that long
+//! connections are spread evenly. Knows neither HTTP nor TLS.
 
 use std::cell::Cell;
 use std::io;
@@ -17,128 +18,134 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::addresses::{Addresses, Counted};
 use super::idlers::Idlers;
-use super::turnover::{BRIEF, Turnover};
+use super::turnover::{MAX_BRIEF_LIFETIME, Turnover};
 use crate::actors::places::refused;
 
-/// The threads, which serve until they are stopped.
+/// The worker threads, which serve until they are stopped.
 pub(super) struct Workers {
     arbiters: Vec<Arbiter>,
     stop: watch::Sender<bool>,
-    places: Arc<Semaphore>,
-    /// How many places there are.
-    all: u32,
-    stop_within: Duration,
+    permits: Arc<Semaphore>,
+    /// Maximum number of open connections: the permits that there are.
+    max_connections: u32,
+    stop_timeout: Duration,
 }
 
-/// How much is served.
+/// Limits on the connections.
 #[derive(Clone)]
 pub(super) struct Bounds {
-    /// So many connections at once on all of them; more wait, one of them at each thread accepted, and those that want nothing are ended.
+    /// Maximum number of open connections over all workers. Further ones wait in the listen queue, apart from one
+    /// that each worker has accepted already. While they wait, idle connections are closed.
     pub(super) connections: usize,
-    /// What each address may have of them; a connection beyond it is closed at once.
+    /// Limit for each client address. A connection beyond it is closed at once.
     pub(super) addresses: Addresses,
-    /// Connections may take so long to finish once the service was told to stop.
-    pub(super) stop_within: Duration,
+    /// Maximum time for connections to finish once the service is stopping.
+    pub(super) stop_timeout: Duration,
 }
 
-/// Tells when the service was told to stop.
+/// Notification that the service is stopping.
 #[derive(Clone)]
 pub(super) struct Stopping(watch::Receiver<bool>);
 
-/// What serves on one thread knows of it.
+/// State of one worker thread that the code which serves its connections uses.
 #[derive(Clone)]
 pub(super) struct Thread {
-    /// When it is to stop.
+    /// Notification that the thread is to stop.
     pub(super) stopping: Stopping,
-    /// Its connections that want nothing.
+    /// Its idle connections.
     pub(super) idlers: Idlers,
 }
 
-/// Serves one connection to its end. Made on the thread that it is used on.
+/// Serves one connection to its end. Created on the thread that uses it.
 pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
 
-/// One thread, as the others see it.
-struct Desk {
-    /// How many connections it serves.
+/// Load of one worker thread, visible to the others.
+struct WorkerLoad {
+    /// Number of connections that it serves.
     serving: AtomicUsize,
-    /// How many that were brief it has served.
+    /// Number of brief connections that it has served since the start.
     brief: AtomicUsize,
-    give: UnboundedSender<(StdStream, Served)>,
+    hand_over: UnboundedSender<(StdStream, ActiveConnection)>,
 }
 
-/// A connection that is served, or about to be, at this desk; counted until it is dropped.
-struct Served {
-    desks: Arc<[Desk]>,
+/// A connection that a worker serves, or is about to serve. It counts until it is dropped.
+struct ActiveConnection {
+    loads: Arc<[WorkerLoad]>,
     at: usize,
     peer: SocketAddr,
     since: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
 
-/// A connection that may be served once there is a place for it.
+/// An accepted connection, which is served once there is a permit for it.
 struct Accepted {
     tcp: TcpStream,
     peer: SocketAddr,
     counted: Counted,
 }
 
-/// A connection is given away where another thread has fewer by more than this.
+/// A connection is handed over if another thread has fewer connections by more than this.
 const SLACK: usize = 2;
-/// The same while connections are brief: to give one away costs more than a short request, and threads take several at once.
-const SLACK_WHILE_QUICK: usize = 64;
-/// As actix-server has them: for what may block.
+/// The same during connection churn: handing a connection over costs more than a short request, and threads accept
+/// several at once.
+const SLACK_DURING_CHURN: usize = 64;
+/// Maximum number of threads for blocking work, over all workers. The same as actix-server's default.
 const BLOCKING_THREADS: usize = 512;
-/// After a failure that the next attempt would have, too, such as that no file may be opened.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Connections that want nothing are ended so often, some at a time, while another waits for a place.
-const MAKE_ROOM_EVERY: Duration = Duration::from_millis(250);
+/// Pause after an error that the next attempt would meet, too, for example when no more files may be opened.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Interval of closing some of the idle connections while a connection waits for a permit.
+const CLOSE_IDLE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The log says so often at most that all places are taken.
+/// Minimum time between two warnings that the maximum number of connections is reached.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves the connections of these listeners, each on a thread of its own, with what `make` makes there. To be called within an
-/// actix system.
+/// Serves the connections of these listeners, each on a thread of its own, with the function that `make` creates
+/// there. Must be called within an actix system.
+///
+/// # Errors
+/// A listener cannot be made non-blocking.
 pub(super) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
 where
     M: Fn(Thread) -> F + Clone + Send + 'static,
     F: Future<Output = Serve> + 'static,
 {
     let (stop, stopping) = watch::channel(false);
-    let crowded = watch::Sender::new(());
-    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
-    let places = Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+    let full = watch::Sender::new(());
+    let max_connections = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+    let permits =
+        Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let warned = Arc::<Mutex<Option<Instant>>>::default();
-    let (desks, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| Desk::new()).unzip();
-    let desks: Arc<[Desk]> = desks.into();
+    let (loads, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| WorkerLoad::new()).unzip();
+    let loads: Arc<[WorkerLoad]> = loads.into();
     let mut arbiters = Vec::new();
-    for (at, (listener, given)) in listeners.into_iter().zip(receivers).enumerate() {
+    for (at, (listener, handed_over)) in listeners.into_iter().zip(receivers).enumerate() {
         listener.set_nonblocking(true)?;
-        let workers = desks.len();
+        let workers = loads.len();
         let arbiter = Arbiter::with_tokio_rt(move || runtime(workers));
         let (stopping, make) = (Stopping(stopping.clone()), make.clone());
-        let (desks, places, crowded) = (desks.clone(), places.clone(), crowded.clone());
+        let (loads, permits, full) = (loads.clone(), permits.clone(), full.clone());
         let (addresses, warned) = (bounds.addresses.clone(), warned.clone());
         arbiter.spawn_fn(move || {
             let serving = async move {
                 let thread = Thread { stopping, idlers: Idlers::default() };
                 let serve = make(thread.clone()).await;
                 let turnover = Cell::default();
-                let worker = Worker { at, desks, places, addresses, crowded, warned, thread, turnover, serve };
-                if let Err(error) = worker.run(listener, given).await {
+                let worker = Worker { at, loads, permits, addresses, full, warned, thread, turnover, serve };
+                if let Err(error) = worker.run(listener, handed_over).await {
                     die(&error);
                 }
             };
             let serving = actix_rt::spawn(serving);
-            // Else the port would stay open with nobody behind it.
+            // If the task panics, the process must end. Otherwise the port would stay open with nothing behind it.
             actix_rt::spawn(async move { serving.await.unwrap_or_else(|panic| die(&panic)) });
         });
         arbiters.push(arbiter);
     }
-    Ok(Workers { arbiters, stop, places, all, stop_within: bounds.stop_within })
+    Ok(Workers { arbiters, stop, permits, max_connections, stop_timeout: bounds.stop_timeout })
 }
 
-/// `Arbiter` takes no error.
+/// Builds the runtime of one thread. `Arbiter` does not accept an error, so a failure panics.
 #[expect(clippy::expect_used, reason = "without its threads the service cannot start")]
 fn runtime(workers: usize) -> tokio::runtime::Runtime {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -153,10 +160,10 @@ fn die(error: &dyn std::fmt::Display) {
 }
 
 impl Workers {
-    /// Accepts no more, and ends once all connections have, or have had their time.
+    /// Stops accepting, and returns once all connections have ended, at the latest after the configured time.
     pub(super) async fn stop(self) {
         self.stop.send_replace(true);
-        if tokio::time::timeout(self.stop_within, self.places.acquire_many(self.all)).await.is_err() {
+        if tokio::time::timeout(self.stop_timeout, self.permits.acquire_many(self.max_connections)).await.is_err() {
             tracing::warn!("transfers that took too long were cut off");
         }
         for arbiter in self.arbiters {
@@ -166,27 +173,28 @@ impl Workers {
 }
 
 impl Stopping {
-    /// Ends once the service was told to stop.
-    pub(super) async fn told(mut self) {
-        let _gone = self.0.wait_for(|stop| *stop).await;
+    /// Returns once the service is stopping.
+    pub(super) async fn requested(mut self) {
+        // An error means that the sender is gone, which also stops the service.
+        let _ = self.0.wait_for(|stop| *stop).await;
     }
 }
 
-impl Desk {
-    fn new() -> (Self, UnboundedReceiver<(StdStream, Served)>) {
-        let (give, given) = unbounded_channel();
-        (Self { serving: AtomicUsize::new(0), brief: AtomicUsize::new(0), give }, given)
+impl WorkerLoad {
+    fn new() -> (Self, UnboundedReceiver<(StdStream, ActiveConnection)>) {
+        let (hand_over, handed_over) = unbounded_channel();
+        (Self { serving: AtomicUsize::new(0), brief: AtomicUsize::new(0), hand_over }, handed_over)
     }
 }
 
 struct Worker {
     at: usize,
-    desks: Arc<[Desk]>,
-    places: Arc<Semaphore>,
+    loads: Arc<[WorkerLoad]>,
+    permits: Arc<Semaphore>,
     addresses: Addresses,
-    /// Told to all threads while a connection waits for a place.
-    crowded: watch::Sender<()>,
-    /// When the log said last, for any thread, that all places are taken.
+    /// Notifies all threads while a connection waits for a permit.
+    full: watch::Sender<()>,
+    /// Time of the last warning, of any thread, that the maximum number of connections is reached.
     warned: Arc<Mutex<Option<Instant>>>,
     thread: Thread,
     turnover: Cell<Turnover>,
@@ -194,18 +202,22 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(self, listener: StdListener, mut given: UnboundedReceiver<(StdStream, Served)>) -> io::Result<()> {
+    async fn run(
+        self,
+        listener: StdListener,
+        mut handed_over: UnboundedReceiver<(StdStream, ActiveConnection)>,
+    ) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
-        let mut stopping = std::pin::pin!(self.thread.stopping.clone().told());
-        // Accepted, and there was no place for it.
+        let mut stopping = std::pin::pin!(self.thread.stopping.clone().requested());
+        // A connection that was accepted and found no permit.
         let mut waiting = None;
-        let mut crowded = self.crowded.subscribe();
-        let mut make_room = interval(MAKE_ROOM_EVERY);
-        make_room.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut full = self.full.subscribe();
+        let mut close_idle = interval(CLOSE_IDLE_INTERVAL);
+        close_idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
-                Some((tcp, served)) = given.recv() => match TcpStream::from_std(tcp) {
+                Some((tcp, served)) = handed_over.recv() => match TcpStream::from_std(tcp) {
                     Ok(tcp) => self.serve(tcp, served),
                     Err(error) => pause(&error).await,
                 },
@@ -214,24 +226,24 @@ impl Worker {
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => pause(&error).await,
                 },
-                Ok(place) = self.places.clone().acquire_owned(), if waiting.is_some() => {
+                Ok(permit) = self.permits.clone().acquire_owned(), if waiting.is_some() => {
                     if let Some(accepted) = waiting.take() {
-                        self.serve_or_give(accepted, place);
+                        self.serve_or_hand_over(accepted, permit);
                     }
                 }
-                _ = make_room.tick(), if waiting.is_some() => {
-                    self.crowded.send_replace(());
+                _ = close_idle.tick(), if waiting.is_some() => {
+                    self.full.send_replace(());
                     self.warn();
                 }
-                Ok(()) = crowded.changed() => {
-                    let ended = self.thread.idlers.end_some();
-                    tracing::debug!(ended, "all places are taken, so connections that want nothing are ended");
+                Ok(()) = full.changed() => {
+                    let ended = self.thread.idlers.close_some();
+                    tracing::debug!(ended, "the maximum number of connections is reached, so idle ones are closed");
                 }
             }
         }
     }
 
-    /// Says in the log, now and then, that all places are taken.
+    /// Warns, at most once per [`WARN_INTERVAL`], that the maximum number of connections is reached.
     fn warn(&self) {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_some_and(|at| at.elapsed() < WARN_INTERVAL) {
@@ -240,47 +252,48 @@ impl Worker {
         *warned = Some(Instant::now());
         drop(warned);
         tracing::warn!(
-            connections = self.desks.iter().map(|desk| desk.serving.load(Ordering::Relaxed)).sum::<usize>(),
+            connections = self.loads.iter().map(|load| load.serving.load(Ordering::Relaxed)).sum::<usize>(),
             addresses = self.addresses.number(),
-            "all places for connections are taken, so those that request nothing, or do not finish a request, are ended"
+            "the maximum number of connections is reached (max_connections in [server]), so those that are idle, or do not finish \
+             a request, are closed"
         );
     }
 
-    /// Serves a connection, unless its address has its share. Returned where there is no place for it.
+    /// Serves a connection, unless its address has reached its maximum. Returns it if there is no permit.
     fn accepted(&self, tcp: TcpStream, peer: SocketAddr) -> Option<Accepted> {
         let Some(counted) = self.addresses.enter(peer.ip()) else {
             refused("connections");
-            tracing::debug!(%peer, "a connection was closed, because its address has all that it may");
+            tracing::debug!(%peer, "a connection was closed, because its address has reached its maximum");
             return None;
         };
         let accepted = Accepted { tcp, peer, counted };
-        match self.places.clone().try_acquire_owned() {
-            Ok(place) => self.serve_or_give(accepted, place),
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => self.serve_or_hand_over(accepted, permit),
             Err(_) => return Some(accepted),
         }
         None
     }
 
-    fn serve_or_give(&self, Accepted { tcp, peer, counted }: Accepted, place: OwnedSemaphorePermit) {
-        let served = Served::new(&self.desks, self.at, peer, (place, counted));
-        let brief = self.desks[self.at].brief.load(Ordering::Relaxed);
+    fn serve_or_hand_over(&self, Accepted { tcp, peer, counted }: Accepted, permit: OwnedSemaphorePermit) {
+        let served = ActiveConnection::new(&self.loads, self.at, peer, (permit, counted));
+        let brief = self.loads[self.at].brief.load(Ordering::Relaxed);
         self.turnover.set(self.turnover.get().accepted(brief, served.since));
-        let Some(idler) = self.idler() else { return self.serve(tcp, served) };
-        // Who is not there any more is about to stop, as this one is.
+        let Some(least_loaded) = self.least_loaded() else { return self.serve(tcp, served) };
+        // If the other thread has gone, the service is stopping, and this connection is dropped like all others.
         if let Ok(tcp) = tcp.into_std() {
-            let _stopping = self.desks[idler].give.send((tcp, served.moved_to(idler)));
+            let _ = self.loads[least_loaded].hand_over.send((tcp, served.handed_over_to(least_loaded)));
         }
     }
 
-    /// The desk with the fewest connections, if it has so many fewer than this one that giving is worth it.
-    fn idler(&self) -> Option<usize> {
-        let serving = |at: usize| self.desks[at].serving.load(Ordering::Relaxed);
-        let least = (0..self.desks.len()).min_by_key(|at| serving(*at))?;
-        let slack = if self.turnover.get().is_quick() { SLACK_WHILE_QUICK } else { SLACK };
+    /// Returns the worker with the fewest connections, if handing a connection over to it is worth the cost.
+    fn least_loaded(&self) -> Option<usize> {
+        let serving = |at: usize| self.loads[at].serving.load(Ordering::Relaxed);
+        let least = (0..self.loads.len()).min_by_key(|at| serving(*at))?;
+        let slack = if self.turnover.get().churns() { SLACK_DURING_CHURN } else { SLACK };
         (serving(self.at) > serving(least) + slack).then_some(least)
     }
 
-    fn serve(&self, tcp: TcpStream, served: Served) {
+    fn serve(&self, tcp: TcpStream, served: ActiveConnection) {
         let serving = (self.serve)(tcp, served.peer);
         actix_rt::spawn(async move {
             serving.await;
@@ -289,35 +302,35 @@ impl Worker {
     }
 }
 
-impl Served {
+impl ActiveConnection {
     fn new(
-        desks: &Arc<[Desk]>,
+        loads: &Arc<[WorkerLoad]>,
         at: usize,
         peer: SocketAddr,
-        (place, counted): (OwnedSemaphorePermit, Counted),
+        (permit, counted): (OwnedSemaphorePermit, Counted),
     ) -> Self {
-        desks[at].serving.fetch_add(1, Ordering::Relaxed);
-        Self { desks: desks.clone(), at, peer, since: Instant::now(), _place: place, _counted: counted }
+        loads[at].serving.fetch_add(1, Ordering::Relaxed);
+        Self { loads: loads.clone(), at, peer, since: Instant::now(), _permit: permit, _counted: counted }
     }
 
-    fn moved_to(mut self, at: usize) -> Self {
-        self.desks[at].serving.fetch_add(1, Ordering::Relaxed);
-        self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
+    fn handed_over_to(mut self, at: usize) -> Self {
+        self.loads[at].serving.fetch_add(1, Ordering::Relaxed);
+        self.loads[self.at].serving.fetch_sub(1, Ordering::Relaxed);
         self.at = at;
         self
     }
 }
 
-impl Drop for Served {
+impl Drop for ActiveConnection {
     fn drop(&mut self) {
-        self.desks[self.at].serving.fetch_sub(1, Ordering::Relaxed);
-        if self.since.elapsed() <= BRIEF {
-            self.desks[self.at].brief.fetch_add(1, Ordering::Relaxed);
+        self.loads[self.at].serving.fetch_sub(1, Ordering::Relaxed);
+        if self.since.elapsed() <= MAX_BRIEF_LIFETIME {
+            self.loads[self.at].brief.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// Whether the failure is over with the connection that it befell (accept(2), "Error handling").
+/// Returns whether the error concerns only the connection that was to be accepted (accept(2), "Error handling").
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -325,7 +338,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 async fn pause(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Places of all keys, and differences between two settings: values are kept as fingerprints, because some are secrets.
+//! The place of every key, and the differences between two settings. Values are kept as fingerprints,
+//! because some are secrets.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -6,7 +7,8 @@ use std::sync::LazyLock;
 
 use super::tree::{Node, Place, Value, dotted};
 
-/// All keys of some settings, those of `[upstream_defaults]` not repeated for each upstream. Holds no value.
+/// All keys of some settings, each with its place and a fingerprint of its value. A key of `[upstream_defaults]` is
+/// not repeated for each upstream.
 #[derive(Clone, Debug, Default)]
 pub struct Keys(BTreeMap<String, Key>);
 
@@ -16,11 +18,11 @@ struct Key {
     fingerprint: u64,
 }
 
-/// Another one in each process, so that a fingerprint tells nothing about a value.
+/// The hash function, randomly keyed in each process, so that a fingerprint reveals nothing about a value.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl Keys {
-    /// Those of this tree.
+    /// Collects the keys of this tree.
     pub(super) fn of(tree: &Node) -> Self {
         let mut keys = Self::default();
         keys.add(&mut Vec::new(), tree);
@@ -41,7 +43,8 @@ impl Keys {
         }
     }
 
-    /// The place of this key, or of the nearest one above it.
+    /// Returns the place of this key. Where it is not set itself: of the table above it, of the key in
+    /// `[upstream_defaults]`, or of another key of the section.
     pub(super) fn place(&self, path: &[&str]) -> Option<&Place> {
         let exact = (1..=path.len()).rev().find_map(|depth| self.0.get(&dotted(path[..depth].iter().copied())));
         let inherited = || match path {
@@ -52,7 +55,7 @@ impl Keys {
         exact.or_else(inherited).or_else(|| beside().map(|(_, key)| key)).map(|key| &key.place)
     }
 
-    /// The keys whose values differ, or that only one of both has.
+    /// Returns the keys whose values differ, and those that only one of the two has.
     pub fn changed(&self, other: &Self) -> Vec<String> {
         let value = |keys: &Self, name: &String| keys.0.get(name).map(|key| key.fingerprint);
         let all = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
@@ -65,6 +68,7 @@ fn hash(node: &Node, into: &mut impl Hasher) {
         Value::Table(_) | Value::Date => {}
         Value::List(items) => items.iter().for_each(|item| {
             hash(item, into);
+            // Separates the items, so that ["ab"] and ["a", "b"] differ.
             0xff_u8.hash(into);
         }),
         Value::Text(text) | Value::Variable(text) => text.hash(into),

@@ -1,4 +1,4 @@
-//! The section `[limits]`: what callers of the REST API can make at most.
+//! The section `[limits]`: maximum numbers of objects and changes for callers of the REST API.
 
 use std::num::NonZeroUsize;
 
@@ -6,38 +6,38 @@ use serde::Deserialize;
 
 use crate::domain::limits::Limits as Maxima;
 
-/// What callers of the REST API can make at most.
+/// Maximum numbers of objects and changes for callers of the REST API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Active personal access tokens of a user, and as many that ended.
+    /// Maximum number of active personal access tokens of one user; as many inactive ones are kept for listing.
     pub max_personal_tokens: NonZeroUsize,
-    /// Active group access tokens of a group, and as many that ended.
+    /// Maximum number of active group access tokens of one group; as many inactive ones are kept for listing.
     pub max_group_tokens: NonZeroUsize,
-    /// Deploy tokens of a group, and as many that expired.
+    /// Maximum number of active deploy tokens of one group; as many expired ones are kept for listing.
     pub max_deploy_tokens: NonZeroUsize,
-    /// Members of a group, those of the groups above it and of its tokens not counted.
+    /// Maximum number of direct members of one group. Inherited members and the users of its tokens are not counted.
     pub max_members: NonZeroUsize,
-    /// Groups below one at the top, however deep.
+    /// Maximum number of groups below one top-level group, at any depth.
     pub max_subgroups: NonZeroUsize,
-    /// Groups in a path.
+    /// Maximum number of groups in a path.
     pub max_group_depth: NonZeroUsize,
-    /// Deleted tokens that are remembered, all together.
+    /// Maximum number of tombstones of deleted tokens, over all groups and users.
     pub max_tombstones: NonZeroUsize,
-    /// Changes that one caller can make in a minute, who is no administrator; 0: any number.
+    /// Maximum number of changes per minute and caller, for callers who are no administrators; 0: unlimited.
     pub changes_per_minute: u32,
-    /// The same for administrators.
+    /// Maximum number of changes per minute and administrator; 0: unlimited.
     pub admin_changes_per_minute: u32,
-    /// Days that a new personal access token is valid; 0: any number.
+    /// Maximum validity of a new personal access token, in days; 0: unlimited.
     pub personal_token_days: u32,
-    /// Days that a new group access token is valid; 0: any number.
+    /// Maximum validity of a new group access token, in days; 0: unlimited.
     pub group_token_days: u32,
-    /// Days that a new deploy token is valid; 0: any number.
+    /// Maximum validity of a new deploy token, in days; 0: unlimited.
     pub deploy_token_days: u32,
 }
 
 impl Limits {
-    /// What the edits of identities need of them.
+    /// Returns those limits that changes of identities enforce.
     pub fn maxima(&self) -> Maxima {
         Maxima {
             personal_tokens: self.max_personal_tokens.get(),

@@ -1,4 +1,4 @@
-//! Times and sizes as operators write them: `"60s"`, `"1h"`, `90`, `"4MiB"`, `"10%"`.
+//! Parsers of durations and sizes in the settings: `"60s"`, `"1h"`, `90`, `"4MiB"`, `"10%"`.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::domain::min_free::MinFree;
 
-/// A length of time: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
+/// Reads a duration: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     time(&text)
 }
 
@@ -18,11 +18,11 @@ fn time<E: Error>(text: &str) -> Result<Duration, E> {
     parse_duration(text).ok_or_else(|| E::custom(format_args!("'{text}' is not a time such as \"60s\" or \"1h\"")))
 }
 
-/// As [`duration`], for what takes milliseconds or seconds: a number of more than ten minutes without a unit was hardly
-/// meant as seconds.
+/// Reads a duration of milliseconds or seconds, as [`duration`] does. Refuses a number above 600 without a unit,
+/// which was probably meant as milliseconds.
 pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     const MAX_BARE_SECONDS: u64 = 600;
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if text.parse().is_ok_and(|seconds: u64| seconds > MAX_BARE_SECONDS) {
         return Err(D::Error::custom(format_args!(
             "'{text}' has no unit and would be {text} seconds; write \"{text}ms\" or \"{text}s\""
@@ -31,9 +31,9 @@ pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D:
     time(&text)
 }
 
-/// As [`duration`], for what takes hours or days, and needs a unit therefore, unless it is zero.
+/// Reads a duration of hours or days, as [`duration`] does. Refuses a number without a unit, unless it is zero.
 pub(super) fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
         return Err(D::Error::custom(format_args!(
             "'{text}' has no unit and would be {text} seconds; write \"{text}h\" or \"{text}s\""
@@ -42,25 +42,26 @@ pub(super) fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Durati
     time(&text)
 }
 
-/// As [`duration`], where nothing written means none.
+/// Reads a duration as [`duration`] does; an empty string is `None`.
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if text.is_empty() {
         return Ok(None);
     }
     time(&text).map(Some)
 }
 
-/// A number of bytes: a whole number, or a string such as `"4MiB"` or `"10GB"`.
+/// Reads a number of bytes: a whole number, or a string such as `"4MiB"` or `"10GB"`.
 pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     parse_bytes(&text)
         .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
 }
 
-/// As [`bytes()`], where the key does not say that it counts bytes: a number needs a unit therefore, unless it is zero.
+/// Reads a number of bytes as [`bytes()`] does, for a key whose name does not say bytes. Refuses a number without a
+/// unit, unless it is zero.
 pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
         return Err(D::Error::custom(format_args!(
             "'{text}' has no unit and would be {text} bytes; write \"{text}MiB\", or \"{text}B\" for bytes"
@@ -69,12 +70,12 @@ pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> 
     parse_bytes(&text).ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as \"4MiB\"")))
 }
 
-/// Says whether it is a number other than zero, and nothing else.
+/// Returns true for a number other than zero without a unit.
 fn is_bare(text: &str) -> bool {
     text.parse().is_ok_and(|number: u64| number > 0)
 }
 
-/// Bytes, at least as many as the longest manifest has that is passed on.
+/// Reads a number of bytes, at least 16 MiB: the maximum length of a manifest that is passed through.
 pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     const MIN_BYTES: u64 = 16 << 20;
     let value = size(from)?;
@@ -85,10 +86,11 @@ pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64,
     }
 }
 
-/// A share of the file system such as `"10%"`, or a size with a unit, unless it is zero.
+/// Reads a share of the file system such as `"10%"`, or a size, which needs a unit unless it is zero.
 pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
-    let Written(text) = Written::deserialize(from)?;
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
+        // A number below 100 was probably meant as a percentage.
         let share = if text.len() < 3 { format!("\"{text}%\" or ") } else { String::new() };
         return Err(D::Error::custom(format_args!(
             "'{text}' has no unit and would be {text} bytes; write {share}\"{text}GiB\", or \"{text}B\" for bytes"
@@ -103,7 +105,7 @@ pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D:
     })
 }
 
-/// A length of time: `90s`, `500ms`, `1h 30m`, or a whole number of seconds.
+/// Parses a duration: `90s`, `500ms`, `1h 30m`, or a whole number of seconds. Returns `None` for anything else.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -128,26 +130,26 @@ fn parse_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// A quantity as text, whether it was written as a number or as a string.
-struct Written(String);
+/// The text of a quantity that was written as a number or as a string.
+struct RawQuantity(String);
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for RawQuantity {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Quantity;
 
         impl Visitor<'_> for Quantity {
-            type Value = Written;
+            type Value = RawQuantity;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a whole number or a string with a unit")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Written, E> {
-                Ok(Written(text.trim().to_owned()))
+            fn visit_str<E: Error>(self, text: &str) -> Result<RawQuantity, E> {
+                Ok(RawQuantity(text.trim().to_owned()))
             }
 
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Written, E> {
-                Ok(Written(number.to_string()))
+            fn visit_i64<E: Error>(self, number: i64) -> Result<RawQuantity, E> {
+                Ok(RawQuantity(number.to_string()))
             }
         }
 

@@ -1,5 +1,5 @@
-//! Reads typed values out of a tree of settings with serde, so that what does not fit is refused with the key and the
-//! place it was written at. Messages never repeat a value, which may be a secret; only types that know better do.
+//! A serde deserializer for the tree of settings, whose errors carry the key and its place. Its messages never
+//! repeat a text, which may be a secret; only the parsers of types that hold no secret do.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use serde::{Deserializer, forward_to_deserialize_any};
 use super::repair::Fault;
 use super::tree::{Node, Place, Value};
 
-/// The whole tree as a `T`, or the first fault of it.
+/// Reads the whole tree as a `T`. Fails with the first fault.
 pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
     T::deserialize(Reader(root)).map_err(|mut refused| {
         refused.path.reverse();
@@ -20,7 +20,7 @@ pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
     })
 }
 
-/// What did not fit: the innermost place that is known, and the keys from there to the top.
+/// A deserialization error: the innermost known place, and the keys from there up to the root.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
 struct Refused {
@@ -43,20 +43,20 @@ impl Error for Refused {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("is {}, not {}", kind(&found), wanted(expected)))
+        Self::custom(format_args!("is {}, not {}", kind(&found), expectation(expected)))
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "of any other value only the kind is told")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "others may be secrets: the message names their kind only")]
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         match found {
-            Unexpected::Signed(number) => Self::custom(format_args!("{number} is not {}", wanted(expected))),
-            Unexpected::Unsigned(number) => Self::custom(format_args!("{number} is not {}", wanted(expected))),
+            Unexpected::Signed(number) => Self::custom(format_args!("{number} is not {}", expectation(expected))),
+            Unexpected::Unsigned(number) => Self::custom(format_args!("{number} is not {}", expectation(expected))),
             other => Self::invalid_type(other, expected),
         }
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("there is no such key here; there are {}", known.join(", ")))
+        Self::custom(format_args!("unknown key; known keys are {}", known.join(", ")))
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
@@ -73,7 +73,7 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "true or false",
         Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a number",
-        Unexpected::Float(_) => "a number with a fraction or beyond all bounds",
+        Unexpected::Float(_) => "a number with a fraction or out of range",
         Unexpected::Str(_) | Unexpected::Char(_) => "a string",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a table",
@@ -81,7 +81,7 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
     }
 }
 
-fn wanted(expected: &dyn Expected) -> String {
+fn expectation(expected: &dyn Expected) -> String {
     match expected.to_string() {
         text if text.starts_with("a nonzero ") => "a whole number of 1 or more".to_owned(),
         text if matches!(text.as_str(), "u16" | "u32" | "u64" | "usize") => "a whole number of 0 or more".to_owned(),
@@ -131,7 +131,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         deserialize_u64 visit_u64 "a whole number of 0 or more"
     }
 
-    /// A variable holds a list as its items with commas between them.
+    /// Reads a list; a variable holds the items separated by commas.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         let Value::Variable(text) = &self.0.value else { return self.deserialize_any(visitor) };
         let item = |text: &str| Node { place: self.0.place.clone(), value: Value::Variable(text.to_owned()) };

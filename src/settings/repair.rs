@@ -1,15 +1,15 @@
-//! Finds every fault of a tree of settings, not only the first: puts the default in the place of what was refused, and
-//! reads and checks again. What is read after a fault serves to look for more of them alone.
+//! Finds all faults of a tree of settings, not only the first: replaces a refused value by its default, and reads and
+//! validates the tree again. Settings that were read after a fault serve only to find more faults.
 
 use std::collections::HashSet;
 
 use super::tree::{Node, Place, Value, dotted};
 use super::{Sections, Settings, SettingsError, reading};
 
-/// Maximum number of faults that are looked for.
+/// Maximum number of faults that are reported.
 const MAX_FAULTS: usize = 100;
 
-/// A key that is unknown, or whose value has a wrong type or is impossible.
+/// A key that is unknown, or whose value has a wrong type or is invalid.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) path: Vec<String>,
@@ -23,17 +23,17 @@ impl From<Fault> for SettingsError {
     }
 }
 
-/// Settings with defaults in the place of what is wrong with them.
+/// Settings in which refused values are replaced by their defaults.
 pub(super) struct Repaired {
-    /// The settings; `None` where even the defaults did not help.
+    /// The settings; `None` if even the defaults did not help.
     pub(super) settings: Option<Settings>,
-    /// Everything that is wrong, apart from the keys that were known before.
+    /// All faults, [`MAX_FAULTS`] at most, except those of keys that were known before.
     pub(super) faults: Vec<SettingsError>,
     keys: HashSet<Vec<String>>,
 }
 
 impl Repaired {
-    /// True where the key of this error, or a table around it, has a default in the place of what was written.
+    /// Returns true if the key of this error, or a table around it, has its default instead of the written value.
     pub(super) fn replaced(&self, error: &SettingsError) -> bool {
         let SettingsError::Refused { key, .. } = error else { return false };
         let is_around = |path: &Vec<String>| {
@@ -44,8 +44,8 @@ impl Repaired {
     }
 }
 
-/// The settings of this tree, with all that is wrong with it. `known` are keys whose faults have been found before;
-/// `defaults` is a tree without faults.
+/// Returns the settings of this tree, and its faults. `known` are keys whose faults were found before and are not
+/// reported again; `defaults` is a tree without faults.
 pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Repaired {
     let mut faults = Vec::new();
     let mut settings = None;
@@ -62,8 +62,8 @@ pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -
         if keys.insert(path.clone()) {
             faults.push(fault.into());
         } else {
-            // The default does not fit what stands beside it, which is no fault of its own: all of that is the
-            // default's now.
+            // The default does not fit the values beside it, which is no fault of the operator's: the
+            // whole table gets its defaults.
             while !path.is_empty() && !keys.insert(path.clone()) {
                 path.pop();
             }
@@ -80,7 +80,8 @@ fn attempt(tree: &Node) -> Result<Settings, Fault> {
     reading::read::<Sections>(tree)?.check().map_err(|problem| problem.locate(tree))
 }
 
-/// Moves a fault that was written once in `[upstream_defaults]` there: it is one, not one of each upstream.
+/// Moves a fault of an upstream to `[upstream_defaults]` if the value was set there: it is reported once,
+/// not once for each upstream.
 fn in_defaults_of_upstreams(fault: Fault, tree: &Node) -> Fault {
     let [section, _, key] = &fault.path[..] else { return fault };
     let written = tree.at(["upstream_defaults", key.as_str()]).is_some_and(|node| node.place == fault.place);
@@ -90,7 +91,7 @@ fn in_defaults_of_upstreams(fault: Fault, tree: &Node) -> Fault {
     fault
 }
 
-/// Puts the default at this path, or nothing where there is none.
+/// Replaces the value at this path by its default, or removes it where there is none.
 fn restore(tree: &mut Node, path: &[String], defaults: &Node) {
     let place = tree.at(path.iter().map(String::as_str)).map(|node| node.place.clone());
     match nameless(tree, path) {
@@ -110,7 +111,8 @@ fn restore(tree: &mut Node, path: &[String], defaults: &Node) {
     }
 }
 
-/// A name in the place of that of an account with a password, which would be refused without one.
+/// Returns a substitute for the refused user name of an account that has a password: without a name the password
+/// would be refused, too.
 fn nameless(tree: &Node, path: &[String]) -> Option<Node> {
     let (key, above) = path.split_last()?;
     let account = tree.at(above.iter().map(String::as_str)).filter(|_| key == "username")?;
@@ -120,7 +122,8 @@ fn nameless(tree: &Node, path: &[String]) -> Option<Node> {
     is_given.then(|| Node { place: password.place.clone(), value: Value::Text(name) })
 }
 
-/// An upstream that is not shipped has the defaults of one that is, so that one fault of it does not hide others.
+/// Returns the default of this key. For an upstream of the operator's own: that of `docker.io`, so that one fault
+/// does not hide others.
 fn default_of<'a>(path: &[String], defaults: &'a Node) -> Option<&'a Node> {
     defaults.at(path.iter().map(String::as_str)).or_else(|| match path {
         [section, _, key] if section == "upstreams" => defaults.at(["upstreams", "docker.io", key.as_str()]),

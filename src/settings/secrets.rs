@@ -1,26 +1,27 @@
-//! Secrets in files of their own: the value of `password_file` becomes that of `password`. Never repeats a secret.
+//! Secrets in files: the content of the file named by `password_file` becomes the value of `password`. No
+//! message repeats a secret.
 
 use super::repair::Fault;
 use super::tree::{Node, Value};
 
 const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 
-/// Stands for a secret that cannot be read while other faults are looked for: whatever is required of it, it is.
-const UNREADABLE: &str = "stands for a secret that cannot be read";
+/// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
+const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
 
-/// Reads the files that `..._file` keys of the bootstrap section, of upstreams and of their accounts name. Gives all
-/// that is wrong with them; the secrets that are missing because of it are present then, and are none.
-pub(super) fn bring_in_files(root: &mut Node) -> Vec<Fault> {
+/// Reads the files named by the `..._file` keys of the section `[bootstrap]`, of upstreams and of their accounts.
+/// Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
+pub(super) fn load_secret_files(root: &mut Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (section, node) in root.entries_mut().into_iter().flatten() {
         match section.as_str() {
-            "bootstrap" => bring_in(node, &[section], &mut faults),
+            "bootstrap" => load_table(node, &[section], &mut faults),
             "upstreams" => {
                 for (name, upstream) in node.entries_mut().into_iter().flatten() {
-                    bring_in(upstream, &[section, name], &mut faults);
+                    load_table(upstream, &[section, name], &mut faults);
                     let accounts = upstream.entries_mut().into_iter().flatten().find(|(key, _)| key == "accounts");
                     for (account, node) in accounts.and_then(|(_, node)| node.entries_mut()).into_iter().flatten() {
-                        bring_in(node, &[section, name, "accounts", account], &mut faults);
+                        load_table(node, &[section, name, "accounts", account], &mut faults);
                     }
                 }
             }
@@ -30,14 +31,14 @@ pub(super) fn bring_in_files(root: &mut Node) -> Vec<Fault> {
     faults
 }
 
-/// The key of the secret that a `..._file` key stands for.
+/// Returns the key of the secret that belongs to this `..._file` key.
 pub(super) fn secret_beside(path: &[String]) -> Option<Vec<String>> {
     let (twin, above) = path.split_last()?;
     let secret = twin.strip_suffix("_file")?;
     Some(above.iter().cloned().chain([secret.to_owned()]).collect())
 }
 
-fn bring_in(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
+fn load_table(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
     for secret in SECRETS {
         let twin = format!("{secret}_file");
         let Some(named) = table.child(&twin).cloned() else { continue };
@@ -45,7 +46,7 @@ fn bring_in(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
             Ok(None) => {}
             Ok(Some(value)) => set(table, secret, Node { place: named.place, value }),
             Err(problem) => {
-                let value = Value::Text(UNREADABLE.to_owned());
+                let value = Value::Text(UNREADABLE_SECRET.to_owned());
                 set(table, secret, Node { place: named.place.clone(), value });
                 let path = path.iter().copied().chain([twin.as_str()]).map(str::to_owned).collect();
                 faults.push(Fault { path, place: named.place, problem });
@@ -55,7 +56,7 @@ fn bring_in(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
     }
 }
 
-/// The secret in the file that this node names; `None` where it names none.
+/// Returns the secret in the file that this node names; `None` where it names none.
 fn secret_of(table: &Node, secret: &str, named: &Node) -> Result<Option<Value>, String> {
     let (Value::Text(file) | Value::Variable(file)) = &named.value else { return Err("is not a string".to_owned()) };
     if file.is_empty() {

@@ -7,163 +7,165 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Impossible, quantity, written};
+use super::{ValidationError, quantity, written};
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::is_like_gitlabs;
 use crate::domain::user::Username;
 use crate::telemetry::{LogFilter, LogFormat};
 
-/// Where the service keeps things.
+/// Folders, free space and the verification of stored blobs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// Identities and the index.
+    /// Folder of identities and the index.
     pub data_dir: PathBuf,
-    /// Manifests and blobs.
+    /// Folder of manifests and blobs.
     pub cache_dir: PathBuf,
-    /// What must stay free on the file system of `cache_dir`.
+    /// Minimum free space on the file systems of both folders.
     #[serde(deserialize_with = "quantity::min_free")]
     pub min_free: MinFree,
-    /// The maximum of bytes of stored blobs that are verified in a second; 0: none but those under suspicion.
+    /// Maximum rate at which stored blobs are verified, in bytes per second; 0: only suspicious blobs are verified.
     #[serde(deserialize_with = "quantity::bytes")]
     pub verify_bytes_per_second: u64,
-    /// From the begin of one verification of all stored blobs to that of the next; more than zero.
+    /// Interval between the starts of two verifications of all stored blobs; more than zero.
     #[serde(deserialize_with = "quantity::long_duration")]
     pub verify_interval: Duration,
-    /// Changes of identities that may wait to be stored.
+    /// Maximum number of changes of identities that wait to be stored.
     pub max_waiting_changes: NonZeroUsize,
 }
 
-/// What an empty store starts with.
+/// The first administrator, created in an empty store.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
-    /// The first administrator.
+    /// User name of the first administrator.
     pub admin_username: Username,
-    /// Its password; `None`: a random one.
+    /// Password of the first administrator; `None`: a random one.
     #[serde(deserialize_with = "written::secret")]
     pub admin_password: Option<SecretString>,
-    /// An API token of it, at least 20 characters.
+    /// API token of the first administrator, at least 20 characters; `None`: no token.
     #[serde(deserialize_with = "written::secret")]
     pub admin_token: Option<SecretString>,
 }
 
-/// Logins.
+/// Login tokens, password checks and their limits.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The name of this service in its challenges.
     #[serde(deserialize_with = "written::some_text")]
     pub service: String,
-    /// How long a JWT is accepted; at least as long as advertised.
+    /// Time for which a JWT is accepted; at least `token_advertised`.
     #[serde(deserialize_with = "quantity::duration")]
     pub token_lifetime: Duration,
-    /// How long clients are told that it is; at least a second.
+    /// Validity of a JWT as advertised to clients (`expires_in`); at least one second.
     #[serde(deserialize_with = "quantity::duration")]
     pub token_advertised: Duration,
     /// The file of the keys that sign JWTs; `None`: `jwt-keys` in the data folder, see [`Auth::key_file_in`].
     #[serde(deserialize_with = "written::path")]
     pub key_file: Option<PathBuf>,
-    /// Who may pull from public groups.
+    /// Callers who may pull from public groups.
     pub public_groups: PublicGroups,
-    /// Passwords that are verified at the same time.
+    /// Number of threads that verify passwords.
     pub password_threads: NonZeroUsize,
-    /// Passwords that may wait to be.
+    /// Maximum number of passwords that wait to be verified.
     pub password_queue: usize,
-    /// Passwords from one address that may be verified or wait to be, of those there are.
+    /// Maximum number of passwords from one address that wait or are being verified.
     pub password_queue_per_address: NonZeroUsize,
-    /// How long a password that was right is remembered; zero: not at all.
+    /// Time for which a correct password is remembered; zero: not at all.
     #[serde(deserialize_with = "quantity::duration")]
     pub password_remembered: Duration,
-    /// Wrong passwords for one user name from one address in a `login_window`.
+    /// Maximum number of wrong passwords for one user name from one address in a `login_window`.
     pub max_failed_logins: NonZeroU32,
-    /// Wrong passwords from one address in a `login_window`.
+    /// Maximum number of wrong passwords from one address in a `login_window`.
     pub max_failed_logins_per_address: NonZeroU32,
-    /// The time over which wrong passwords are counted; more than zero.
+    /// Time over which wrong passwords are counted; more than zero.
     #[serde(deserialize_with = "quantity::duration")]
     pub login_window: Duration,
 }
 
-/// The main switch.
+/// The main switch of the proxy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
-    /// Off: nothing can be pulled, whatever administrators say at run time.
+    /// False: nothing can be pulled, and administrators cannot enable the proxy by the API.
     pub enabled: bool,
 }
 
-/// What is kept, for how long, and how much at once.
+/// Times to live, sizes and concurrency of the cache.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cache {
-    /// How long a tag is believed, where its upstream does not say; zero: not at all.
+    /// Time to live of a tag, where its upstream does not set one; zero: revalidated at every request.
     #[serde(deserialize_with = "quantity::duration")]
     pub tag_freshness: Duration,
-    /// How long asking whether it moved may take.
+    /// Timeout of the revalidation of a tag; more than zero.
     #[serde(deserialize_with = "quantity::timeout")]
     pub revalidate_timeout: Duration,
-    /// How long a 404 of upstream is believed.
+    /// Time to live of a 404 from upstream.
     #[serde(deserialize_with = "quantity::duration")]
     pub negative_ttl: Duration,
-    /// Time that a tag is served after it was last confirmed, while upstream refuses the account; zero: not at all.
+    /// Time for which a tag is served after its last confirmation, while upstream refuses the account;
+    /// zero: not at all.
     #[serde(deserialize_with = "quantity::long_duration")]
     pub account_grace: Duration,
-    /// The largest manifest that is stored, in bytes.
+    /// Maximum size of a manifest that is stored, in bytes; more than zero.
     #[serde(deserialize_with = "quantity::bytes")]
     pub max_manifest_bytes: u64,
-    /// The largest blob that is stored, in bytes; 0: any.
+    /// Maximum size of a blob that is stored, in bytes; 0: unlimited.
     #[serde(deserialize_with = "quantity::bytes")]
     pub max_blob_bytes: u64,
-    /// Memory for manifests, in bytes.
+    /// Memory for cached manifests, in bytes.
     #[serde(deserialize_with = "quantity::size")]
     pub manifest_memory: u64,
-    /// Memory for large manifests and lists on their way to clients, in bytes; at least the longest manifest.
+    /// Memory for large manifests and lists on their way to clients, in bytes; at least 16 MiB, the longest manifest.
     #[serde(deserialize_with = "quantity::transfer_memory")]
     pub transfer_memory: u64,
-    /// Different manifests that are asked for at the same time.
+    /// Maximum number of different manifests that are fetched at the same time.
     pub max_fetches: NonZeroUsize,
-    /// Different blobs that are downloaded at the same time.
+    /// Maximum number of different blobs that are downloaded at the same time.
     pub max_downloads: NonZeroUsize,
-    /// Those of them that one group may have begun.
+    /// Maximum number of running downloads that one group started.
     pub max_downloads_per_group: NonZeroUsize,
-    /// Requests that may wait for a manifest that is not in memory and, counted apart, for the first byte of a blob.
+    /// Maximum number of requests that wait for a manifest that is not in memory and, counted separately, for the
+    /// first byte of a blob.
     pub max_waiters: NonZeroUsize,
-    /// Blobs that are passed through unstored at the same time.
+    /// Maximum number of blobs that are passed through without being stored at the same time.
     pub max_unstored_streams: NonZeroUsize,
-    /// Responses with ranges of blobs that are not stored, straight from upstream, at the same time.
+    /// Maximum number of responses at the same time that pass ranges of unstored blobs through from upstream.
     pub max_range_streams: NonZeroUsize,
-    /// Rights of groups to blobs and, counted apart, to manifests that are remembered in memory.
+    /// Maximum number of links of groups to blobs and, counted separately, to manifests that are kept in memory.
     pub known_links: NonZeroUsize,
-    /// Tags that are remembered in memory.
+    /// Maximum number of tags whose digests are kept in memory.
     pub known_tags: NonZeroUsize,
-    /// Files of blobs that stay open.
+    /// Maximum number of blob files that are kept open.
     pub open_blobs: NonZeroUsize,
 }
 
-/// What is logged, and how.
+/// Filter and format of the log.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// What is logged.
+    /// Filter of log lines, by level and module.
     pub filter: LogFilter,
-    /// How it looks.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// How much of it may wait until it is read, in bytes.
+    /// Maximum size of the lines that wait in memory to be read, in bytes.
     #[serde(deserialize_with = "quantity::bytes")]
     pub max_waiting_bytes: u64,
 }
 
-const MIN_PASSWORD: usize = 8;
-const MIN_TOKEN: usize = 20;
+const MIN_PASSWORD_CHARS: usize = 8;
+const MIN_TOKEN_CHARS: usize = 20;
 
 impl Storage {
-    pub(super) fn check(&self) -> Result<(), Impossible> {
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
         if self.data_dir.as_os_str().is_empty() {
-            return Err(Impossible::new(["storage", "data_dir"], "is empty"));
+            return Err(ValidationError::new(["storage", "data_dir"], "is empty"));
         }
         if self.verify_interval.is_zero() {
-            return Err(Impossible::new(["storage", "verify_interval"], "is zero"));
+            return Err(ValidationError::new(["storage", "verify_interval"], "is zero"));
         }
         Ok(())
     }
@@ -177,33 +179,33 @@ impl Storage {
 }
 
 impl Bootstrap {
-    pub(super) fn check(&self) -> Result<(), Impossible> {
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
         let short = |secret: &Option<SecretString>, least| {
             secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < least)
         };
-        if short(&self.admin_password, MIN_PASSWORD) {
-            return Err(Impossible::new(["bootstrap", "admin_password"], "has fewer than 8 characters"));
+        if short(&self.admin_password, MIN_PASSWORD_CHARS) {
+            return Err(ValidationError::new(["bootstrap", "admin_password"], "has fewer than 8 characters"));
         }
         let password = self.admin_password.as_ref().map(ExposeSecret::expose_secret);
         if password.is_some_and(is_like_gitlabs) {
-            let problem = "has the form of a token of GitLab: a login would never try it as a password";
-            return Err(Impossible::new(["bootstrap", "admin_password"], problem));
+            let problem = "looks like a GitLab token, which a login never tries as a password";
+            return Err(ValidationError::new(["bootstrap", "admin_password"], problem));
         }
-        if short(&self.admin_token, MIN_TOKEN) {
-            return Err(Impossible::new(["bootstrap", "admin_token"], "has fewer than 20 characters"));
+        if short(&self.admin_token, MIN_TOKEN_CHARS) {
+            return Err(ValidationError::new(["bootstrap", "admin_token"], "has fewer than 20 characters"));
         }
         Ok(())
     }
 }
 
 impl Auth {
-    /// The file of the keys that sign JWTs.
+    /// Returns the file of the keys that sign JWTs.
     pub fn key_file_in(&self, storage: &Storage) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| storage.data_dir.join("jwt-keys"))
     }
 
-    pub(super) fn check(&self) -> Result<(), Impossible> {
-        let refused = |key, problem: &str| Err(Impossible::new(["auth", key], problem));
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
+        let refused = |key, problem: &str| Err(ValidationError::new(["auth", key], problem));
         if self.token_advertised < Duration::from_secs(1) {
             return refused("token_advertised", "is shorter than a second");
         }
@@ -221,10 +223,10 @@ impl Auth {
 }
 
 impl Cache {
-    pub(super) fn check(&self) -> Result<(), Impossible> {
-        let refused = |key, problem: &str| Err(Impossible::new(["cache", key], problem));
+    pub(super) fn check(&self) -> Result<(), ValidationError> {
+        let refused = |key, problem: &str| Err(ValidationError::new(["cache", key], problem));
         if self.revalidate_timeout.is_zero() {
-            return refused("revalidate_timeout", "is zero: no tag could ever be asked about");
+            return refused("revalidate_timeout", "is zero: no tag could ever be revalidated");
         }
         if self.max_manifest_bytes == 0 {
             return refused("max_manifest_bytes", "is zero: no image could be cached");

@@ -1,4 +1,4 @@
-//! The section `[server]`: where and how the service listens.
+//! The section `[server]`: listeners, connections and TLS.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -9,48 +9,51 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Impossible, quantity, written};
+use super::{ValidationError, quantity, written};
 
-/// Where and how the service listens.
+/// Listeners, connections and TLS.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The address for clients.
+    /// Address that clients connect to.
     pub listen: SocketAddr,
-    /// The address for Prometheus; `None`: no metrics.
+    /// Address that Prometheus reads `/metrics` from; `None`: no metrics.
     pub metrics_listen: Option<SocketAddr>,
-    /// What clients call this service: scheme, host and port, with the path `/`; `None`: as each request says.
+    /// Public URL of this service: scheme, host and port, with the path `/`; `None`: taken from each request's `Host`.
     pub external_url: Option<Url>,
-    /// The networks whose `X-Forwarded-*` are believed.
+    /// Networks of proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Threads that serve requests; 0: as many as there are processors.
+    /// Number of worker threads; 0: one for each processor.
     pub workers: usize,
-    /// Connections of clients at the same time; more wait to be accepted.
+    /// Maximum number of open client connections; further ones wait to be accepted.
     pub max_connections: NonZeroUsize,
-    /// What one client's address may have of them, unless it is a trusted proxy's.
+    /// Maximum number of open connections of one client address; trusted proxies are exempt.
     pub max_connections_per_address: NonZeroUsize,
-    /// Bytes of memory for what clients have sent of long requests whose responses have not begun, over all connections.
+    /// Maximum memory, in bytes and over all connections, for received parts of long requests whose
+    /// responses have not begun.
     pub request_memory: u64,
-    /// How long a client may take for sending a request, for taking no bytes of an answer, and for asking for nothing, before it is cut off.
+    /// Inactivity timeout: closes a connection on which the client neither acknowledges bytes of a response,
+    /// completes a request, nor sends a new one for this long.
     pub client_timeout: Duration,
-    /// How long running transfers may take once the service is told to stop.
+    /// Maximum time that running transfers may take to finish during shutdown.
     pub shutdown_timeout: Duration,
-    /// How TCP decides how fast to send to clients (tcp(7), `TCP_CONGESTION`); `None`: as the system does.
+    /// TCP congestion control algorithm for clients (tcp(7), `TCP_CONGESTION`); `None`: the kernel's default.
     pub tcp_congestion_control: Option<String>,
-    /// The files to serve TLS with; `None`: plain HTTP.
+    /// Certificate and key for TLS; `None`: plain HTTP.
     pub tls: Option<Tls>,
 }
 
-/// The files that TLS needs, both PEM.
+/// The files for TLS, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate, then those that lead from it to a known authority.
+    /// The certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
 }
 
 impl Server {
-    /// Whether other machines can connect and, as far as the settings tell, nothing encrypts what they send.
+    /// Returns true where other machines can connect and, according to the settings, neither this service nor a
+    /// proxy in front of it encrypts.
     pub fn is_in_the_clear(&self) -> bool {
         let encrypted_elsewhere = self.external_url.as_ref().is_some_and(|url| url.scheme() == "https");
         let encrypted = self.tls.is_some() || encrypted_elsewhere || !self.trusted_proxies.is_empty();
@@ -60,7 +63,7 @@ impl Server {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WrittenServer {
+pub(super) struct RawServer {
     #[serde(deserialize_with = "written::address")]
     listen: SocketAddr,
     #[serde(deserialize_with = "written::optional_address")]
@@ -85,9 +88,9 @@ pub(super) struct WrittenServer {
     tls_key: Option<PathBuf>,
 }
 
-impl WrittenServer {
-    pub(super) fn check(self) -> Result<Server, Impossible> {
-        let refused = |key, problem: &str| Err(Impossible::new(["server", key], problem));
+impl RawServer {
+    pub(super) fn check(self) -> Result<Server, ValidationError> {
+        let refused = |key, problem: &str| Err(ValidationError::new(["server", key], problem));
         if self.external_url.as_ref().is_some_and(|url| url.path() != "/") {
             return refused("external_url", "has a path; clients look for /v2/ at the root of a host");
         }
@@ -117,7 +120,7 @@ impl WrittenServer {
     }
 }
 
-/// A network, or a single address.
+/// A network, or a single address, which is read as a network of one.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Network(IpNet);

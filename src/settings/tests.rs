@@ -1,4 +1,4 @@
-//! What operators are told, word for word, and what the program starts with when they say nothing.
+//! Error messages for operators, word for word, and the defaults.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -226,7 +226,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ("[server]\nworkers = 'four'", "line 2: server.workers: is a string, not a whole number of 0 or more"),
         (
             "[server]\nworkers = 1.5",
-            "line 2: server.workers: is a number with a fraction or beyond all bounds, not a whole number of 0 or more",
+            "line 2: server.workers: is a number with a fraction or out of range, not a whole number of 0 or more",
         ),
         (
             "[server]\ntrusted_proxies = [\n '10.0.0.0/8',\n 'lb']",
@@ -235,11 +235,11 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ("server = 3", "line 1: server: is a number, not a table"),
         (
             "[server]\nlistn = 'x'",
-            "line 2: server.listn: there is no such key here; there are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, max_connections_per_address, request_memory, client_timeout, shutdown_timeout, tcp_congestion_control, tls_certificate, tls_key",
+            "line 2: server.listn: unknown key; known keys are listen, metrics_listen, external_url, trusted_proxies, workers, max_connections, max_connections_per_address, request_memory, client_timeout, shutdown_timeout, tcp_congestion_control, tls_certificate, tls_key",
         ),
         (
             "[sever]",
-            "line 1: sever: there is no such key here; there are server, storage, bootstrap, auth, limits, proxy, cache, log, upstream_defaults, upstreams",
+            "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, proxy, cache, log, upstream_defaults, upstreams",
         ),
         ("[proxy]\nenabled = 'yes'", "line 2: proxy.enabled: is a string, not true or false"),
         ("[auth]\npublic_groups = 'all'", "line 2: auth.public_groups: 'all' is not one of members, signed_in, anyone"),
@@ -279,7 +279,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ),
         (
             "[upstreams.'a.b']\nurl = 'http://u:p@x'",
-            "line 2: upstreams.\"a.b\".url: holds credentials, which do not belong into a URL here",
+            "line 2: upstreams.\"a.b\".url: contains credentials, which are not allowed in this URL",
         ),
         ("[upstreams.'a.b']\nurl = 'http://x?y'", "line 2: upstreams.\"a.b\".url: has a query or a fragment"),
         (
@@ -297,7 +297,7 @@ fn refusals_name_the_file_the_line_and_the_key() {
         ),
         (
             "[upstream_defaults]\npassword = 'x'",
-            "line 2: upstream_defaults.password: there is no such key here; there are max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
+            "line 2: upstream_defaults.password: unknown key; known keys are max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
         ),
     ] {
         assert_eq!(refusal(text), format!("my.toml, {expected}"), "{text}");
@@ -321,7 +321,7 @@ fn settings_that_cannot_be_together_are_refused() {
         ("[bootstrap]\nadmin_password = '7-chars'", "line 2: bootstrap.admin_password: has fewer than 8 characters"),
         (
             "[bootstrap]\nadmin_password = 'gldt-0123456789'",
-            "line 2: bootstrap.admin_password: has the form of a token of GitLab: a login would never try it as a password",
+            "line 2: bootstrap.admin_password: looks like a GitLab token, which a login never tries as a password",
         ),
         ("[bootstrap]\nadmin_token = 'too-short'", "line 2: bootstrap.admin_token: has fewer than 20 characters"),
         (
@@ -332,7 +332,7 @@ fn settings_that_cannot_be_together_are_refused() {
         ("[auth]\nlogin_window = 0", "line 2: auth.login_window: is zero"),
         (
             "[cache]\nrevalidate_timeout = 0",
-            "line 2: cache.revalidate_timeout: is zero: no tag could ever be asked about",
+            "line 2: cache.revalidate_timeout: is zero: no tag could ever be revalidated",
         ),
         ("[cache]\nmax_manifest_bytes = 0", "line 2: cache.max_manifest_bytes: is zero: no image could be cached"),
         (
@@ -358,7 +358,7 @@ fn settings_that_cannot_be_together_are_refused() {
         ),
         (
             "[upstreams.'quay.io']\nheader_timeout = '13s'",
-            "line 2: upstreams.\"quay.io\".header_timeout: is longer than 12 s; a pull may need two answers, and clients give up after 30 s",
+            "line 2: upstreams.\"quay.io\".header_timeout: is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
         ),
         ("[upstreams.'quay.io']\nidle_timeout = 0", "line 2: upstreams.\"quay.io\".idle_timeout: is zero"),
     ] {
@@ -379,14 +379,10 @@ fn variables_that_are_wrong_are_refused_by_their_names() {
         ("SERVER__WORKERS", "many", "server.workers: is not a whole number of 0 or more"),
         ("PROXY__ENABLED", "yes", "proxy.enabled: is not true or false"),
         ("SERVER__LISTEN", "x", "server.listen: 'x' is not an address with a port such as 127.0.0.1:5050"),
-        ("PROXY__ENABLE", "x", "proxy.enable: there is no such key here; there are enabled"),
+        ("PROXY__ENABLE", "x", "proxy.enable: unknown key; known keys are enabled"),
         ("SERVER", "x", "names a section, not a setting"),
-        ("SEVER__LISTEN", "x", "names no section that there is (upstreams and accounts are added in the file)"),
-        (
-            "UPSTREAMS__NEW_IO__URL",
-            "x",
-            "names no section that there is (upstreams and accounts are added in the file)",
-        ),
+        ("SEVER__LISTEN", "x", "names no known section (upstreams and accounts are added in the file)"),
+        ("UPSTREAMS__NEW_IO__URL", "x", "names no known section (upstreams and accounts are added in the file)"),
         ("SERVER__LISTEN__X", "x", "names no setting"),
     ] {
         let name = format!("DEPENDENCY_PROXY__{name}");
@@ -398,7 +394,7 @@ fn variables_that_are_wrong_are_refused_by_their_names() {
 fn a_variable_with_too_few_underscores_is_refused_and_others_are_let_be() {
     for (name, meant) in [("SERVER_LISTEN", "SERVER__LISTEN"), ("AUTH__KEY_FILE", "AUTH__KEY_FILE")] {
         let name = format!("DEPENDENCY_PROXY_{name}");
-        let expected = format!("{name}: would not be read; DEPENDENCY_PROXY__{meant} would be");
+        let expected = format!("{name}: is not read; use DEPENDENCY_PROXY__{meant}");
         assert_eq!(variable_refusal(&name, "x"), expected);
     }
     for name in ["URL", "TOKEN", "SERVICE_HOST", "PORT_5050_TCP", "TEST_PYTHON"] {
@@ -419,6 +415,7 @@ fn every_fault_is_told_at_once_and_none_twice() {
     keys.sort_unstable();
     let expected = [
         "auth.login_window",
+        "is not read; use DEPENDENCY_PROXY__SERVER__WORKERS",
         "log.filter",
         "server.listen",
         "server.listn",
@@ -430,7 +427,6 @@ fn every_fault_is_told_at_once_and_none_twice() {
         "upstreams.\"a.b\".url",
         "upstreams.\"a.b\".username",
         "upstreams.\"quay.io\".password_file",
-        "would not be read; DEPENDENCY_PROXY__SERVER__WORKERS would be",
     ];
     assert_eq!(keys, expected, "{refused}");
 }
@@ -477,7 +473,7 @@ fn a_variable_that_could_mean_two_upstreams_is_refused() {
     let text = "[upstreams.'a.b']\nurl = 'http://x'\n[upstreams.a-b]\nurl = 'http://x'\n";
     assert_eq!(
         load(text, &[("DEPENDENCY_PROXY__UPSTREAMS__A_B__USERNAME", "u")]).unwrap_err(),
-        "DEPENDENCY_PROXY__UPSTREAMS__A_B__USERNAME: could mean several settings: write them into the file"
+        "DEPENDENCY_PROXY__UPSTREAMS__A_B__USERNAME: could mean several settings; set them in the file"
     );
 }
 

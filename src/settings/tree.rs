@@ -1,5 +1,5 @@
-//! Settings as written: a tree of keys and values, each of which knows the place it was written at. Files and environment
-//! variables are laid over one another here; nothing here knows which keys there are or what they mean.
+//! Settings as written: a tree of keys and values, each with the place that set it. A file and environment variables
+//! override values of the tree. The known keys and their types are defined elsewhere.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,17 +10,17 @@ use toml::de::{DeTable, DeValue};
 
 use super::SettingsError;
 
-/// A value and the place of its key.
+/// A value and the place that set it.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) value: Value,
 }
 
-/// What stands behind a key.
+/// The value of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// Keys in the order in which they were written.
+    /// A table, with its keys in the order of the file.
     Table(Vec<(String, Node)>),
     List(Vec<Node>),
     Text(String),
@@ -28,29 +28,30 @@ pub(super) enum Value {
     Float(f64),
     Boolean(bool),
     Date,
-    /// The text of an environment variable, whose type is that of its key.
+    /// The text of an environment variable, which is parsed as the type of its key.
     Variable(String),
 }
 
-/// Where a value was written.
+/// The place that set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a file.
+    /// A line of a file.
     File {
-        /// The file as it was named.
+        /// The path of the file, as the operator gave it.
         file: Arc<str>,
         /// The line of the key, counted from 1.
         line: usize,
     },
-    /// In the environment.
+    /// An environment variable, by name.
     Variable(Arc<str>),
 }
 
-/// All variables that mean a setting start with this.
+/// Prefix of all environment variables that name a setting.
 pub(super) const VARIABLE_PREFIX: &str = "DEPENDENCY_PROXY__";
+/// Prefix of variables that may be misspelt settings, see [`Node::refuse_misspelt`].
 const ONE_UNDERSCORE: &str = "DEPENDENCY_PROXY_";
 
-/// The tree of a TOML text; `file` is its name in messages.
+/// Parses a TOML text; `file` is its name in messages. Fails with all syntax errors.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, Vec<SettingsError>> {
     let lines = Lines { file: file.into(), text };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -106,7 +107,7 @@ impl Lines<'_> {
 }
 
 impl Node {
-    /// Lays `over` over this tree: tables key by key, anything else as a whole.
+    /// Overrides this tree with `over`: merges tables key by key, and replaces any other value.
     pub(super) fn overlay(&mut self, over: Self) {
         self.place = over.place;
         match (&mut self.value, over.value) {
@@ -122,7 +123,8 @@ impl Node {
         }
     }
 
-    /// Puts the text of an environment variable where its name says. In names `.`, `-` and `:` are `_`.
+    /// Sets the key that this environment variable names, where `_` also stands for `.`, `-` and `:` of a key.
+    /// Fails where the name fits no key or several, and where the text is not UTF-8.
     pub(super) fn set_variable(&mut self, variable: &str, text: OsString) -> Result<(), SettingsError> {
         let place = Place::Variable(variable.into());
         let Ok(text) = text.into_string() else {
@@ -133,8 +135,8 @@ impl Node {
         self.set(rest, node).map_err(|problem| SettingsError::Variable { place, problem: problem.to_owned() })
     }
 
-    /// Refuses a variable that would be a setting if its underscores were doubled: it would do nothing. Others that start
-    /// alike have other uses, such as those that Kubernetes makes for a service of this name.
+    /// Refuses a variable that would name a setting if its underscores were doubled: it would have no effect. Other
+    /// variables with this prefix have other uses, such as those that Kubernetes sets for a service of this name.
     pub(super) fn refuse_misspelt(&self, variable: &str) -> Result<(), SettingsError> {
         let meant = variable.strip_prefix(ONE_UNDERSCORE).and_then(|rest| {
             let sections = self.entries().iter();
@@ -147,7 +149,7 @@ impl Node {
             })
         });
         let Some((section, key)) = meant else { return Ok(()) };
-        let problem = format!("would not be read; {VARIABLE_PREFIX}{section}__{key} would be");
+        let problem = format!("is not read; use {VARIABLE_PREFIX}{section}__{key}");
         Err(SettingsError::Variable { place: Place::Variable(variable.into()), problem })
     }
 
@@ -161,7 +163,7 @@ impl Node {
         let mut found = entries.iter_mut().filter_map(|(key, known)| fits(key).map(|skip| (known, skip)));
         let (first, second) = (found.next(), found.next());
         match first {
-            Some(_) if second.is_some() => Err("could mean several settings: write them into the file"),
+            Some(_) if second.is_some() => Err("could mean several settings; set them in the file"),
             Some((known, Some(skip))) => known.set(&rest[skip..], node),
             Some((Node { value: Value::Table(_), .. }, None)) => Err("names a section, not a setting"),
             Some((known, None)) => {
@@ -169,36 +171,37 @@ impl Node {
                 Ok(())
             }
             None if rest.contains("__") || rest.is_empty() => {
-                Err("names no section that there is (upstreams and accounts are added in the file)")
+                Err("names no known section (upstreams and accounts are added in the file)")
             }
             None => {
+                // Kept as an unknown key, which the deserializer refuses with a list of the known ones.
                 entries.push((rest.to_ascii_lowercase(), node));
                 Ok(())
             }
         }
     }
 
-    /// The node at this path.
+    /// Returns the node at this path.
     pub(super) fn at<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Option<&Self> {
         path.into_iter().try_fold(self, |node, key| node.child(key))
     }
 
-    /// The node behind this key of this table.
+    /// Returns the value of this key of this table.
     pub(super) fn child(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    /// As [`Self::child`], to be changed.
+    /// Returns the value of this key of this table, to be changed.
     pub(super) fn child_mut(&mut self, key: &str) -> Option<&mut Self> {
         self.entries_mut()?.iter_mut().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
-    /// The keys of this table; none of anything else.
+    /// Returns the entries of this table; an empty slice for any other value.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         if let Value::Table(entries) = &self.value { entries } else { &[] }
     }
 
-    /// The keys of this table, to be changed; `None` for anything else.
+    /// Returns the entries of this table, to be changed; `None` for any other value.
     pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<(String, Self)>> {
         if let Value::Table(entries) = &mut self.value { Some(entries) } else { None }
     }
@@ -213,7 +216,7 @@ fn variable_name(key: &str) -> String {
         .collect()
 }
 
-/// A key as one writes it in TOML, in quotes where it needs them.
+/// Formats a path as a dotted key of TOML, with quotes where a key needs them.
 pub(super) fn dotted<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let bare = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     let part = |key: &str| if bare(key) { key.to_owned() } else { format!("{key:?}") };

@@ -1,4 +1,5 @@
-//! The sections `[upstreams."NAME"]` and `[upstream_defaults]`: the closed world of registries, and as whom each is asked.
+//! The sections `[upstreams."NAME"]` and `[upstream_defaults]`: the only registries that are contacted, and the
+//! accounts that are used there.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -11,77 +12,80 @@ use url::Url;
 
 use super::tree::Node;
 use super::written::{Host, InOrder};
-use super::{Impossible, quantity, written};
+use super::{ValidationError, quantity, written};
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream, Upstreams};
 
-/// The registries that may be asked, in alphabetical order, without those that are switched off.
+/// The enabled upstream registries, in alphabetical order.
 #[derive(Clone, Debug)]
 pub struct ConfiguredUpstreams(Vec<ConfiguredUpstream>);
 
-/// One registry, how to reach it and as whom.
+/// One upstream registry, with its accounts, limits and timeouts.
 #[derive(Clone, Debug)]
 pub struct ConfiguredUpstream {
-    /// Its name in image paths.
+    /// Name of the registry in image paths.
     pub name: UpstreamName,
-    /// Where it is: `http` or `https`, without credentials or query; a path belongs between `/v2/` and the repository.
+    /// URL of the registry: `http` or `https`, without credentials or query; a path is inserted between
+    /// `/v2/` and the repository.
     pub url: Url,
-    /// The accounts to ask with, each user name once; the first that fits is used.
+    /// Accounts, each user name once; the first one that the group and the image may use is used.
     pub accounts: Vec<ConfiguredAccount>,
-    /// Hosts, with a port where it is not the usual one, that may be given the account besides its own.
+    /// Other hosts, with a port where it is not the default one, that credentials may be sent to.
     pub auth_hosts: Vec<String>,
-    /// Hosts, with a port where it is not the usual one, that it may redirect to although their addresses are private.
+    /// Other hosts, with a port where it is not the default one, that redirects may lead to although their
+    /// addresses are private.
     pub redirect_hosts: Vec<String>,
-    /// How it is reached.
+    /// HTTP proxy for connections to the registry.
     pub proxy: HttpProxy,
-    /// Certificates to trust beside the public ones, as a PEM file.
+    /// PEM file of certificates to trust in addition to the public ones.
     pub ca_file: Option<PathBuf>,
-    /// Downloads at the same time and, counted apart, short questions.
+    /// Maximum number of concurrent downloads and, counted separately, of short requests.
     pub max_concurrent: NonZeroUsize,
-    /// Those that may wait for their turn.
+    /// Maximum number of requests that wait for one of these to end.
     pub max_waiting: usize,
-    /// To connect, TLS included; more than zero, as the other times.
+    /// Maximum time to connect, TLS included; more than zero.
     pub connect_timeout: Duration,
-    /// Until an answer begins, with token and redirects; at most 12 seconds.
+    /// Maximum time until a response begins, token request and redirects included; more than zero, at most 12 seconds.
     pub header_timeout: Duration,
-    /// Between two pieces of an answer.
+    /// Maximum time between two chunks of a response; more than zero.
     pub idle_timeout: Duration,
-    /// How long its tags are believed.
+    /// Time to live of the registry's tags.
     pub tag_freshness: Duration,
 }
 
-/// The HTTP proxy between here and a registry.
+/// The HTTP proxy for connections to a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpProxy {
-    /// As `HTTPS_PROXY` and `NO_PROXY` say.
+    /// The proxy that the environment variables `HTTPS_PROXY` and `NO_PROXY` set, or none.
     Environment,
-    /// None, whatever they say.
+    /// No proxy, regardless of the environment.
     None,
-    /// This one.
+    /// The proxy at this URL.
     At(Url),
 }
 
-/// An account at a registry and who may use it. An empty list allows everything.
+/// An account at a registry, with the groups and images that may use it. An empty list allows all.
 #[derive(Clone, Debug)]
 pub struct ConfiguredAccount {
-    /// Its user name.
+    /// User name at the registry.
     pub username: String,
-    /// Its password or token.
+    /// Password or token.
     pub password: SecretString,
-    /// The groups, each with all groups below it.
+    /// Groups that may use the account, each with all groups below it.
     pub groups: Vec<GroupPath>,
-    /// The repositories.
+    /// Repositories for which the account may be used.
     pub images: Vec<ImagePattern>,
 }
 
 impl ConfiguredUpstreams {
-    /// All of them.
+    /// Iterates over the registries.
     pub fn iter(&self) -> impl Iterator<Item = &ConfiguredUpstream> {
         self.0.iter()
     }
 
-    /// The same without how they are reached and without secrets: what decides which account a pull uses.
+    /// Returns the part of these settings that decides which account a pull uses: without addresses,
+    /// limits and secrets.
     pub fn world(&self) -> Upstreams {
         let rule = |account: &ConfiguredAccount| AccountRule {
             username: account.username.clone(),
@@ -94,7 +98,7 @@ impl ConfiguredUpstreams {
         }))
     }
 
-    /// The accounts whose credentials every group can use for every image, which deserve a warning.
+    /// Returns the accounts that every group can use for every image, for a warning.
     pub fn unrestricted_accounts(&self) -> impl Iterator<Item = (&UpstreamName, &str)> {
         self.iter().flat_map(|upstream| {
             let open = |account: &&ConfiguredAccount| account.groups.is_empty() && account.images.is_empty();
@@ -103,8 +107,8 @@ impl ConfiguredUpstreams {
     }
 }
 
-/// Gives every upstream the keys of `[upstream_defaults]` that it does not have.
-pub(super) fn bring_in_defaults(root: &mut Node) {
+/// Copies the keys of `[upstream_defaults]` into every upstream that does not set them.
+pub(super) fn apply_upstream_defaults(root: &mut Node) {
     let defaults = root.child("upstream_defaults").map(|node| node.entries().to_vec()).unwrap_or_default();
     let upstreams = root.entries_mut().into_iter().flatten().find(|(section, _)| section == "upstreams");
     for (_, upstream) in upstreams.and_then(|(_, node)| node.entries_mut()).into_iter().flatten() {
@@ -116,7 +120,7 @@ pub(super) fn bring_in_defaults(root: &mut Node) {
     }
 }
 
-/// What may stand in `[upstream_defaults]`.
+/// The keys of `[upstream_defaults]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read to be checked")]
@@ -137,11 +141,11 @@ pub(super) struct Defaults {
 
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct WrittenUpstreams(BTreeMap<UpstreamName, WrittenUpstream>);
+pub(super) struct RawUpstreams(BTreeMap<UpstreamName, RawUpstream>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenUpstream {
+struct RawUpstream {
     #[serde(deserialize_with = "written::url")]
     url: Url,
     #[serde(default = "switched_on")]
@@ -155,7 +159,7 @@ struct WrittenUpstream {
     #[serde(default)]
     images: Vec<ImagePattern>,
     #[serde(default)]
-    accounts: InOrder<WrittenAccount>,
+    accounts: InOrder<RawAccount>,
     #[serde(default)]
     auth_hosts: Vec<Host>,
     #[serde(default)]
@@ -178,7 +182,7 @@ struct WrittenUpstream {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenAccount {
+struct RawAccount {
     #[serde(default, deserialize_with = "written::text")]
     username: Option<String>,
     #[serde(default, deserialize_with = "written::secret")]
@@ -193,9 +197,9 @@ fn switched_on() -> bool {
     true
 }
 
-impl WrittenUpstreams {
-    pub(super) fn check(self, tag_freshness: Duration) -> Result<ConfiguredUpstreams, Impossible> {
-        let checked = |(name, upstream): (UpstreamName, WrittenUpstream)| {
+impl RawUpstreams {
+    pub(super) fn check(self, tag_freshness: Duration) -> Result<ConfiguredUpstreams, ValidationError> {
+        let checked = |(name, upstream): (UpstreamName, RawUpstream)| {
             let enabled = upstream.enabled;
             upstream.check(name, tag_freshness).map(|upstream| enabled.then_some(upstream)).transpose()
         };
@@ -203,18 +207,15 @@ impl WrittenUpstreams {
     }
 }
 
-/// A look-up and then a download, one after the other, must leave time before 25 seconds are over.
+/// Maximum of `header_timeout`. A pull may need two upstream responses, one after the other, and its own response
+/// must begin within 25 s.
 const MAX_HEADER_TIMEOUT: Duration = Duration::from_secs(12);
 
-impl WrittenUpstream {
-    fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<ConfiguredUpstream, Impossible> {
+impl RawUpstream {
+    fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<ConfiguredUpstream, ValidationError> {
         self.check_times(&name)?;
-        let short = WrittenAccount {
-            username: self.username,
-            password: self.password,
-            groups: self.groups,
-            images: self.images,
-        };
+        let short =
+            RawAccount { username: self.username, password: self.password, groups: self.groups, images: self.images };
         let accounts = check_accounts(&name, self.accounts, short)?;
         Ok(ConfiguredUpstream {
             url: self.url,
@@ -233,8 +234,8 @@ impl WrittenUpstream {
         })
     }
 
-    fn check_times(&self, name: &UpstreamName) -> Result<(), Impossible> {
-        let refused = |key, problem: &str| Err(Impossible::new(["upstreams", name.as_str(), key], problem));
+    fn check_times(&self, name: &UpstreamName) -> Result<(), ValidationError> {
+        let refused = |key, problem: &str| Err(ValidationError::new(["upstreams", name.as_str(), key], problem));
         let times = [
             ("connect_timeout", self.connect_timeout),
             ("header_timeout", self.header_timeout),
@@ -244,7 +245,7 @@ impl WrittenUpstream {
             Some((key, _)) => refused(key, "is zero"),
             None if self.header_timeout > MAX_HEADER_TIMEOUT => refused(
                 "header_timeout",
-                "is longer than 12 s; a pull may need two answers, and clients give up after 30 s",
+                "is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
             ),
             None => Ok(()),
         }
@@ -253,25 +254,26 @@ impl WrittenUpstream {
 
 fn check_accounts(
     upstream: &UpstreamName,
-    named: InOrder<WrittenAccount>,
-    short: WrittenAccount,
-) -> Result<Vec<ConfiguredAccount>, Impossible> {
+    named: InOrder<RawAccount>,
+    short: RawAccount,
+) -> Result<Vec<ConfiguredAccount>, ValidationError> {
     let mut accounts = Vec::new();
     for (name, written) in named.0 {
         let path = ["upstreams", upstream.as_str(), "accounts", name.as_str()];
         match written.check(&path, &accounts)? {
             Some(account) => accounts.push(account),
-            None => return Err(Impossible::new(path, "has neither username nor password")),
+            None => return Err(ValidationError::new(path, "has neither username nor password")),
         }
     }
     accounts.extend(short.check(&["upstreams", upstream.as_str()], &accounts)?);
     Ok(accounts)
 }
 
-impl WrittenAccount {
-    /// `None` where there are no credentials at all.
-    fn check(self, path: &[&str], earlier: &[ConfiguredAccount]) -> Result<Option<ConfiguredAccount>, Impossible> {
-        let refused = |key, problem: &str| Err(Impossible::new(path.iter().copied().chain([key]), problem));
+impl RawAccount {
+    /// Returns the account, or `None` where there are no credentials. Fails where the credentials are incomplete,
+    /// the user name is in use by an `earlier` account, or groups or images are given without credentials.
+    fn check(self, path: &[&str], earlier: &[ConfiguredAccount]) -> Result<Option<ConfiguredAccount>, ValidationError> {
+        let refused = |key, problem: &str| Err(ValidationError::new(path.iter().copied().chain([key]), problem));
         let (username, password) = match (self.username, self.password) {
             (Some(username), Some(password)) => (username, password),
             (Some(_), None) => return refused("username", "is given without password or password_file"),
@@ -284,7 +286,7 @@ impl WrittenAccount {
             }
             (None, None) => return Ok(None),
         };
-        // It becomes a part of the names under which the index keeps what upstream gave this account.
+        // The user name becomes a part of keys in the index, whose fields end with a zero byte.
         if username.contains(char::is_control) {
             return refused("username", "has a character that cannot be printed");
         }

@@ -1,4 +1,4 @@
-//! The forms that single values are written in: empty strings that mean none, addresses, URLs, hosts.
+//! Parsers of single values: empty strings that mean "not set", addresses, URLs, hosts.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,32 +11,32 @@ use url::Url;
 
 use super::upstreams::HttpProxy;
 
-/// Text, or nothing where it is empty.
+/// Reads a text; an empty one is `None`.
 pub(super) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     Ok(Some(String::deserialize(from)?).filter(|text| !text.is_empty()))
 }
 
-/// Text that must not be empty.
+/// Reads a text that must not be empty.
 pub(super) fn some_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     text(from)?.ok_or_else(|| D::Error::custom("is empty"))
 }
 
-/// A path, or nothing where it is empty.
+/// Reads a path; an empty one is `None`.
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(text(from)?.map(PathBuf::from))
 }
 
-/// A secret, or nothing where it is empty.
+/// Reads a secret; an empty one is `None`.
 pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     Ok(text(from)?.map(SecretString::from))
 }
 
-/// An address with a port.
+/// Reads an IP address with a port.
 pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
     optional_address(from)?.ok_or_else(|| D::Error::custom("is empty"))
 }
 
-/// An address with a port, or nothing where it is empty.
+/// Reads an IP address with a port; an empty text is `None`.
 pub(super) fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
     let parse = |text: String| {
         let wrong = |_| D::Error::custom(format_args!("'{text}' is not an address with a port such as 127.0.0.1:5050"));
@@ -45,12 +45,12 @@ pub(super) fn optional_address<'de, D: Deserializer<'de>>(from: D) -> Result<Opt
     text(from)?.map(parse).transpose()
 }
 
-/// An absolute `http` or `https` URL without credentials, query or fragment.
+/// Reads an absolute `http` or `https` URL without credentials, query or fragment.
 pub(super) fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
     optional_url(from)?.ok_or_else(|| D::Error::custom("is empty"))
 }
 
-/// As [`url()`], or nothing where it is empty.
+/// Reads a URL as [`url()`] does; an empty text is `None`.
 pub(super) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
     let Some(text) = text(from)? else { return Ok(None) };
     let Some(url) = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -58,7 +58,7 @@ pub(super) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
         return Err(D::Error::custom("is not an absolute URL that starts with http:// or https://"));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(D::Error::custom("holds credentials, which do not belong into a URL here"));
+        return Err(D::Error::custom("contains credentials, which are not allowed in this URL"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(D::Error::custom("has a query or a fragment"));
@@ -66,7 +66,7 @@ pub(super) fn optional_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
     Ok(Some(url))
 }
 
-/// The URL of an HTTP proxy, "none" for none, or what the environment says where it is empty.
+/// Reads the URL of an HTTP proxy, `"none"` for no proxy, or an empty text for the environment's proxy.
 pub(super) fn proxy<'de, D: Deserializer<'de>>(from: D) -> Result<HttpProxy, D::Error> {
     let text = String::deserialize(from)?;
     match text.as_str() {
@@ -76,7 +76,7 @@ pub(super) fn proxy<'de, D: Deserializer<'de>>(from: D) -> Result<HttpProxy, D::
     }
 }
 
-/// A host with a port where it needs one, in lower case.
+/// A host in lower case, with a port where it is not the default one.
 #[derive(Clone, Debug)]
 pub(super) struct Host(pub(super) String);
 
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Host {
     }
 }
 
-/// A table of things that the operator names, in the order of the file.
+/// A table whose keys the operator chooses, in the order of the file.
 pub(super) struct InOrder<T>(pub(super) Vec<(String, T)>);
 
 impl<T> Default for InOrder<T> {

@@ -1,5 +1,5 @@
-//! Committed blobs: one read-only file each, found by its digest, in `blobs/sha256/ab/<hex>` below the cache folder. A file is
-//! put there only by [`BlobFiles::commit`], whole and durable. Knows nothing of who may read it.
+//! Committed blobs: one read-only file per blob, at `blobs/sha256/ab/<hex>` below the cache folder, named by its
+//! digest. Only [`BlobFiles::commit`] puts a file there, complete and durable. Knows nothing of access rights.
 
 mod file;
 mod verifying;
@@ -24,41 +24,46 @@ use crate::domain::min_free::MinFree;
 pub use self::file::BlobFile;
 pub use self::verifying::{Stamp, Verified, lower_priority};
 
-const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// All committed blobs of this machine. Cheap to clone; its methods block.
+/// All committed blobs of this machine. Cheap to clone. Its methods block, apart from [`Self::already_open`].
 #[derive(Clone, Debug)]
 pub struct BlobFiles {
     folder: PathBuf,
     room: Room,
-    /// What was asked for stays open, because opening a file may wait for the disk.
+    /// Blobs that were requested recently: their files stay open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
 
 /// A committed blob, open for reading.
 #[derive(Clone, Debug)]
 pub struct StoredBlob {
-    /// Its bytes.
+    /// The content.
     pub content: BlobContent,
-    /// How many there are.
+    /// The length in bytes.
     pub length: u64,
 }
 
-/// Where the bytes of an open blob are.
+/// Location of the bytes of an open blob.
 #[derive(Clone, Debug)]
 pub enum BlobContent {
-    /// In its file.
+    /// In the file of the blob.
     File(BlobFile),
-    /// In memory, because they are few.
+    /// In memory, because the blob is small.
     Bytes(Bytes),
 }
 
-/// Blobs of at most so many bytes are kept in memory where others are kept open: most configurations of images are smaller.
-const FEW: u64 = 16 << 10;
+/// Maximum length in bytes of a blob that is kept in memory instead of as an open file. Most image configurations
+/// are shorter.
+const MAX_IN_MEMORY_BYTES: u64 = 16 << 10;
 
 impl BlobFiles {
-    /// The blobs below this cache folder, which is made where there is none. Keeps `open` of those that were asked for
-    /// open, or in memory.
+    /// Opens the blobs below this cache folder, which is created if it is missing. Keeps up to `open` of the
+    /// requested blobs open or in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be created.
     pub fn open(cache_dir: &Path, min_free: MinFree, open: usize) -> Result<Self, StoreError> {
         let folder = cache_dir.join("blobs").join("sha256");
         durable::create_folder(&folder)?;
@@ -66,14 +71,19 @@ impl BlobFiles {
         Ok(Self { folder, room, open: Arc::new(Cache::new(open)) })
     }
 
-    /// The same, where the reserve of the identities in this folder is not for blobs.
+    /// Returns the same blobs, but never uses the disk space reserved for the identities in the folder `data`.
     pub fn beside_identities(mut self, data: &Path) -> Self {
         self.room = self.room.beside_identities(data);
         self
     }
 
-    /// Opens a blob. A file of another length than `expected`, or without bytes although its digest is not that of nothing,
-    /// is as good as none: it is fetched again and replaced.
+    /// Opens a blob; `None` if it is not stored. A file whose length differs from `expected`, or that is empty
+    /// although the digest is not that of empty content, counts as missing: the blob is downloaded again and the
+    /// file replaced. A small blob is verified, and a damaged one is removed and counts as missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be opened, read or, where it is damaged, removed.
     pub fn blob(&self, digest: &Digest, expected: Option<u64>) -> Result<Option<StoredBlob>, StoreError> {
         if let Some(blob) = self.already_open(digest, expected) {
             return Ok(Some(blob));
@@ -86,15 +96,15 @@ impl BlobFiles {
         let length = file.metadata()?.len();
         let whole = match expected {
             Some(expected) => length == expected,
-            None => length > 0 || digest.hex() == SHA256_OF_NOTHING,
+            None => length > 0 || digest.hex() == EMPTY_SHA256,
         };
         if !whole {
             return Ok(None);
         }
         let file = BlobFile::new(file);
-        let bytes = if length <= FEW { Some(file.read(0, length as usize)?) } else { None };
+        let bytes = if length <= MAX_IN_MEMORY_BYTES { Some(file.read(0, length as usize)?) } else { None };
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
-        // So few are verified before they are kept in memory.
+        // A blob of this size is cheap to verify, and from now on is served without reading the file again.
         if bytes.as_ref().is_some_and(|bytes| sha256::digest(bytes) != *digest) {
             let removed = self.remove(digest);
             damage::found(Kind::Blob, &self.path(digest), digest, "it is removed and fetched again");
@@ -103,7 +113,8 @@ impl BlobFiles {
         Ok(Some(self.keep_open(digest, &file, bytes, length)))
     }
 
-    /// A blob as [`Self::blob`] gives it, if its file is open already or its bytes are in memory. Does not block.
+    /// Returns a blob as [`Self::blob`] does, if its file is already open or its bytes are in memory. Does not
+    /// block.
     pub fn already_open(&self, digest: &Digest, expected: Option<u64>) -> Option<StoredBlob> {
         let blob = self.open.get(digest)?;
         if blob.is_in_place() {
@@ -113,9 +124,10 @@ impl BlobFiles {
         None
     }
 
-    /// Closes files that somebody removed: nobody gets their space back before. Forgets their bytes, too. Blocks for a moment.
+    /// Drops open files and in-memory blobs whose file was deleted from outside, so that the disk space is freed.
+    /// Brief blocking I/O.
     pub fn close_removed(&self) {
-        // Nobody who looks for a blob waits meanwhile.
+        // Does not block concurrent lookups meanwhile.
         for (digest, blob) in self.open.iter() {
             if !(blob.is_in_place() && self.path(&digest).exists()) {
                 self.open.remove(&digest);
@@ -127,66 +139,88 @@ impl BlobFiles {
         let content = bytes.map_or_else(|| BlobContent::File(file.clone()), BlobContent::Bytes);
         let blob = StoredBlob { content, length };
         self.open.insert(*digest, blob.clone());
-        // Looked at after the insertion: who removes the file from now on finds it.
+        // Checked after the insertion: a removal that came before it would otherwise leave the deleted file open.
+        // Later removals find the entry.
         if !is_in_place(file, length) {
             self.open.remove(digest);
         }
         blob
     }
 
-    /// Makes a verified spool file the blob of this digest: its bytes are forced to the disk, then it is renamed, then the
-    /// folder is. A blob of that digest that was there is replaced by its equal.
+    /// Makes a verified spool file the blob of this digest, replacing an equal blob that was there. Syncs the file,
+    /// renames it, then syncs the folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be synced or renamed. The spool file is removed then.
     pub fn commit(&self, spooled: SpoolFile, digest: &Digest) -> Result<(), StoreError> {
         spooled.persist(&self.path(digest))?;
         self.open.remove(digest);
         Ok(())
     }
 
-    /// Removes a blob durably. Who has it open reads on. Says whether it was there.
+    /// Removes a blob durably. Returns whether it was there. Readers that have it open can read on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be removed or its folder cannot be synced.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
         let removed = durable::remove_file(&self.path(digest));
-        // Nobody would get the space back while it is open.
+        // Also after a failure: an open file would keep the disk space in use.
         self.open.remove(digest);
         Ok(removed?)
     }
 
-    /// The digests of all committed blobs, in no order.
+    /// Returns the digests of all committed blobs, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read.
     pub fn digests(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
         for_each_file(&self.folder, |digest, _| digests.push(digest))?;
         Ok(digests)
     }
 
-    /// How many bytes more may be stored before the disk has less than the configured space left.
+    /// Returns the number of bytes that may be stored before the free space on the disk falls below the configured
+    /// minimum.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
     pub fn room_left(&self) -> Result<u64, StoreError> {
         self.room.left()
     }
 
-    /// Where they are stored, and how much may be.
+    /// Returns the disk space that is available to the blobs.
     pub fn room(&self) -> &Room {
         &self.room
     }
 
-    /// How many bytes the disk has left for anybody who is not root.
+    /// Returns the number of free bytes on the disk that a process without root rights may use.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
     pub fn free(&self) -> Result<u64, StoreError> {
         Ok(durable::free_bytes(&self.folder)?)
     }
 
-    /// Where the file of this digest is, or would be.
+    /// Returns the path of the file of this digest, whether or not it exists.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.folder.join(&hex[..2]).join(hex)
     }
 }
 
-/// Calls this with every file below the folder of blobs that is called as a blob is.
+/// Calls `call` for every file below the folder of blobs whose name is a digest.
 fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> Result<(), StoreError> {
-    for shelf in fs::read_dir(folder)? {
-        let shelf = shelf?.path();
-        if !shelf.is_dir() {
+    for shard in fs::read_dir(folder)? {
+        let shard = shard?.path();
+        if !shard.is_dir() {
             continue;
         }
-        for entry in fs::read_dir(shelf)? {
+        for entry in fs::read_dir(shard)? {
             let entry = entry?;
             let name = entry.file_name();
             if let Some(digest) = name.to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()) {
@@ -198,7 +232,7 @@ fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> 
 }
 
 impl StoredBlob {
-    /// Whether it is still what has its name, as long as it was. Bytes in memory are what they were, whatever became of the file.
+    /// Returns true if the file still has its name and length. Bytes in memory stay valid regardless of the file.
     fn is_in_place(&self) -> bool {
         match &self.content {
             BlobContent::File(file) => is_in_place(file, self.length),
@@ -207,7 +241,7 @@ impl StoredBlob {
     }
 }
 
-/// Somebody may have tidied up by hand.
+/// Returns true if the open file was neither deleted nor truncated from outside.
 fn is_in_place(file: &BlobFile, length: u64) -> bool {
     file.status().is_ok_and(|now| now.st_nlink > 0 && u64::try_from(now.st_size) == Ok(length))
 }
@@ -240,14 +274,17 @@ mod tests {
         }
     }
 
-    /// More than is kept in memory.
-    static MANY: [u8; 2 * FEW as usize] = [b'm'; 2 * FEW as usize];
+    /// More bytes than are kept in memory.
+    static MANY: [u8; 2 * MAX_IN_MEMORY_BYTES as usize] = [b'm'; 2 * MAX_IN_MEMORY_BYTES as usize];
 
     #[test]
     fn a_committed_blob_is_found_by_its_digest_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = committed(folder.path(), &MANY);
-        assert_eq!(blobs.blob(&DIGEST, Some(2 * FEW)).unwrap().unwrap().length, 2 * FEW);
+        assert_eq!(
+            blobs.blob(&DIGEST, Some(2 * MAX_IN_MEMORY_BYTES)).unwrap().unwrap().length,
+            2 * MAX_IN_MEMORY_BYTES
+        );
         let file = file(&blobs);
         assert_eq!(file.read(1, 4).unwrap(), "mmmm");
         assert_eq!(blobs.digests().unwrap(), [DIGEST]);
@@ -306,12 +343,12 @@ mod tests {
     #[test]
     fn a_file_that_is_open_is_not_opened_again_unless_something_happened_to_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (blobs, length) = (committed(folder.path(), &MANY), Some(2 * FEW));
+        let (blobs, length) = (committed(folder.path(), &MANY), Some(2 * MAX_IN_MEMORY_BYTES));
         assert!(blobs.already_open(&DIGEST, length).is_none());
         blobs.blob(&DIGEST, length).unwrap().unwrap();
         assert_eq!(blobs.already_open(&DIGEST, length).map(|blob| blob.length), length);
         assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
-        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(FEW + 1).unwrap();
+        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(MAX_IN_MEMORY_BYTES + 1).unwrap();
         assert!(blobs.already_open(&DIGEST, length).is_none() && blobs.blob(&DIGEST, length).unwrap().is_none());
         blobs.blob(&DIGEST, None).unwrap().unwrap();
         fs::remove_file(blobs.path(&DIGEST)).unwrap();

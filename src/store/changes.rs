@@ -1,34 +1,41 @@
-//! The format of `identity.journal` and `identity.jsonl`: a snapshot of all identities, and the changes that came after it. It is
-//! stable: what backs up, follows or audits a service may read it.
+//! Format of `identity.journal` and `identity.jsonl`: a snapshot of all identities, followed by the changes made
+//! since. The format is stable, so that tools for backups, replication and audits may read it.
 //!
 //! # Version 2
 //!
-//! Lines of JSON, in UTF-8, each ended by one `\n`, without blanks between tokens, the members in the order given here:
+//! The file is UTF-8 text. Each line is one JSON document and ends with one `\n`. There is no whitespace between
+//! tokens, and members have the order shown here:
 //!
 //! ```text
-//! {"format":"dependency-proxy identities","version":2,"number":41,"digest":"sha256:<hex>","installation":"<32 hex digits>"}
+//! {"format":"dependency-proxy identities","version":2,"number":41,"digest":"<digest>","installation":"<hex>"}
 //! {"key":"service","value":{"record":"service",...}}
 //! {"key":"user/1","value":{"record":"user",...}}
-//! {"records":2,"sha256":"sha256:<hex>"}
-//! {"number":42,"previous":"sha256:<hex>","at":"2026-01-31T09:00:00Z","writes":[{"key":"token/7","value":null}],"digest":"sha256:<hex>"}
+//! {"records":2,"sha256":"<digest>"}
+//! {"number":42,"previous":"<digest>","at":"<time>","writes":[{"key":"token/7","value":null}],"digest":"<digest>"}
 //! ```
 //!
-//! - The *header* names the format and the [`Position`] of the snapshot: the number of the last change in it, and the running digest
-//!   after that change. A new history (an empty store, a store from before there was a journal, a restore) begins with a random digest, so
-//!   that two histories never agree by chance.
-//! - The *snapshot* is a line a record. `key` is [`RecordKey`](crate::domain::directory::RecordKey) as text, `value` the
-//!   [`Record`] as it is kept in the database, byte for byte.
-//! - The *end of the snapshot* counts the records; `sha256` is the SHA-256 of all bytes of the file before this line.
-//! - A *change* is one line, and one commit: several changes that were acknowledged together may share it. `number` is one more than
-//!   that of the change before it, `previous` the running digest before it, `at` the time of the commit (RFC 3339). `writes` are carried out in
-//!   their order, all or none: a `value` replaces the record of that `key`, `null` removes it. `digest`, always the last member, is the
-//!   SHA-256 of all bytes of the line before `,"digest":`. As `previous` is among them it is the running digest after this change, and the
+//! `<digest>` is `sha256:` with 64 hexadecimal digits; the installation has 32 hexadecimal digits.
+//!
+//! - The *header* names the format and the [`Position`] of the snapshot: the number of the last change in it, and
+//!   the running digest after that change. A new history (an empty store, a store without a journal from an earlier
+//!   version, a restore) begins with a random digest, so that two histories never agree by chance.
+//! - The *snapshot* has one line per record. `key` is the [`RecordKey`](crate::domain::directory::RecordKey) as
+//!   text, `value` is the [`Record`] as stored in the database, byte for byte.
+//! - The *end of the snapshot* states the number of records; `sha256` is the SHA-256 of all bytes of the file
+//!   before this line.
+//! - A *change* is one line and one commit; several changes that were acknowledged together may share it. `number`
+//!   is the number of the preceding change plus one, `previous` is the running digest before the change, `at` is
+//!   the time of the commit (RFC 3339). `writes` are applied in order, all or none: a `value` replaces the record
+//!   of that `key`, `null` removes it. `digest`, always the last member, is the SHA-256 of all bytes of the line
+//!   before `,"digest":`. Because these include `previous`, it is both the running digest after this change and the
 //!   checksum of the line.
 //!
-//! An export has no changes. A reader refuses another `version`, members that it does not know, and whatever does not match its digest.
-//! Only the end of a file may be incomplete, see [`Rest::Torn`]: a process or a machine can stop in the middle of an append.
+//! An export contains no changes. A reader rejects another `version`, unknown members, and everything that does not
+//! match its digest. Only the end of a file may be incomplete, see [`Rest::Torn`]: a process or machine can stop in
+//! the middle of an append.
 //!
-//! Version 1, of exports alone, had no positions: header, bare records, and a last line with the SHA-256 of those before it.
+//! Version 1, used for exports only, had no positions: a header, bare records, and a last line with the SHA-256 of
+//! the lines before it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -44,38 +51,38 @@ use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::id::InstallationId;
 
-/// A place in the history of changes. The digest tells two histories apart in which the number is the same.
+/// A position in the history of changes. The digest distinguishes histories that have the same number of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Position {
-    /// How many changes there were.
+    /// Number of changes so far.
     pub(super) number: u64,
     /// The running digest after the last of them.
     pub(super) digest: Digest,
-    /// Whose history it is; none in files of earlier versions.
+    /// The installation that the history belongs to; `None` in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) installation: Option<InstallationId>,
 }
 
 impl Position {
-    /// The begin of a new history of a new installation, whose changes are numbered from here.
+    /// Returns the start of a new history of a new installation, whose changes are numbered from `number` on.
     pub(super) fn of_new_history(number: u64) -> Self {
         let installation = Some(InstallationId::from_random(random::bytes()));
         Self { number, digest: Digest::from_bytes(random::bytes()), installation }
     }
 
-    /// The same as one of this installation, if that is known.
+    /// Returns the same position with this installation, if one is given.
     pub(super) fn of_installation(self, installation: Option<InstallationId>) -> Self {
         Self { installation: installation.or(self.installation), ..self }
     }
 
-    /// Whether both are after the same change.
+    /// Returns true if both positions follow the same change. Installations are not compared.
     pub(super) fn is_at(&self, other: &Self) -> bool {
         (self.number, self.digest) == (other.number, other.digest)
     }
 }
 
-/// What one write does: a value for a key, or none.
+/// Effect of one write: the new value of a key, or its removal (`None`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
@@ -83,10 +90,10 @@ pub(super) struct Entry {
     pub(super) value: Option<Box<RawValue>>,
 }
 
-/// Records by key, as text.
+/// Records by key, as JSON text.
 pub(super) type Records = BTreeMap<String, Box<RawValue>>;
 
-/// What a file of this format holds.
+/// Content of a file of this format.
 #[derive(Debug)]
 pub(super) struct History {
     /// The position of the snapshot.
@@ -99,19 +106,20 @@ pub(super) struct History {
     pub(super) snapshot_bytes: u64,
     /// The length of everything whole, in bytes.
     pub(super) whole_bytes: u64,
-    /// What follows it.
+    /// Content of the file after that.
     pub(super) rest: Rest,
 }
 
-/// What follows the last whole change of a file.
+/// Content of a file after its last complete change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// Nothing: it is complete.
+    /// Nothing: the file is complete.
     Nothing,
-    /// One line that is not whole, of so many bytes. A write that was cut short leaves this (missing bytes, or zeros instead of them), but so
-    /// does damage to the last line: only another witness of the number of the last change can tell.
+    /// One incomplete line with this number of bytes. An interrupted write leaves this (bytes are missing, or are
+    /// zero), but so does damage to the last line. Only another record of the number of the last change can tell
+    /// the two apart.
     Torn(u64),
-    /// More than a write that was cut short can have left.
+    /// Damage that an interrupted write cannot have caused.
     Damaged(String),
 }
 
@@ -129,7 +137,7 @@ struct Header {
     installation: Option<InstallationId>,
 }
 
-/// What all versions of the header have.
+/// The members that the headers of all versions have.
 #[derive(Deserialize)]
 struct AnyHeader {
     format: String,
@@ -146,7 +154,7 @@ struct Change<'a> {
 }
 
 impl Entry {
-    /// The entry of a write.
+    /// Returns the entry of a write. Fails if the record cannot be serialised.
     pub(super) fn of(write: &Write) -> Result<Self, StoreError> {
         Ok(match write {
             Write::Put(record) => Self { key: record.key().to_string(), value: Some(to_raw_value(record)?) },
@@ -155,24 +163,28 @@ impl Entry {
     }
 }
 
-/// The records of a directory, as they are written.
+/// Returns the records of a directory as they are written. Fails if one cannot be serialised.
 pub(super) fn records_of(directory: &Directory) -> Result<Records, StoreError> {
     directory.records().map(|record| Ok((record.key().to_string(), to_raw_value(&record)?))).collect()
 }
 
-/// The directory of these records.
+/// Returns the directory of these records. Fails if a record is damaged.
 pub(super) fn directory_of(records: &Records) -> Result<Directory, StoreError> {
     let records = records.iter().map(|(key, value)| parse(key, value.get().as_bytes()));
     Ok(Directory::from_records(records.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// The record that is kept as this text under this key.
+/// Parses the record stored under this key. Fails if the text is no record, or is one with another key.
 pub(super) fn parse(key: &str, value: &[u8]) -> Result<Record, StoreError> {
     let record = serde_json::from_slice::<Record>(value)?;
-    if record.key().to_string() == key { Ok(record) } else { Err(damaged(&format!("another record stands at {key}"))) }
+    if record.key().to_string() == key {
+        Ok(record)
+    } else {
+        Err(damaged(&format!("the record at {key} has another key")))
+    }
 }
 
-/// Writes the header and a snapshot. Returns their length in bytes.
+/// Writes the header and the snapshot. Returns their length in bytes. Fails if the target cannot be written.
 pub(super) fn write_snapshot(to: &mut impl io::Write, at: Position, records: &Records) -> Result<u64, StoreError> {
     let mut to = Digesting { to, digest: sha256::Hasher::default(), bytes: 0 };
     let Position { number, digest, installation } = at;
@@ -190,7 +202,7 @@ fn end_of_snapshot(records: usize, digest: Digest) -> String {
     format!("{{\"records\":{records},\"sha256\":\"{digest}\"}}\n")
 }
 
-/// Passes bytes on, and digests them.
+/// A writer that counts and digests the bytes that it passes on.
 struct Digesting<'a, W> {
     to: &'a mut W,
     digest: sha256::Hasher,
@@ -210,7 +222,8 @@ impl<W: io::Write> io::Write for Digesting<'_, W> {
     }
 }
 
-/// The line of the change after `position`, and the position after it.
+/// Returns the line of the change that follows `position`, and the position after the change. Fails if the change
+/// cannot be serialised.
 pub(super) fn line_of(position: Position, at: Timestamp, writes: &[Entry]) -> Result<(String, Position), StoreError> {
     let number = position.number + 1;
     let mut line = serde_json::to_string(&Change { number, previous: position.digest, at, writes: writes.into() })?;
@@ -224,18 +237,20 @@ fn end_of_change(digest: Digest) -> String {
     format!(",\"digest\":\"{digest}\"}}\n")
 }
 
-/// The version that a file of this format has, by its first line.
+/// Returns the version of a file of this format, from its first line. Fails if that line is not a header of this
+/// format.
 pub(super) fn version_of(first_line: &[u8]) -> Result<u32, StoreError> {
     let header = serde_json::from_slice::<AnyHeader>(first_line).ok().filter(|header| header.format == FORMAT);
     header.map(|header| header.version).ok_or_else(|| damaged("its first line is not one of this format"))
 }
 
-/// Reads a file of version 2. An error means that not even its snapshot can be used.
+/// Reads a file of version 2. Fails if not even its snapshot can be used; damage after it is reported in
+/// [`History::rest`].
 pub(super) fn read(from: impl BufRead) -> Result<History, StoreError> {
     read_up_to(from, None)
 }
 
-/// The same, and nothing that follows the change of this number.
+/// Reads a file as [`read`] does, up to the change with the number `last`.
 pub(super) fn read_up_to(from: impl BufRead, last: Option<u64>) -> Result<History, StoreError> {
     let mut lines = Lines { from, line: Vec::new(), number: 0 };
     let mut history = read_snapshot(&mut lines)?;
@@ -255,7 +270,8 @@ pub(super) fn read_up_to(from: impl BufRead, last: Option<u64>) -> Result<Histor
     Ok(history)
 }
 
-/// The position of the snapshot in a file of version 2, all of which is verified; what follows is not read.
+/// Returns the position of the snapshot in a file of version 2. The snapshot is verified, the changes are not read.
+/// Fails if the snapshot is damaged.
 pub(super) fn position_of_snapshot(from: impl BufRead) -> Result<Position, StoreError> {
     let mut lines = Lines { from, line: Vec::new(), number: 0 };
     read_records(&mut lines, |_, _| Ok(())).map(|(position, _)| position)
@@ -273,8 +289,9 @@ fn read_snapshot(lines: &mut Lines<impl BufRead>) -> Result<History, StoreError>
     Ok(History { base, digests: Vec::new(), records, snapshot_bytes: whole, whole_bytes: whole, rest: Rest::Nothing })
 }
 
-/// Gives each record of the snapshot, with the number of its line, to `take`, before it is certain that the snapshot is whole. Returns its
-/// position and its length in bytes if it is.
+/// Passes each record of the snapshot and its line number to `take`. This happens before the checksum of the
+/// snapshot is verified: discard the records if this fails. Returns the position of the snapshot and its length in
+/// bytes.
 fn read_records(
     lines: &mut Lines<impl BufRead>,
     mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
@@ -290,7 +307,7 @@ fn read_records(
         digest.update(&lines.line);
         bytes += lines.line.len() as u64;
         if !lines.next()? {
-            return Err(damaged("it is cut short within its snapshot"));
+            return Err(damaged("it ends within its snapshot"));
         }
         if lines.line.starts_with(b"{\"key\":") {
             take(lines.number, &lines.line)?;
@@ -305,13 +322,13 @@ fn read_records(
 }
 
 impl History {
-    /// The position after the last whole change.
+    /// Returns the position after the last complete change.
     pub(super) fn end(&self) -> Position {
         let digest = self.digests.last().copied().unwrap_or(self.base.digest);
         Position { number: self.base.number + self.digests.len() as u64, digest, ..self.base }
     }
 
-    /// The running digest after this change; none where that is before the snapshot or after the end.
+    /// Returns the running digest after this change; `None` if the change is before the snapshot or after the end.
     pub(super) fn digest_at(&self, number: u64) -> Option<Digest> {
         match number.checked_sub(self.base.number)? {
             0 => Some(self.base.digest),
@@ -319,7 +336,8 @@ impl History {
         }
     }
 
-    /// Carries out the change of this line, if it is the whole line that comes next.
+    /// Applies the change in this line. Fails, changing nothing, if the line is incomplete or does not follow the
+    /// previous change.
     fn apply(&mut self, line: &[u8]) -> Result<(), Broken> {
         let length = line.len().checked_sub(end_of_change(self.base.digest).len()).ok_or(Broken::CHECKSUM)?;
         let (body, end) = line.split_at(length);
@@ -345,16 +363,16 @@ impl History {
     }
 }
 
-/// What is wrong with the line of a change.
+/// The problem with the line of a change.
 #[derive(PartialEq, Eq)]
 struct Broken(&'static str);
 
 impl Broken {
-    /// All that a write that was cut short can do to a line.
+    /// The only problem that an interrupted write can cause.
     const CHECKSUM: Self = Self("its checksum does not match");
 }
 
-/// Lines one after the other, with their ends.
+/// Reader of lines, including their line ends.
 struct Lines<R> {
     from: R,
     line: Vec<u8>,
@@ -362,7 +380,7 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Whether there is one more.
+    /// Reads the next line. Returns false at the end of the file. Fails if the file cannot be read.
     fn next(&mut self) -> Result<bool, StoreError> {
         self.line.clear();
         self.number += 1;

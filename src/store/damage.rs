@@ -1,5 +1,5 @@
-//! What is told of a stored file that is not what was written, or cannot be read: a line in the log with its path, and a counter by
-//! kind. Repairs nothing itself; what cannot be read is renamed, so that nothing reads it again and another file can take its name.
+//! Reports of damaged or unreadable stored files: a log line with the path, and a counter by kind. Content is not
+//! repaired here. An unreadable file is renamed, so that it is not read again and a new file can take its name.
 
 use std::fmt::Display;
 use std::fs;
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 
-/// What was found damaged; the label `kind` of `dependency_proxy_damaged_total`.
+/// Kind of the damaged content; the label `kind` of `dependency_proxy_damaged_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The bytes of a blob.
@@ -30,7 +30,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Self::Blob => "blob",
             Self::Manifest => "manifest",
@@ -43,17 +43,21 @@ impl Kind {
     }
 }
 
-/// Counts and logs damage. `what` names the content (a digest, a group), `remedy` what becomes of it.
+/// Counts and logs damage. `what` names the content (a digest, a group), `remedy` states what happens to it.
 pub(super) fn found(kind: Kind, path: &Path, what: impl Display, remedy: &'static str) {
-    metrics::counter!("dependency_proxy_damaged_total", "kind" => kind.word()).increment(1);
-    tracing::error!(kind = kind.word(), path = %path.display(), %what, remedy, "a stored file is damaged");
+    metrics::counter!("dependency_proxy_damaged_total", "kind" => kind.label()).increment(1);
+    tracing::error!(kind = kind.label(), path = %path.display(), %what, remedy, "a stored file is damaged");
 }
 
-/// What is added to the name of a file or folder that could not be read.
-const ASIDE: &str = "damaged";
+/// Extension that is added to the name of an unreadable file or folder.
+const DAMAGED_EXTENSION: &str = "damaged";
 
-/// What was read of a file or a folder; none where there is no such file, or it cannot be read, which is told: it is set aside if
-/// possible. Fails where it is the process that lacks open files or memory.
+/// Returns the content that was read from a file or folder; `None` if it does not exist or cannot be read.
+/// Unreadable content is reported and, if possible, moved aside.
+///
+/// # Errors
+///
+/// Fails if the process lacks open files or memory, because the content is not damaged then.
 pub(super) fn readable<T>(
     kind: Kind,
     path: &Path,
@@ -66,13 +70,21 @@ pub(super) fn readable<T>(
         Err(error) if is_shortage(&error) => return Err(error.into()),
         Err(error) => error,
     };
-    let remedy = if set_aside(path) { "it is moved aside, and upstream is asked" } else { "upstream is asked" };
+    let remedy = if set_aside(path) {
+        "it is moved aside, and upstream is requested again"
+    } else {
+        "upstream is requested again"
+    };
     found(kind, path, format!("{what}: {error}"), remedy);
     Ok(None)
 }
 
-/// Writes a file. Where something has its name, or that of a folder above it, that no file can be written to, that is set aside, and the
-/// file is written once more.
+/// Runs `write`, which writes the file at `path`. If something else blocks that path or a folder above it, such as
+/// a folder in the place of the file, moves it aside, reports it and runs `write` once more.
+///
+/// # Errors
+///
+/// Fails as `write` does.
 pub(super) fn written(
     kind: Kind,
     path: &Path,
@@ -88,19 +100,23 @@ pub(super) fn written(
     }
 }
 
-/// Renames this file or folder; where a folder above it is none, that. Says whether that was possible.
+/// Renames this file or folder, or a file that blocks the path where a folder should be. Returns whether that
+/// succeeded.
 pub(super) fn set_aside(path: &Path) -> bool {
     let not_a_folder = |above: &&Path| fs::symlink_metadata(above).is_ok() && !above.is_dir();
     let path = path.ancestors().skip(1).find(not_a_folder).unwrap_or(path);
-    let aside = path.with_added_extension(ASIDE);
-    let _none_before = fs::remove_file(&aside).or_else(|_| fs::remove_dir_all(&aside));
+    let aside = path.with_added_extension(DAMAGED_EXTENSION);
+    // Usually there is none from an earlier failure.
+    let _ = fs::remove_file(&aside).or_else(|_| fs::remove_dir_all(&aside));
     fs::rename(path, aside).is_ok()
 }
 
+/// Returns true if the error comes from a shortage of this process, or is temporary.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN))
 }
 
+/// Returns true if the error shows that something else exists at the path.
 fn is_in_the_way(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, IsADirectory, NotADirectory, PermissionDenied};
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | IsADirectory | NotADirectory | PermissionDenied)

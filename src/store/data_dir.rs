@@ -1,4 +1,4 @@
-//! The folder of all data: made, tried out and locked for this process before anything in it is opened.
+//! The data folder: created, tested for writing and locked for this process before anything in it is opened.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,7 +10,8 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 use super::durable;
 use super::error::{OpenError, StoreError};
 
-/// The right to use a folder of data. While it lives no other process gets it; the system gives it back however the process ends.
+/// Exclusive use of a data folder, and of a cache folder if one was added. No other process can open them while
+/// this value lives. The kernel releases the locks when the process ends in any way.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -18,35 +19,54 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Takes the folder, making it where there is none.
+    /// Locks the folder, creating it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be created or written, or if another process has locked it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = take(path, "lock")?;
+        let lock = lock_folder(path, "lock")?;
         Ok(Self { path: path.to_owned(), _locks: vec![lock] })
     }
 
-    /// Takes the folder of the cache too, making it where there is none. It may be the same folder or lie within it.
+    /// Locks the cache folder as well, creating it if it is missing. It may be the data folder itself or lie within
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::open`] does.
     pub fn with_cache(mut self, path: &Path) -> Result<Self, OpenError> {
-        self._locks.push(take(path, "cache.lock")?);
+        self._locks.push(lock_folder(path, "cache.lock")?);
         Ok(self)
     }
 
-    /// Gives what another user, such as root, has made in the folder to its owner, so that the service can open it. Only root
-    /// may; for others there is nothing to do. Call it when nothing in the folder is open any more. Links are not followed.
+    /// Changes the owner of everything in the folder that another user, such as root, has created to the owner of
+    /// the folder, so that the service can open it. Does nothing unless the process runs as root. Call it when
+    /// nothing in the folder is open any more. Symbolic links are not followed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file's owner cannot be read or changed.
     pub fn give_to_owner(&self) -> Result<(), OpenError> {
         let fail = |error: io::Error| OpenError::Io { path: self.path.clone(), error: error.into() };
         let owner = std::fs::metadata(&self.path).map_err(fail)?;
         if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-            give(&self.path, &owner).map_err(fail)?;
+            chown(&self.path, &owner).map_err(fail)?;
         }
         Ok(())
     }
 
-    /// The folder.
+    /// Returns the path of the data folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What stands in this file in the folder; made by `make`, durably and for this user alone, where there is none.
+    /// Returns the content of this file in the folder. If the file is missing, writes the result of `make` to it
+    /// first, durably and readable by this user only.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read or written, or if `make` fails.
     pub fn read_or_make<E>(&self, path: &Path, make: impl FnOnce() -> Result<String, E>) -> Result<String, OpenError>
     where
         E: std::fmt::Display,
@@ -62,7 +82,12 @@ impl DataDir {
         }
     }
 
-    /// Writes a file in the folder, durably and for this user alone, replacing what was there.
+    /// Writes a file in the folder, durably and readable by this user only, replacing an existing one. Returns its
+    /// path.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, OpenError> {
         let path = self.path.join(name);
         match durable::write_file(&path, text.as_bytes()) {
@@ -72,24 +97,32 @@ impl DataDir {
     }
 }
 
-/// Checks that this process could take a folder, or make and take it. Leaves no trace.
+/// Checks that this process could lock the folder, or create and lock it. Leaves no trace.
+///
+/// # Errors
+///
+/// Fails if the folder, or the nearest existing one above it, is not a folder or not writable.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
     check_nearest(path).map_err(|error| refusal(path, error))
 }
 
-/// Checks that this process could make a file, in a folder that exists. Leaves no trace.
+/// Checks that this process could create a file, whose folder has to exist. Leaves no trace.
+///
+/// # Errors
+///
+/// Fails if the folder does not exist, or is not writable.
 pub fn check_new_file(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     check_writable(folder).map_err(|error| refusal(path, error))
 }
 
-/// Checks the nearest folder that exists on a path, in which the others would be made.
+/// Checks the nearest existing folder on a path, in which the others would be created.
 fn check_nearest(path: &Path) -> io::Result<()> {
     for above in path.ancestors() {
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         match above.symlink_metadata() {
             Ok(_) => {
-                // Only in a folder that exists is it noticed that a name is too long.
+                // Only in a folder that exists does the kernel report that a name is too long.
                 for name in path.strip_prefix(above).unwrap_or(path).components() {
                     above.join(name).symlink_metadata().map(|_| ()).or_else(unless_missing)?;
                 }
@@ -110,12 +143,16 @@ fn check_writable(folder: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
-    // Where every right is there, as for root, the file system may still refuse new files; this one has no name.
+    // With all permissions, as root has them, the file system may still refuse new files. This one has no name.
     tempfile::tempfile_in(folder)?;
     Ok(())
 }
 
-/// The content of a file; `None` where there is no file.
+/// Returns the content of a file; `None` if there is no file.
+///
+/// # Errors
+///
+/// Fails if the file exists and cannot be read.
 pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -124,9 +161,9 @@ pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
-/// Takes a folder by locking this file in it.
-fn take(path: &Path, name: &str) -> Result<File, OpenError> {
-    let lock = try_out(path, name).map_err(|error| refusal(path, error))?;
+/// Locks a folder by means of the file with this name in it.
+fn lock_folder(path: &Path, name: &str) -> Result<File, OpenError> {
+    let lock = probe(path, name).map_err(|error| refusal(path, error))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
@@ -134,19 +171,20 @@ fn take(path: &Path, name: &str) -> Result<File, OpenError> {
     }
 }
 
-/// Makes the folder for this service's user alone, and the file whose lock stands for it.
-fn try_out(path: &Path, name: &str) -> io::Result<File> {
-    make(path)?;
+/// Creates the folder, tests that it is writable, and opens the file that is locked on its behalf.
+fn probe(path: &Path, name: &str) -> io::Result<File> {
+    create(path)?;
     tempfile::tempfile_in(path)?;
     File::options().create(true).truncate(false).write(true).open(path.join(name))
 }
 
-fn give(folder: &Path, owner: &Metadata) -> io::Result<()> {
+/// Changes the owner of everything below the folder that another user owns.
+fn chown(folder: &Path, owner: &Metadata) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let found = entry.metadata()?;
         if found.is_dir() {
-            give(&entry.path(), owner)?;
+            chown(&entry.path(), owner)?;
         }
         if found.uid() != owner.uid() {
             std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
@@ -155,7 +193,8 @@ fn give(folder: &Path, owner: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-fn make(path: &Path) -> io::Result<()> {
+/// Creates the folder, accessible to this service's user only, if it is missing.
+fn create(path: &Path) -> io::Result<()> {
     if !path.is_dir() {
         durable::create_folder(path)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;

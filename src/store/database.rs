@@ -1,5 +1,5 @@
-//! A sled database made durable: what sled acknowledges survives `kill -9`, what [`Database::flush`] acknowledges survives
-//! a power cut too. Knows nothing of what is kept in it.
+//! A sled database with durable writes. Data that sled acknowledges survives `kill -9`; data that
+//! [`Database::flush`] acknowledges also survives a power cut. Knows nothing of the content.
 
 use std::fs::{self, File};
 use std::ops::Deref;
@@ -12,22 +12,33 @@ use super::durable;
 use super::error::StoreError;
 use super::reserve;
 
+/// Maximum time to wait for sled's lock on the database.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Interval between attempts to open a locked database.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
 /// An open database in a folder of its own.
 pub(super) struct Database {
     sled: sled::Db,
-    /// A second handle on sled's own file: sled writes it, and never asks the disk to keep it.
+    /// A second descriptor of sled's own file, used for `sync_data`: sled writes the file but never calls `fsync`.
     file: File,
     folder: PathBuf,
-    /// Set once the disk failed: what it kept of the last writes is not known, so nothing is written on top of them.
+    /// Set once a write or sync has failed. The state of the last writes on the disk is unknown then, so that
+    /// nothing is written on top of them.
     failed: AtomicBool,
-    /// So many changes can be read and are not yet handed to the system.
+    /// Number of changes that readers may already see, but that are not yet handed to the operating system.
     changing: AtomicUsize,
-    /// sled cannot go on after a full disk, so it never sees one: below this nothing is written.
+    /// Free space in bytes below which changes are refused: sled does not recover from a full disk.
     min_free_bytes: u64,
 }
 
 impl Database {
-    /// Opens or makes the database in this folder, with this many bytes of cache.
+    /// Opens the database in this folder, creating it if it is missing. `cache_bytes` is the size of sled's cache.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, the files are damaged, or the database stays locked for [`LOCK_TIMEOUT`].
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         durable::create_folder(folder)?;
         // sled panics where it cannot write its first pages.
@@ -36,7 +47,7 @@ impl Database {
         }
         remove_unfinished_snapshots(folder)?;
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
-        let sled = open_patiently(&config)?;
+        let sled = open_with_retry(&config)?;
         let file = File::open(folder.join("db"))?;
         Ok(Self {
             sled,
@@ -48,7 +59,11 @@ impl Database {
         })
     }
 
-    /// Whether something may be written now: to be asked before each change.
+    /// Checks that a change may be written. To be called before each change.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if an earlier write has failed.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Io("the disk failed before; check it and restart the service".to_owned()));
@@ -59,39 +74,55 @@ impl Database {
         Ok(())
     }
 
-    /// From now on as if the disk were full.
+    /// Simulates a full disk from now on.
     #[cfg(test)]
     pub(super) fn fill_up(&mut self) {
         self.min_free_bytes = u64::MAX;
     }
 
-    /// Hands everything written so far to the system: it survives the end of this process, but not a power cut.
+    /// Hands everything written so far to the operating system: it survives the end of this process, but not a
+    /// power cut.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails; later changes are refused then.
     pub(super) fn write_out(&self) -> Result<(), StoreError> {
-        self.watched(self.sled.flush().map(drop).map_err(StoreError::from))
+        self.note_failure(self.sled.flush().map(drop).map_err(StoreError::from))
     }
 
-    /// Makes a change and hands it to the system. Who reads meanwhile may see it, and calls [`Self::settle`].
+    /// Applies a change and hands it to the operating system. Concurrent readers may see the change before it is
+    /// handed over, and call [`Self::settle`] for that reason.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the change or the write fails.
     pub(super) fn change(&self, change: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let _changing = Counted::one_more(&self.changing);
         change()?;
         self.write_out()
     }
 
-    /// What was read before of a [`Self::change`] survives the end of this process from now on, as far as the disk works: who
-    /// fails to write says so.
+    /// Ensures that concurrent changes which the caller may have read survive a crash of this process, by handing
+    /// them to the operating system. Reports no error: the writer of the change reports its own failures.
     pub(super) fn settle(&self) {
         if self.changing.load(Ordering::SeqCst) > 0 {
-            let _told_by_the_writer = self.write_out();
+            // The writer of the change gets this error as well.
+            let _ = self.write_out();
         }
     }
 
     /// Forces everything written so far to the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails; later changes are refused then.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.write_out()?;
-        self.watched(self.file.sync_data().map_err(StoreError::from))
+        self.note_failure(self.file.sync_data().map_err(StoreError::from))
     }
 
-    fn watched(&self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+    /// Refuses later changes if this outcome is an error.
+    fn note_failure(&self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
         if outcome.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
@@ -107,7 +138,7 @@ impl Deref for Database {
     }
 }
 
-/// One in a count, for as long as it is kept.
+/// Increment of a counter that is undone on drop.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -123,23 +154,25 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// The folder of data is this process's alone, so that sled's own lock can only be held by a handle that is being closed: sled
-/// gives it back a moment after the handle is gone.
-fn open_patiently(config: &sled::Config) -> Result<sled::Db, StoreError> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+/// Opens the database, waiting up to [`LOCK_TIMEOUT`] for its lock. The data folder is locked by this process, so
+/// that sled's own lock can be held only by a handle that is being closed: sled releases it shortly after the
+/// handle is dropped.
+fn open_with_retry(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         // sled panics on some damage.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         match opened.map_err(|_| StoreError::Damaged("sled could not read its own files".to_owned()))? {
             Err(sled::Error::Io(error)) if error.to_string().contains("lock") && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(LOCK_RETRY_INTERVAL);
             }
             opened => return Ok(opened?),
         }
     }
 }
 
-/// A process killed while opening leaves these, and sled takes them for damage.
+/// Deletes unfinished snapshots. A process that is killed while opening the database leaves them, and sled takes
+/// them for corruption.
 fn remove_unfinished_snapshots(folder: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -1,7 +1,8 @@
-//! Files that are there whole or not at all: written beside their name and renamed into place. Never writes in place.
+//! Atomic file replacement: write to a temporary file beside the target, sync, rename. Small files that can be made
+//! again may skip the sync; only links are appended in place.
 //!
-//! Everything here blocks. Files are made readable for this service's user alone (mode 0600), and so are folders (0700).
-//! A process killed in the middle leaves a file beside it, which [`Leftovers`] removes.
+//! All functions block. Files are created with mode 0600 and folders with mode 0700, for this service's user only.
+//! A process that is killed while writing leaves a temporary file, which [`Leftovers`] removes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,10 +13,15 @@ use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
-const TEMPORARY: &str = ".write-";
+/// Beginning of the names of temporary files.
+const TEMPORARY_PREFIX: &str = ".write-";
 
-/// Writes `bytes` so that after a power cut `path` holds either all of them or what it held before; once this returns, it
-/// holds them. Missing parent folders are made.
+/// Writes `bytes` durably: after a power cut `path` has either all of them or its previous content, and once this
+/// returns, all of them. Missing parent folders are created.
+///
+/// # Errors
+///
+/// Fails if the file or its folder cannot be written or synced.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent(path)?;
     create_folder(folder)?;
@@ -25,27 +31,39 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// A large file that is written piece by piece beside the name that it is to have.
+/// A large file that is written in chunks to a temporary file beside its later name.
 pub struct NewFile {
     file: BufWriter<NamedTempFile>,
     path: PathBuf,
 }
 
 impl NewFile {
-    /// Begins the file that is to be at `path`, whose folder must be there.
+    /// Creates the temporary file for `path`, whose folder must exist.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be created.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(parent(path)?)?;
+        let file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(parent(path)?)?;
         Ok(Self { file: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
     }
 
-    /// Forces what was written so far to the disk.
+    /// Forces the bytes written so far to the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be written or synced.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().as_file().sync_all()
     }
 
-    /// Forces everything to the disk and gives the file its name, replacing what had it, as `write_file` does; but the name itself
-    /// is on the disk only after [`sync_name`].
+    /// Forces the file to the disk and renames it to its final name, replacing an existing file. The new name
+    /// itself is durable only after [`sync_name`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be written, synced or renamed.
     pub fn rename(mut self) -> io::Result<File> {
         self.sync()?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -63,13 +81,21 @@ impl Write for NewFile {
     }
 }
 
-/// Forces the name of a file to the disk.
+/// Forces the name of a file to the disk, by syncing its folder.
+///
+/// # Errors
+///
+/// Fails if the folder cannot be synced.
 pub fn sync_name(path: &Path) -> io::Result<()> {
     sync_folder(parent(path)?)
 }
 
-/// As [`write_file`], without forcing the disk: after `kill -9` the file is whole, after a power cut it may be missing, old
-/// or empty. For small files that can be made again, such as links.
+/// Writes a file as [`write_file`] does, but without syncing: after `kill -9` the file is complete, after a power
+/// cut it may be missing, old or empty. For small files that can be made again, such as links.
+///
+/// # Errors
+///
+/// Fails if the file cannot be written.
 pub fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent(path)?;
     if !folder.is_dir() {
@@ -79,8 +105,12 @@ pub fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Appends to a file, made where there is none, without forcing the disk: after `kill -9` or on a full disk some of the bytes may be
-/// missing at the end, after a power cut all of them. Whoever reads the file has to tell.
+/// Appends to a file, created if it is missing, without syncing. After `kill -9` or on a full disk the last bytes
+/// may be missing, after a power cut all of them. Readers of the file must detect that.
+///
+/// # Errors
+///
+/// Fails if the file cannot be created or written.
 pub fn append_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let open = || File::options().append(true).create(true).mode(0o600).open(path);
     let mut file = match open() {
@@ -93,8 +123,12 @@ pub fn append_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Renames `from`, whose bytes were synced, to `to` on the same file system and forces the new name to the disk. Missing
-/// parent folders of `to` are made; what was at `to` is replaced.
+/// Renames `from`, whose bytes must be synced already, to `to` on the same file system, replacing an existing file,
+/// and forces the new name to the disk. Missing parent folders of `to` are created.
+///
+/// # Errors
+///
+/// Fails if the file cannot be renamed or the folder cannot be synced.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let folder = parent(to)?;
     create_folder(folder)?;
@@ -102,7 +136,11 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Copies a file into a folder, under its own name, and forces the copy to the disk.
+/// Copies a file into a folder under the same name, and forces the copy to the disk.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read or the copy cannot be written.
 pub fn copy_into(folder: &Path, file: &Path) -> io::Result<()> {
     let name = file.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"))?;
     let mut copy = NewFile::begin(&folder.join(name))?;
@@ -111,7 +149,11 @@ pub fn copy_into(folder: &Path, file: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Removes a file durably. Says whether it was there.
+/// Removes a file durably. Returns whether it was there.
+///
+/// # Errors
+///
+/// Fails if the file cannot be removed or its folder cannot be synced.
 pub fn remove_file(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(parent(path)?).map(|()| true),
@@ -120,23 +162,27 @@ pub fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes a folder and its missing parents, and forces their names to the disk.
+/// Creates a folder and its missing parents, and forces their names to the disk.
+///
+/// # Errors
+///
+/// Fails if a folder cannot be created or synced.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
     let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_folder(above)?;
-    // What is in it, whose file modes are not ours to choose, is for this user alone.
+    // The mode of the folder protects its content, because libraries such as sled choose the modes of their files.
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => sync_folder(above),
-        // Another thread was faster.
+        // Another thread has created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// What processes that were killed while writing have left below some folders.
+/// Temporary files below some folders that killed processes have left behind.
 #[derive(Clone, Debug)]
 pub struct Leftovers {
     folders: Vec<PathBuf>,
@@ -144,38 +190,42 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Those that are there now: what is written from now on is none.
+    /// Selects the temporary files that exist now. Files that are written from now on are not among them.
     pub fn below(folders: &[&Path]) -> Self {
         let apart = folders.iter().filter(|folder| !folders.iter().any(|other| is_inside(folder, other)));
         Self { folders: apart.map(|folder| (*folder).to_owned()).collect(), before: SystemTime::now() }
     }
 
-    /// Removes them, and says how many there were. Walks through all names below the folders.
+    /// Removes the files and returns their number. Walks through all names below the folders.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read or a file cannot be removed.
     pub fn remove(&self) -> io::Result<usize> {
         self.folders.iter().map(|folder| self.remove_below(folder)).sum()
     }
 
     fn remove_below(&self, folder: &Path) -> io::Result<usize> {
         let mut removed = 0;
-        for entry in if_there(fs::read_dir(folder))?.into_iter().flatten() {
+        for entry in if_present(fs::read_dir(folder))?.into_iter().flatten() {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 removed += self.remove_below(&entry.path())?;
             } else if is_leftover(&entry.file_name()) && self.is_old(&entry)? {
-                removed += usize::from(if_there(fs::remove_file(entry.path()))?.is_some());
+                removed += usize::from(if_present(fs::remove_file(entry.path()))?.is_some());
             }
         }
         Ok(removed)
     }
 
     fn is_old(&self, entry: &fs::DirEntry) -> io::Result<bool> {
-        let written = if_there(entry.metadata().and_then(|file| file.modified()))?;
+        let written = if_present(entry.metadata().and_then(|file| file.modified()))?;
         Ok(written.is_some_and(|written| written < self.before))
     }
 }
 
-/// Nothing where others were faster to remove it.
-fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+/// Maps the error that a file does not exist, because another task has removed it, to `None`.
+fn if_present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         outcome => outcome.map(Some),
@@ -187,27 +237,40 @@ fn is_inside(folder: &Path, other: &Path) -> bool {
 }
 
 fn is_leftover(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+    name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())
 }
 
-/// How many bytes this user may still write to the file system of this folder.
+/// Returns the number of bytes that this user may still write to the file system of this folder.
+///
+/// # Errors
+///
+/// Fails if the file system does not report its free space.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(total_and_free_bytes(folder)?.1)
 }
 
-/// How many bytes the file system of this folder has, and how many of them this user may still write.
+/// Returns the size in bytes of the file system of this folder, and the number of bytes that this user may still
+/// write to it.
+///
+/// # Errors
+///
+/// Fails if the file system does not report them.
 pub fn total_and_free_bytes(folder: &Path) -> io::Result<(u64, u64)> {
     let disk = rustix::fs::statvfs(folder)?;
     Ok((disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 /// Forces the names in a folder to the disk.
+///
+/// # Errors
+///
+/// Fails if the folder cannot be opened or synced.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 fn write_beside(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder)?;
     file.write_all(bytes)?;
     Ok(file)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with the store, as its callers see it. Never names sled's own types.
+//! Errors of the store, as its callers see them. Contains no types of sled.
 
 use std::fmt;
 use std::io;
@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 
 use super::durable;
 
-/// A read or a change of the store failed. Cheap to clone, so that everyone who waits can have it.
+/// A failed read or change of the store. Cheap to clone, so that every waiting caller can get a copy.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk is full.
     #[error("the disk is full")]
     Full,
-    /// The system refused.
+    /// The operating system reported an error.
     #[error("the store failed: {0}")]
     Io(String),
-    /// What was read is not what was written.
+    /// The content that was read is not the content that was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
 }
 
-/// What puts back the most of identities that cannot be opened.
+/// Advice for identities that cannot be opened: the restore that loses the fewest changes.
 #[derive(Debug)]
 pub struct Advice {
-    /// The folder of all data.
+    /// The data folder.
     pub data: PathBuf,
-    /// The newest of the files that can be restored: an export, the database or the journal.
+    /// The newest copy that can be restored: an export, the database or the journal.
     pub source: PathBuf,
-    /// The number of the last change in it that can be read, where more follows.
+    /// Number of the last readable change in the copy, where unreadable ones follow.
     pub up_to: Option<u64>,
-    /// The number after which a restore of it may lose changes; none where it loses nothing.
+    /// Number of the change after which a restore of this copy may lose changes; `None` if it loses none.
     pub loses_after: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Advice {
         }
         write!(
             f,
-            "The newest copy that can be read is put in their place, and what is there is kept aside, by: \
+            "To restore the newest readable copy and keep the current files aside, run: \
              dependency-proxy admin restore --data {} --from {}",
             self.data.display(),
             self.source.display()
@@ -53,10 +53,10 @@ impl fmt::Display for Advice {
     }
 }
 
-/// The store cannot be used at all: the service does not start.
+/// An error that makes the store unusable: the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process has locked the folder.
     #[error("{} is in use by another process; only one may use it at a time", .0.display())]
     InUse(PathBuf),
     /// The folder cannot be written.
@@ -68,42 +68,42 @@ pub enum OpenError {
     NotWritable {
         /// The folder.
         path: PathBuf,
-        /// The user that this process runs as.
+        /// User id of this process.
         uid: u32,
-        /// What the system said.
+        /// Error of the operating system.
         error: io::Error,
     },
-    /// The identities cannot be read, or are not all there. They are made anew only by `admin restore`.
+    /// The identities cannot be read, or some are missing. Only `admin restore` replaces them.
     #[error("the identities in {} cannot be opened: {reason}. Nothing was changed. {advice}", .folder.display())]
     Identities {
-        /// Where they are.
+        /// The folder of the database of identities.
         folder: PathBuf,
-        /// What is wrong.
+        /// The problem, as a sentence for the operator.
         reason: String,
-        /// The way out.
+        /// The restore that solves it.
         advice: Box<Advice>,
     },
-    /// There is too little space for what has to be written before anything else.
-    #[error("the disk of {} is full, its reserve included: free {} MiB at least", .path.display(), .missing.div_ceil(1 << 20))]
+    /// The disk has too little free space for what must be written first.
+    #[error("the disk of {} is full and its reserve is used: free at least {} MiB", .path.display(), .missing.div_ceil(1 << 20))]
     Full {
         /// The file or folder that was to be written.
         path: PathBuf,
-        /// How many bytes are missing.
+        /// Number of bytes to free.
         missing: u64,
     },
-    /// Something else in the folder failed.
+    /// A file or folder cannot be used for another reason.
     #[error("{}: {error}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         error: StoreError,
     },
 }
 
 impl OpenError {
-    /// What failed with this file or folder. On a full disk it says how many bytes are missing of those that have to be free on the disk of
-    /// `data`.
+    /// Returns the error for a failure of the file or folder at `path`. For a full disk it states how many of the
+    /// `needed` bytes are missing on the disk of `data`.
     pub(super) fn of(path: &Path, error: StoreError, data: &Path, needed: u64) -> Self {
         let path = path.to_owned();
         match error {
@@ -132,7 +132,7 @@ impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> Self {
         match error {
             sled::Error::Io(error) => error.into(),
-            // Damage has many faces: a damaged file of settings is taken for one of an older version.
+            // sled reports damage in various ways: it takes a damaged settings file for one of an older version.
             sled::Error::Corruption { .. }
             | sled::Error::CollectionNotFound(_)
             | sled::Error::Unsupported(_)

@@ -1,6 +1,7 @@
-//! The export of all identities, `identity.jsonl`: a snapshot in the format of [`changes`], made of the journal. It holds no
-//! secret but digests and password hashes. A backup keeps it, and a restore reads it; a start takes it for a witness of how many
-//! changes there were. It is never replaced by one with fewer changes, and the one before it is kept as `identity.jsonl.1`.
+//! The export of all identities, `identity.jsonl`: a snapshot in the format of [`changes`], made from the journal.
+//! Of secrets it contains only digests and password hashes. Backups keep it and restores read it; a start uses it
+//! as a second record of the number of changes. It is never replaced by an export with fewer changes, and the
+//! previous export is kept as `identity.jsonl.1`.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -19,56 +20,58 @@ use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record};
 
-/// The export of an open store. Blocks.
+/// The export of an open store. Its methods block.
 pub(super) struct Export {
     path: PathBuf,
-    kept: PathBuf,
+    previous: PathBuf,
     pace: Mutex<Pace>,
 }
 
-/// How often the export is written. All of it is written each time, so a large one is written less often: the journal is what is
-/// current.
+/// State that limits how often the export is written. Each export writes all identities, so that large ones are
+/// written less often: only the journal is up to date.
 #[derive(Default)]
 struct Pace {
-    /// What is in the file; none until one was written or found.
+    /// Position of the file's content; `None` until an export was written or found.
     written: Option<Position>,
-    /// Before this the next is not due.
+    /// Earliest time of the next export.
     next: Option<Instant>,
 }
 
-/// The export may take this much of the disk's time on average ...
-const BYTES_PER_SECOND: u64 = 1 << 20;
-/// ... and one part in so many of this process's.
-const SHARE: u32 = 20;
+/// Maximum average number of bytes per second that exports write.
+const MAX_BYTES_PER_SECOND: u64 = 1 << 20;
+/// Maximum share of the time that exports take: one part in this number.
+const MAX_TIME_SHARE_DIVISOR: u32 = 20;
 
-/// What an export says about the past.
+/// The position that an export records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exported {
-    /// There is none.
+    /// There is no export.
     Nothing,
-    /// It has version 1: nobody knows of how many changes.
+    /// The export has version 1, which records no number of changes.
     Unnumbered,
-    /// It was made after this change.
+    /// The export was made at this position.
     At(Position),
 }
 
-/// What can be restored.
+/// Identities that can be restored.
 #[derive(Debug)]
 pub struct Backup {
     /// All identities.
     pub directory: Directory,
-    /// The number of the last change in it; 0 where that was not kept.
+    /// Number of the last change in it; 0 if it is not recorded.
     pub number: u64,
-    /// Whether its last change is incomplete and was left out, as in a copy that was taken of a journal in use.
+    /// True if the last change is incomplete and was left out, as in a copy of a journal that was taken while it
+    /// was in use.
     pub incomplete: bool,
 }
 
 impl Export {
     pub(super) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), kept: kept(path), pace: Mutex::default() }
+        Self { path: path.to_owned(), previous: previous(path), pace: Mutex::default() }
     }
 
-    /// Writes what the journal holds, unless that is done already, or not due. Says whether it was written.
+    /// Writes the content of the journal, unless the export has it already or the next export is not due yet.
+    /// Returns whether it was written. Fails as [`Self::write_now`] does.
     pub(super) fn write_if_due(&self, journal: &Journal) -> Result<bool, StoreError> {
         let mut pace = self.lock()?;
         if pace.next.is_some_and(|next| Instant::now() < next) {
@@ -77,7 +80,8 @@ impl Export {
         self.write(journal, &mut pace)
     }
 
-    /// Writes what the journal holds, unless that is done already. Says whether it was written.
+    /// Writes the content of the journal, unless the export has it already. Returns whether it was written. Fails
+    /// if the journal cannot be read back, the export cannot be written, or if the present export has more changes.
     pub(super) fn write_now(&self, journal: &Journal) -> Result<bool, StoreError> {
         self.write(journal, &mut *self.lock()?)
     }
@@ -89,12 +93,12 @@ impl Export {
         let begun = Instant::now();
         let history = journal.read_back()?;
         let bytes = self.replace(&history);
-        pace.next = Some(Instant::now() + pause(*bytes.as_ref().unwrap_or(&0), begun.elapsed()));
+        pace.next = Some(Instant::now() + next_interval(*bytes.as_ref().unwrap_or(&0), begun.elapsed()));
         pace.written = bytes.is_ok().then(|| history.end());
         bytes.map(|bytes| bytes > 0)
     }
 
-    /// Returns how many bytes were written: 0 where the same is there already.
+    /// Replaces the export. Returns the number of bytes written, 0 if it has the same content already.
     fn replace(&self, history: &History) -> Result<u64, StoreError> {
         let at = history.end();
         let present = position(&self.path);
@@ -102,7 +106,7 @@ impl Export {
             Ok(Exported::At(present)) if present == at => return Ok(0),
             Ok(Exported::At(present)) if present.number > at.number => {
                 let (path, newer, ours) = (self.path.display(), present.number, at.number);
-                let reason = format!("{path} holds {newer} changes and is not replaced by one with {ours}");
+                let reason = format!("{path} has {newer} changes and is not replaced by an export with {ours}");
                 return Err(StoreError::Io(reason));
             }
             Ok(_) | Err(_) => {}
@@ -110,9 +114,9 @@ impl Export {
         let mut new = NewFile::begin(&self.path)?;
         let bytes = changes::write_snapshot(&mut new, at, &history.records)?;
         new.sync()?;
-        // A damaged one does not push out the good one before it.
+        // A damaged export must not replace the intact previous one.
         if matches!(present, Ok(Exported::Unnumbered | Exported::At(_))) {
-            fs::rename(&self.path, &self.kept)?;
+            fs::rename(&self.path, &self.previous)?;
         }
         new.rename()?;
         durable::sync_name(&self.path)?;
@@ -124,17 +128,18 @@ impl Export {
     }
 }
 
-/// How long to wait after an export of so many bytes that took so long.
-fn pause(bytes: u64, took: Duration) -> Duration {
-    Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND).max(took * SHARE)
+/// Returns the time to wait after an export of `bytes` bytes that took `took`.
+fn next_interval(bytes: u64, took: Duration) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / MAX_BYTES_PER_SECOND).max(took * MAX_TIME_SHARE_DIVISOR)
 }
 
-/// The name of the export before the one of this name.
-pub(super) fn kept(path: &Path) -> PathBuf {
+/// Returns the path of the previous export.
+pub(super) fn previous(path: &Path) -> PathBuf {
     path.with_added_extension("1")
 }
 
-/// What the export of this name says, after all of it was verified.
+/// Returns the position that the export at `path` records, after verifying all of it. Fails if it is damaged or
+/// cannot be read.
 pub(super) fn position(path: &Path) -> Result<Exported, StoreError> {
     let Some((version, file)) = open(path)? else { return Ok(Exported::Nothing) };
     match version {
@@ -143,12 +148,21 @@ pub(super) fn position(path: &Path) -> Result<Exported, StoreError> {
     }
 }
 
-/// Reads what can be restored: an export, a journal, or the folder of a database. One that is damaged is refused.
+/// Reads identities to restore from an export, a journal, or the folder of a database.
+///
+/// # Errors
+///
+/// Fails if there is no such file, or if it is damaged or cannot be read.
 pub fn read(path: &Path) -> Result<Backup, StoreError> {
     read_up_to(path, None)
 }
 
-/// The same up to the change of this number, whatever follows it. Fails where it ends before, or has that change in its snapshot.
+/// Reads identities as [`read`] does, up to the change with the number `last`. What follows that change may be
+/// damaged.
+///
+/// # Errors
+///
+/// Fails as [`read`] does, and if the file ends before that change or has it in its snapshot.
 pub fn read_up_to(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     let named = |error| match error {
         StoreError::Damaged(reason) => StoreError::Damaged(format!("{}: {reason}", path.display())),
@@ -166,9 +180,11 @@ pub fn read_up_to(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> 
 
 fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     if path.is_dir() {
-        // sled would make a database there.
+        // sled would create a database there.
         if !is_database(path) {
-            return Err(StoreError::Io("this folder is no database of identities: it has no db and conf".to_owned()));
+            return Err(StoreError::Io(
+                "this folder is not a database of identities: it has no db and conf".to_owned(),
+            ));
         }
         let database = RecordsDatabase::open(path)?;
         let number = database.position()?.map_or(0, |position| position.number);
@@ -180,7 +196,7 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     }
     let history = changes::read_up_to(file, last)?;
     match history.rest {
-        // The caller says what is missing.
+        // The caller compares the number of the last change and reports what is missing.
         Rest::Damaged(reason) if last.is_none() => return Err(StoreError::Damaged(reason)),
         Rest::Damaged(_) | Rest::Torn(_) | Rest::Nothing => {}
     }
@@ -188,12 +204,12 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
     Ok(Backup { directory: changes::directory_of(&history.records)?, number, incomplete })
 }
 
-/// Whether a database stands in this folder.
+/// Returns true if this folder contains a database.
 pub(super) fn is_database(folder: &Path) -> bool {
     ["db", "conf"].iter().all(|name| folder.join(name).is_file())
 }
 
-/// The version of this file, and the file from its begin.
+/// Returns the version of this file, and a reader of the file from its beginning; `None` if there is no file.
 fn open(path: &Path) -> Result<Option<(u32, impl BufRead + use<>)>, StoreError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -216,8 +232,8 @@ fn read_version_1(mut from: impl BufRead) -> Result<Directory, StoreError> {
     let mut text = String::new();
     from.read_to_string(&mut text)?;
     let body = text.strip_suffix('\n').and_then(|text| text.rfind('\n'));
-    let (body, trailer) = body.map(|at| text.split_at(at + 1)).ok_or_else(|| damaged("it is cut short"))?;
-    let trailer: TrailerOfVersion1 = serde_json::from_str(trailer).map_err(|_| damaged("it is cut short"))?;
+    let (body, trailer) = body.map(|at| text.split_at(at + 1)).ok_or_else(|| damaged("it ends too early"))?;
+    let trailer: TrailerOfVersion1 = serde_json::from_str(trailer).map_err(|_| damaged("it ends too early"))?;
     if sha256::digest(body.as_bytes()) != trailer.sha256 {
         return Err(damaged("its checksum does not match"));
     }

@@ -1,6 +1,6 @@
-//! Users, groups, members and tokens. A change is written as a whole, and is on the disk before it is acknowledged: first in
-//! the [journal](super::journal), from which a start completes the [database](super::records). The [export](super::export) is a copy for
-//! backups.
+//! The store of identities: users, groups, members and tokens. A change is atomic, and is on the disk before it is
+//! acknowledged: first in the [journal](super::journal), from which a start completes the
+//! [database](super::records). The [export](super::export) is a copy for backups.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
 use crate::domain::id::CredentialId;
 
-/// The open store of identities. Everything blocks.
+/// The open store of identities. All methods block.
 pub struct IdentityStore {
     database: RecordsDatabase,
     journal: Journal,
@@ -27,12 +27,17 @@ pub struct IdentityStore {
     reserve: Reserve,
 }
 
-/// A restored store numbers its changes from here, so that none has the number of one that was made after the backup.
+/// Gap between the last known change and the first change of a restored store, so that no new change gets the
+/// number of one that was made after the backup.
 const CHANGES_SKIPPED: u64 = 1000;
 
 impl IdentityStore {
-    /// Opens the store below the folder of all data, making an empty one where there is none. What the database lost is put back from the
-    /// journal; where more than that may be lost, the store is refused.
+    /// Opens the store below the data folder, creating an empty one if there is none. Changes that the database
+    /// lost are restored from the journal.
+    ///
+    /// # Errors
+    ///
+    /// Fails if more may be lost than the journal can restore, if the disk is full, or if a file cannot be used.
     pub fn open(data: &Path) -> Result<Self, OpenError> {
         let files = Files::below(data);
         let reserve = Reserve::open(data);
@@ -40,13 +45,21 @@ impl IdentityStore {
         Ok(Self { database, journal, export: Export::at(&files.export), reserve })
     }
 
-    /// Everything that is kept.
+    /// Returns all identities.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database is damaged or cannot be read.
     pub fn load(&self) -> Result<Directory, StoreError> {
         self.database.load()
     }
 
-    /// Writes a change. Once this returns, all of it is on the disk; if it fails, the change may or may not be there after
-    /// the next start, but never half of it.
+    /// Writes a change. Once this returns, all of it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails. The change may or may not be present after the next start, but never in
+    /// part.
     pub fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         if writes.is_empty() {
             return Ok(());
@@ -56,57 +69,78 @@ impl IdentityStore {
         self.journal.append(&entries, |position| self.database.apply(&entries, position))
     }
 
-    /// When each credential was last used, as far as that was written.
+    /// Returns the time when each credential was last used, as far as it was written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the database is damaged or cannot be read.
     pub fn last_used(&self) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
         self.database.last_used()
     }
 
-    /// Notes when credentials were last used. Not forced to the disk: losing some minutes of it harms nobody.
+    /// Records when credentials were last used. Not forced to the disk: the loss of some minutes is harmless.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
     pub fn note_last_used(&self, used: impl IntoIterator<Item = (CredentialId, Timestamp)>) -> Result<(), StoreError> {
         self.database.note_last_used(used)
     }
 
-    /// Forgets when these credentials were last used.
+    /// Deletes the times of last use of these credentials.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
     pub fn forget_last_used(&self, credentials: &[CredentialId]) -> Result<(), StoreError> {
         self.database.forget_last_used(credentials)
     }
 
-    /// Makes the reserve for changes on a full disk again, where it was used and there is space for it. Blocks.
+    /// Creates the disk reserve for changes again, if it was used and there is space for it. Blocks.
     pub fn refill_reserve(&self) {
         self.reserve.refill();
     }
 
-    /// From now on as if the disk were full.
+    /// Simulates a full disk from now on.
     #[cfg(test)]
     pub(crate) fn fill_up(&mut self) {
         self.database.fill_up();
     }
 
-    /// The journal, to look at.
+    /// Returns the journal.
     #[cfg(test)]
     pub(super) fn journal_for_tests(&self) -> &Journal {
         &self.journal
     }
 
-    /// Writes the export and rewrites the journal, where there were changes and it is time. A large export is written less often.
+    /// Writes the export and compacts the journal, where there were changes and these are due. A large export is
+    /// written less often.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the journal cannot be read back or written, or the export cannot be written.
     pub fn tidy(&self) -> Result<(), StoreError> {
-        self.or_mend(|| {
+        self.with_journal_repair(|| {
             self.export.write_if_due(&self.journal)?;
             self.journal.compact().map(drop)
         })
     }
 
-    /// Writes the export beside the database now, unless it holds everything already.
+    /// Writes the export beside the database now, unless it has all changes already.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the journal cannot be read back, or the export cannot be written.
     pub fn write_export(&self) -> Result<(), StoreError> {
-        self.or_mend(|| self.export.write_now(&self.journal).map(drop))
+        self.with_journal_repair(|| self.export.write_now(&self.journal).map(drop))
     }
 
-    /// Does this, which reads the journal. Where that turns out to be damaged or gone, it is written anew from the database, and this
-    /// done once more.
-    fn or_mend(&self, work: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    /// Runs `work`, which reads the journal. If the journal turns out to be damaged or missing, rewrites it from
+    /// the database and runs `work` once more.
+    fn with_journal_repair(&self, work: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
         match work() {
             Err(error @ StoreError::Damaged(_)) => {
-                let remedy = "it is written anew from the database";
+                let remedy = "it is rewritten from the database";
                 damage::found(Kind::Identities, self.journal.path(), error, remedy);
                 self.journal.rewrite(|end| Ok((end, self.database.texts_at(end)?)))?;
                 work()
@@ -115,20 +149,29 @@ impl IdentityStore {
         }
     }
 
-    /// The highest numbers that were given to users, groups and tokens, as far as the files below this folder can be read.
+    /// Returns the highest numbers that were assigned to users, groups and tokens, as far as the files below this
+    /// folder can be read.
     pub fn given_numbers(data: &Path) -> Service {
         recovery::known(&Files::below(data)).service
     }
 
-    /// The identities below this folder, of whichever file knows the latest change; `None` where there are none.
-    /// Changes nothing. Fails where none of the files can be read.
+    /// Returns the identities below this folder from the file with the latest change; `None` if there are none.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if none of the files can be read.
     pub fn present(data: &Path) -> Result<Option<Present>, StoreError> {
         Files::below(data).present()
     }
 
-    /// Makes a store of these records below the folder of all data, with the export beside it. `number` is that of the last change in
-    /// them. A store that was there is set aside; returns where. Where it fails, what was there is still there; killed in the middle, it
-    /// leaves what was there or the new one.
+    /// Creates a store with these identities below the data folder, and its export. `number` is that of the last
+    /// change in them. An existing store is moved aside; returns its new path. A process that is killed in the
+    /// middle leaves either the existing store or the new one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or a file cannot be written. The existing store is still in place then.
     pub fn restore(data: &Path, directory: &Directory, number: u64) -> Result<Option<PathBuf>, OpenError> {
         let files = Files::below(data);
         let records = changes::records_of(directory);
@@ -145,6 +188,10 @@ impl IdentityStore {
     }
 
     /// Forces everything to the disk, as before the process ends.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()
     }

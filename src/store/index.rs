@@ -1,6 +1,6 @@
-//! The index of the cache: which group may open which content (links), and which content a tag last stood for. Kept in
-//! sled for speed; each entry also stands in a small file. The files are the truth: by them the database is rebuilt when it is lost
-//! and put right when it was damaged, and until then they are read instead.
+//! The index of the cache: which group may read which content (links), and which content a tag last referred to.
+//! The index is kept in sled for speed, and each entry also in a small file. The files are authoritative: a lost
+//! database is rebuilt from them, a damaged one is corrected by them, and until then lookups read the files.
 
 mod forgetting;
 mod holdings;
@@ -31,47 +31,49 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
 
-/// The open index. Everything blocks.
+/// The open index. All methods block.
 pub struct Index {
     database: Database,
     links: sled::Tree,
-    /// Which account of which upstream was seen to be given some content.
+    /// The accounts of upstreams to which upstream was seen to serve some content.
     sources: sled::Tree,
     tags: sled::Tree,
     group_tags: sled::Tree,
-    /// Where the small files are.
+    /// The folder of the small files.
     groups: PathBuf,
-    /// On the disks of the small files and of the database.
+    /// Disk space for the small files and for the database.
     rooms: Vec<Room>,
-    /// Where the database is.
+    /// The folder of the database.
     folder: PathBuf,
-    /// A [`Trust`].
+    /// A [`Trust`], as a number.
     trust: AtomicU8,
     found: Found,
-    /// Held for writing while an entry is put right or taken away, and for reading while some are added.
+    /// Held for reading while entries are added, and for writing while an entry is corrected or removed.
     adding: RwLock<()>,
-    /// Held during the comparison with the files.
+    /// Held during the comparison with the files, so that only one runs at a time.
     checking: Mutex<()>,
 }
 
-/// That a group knows some content of an origin, by name or because upstream gave it.
+/// A group's link to some content of an origin: *referenced* by a manifest, or *granted* because upstream served
+/// the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The length of the content in bytes: as upstream gave it where the link is proven, else as a manifest claims it.
+    /// Length of the content in bytes: as upstream sent it if the link is granted, else as a manifest claims it.
     pub size: Option<u64>,
-    /// Whether upstream itself was seen to give the content to this origin's account. Where it was not, a manifest of the
-    /// group names the content: enough to ask upstream for it, not to open bytes that came from elsewhere.
+    /// True if the link is granted: upstream was seen to serve the content to this origin's account. Otherwise the
+    /// link is referenced: a manifest of the group names the content. Then the group may request the content from
+    /// upstream, but may not read bytes that were stored for others.
     pub proven: bool,
 }
 
-/// What a tag stood for when upstream was last asked.
+/// The content that a tag referred to when upstream was last requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagEntry {
     /// The digest of the manifest.
     pub digest: Digest,
-    /// When upstream last said so.
+    /// The time when upstream last confirmed it.
     pub checked_at: Timestamp,
-    /// Whether upstream has refused the repository to this account since.
+    /// True if upstream has refused the repository to this account since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub denied: bool,
 }
@@ -79,29 +81,35 @@ pub struct TagEntry {
 /// A tag that a group has pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachedTag {
-    /// Where it came from.
+    /// The origin of the image.
     pub origin: Origin,
     /// The tag.
     pub tag: Tag,
-    /// What it stood for when this group pulled it, and when that was.
+    /// The content that the tag referred to when this group pulled it, and the time of that pull.
     pub entry: TagEntry,
 }
 
+/// Size of sled's cache in bytes.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// So much an entry takes on the disk, its file and its place in the database together; no less.
+/// Disk space in bytes that a link requires, in its file and in the database together.
 const BYTES_PER_LINK: usize = 1 << 10;
+/// Disk space in bytes that a tag requires, in its file and in the database together.
 const BYTES_PER_TAG: usize = 8 << 10;
 
 impl Index {
-    /// Opens the index below the folder of all data. One that is damaged or cannot be read is set aside; one that is new, or was not
-    /// finished, is rebuilt from the small files below the folder of the cache.
+    /// Opens the index below the data folder. A database that is damaged or cannot be read is moved aside. A new or
+    /// incomplete database is rebuilt from the small files below the cache folder.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if the database can neither be opened nor rebuilt.
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::of(&folder, error, data, reserve::MIN_FREE_BYTES);
         match Self::open_complete(&folder, groups.clone()) {
             Err(error @ (StoreError::Damaged(_) | StoreError::Io(_))) => {
-                damage::found(Kind::Index, &folder, error, "it is set aside and rebuilt from the small files");
+                damage::found(Kind::Index, &folder, error, "it is moved aside and rebuilt from the small files");
                 set_aside(&folder).map_err(fail)?;
                 Self::open_complete(&folder, groups).map_err(fail)
             }
@@ -109,14 +117,15 @@ impl Index {
         }
     }
 
-    /// The same, where no more is added than these rooms have.
+    /// Returns the same index, limited to this disk space.
     pub fn within(mut self, rooms: Vec<Room>) -> Self {
         self.rooms = rooms;
         self
     }
 
-    /// Whether so many bytes may be added: to be asked before each addition. What takes something away, and a denial, may use more.
-    fn check_room(&self, bytes: usize) -> Result<(), StoreError> {
+    /// Checks that this number of bytes may be added. To be called before each addition. Removals and denials may
+    /// exceed the limit.
+    fn check_space(&self, bytes: usize) -> Result<(), StoreError> {
         if self.trust() != Trust::Broken {
             self.database.check_writable()?;
         }
@@ -127,7 +136,7 @@ impl Index {
         if folder.join(UNREADABLE).exists() {
             return Err(StoreError::Damaged("it could not be read".to_owned()));
         }
-        // sled panics on some damage, also after it has opened.
+        // sled panics on some kinds of damage, also after the database was opened.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
             index.rebuild_unless_complete()?;
@@ -158,8 +167,12 @@ impl Index {
         })
     }
 
-    /// The group's link to this content from this origin. A link by name counts as proven where the same account of the same
-    /// upstream was given the content for another repository or group.
+    /// Returns the group's link to this content from this origin. A referenced link counts as granted if upstream
+    /// has served the content to the same account in another repository or for another group.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the link's file cannot be read because the process lacks open files or memory.
     pub fn link(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<Option<Link>, StoreError> {
         let known = self.known_links(group, origin, std::slice::from_ref(digest))?.pop().flatten();
         let Some(link) = known else { return Ok(None) };
@@ -167,32 +180,37 @@ impl Index {
         let source = if link.proven { None } else { self.in_database(source).flatten() };
         self.database.settle();
         Ok(Some(match source {
-            // The size in a link by name is the manifest's claim.
+            // The size in a referenced link is only the manifest's claim.
             Some(size) => Link { size: size.as_ref().try_into().ok().map(u64::from_be_bytes), proven: true },
             None => link,
         }))
     }
 
-    /// Adds these links of the group; what was known about one before stays known.
+    /// Adds links of the group. They are merged with the links that are known already, so that a granted link stays
+    /// granted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if the links' file cannot be read or written.
     pub fn add_links(&self, group: GroupId, origin: &Origin, links: &[(Digest, Link)]) -> Result<(), StoreError> {
-        let _nothing_is_taken_away = self.adding.read().unwrap_or_else(PoisonError::into_inner);
-        let mut news = Vec::new();
+        let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
+        let mut added = Vec::new();
         let digests: Vec<Digest> = links.iter().map(|(digest, _)| *digest).collect();
         let known = self.known_links(group, origin, &digests)?;
         for ((digest, link), known) in links.iter().zip(known) {
-            let link = known.map_or(*link, |known| known.and(link));
+            let link = known.map_or(*link, |known| known.merge(link));
             if known != Some(link) {
-                news.push((digest, link));
+                added.push((digest, link));
             }
         }
-        if news.is_empty() {
+        if added.is_empty() {
             self.database.settle();
             return Ok(());
         }
-        self.check_room(news.len() * BYTES_PER_LINK)?;
-        index_file::append_links(&self.groups, group, origin, &news)?;
-        // The files have them, whatever becomes of the database.
-        self.in_database(|| self.database.change(|| self.insert_links(group, origin, &news)));
+        self.check_space(added.len() * BYTES_PER_LINK)?;
+        index_file::append_links(&self.groups, group, origin, &added)?;
+        // The files are written first: they keep the links even if the database fails.
+        self.in_database(|| self.database.change(|| self.insert_links(group, origin, &added)));
         Ok(())
     }
 
@@ -209,7 +227,7 @@ impl Index {
         Ok(self.links.apply_batch(batch)?)
     }
 
-    /// The group's own links to these contents, each in the place of its digest.
+    /// Returns the group's own links to these contents, in the order of `digests`.
     fn known_links(
         &self,
         group: GroupId,
@@ -217,7 +235,7 @@ impl Index {
         digests: &[Digest],
     ) -> Result<Vec<Option<Link>>, StoreError> {
         let look_up = |digest| read(self.links.get(key::link(digest, group, origin))?);
-        self.by_database(|| digests.iter().map(look_up).collect()).unwrap_or_else(|| {
+        self.if_trusted(|| digests.iter().map(look_up).collect()).unwrap_or_else(|| {
             let forgotten = index_file::is_forgotten(&self.groups, group);
             if forgotten {
                 Ok(vec![None; digests.len()])
@@ -227,26 +245,34 @@ impl Index {
         })
     }
 
-    /// What the database says, if it can be relied on.
-    fn by_database<T>(&self, look_up: impl FnOnce() -> Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+    /// Looks something up in the database; `None` if the database cannot be trusted.
+    fn if_trusted<T>(&self, look_up: impl FnOnce() -> Result<T, StoreError>) -> Option<Result<T, StoreError>> {
         if self.trust() == Trust::Checked { self.in_database(look_up).map(Ok) } else { None }
     }
 
-    /// Whether any group may open this content; true, too, where that cannot be told.
+    /// Returns true if any group has a link to this content, and also if that is unknown.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present: where the database cannot be read, it returns true.
     pub fn is_linked(&self, digest: &Digest) -> Result<bool, StoreError> {
-        self.by_database(|| Ok(self.links.scan_prefix(digest.as_bytes()).next().transpose()?.is_some()))
+        self.if_trusted(|| Ok(self.links.scan_prefix(digest.as_bytes()).next().transpose()?.is_some()))
             .unwrap_or(Ok(true))
     }
 
-    /// What a tag of this origin stands for, as far as anybody asked.
+    /// Returns the content that a tag of this origin refers to, as last confirmed by upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of the tag cannot be read because the process lacks open files or memory.
     pub fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
-        let entry = self.by_database(|| read(self.tags.get(key::tag(origin, tag))?));
+        let entry = self.if_trusted(|| read(self.tags.get(key::tag(origin, tag))?));
         let entry = entry.unwrap_or_else(|| self.newest_tag(origin, tag))?;
         self.database.settle();
         Ok(entry)
     }
 
-    /// The same by the files.
+    /// Returns the newest entry of a tag in the small files.
     fn newest_tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
         let mut newest: Option<TagEntry> = None;
         for (_, file) in self.files_of_tag(origin, tag)? {
@@ -257,7 +283,7 @@ impl Index {
         Ok(newest)
     }
 
-    /// What the groups that have pulled a tag have of it in their files.
+    /// Returns the files of this tag from all groups that have pulled it.
     fn files_of_tag(&self, origin: &Origin, tag: &Tag) -> Result<Vec<(GroupId, TagFile)>, StoreError> {
         let mut files = Vec::new();
         for group in index_file::groups(&self.groups)? {
@@ -271,20 +297,24 @@ impl Index {
         Ok(files)
     }
 
-    /// Notes what a tag stands for, and that this group has pulled it.
+    /// Records the content that a tag refers to, and that this group has pulled it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if the tag's file cannot be written.
     pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
-        let _nothing_is_taken_away = self.adding.read().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
         let value = serde_json::to_vec(&entry)?;
         if self.trust() != Trust::Broken {
             self.database.check_writable()?;
         }
-        let again = self.by_database(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
+        let again = self.if_trusted(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
         if let Some(Ok(true)) = again {
             self.database.settle();
             return Ok(());
         }
-        self.check_room(BYTES_PER_TAG)?;
+        self.check_space(BYTES_PER_TAG)?;
         TagFile { origin: origin.clone(), tag: tag.clone(), entry }.write(&self.groups, group)?;
         self.found.note(&group_key);
         let insert = || {
@@ -296,8 +326,8 @@ impl Index {
         Ok(())
     }
 
-    /// Notes when upstream last said the same of a tag, if that is all that is new: it may be lost, and upstream asked once more.
-    /// Whatever else came in between may not.
+    /// Updates the confirmation time of a tag if nothing else has changed, and returns whether that was done. This
+    /// update alone need not be durable: if it is lost, upstream is requested once more.
     fn confirm_tag(
         &self,
         tag_key: &[u8],
@@ -311,18 +341,27 @@ impl Index {
         Ok(again && self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
     }
 
-    /// Whether this group has pulled this tag, whatever it stood for then.
+    /// Returns true if this group has pulled this tag, whatever it referred to then.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the tag's file cannot be read because the process lacks open files or memory.
     pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
-        let has = self.by_database(|| Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?));
+        let has = self.if_trusted(|| Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?));
         let has = has.unwrap_or_else(|| Ok(TagFile::read(&self.groups, group, origin, tag)?.is_some()))?;
         self.database.settle();
         Ok(has)
     }
 
-    /// Notes that upstream now refuses this tag's repository: what it stood for is kept, but not to be served by it. On a full disk,
-    /// which the database must not see, the files alone note it, and decide from then on.
+    /// Records that upstream now refuses the repository of this tag: its entry is kept, but must not be served any
+    /// more. On a full disk, to which the database must not write, only the files record it and are authoritative
+    /// from then on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the denial can neither be recorded nor the tag be removed.
     pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let deny = || {
             self.database.check_writable()?;
             if let Some(entry) = read::<TagEntry>(self.tags.get(key::tag(origin, tag))?)? {
@@ -335,7 +374,8 @@ impl Index {
         let mut denied = Ok(());
         for (group, mut file) in self.files_of_tag(origin, tag)? {
             file.entry.denied = true;
-            // Where there is no space to deny it, it is forgotten, which needs none: upstream is asked the next time.
+            // On a full disk the tag is removed instead, which needs no space: the next pull makes a request to
+            // upstream.
             if file.write(&self.groups, group).is_err() {
                 denied = denied.and(TagFile::remove(&self.groups, group, origin, tag));
             }
@@ -343,9 +383,13 @@ impl Index {
         denied
     }
 
-    /// Forgets a tag that upstream no longer has, for every group.
+    /// Removes a tag that upstream no longer has, for all groups.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of the tag cannot be removed.
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
-        let _nobody_adds = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let forget = || {
             self.database.check_writable()?;
             self.tags.remove(key::tag(origin, tag))?;
@@ -362,26 +406,38 @@ impl Index {
         dropped
     }
 
-    /// What this group has pulled by tag.
+    /// Returns the tags that this group has pulled.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
     pub fn cached_tags(&self, group: GroupId) -> Result<Vec<CachedTag>, StoreError> {
         index_file::tags(&self.groups, group)?
             .map(|file| file.map(|TagFile { origin, tag, entry }| CachedTag { origin, tag, entry }))
             .collect()
     }
 
-    /// The groups that have something cached, or once had.
+    /// Returns the groups that have files in the cache, or had some before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be read because the process lacks open files or memory.
     pub fn groups(&self) -> Result<Vec<GroupId>, StoreError> {
         index_file::groups(&self.groups)?.collect()
     }
 
-    /// Forces everything to the disk. What is lost without it is found again in the small files.
+    /// Forces everything to the disk. Without it, lost entries are recovered from the small files.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         if self.trust() == Trust::Broken { Ok(()) } else { self.database.flush() }
     }
 }
 
 impl Link {
-    /// What is known of the length.
+    /// Returns the expected length of the content: verified if the link is granted, else claimed.
     pub fn expected(self) -> Expected {
         if self.proven {
             Expected { verified: self.size, claimed: None }
@@ -390,21 +446,21 @@ impl Link {
         }
     }
 
-    /// What both together say. What upstream said of the content itself counts for more than what a manifest says of it.
-    pub(super) fn and(self, other: &Self) -> Self {
+    /// Merges two links to the same content. The size in a granted link takes precedence over a manifest's claim.
+    pub(super) fn merge(self, other: &Self) -> Self {
         let (first, second) = if self.proven && !other.proven { (self, *other) } else { (*other, self) };
         Self { size: first.size.or(second.size), proven: self.proven || other.proven }
     }
 }
 
 impl TagEntry {
-    /// Whether the other says something newer of the tag; a denial is newer than what it denies.
+    /// Returns true if the other entry is newer. Of two entries with the same time, a denial is the newer one.
     fn is_before(&self, other: &Self) -> bool {
         (self.checked_at, self.denied) < (other.checked_at, other.denied)
     }
 }
 
-/// The length of what was given, if it is known.
+/// Encodes the length of the content; empty if it is unknown.
 fn source_value(link: &Link) -> Vec<u8> {
     link.size.map(|size| size.to_be_bytes().to_vec()).unwrap_or_default()
 }
@@ -415,7 +471,8 @@ fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, Sto
 
 fn set_aside(folder: &Path) -> Result<(), StoreError> {
     let aside = folder.with_extension("damaged");
-    let _none_before = fs::remove_dir_all(&aside).or_else(|_| fs::remove_file(&aside));
+    // Usually there is none from an earlier failure.
+    let _ = fs::remove_dir_all(&aside).or_else(|_| fs::remove_file(&aside));
     Ok(fs::rename(folder, aside)?)
 }
 

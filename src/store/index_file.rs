@@ -1,14 +1,16 @@
-//! The small files that stand for the entries of the index, from which it is rebuilt and by which it is put right: written before
-//! the index and removed after it.
+//! The small files of the index's entries. They are authoritative: the index is rebuilt from them and corrected by
+//! them. A file is written before the index, and removed after it.
 //!
-//! - `groups/<group id>/links/<ab>/<sha256 of the origin>.jsonl` has all links of a group to one origin, and so all of one manifest: a
-//!   line for each that became known, appended. A later line of a digest adds to what an earlier one says.
+//! - `groups/<group id>/links/<ab>/<sha256 of the origin>.jsonl` has all links of a group to one origin, including
+//!   all links of one manifest. Each new link is appended as a line. A later line of the same digest is merged with
+//!   the earlier ones.
 //! - `groups/<group id>/tags/<ab>/<sha256 of origin and tag>.json` has one line.
 //!
-//! A line is the first 16 hexadecimal digits of the SHA-256 of what follows, a space, and JSON. A line that does not have its
-//! checksum is left out: it opens nothing, and upstream is asked again. So is a file or a folder that cannot be read; it is moved
-//! aside, to its name with `.damaged`. Empty lines mean nothing. Earlier versions wrote a file `.json`
-//! without a checksum for each link: they are read still, as far as their name confirms them.
+//! A line consists of the first 16 hexadecimal digits of the SHA-256 of the rest, a space, and JSON. A line whose
+//! checksum does not match is ignored: it grants no access, and the next pull makes a request to upstream. The same
+//! holds for a file or a folder that cannot be read; it is renamed, with `.damaged` appended. Empty lines are
+//! ignored. Earlier versions wrote a `.json` file without a checksum for each link; of these, everything that their
+//! name confirms is still used.
 
 use std::collections::HashMap;
 use std::fs;
@@ -29,14 +31,16 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
 
-/// How often the removal of a folder begins anew that is written to at the same time.
-const REMOVALS: usize = 10;
+/// Maximum number of attempts to remove a folder that is written to at the same time.
+const MAX_REMOVAL_ATTEMPTS: usize = 10;
 
+/// Name of the file that marks a group as to be purged.
 const FORGOTTEN: &str = "forgotten";
 
+/// Number of hexadecimal digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;
 
-/// A link in its line.
+/// Content of a line of a links file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinkFile {
     pub(super) origin: Origin,
@@ -45,7 +49,7 @@ pub(super) struct LinkFile {
     pub(super) link: Link,
 }
 
-/// A tag in its file.
+/// Content of the file of a tag.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TagFile {
     pub(super) origin: Origin,
@@ -54,20 +58,20 @@ pub(super) struct TagFile {
     pub(super) entry: TagEntry,
 }
 
-/// What stands in one file of links, and how many of its lines are damaged.
+/// Links in one file, and the number of its damaged lines.
 pub(super) struct Links {
     pub(super) links: Vec<LinkFile>,
     damaged: usize,
 }
 
-/// Adds links to the file of their origin.
+/// Appends links to the file of their origin. Fails if the file cannot be written.
 pub(super) fn append_links(
     groups: &Path,
     group: GroupId,
     origin: &Origin,
     links: &[(&Digest, Link)],
 ) -> Result<(), StoreError> {
-    // Behind a line that a killed process left unfinished.
+    // The line break ends a line that a killed process may have left unfinished.
     let mut text = b"\n".to_vec();
     for (digest, link) in links {
         text.extend(line(&LinkFile { origin: origin.clone(), digest: **digest, link: *link })?);
@@ -76,7 +80,8 @@ pub(super) fn append_links(
     damage::written(Kind::Link, &path, of(group), || durable::append_small(&path, &text))
 }
 
-/// The links of a group to these contents, each in the place of its digest, by the group's files.
+/// Returns the links of a group to these contents from the group's files, in the order of `digests`. Fails if the
+/// process lacks open files or memory.
 pub(super) fn links(
     groups: &Path,
     group: GroupId,
@@ -86,7 +91,7 @@ pub(super) fn links(
     let mut known: HashMap<Digest, Link> = HashMap::new();
     for entry in read_links(&links_path(groups, group, origin), group)?.links {
         if entry.origin == *origin {
-            let link = known.get(&entry.digest).map_or(entry.link, |known| known.and(&entry.link));
+            let link = known.get(&entry.digest).map_or(entry.link, |known| known.merge(&entry.link));
             known.insert(entry.digest, link);
         }
     }
@@ -99,42 +104,47 @@ pub(super) fn links(
 }
 
 impl TagFile {
+    /// Writes the file of the tag. Fails if it cannot be written.
     pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
         let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag), "json");
         let line = line(self)?;
         damage::written(Kind::Tag, &path, of(group), || durable::write_small(&path, &line))
     }
 
-    /// The tag of an origin as this group pulled it.
+    /// Returns the tag of an origin as this group pulled it; `None` if it has not, or if the file is damaged. Fails
+    /// if the process lacks open files or memory.
     pub(super) fn read(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<Option<Self>, StoreError> {
         let path = path(groups, group, "tags", &key::tag(origin, tag), "json");
         Ok(read_tag(&path, group)?.filter(|file| file.origin == *origin && file.tag == *tag))
     }
 
+    /// Removes the file of the tag, if there is one. Fails if it cannot be removed.
     pub(super) fn remove(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         let path = path(groups, group, "tags", &key::tag(origin, tag), "json");
         damage::written(Kind::Tag, &path, of(group), || durable::remove_file(&path).map(drop))
     }
 }
 
-/// The groups that have files.
+/// Returns the groups that have files. Fails if the process lacks open files or memory.
 pub(super) fn groups(groups: &Path) -> Result<impl Iterator<Item = Result<GroupId, StoreError>> + use<>, StoreError> {
     let id = |path: PathBuf| path.file_name()?.to_str()?.parse().ok().map(|id| Ok(GroupId(id)));
     Ok(entries(Kind::Link, groups, "all groups")?.into_iter().filter_map(id))
 }
 
-/// Notes durably that a group is to be forgotten. The note goes with the group's other files.
+/// Records durably that a group is to be purged. The note is removed with the group's other files. Fails if it
+/// cannot be written.
 pub(super) fn mark_forgotten(groups: &Path, group: GroupId) -> Result<(), StoreError> {
     let path = groups.join(group.to_string()).join(FORGOTTEN);
     damage::written(Kind::Link, &path, of(group), || durable::write_file(&path, b""))
 }
 
-/// Whether a group is to be forgotten.
+/// Returns true if a group is to be purged.
 pub(super) fn is_forgotten(groups: &Path, group: GroupId) -> bool {
     groups.join(group.to_string()).join(FORGOTTEN).exists()
 }
 
-/// The files of a group's links, one shelf after the other: there may be many.
+/// Returns the paths of a group's link files, read one folder after the other, because there may be many. Fails if
+/// the process lacks open files or memory.
 pub(super) fn link_files(
     groups: &Path,
     group: GroupId,
@@ -142,7 +152,7 @@ pub(super) fn link_files(
     files(Kind::Link, &groups.join(group.to_string()).join("links"), group)
 }
 
-/// The files of a group's tags.
+/// Returns the paths of a group's tag files. Fails as [`link_files`] does.
 pub(super) fn tag_files(
     groups: &Path,
     group: GroupId,
@@ -150,7 +160,7 @@ pub(super) fn tag_files(
     files(Kind::Tag, &groups.join(group.to_string()).join("tags"), group)
 }
 
-/// The tags of a group. What cannot be read is left out.
+/// Returns the tags of a group. Unreadable files are left out. Fails as [`link_files`] does.
 pub(super) fn tags(
     groups: &Path,
     group: GroupId,
@@ -159,7 +169,8 @@ pub(super) fn tags(
     Ok(tag_files(groups, group)?.filter_map(read))
 }
 
-/// The links in a file, in the order in which they became known; none where there is no such file.
+/// Returns the links in a file in the order in which they were added; none if there is no file. Fails if the
+/// process lacks open files or memory.
 pub(super) fn read_links(path: &Path, group: GroupId) -> Result<Links, StoreError> {
     let Some(bytes) = damage::readable(Kind::Link, path, of(group), fs::read(path))? else {
         return Ok(Links { links: Vec::new(), damaged: 0 });
@@ -174,30 +185,32 @@ pub(super) fn read_links(path: &Path, group: GroupId) -> Result<Links, StoreErro
     Ok(Links { damaged: lines - links.len(), links })
 }
 
-/// As [`read_links`], with one entry for each digest. What is damaged is told, and taken out of the file. Nobody may append meanwhile.
+/// Returns the links in a file as [`read_links`] does, merged to one entry per digest. Damaged lines are reported
+/// and removed from the file. Nothing may be appended to the file meanwhile.
 pub(super) fn tidy_links(path: &Path, group: GroupId) -> Result<Vec<LinkFile>, StoreError> {
     let Links { links, damaged } = read_links(path, group)?;
     let mut merged: HashMap<Digest, LinkFile> = HashMap::with_capacity(links.len());
     for entry in links {
         let known = merged.remove(&entry.digest);
-        let link = known.map_or(entry.link, |known| known.link.and(&entry.link));
+        let link = known.map_or(entry.link, |known| known.link.merge(&entry.link));
         merged.insert(entry.digest, LinkFile { link, ..entry });
     }
     let links: Vec<LinkFile> = merged.into_values().collect();
     if damaged > 0 {
-        damage::found(Kind::Link, path, format!("{damaged} lines, group {group}"), "upstream decides about them again");
+        damage::found(Kind::Link, path, format!("{damaged} lines, group {group}"), "upstream is requested again");
         let text = links.iter().map(line).collect::<Result<Vec<_>, _>>()?.concat();
         let rewritten =
             if text.is_empty() { durable::remove_file(path).map(drop) } else { durable::write_small(path, &text) };
-        // The lines that are whole count all the same.
+        // The intact lines are used nevertheless.
         if let Err(error) = rewritten {
-            tracing::warn!(path = %path.display(), %error, "damaged lines could not be taken out of a file");
+            tracing::warn!(path = %path.display(), %error, "damaged lines could not be removed from a file");
         }
     }
     Ok(links)
 }
 
-/// The tag in a file; none where there is no such file, or it is damaged, which is told. Such a file is removed.
+/// Returns the tag in a file; `None` if there is no file or it is damaged. A damaged file is reported and removed.
+/// Fails if the process lacks open files or memory.
 pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, StoreError> {
     let Some(bytes) = damage::readable(Kind::Tag, path, of(group), fs::read(path))? else { return Ok(None) };
     // Written by an earlier version.
@@ -205,7 +218,7 @@ pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, S
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let file: Option<TagFile> = entry(line).or_else(unchecked);
     if file.is_none() {
-        damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is asked");
+        damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is requested again");
         if let Err(error) = durable::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
         }
@@ -213,15 +226,16 @@ pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, S
     Ok(file)
 }
 
-/// Removes all files of a group. What the group pulls meanwhile may stay.
+/// Removes all files of a group. Files that a concurrent pull of the group writes may stay. Fails if a file cannot
+/// be removed.
 pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError> {
     let folder = groups.join(group.to_string());
-    for _ in 0..REMOVALS {
+    for _ in 0..MAX_REMOVAL_ATTEMPTS {
         match fs::remove_dir_all(&folder) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(fs::remove_file(&folder)?),
-            // The group pulls at the same time, or is purged twice.
+            // A pull of the group writes at the same time, or a second purge removes.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {}
             Err(error) => return Err(error.into()),
         }
@@ -229,19 +243,22 @@ pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError
     Ok(())
 }
 
+/// Returns the line of an entry, with its checksum.
 fn line<T: Serialize>(entry: &T) -> Result<Vec<u8>, StoreError> {
     let json = serde_json::to_vec(entry)?;
     let checksum = sha256::digest(&json).hex();
     Ok([&checksum.as_bytes()[..CHECKSUM_DIGITS], b" ", &json, b"\n"].concat())
 }
 
+/// Parses a line; `None` if its checksum does not match or it has another format.
 fn entry<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let (checksum, json) = (line.get(..CHECKSUM_DIGITS)?, line.get(CHECKSUM_DIGITS..)?.strip_prefix(b" ")?);
     let holds = &sha256::digest(json).hex().as_bytes()[..CHECKSUM_DIGITS] == checksum;
     holds.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
-/// A link as earlier versions wrote it: the name of its file confirms all of it but the length, which is left out.
+/// Parses a link file of an earlier version. The name of the file confirms all of it except the length, which is
+/// ignored.
 fn unchecked_link(bytes: &[u8], path: &Path, group: GroupId) -> Option<LinkFile> {
     let LinkFile { origin, digest, link } = serde_json::from_slice(bytes).ok()?;
     let name = sha256::digest(&key::link(&digest, group, &origin)).hex();
@@ -258,19 +275,19 @@ fn path(groups: &Path, group: GroupId, kind: &str, key: &[u8], extension: &str) 
     groups.join(group.to_string()).join(kind).join(&name[..2]).join(format!("{name}.{extension}"))
 }
 
-/// Whose file it is, for the log.
+/// Returns the owner of a file, for the log.
 fn of(group: GroupId) -> String {
     format!("group {group}")
 }
 
-/// The files below a folder; what is being written, or was moved aside, is none of them.
+/// Returns the files below a folder, without temporary files and those that were moved aside.
 fn files(
     kind: Kind,
     folder: &Path,
     group: GroupId,
 ) -> Result<impl Iterator<Item = Result<PathBuf, StoreError>> + use<>, StoreError> {
-    let shelves = entries(kind, folder, of(group))?.into_iter().filter(|shelf| shelf.extension().is_none());
-    let paths = shelves.flat_map(move |shelf| match entries(kind, &shelf, of(group)) {
+    let shards = entries(kind, folder, of(group))?.into_iter().filter(|shard| shard.extension().is_none());
+    let paths = shards.flat_map(move |shard| match entries(kind, &shard, of(group)) {
         Ok(paths) => paths.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     });
@@ -279,7 +296,7 @@ fn files(
     Ok(paths.filter(move |path: &Result<PathBuf, StoreError>| path.as_ref().map_or(true, is_whole)))
 }
 
-/// What is in a folder; nothing where it is not there or cannot be read.
+/// Returns the paths in a folder; none if it does not exist or cannot be read.
 fn entries(kind: Kind, folder: &Path, what: impl std::fmt::Display) -> Result<Vec<PathBuf>, StoreError> {
     let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     Ok(damage::readable(kind, folder, what, read)?.unwrap_or_default())

@@ -1,47 +1,50 @@
-//! The keys of the index: bytes in which what is looked for together stands together.
+//! Keys of the index's trees. Their order of fields lets a prefix scan find all entries that are looked up
+//! together.
 
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Tag;
 
-/// Digest first: one look tells whether any group has a link to some content.
+/// Returns the key of a link. It begins with the digest, so that one lookup finds whether any group has a link to
+/// the content.
 pub(super) fn link(digest: &Digest, group: GroupId, origin: &Origin) -> Vec<u8> {
     [digest.as_bytes().as_slice(), &group.0.to_be_bytes(), &self::origin(origin)].concat()
 }
 
-/// That an account of an upstream was given some content.
+/// Returns the key which records that upstream has served the content to this account.
 pub(super) fn source(digest: &Digest, origin: &Origin) -> Vec<u8> {
     [digest.as_bytes().as_slice(), &account(origin)].concat()
 }
 
-/// The tag of an origin, whoever pulled it.
+/// Returns the key of an origin's tag, independent of groups.
 pub(super) fn tag(origin: &Origin, tag: &Tag) -> Vec<u8> {
     [self::origin(origin).as_slice(), tag.as_str().as_bytes(), b"\0"].concat()
 }
 
-/// The tag of an origin as one group pulled it; starts as [`tag`] does.
+/// Returns the key of a tag as one group pulled it. It begins with the key of the [`tag`].
 pub(super) fn group_tag(origin: &Origin, tag: &Tag, group: GroupId) -> Vec<u8> {
     [self::tag(origin, tag).as_slice(), &group.0.to_be_bytes()].concat()
 }
 
-/// The group of a key made by [`group_tag`].
+/// Returns the group of a key made by [`group_tag`].
 pub(super) fn group_of_tag(key: &[u8]) -> Option<GroupId> {
     key.last_chunk::<8>().map(|bytes| GroupId(u64::from_be_bytes(*bytes)))
 }
 
-/// What stands before the group in a key made by [`group_tag`]: the key of the tag.
+/// Returns the key of the tag at the beginning of a key made by [`group_tag`].
 pub(super) fn tag_of_group_tag(key: &[u8]) -> &[u8] {
     key.split_last_chunk::<8>().map_or(key, |(tag, _)| tag)
 }
 
-/// The digest of a key made by [`link`], if it is a link of this group.
+/// Returns the digest of a key made by [`link`] if it belongs to this group.
 pub(super) fn digest_of_link(key: &[u8], group: GroupId) -> Option<Digest> {
     let (digest, rest) = key.split_first_chunk::<32>()?;
     (rest.first_chunk::<8>()? == &group.0.to_be_bytes()).then(|| Digest::from_bytes(*digest))
 }
 
-/// An origin, with which the keys of its tags begin. Parts end with a zero byte, which none of them contains: the names by their grammar, user names by the settings.
+/// Returns the key of an origin, with which the keys of its tags begin. Each field ends with a zero byte, which
+/// none contains: repository and upstream names by their grammar, user names by a check of the settings.
 pub(super) fn origin(origin: &Origin) -> Vec<u8> {
     let repository = format!("{}\0", origin.repository);
     [account(origin), repository.into_bytes()].concat()

@@ -1,23 +1,28 @@
-//! `identity.journal`: the snapshot and every change after it, as [`changes`] describes them, kept beside sled.
+//! The journal of identities, `identity.journal`: a snapshot and every change since, in the format of [`changes`],
+//! kept in addition to sled.
 //!
-//! # Why beside sled
+//! # Why in addition to sled
 //!
-//! sled takes a bad checksum in its file for the torn end of its log, and forgets what follows, silently: one flipped bit brings back an
-//! older state, in which a revoked token is valid. A change must therefore count as stored only if a start can tell that it is missing. In this
-//! file it can: each line carries the digest of the one before, only the last line may be incomplete, and the number of the last
-//! change is kept elsewhere as well (in the database, within the same batch as the change itself, and in the export). What a start makes
-//! of that stands in [`recovery`](super::recovery).
+//! sled takes a bad checksum in its file for the torn end of its log, and silently drops what follows: one flipped
+//! bit restores an older state, in which a revoked token is valid again. Therefore a change may count as stored
+//! only if a start can detect that it is missing. This file makes that possible: each line contains the digest of
+//! the previous one, only the last line may be incomplete, and the number of the last change is recorded elsewhere
+//! too (in the database, in the same batch as the change, and in the export). [`recovery`](super::recovery)
+//! describes how a start uses this.
 //!
 //! # Rules
 //!
-//! - A change is appended and forced to the disk here first, then applied to the database, then acknowledged. There is one writer: the
-//!   lock is held over both.
-//! - An append that fails is truncated away. Where that fails too, or where the database does not take a change that stands here, nothing is
-//!   appended any more until a restart: it would follow what was not acknowledged.
-//! - Compaction rewrites the file beside itself, from itself: a snapshot of the end that it had at the beginning, and the lines that
-//!   were appended meanwhile, which are copied under the lock. Appends wait for that copy alone. The new file is on the disk before the
-//!   rename; killed anywhere, one of both files has the name, and both hold every change.
-//! - A file that is found to be gone or changed while it is open is written anew from the database, which has every change.
+//! - A change is first appended and forced to the disk here, then applied to the database, then acknowledged. There
+//!   is one writer: the lock is held during both steps.
+//! - A failed append is truncated away. If that fails too, or if the database does not accept a change that is in
+//!   the journal, further appends are refused until a restart, because they would follow a change that was not
+//!   acknowledged.
+//! - Compaction writes a new file from the old one: a snapshot of the state at its start, then the lines that were
+//!   appended meanwhile, copied under the lock. Appends wait only for that copy. The new file is on the disk before
+//!   the rename: if the process is killed at any point, either the old or the new file has the name, and both
+//!   contain every change.
+//! - A file that turns out to be missing or changed while it is open is rewritten from the database, which has
+//!   every change.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
@@ -31,32 +36,35 @@ use super::changes::{self, Entry, History, Position, Records};
 use super::durable::{self, NewFile};
 use super::error::StoreError;
 
-/// The open journal. Blocks.
+/// The open journal. Its methods block.
 pub(super) struct Journal {
     path: PathBuf,
     state: Mutex<State>,
-    /// Held while the file is rewritten.
+    /// Held while the file is rewritten, so that only one rewrite runs at a time.
     compacting: Mutex<()>,
-    /// With fewer bytes of changes the file is not rewritten.
+    /// Length in bytes of the changes below which the file is not compacted.
     min_changes_bytes: u64,
 }
 
 struct State {
     file: File,
-    /// Where the next line begins.
+    /// Length of the valid content in bytes: the next line begins there.
     bytes: u64,
     snapshot_bytes: u64,
     end: Position,
-    /// Set once it is not certain what stands in the file, or once the database lacks what does.
+    /// Set once the content of the file is uncertain, or the database lacks a change that the file has.
     failed: bool,
 }
 
-/// The file is rewritten once its changes take more than this, and [`MAX_CHANGES_PER_SNAPSHOT`] times the snapshot.
+/// Length in bytes of the changes below which the file is not compacted. It is compacted once they are longer than
+/// this, and longer than [`MAX_CHANGES_PER_SNAPSHOT`] times the snapshot.
 const MIN_CHANGES_BYTES: u64 = 256 << 10;
+/// Maximum ratio of the length of the changes to that of the snapshot.
 const MAX_CHANGES_PER_SNAPSHOT: u64 = 2;
 
 impl Journal {
-    /// Makes a journal that begins with these records, and opens it. Replaces what has this name.
+    /// Creates a journal that begins with these records, replacing an existing file. Fails if the file cannot be
+    /// written.
     pub(super) fn create(path: &Path, at: Position, records: &Records) -> Result<Self, StoreError> {
         let mut new = NewFile::begin(path)?;
         let bytes = changes::write_snapshot(&mut new, at, records)?;
@@ -65,8 +73,9 @@ impl Journal {
         Ok(Self::over(path, State { file, bytes, snapshot_bytes: bytes, end: at, failed: false }))
     }
 
-    /// Opens the journal that was read as this, and forgets what follows its last whole line. Everything in it is on the disk when this
-    /// returns: who stopped before may not have come to that.
+    /// Opens the journal from which `read` was read, and truncates it after its last complete line. Syncs the file,
+    /// because the previous process may have stopped before it did. Fails if the file cannot be opened, truncated
+    /// or synced.
     pub(super) fn open(path: &Path, read: &History) -> Result<Self, StoreError> {
         let file = File::options().read(true).write(true).open(path)?;
         file.set_len(read.whole_bytes)?;
@@ -80,8 +89,12 @@ impl Journal {
         Self { path, state, compacting, min_changes_bytes: MIN_CHANGES_BYTES }
     }
 
-    /// Appends one change, which is on the disk when `apply` is called with its position. Where `apply` fails, the change stands in the
-    /// journal all the same, and everything later is refused.
+    /// Appends one change, and calls `apply` with its position once it is on the disk. If `apply` fails, the change
+    /// stays in the journal, and all later changes are refused.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the change cannot be written, if `apply` fails, or if an earlier write has failed.
     pub(super) fn append(
         &self,
         writes: &[Entry],
@@ -90,7 +103,7 @@ impl Journal {
         let mut state = self.usable()?;
         let (line, end) = changes::line_of(state.end, Timestamp::now(), writes)?;
         state.append(line.as_bytes())?;
-        // Also where `apply` panics.
+        // Set before the call, so that it stays set if `apply` panics.
         state.failed = true;
         state.end = end;
         apply(end)?;
@@ -98,17 +111,21 @@ impl Journal {
         Ok(())
     }
 
-    /// The position of the last change.
+    /// Returns the position of the last change. Fails if an earlier write has failed.
     pub(super) fn end(&self) -> Result<Position, StoreError> {
         Ok(self.usable()?.end)
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Everything up to now, read back from the disk. That the file is gone or cannot be read is damage.
+    /// Reads all changes so far back from the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Damaged`] if the file is missing, damaged or not what was written to it.
     pub(super) fn read_back(&self) -> Result<History, StoreError> {
         let unreadable = |error: &dyn std::fmt::Display| {
             StoreError::Damaged(format!("{} cannot be read back: {error}", self.path.display()))
@@ -129,7 +146,11 @@ impl Journal {
         Ok(history)
     }
 
-    /// Rewrites the file if its changes have outgrown its snapshot. Says whether they had.
+    /// Compacts the file if its changes have outgrown the snapshot. Returns whether that was done.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read back, the new one cannot be written, or if an earlier write has failed.
     pub(super) fn compact(&self) -> Result<bool, StoreError> {
         let _compacting = self.compacting.lock().map_err(|_| failed_before())?;
         if !self.usable()?.is_outgrown(self.min_changes_bytes) {
@@ -138,7 +159,7 @@ impl Journal {
         let old = self.read_back()?;
         let mut new = NewFile::begin(&self.path)?;
         let snapshot_bytes = changes::write_snapshot(&mut new, old.end(), &old.records)?;
-        // The larger part, while changes can still be appended.
+        // Most of the file is synced before the lock is taken, so that appends do not wait for it.
         new.sync()?;
         let mut state = self.usable()?;
         let mut meanwhile = vec![0; usize::try_from(state.bytes - old.whole_bytes).unwrap_or(usize::MAX)];
@@ -147,15 +168,19 @@ impl Journal {
         state.file = new.rename()?;
         state.bytes = snapshot_bytes + meanwhile.len() as u64;
         state.snapshot_bytes = snapshot_bytes;
-        // After a power cut the name may lead to the file before, which lacks what is appended from now on.
+        // Until the rename is durable, a power cut may restore the old file, which would lack later appends.
         state.failed = true;
         durable::sync_name(&self.path)?;
         state.failed = false;
         Ok(true)
     }
 
-    /// Rewrites the file from records that are known otherwise, and from the position after the last change in them: both are given for the
-    /// position that the file should end with. Nothing is appended meanwhile.
+    /// Rewrites the file from other records than its own. `records_at` receives the position at which the file
+    /// should end, and returns the records with the position of the last change in them. Appends wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `records_at` fails, the new file cannot be written, or if an earlier write has failed.
     pub(super) fn rewrite(
         &self,
         records_at: impl FnOnce(Position) -> Result<(Position, Records), StoreError>,
@@ -167,13 +192,14 @@ impl Journal {
         let bytes = changes::write_snapshot(&mut new, end, &records)?;
         state.file = new.rename()?;
         (state.bytes, state.snapshot_bytes, state.end) = (bytes, bytes, end);
-        // After a power cut the name may lead to the file before, which lacks what is appended from now on.
+        // Until the rename is durable, a power cut may restore the old file, which would lack later appends.
         state.failed = true;
         durable::sync_name(&self.path)?;
         state.failed = false;
         Ok(())
     }
 
+    /// Locks the state. Fails if an earlier write has failed.
     fn usable(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state.lock().map_err(|_| failed_before())?;
         if state.failed { Err(failed_before()) } else { Ok(state) }
@@ -183,7 +209,7 @@ impl Journal {
 impl State {
     fn append(&mut self, line: &[u8]) -> Result<(), StoreError> {
         let written = self.file.write_all_at(line, self.bytes);
-        // Once a sync has failed, one that succeeds later proves nothing (fsync(2), "EIO").
+        // After a failed sync, the success of a later one proves nothing (fsync(2), "EIO").
         let uncertain = written.is_ok();
         if let Err(error) = written.and_then(|()| self.file.sync_data()) {
             let cut_off = self.file.set_len(self.bytes).and_then(|()| self.file.sync_all());

@@ -1,26 +1,26 @@
-//! Memory of its own for content that is large and held whole. The kernel has it back as soon as the content is dropped; the
-//! allocator would keep it, once for each thread.
+//! Separate memory mappings for large content that is held in memory as a whole. The memory returns to the kernel
+//! as soon as the content is dropped; the allocator would keep it, once for each thread.
 
 use std::io;
 
 use bytes::Bytes;
 use memmap2::MmapMut;
 
-/// Content up to this length is left to the allocator.
+/// Maximum length in bytes of content that is left to the allocator.
 pub const SMALL_BYTES: usize = 64 << 10;
 
-/// A buffer with a maximum length. Pages that nothing was written to take no memory.
+/// A buffer with a maximum length. Pages that were not written to take no memory.
 pub struct LargeBuffer {
     pages: MmapMut,
     length: usize,
 }
 
 impl LargeBuffer {
-    /// An empty buffer for at most so many bytes.
+    /// Creates an empty buffer for at most `bytes` bytes.
     ///
     /// # Errors
     ///
-    /// Fails where the kernel has no memory.
+    /// Fails if the kernel has no memory left.
     pub fn with_capacity(bytes: usize) -> io::Result<Self> {
         Ok(Self { pages: MmapMut::map_anon(bytes.max(1))?, length: 0 })
     }
@@ -29,7 +29,7 @@ impl LargeBuffer {
     ///
     /// # Errors
     ///
-    /// Fails where they do not fit.
+    /// Fails if the bytes do not fit.
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
         let free = self.pages.get_mut(self.length..).unwrap_or_default();
         let target = free.get_mut(..bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
@@ -38,11 +38,12 @@ impl LargeBuffer {
         Ok(())
     }
 
-    /// Reads a file that was `bytes` long when it was looked at, and no more of it.
+    /// Reads at most `bytes` bytes of a file, the length that it had when it was opened. A file that is shorter by
+    /// now yields what it has.
     ///
     /// # Errors
     ///
-    /// Fails as reading does, and where there is no memory. A shorter file gives what it has.
+    /// Fails if the file cannot be read, or if the kernel has no memory left.
     pub fn read(mut file: impl io::Read, bytes: usize) -> io::Result<Bytes> {
         let mut buffer = Self::with_capacity(bytes)?;
         while buffer.length < bytes {
@@ -54,12 +55,12 @@ impl LargeBuffer {
         Ok(buffer.freeze())
     }
 
-    /// Number of bytes that were written.
+    /// Returns the number of bytes written so far.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// What was written to it, to be shared.
+    /// Returns the written bytes, which can be shared without a copy.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self.pages).slice(..self.length)
     }

@@ -1,5 +1,5 @@
-//! Manifests as files, each beside a small file that describes it: its media type and size. Byte for byte as upstream sent
-//! them; read back only if they still have their digest and the description fits them.
+//! Manifests as files, each with a small file that describes it: its media type and size. The bytes are those that
+//! upstream sent. A manifest is used only if its bytes still have its digest and match the description.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,25 +18,26 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest;
 use crate::domain::min_free::MinFree;
 
-/// The folder of manifests. Everything blocks.
+/// The folder of manifests. All methods block.
 pub struct ManifestStore {
     folder: PathBuf,
     room: Room,
 }
 
-/// A manifest whose bytes have its digest.
+/// A manifest and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The digest of the bytes.
     pub digest: Digest,
-    /// The media type it came with, without parameters.
+    /// The media type that upstream sent, without parameters.
     pub media_type: String,
     /// The bytes as upstream sent them.
     pub bytes: Bytes,
 }
 
-/// The description and the blocks of both files take no more than this beside the bytes.
-const OVERHEAD: u64 = 16 << 10;
+/// Maximum disk space in bytes that a manifest takes beside its bytes: for its description, and for the rounding of
+/// both files to disk blocks.
+const MAX_OVERHEAD_BYTES: u64 = 16 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -45,45 +46,54 @@ struct Description {
 }
 
 impl Manifest {
-    /// A manifest of these bytes.
+    /// Creates a manifest of these bytes and computes its digest.
     pub fn new(media_type: String, bytes: Bytes) -> Self {
         Self { digest: sha256::digest(&bytes), media_type, bytes }
     }
 }
 
 impl ManifestStore {
-    /// The manifests below the folder of the cache.
+    /// Returns the manifests below the cache folder.
     pub fn new(cache: &Path) -> Self {
         let folder = cache.join("manifests").join("sha256");
         let room = Room::new(&folder, MinFree::Bytes(0));
         Self { folder, room }
     }
 
-    /// The same, where no more is stored than this room has.
+    /// Returns the same manifests, limited to this disk space.
     pub fn within(mut self, room: Room) -> Self {
         self.room = room;
         self
     }
 
-    /// Where they are stored, and how much may be.
+    /// Returns the disk space that is available to the manifests.
     pub fn room(&self) -> &Room {
         &self.room
     }
 
-    /// Stores a manifest, if there is room for it. Once this returns it is on the disk.
+    /// Stores a manifest. Once this returns it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or a file cannot be written.
     pub fn put(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let (file, description) = self.paths(&manifest.digest);
         if file.exists() && description.exists() {
             return Ok(());
         }
         let size = manifest.bytes.len() as u64;
-        self.room.check(size + OVERHEAD)?;
+        self.room.check(size + MAX_OVERHEAD_BYTES)?;
         let text = serde_json::to_vec(&Description { media_type: manifest.media_type.clone(), size })?;
         durable::write_file(&description, &text)?;
         Ok(durable::write_file(&file, &manifest.bytes)?)
     }
 
-    /// The manifest with this digest. One that is damaged on the disk is removed and counts as not there.
+    /// Returns the manifest with this digest; `None` if it is not stored. A damaged manifest is reported and
+    /// removed, and counts as missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process lacks open files or memory, or if a damaged file cannot be removed.
     pub fn read(&self, digest: &Digest) -> Result<Option<Manifest>, StoreError> {
         let (file, description) = self.paths(digest);
         let Some(bytes) = damage::readable(Kind::Manifest, &file, digest, read_large(&file))? else { return Ok(None) };
@@ -101,7 +111,11 @@ impl ManifestStore {
         Ok(Some(manifest))
     }
 
-    /// The length of a manifest in bytes; 0 where it is not there.
+    /// Returns the length of a manifest in bytes; 0 if it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report the file's metadata.
     pub fn length(&self, digest: &Digest) -> Result<u64, StoreError> {
         match fs::metadata(self.paths(digest).0) {
             Ok(file) => Ok(file.len()),
@@ -110,7 +124,11 @@ impl ManifestStore {
         }
     }
 
-    /// Removes a manifest, if it is there.
+    /// Removes a manifest, if it is stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let (file, description) = self.paths(digest);
         durable::remove_file(&file)?;
@@ -125,15 +143,15 @@ impl ManifestStore {
     }
 }
 
-/// A file that may be large: then it gets memory that the kernel has back at once.
+/// Reads a file. A large one gets memory of its own, which returns to the kernel as soon as the content is dropped.
 fn read_large(path: &Path) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     if length <= SMALL_BYTES { Ok(Bytes::from(fs::read(path)?)) } else { LargeBuffer::read(file, length) }
 }
 
-/// The media type of a manifest whose bytes hold: as it is described, where the document agrees, else as the document has it, and
-/// the description is made anew. `None` where neither tells.
+/// Returns the media type of a manifest whose bytes were verified: from the description if the document agrees with
+/// it, else from the document, and the description is rewritten. `None` if neither states one.
 fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
     let text = damage::readable(Kind::Description, description, digest, fs::read(description))?;
     let size = bytes.len() as u64;
@@ -146,14 +164,14 @@ fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Optio
     }
     let identified = manifest::identify(None, bytes).ok().map(|(media_type, _)| media_type);
     if text.is_some() {
-        let remedy = if identified.is_some() { "it is made anew" } else { "its manifest is fetched again" };
+        let remedy = if identified.is_some() { "it is rewritten" } else { "its manifest is fetched again" };
         damage::found(Kind::Description, description, digest, remedy);
     }
     if let Some(media_type) = identified.clone() {
         let text = serde_json::to_vec(&Description { media_type, size })?;
-        // On a full disk the document tells again the next time.
+        // On a full disk the document is identified again the next time.
         if let Err(error) = durable::write_small(description, &text) {
-            tracing::debug!(%digest, %error, "a description could not be made anew");
+            tracing::debug!(%digest, %error, "a description could not be rewritten");
         }
     }
     Ok(identified)
@@ -166,7 +184,7 @@ mod tests {
 
     const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-    /// A store with a manifest of these bytes.
+    /// Returns a store with a manifest of these bytes.
     fn stored(cache: &Path, bytes: &'static str) -> (ManifestStore, Manifest) {
         let store = ManifestStore::new(cache);
         let manifest = Manifest::new(IMAGE.to_owned(), Bytes::from_static(bytes.as_bytes()));

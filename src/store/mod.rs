@@ -1,5 +1,6 @@
-//! What this service keeps: the only room that knows sled and the file system. Everything here blocks; callers are on a
-//! blocking thread. Knows nothing of requests, upstreams or actors.
+//! Persistent storage: identities, the index of the cache, manifests and blobs. The only layer that knows sled and
+//! the file system. All functions block, unless their documentation states otherwise: call them on a blocking
+//! thread. Knows nothing of requests, upstreams or actors.
 
 pub mod blobs;
 mod changes;

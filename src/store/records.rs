@@ -1,5 +1,6 @@
-//! The database of identities in `identity/`: the records by key, and the [`Position`] of the last change, which is written with that
-//! change. What it holds is a copy of what the [journal](super::journal) says; times of last use stand here alone.
+//! The database of identities in `identity/`: the records by key, and the [`Position`] of the last change, written
+//! with that change. The records are a copy of those in the [journal](super::journal); the times of last use are
+//! stored only here.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use super::error::StoreError;
 use crate::domain::directory::Directory;
 use crate::domain::id::CredentialId;
 
-/// The open database. Everything blocks.
+/// The open database. All methods block.
 pub(super) struct RecordsDatabase {
     database: Database,
     records: sled::Tree,
@@ -25,37 +26,39 @@ pub(super) struct RecordsDatabase {
 /// Times of last use by credential.
 pub(super) type LastUsed = HashMap<CredentialId, Timestamp>;
 
+/// Size of sled's cache in bytes.
 const CACHE_BYTES: u64 = 8 << 20;
-/// A batch of 100,000 records takes 1 GB of memory.
+/// Maximum number of entries in one batch of many: a batch of 100,000 records takes 1 GB of memory.
 const MAX_ENTRIES_PER_STEP: usize = 1000;
-/// The key of the position among the records; no record has it.
-const POSITION: &str = "position";
+/// Key of the position in the tree of records. No record has this key.
+const POSITION_KEY: &str = "position";
 
 impl RecordsDatabase {
-    /// Opens the database in this folder, making an empty one where there is none.
+    /// Opens the database in this folder, creating an empty one if there is none. Fails if the disk is full or the
+    /// database is damaged.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let database = Database::open(folder, CACHE_BYTES)?;
         let (records, last_used) = (database.open_tree("records")?, database.open_tree("last_used")?);
         Ok(Self { database, records, last_used })
     }
 
-    /// The position of the last change; none where it was never written.
+    /// Returns the position of the last change; `None` if it was never written. Fails if the database is damaged.
     pub(super) fn position(&self) -> Result<Option<Position>, StoreError> {
-        guarded(|| Ok(self.records.get(POSITION)?.map(|position| serde_json::from_slice(&position)).transpose()?))
+        guarded(|| Ok(self.records.get(POSITION_KEY)?.map(|position| serde_json::from_slice(&position)).transpose()?))
     }
 
-    /// Whether there is no record.
+    /// Returns true if there are no records. Fails if the database is damaged.
     pub(super) fn is_empty(&self) -> Result<bool, StoreError> {
         guarded(|| Ok(self.all().next().transpose()?.is_none()))
     }
 
-    /// Everything that is kept, as records.
+    /// Returns all identities. Fails if the database or a record is damaged.
     pub(super) fn load(&self) -> Result<Directory, StoreError> {
         let records = self.all().map(|entry| entry.and_then(|(key, value)| changes::parse(&key, &value)));
         Ok(Directory::from_records(records.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Everything that is kept, as text.
+    /// Returns all records as JSON text. Fails if the database is damaged.
     pub(super) fn texts(&self) -> Result<Records, StoreError> {
         let text = |(key, value): (String, sled::IVec)| {
             let text = String::from_utf8(value.to_vec()).map_err(|_| unreadable())?;
@@ -64,7 +67,8 @@ impl RecordsDatabase {
         guarded(|| self.all().map(|entry| entry.and_then(text)).collect())
     }
 
-    /// Everything that is kept, as text, if this is the position of the last change in it.
+    /// Returns all records as JSON text. Fails if `end` is not the position of the last change in the database, or
+    /// the database is damaged.
     pub(super) fn texts_at(&self, end: Position) -> Result<Records, StoreError> {
         if self.position()? == Some(end) {
             return self.texts();
@@ -72,7 +76,8 @@ impl RecordsDatabase {
         Err(StoreError::Damaged("the database of identities does not have the last change".to_owned()))
     }
 
-    /// What must be written so that exactly these records are kept.
+    /// Returns the entries that must be written to make the content of the database equal to `records`. Fails if
+    /// the database is damaged.
     pub(super) fn difference(&self, records: &Records) -> Result<Vec<Entry>, StoreError> {
         guarded(|| {
             let (mut difference, mut same) = (Vec::new(), 0);
@@ -97,15 +102,16 @@ impl RecordsDatabase {
     }
 
     /// Writes these entries and the position after them, all or none. Once this returns, they are on the disk.
+    /// Fails if the disk fails.
     pub(super) fn apply(&self, entries: &[Entry], position: Position) -> Result<(), StoreError> {
         let mut batch = batch_of(entries);
-        batch.insert(POSITION, serde_json::to_vec(&position)?);
+        batch.insert(POSITION_KEY, serde_json::to_vec(&position)?);
         self.records.apply_batch(batch)?;
         self.database.flush()
     }
 
-    /// The same for any number of entries, with bounded memory: the position comes last, and a start that was killed before does all of
-    /// it again.
+    /// Writes any number of entries in bounded memory. The position is written last: if the process is killed
+    /// before, the next start repeats all of it. Fails if the disk is full or fails.
     pub(super) fn apply_in_steps(&self, entries: &[Entry], position: Position) -> Result<(), StoreError> {
         for step in entries.chunks(MAX_ENTRIES_PER_STEP) {
             self.database.check_writable()?;
@@ -115,23 +121,24 @@ impl RecordsDatabase {
         self.apply(&[], position)
     }
 
-    /// Whether something may be written now.
+    /// Checks that a change may be written. Fails if the disk is full, or if an earlier write has failed.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
         self.database.check_writable()
     }
 
-    /// Forces everything to the disk.
+    /// Forces everything to the disk. Fails if the disk fails.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()
     }
 
-    /// From now on as if the disk were full.
+    /// Simulates a full disk from now on.
     #[cfg(test)]
     pub(super) fn fill_up(&mut self) {
         self.database.fill_up();
     }
 
-    /// When each credential was last used, as far as that was written.
+    /// Returns the time when each credential was last used, as far as it was written. Fails if the database is
+    /// damaged.
     pub(super) fn last_used(&self) -> Result<LastUsed, StoreError> {
         guarded(|| {
             let entries = self.last_used.iter().map(|entry| {
@@ -145,7 +152,8 @@ impl RecordsDatabase {
         })
     }
 
-    /// Notes when credentials were last used. Not forced to the disk: losing some minutes of it harms nobody.
+    /// Records when credentials were last used. Not forced to the disk: the loss of some minutes is harmless. Fails
+    /// if the disk is full or fails.
     pub(super) fn note_last_used(
         &self,
         used: impl IntoIterator<Item = (CredentialId, Timestamp)>,
@@ -163,7 +171,7 @@ impl RecordsDatabase {
         Ok(())
     }
 
-    /// Forgets when these credentials were last used.
+    /// Deletes the times of last use of these credentials. Fails if the disk is full or fails.
     pub(super) fn forget_last_used(&self, credentials: &[CredentialId]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for id in credentials {
@@ -173,9 +181,9 @@ impl RecordsDatabase {
         Ok(self.last_used.apply_batch(batch)?)
     }
 
-    /// All records with their keys.
+    /// Returns all records with their keys.
     fn all(&self) -> impl Iterator<Item = Result<(String, sled::IVec), StoreError>> {
-        let entries = self.records.iter().filter(|entry| !matches!(entry, Ok((key, _)) if *key == POSITION));
+        let entries = self.records.iter().filter(|entry| !matches!(entry, Ok((key, _)) if *key == POSITION_KEY));
         entries.map(|entry| {
             let (key, value) = entry?;
             Ok((String::from_utf8(key.to_vec()).map_err(|_| unreadable())?, value))
@@ -194,7 +202,7 @@ fn batch_of(entries: &[Entry]) -> Batch {
     batch
 }
 
-/// sled panics on some damage that it finds only when it reads.
+/// Runs a read. A panic becomes an error: sled panics on some kinds of damage that it finds only while reading.
 fn guarded<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(unreadable()))
 }

@@ -1,20 +1,25 @@
-//! What a start makes of the identities on the disk: the [journal](super::journal) decides, the [database](super::records) is
-//! completed from it, and whatever knows of more changes than the journal holds stops the start.
+//! Recovery of the identities at a start: the [journal](super::journal) is authoritative, the
+//! [database](super::records) is completed from it, and the start is refused if another file knows of more changes
+//! than the journal.
 //!
-//! Three files know the number of the last change: the journal, the database and the export. At most one of them is taken to be damaged, or
-//! to be of [another history](agreement): two that agree outvote the third.
+//! Three files know the number of the last change: the journal, the database and the export. At most one of them is
+//! assumed to be damaged, or to belong to [another history](agreement): two that agree outvote the third.
 //!
-//! | found | done |
-//! |---|---|
-//! | journal whole, nobody knows of more | every record of the database is compared with it; what is missing, too much or different is put back, with a warning. A database that lost more than the last change, or cannot be read, is set aside as `identity.damaged` and made anew |
-//! | the same, and one incomplete line at the end, before which the database ends, too | the line is dropped: had its change been acknowledged, the database would know its number |
-//! | the same, and the database does not tell | refused |
-//! | journal damaged, or at an end before what another file knows, or of another history | refused |
-//! | no journal, and any file has a number | refused |
-//! | no journal and no number anywhere: a store from before there was a journal, or an empty folder | the records of the database begin a new journal, unless the export shows that the database lost some |
+//! Each state of the files leads to one action:
 //!
-//! A change whose line is whole but of which the database does not know was on its way when the process ended: it counts, although
-//! it was not acknowledged.
+//! - The journal is complete, and no file knows of more changes: every record of the database is compared with it;
+//!   missing, surplus and different records are corrected, with a warning. A database that lost more than the last
+//!   change, or cannot be read, is moved aside to `identity.damaged` and rebuilt.
+//! - The same, with one incomplete line at the end, before which the database ends too: the line is dropped. If its
+//!   change had been acknowledged, the database would know its number.
+//! - The same, but the database does not show that: refused.
+//! - The journal is damaged, ends before a change that another file knows, or is of another history: refused.
+//! - No journal, and another file has a number: refused.
+//! - No journal and no number in any file (a store of a version without journals, or an empty folder): the records of
+//!   the database begin a new journal, unless the export shows that the database lost some.
+//!
+//! A change whose line is complete but which the database does not know was being written when the process ended.
+//! It counts, although it was not acknowledged.
 
 mod agreement;
 mod files;
@@ -40,13 +45,13 @@ use super::reserve;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 
-/// What was found in them.
+/// The state of the files of identities.
 struct Found {
     journal: FoundJournal,
-    /// None where the folder is missing.
+    /// `None` if the folder is missing.
     database: Option<Result<RecordsDatabase, StoreError>>,
     in_database: Witness,
-    /// The export that was read: the one before the last where the last is missing or damaged.
+    /// Path of the export that was read: the previous one if the last is missing or damaged.
     export: PathBuf,
     in_export: Witness,
 }
@@ -57,35 +62,40 @@ enum FoundJournal {
     Read(History),
 }
 
-/// What a file other than the journal knows.
+/// The position that a file other than the journal records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Witness {
-    /// It is missing or empty.
+    /// The file is missing or empty.
     Nothing,
-    /// It has records, and no position.
+    /// The file has records, but no position.
     Unnumbered,
     At(Position),
     Unreadable(String),
 }
 
-/// The highest numbers that any file knows, whether whole or not.
+/// The highest numbers that any of the files knows, including damaged ones.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Of a change.
+    /// Number of the last change.
     pub(super) change: u64,
-    /// Of users, groups and tokens.
+    /// Numbers of users, groups and tokens.
     pub(super) service: Service,
-    /// Whose files they are.
+    /// The installation that the files belong to.
     pub(super) installation: Option<InstallationId>,
 }
 
-/// Why the identities cannot be used.
+/// Reason why the identities cannot be used.
 enum Refusal {
     Reason(String),
     Failed(StoreError),
 }
 
-/// Opens what is in these files, or begins it.
+/// Opens the identities in these files, or begins an empty store.
+///
+/// # Errors
+///
+/// Fails if the files contradict each other or changes may be lost, if the disk is full, or if a file cannot be
+/// used.
 pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenError> {
     let mut found = Found::look(files);
     let journal = std::mem::replace(&mut found.journal, FoundJournal::Missing);
@@ -100,14 +110,14 @@ pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenErro
     found.journal = journal;
     opened.map_err(|refusal| match refusal {
         Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => found.refusal(files, reason),
-        // Nothing is lost: a restore would not help.
+        // No change is lost, so that a restore would not help.
         Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_))) => {
             OpenError::of(&files.database, error, &files.data, reserve::MIN_FREE_BYTES)
         }
     })
 }
 
-/// What is known of numbers that were given, however damaged the files are.
+/// Returns the highest numbers in all files that can be read, even if some are damaged.
 pub(super) fn known(files: &Files) -> Known {
     let found = Found::look(files);
     let mut known = Known { installation: found.installation(), ..Known::default() };
@@ -142,16 +152,16 @@ impl Found {
         };
         let (mut export, mut in_export) = (files.export.clone(), Witness::of_export(&files.export));
         if matches!(in_export, Witness::Nothing | Witness::Unreadable(_)) {
-            let kept = export::kept(&files.export);
-            let in_kept = Witness::of_export(&kept);
-            if in_kept != Witness::Nothing {
-                (export, in_export) = (kept, in_kept);
+            let previous = export::previous(&files.export);
+            let in_previous = Witness::of_export(&previous);
+            if in_previous != Witness::Nothing {
+                (export, in_export) = (previous, in_previous);
             }
         }
         Self { journal, database, in_database, export, in_export }
     }
 
-    /// Why this journal is not all of the truth.
+    /// Returns the reason why this journal may lack changes; `None` if it has all of them.
     fn contradiction(&self, files: &Files, history: &History) -> Option<String> {
         if let Rest::Damaged(reason) = &history.rest {
             return Some(format!("the journal is damaged, {reason}"));
@@ -167,22 +177,22 @@ impl Found {
                 return Some(format!("the journal ends with change {end}, and {name} knows of change {number}"));
             }
         }
-        // Nothing is lost with the first change of all.
+        // The loss of an incomplete first change loses nothing that was acknowledged.
         let is_known = end == 0 || matches!(&self.in_database, Witness::At(position) if position.number == end);
         match history.rest {
             Rest::Torn(_) if !is_known => Some(format!(
-                "the journal ends with an incomplete line after change {end}, and the database does not tell whether that change was acknowledged"
+                "the journal ends with an incomplete line after change {end}, and the database does not show whether that change was acknowledged"
             )),
             Rest::Torn(_) | Rest::Damaged(_) | Rest::Nothing => None,
         }
     }
 
-    /// Makes the database what the journal says.
+    /// Makes the content of the database equal to that of the journal.
     fn follow(&mut self, files: &Files, history: &History) -> Result<(RecordsDatabase, Journal), Refusal> {
         if let Rest::Torn(bytes) = history.rest {
             tracing::warn!(
                 bytes,
-                "the journal of identities ends with a change that was never acknowledged; it is dropped"
+                "the journal of identities ends with an incomplete change that was never acknowledged; the change is dropped"
             );
         }
         let journal = Journal::open(&files.journal, history)?;
@@ -196,7 +206,7 @@ impl Found {
             Some(Ok(database)) if !matches!(self.in_database, Witness::Unreadable(_)) => database,
             None => RecordsDatabase::open(&files.database)?,
             Some(old) => {
-                let database = make_anew(files, history, old.ok())?;
+                let database = rebuild_database(files, history, old.ok())?;
                 self.mark(&journal, &database, history)?;
                 return Ok((database, journal));
             }
@@ -206,7 +216,8 @@ impl Found {
         Ok((database, journal))
     }
 
-    /// Writes into files of an earlier version whose they are. Where that fails, the next start does it.
+    /// Records the installation in files of an earlier version, which lack it. If that fails, the next start
+    /// repeats it.
     fn mark(&self, journal: &Journal, database: &RecordsDatabase, history: &History) -> Result<(), StoreError> {
         if history.end().installation.is_some() {
             return Ok(());
@@ -222,7 +233,7 @@ impl Found {
         }
     }
 
-    /// Puts back what the database lacks, if anything.
+    /// Writes to the database what it lacks, if anything.
     fn complete(
         &self,
         files: &Files,
@@ -230,9 +241,10 @@ impl Found {
         database: RecordsDatabase,
     ) -> Result<RecordsDatabase, StoreError> {
         let difference = database.difference(&history.records);
-        // Times of last use are no reason to refuse a start, but pages that cannot be read would fail later on.
+        // Damaged times of last use must not refuse a start, but pages that cannot be read would fail later: the
+        // database is rebuilt without them.
         let difference = match difference.and_then(|difference| database.last_used().map(|_| difference)) {
-            Err(StoreError::Damaged(_)) => return make_anew(files, history, Some(database)),
+            Err(StoreError::Damaged(_)) => return rebuild_database(files, history, Some(database)),
             difference => difference?,
         };
         let end = history.end();
@@ -240,21 +252,22 @@ impl Found {
             && let Witness::At(position) = &self.in_database
             && position.is_at(&end)
         {
-            // One of an earlier version does not know whose it is.
+            // A database of an earlier version has the position without the installation.
             if *position != end {
                 database.apply(&[], end)?;
             }
             return Ok(database);
         }
         let (changes, records) = (end.number - self.in_database.number(), difference.len());
-        // What sled gives back after it lost more than what was on its way is not built upon.
+        // If the database lost more than the change that was being written, the rest of its content is not trusted
+        // either.
         let is_damaged = match &self.in_database {
             Witness::At(_) => changes != 1,
             Witness::Unnumbered => records > 0,
             Witness::Nothing | Witness::Unreadable(_) => false,
         };
         if is_damaged {
-            return make_anew(files, history, Some(database));
+            return rebuild_database(files, history, Some(database));
         }
         if changes > 0 || records > 0 {
             warn_of_repair(changes, records);
@@ -264,9 +277,13 @@ impl Found {
     }
 }
 
-/// A new database that holds what the journal says.
-fn make_anew(files: &Files, history: &History, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
-    let database = files.make_database_anew(old)?;
+/// Rebuilds the database from the journal.
+fn rebuild_database(
+    files: &Files,
+    history: &History,
+    old: Option<RecordsDatabase>,
+) -> Result<RecordsDatabase, StoreError> {
+    let database = files.replace_database(old)?;
     let all = database.difference(&history.records)?;
     warn_of_repair(history.end().number, all.len());
     database.apply_in_steps(&all, history.end())?;
@@ -277,7 +294,7 @@ fn warn_of_repair(changes: u64, records: usize) {
     tracing::warn!(
         changes,
         records,
-        "changes of identities were missing in the database and are put back from the journal"
+        "changes of identities were missing in the database and are restored from the journal"
     );
 }
 

@@ -1,10 +1,12 @@
-//! Space on the disk that only changes of identities can use: a preallocated file beside them. Where a change finds the disk full the
-//! file is removed, and the change made: whoever has to be shut out is, whatever has filled the disk. It is made again when there is
-//! space for it. Before a start, too, it is removed where the disk is full: opening the databases writes.
+//! Disk space that only changes of identities can use: a preallocated file. If a change finds the disk full, the
+//! file is deleted and the change is written, so that access can be revoked no matter what has filled the disk. The
+//! file is created again when there is space for it. It is also deleted before a start on a full disk, because
+//! opening the databases writes.
 //!
-//! A file that takes blocks is the only promise that a file system keeps against other programs. Removing it gives all of it back at
-//! once, also after a crash between the two; nothing has to be remembered. Where a file system cannot preallocate it is written
-//! in full. One that copies on write (btrfs, zfs) may need some space to remove it; then `min_free` is what keeps identities writable.
+//! An allocated file is the only promise of space that a file system keeps against other programs. Deleting it
+//! frees all of the space at once, also after a crash in between; no state has to be remembered. Where a file
+//! system cannot preallocate, the file is written in full. A copy-on-write file system (btrfs, zfs) may need some
+//! space to delete it; then `min_free` is what keeps identities writable.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,23 +20,24 @@ use rustix::io::Errno;
 use super::durable;
 use super::error::StoreError;
 
-/// So many bytes are kept for changes of identities: some ten thousand of them.
+/// Size of the reserve in bytes: enough for about ten thousand changes of identities.
 pub(super) const BYTES: u64 = 16 << 20;
 
-/// Databases stop before the disk is full, because sled cannot go on after that.
+/// Free space in bytes below which the databases refuse changes, because sled does not recover from a full disk.
 pub(super) const MIN_FREE_BYTES: u64 = 4 << 20;
 
+/// Name of the preallocated file.
 const NAME: &str = "reserve";
 
-/// The reserve of the identities in one folder.
+/// The reserve for the identities in one folder.
 pub(super) struct Reserve {
     path: PathBuf,
-    /// Held while the file is made or removed.
+    /// Held while the file is created or deleted.
     changing: Mutex<()>,
 }
 
 impl Reserve {
-    /// The reserve in this folder: made where there is none and space for it, removed where the disk is full.
+    /// Opens the reserve in this folder: creates it if there is space for it, and deletes it if the disk is full.
     pub(super) fn open(data: &Path) -> Self {
         let reserve = Self::at(data);
         if durable::free_bytes(data).is_ok_and(|free| free < MIN_FREE_BYTES) {
@@ -45,12 +48,13 @@ impl Reserve {
         reserve
     }
 
-    /// The reserve in this folder as it is.
+    /// Returns the reserve in this folder without a change.
     pub(super) fn at(data: &Path) -> Self {
         Self { path: data.join(NAME), changing: Mutex::new(()) }
     }
 
-    /// Runs a check for space. Where the disk is full, the reserve is given up and the check runs again.
+    /// Runs a check for space. If the disk is full, deletes the reserve and runs the check again. Fails as the
+    /// check does.
     pub(super) fn or_release(&self, check: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
         match check() {
             Err(StoreError::Full) if self.release() => check(),
@@ -58,7 +62,7 @@ impl Reserve {
         }
     }
 
-    /// Makes the file again once there is space for it, with some to spare. Blocks.
+    /// Creates the file again once there is space for it, and some to spare. Blocks.
     pub(super) fn refill(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(folder) = self.path.parent().filter(|_| !self.is_whole()) else { return };
@@ -70,24 +74,24 @@ impl Reserve {
         }
     }
 
-    /// Removes the file. Says whether it was there.
+    /// Deletes the file. Returns whether it was there.
     fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match durable::remove_file(&self.path) {
             Ok(removed) => {
                 if removed {
-                    tracing::error!(path = %self.path.display(), "the disk is full: identities use their reserve from now on; free some space");
+                    tracing::error!(path = %self.path.display(), "the disk is full: changes of identities use the reserved space from now on; free some disk space");
                 }
                 removed
             }
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "the reserve of the identities cannot be given up");
+                tracing::error!(path = %self.path.display(), %error, "the reserved space for changes of identities cannot be freed");
                 false
             }
         }
     }
 
-    /// A process that was killed while making it leaves less.
+    /// Returns true if the file is complete. A process that was killed while creating it leaves a shorter one.
     fn is_whole(&self) -> bool {
         self.path.metadata().is_ok_and(|file| file.len() == BYTES)
     }

@@ -1,5 +1,5 @@
-//! How much the cache may still write. Everything of it (blobs, manifests and their descriptions, links, tags, the database of the
-//! index) stops here; identities and what removes things do not.
+//! Disk space that is available to the cache. It limits everything that the cache writes (blobs, manifests and
+//! their descriptions, links, tags, the database of the index). Changes of identities and removals are not limited.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,62 +9,74 @@ use super::error::StoreError;
 use super::reserve;
 use crate::domain::min_free::MinFree;
 
-/// The room of the cache on the file system of one folder. Cheap to clone; a look costs a system call.
+/// The disk space for the cache on the file system of one folder. Cheap to clone; each query costs a system call.
 #[derive(Clone, Debug)]
 pub struct Room {
     folder: PathBuf,
     min_free: MinFree,
-    /// Free at any rate, because identities need it.
-    at_least: u64,
+    /// Minimum number of bytes to keep free for identities, whatever `min_free` is.
+    reserved_bytes: u64,
 }
 
 impl Room {
-    /// What the file system of `folder` has beyond `min_free`.
+    /// Returns the space that the file system of `folder` has beyond `min_free`.
     pub fn new(folder: &Path, min_free: MinFree) -> Self {
-        Self { folder: folder.to_owned(), min_free, at_least: 0 }
+        Self { folder: folder.to_owned(), min_free, reserved_bytes: 0 }
     }
 
-    /// The same, where also the reserve of the identities in `data` stays free if they are on that file system: once it is given
-    /// up for changes of identities, the cache must not take it.
+    /// Returns the same space, less the reserve of the identities in the folder `data` if that is on the same file
+    /// system: once the reserve is freed for changes of identities, the cache must not use it.
     pub fn beside_identities(mut self, data: &Path) -> Self {
         let device =
             |folder: &Path| existing(folder).and_then(|folder| folder.metadata().ok()).map(|found| found.dev());
         if device(&self.folder) == device(data) {
-            self.at_least = reserve::BYTES + reserve::MIN_FREE_BYTES;
+            self.reserved_bytes = reserve::BYTES + reserve::MIN_FREE_BYTES;
         }
         self
     }
 
-    /// How many bytes more the cache may write.
+    /// Returns the number of bytes that the cache may still write.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
     pub fn left(&self) -> Result<u64, StoreError> {
         let Some(folder) = existing(&self.folder) else { return Ok(0) };
         let (total, free) = durable::total_and_free_bytes(folder)?;
-        Ok(free.saturating_sub(self.min_free.of(total).max(self.at_least)))
+        Ok(free.saturating_sub(self.min_free.of(total).max(self.reserved_bytes)))
     }
 
-    /// The folder that it is of.
+    /// Returns the folder whose file system is meant.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// How much of the file system the operator keeps free.
+    /// Returns the configured minimum of free space.
     pub fn min_free(&self) -> MinFree {
         self.min_free
     }
 
-    /// Free bytes of the file system, whoever may write them.
+    /// Returns the number of free bytes of the file system, including those that the cache may not use.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
     pub fn free(&self) -> Result<u64, StoreError> {
         let Some(folder) = existing(&self.folder) else { return Ok(0) };
         Ok(durable::total_and_free_bytes(folder)?.1)
     }
 
-    /// Whether the cache may write so many bytes.
+    /// Checks that the cache may write this number of bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if they exceed the available space, or if the file system does not report it.
     pub fn check(&self, bytes: u64) -> Result<(), StoreError> {
         if self.left()? < bytes.max(1) { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 
-/// The folder, or the nearest above it that exists.
+/// Returns the folder, or the nearest existing one above it.
 fn existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
 }
@@ -83,6 +95,6 @@ mod tests {
         assert!(room(0).check(1).is_ok());
         let beside = room(0).beside_identities(folder.path()).left().unwrap();
         assert!(beside < free, "{beside} {free}");
-        assert_eq!(room(0).beside_identities(Path::new("/proc")).at_least, 0, "another file system");
+        assert_eq!(room(0).beside_identities(Path::new("/proc")).reserved_bytes, 0, "another file system");
     }
 }

@@ -1,5 +1,5 @@
-//! Files that downloads grow in: `spool/` below the cache folder. What is here was not verified and does not outlive the
-//! process; whoever has a file open reads on after it was removed or became a blob.
+//! Files of running downloads, in `spool/` below the cache folder. Their content is not verified, and they do not
+//! outlive the process. Readers that have a file open can read on after it was removed or became a blob.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,17 +12,17 @@ use super::blobs::BlobFile;
 use super::durable;
 use super::error::{OpenError, StoreError};
 
-/// Writes all of some bytes at an offset of a file, or fails.
+/// Function that writes all of the bytes at an offset of a file, or fails.
 pub type WriteAt = fn(&File, &[u8], u64) -> io::Result<()>;
 
-/// The folder of growing files. Cheap to clone; its methods block.
+/// The folder of spool files. Cheap to clone. Its methods block.
 #[derive(Clone, Debug)]
 pub struct Spool {
     folder: PathBuf,
     write: WriteAt,
 }
 
-/// One growing file. Removed when dropped, unless it became a blob.
+/// One growing file. Deleted when dropped, unless it became a blob.
 #[derive(Debug)]
 pub struct SpoolFile {
     file: BlobFile,
@@ -31,13 +31,21 @@ pub struct SpoolFile {
 }
 
 impl Spool {
-    /// The spool of this cache folder, made where there is none and emptied of what a killed process left. What else is there stays and is
-    /// told of.
+    /// Opens the spool of this cache folder. Creates the folder if it is missing, and deletes files that a killed
+    /// process has left there. Folders in it are left in place and reported.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be created or read, or if a file in it cannot be deleted.
     pub fn open(cache_dir: &Path) -> Result<Self, OpenError> {
         Self::open_with(cache_dir, |file, bytes, offset| file.write_all_at(bytes, offset))
     }
 
-    /// As [`Self::open`], writing through `write`: for tests of a disk that fails.
+    /// Opens the spool as [`Self::open`] does, with another function to write: for tests of a failing disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::open`] does.
     pub fn open_with(cache_dir: &Path, write: WriteAt) -> Result<Self, OpenError> {
         let folder = cache_dir.join("spool");
         let at = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
@@ -45,7 +53,7 @@ impl Spool {
         for entry in fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
             let path = entry.map_err(|error| at(&folder, error))?.path();
             if path.is_dir() && !path.is_symlink() {
-                tracing::warn!(path = %path.display(), "this folder is not of this service, and stays where it is");
+                tracing::warn!(path = %path.display(), "this folder does not belong to this service and is left in place");
                 continue;
             }
             fs::remove_file(&path).map_err(|error| at(&path, error))?;
@@ -53,7 +61,11 @@ impl Spool {
         Ok(Self { folder, write })
     }
 
-    /// A new empty file.
+    /// Creates an empty file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be created.
     pub fn create(&self) -> Result<SpoolFile, StoreError> {
         let (file, path) = tempfile::Builder::new().prefix("blob-").tempfile_in(&self.folder)?.into_parts();
         Ok(SpoolFile { file: BlobFile::new(file), path, write: self.write })
@@ -61,20 +73,25 @@ impl Spool {
 }
 
 impl SpoolFile {
-    /// The file, for reading what was written.
+    /// Returns the file, for reading the bytes written so far.
     pub fn file(&self) -> &BlobFile {
         &self.file
     }
 
     /// Writes all of these bytes at this offset.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         Ok(self.file.write_with(self.write, bytes, offset)?)
     }
 
+    /// Syncs the file and moves it to `to`, durably. Fails if the file cannot be synced or renamed.
     pub(super) fn persist(self, to: &Path) -> io::Result<()> {
         self.file.sync()?;
         durable::rename(&self.path, to)?;
-        // It has another name now: there is nothing to remove.
+        // The file has another name now: the drop must not delete it.
         let _ = self.path.keep();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! One line of the log for people: as `tracing_subscriber` writes it, and the request that it is about at its end.
+//! The log format for people: lines as `tracing_subscriber` formats them, with the request id at the end.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::request::RequestId;
 
-/// Writes events for people.
+/// The formatter of log lines for people.
 pub(super) struct Human(Format<Full>);
 
 impl Human {

@@ -1,5 +1,5 @@
-//! Lines on standard output and standard error that keep nobody waiting for longer than a second, whoever reads them: a pipe that is full
-//! and that nobody reads would stop its writer for ever.
+//! Lines on standard output and standard error that block the caller for at most a second. A plain write to a full
+//! pipe that nobody reads would block for ever.
 
 use std::io;
 use std::sync::mpsc;
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::log_output::{self, Unlocked};
 
-/// How long the caller waits for a line to be written.
+/// Maximum time that the caller waits for a line to be written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Writes a line to standard output, on a thread of its own. Returns once it is written, cannot be written, or after a second: it is
-/// written still if somebody reads it before the process ends.
+/// Writes a line to standard output, on a thread of its own. Returns when it is written or cannot be written, or
+/// after a second. In the last case it is still written if the output is read before the process ends.
 pub fn to_standard_output(line: &str) {
     write(Unlocked::standard_output(), line);
 }
 
-/// As [`to_standard_output`], for standard error.
+/// Works as [`to_standard_output`], for standard error.
 pub fn to_standard_error(line: &str) {
     write(Unlocked::standard_error(), line);
 }
@@ -27,10 +27,12 @@ fn write(to: io::Result<Unlocked>, line: &str) {
     let line = format!("{line}\n");
     let (done, wait) = mpsc::channel();
     let writer = thread::Builder::new().name("line output".to_owned()).spawn(move || {
-        let _nobody_reads_it_any_more = log_output::write(&mut to, line.as_bytes());
-        let _nobody_waits = done.send(());
+        // Fails if the output is closed, and then there is nobody to report it to.
+        let _ = log_output::write(&mut to, line.as_bytes());
+        // Fails if the caller has stopped waiting.
+        let _ = done.send(());
     });
     if writer.is_ok() {
-        let _written_or_too_late = wait.recv_timeout(WRITE_TIMEOUT);
+        let _ = wait.recv_timeout(WRITE_TIMEOUT);
     }
 }

@@ -1,5 +1,6 @@
-//! One line of the log as a JSON object: time, level, the event's own fields, where it was logged, and the request that it is
-//! about. Every pull pays for a line, so text is copied and only looked through for what JSON cannot have in a string.
+//! The log format for machines: each line is a JSON object with the time, the level, the fields of the event, its
+//! target and the request id. Every pull pays for a line, so text is copied as it is unless it contains a character
+//! that JSON must escape.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -15,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::request::RequestId;
 
-/// Writes events as JSON, as `tracing_subscriber`'s own format does.
+/// The formatter of log lines as JSON, in the form of `tracing_subscriber`'s own JSON format.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -36,20 +37,20 @@ where
     }
 }
 
-/// An object that is being written.
+/// A JSON object under construction.
 struct Object(Vec<u8>);
 
-/// Most lines are shorter.
-const USUAL: usize = 640;
+/// Initial capacity of a line, in bytes; most lines are shorter.
+const LINE_CAPACITY_BYTES: usize = 640;
 
 impl Object {
     fn begin() -> Self {
-        let mut bytes = Vec::with_capacity(USUAL);
+        let mut bytes = Vec::with_capacity(LINE_CAPACITY_BYTES);
         bytes.push(b'{');
         Self(bytes)
     }
 
-    /// The name of a field, which is one of Rust and needs no escaping.
+    /// Writes the name of a field, which is a Rust identifier and needs no escaping.
     fn name(&mut self, name: &str) {
         self.0.extend_from_slice(if self.0.len() > 1 { b",\"" } else { b"\"" });
         self.0.extend_from_slice(name.strip_prefix("r#").unwrap_or(name).as_bytes());
@@ -78,18 +79,19 @@ impl Object {
         thread_local! {
             static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
         }
-        // What is displayed may log, too.
+        // Formatting a value may itself write a log line, and then the buffer is already borrowed.
         TEXT.with(|buffer| match buffer.try_borrow_mut() {
             Ok(mut buffer) => {
                 buffer.clear();
-                let _shown_as_far_as_it_goes = buffer.write_fmt(text);
+                // If formatting fails, the text up to there is logged.
+                let _ = buffer.write_fmt(text);
                 self.text(name, &buffer);
             }
             Err(_) => self.text(name, &text.to_string()),
         });
     }
 
-    /// The time in UTC to a millionth of a second, of which the whole seconds are the same for many lines.
+    /// Writes the time in UTC with microseconds. The text of the whole second is cached, because many lines share it.
     fn time(&mut self, now: Timestamp) {
         thread_local! {
             static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
@@ -98,11 +100,12 @@ impl Object {
         SECOND.with_borrow_mut(|(second, text)| {
             if *second != now.as_second() {
                 text.clear();
-                let _shown = write!(text, "{now:.0}");
+                // Writing to memory cannot fail.
+                let _ = write!(text, "{now:.0}");
                 text.pop();
                 *second = now.as_second();
             }
-            let _written = write!(self.0, "\"{text}.{:06}Z\"", now.subsec_nanosecond().unsigned_abs() / 1000);
+            let _ = write!(self.0, "\"{text}.{:06}Z\"", now.subsec_nanosecond().unsigned_abs() / 1000);
         });
     }
 
@@ -118,9 +121,10 @@ impl Object {
     }
 }
 
-/// Whether each byte stands for itself in a string (RFC 8259, section 7). Looks at all of them, which is many at a time.
+/// Returns true if the text needs no escaping in a JSON string (RFC 8259, section 7).
 fn is_plain(text: &str) -> bool {
     let escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // No early exit: the compiler then checks many bytes at a time.
     !text.bytes().fold(false, |found, byte| found | escaped(byte))
 }
 

@@ -1,7 +1,7 @@
-//! Gets log lines to standard error, many with one system call: a line of a pull would otherwise cost as much as a third of the
-//! pull. Only a thread of its own writes, so that nobody else waits for whoever reads the log. A line waits for 50 ms at most, a warning
-//! and an error not at all; where the reader is slower than that, lines wait up to a maximum in bytes, and beyond it they are dropped and
-//! counted. Never cuts a line in two.
+//! A buffered log writer. It writes many lines with one system call, because a system call for each line would cost
+//! as much as a third of a pull. Only its own thread writes, so that no other thread waits for the reader of the log.
+//! A line is buffered for at most 50 ms, a warning or an error not at all. If the reader is slower, lines are
+//! buffered up to a maximum number of bytes, and further ones are dropped and counted. No line is ever split.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -18,45 +18,49 @@ thread_local! {
     static IS_LOG_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lines that wait to be written. All clones are one.
+/// The buffer of the lines to be written. All clones share it.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Inner>);
 
 struct Inner {
     max_bytes: usize,
     waiting: Mutex<Waiting>,
-    /// There is something to write, or it is to be written now.
+    /// Notified when there is something to write, or when it becomes urgent.
     added: Condvar,
-    /// Something was written, or lost.
+    /// Notified when lines were written or lost.
     written: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// Whether they are to be written now.
+    /// True if the lines are to be written at once.
     urgent: bool,
-    /// Bytes that were added since the start, and those of them that do not wait any more.
+    /// Bytes that were added since the start, and those of them that were written or lost.
     added: u64,
     done: u64,
-    /// Lines that were not written since the start, and those of them that the log tells of.
+    /// Lines that were dropped since the start, and those of them that a warning in the log has reported.
     dropped: u64,
-    told: u64,
+    reported: u64,
 }
 
-/// What one line is written with.
+/// The writer of one line.
 pub(super) struct Line<'a> {
     lines: &'a Lines,
     urgent: bool,
 }
 
-/// So long a line waits for others.
+/// Maximum time that a line is buffered.
 const GATHER_TIMEOUT: Duration = Duration::from_millis(50);
-/// Lines of more than so many bytes wait for no others.
+/// Buffer size in bytes at which the lines are written without waiting for more.
 const BATCH_BYTES: usize = 64 << 10;
 
 impl Lines {
-    /// Lines to this output, written by a thread of their own; at most so many bytes wait beside those that are being written.
+    /// Starts a thread that writes lines to this output. At most `max_bytes` are buffered, apart from those that are
+    /// being written.
+    ///
+    /// # Errors
+    /// Fails if the thread cannot be started.
     pub(super) fn to(out: impl Write + Send + 'static, max_bytes: usize) -> io::Result<Self> {
         let waiting = Mutex::new(Waiting::default());
         let lines = Self(Arc::new(Inner { max_bytes, waiting, added: Condvar::new(), written: Condvar::new() }));
@@ -66,20 +70,22 @@ impl Lines {
         Ok(lines)
     }
 
-    /// Waits until what was added before is written, but no longer than this.
+    /// Waits until all lines that were added before are written, but no longer than this timeout.
     pub(super) fn finish(&self, timeout: Duration) {
         let mut waiting = self.waiting();
         let until = waiting.added;
         waiting.urgent = true;
         self.0.added.notify_one();
-        let _finished_or_not = self.0.written.wait_timeout_while(waiting, timeout, |waiting| waiting.done < until);
+        // Whether it is finished or timed out makes no difference here.
+        drop(self.0.written.wait_timeout_while(waiting, timeout, |waiting| waiting.done < until));
     }
 
-    /// Adds a whole line, or drops it where too much waits.
+    /// Adds a whole line, or drops it if the buffer is full.
     pub(super) fn add(&self, line: &[u8], urgent: bool) {
         let mut waiting = self.waiting();
         let is_full = waiting.lines.len().saturating_add(line.len()) > self.0.max_bytes;
-        // What the log says of its own missing lines must not be missing: it says that while lines wait.
+        // The log thread's own warning about dropped lines is exempt: it is logged exactly when the buffer may be
+        // full.
         if is_full && !IS_LOG_THREAD.get() {
             waiting.dropped += 1;
             return;
@@ -94,12 +100,12 @@ impl Lines {
         }
     }
 
-    /// How many bytes wait.
+    /// Returns the number of buffered bytes.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting().lines.len()
     }
 
-    /// How many lines were dropped since the start.
+    /// Returns the number of lines dropped since the start.
     pub(super) fn dropped(&self) -> u64 {
         self.waiting().dropped
     }
@@ -110,30 +116,31 @@ impl Lines {
         loop {
             self.gather(&mut batch);
             let lost = out.write(&batch);
-            let untold = {
+            let unreported = {
                 let mut waiting = self.waiting();
                 waiting.done += batch.len() as u64;
                 waiting.dropped += lost;
-                let untold = if lost == 0 { waiting.dropped - waiting.told } else { 0 };
-                waiting.told += untold;
-                untold
+                // While writing fails, a warning would be lost, too.
+                let unreported = if lost == 0 { waiting.dropped - waiting.reported } else { 0 };
+                waiting.reported += unreported;
+                unreported
             };
             self.0.written.notify_all();
-            if untold > 0 {
+            if unreported > 0 {
                 tracing::warn!(
-                    lines = untold,
+                    lines = unreported,
                     "the log was not read or could not be written: lines are missing before this one"
                 );
             }
             batch.clear();
-            // One of the usual size is used again.
+            // A buffer of the usual size is reused; a larger one is freed.
             if batch.capacity() > 4 * BATCH_BYTES {
                 batch = Vec::new();
             }
         }
     }
 
-    /// Waits for lines, and for others behind them, and takes them all.
+    /// Waits for a first line and then for more, and takes all of them.
     fn gather(&self, batch: &mut Vec<u8>) {
         let waiting = self.0.added.wait_while(self.waiting(), |waiting| waiting.lines.is_empty());
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +151,7 @@ impl Lines {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Whole lines at any time, whatever panicked.
+        // A panic of another thread cannot leave a partial line here, so a poisoned lock is used on.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,13 +169,13 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 impl Write for Line<'_> {
-    /// Takes one whole line.
+    /// Adds one whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.lines.add(line, self.urgent);
         Ok(line.len())
     }
 
-    /// Does nothing: nobody but the log's own thread waits for its reader.
+    /// Does nothing: only the log thread waits for the reader of the log.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -185,7 +192,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
     const MAX_BYTES: usize = 1 << 20;
 
-    /// Remembers each write as a text of its own.
+    /// An output that records each write as a text of its own.
     #[derive(Clone, Default)]
     struct Writes(Arc<Mutex<Vec<String>>>);
 
@@ -206,13 +213,13 @@ mod tests {
         }
     }
 
-    /// Takes nothing until it is told to; then everything.
+    /// An output that accepts nothing until the sender sends or is dropped, and then everything.
     struct Unread(Receiver<()>, Writes);
 
     impl Write for Unread {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once the sender is gone it is read.
-            let _read = self.0.recv();
+            // Fails once the sender is dropped, which means that the output is read from now on.
+            let _ = self.0.recv();
             self.1.write(bytes)
         }
 

@@ -1,12 +1,13 @@
-//! Writes whole lines to what may be full, gone, or not block. A line that could be written in part only is completed by the next write
-//! that succeeds, before anything else.
+//! An output for whole lines that copes with a file or pipe that is full, closed or non-blocking. A line of which
+//! only a part could be written is completed before anything else by the next write that succeeds.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-/// Standard output or standard error without the lock of the standard library, which a write to a pipe that nobody reads would hold for ever.
+/// Standard output or standard error without the lock of the standard library: a write to a pipe that nobody reads
+/// would hold that lock for ever.
 pub(super) struct Unlocked(OwnedFd);
 
 impl Unlocked {
@@ -29,14 +30,14 @@ impl Write for Unlocked {
     }
 }
 
-/// Where log lines go.
+/// The output for log lines.
 pub(super) struct Output<W> {
     out: W,
-    /// The rest of a line whose beginning was written.
+    /// The rest of a line of which the beginning was written.
     rest: Vec<u8>,
 }
 
-/// A pipe that is full and does not block is tried again after so long.
+/// Interval between attempts to write to a full non-blocking pipe.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 impl<W: Write> Output<W> {
@@ -44,7 +45,7 @@ impl<W: Write> Output<W> {
         Self { out, rest: Vec::new() }
     }
 
-    /// Writes these lines, however long that takes; returns how many of them are lost because it fails.
+    /// Writes these lines, without a time limit. Returns the number of lines that are lost because writing fails.
     pub(super) fn write(&mut self, lines: &[u8]) -> u64 {
         let written = write(&mut self.out, &self.rest);
         self.rest.drain(..written);
@@ -60,14 +61,14 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Writes until all is written or it fails; returns how many bytes were written.
+/// Writes all bytes, or as many as can be written before an error. Returns the number of bytes written.
 pub(super) fn write(out: &mut impl Write, bytes: &[u8]) -> usize {
     let mut written = 0;
     while written < bytes.len() {
         match out.write(&bytes[written..]) {
             Ok(more) if more > 0 => written += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody set the pipe so that it does not block.
+            // The pipe is shared with other processes, and one of them made it non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_INTERVAL),
             Ok(_) | Err(_) => break,
         }
@@ -83,7 +84,8 @@ fn count(lines: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes at a time, and fails this way after so many in all until more are allowed.
+    /// An output that accepts `at_a_time` bytes per write, and fails after `allowed` bytes in total until more are
+    /// allowed.
     struct Limited {
         taken: Vec<u8>,
         at_a_time: usize,

@@ -1,8 +1,8 @@
-//! What the system says of this process, under the names that Prometheus' own libraries use.
+//! Metrics of this process from the kernel, with the names that Prometheus client libraries use (proc(5)).
 
 use std::fs;
 
-/// Publishes it. Reads files of the kernel, which never wait for a disk.
+/// Publishes the metrics. Reads only files of the kernel, which never wait for a disk.
 pub(super) fn publish() {
     if let Some(bytes) = resident_bytes() {
         metrics::gauge!("process_resident_memory_bytes").set(bytes as f64);

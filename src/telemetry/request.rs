@@ -1,5 +1,5 @@
-//! Which request a thread works for at present: every line that it logs meanwhile has the request's id. Does for ids what a span
-//! of `tracing` does for any field, at a tenth of its cost, which each pull would pay.
+//! The id of the request that a thread is processing. Every line that the thread logs meanwhile has this id. Does for
+//! ids what a `tracing` span does for any field, at a tenth of its cost, which every pull would pay.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,7 +16,7 @@ thread_local! {
 }
 
 impl RequestId {
-    /// The id that is this number.
+    /// Creates an id from a number.
     pub fn new(number: u32) -> Self {
         let mut digits = [0; 8];
         for (at, digit) in digits.iter_mut().enumerate() {
@@ -25,22 +25,22 @@ impl RequestId {
         Self(digits)
     }
 
-    /// That of the request which this thread works for.
+    /// Returns the id of the request that this thread is processing.
     pub fn present() -> Option<Self> {
         PRESENT.get()
     }
 
-    /// Its digits.
+    /// Returns the digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// This thread works for the request until what this gives is dropped.
+    /// Marks this thread as processing the request until the returned guard is dropped.
     pub fn enter(self) -> Entered {
         Entered { before: PRESENT.replace(Some(self)), _on_this_thread: PhantomData }
     }
 
-    /// The same future, during which its thread works for the request.
+    /// Returns a future that does the work, and during whose polls the thread is marked as processing the request.
     pub fn during<F: Future>(self, work: Pin<&mut F>) -> impl Future<Output = F::Output> {
         During { request: self, work }
     }
@@ -52,10 +52,11 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Until it is dropped, a thread works for a request; then for the one before.
+/// A guard that marks a thread as processing a request. Its drop restores the previous request.
 #[derive(Debug)]
 pub struct Entered {
     before: Option<RequestId>,
+    /// Makes the guard `!Send`: its drop must restore the state of the thread that created it.
     _on_this_thread: PhantomData<*const ()>,
 }
 
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn requests_that_take_turns_on_a_thread_are_told_apart() {
+    async fn requests_that_alternate_on_a_thread_are_distinguished() {
         let work = |id: RequestId| async move {
             for _ in 0..3 {
                 assert_eq!(RequestId::present(), Some(id));

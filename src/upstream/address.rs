@@ -1,9 +1,11 @@
-//! Which addresses an upstream may send us to (IANA special-purpose address registries, RFC 6890). Resolves nothing.
+//! Classification of IP addresses that an upstream refers to (IANA special-purpose address registries, RFC 6890).
+//! Does not resolve names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the address belongs to the public internet: neither loopback, private, shared (RFC 6598), link-local, multicast,
-/// unspecified, reserved, for documentation or benchmarks, nor an IPv6 address that carries an IPv4 one.
+/// Returns true if the address belongs to the public internet: neither loopback, private, shared (RFC 6598),
+/// link-local, multicast, unspecified, reserved, for documentation or benchmarks, nor an IPv6 address that embeds
+/// an IPv4 one.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !NOT_PUBLIC_V4.iter().any(|(net, bits)| v4_within(v4, *net, *bits)),
@@ -11,7 +13,8 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether the address is link-local, in any of its guises. Cloud machines hand out their credentials there.
+/// Returns true if the address is link-local, also when embedded in an IPv6 address. Cloud machines offer their
+/// credentials at link-local addresses.
 pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -19,6 +22,7 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// IPv4 networks that are not public, with their prefix lengths.
 const NOT_PUBLIC_V4: [([u8; 4], u32); 16] = [
     ([0, 0, 0, 0], 8),
     ([10, 0, 0, 0], 8),
@@ -38,13 +42,15 @@ const NOT_PUBLIC_V4: [([u8; 4], u32); 16] = [
     ([240, 0, 0, 0], 4),
 ];
 
-/// The first 32 bits of an IPv6 network, and how many bits count.
+/// The first 32 bits of an IPv6 network, and its prefix length.
 type V6Net = ([u16; 2], u32);
 
-/// All that IANA gives out. Loopback, mapped, NAT64, unique local, link-local and multicast addresses are outside.
+/// The range from which IANA assigns global unicast addresses. Loopback, mapped, NAT64, unique local, link-local
+/// and multicast addresses are outside.
 const GLOBAL_UNICAST: V6Net = ([0x2000, 0], 3);
 
-/// Protocol assignments with Teredo, documentation twice, 6to4.
+/// Networks within that range that are not public: protocol assignments (including Teredo), two for documentation,
+/// and 6to4.
 const NOT_PUBLIC_V6: [V6Net; 4] = [([0x2001, 0], 23), ([0x2001, 0x0db8], 32), ([0x2002, 0], 16), ([0x3fff, 0], 20)];
 
 fn v4_within(address: Ipv4Addr, net: [u8; 4], bits: u32) -> bool {
@@ -57,7 +63,7 @@ fn v6_within(address: Ipv6Addr, (net, bits): V6Net) -> bool {
     (joined(first, second) ^ joined(net[0], net[1])) >> (32 - bits) == 0
 }
 
-/// The IPv4 address that a mapped, compatible, NAT64 or 6to4 address leads to.
+/// Returns the IPv4 address that is embedded in a mapped, compatible, NAT64 or 6to4 address.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let joined = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {

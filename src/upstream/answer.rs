@@ -1,4 +1,4 @@
-//! What the response of a registry means. Trusts nothing about content: digests and lengths are passed on as claims.
+//! Interpretation of registry responses. Digests and lengths of content are passed on as unverified claims.
 
 use std::ops::Range;
 
@@ -9,26 +9,30 @@ use secrecy::SecretString;
 
 use super::content::ContentHead;
 use super::error::{ConnectionFailure, UpstreamError, is_transient};
-use super::transport::Answer;
+use super::transport::FinalResponse;
 use super::{failure_body, rate_limit};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ACCEPTED;
 
-/// The response, if it is a success. A refusal by the storage behind a redirect says nothing about what the registry grants.
+/// Returns the response if it is a success, and converts any other into an error. A refusal by the storage behind a
+/// redirect is not a decision of the registry. Error messages of upstream that repeat one of `passwords` are
+/// dropped.
 ///
-/// No sentence of it that repeats one of these passwords is passed on.
+/// # Errors
+///
+/// Fails if the status is neither 200 nor 206.
 pub(super) async fn successful(
-    answer: Answer,
+    received: FinalResponse,
     behind_redirect: Refusal,
     passwords: &[SecretString],
 ) -> Result<Response, UpstreamError> {
-    let Answer { response, redirected, shown, .. } = answer;
+    let FinalResponse { response, redirected, authorization, .. } = received;
     let of_storage = redirected && behind_redirect == Refusal::OfStorage;
     match response.status().as_u16() {
         200 | 206 => Ok(response),
         100..=399 => Err(UpstreamError::InvalidResponse { what: "a status that brings no content" }),
         404 => Err(UpstreamError::NotFound),
-        // By the HTTP proxy in between, not by upstream.
+        // The HTTP proxy in between sends this, not upstream.
         407 => Err(UpstreamError::Unreachable {
             failure: ConnectionFailure::Proxy,
             elsewhere: None,
@@ -37,20 +41,20 @@ pub(super) async fn successful(
         416 => Err(UpstreamError::WrongRange),
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status if is_transient(status) => {
-            Err(UpstreamError::ServerError(failure_body::read(response, shown.as_ref(), passwords).await))
+            Err(UpstreamError::ServerError(failure_body::read(response, authorization.as_ref(), passwords).await))
         }
         status if of_storage => Err(UpstreamError::Storage { status }),
         401 | 403 => {
-            let said = failure_body::read(response, shown.as_ref(), passwords).await;
-            Err(UpstreamError::Denied { message: said.message.filter(|message| says_more(message)) })
+            let failure = failure_body::read(response, authorization.as_ref(), passwords).await;
+            Err(UpstreamError::Denied { message: failure.message.filter(|message| adds_information(message)) })
         }
-        _ => Err(UpstreamError::Refused(failure_body::read(response, shown.as_ref(), passwords).await)),
+        _ => Err(UpstreamError::Refused(failure_body::read(response, authorization.as_ref(), passwords).await)),
     }
 }
 
-/// Whether a sentence says more than that access is denied: docker and podman print nothing but `denied` for the defaults of
-/// CNCF Distribution.
-fn says_more(message: &str) -> bool {
+/// Returns true if a message adds information to the fact that access is denied. docker and podman print only
+/// `denied` for the default messages of CNCF Distribution.
+fn adds_information(message: &str) -> bool {
     const DEFAULTS: [&str; 6] = [
         "authentication required",
         "requested access to the resource is denied",
@@ -62,17 +66,21 @@ fn says_more(message: &str) -> bool {
     !DEFAULTS.iter().any(|default| message.trim_end_matches('.').eq_ignore_ascii_case(default))
 }
 
-/// Who speaks behind a redirect.
+/// Origin of a refusal that came after a redirect.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Another registry, as with manifests.
+    /// Another registry, as for manifests.
     OfRegistry,
-    /// A store of files with signed addresses, as with blobs.
+    /// A storage service with signed addresses, as for blobs.
     OfStorage,
 }
 
-/// What the headers of a manifest say. A media type that says nothing is left out: the document has one. A page that asks to
-/// sign in is refused, and so is what can only be had in a form that is not supported.
+/// Returns what the headers of a manifest claim. A generic media type is left out, because the document has a
+/// specific one.
+///
+/// # Errors
+///
+/// Fails if the media type is not that of a manifest, as of a sign-in page, or is an unsupported one.
 pub(super) fn manifest_head(headers: &HeaderMap) -> Result<ContentHead, UpstreamError> {
     let head = content_head(headers);
     match head.media_type.as_deref() {
@@ -89,34 +97,36 @@ pub(super) fn manifest_head(headers: &HeaderMap) -> Result<ContentHead, Upstream
     }
 }
 
-/// What a `HEAD` says of a manifest, if it says all that a manifest's has: anything less may be the response to the method, not
-/// the manifest's.
+/// Returns what the response to a `HEAD` claims about a manifest, if it is complete: with media type and length. An
+/// incomplete response may be one to the method instead of the manifest.
 pub(super) fn affirmed_manifest(headers: &HeaderMap) -> Option<ContentHead> {
     let head = manifest_head(headers).ok()?;
     (head.media_type.is_some() && head.length.is_some_and(|length| length > 0)).then_some(head)
 }
 
-/// What a `HEAD` says of a blob, if it tells the length. Only the blob without bytes has none.
+/// Returns what the response to a `HEAD` claims about a blob, if it states the length. The length may be 0 only for
+/// the empty blob.
 pub(super) fn affirmed_blob(headers: &HeaderMap, digest: &Digest) -> Option<ContentHead> {
     let head = content_head(headers);
-    let same = head.digest.is_none_or(|told| told == *digest);
+    let same = head.digest.is_none_or(|claimed| claimed == *digest);
     (same && head.length.is_some_and(|length| length > 0 || is_empty(digest))).then_some(head)
 }
 
-/// Whether this is the digest of no bytes, of which there is no first one either.
+/// Returns true if this is the digest of empty content, which has no first byte.
 pub(super) fn is_empty(digest: &Digest) -> bool {
     digest.to_string() == EMPTY_BLOB
 }
 
-/// The digest of no bytes.
+/// Digest of empty content.
 const EMPTY_BLOB: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/// Beginning of the media types of Docker's obsolete manifest schema 1.
 const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+";
 
-/// Media types that say no more than that there are bytes.
+/// Generic media types, which do not identify a manifest.
 const GENERIC: [&str; 4] = ["application/json", "application/octet-stream", "binary/octet-stream", "text/plain"];
 
-/// What the headers of a whole content say.
+/// Returns what the headers claim about a complete content.
 pub(super) fn content_head(headers: &HeaderMap) -> ContentHead {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     ContentHead {
@@ -126,7 +136,12 @@ pub(super) fn content_head(headers: &HeaderMap) -> ContentHead {
     }
 }
 
-/// What the headers of a blob say that was asked for from an offset, and how many bytes come too many at its start.
+/// Returns what the headers claim about a whole blob that was requested from offset `from`, and the number of
+/// surplus bytes at the start of the body.
+///
+/// # Errors
+///
+/// Fails if upstream sent another range than the requested one.
 pub(super) fn blob_head(partial: bool, headers: &HeaderMap, from: u64) -> Result<(ContentHead, u64), UpstreamError> {
     let mut head = content_head(headers);
     if !partial {
@@ -145,8 +160,12 @@ pub(super) fn blob_head(partial: bool, headers: &HeaderMap, from: u64) -> Result
     }
 }
 
-/// What the headers of a partial response say of the whole blob, where exactly these bytes were requested. Only the end of the
-/// blob may cut them short (RFC 9110, section 14.1.2).
+/// Returns what the headers of a partial response claim about the whole blob, if exactly these bytes were sent.
+/// Only the end of the blob may shorten the range (RFC 9110, section 14.1.2).
+///
+/// # Errors
+///
+/// Fails if upstream sent another range.
 pub(super) fn range_head(headers: &HeaderMap, range: &Range<u64>) -> Result<ContentHead, UpstreamError> {
     let (sent, total) = sent_range(headers).ok_or(UpstreamError::WrongRange)?;
     let end = total.map_or(range.end, |total| range.end.min(total));
@@ -156,7 +175,11 @@ pub(super) fn range_head(headers: &HeaderMap, range: &Range<u64>) -> Result<Cont
     Ok(ContentHead { length: total, ..content_head(headers) })
 }
 
-/// What the headers say of the whole blob when its first byte was asked for.
+/// Returns what the headers claim about the whole blob whose first byte was requested.
+///
+/// # Errors
+///
+/// Fails if a partial response contains another range.
 pub(super) fn first_byte_head(partial: bool, headers: &HeaderMap) -> Result<ContentHead, UpstreamError> {
     let head = content_head(headers);
     match range_of(headers) {
@@ -174,7 +197,8 @@ fn sent_range(headers: &HeaderMap) -> Option<(Range<u64>, Option<u64>)> {
     headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(content_range)
 }
 
-/// The bytes and the whole length in `bytes 5-9/10` (RFC 9110, section 14.4), if they fit together.
+/// Parses `bytes 5-9/10` (RFC 9110, section 14.4) into the range and the total length; `None` if they contradict
+/// each other.
 fn content_range(value: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.trim().split_once('-')?;
@@ -233,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_default_sentence_says_nothing() {
-        assert!(!says_more("Requested access to the resource is denied") && !says_more("unauthorized."));
-        assert!(says_more("Your authorization token has expired. Reauthenticate and try again."));
+        assert!(!adds_information("Requested access to the resource is denied") && !adds_information("unauthorized."));
+        assert!(adds_information("Your authorization token has expired. Reauthenticate and try again."));
     }
 
     #[test]
@@ -248,7 +272,7 @@ mod tests {
         {
             assert_eq!(head(wrong, 5), Err(UpstreamError::WrongRange), "{wrong}");
         }
-        assert_eq!(head("bytes 0-9/10", 0), Err(UpstreamError::WrongRange), "nobody asked for a range");
+        assert_eq!(head("bytes 0-9/10", 0), Err(UpstreamError::WrongRange), "no range was requested");
         assert_eq!(blob_head(true, &headers(&[]), 5), Err(UpstreamError::WrongRange));
     }
 

@@ -1,5 +1,6 @@
-//! The HTTP clients below everything: for each way out one that connects to public addresses alone and one for listed hosts, and
-//! of each a twin that makes a connection for every request. They follow no redirect, decompress nothing and know no credential.
+//! HTTP clients: for each set of connection options, one for public addresses only and one for listed hosts, each
+//! also in a variant that makes a new connection for every request. They follow no redirects, decompress nothing
+//! and know no credentials.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -16,53 +17,54 @@ use super::address;
 use super::connection_error::{NameError, innermost};
 use super::options::{SetupError, UpstreamOptions};
 
-/// The clients of one way out.
+/// The clients for one set of connection options.
 pub(super) struct Clients {
-    /// For hosts that are listed: connects to any address but a link-local one.
+    /// Client for listed hosts: connects to any address except link-local ones.
     pub(super) listed: ClientPair,
-    /// For all others: connects to public addresses only.
+    /// Client for other hosts: connects to public addresses only.
     pub(super) strict: ClientPair,
-    /// Hosts that only a proxy's connection may lead to.
+    /// Host names of HTTP proxies. Only the connection to the proxy itself may use them.
     pub(super) proxy_hosts: Vec<String>,
 }
 
 /// Two clients that may connect to the same addresses.
 pub(super) struct ClientPair {
-    /// Keeps connections for further requests.
+    /// Keeps connections open for later requests.
     pub(super) pooled: Client,
-    /// Makes a new connection for each request: for what is repeated because a kept one was dead.
+    /// Opens a new connection for each request: for retries after a kept connection was dead.
     pub(super) fresh: Client,
 }
 
-/// Makes clients, the same for all upstreams that are reached in the same way: they share connections and authorities.
+/// Pool of clients. Upstreams with the same connection options share clients, and with them connections and trusted
+/// authorities.
 #[derive(Default)]
-pub(super) struct ClientPool(HashMap<WayOut, Arc<Clients>>);
+pub(super) struct ClientPool(HashMap<ConnectionOptions, Arc<Clients>>);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct WayOut {
+struct ConnectionOptions {
     proxy: Option<String>,
     ca_file: Option<PathBuf>,
     connect_timeout: Duration,
 }
 
-/// The address that a name leads to is not one that we may connect to.
+/// Error: a name resolves only to addresses to which no connection is allowed.
 #[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that is not public")]
+#[error("the name resolves to an address that is not public")]
 pub(super) struct ForbiddenName;
 
 impl ClientPool {
-    /// The clients for this upstream.
+    /// Returns the clients for this upstream. Fails if its options cannot be used.
     pub(super) fn clients(&mut self, options: &UpstreamOptions) -> Result<Arc<Clients>, SetupError> {
-        let way_out = WayOut {
+        let key = ConnectionOptions {
             proxy: options.proxy.clone(),
             ca_file: options.ca_file.clone(),
             connect_timeout: options.connect_timeout,
         };
-        if let Some(known) = self.0.get(&way_out) {
+        if let Some(known) = self.0.get(&key) {
             return Ok(known.clone());
         }
         let clients = Arc::new(build(options)?);
-        self.0.insert(way_out, clients.clone());
+        self.0.insert(key, clients.clone());
         Ok(clients)
     }
 }
@@ -97,8 +99,8 @@ fn with_proxy(builder: ClientBuilder, options: &UpstreamOptions) -> Result<Clien
         None => Ok(builder),
         Some("") => Ok(builder.no_proxy()),
         Some(url) => {
-            // The error of reqwest would show the address, which may carry a password.
-            let wrong = |_| SetupError { reason: "not the address of a proxy".to_owned(), ..empty(options, "proxy") };
+            // reqwest's error would contain the address, which may have a password.
+            let wrong = |_| SetupError { reason: "not a valid proxy address".to_owned(), ..empty(options, "proxy") };
             Ok(builder.proxy(Proxy::all(url).map_err(wrong)?))
         }
     }
@@ -124,7 +126,8 @@ fn empty(options: &UpstreamOptions, key: &'static str) -> SetupError {
     SetupError { upstream: options.name.clone(), key, reason: String::new() }
 }
 
-/// The hosts of the proxies that may be used, which the operator has chosen and which need not be public.
+/// Returns the host names of the proxies that may be used. The operator has chosen them, so that they need not be
+/// public.
 fn proxy_hosts(configured: Option<&str>) -> Vec<String> {
     const VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let urls = match configured {
@@ -139,7 +142,7 @@ fn proxy_host(url: &str) -> Option<String> {
     parsed.ok()?.host_str().map(str::to_owned)
 }
 
-/// Resolves names as the operating system does and leaves out the addresses that must not be connected to.
+/// Resolver of the operating system that leaves out forbidden addresses.
 struct CheckedResolver {
     public_only: bool,
     exempt: Vec<String>,

@@ -1,16 +1,20 @@
-//! Which cause stands behind an error of the HTTP client: one kind per cause, found in the chain of errors.
+//! Cause of an error of the HTTP client: one kind per cause, found in the chain of errors.
 
 use std::error::Error;
 use std::io;
 
 use super::error::{ConnectionFailure, UpstreamError};
 
-/// A host's name that could not be resolved.
+/// Maximum number of characters of a reason in an error.
+const MAX_REASON_CHARS: usize = 160;
+
+/// A host name that could not be resolved.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NameError(pub(super) io::Error);
 
-/// What the HTTP client's error means, where the connection is to be encrypted or not. It holds no address any more.
+/// Converts an error of the HTTP client. `encrypted` states whether the connection uses TLS. The result contains no
+/// address other than the host `elsewhere`.
 pub(super) fn cause(error: &reqwest::Error, encrypted: bool, elsewhere: Option<String>) -> UpstreamError {
     if error.is_timeout() || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut) {
         let timed_out = ConnectionFailure::TimedOut;
@@ -21,14 +25,14 @@ pub(super) fn cause(error: &reqwest::Error, encrypted: bool, elsewhere: Option<S
     }
     let mut failure = failure(error);
     if failure == ConnectionFailure::Closed && error.is_connect() && encrypted {
-        // The handshake is all that can be cut off before there is a connection.
+        // Before the connection is established, only the TLS handshake can be cut off.
         failure = ConnectionFailure::Tls;
     }
     UpstreamError::Unreachable { failure, elsewhere, reason: innermost(error) }
 }
 
-/// Whether the connection ended before a response began, after it had been there: the server may just have closed it for being
-/// idle, so that the same request on a new one succeeds.
+/// Returns true if an established connection ended before a response began. The server may have closed it because
+/// it was idle, so that the same request can succeed on a new connection.
 pub(super) fn is_dead_connection(error: &reqwest::Error) -> bool {
     !error.is_connect() && !error.is_timeout() && error.is_request() && failure(error) == ConnectionFailure::Closed
 }
@@ -41,7 +45,7 @@ fn failure(error: &reqwest::Error) -> ConnectionFailure {
     } else if io_kinds(error).any(|kind| kind == io::ErrorKind::ConnectionRefused) {
         ConnectionFailure::Refused
     } else if chain(error).any(|cause| cause.to_string().contains("tunnel")) {
-        // The HTTP client has no type for it.
+        // The HTTP client has no error type for this.
         ConnectionFailure::Proxy
     } else if error.is_connect() && !io_kinds(error).any(is_cut) {
         ConnectionFailure::Network
@@ -52,7 +56,7 @@ fn failure(error: &reqwest::Error) -> ConnectionFailure {
     }
 }
 
-/// What the HTTP client says of a head that it cannot read; it has no type for it.
+/// Returns true if the error is about a malformed response head. The HTTP client has no type for this.
 fn is_malformed(cause: &(dyn Error + 'static)) -> bool {
     let text = cause.to_string();
     text.starts_with("invalid") || text.contains("parsed") || text.contains("too large")
@@ -70,7 +74,7 @@ fn io_kinds<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = io::Er
     chain(error).flat_map(wrapped).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
 }
 
-/// A cause and what it wraps: an `io::Error` does not name that as its source.
+/// Returns a cause and the errors that it wraps: an `io::Error` does not return its inner error as its source.
 fn wrapped<'a>(cause: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(cause), |cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -78,13 +82,13 @@ fn wrapped<'a>(cause: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     })
 }
 
-/// An error and what caused it, from the outermost on.
+/// Returns an error and its causes, from the outermost inwards.
 pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
-/// What the last error of a chain says, shortened. The outer ones only repeat that something failed.
+/// Returns the text of the innermost error, shortened. The outer ones only repeat that something failed.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let last = chain(error).last().unwrap_or(error);
-    last.to_string().chars().filter(|char| !char.is_control()).take(160).collect()
+    last.to_string().chars().filter(|char| !char.is_control()).take(MAX_REASON_CHARS).collect()
 }

@@ -1,4 +1,4 @@
-//! What an upstream gives: heads and streams. Verifies nothing: a digest in a head is what upstream claims.
+//! Content from an upstream: heads and streams. Nothing is verified here: a digest in a head is upstream's claim.
 
 use std::time::Duration;
 
@@ -9,48 +9,49 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use super::error::UpstreamError;
 use crate::domain::digest::Digest;
 
-/// What upstream says about some content before sending it. None of it is verified.
+/// Claims of upstream about content, from the headers of a response. Unverified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentHead {
-    /// Its media type, without parameters. For a manifest always one of [`ACCEPTED`](crate::domain::manifest::ACCEPTED).
+    /// The media type without parameters. For a manifest always one of
+    /// [`ACCEPTED`](crate::domain::manifest::ACCEPTED).
     pub media_type: Option<String>,
-    /// The length in bytes of the whole content, also where only the rest was asked for.
+    /// Length of the whole content in bytes, also when only a part was requested.
     pub length: Option<u64>,
-    /// Its digest, as upstream claims.
+    /// The digest.
     pub digest: Option<Digest>,
 }
 
-/// What a `HEAD` says of a manifest.
+/// Result of a `HEAD` request for a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestHead {
-    /// Upstream has it, and this is its head. The digest may be missing.
+    /// Upstream has the manifest. The digest may be missing.
     Affirmed(ContentHead),
-    /// Only a `GET` can tell: upstream refused the `HEAD`, or its response has not all that a manifest's has.
+    /// Inconclusive, so that a `GET` must decide: upstream refused the `HEAD`, or its response was incomplete.
     Open,
-    /// As [`Self::Open`], and no request was sent, because this repository did not support `HEAD` before.
+    /// Inconclusive: no request was sent, because this repository did not support `HEAD` before.
     NotRequested,
-    /// As [`Self::Open`], because a `HEAD` takes too long there.
+    /// Inconclusive: the `HEAD` took too long, or did so recently.
     TooSlow,
 }
 
 impl ManifestHead {
-    /// What upstream affirms, if it does.
+    /// Returns the head of the manifest, if upstream has confirmed that it has it.
     pub fn affirmed(&self) -> Option<&ContentHead> {
         if let Self::Affirmed(head) = self { Some(head) } else { None }
     }
 }
 
-/// Content on its way. The reader bounds its length and verifies its digest.
+/// Content that is being received. The reader must bound its length and verify its digest.
 pub struct Content {
-    /// What upstream says about it.
+    /// Claims of upstream about the content.
     pub head: ContentHead,
-    /// The bytes from the offset that was asked for to the end; an error is the last item. May be polled on any thread that
-    /// runs tokio. Dropping it closes the connection.
+    /// The bytes from the requested offset to the end; an error is the last item. May be polled on any tokio
+    /// thread. Dropping it closes the connection.
     pub stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
 }
 
 impl Content {
-    /// The same, with something that is dropped together with the stream.
+    /// Returns the same content. `held` is dropped together with the stream.
     pub fn holding<T: Send + 'static>(self, held: T) -> Self {
         let stream = stream::unfold((self.stream, held), |(mut stream, held)| async move {
             let item = stream.next().await?;
@@ -60,7 +61,7 @@ impl Content {
     }
 }
 
-/// Ends with an error where no item comes for this long, and after the first error.
+/// Returns a stream that ends with an error if no item arrives for the time `idle`, and after the first error.
 pub(super) fn with_idle_timeout(
     stream: impl Stream<Item = Result<Bytes, UpstreamError>> + Send + 'static,
     idle: Duration,
@@ -81,7 +82,7 @@ fn stalled(idle: Duration) -> UpstreamError {
     UpstreamError::Interrupted { reason: format!("no byte for {idle:?}") }
 }
 
-/// Leaves out the first `skip` bytes; content that ends before them is the wrong range.
+/// Skips the first `skip` bytes. Yields the error `WrongRange` if the content ends before.
 pub(super) fn skipping(
     stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
     skip: u64,
@@ -109,7 +110,7 @@ pub(super) fn skipping(
     stream::unfold((stream.fuse().boxed(), skip), next).boxed()
 }
 
-/// The whole stream in memory, if it is not longer than `limit` bytes.
+/// Reads the whole stream into memory. Fails if it is longer than `limit` bytes, or as the stream does.
 pub(super) async fn collect(
     stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
     limit: usize,

@@ -1,77 +1,79 @@
-//! What can go wrong with an upstream, one kind of error per cause. Never holds a secret or the query of a signed address, and
-//! knows no status code of ours.
+//! Errors of requests to an upstream, one variant per cause. They never contain a secret or the query of a signed
+//! address, and no HTTP status of this service.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why an upstream gave no usable response. Cheap to clone: everyone who shares a request gets a copy.
+/// Reason why an upstream sent no usable response. Cheap to clone: all callers that share a request get a copy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// The repository, the tag or the content does not exist there.
+    /// Upstream has no such repository, tag or content.
     #[error("upstream does not have it")]
     NotFound,
-    /// Upstream refuses this repository to this account; Docker Hub says so of what does not exist, too.
+    /// Upstream refuses this repository to this account. Docker Hub responds like this for missing repositories,
+    /// too.
     #[error("upstream refuses it to this account, or does not have it{}", quoted(.message.as_deref()))]
     Denied {
-        /// Upstream's own sentence, where it says more than that access is denied.
+        /// Upstream's error message, where it adds information.
         message: Option<String>,
     },
-    /// Upstream refuses the request for good: a 4xx status that has no variant of its own.
+    /// Upstream refuses the request permanently, with a 4xx status that has no variant of its own.
     #[error("upstream refuses the request: {0}")]
     Refused(HttpFailure),
-    /// Upstream asks to come back later.
+    /// Upstream's rate limit is reached.
     #[error("upstream's rate limit is reached")]
     RateLimited(RateLimit),
-    /// No connection, or none that lasted until a response began.
+    /// No connection was made, or it ended before a response began.
     #[error("upstream cannot be reached{}: {failure}: {reason}", named(.elsewhere.as_deref()))]
     Unreachable {
-        /// What failed.
+        /// The kind of failure.
         failure: ConnectionFailure,
-        /// The host that upstream redirected to, where that is what cannot be reached.
+        /// The host that cannot be reached, where it is one to which upstream redirected.
         elsewhere: Option<String>,
-        /// The innermost reason, in a few words.
+        /// The innermost error, in a few words.
         reason: String,
     },
-    /// No connection or no response within the configured time.
+    /// No connection, or no response, within the configured time.
     #[error("upstream did not respond in time")]
     TimedOut,
-    /// Upstream is out of order: a 5xx status, or a 4xx one that says "later".
+    /// Upstream reports an error of its own: a 5xx status, or a 4xx status that asks to try again later.
     #[error("upstream fails: {0}")]
     ServerError(HttpFailure),
-    /// The storage that upstream redirected to refused what upstream had granted: its address may have expired.
+    /// The storage to which upstream redirected refused content that upstream had granted: the signed address may
+    /// have expired.
     #[error("the storage that upstream redirected to responded with status {status}")]
     Storage {
         /// The HTTP status.
         status: u16,
     },
-    /// A successful response that cannot be what was requested.
+    /// A successful response that does not match the request.
     #[error("upstream's response is invalid: {what}")]
     InvalidResponse {
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
-    /// Upstream has it in a form that this service does not support.
+    /// Upstream has the content only in a form that this service does not support.
     #[error("upstream has it only as {what}, which is not supported")]
     Unsupported {
         /// The form.
         what: &'static str,
     },
-    /// No token could be had from the realm that upstream named.
+    /// The token realm that upstream names issued no token.
     #[error("upstream's token realm: {0}")]
     TokenRealm(#[from] RealmError),
-    /// Upstream sent us to an address that it must not.
+    /// Upstream refers to an address to which this service does not connect.
     #[error("upstream named the address {host}, which is not public and not listed for it")]
     ForbiddenAddress {
-        /// The host, without port, path and query.
+        /// The host, without port, path or query.
         host: String,
     },
-    /// A range was requested and another one was offered.
+    /// Upstream sent another range than the requested one.
     #[error("upstream offered another range than the one requested")]
     WrongRange,
-    /// The content stopped in the middle: the connection broke, or brought nothing for too long.
+    /// The content ended early: the connection broke, or no bytes arrived for too long.
     #[error("the connection to upstream broke: {reason}")]
     Interrupted {
-        /// The innermost reason, in a few words.
+        /// The innermost error, in a few words.
         reason: String,
     },
     /// A list is longer than [`MAX_LIST_BYTES`](super::MAX_LIST_BYTES).
@@ -80,81 +82,81 @@ pub enum UpstreamError {
     /// Too many requests to this upstream are under way.
     #[error("too many requests to this upstream are under way")]
     Busy,
-    /// There is no such upstream, or no such account of it.
+    /// No such upstream is configured, or it has no such account.
     #[error("this upstream or account is not configured")]
     NotConfigured,
-    /// The work ended without an outcome: a fault of ours.
+    /// The task ended without a result: a fault of this service.
     #[error("the request to upstream ended without an outcome")]
     Lost,
 }
 
-/// What a response with a failing status said.
+/// The details of a response with an error status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpFailure {
     /// The HTTP status.
     pub status: u16,
-    /// The error code in the body (OCI distribution specification, "Error codes"), if there is one.
+    /// The error code in the body, if there is one (OCI distribution specification, "Error codes").
     pub code: Option<String>,
-    /// The sentence in the body, shortened, if there is one.
+    /// The message in the body, shortened, if there is one.
     pub message: Option<String>,
 }
 
-/// What failed before a response began.
+/// Kind of a failure before a response began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectionFailure {
     /// The host's name has no address.
     NameResolution,
-    /// Nothing listens there.
+    /// The connection was refused.
     Refused,
     /// The TLS handshake failed, or the certificate is not trusted.
     Tls,
-    /// The peer closed or reset the connection before it responded, twice.
+    /// The peer closed or reset the connection before it responded, and did so again for the retry.
     Closed,
-    /// What responded did not speak HTTP/1.1.
+    /// The response is not valid HTTP/1.1.
     InvalidHttp,
-    /// Nothing came in time.
+    /// There was no response in time.
     TimedOut,
-    /// The HTTP proxy in between refused or failed.
+    /// The HTTP proxy refused the request or failed.
     Proxy,
-    /// The network, in another way.
+    /// Another failure of the network.
     Network,
 }
 
-/// Why a token realm gave no token.
+/// Reason why a token realm issued no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RealmError {
-    /// It gives nobody without credentials a token for this repository.
+    /// The realm issues no anonymous token for this repository.
     #[error("it refuses an anonymous token with status {status}")]
     Denied {
         /// 401 or 403.
         status: u16,
     },
-    /// It refuses the configured credentials.
+    /// The realm refuses the configured credentials.
     #[error("it refuses the configured credentials with status {status}")]
     Refused {
         /// 401 or 403.
         status: u16,
     },
-    /// No connection, or none that lasted.
+    /// The realm cannot be reached, or the connection broke.
     #[error("{host} cannot be reached: {failure}: {reason}")]
     Unreachable {
         /// The realm's host.
         host: String,
-        /// What failed.
+        /// The kind of failure.
         failure: ConnectionFailure,
-        /// The innermost reason, in a few words.
+        /// The innermost error, in a few words.
         reason: String,
     },
-    /// Another status than success.
+    /// The realm responded with another error status.
     #[error("it responded with {0}")]
     Failed(HttpFailure),
-    /// Success without a token, or a challenge without a usable realm.
+    /// A success without a token, or a challenge without a usable realm.
     #[error("invalid: {what}")]
     InvalidResponse {
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
-    /// It stands at another site, or would have the credentials in the clear.
+    /// The credentials may not be sent to the realm: it is at another site, or not encrypted although upstream is.
     #[error("the configured credentials may not be sent to {host}; if they should be, add it to auth_hosts")]
     Untrusted {
         /// The realm's host.
@@ -162,7 +164,7 @@ pub enum RealmError {
     },
 }
 
-/// What an upstream says about its limit.
+/// Rate limit as reported by upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimit {
     /// Number of pulls allowed in a window.
@@ -174,7 +176,7 @@ pub struct RateLimit {
 }
 
 impl UpstreamError {
-    /// Whether the same request may succeed a little later.
+    /// Returns true if the same request may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::RateLimited(_)
@@ -198,14 +200,16 @@ impl UpstreamError {
         }
     }
 
-    /// Whether a `HEAD` that failed like this was refused for its method, and not only this time.
+    /// Returns true if a `HEAD` that failed with this error was refused because of its method, and not only
+    /// temporarily.
     pub(super) fn refuses_method(&self) -> bool {
         let transient = matches!(self, Self::ServerError(failure) if failure.status != 501);
         self.leaves_get_open() && !transient
     }
 
-    /// Whether a `GET` may succeed where a `HEAD` has failed like this: some registries, and the storage behind some, know no
-    /// `HEAD`, refuse it or close the connection. What concerns the connection or the account is the same for both.
+    /// Returns true if a `GET` may succeed where a `HEAD` failed with this error: some registries and storage
+    /// services do not support `HEAD`, refuse it or close the connection. Errors of the connection or the account
+    /// are the same for both methods.
     pub(super) fn leaves_get_open(&self) -> bool {
         match self {
             Self::NotFound
@@ -241,7 +245,8 @@ impl RealmError {
     }
 }
 
-/// Whether a status says that the same request may succeed later: 408 and 425 (RFC 9110, section 15.5.9; RFC 8470) and all of 5xx.
+/// Returns true if the status means that the same request may succeed later: 408 and 425 (RFC 9110, section 15.5.9;
+/// RFC 8470) and all 5xx.
 pub(super) fn is_transient(status: u16) -> bool {
     status >= 500 || matches!(status, 408 | 425)
 }
@@ -267,12 +272,12 @@ impl fmt::Display for ConnectionFailure {
     }
 }
 
-/// ` at HOST`, or nothing.
+/// Returns ` at HOST`, or an empty text.
 fn named(host: Option<&str>) -> String {
     host.map(|host| format!(" at {host}")).unwrap_or_default()
 }
 
-/// ` ("no such page")`, or nothing.
+/// Returns ` ("no such page")`, or an empty text.
 fn quoted(message: Option<&str>) -> String {
     message.map(|message| format!(" (\"{message}\")")).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! Which repositories do not support `HEAD` although the specification demands it (OCI distribution specification, "Checking if
-//! content exists in the registry"): what a `HEAD` leaves open there is decided by a `GET` at once, which saves a request.
+//! Repositories that do not support `HEAD`, although the specification requires it (OCI distribution specification,
+//! "Checking if content exists in the registry"). For these a `GET` is sent at once, which saves a request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,36 +7,38 @@ use std::time::{Duration, Instant};
 
 use crate::domain::origin::Origin;
 
-/// How long a repository is spared `HEAD`; then it is tried again.
-const UNSUPPORTED_MEMORY: Duration = Duration::from_secs(15 * 60);
-/// The same for one whose `HEAD` did not end in time, which may have been the network's fault.
-const SLOW_MEMORY: Duration = Duration::from_secs(60);
+/// Time for which no `HEAD` is sent to a repository that does not support it.
+const UNSUPPORTED_TTL: Duration = Duration::from_secs(15 * 60);
+/// Time for which no `HEAD` is sent to a repository where one timed out, which may have been the network's fault.
+const SLOW_TTL: Duration = Duration::from_secs(60);
+/// Maximum number of entries of each kind. At the limit all entries of that kind are dropped.
 const MAX_REPOSITORIES: usize = 10_000;
 
-/// What is known of the repositories of one upstream, for one kind of content.
+/// The `HEAD` support of the repositories of one upstream, for one kind of content.
 #[derive(Default)]
 pub(super) struct HeadSupport(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// What a `HEAD` left open: the same content by `GET` tells whether it was the method.
+    /// Content for which a `HEAD` was inconclusive. If a `GET` of the same content succeeds, the method was the
+    /// problem.
     open: HashMap<Origin, String>,
     unsupported: HashMap<Origin, Instant>,
     slow: HashMap<Origin, Instant>,
 }
 
-/// What a `HEAD` may be expected to do.
+/// Expected outcome of a `HEAD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// To say something.
+    /// A conclusive response.
     Likely,
-    /// To be refused.
+    /// A refusal of the method.
     Unsupported,
-    /// To take too long.
+    /// A response that takes too long.
     Slow,
 }
 
-/// A `HEAD` that is under way. Dropped before it has ended, it was too slow for whoever sent it.
+/// A `HEAD` request in progress. If it is dropped before it has ended, the repository counts as slow.
 pub(super) struct Pending<'a> {
     support: &'a HeadSupport,
     origin: &'a Origin,
@@ -44,34 +46,35 @@ pub(super) struct Pending<'a> {
 }
 
 impl HeadSupport {
-    /// What to expect of a `HEAD`.
+    /// Returns the expected outcome of a `HEAD`.
     pub(super) fn outlook(&self, origin: &Origin) -> Outlook {
         let mut state = self.state();
-        if holds(&mut state.unsupported, origin, UNSUPPORTED_MEMORY) {
+        if has_fresh(&mut state.unsupported, origin, UNSUPPORTED_TTL) {
             Outlook::Unsupported
-        } else if holds(&mut state.slow, origin, SLOW_MEMORY) {
+        } else if has_fresh(&mut state.slow, origin, SLOW_TTL) {
             Outlook::Slow
         } else {
             Outlook::Likely
         }
     }
 
-    /// Notes that a `HEAD` is sent.
+    /// Records that a `HEAD` is sent.
     pub(super) fn begin<'a>(&'a self, origin: &'a Origin) -> Pending<'a> {
         Pending { support: self, origin, ended: false }
     }
 
-    /// Notes that a `HEAD` of this content was refused, or affirmed nothing.
+    /// Records that a `HEAD` of this content was refused or inconclusive.
     pub(super) fn left_open(&self, origin: &Origin, content: &str) {
         insert(&mut self.state().open, origin, content.to_owned());
     }
 
-    /// Notes that the repository does not support it for certain.
+    /// Records that the repository certainly does not support the request.
     pub(super) fn refused(&self, origin: &Origin) {
         insert(&mut self.state().unsupported, origin, Instant::now());
     }
 
-    /// Notes how a `GET` of this content ended: where it succeeded, a `HEAD` of it that did not was refused for its method.
+    /// Records the outcome of a `GET` of this content. If it succeeded after an inconclusive `HEAD` of the same
+    /// content, the repository does not support `HEAD`.
     pub(super) fn get_ended(&self, origin: &Origin, content: &str, succeeded: bool) {
         let mut state = self.state();
         if !succeeded {
@@ -91,7 +94,7 @@ impl HeadSupport {
 }
 
 impl Pending<'_> {
-    /// There was a response, or a failure.
+    /// Records that the `HEAD` has ended, with a response or a failure.
     pub(super) fn ended(mut self) {
         self.ended = true;
         self.support.state().slow.remove(self.origin);
@@ -106,16 +109,17 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Whether this was noted for the origin, and not too long ago.
-fn holds(known: &mut HashMap<Origin, Instant>, origin: &Origin, memory: Duration) -> bool {
-    let holds = known.get(origin).map(|since| since.elapsed() < memory);
-    if holds == Some(false) {
+/// Returns true if the origin has an entry that is not older than `ttl`. Drops an older one.
+fn has_fresh(known: &mut HashMap<Origin, Instant>, origin: &Origin, ttl: Duration) -> bool {
+    let fresh = known.get(origin).map(|since| since.elapsed() < ttl);
+    if fresh == Some(false) {
         known.remove(origin);
     }
-    holds == Some(true)
+    fresh == Some(true)
 }
 
-/// Forgets everything before it grows beyond its maximum: that costs some requests.
+/// Inserts an entry. All entries are dropped before their number exceeds the maximum, which only costs some
+/// requests.
 fn insert<T>(known: &mut HashMap<Origin, T>, origin: &Origin, value: T) {
     if known.len() >= MAX_REPOSITORIES {
         known.clear();
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn it_is_tried_again_after_a_while_and_the_memory_is_bounded() {
         let support = HeadSupport::default();
-        let before = Instant::now().checked_sub(UNSUPPORTED_MEMORY).unwrap();
+        let before = Instant::now().checked_sub(UNSUPPORTED_TTL).unwrap();
         support.state().unsupported.insert(origin("a"), before);
         assert!(likely(&support, "a") && support.state().unsupported.is_empty());
         for number in 0..=MAX_REPOSITORIES {

@@ -1,30 +1,31 @@
-//! Which hosts are an upstream's own: those that may have any address, and those that may see its credentials. Resolves nothing.
+//! Hosts of an upstream: those that may have any address, and those to which its credentials may be sent. Does not
+//! resolve names.
 
 use url::Url;
 
-/// A host, with a port where it is not the scheme's own.
+/// A host, with the port if it is not the default of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostPort {
     host: String,
     port: Option<u16>,
 }
 
-/// Scheme, host and port: where an `Authorization` may be shown again.
+/// Scheme, host and port: the scope within which an `Authorization` may be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place(String);
 
-/// What may be shown at the next hop of a redirect.
+/// Permission for the next hop of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It is the same place: whatever was shown before.
+    /// The same place: the same `Authorization` may be sent.
     Same,
-    /// It is another place: no `Authorization`.
+    /// Another place: the `Authorization` must not be sent.
     Elsewhere,
-    /// It leaves encryption for a place that is not listed: no step at all.
+    /// A redirect from https to http at a host that is not listed: it must not be followed.
     Refused,
 }
 
-/// What an upstream's configuration says about hosts.
+/// The hosts in the configuration of an upstream.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
     base: Url,
@@ -33,22 +34,23 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// `base` is the upstream's own address.
+    /// Creates the hosts of an upstream. `base` is its own address.
     pub(super) fn new(base: Url, auth: Vec<HostPort>, redirect: Vec<HostPort>) -> Self {
         Self { base, auth, redirect }
     }
 
-    /// Whether host and port are the upstream's own.
+    /// Returns true if host and port are the upstream's own.
     pub(super) fn is_base(&self, target: &Url) -> bool {
         is_same_place(&self.base, target)
     }
 
-    /// Whether host and port are the upstream's own or listed for it. Such an address need not be public.
+    /// Returns true if host and port are the upstream's own or listed for it. Such a host need not have a public
+    /// address.
     pub(super) fn lists(&self, target: &Url) -> bool {
         self.is_base(target) || self.auth.iter().chain(&self.redirect).any(|listed| listed.matches(target))
     }
 
-    /// How a redirect from one address to another is followed.
+    /// Returns what may be sent when a redirect from one address to another is followed.
     pub(super) fn step(&self, from: &Url, to: &Url) -> Step {
         if is_downgrade(from, to) && !self.lists(to) {
             Step::Refused
@@ -59,8 +61,8 @@ impl Hosts {
         }
     }
 
-    /// Whether the configured credentials may be sent there: to the upstream's host, its registrable domain or a host of
-    /// `auth_hosts`, and never in the clear where the upstream itself is reached by https.
+    /// Returns true if the configured credentials may be sent to this address: to the upstream's host, its
+    /// registrable domain or a host in `auth_hosts`, but never unencrypted if the upstream itself uses https.
     pub(super) fn may_have_credentials(&self, target: &Url) -> bool {
         if is_downgrade(&self.base, target) {
             return false;
@@ -72,14 +74,14 @@ impl Hosts {
 }
 
 impl Place {
-    /// The place that an address leads to.
+    /// Returns the place of an address.
     pub(super) fn of(url: &Url) -> Self {
         Self(url.origin().ascii_serialization())
     }
 }
 
 impl HostPort {
-    /// Reads `host` or `host:port`; an IPv6 address stands in brackets.
+    /// Parses `host` or `host:port`; an IPv6 address needs brackets.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let has_port = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
         let (host, port) = match text.rsplit_once(':') {
@@ -101,17 +103,17 @@ impl HostPort {
     }
 }
 
-/// Whether both lead to the same host and port.
+/// Returns true if both addresses have the same host and port.
 fn is_same_place(one: &Url, other: &Url) -> bool {
     one.host() == other.host() && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// Whether a step from one to the other leaves encryption.
+/// Returns true if a redirect from one address to the other leaves encryption.
 fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() != "https"
 }
 
-/// Whether the address itself carries a user name or password.
+/// Returns true if the address contains a user name or password.
 pub(super) fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }

@@ -1,21 +1,21 @@
-//! Where a list goes on: the `Link` header (RFC 8288, section 3 and appendix B.2). Of the target only the query is used, as it
-//! is: the path and the host are this service's own.
+//! The `Link` header of a list, which names its next page (RFC 8288, section 3 and appendix B.2). Only the query of
+//! its target is used, unchanged: path and host are those of this service.
 
 use crate::domain::list_query::ListQuery;
 
-/// The target of the first link with `rel="next"`.
+/// Returns the target of the first link with `rel="next"`.
 pub(super) fn next_target<'a>(fields: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     fields.flat_map(links).find(|(_, parameters)| is_next(parameters)).map(|(target, _)| target)
 }
 
-/// The query of a target, if it has one that can be passed on.
+/// Returns the query of a target, if it has one that can be passed on.
 pub(super) fn query_of(target: &str) -> Option<ListQuery> {
     let without_fragment = target.split('#').next().unwrap_or(target);
     let (_, query) = without_fragment.split_once('?')?;
     query.parse().ok().filter(|query: &ListQuery| !query.is_empty())
 }
 
-/// Each target with its parameters. A comma inside angle brackets or quotes separates nothing.
+/// Returns each target with its parameters. A comma within angle brackets or quotes is not a separator.
 fn links(field: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut rest = field;
@@ -28,7 +28,7 @@ fn links(field: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// Whether the relations contain `next`. Only the first `rel` counts (RFC 8288, section 3.3).
+/// Returns true if the relations contain `next`. Only the first `rel` counts (RFC 8288, section 3.3).
 fn is_next(mut parameters: &str) -> bool {
     while !parameters.is_empty() {
         let (parameter, rest) = split_unquoted(parameters, b';');
@@ -42,7 +42,8 @@ fn is_next(mut parameters: &str) -> bool {
     false
 }
 
-/// What stands before and after the first separator outside quotes (RFC 9110, section 5.6.4); all where there is none.
+/// Splits the text at the first separator outside quotes (RFC 9110, section 5.6.4). Without a separator, returns
+/// the whole text and an empty one.
 fn split_unquoted(text: &str, separator: u8) -> (&str, &str) {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.bytes().enumerate() {

@@ -1,5 +1,5 @@
-//! Lists (OCI distribution specification, "Content Discovery"), a page at a time: which bodies are one, and what their headers
-//! say. The body decides whatever its `Content-Type` is: some registries send `text/plain`.
+//! Lists (OCI distribution specification, "Content Discovery"), one page at a time: validation of the body, and
+//! evaluation of the headers. The body decides, whatever its `Content-Type` is: some registries send `text/plain`.
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, LINK};
@@ -12,33 +12,34 @@ use super::link;
 use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 
-/// The longest list that is passed on, in bytes.
+/// Maximum length in bytes of a page that is passed on.
 pub const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// A page of a list, as upstream sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListAnswer {
-    /// At most [`MAX_LIST_BYTES`].
+    /// The body, of at most [`MAX_LIST_BYTES`].
     pub body: Bytes,
-    /// Upstream's media type without parameters, or that of the list where upstream's is none of JSON.
+    /// The media type without parameters: upstream's own if it is a JSON type, else the standard type of the list.
     pub media_type: String,
-    /// The query that requests the next page, if there is one.
+    /// Query of the next page, if there is one.
     pub next: Option<ListQuery>,
-    /// The filters that upstream applied: `OCI-Filters-Applied`.
+    /// Value of `OCI-Filters-Applied`: the filters that upstream applied.
     pub filters: Option<String>,
 }
 
-/// What is listed.
+/// Kind of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListKind {
     /// The tags of a repository.
     Tags,
-    /// The manifests that refer to another one.
+    /// The manifests that refer to a given one.
     Referrers,
 }
 
 impl ListAnswer {
-    /// A page with these headers and this body, requested with the query `sent`.
+    /// Returns the page with these headers and this body, which was requested with the query `sent`. Fails if the
+    /// body is not a list of this kind.
     pub(super) fn read(
         kind: ListKind,
         sent: &ListQuery,
@@ -58,7 +59,8 @@ impl ListAnswer {
 
 const FILTERS_APPLIED: &str = "oci-filters-applied";
 
-/// The next page of upstream's link. A link that leads to this page again, or nowhere, would make clients loop for ever.
+/// Returns the query of the next page from upstream's link. A link to the same page, or without a usable query, is
+/// ignored, because clients would request it forever.
 fn next(sent: &ListQuery, headers: &HeaderMap) -> Option<ListQuery> {
     let target = link::next_target(texts(headers, LINK.as_str()))?;
     let next = link::query_of(target).filter(|next| next != sent);
@@ -81,7 +83,7 @@ impl ListKind {
     }
 
     fn is_list(self, body: &[u8]) -> bool {
-        // A structure would be read from an array, too.
+        // serde also reads a structure from an array.
         if !body.trim_ascii_start().starts_with(b"{") {
             return false;
         }
@@ -92,7 +94,7 @@ impl ListKind {
     }
 }
 
-/// An empty list may be `null`, or left out beside the name of the repository.
+/// A page of tags. An empty list may be `null`, or left out beside the name of the repository.
 #[derive(Deserialize)]
 struct TagPage {
     name: Option<IgnoredAny>,

@@ -1,15 +1,17 @@
-//! The way to the registries whose images are cached: the only layer that knows reqwest. It sends requests and understands
-//! responses; it stores nothing and verifies no digest.
+//! Client of the upstream registries: the only layer that knows reqwest. Sends requests and interprets responses.
+//! Stores nothing and verifies no digests.
 //!
-//! Where it connects to: an address that upstream names (a token realm, a redirect, at each of at most five hops) is public,
-//! or has host and port of the upstream's `url`, `auth_hosts` or `redirect_hosts`; it is never link-local. The check is made
-//! on the address that is connected to. Behind an HTTP proxy, which resolves names itself, it is made on literal addresses.
+//! Connections are made only to permitted addresses. An address to which upstream refers (a token realm, or a
+//! redirect, of which at most five are followed) must be public, or have host and port of the upstream's `url`,
+//! `auth_hosts` or `redirect_hosts`. Link-local addresses are never permitted. The check applies to the address to
+//! which the connection is made. Behind an HTTP proxy, which resolves names itself, it applies to literal addresses
+//! only.
 //!
-//! Whom it shows credentials: the upstream's host, its registrable domain and `auth_hosts`; never by http where the upstream
-//! has https, and never along a redirect to another host or port.
+//! Credentials are sent only to the upstream's host, its registrable domain and `auth_hosts`; never by http if the
+//! upstream uses https, and never after a redirect to another host or port.
 //!
-//! It logs neither headers nor addresses, at no level. The crates below (reqwest, hyper, hyper_util, rustls) log for
-//! themselves; their level has to stay at `warn`.
+//! Headers and addresses are not logged, at any level. The libraries below (reqwest, hyper, hyper_util, rustls)
+//! have log output of their own; their level must stay at `warn`.
 
 mod address;
 mod answer;
@@ -48,12 +50,12 @@ use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use registry::Registry;
 
-/// The clients of all configured registries. Cheap to clone. All of its methods belong to the runtime that first used it:
-/// connections are kept there.
+/// The clients of all configured registries. Cheap to clone. Call all methods on the runtime that used it first,
+/// because connections belong to that runtime.
 #[derive(Clone)]
 pub struct Registries(Arc<HashMap<UpstreamName, Known>>);
 
-/// A client with what it was made of.
+/// A client, with the options that it was made from.
 #[derive(Clone)]
 struct Known {
     options: UpstreamOptions,
@@ -61,14 +63,22 @@ struct Known {
 }
 
 impl Registries {
-    /// Clients for these upstreams. Reads their `ca_file`s and connects to nothing.
+    /// Creates clients for these upstreams. Reads their `ca_file`s and makes no connections.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an option of an upstream cannot be used.
     pub fn new(upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
         Self(Arc::default()).changed_to(upstreams)
     }
 
-    /// Clients for these upstreams. Those whose options are the same stay as they are, with their connections and
-    /// tokens; the others are new, and know nothing. One with a `ca_file` is always new, because the file may be.
-    /// Requests under way go on with the clients that they began with.
+    /// Returns clients for these upstreams. A client whose options are the same is kept, with its connections and
+    /// tokens; the others are new. A client with a `ca_file` is always new, because the content of the file may
+    /// have changed. Requests in progress continue with their present client.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an option of an upstream cannot be used.
     pub fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
         let mut pool = clients::ClientPool::default();
         let known = |options: UpstreamOptions| {
@@ -82,7 +92,7 @@ impl Registries {
         Ok(Self(Arc::new(upstreams.into_iter().map(known).collect::<Result<_, _>>()?)))
     }
 
-    /// The names of those that are not the same in `other`, or only here.
+    /// Returns the names of the upstreams whose client is missing or different in `other`.
     pub fn differing_from(&self, other: &Self) -> Vec<UpstreamName> {
         let same = |name: &UpstreamName, known: &Known| {
             other.0.get(name).is_some_and(|other| Arc::ptr_eq(&other.registry, &known.registry))
@@ -90,28 +100,51 @@ impl Registries {
         self.0.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What a `HEAD` says of a manifest, without counting as a pull at Docker Hub. Its digest is a claim.
+    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a
+    /// claim.
+    ///
+    /// # Errors
+    ///
+    /// Fails with errors that a `GET` would meet, too.
     pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
         self.of(origin)?.head_manifest(origin, reference).await
     }
 
-    /// A manifest or index, in the form that upstream keeps. The caller bounds its length and verifies its digest.
+    /// Requests a manifest or index, in the form in which upstream stores it. The caller bounds its length and
+    /// verifies its digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send it.
     pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
         self.of(origin)?.manifest(origin, reference).await
     }
 
-    /// What upstream says about a blob; an answer proves that this account may read it in this repository.
+    /// Requests the head of a blob. A success proves that this account may read the blob in this repository.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not confirm that it has the blob.
     pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         self.of(origin)?.head_blob(origin, digest).await
     }
 
-    /// A blob from this offset on, asked for at the registry itself each time: the addresses it redirects to expire.
+    /// Requests a blob from this offset. Each request begins at the registry itself, because the addresses to which
+    /// it redirects expire.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send it.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
         self.of(origin)?.blob(origin, digest, from).await
     }
 
-    /// These bytes of a blob, at least one, as one bounded range request; the head tells the length of the whole. `None`: upstream
-    /// ignores ranges.
+    /// Requests this range of a blob, which must not be empty. The head states the length of the whole blob.
+    /// `None`: upstream ignores ranges.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send exactly this range.
     pub async fn blob_range(
         &self,
         origin: &Origin,
@@ -121,12 +154,20 @@ impl Registries {
         self.of(origin)?.blob_range(origin, digest, range).await
     }
 
-    /// A page of the list of tags.
+    /// Requests a page of the list of tags.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send one.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
         self.of(origin)?.tags(origin, query).await
     }
 
-    /// A page of the list of manifests that refer to this one; `NotFound` also where upstream knows no such list.
+    /// Requests a page of the list of manifests that refer to this one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send one, with `NotFound` also if it has no such list.
     pub async fn referrers(
         &self,
         origin: &Origin,
@@ -136,12 +177,21 @@ impl Registries {
         self.of(origin)?.referrers(origin, digest, query).await
     }
 
-    /// The challenge of this upstream; `None` where it requires no login.
+    /// Returns the challenge of this upstream; `None` if it requires no login.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no response, or one that is neither a success nor a challenge.
     pub async fn challenge(&self, upstream: &UpstreamName) -> Result<Option<Challenge>, UpstreamError> {
         self.named(upstream)?.challenge().await
     }
 
-    /// Shows an account to whoever this challenge of its upstream names, for no repository: a login.
+    /// Sends the credentials of an account to the realm or registry that this challenge of its upstream names, for
+    /// no repository: a login.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the account is refused, or there is no response.
     pub async fn log_in(
         &self,
         upstream: &UpstreamName,

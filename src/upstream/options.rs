@@ -1,4 +1,4 @@
-//! How an upstream is reached and as whom. Printed, it shows no password.
+//! Connection options and accounts of an upstream. The `Debug` output contains no password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,62 +8,63 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::repository::UpstreamName;
 
-/// Everything the client of one registry needs to know.
+/// Options of the client of one registry.
 #[derive(Clone)]
 pub struct UpstreamOptions {
-    /// What users call it, `docker.io` say.
+    /// The name that users know, such as `docker.io`.
     pub name: UpstreamName,
-    /// Where it is: `https://registry-1.docker.io`. A path is put between `/v2/` and the repository.
+    /// Base address, such as `https://registry-1.docker.io`. A path in it is put between `/v2/` and the repository.
     pub url: String,
-    /// The accounts that groups may use there.
+    /// The accounts that groups may use at this upstream.
     pub accounts: Vec<AccountOptions>,
-    /// Hosts (`host` or `host:port`) that may have any address but a link-local one, and may see the credentials.
+    /// Hosts (`host` or `host:port`) that may have any address except a link-local one, and to which the
+    /// credentials may be sent.
     pub auth_hosts: Vec<String>,
-    /// Hosts (`host` or `host:port`) that may have any address but a link-local one.
+    /// Hosts (`host` or `host:port`) that may have any address except a link-local one.
     pub redirect_hosts: Vec<String>,
-    /// The HTTP proxy to use; without it `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide, and an empty text means none.
+    /// The HTTP proxy. `None` uses `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; an empty text means no proxy.
     ///
-    /// A proxy resolves names itself, so that behind one only literal addresses are checked, and the names that are not
-    /// listed are believed to be public: the proxy has to keep them from leading inside.
+    /// A proxy resolves names itself, so that only literal addresses are checked behind one. Names that are not
+    /// listed are assumed to be public: the proxy must block names that resolve to internal addresses.
     pub proxy: Option<String>,
-    /// A PEM file with authorities that are trusted besides the system's.
+    /// PEM file with certificate authorities that are trusted in addition to those of the operating system.
     pub ca_file: Option<PathBuf>,
-    /// How many downloads may be under way at once, and, counted apart, how many short questions.
+    /// Maximum number of concurrent downloads, and, counted separately, of concurrent short requests.
     pub max_concurrent: usize,
-    /// How many may wait for their turn; more are refused.
+    /// Maximum number of requests that wait for a permit; further ones are refused.
     pub max_waiting: usize,
-    /// How long one attempt to connect may take.
+    /// Maximum time of one attempt to connect.
     pub connect_timeout: Duration,
-    /// How long it may take until the headers of the final answer are here, with challenge, token and redirects.
+    /// Maximum time until the headers of the final response arrive, including challenge, token and redirects.
     pub header_timeout: Duration,
-    /// How long the body may pause.
+    /// Maximum time without a byte of the body.
     pub idle_timeout: Duration,
 }
 
 /// An account at an upstream.
 #[derive(Clone, Debug)]
 pub struct AccountOptions {
-    /// Its user name there.
+    /// User name at the upstream.
     pub username: String,
-    /// Its password or token.
+    /// Password or token.
     pub password: SecretString,
 }
 
-/// The options of an upstream cannot be used.
+/// Error: an option of an upstream cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("upstreams.\"{upstream}\".{key}: {reason}")]
 pub struct SetupError {
     /// The upstream.
     pub upstream: UpstreamName,
-    /// The key whose value is wrong.
+    /// The settings key whose value is wrong.
     pub key: &'static str,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
 }
 
 impl UpstreamOptions {
-    /// An anonymous upstream at `url` with time-outs that let every answer of ours leave within 25 seconds, also where it
-    /// takes a look-up and then a download.
+    /// Returns options of an anonymous upstream at `url`. The timeouts let every response of this service begin
+    /// within 25 seconds, even if it takes one request for metadata and then a download.
     pub fn new(name: UpstreamName, url: impl Into<String>) -> Self {
         Self {
             name,
@@ -83,7 +84,8 @@ impl UpstreamOptions {
 }
 
 impl UpstreamOptions {
-    /// Says whether a client with these options does the same as one with the others. False wherever a file is read.
+    /// Returns true if a client with these options behaves the same as one with the others. Always false if a
+    /// `ca_file` is set, because its content may have changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let Self { name, url, accounts, auth_hosts, redirect_hosts, proxy, ca_file, .. } = self;
         let times = |options: &Self| (options.connect_timeout, options.header_timeout, options.idle_timeout);
@@ -100,7 +102,7 @@ impl UpstreamOptions {
 
 impl fmt::Debug for UpstreamOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The addresses of the upstream and of the proxy may carry a password.
+        // The addresses of upstream and proxy may contain a password.
         f.debug_struct("UpstreamOptions")
             .field("name", &self.name)
             .field("accounts", &self.accounts)

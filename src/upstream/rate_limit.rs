@@ -1,4 +1,5 @@
-//! What an upstream says about its limit in the headers of a 429 (RFC 9110, section 10.2.3; Docker Hub's `ratelimit-limit`).
+//! Rate limit that an upstream reports in the headers of a 429 (RFC 9110, section 10.2.3; Docker Hub's
+//! `ratelimit-limit`).
 
 use std::time::Duration;
 
@@ -7,17 +8,17 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::RateLimit;
 
-/// A day; what a registry asks for beyond that is not believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum wait that is accepted from a registry: one day. Longer ones are shortened to it.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads what can be read; nothing makes this fail.
+/// Returns the limit as far as the headers can be parsed. Invalid headers are ignored.
 pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> RateLimit {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (limit, window) = text("ratelimit-limit").map(limit_and_window).unwrap_or_default();
     RateLimit { limit, window, retry_after: text(RETRY_AFTER.as_str()).and_then(|value| wait(value, now)) }
 }
 
-/// `100;w=21600`
+/// Parses `100;w=21600`: the number of pulls, and the window in seconds.
 fn limit_and_window(value: &str) -> (Option<u64>, Option<Duration>) {
     let mut parts = value.split(';').map(str::trim);
     let limit = parts.next().and_then(|count| count.parse().ok());
@@ -25,14 +26,14 @@ fn limit_and_window(value: &str) -> (Option<u64>, Option<Duration>) {
     (limit, window.map(Duration::from_secs))
 }
 
-/// Seconds, or a date.
+/// Parses the value of `Retry-After`: a number of seconds or a date.
 fn wait(value: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
+        return Some(Duration::from_secs(seconds).min(MAX_WAIT));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
     let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
         let wait = |date| read_all(&[("retry-after", date)]).retry_after;
         assert_eq!(wait("Sun, 01 Nov 2026 12:01:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(wait("Sun, 01 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(wait("99999999"), Some(LONGEST_WAIT));
+        assert_eq!(wait("99999999"), Some(MAX_WAIT));
     }
 
     #[test]

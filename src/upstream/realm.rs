@@ -1,5 +1,5 @@
-//! Gets a token from the realm that a challenge names (distribution token specification). Sends the configured credentials
-//! only where they may go, and logs nothing of what it sends or gets.
+//! Requests a token from the realm that a challenge names (Distribution's token specification, "Requesting a
+//! Token"). Sends the configured credentials only to permitted hosts, and logs nothing that it sends or receives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,38 +19,48 @@ use super::content::{collect, with_idle_timeout};
 use super::error::{ConnectionFailure, RealmError, UpstreamError, is_transient};
 use super::hosts::Place;
 use super::tokens::Token;
-use super::transport::{Answer, Request, Transport};
+use super::transport::{FinalResponse, Request, Transport};
 use super::{failure_body, rate_limit};
 use crate::domain::challenge::{BearerChallenge, Challenge};
 
 const MAX_TOKEN_RESPONSE_BYTES: usize = 64 << 10;
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Maximum time without a byte of a token response.
+const TOKEN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Lifetime of a token whose response states none (Distribution's token specification, `expires_in`).
+const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+/// Maximum lifetime of a token; longer ones are shortened to it.
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// User name and password of an account.
 pub(super) type Credentials = (String, SecretString);
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     token: Option<SecretString>,
     access_token: Option<SecretString>,
     expires_in: Option<f64>,
     issued_at: Option<Timestamp>,
 }
 
-/// What a token is requested with.
+/// Parameters of a token request.
 pub(super) struct TokenRequest {
-    /// What the registry wants to see.
+    /// The challenge of the registry.
     pub(super) challenge: BearerChallenge,
-    /// What the token has to allow; each is a parameter of its own, as other clients send them.
+    /// The scopes to request. Each is sent as a parameter of its own, as other clients do.
     pub(super) scopes: Vec<String>,
-    /// Whose token it is; nobody's without.
+    /// The account; `None` requests an anonymous token.
     pub(super) credentials: Option<Arc<Credentials>>,
 }
 
-/// A token that meets the challenge. Some realms know the repository by no other name than the challenge's scope: where
-/// the caller's are refused, that one is tried. Where an account gets a 403 for a scope, a request without one tells
-/// whether the account is refused or the image.
+/// Fetches a token for the challenge. Some realms know the repository only by the name in the challenge's scope: if
+/// the caller's scopes are refused, that scope is tried. If an account gets a 403 for a scope, a request without a
+/// scope finds whether the account or the image is refused.
+///
+/// # Errors
+///
+/// Fails if the realm issues no token.
 pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
     let (challenge, credentials) = (wanted.challenge.clone(), wanted.credentials.clone());
     let other = challenge.scope.clone().filter(|scope| !scope.is_empty() && !wanted.scopes.contains(scope));
@@ -67,11 +77,12 @@ pub(super) async fn fetch_any(transport: &Transport, wanted: TokenRequest) -> Re
     }
 }
 
-/// The meaning of a 403 for a scope, by the outcome of a login without one.
+/// Returns the meaning of a 403 for a scope, from the outcome of a login without one.
 fn refused_account_or_image(login: Result<Token, UpstreamError>) -> UpstreamError {
     match login {
         Ok(_accepted) => UpstreamError::Denied { message: None },
-        // It gives no token without a scope, so that nothing is proven: the narrower meaning holds.
+        // This realm issues no token without a scope, which proves nothing about the account: only the image counts
+        // as refused.
         Err(UpstreamError::TokenRealm(RealmError::Failed(said))) if !is_transient(said.status) => {
             UpstreamError::Denied { message: None }
         }
@@ -79,13 +90,13 @@ fn refused_account_or_image(login: Result<Token, UpstreamError>) -> UpstreamErro
     }
 }
 
-/// The host of the realm that a challenge names.
+/// Returns the host of the realm that a challenge names; empty if it has none.
 pub(super) fn host(challenge: &BearerChallenge) -> String {
     let url = Url::parse(&challenge.realm).ok();
     url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// A token that meets the challenge.
+/// Fetches a token for the challenge.
 async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, UpstreamError> {
     let TokenRequest { challenge, scopes, credentials } = wanted;
     let url = challenge.token_url(&scopes).ok_or(RealmError::InvalidResponse { what: "the realm is no address" })?;
@@ -97,7 +108,7 @@ async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, Ups
     let elsewhere = &|_: &Place| None;
     let request =
         Request { kind: "token", method: Method::GET, url, headers: HeaderMap::new(), authorization, elsewhere };
-    let Answer { response, shown, .. } =
+    let FinalResponse { response, authorization, .. } =
         transport.send(request).await.map_err(|error| realm_failure(host.clone(), error))?;
     match response.status().as_u16() {
         200..300 => {
@@ -108,11 +119,11 @@ async fn fetch(transport: &Transport, wanted: TokenRequest) -> Result<Token, Ups
         429 => Err(UpstreamError::RateLimited(rate_limit::read(response.headers(), Timestamp::now()))),
         status @ (401 | 403) if credentials.is_none() => Err(RealmError::Denied { status }.into()),
         status @ (401 | 403) => Err(RealmError::Refused { status }.into()),
-        _ => Err(RealmError::Failed(failure_body::read(response, shown.as_ref(), &[]).await).into()),
+        _ => Err(RealmError::Failed(failure_body::read(response, authorization.as_ref(), &[]).await).into()),
     }
 }
 
-/// The value of `Authorization` for a user name and password.
+/// Returns the value of `Authorization` for a user name and password. Fails if they do not fit into a header.
 pub(super) fn basic((username, password): &Credentials) -> Result<HeaderValue, UpstreamError> {
     let encoded = BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()));
     sensitive(&format!("Basic {encoded}")).ok_or(UpstreamError::NotConfigured)
@@ -120,29 +131,30 @@ pub(super) fn basic((username, password): &Credentials) -> Result<HeaderValue, U
 
 async fn read_token(response: Response) -> Result<(HeaderValue, Duration), UpstreamError> {
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
-    let stream = with_idle_timeout(response.bytes_stream().map_err(broken), Duration::from_secs(5));
+    let stream = with_idle_timeout(response.bytes_stream().map_err(broken), TOKEN_BODY_TIMEOUT);
     let body = collect(stream.boxed(), MAX_TOKEN_RESPONSE_BYTES).await?;
     let invalid = |what| UpstreamError::from(RealmError::InvalidResponse { what });
-    let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"))?;
-    let lifetime = answer.lifetime(Timestamp::now());
+    let parsed: TokenResponse = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"))?;
+    let lifetime = parsed.lifetime(Timestamp::now());
     let token =
-        [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.expose_secret().is_empty());
+        [parsed.token, parsed.access_token].into_iter().flatten().find(|token| !token.expose_secret().is_empty());
     let token = token.ok_or_else(|| invalid("a response without a token"))?;
     let header = sensitive(&format!("Bearer {}", token.expose_secret()));
     Ok((header.ok_or_else(|| invalid("a token that fits no header"))?, lifetime))
 }
 
-impl TokenAnswer {
-    /// How long the token is still good. A moment of issue that makes it expired already is another clock's.
+impl TokenResponse {
+    /// Returns the remaining lifetime of the token. A time of issue by which it would have expired already is
+    /// ignored, because the clocks differ then.
     fn lifetime(&self, now: Timestamp) -> Duration {
         let whole = self.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let whole = whole.filter(|whole| !whole.is_zero()).unwrap_or(DEFAULT_LIFETIME).min(MAX_LIFETIME);
+        let whole = whole.filter(|whole| !whole.is_zero()).unwrap_or(DEFAULT_TOKEN_LIFETIME).min(MAX_TOKEN_LIFETIME);
         let age = self.issued_at.and_then(|issued| Duration::try_from(now.duration_since(issued)).ok());
         whole - age.filter(|age| *age < whole).unwrap_or(Duration::ZERO)
     }
 }
 
-/// What keeps the realm from responding is the realm's failure, but for an address that it must not have.
+/// Converts an error of the request to the realm into an error of the realm, apart from a forbidden address.
 fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
     match error {
         UpstreamError::Unreachable { failure, elsewhere, reason } => {
@@ -170,7 +182,7 @@ fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
     }
 }
 
-/// The realm at this host gave nothing in time.
+/// Returns the error that the realm at this host did not respond in time.
 pub(super) fn timed_out(host: String) -> UpstreamError {
     RealmError::Unreachable { host, failure: ConnectionFailure::TimedOut, reason: String::new() }.into()
 }
@@ -187,8 +199,8 @@ mod tests {
     use super::*;
 
     fn lifetime(json: &str) -> u64 {
-        let answer: TokenAnswer = serde_json::from_str(json).unwrap();
-        answer.lifetime("2026-11-01T12:00:00Z".parse().unwrap()).as_secs()
+        let response: TokenResponse = serde_json::from_str(json).unwrap();
+        response.lifetime("2026-11-01T12:00:00Z".parse().unwrap()).as_secs()
     }
 
     #[test]
@@ -198,7 +210,7 @@ mod tests {
         assert_eq!(lifetime(r#"{"expires_in":300.5,"issued_at":"2026-11-01T12:01:00Z"}"#), 300);
         assert_eq!(lifetime(r#"{"expires_in":300,"issued_at":"2026-11-01T10:00:00Z"}"#), 300);
         assert_eq!(lifetime(r#"{"expires_in":-5}"#), 60);
-        assert_eq!(lifetime(r#"{"expires_in":1e18}"#), MAX_LIFETIME.as_secs());
+        assert_eq!(lifetime(r#"{"expires_in":1e18}"#), MAX_TOKEN_LIFETIME.as_secs());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The accounts of an upstream that are refused at present, for the operator: a metric, and a line in the log. Decides
-//! nothing. Names accounts and never a secret.
+//! Accounts of an upstream that are refused at present: a metric and a log line for the operator. Makes no
+//! decisions. Names accounts, never secrets.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::error::{RealmError, UpstreamError};
 use crate::domain::repository::UpstreamName;
 
-/// Minimum time between two lines about the same account.
+/// Minimum time between two log lines about the same account.
 const LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The accounts of one upstream that were refused, by user name.
@@ -18,23 +18,23 @@ pub(super) struct RefusedAccounts {
 }
 
 struct Refused {
-    /// True while it is refused.
+    /// True while the account is refused.
     present: bool,
     logged_at: Instant,
 }
 
 impl RefusedAccounts {
-    /// None of this upstream yet.
+    /// Creates the record of this upstream, without a refused account.
     pub(super) fn of(upstream: UpstreamName) -> Self {
         Self { upstream, refused: Mutex::default() }
     }
 
-    /// Learns from the outcome of showing an account: a token or a response, or why there was none.
+    /// Records the outcome of sending an account's credentials: `None` after a token or a response, else the error.
     pub(super) fn learn(&self, username: &str, error: Option<&UpstreamError>) {
         match error {
             Some(UpstreamError::TokenRealm(RealmError::Refused { .. })) => self.refused(username, Instant::now()),
             None | Some(UpstreamError::Denied { .. }) => self.accepted(username),
-            // Nothing was said about the account.
+            // The error is not about the account.
             Some(_) => {}
         }
     }
@@ -75,7 +75,7 @@ impl RefusedAccounts {
 }
 
 impl Drop for RefusedAccounts {
-    /// An account that is no longer configured is not refused.
+    /// An account that is not configured any more does not count as refused.
     fn drop(&mut self) {
         let all = self.refused.get_mut().unwrap_or_else(PoisonError::into_inner);
         let present: Vec<String> =

@@ -1,9 +1,9 @@
-//! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): sends requests, meets challenges
-//! and understands responses. Verifies no digest.
+//! The client of one registry (OCI distribution specification, "Pull" and "Content Discovery"): sends requests,
+//! answers challenges and interprets responses. Verifies no digests.
 //!
-//! What a `HEAD` does not clearly affirm is decided by a `GET`: for a blob here, by one of its first byte; for a manifest by the
-//! caller, who wants it anyway. A 502, 503 or 504 is repeated once after a short pause, but for a blob's content, which has a
-//! schedule of its own.
+//! If a `HEAD` is inconclusive, a `GET` decides: for a blob in this module, by a request for its first byte; for a
+//! manifest in the caller, which needs the manifest anyway. A request that fails with 502, 503 or 504 is repeated
+//! once after a short delay, apart from downloads of blobs, which have their own retry schedule.
 
 mod login;
 
@@ -32,7 +32,7 @@ use super::options::{SetupError, UpstreamOptions};
 use super::realm::{self, Credentials, TokenRequest};
 use super::refused_accounts::RefusedAccounts;
 use super::tokens::{Token, TokenKey, Tokens};
-use super::transport::{self, Answer, Request, Transport};
+use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
@@ -40,46 +40,47 @@ use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 
-/// Maximum time for a whole page of a list; clients give up after 30 s.
+/// Maximum time for a whole page of a list: clients give up after 30 s.
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pause before a request that a gateway failed is repeated.
-const REPEAT_PAUSE: Duration = Duration::from_millis(300);
+/// Delay before a request that failed with 502, 503 or 504 is repeated.
+const RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// For how long a registry that wants user name and password is given them unasked.
+/// Time for which user name and password are sent to a registry without a challenge, after it requested them once.
 const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// One upstream, with the tokens it gave.
+/// One upstream, with the tokens that it issued.
 pub(super) struct Registry {
     base: Url,
     accounts: HashMap<String, Arc<Credentials>>,
-    /// Those of all accounts, which nothing that upstream says may repeat.
+    /// The passwords of all accounts: an error message of upstream that repeats one is dropped.
     passwords: Vec<SecretString>,
     transport: Arc<Transport>,
     tokens: Arc<Tokens>,
     manifest_heads: HeadSupport,
     blob_heads: HeadSupport,
-    /// Repositories whose blobs come whole whatever range is requested.
+    /// Repositories that ignore ranges and send the whole blob.
     ignored_ranges: HeadSupport,
     accounts_refused: Arc<RefusedAccounts>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
-/// What is requested of a repository.
+/// A request for content of a repository.
 #[derive(Clone)]
 struct Wanted<'a> {
     kind: &'static str,
     method: Method,
-    /// What stands behind the repository in the path.
+    /// Path after the repository.
     path: String,
-    /// Empty where there is none.
+    /// Query without `?`; empty if there is none.
     query: &'a str,
     accept: &'a [&'static str],
     range: Option<String>,
 }
 
 impl Registry {
+    /// Creates the client of an upstream. Fails if one of its options cannot be used.
     pub(super) fn new(options: UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
         let base = base_url(&options)?;
         let auth = host_list(&options, "auth_hosts", &options.auth_hosts)?;
@@ -103,7 +104,11 @@ impl Registry {
         })
     }
 
-    /// What a `HEAD` says of a manifest. An error is one that a `GET` would meet, too.
+    /// Sends a `HEAD` for a manifest.
+    ///
+    /// # Errors
+    ///
+    /// Fails with errors that a `GET` would meet, too.
     pub(super) async fn head_manifest(
         &self,
         origin: &Origin,
@@ -120,7 +125,7 @@ impl Registry {
         let Ok(head) = head else { return Ok(ManifestHead::TooSlow) };
         pending.ended();
         match head.map(|response| answer::affirmed_manifest(response.headers())) {
-            // Without a digest it does not tell what a tag stands for.
+            // Without a digest the response does not state which manifest a tag refers to.
             Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
                 Ok(ManifestHead::Affirmed(head))
             }
@@ -134,11 +139,13 @@ impl Registry {
         }
     }
 
-    /// How long a `HEAD` may take, so that there is time left for the `GET` that decides instead.
+    /// Returns the maximum time for a `HEAD`. It leaves time for a `GET` that decides if the `HEAD` is
+    /// inconclusive.
     fn head_timeout(&self) -> Duration {
         self.header_timeout / 2
     }
 
+    /// Requests a manifest. Fails if upstream does not send one.
     pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
         let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
         let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await;
@@ -148,8 +155,9 @@ impl Registry {
         Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
     }
 
+    /// Requests the head of a blob. Fails if upstream does not confirm that it has the blob.
     pub(super) async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        in_time(self.header_timeout, self.head_or_first_byte(origin, digest)).await
+        with_timeout(self.header_timeout, self.head_or_first_byte(origin, digest)).await
     }
 
     async fn head_or_first_byte(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
@@ -173,7 +181,7 @@ impl Registry {
         head
     }
 
-    /// What a `GET` of the first byte says.
+    /// Requests the first byte of a blob. The headers state the length of the whole blob.
     async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
         match self.request_twice(origin, first, Refusal::OfStorage).await {
@@ -185,6 +193,7 @@ impl Registry {
         }
     }
 
+    /// Requests a blob from the offset `from`. Fails if upstream does not send it.
     pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
         let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
         let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
@@ -193,8 +202,12 @@ impl Registry {
         Ok(content_of(head, response, skip, self.idle_timeout))
     }
 
-    /// These bytes of a blob, at least one, as one bounded range request; the head tells the length of the whole. `None`: upstream
-    /// ignores ranges and would have sent all of it.
+    /// Requests this range of a blob, which must not be empty. The head states the length of the whole blob.
+    /// `None`: upstream ignores ranges and would send all of the blob.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send exactly this range.
     pub(super) async fn blob_range(
         &self,
         origin: &Origin,
@@ -215,11 +228,13 @@ impl Registry {
         Ok(Some(content_of(head, response, 0, self.idle_timeout)))
     }
 
+    /// Requests a page of the list of tags. Fails if upstream does not send one.
     pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
         let wanted = Wanted::new("list", Method::GET, "tags/list".to_owned());
         self.list(origin, ListKind::Tags, wanted, query).await
     }
 
+    /// Requests a page of the list of manifests that refer to this one. Fails if upstream does not send one.
     pub(super) async fn referrers(
         &self,
         origin: &Origin,
@@ -242,13 +257,14 @@ impl Registry {
             let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
             let headers = response.headers().clone();
             let content = content_of(ContentHead::default(), response, 0, self.idle_timeout);
-            let body = in_time(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
+            let body = with_timeout(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
             ListAnswer::read(kind, query, &headers, body)
         };
-        in_time(LIST_TIMEOUT, page).await
+        with_timeout(LIST_TIMEOUT, page).await
     }
 
-    /// As [`Self::request`], and once more after a short pause where a gateway in front of upstream failed.
+    /// Sends a request as [`Self::request`] does, and once more after a short delay if a gateway in front of
+    /// upstream failed.
     async fn request_twice(
         &self,
         origin: &Origin,
@@ -258,28 +274,29 @@ impl Registry {
         let both = async {
             match self.request(origin, wanted.clone(), refusal).await {
                 Err(UpstreamError::ServerError(failure)) if matches!(failure.status, 502..=504) => {
-                    tokio::time::sleep(REPEAT_PAUSE).await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                     self.request(origin, wanted, refusal).await
                 }
                 response => response,
             }
         };
-        in_time(self.header_timeout, both).await
+        with_timeout(self.header_timeout, both).await
     }
 
-    /// Sends a request with what the registry wants to see. Everything up to the headers is done in time.
+    /// Sends a request with the required authorization. The time until the response headers arrive is limited by
+    /// the header timeout.
     async fn request(&self, origin: &Origin, wanted: Wanted<'_>, refusal: Refusal) -> Result<Response, UpstreamError> {
         let successful = async {
-            let answer = self.send_authorized(origin, &wanted).await?;
-            answer::successful(answer, refusal, &self.passwords).await
+            let received = self.send_authorized(origin, &wanted).await?;
+            answer::successful(received, refusal, &self.passwords).await
         };
-        in_time(self.header_timeout, successful).await
+        with_timeout(self.header_timeout, successful).await
     }
 
-    async fn send_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<Answer, UpstreamError> {
+    async fn send_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<FinalResponse, UpstreamError> {
         let credentials = self.credentials(&origin.account)?;
         let mut own = Login::new(TokenKey::of(origin), &self.tokens);
-        // Those that a redirect has led to while this request was made.
+        // Logins at the registries to which redirects have led during this request.
         let mut others: HashMap<Place, Login> = HashMap::new();
         loop {
             let elsewhere = |place: &Place| {
@@ -288,50 +305,54 @@ impl Registry {
                 token.map(|token| token.header())
             };
             let request = self.request_for(origin, wanted, own.token.as_deref(), &elsewhere)?;
-            let answer = self.transport.send(request).await?;
-            let login = if answer.redirected {
-                let place = Place::of(&answer.url);
+            let received = self.transport.send(request).await?;
+            let login = if received.redirected {
+                let place = Place::of(&received.url);
                 let key = TokenKey::elsewhere(origin, place.clone());
                 others.entry(place).or_insert_with(|| Login::new(key, &self.tokens))
             } else {
                 &mut own
             };
-            let Some(renewal) = login.renewal(&answer, origin) else {
-                return self.final_answer(login, answer, credentials.as_ref()).await;
+            let Some(renewal) = login.renewal(&received, origin) else {
+                return self.final_response(login, received, credentials.as_ref()).await;
             };
-            // The registry that upstream redirects to never sees the account.
-            let credentials = credentials.clone().filter(|_| !answer.redirected);
-            transport::discard(answer.response).await;
+            // A registry to which upstream redirects never sees the account.
+            let credentials = credentials.clone().filter(|_| !received.redirected);
+            transport::discard(received.response).await;
             let fetch = self.meet(renewal, credentials);
             login.token = Some(self.tokens.fresh(login.key.clone(), login.token.as_ref(), fetch).await?);
         }
     }
 
-    /// What stands. A token that was refused is fetched anew the next time: upstream may decide otherwise then.
-    async fn final_answer(
+    /// Returns the final response. A refused token is removed, so that the next request fetches a new one: upstream
+    /// may decide differently then.
+    async fn final_response(
         &self,
         login: &Login,
-        answer: Answer,
+        received: FinalResponse,
         credentials: Option<&Arc<Credentials>>,
-    ) -> Result<Answer, UpstreamError> {
-        let status = answer.response.status().as_u16();
-        let Some(token) = login.token.as_ref().filter(|_| answer.shown.is_some()) else { return Ok(answer) };
+    ) -> Result<FinalResponse, UpstreamError> {
+        let status = received.response.status().as_u16();
+        let Some(token) = login.token.as_ref().filter(|_| received.authorization.is_some()) else {
+            return Ok(received);
+        };
         let is_refused = matches!(status, 401 | 403);
         if is_refused {
             self.tokens.forget(&login.key, token);
         }
-        let Some(credentials) = credentials.filter(|_| token.challenge == Challenge::Basic && !answer.redirected)
+        let Some(credentials) = credentials.filter(|_| token.challenge == Challenge::Basic && !received.redirected)
         else {
-            return Ok(answer);
+            return Ok(received);
         };
         let refusal = if is_refused { self.refused_basic(credentials, status).await } else { None };
         if status < 500 {
             self.accounts_refused.learn(&credentials.0, refusal.as_ref());
         }
-        refusal.map_or(Ok(answer), Err)
+        refusal.map_or(Ok(received), Err)
     }
 
-    /// Gets what the challenge wants, independent of who waits for it.
+    /// Returns a future that obtains a token for the challenge. It does not borrow from the request, so that it can
+    /// outlive it.
     fn meet(
         &self,
         renewal: Renewal,
@@ -380,7 +401,8 @@ impl Registry {
         let slash = if base_path.is_empty() { "" } else { "/" };
         url.set_path(&format!("/v2/{base_path}{slash}{}/{}", origin.repository, wanted.path));
         if !wanted.query.is_empty() {
-            // Leaves all graphic ASCII as it is but `"`, `<`, `>`, `#` and `'`, which it percent-encodes (WHATWG URL standard).
+            // Percent-encodes only `"`, `<`, `>`, `#` and `'` of all graphic ASCII characters (WHATWG URL
+            // standard).
             url.set_query(Some(wanted.query));
         }
         Ok(Request {
@@ -419,14 +441,17 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The body of a response, without its first `skip` bytes.
+/// Returns the body of a response, without its first `skip` bytes.
 fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) -> Content {
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
     let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), idle);
     Content { head, stream: content::skipping(stream, skip) }
 }
 
-async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+async fn with_timeout<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, UpstreamError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::TimedOut))
 }
 
@@ -438,13 +463,13 @@ fn base_url(options: &UpstreamOptions) -> Result<Url, SetupError> {
     let wrong = |reason: &str| SetupError { upstream: options.name.clone(), key: "url", reason: reason.to_owned() };
     let url = Url::parse(&options.url).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(wrong("it has to start with https:// or http://"));
+        return Err(wrong("must start with https:// or http://"));
     }
     if has_userinfo(&url) {
-        return Err(wrong("user name and password belong into keys of their own"));
+        return Err(wrong("must not contain a user name or password: set them as an account"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it ends with its path, without ? or #"));
+        return Err(wrong("must not contain ? or #"));
     }
     Ok(url)
 }

@@ -1,5 +1,5 @@
-//! Upstream tokens that are still good, per account and repository. Sends nothing itself: the caller brings the request for a
-//! token, and all who need the same one at the same time wait for one request.
+//! Valid tokens of an upstream, per account and repository. Sends nothing itself: the caller provides the request
+//! for a token. Callers that need the same token at the same time share one request.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,46 +16,48 @@ use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::Repository;
 
+/// Maximum number of stored tokens of one upstream.
 const MAX_TOKENS: usize = 4096;
 
-/// A value of `Authorization`, where it may be shown and until when.
+/// A value of `Authorization`, with the time until which it may be used.
 pub(super) struct Token {
     header: HeaderValue,
     usable_until: Instant,
-    /// What it met: a refusal that brings no challenge is met with this one again.
+    /// The challenge for which the token was issued. It is used again if a refusal names no challenge.
     pub(super) challenge: Challenge,
 }
 
-/// Who a token is for, and for what.
+/// The account, repository and registry that a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     account: Account,
     repository: Repository,
-    /// The registry that upstream redirects to, where it is for that one, which never sees the account.
+    /// The registry to which upstream redirects, if the token is for that registry. Such a token is anonymous.
     place: Option<Place>,
 }
 
 type Outcome = Result<Arc<Token>, UpstreamError>;
 
-/// The tokens of one upstream, at most 4096.
+/// The tokens of one upstream, at most [`MAX_TOKENS`].
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     ready: HashMap<TokenKey, Arc<Token>>,
-    coming: HashMap<TokenKey, Shared<BoxFuture<'static, Outcome>>>,
+    in_flight: HashMap<TokenKey, Shared<BoxFuture<'static, Outcome>>>,
 }
 
 impl Token {
-    /// One that is good for `lifetime` from now on; it is given up a little earlier.
+    /// Creates a token that is valid for `lifetime` from now on. It counts as expired a tenth of that time earlier,
+    /// at most 10 s.
     pub(super) fn new(mut header: HeaderValue, lifetime: Duration, challenge: Challenge) -> Self {
         header.set_sensitive(true);
         let margin = (lifetime / 10).min(Duration::from_secs(10));
         Self { header, usable_until: Instant::now() + (lifetime - margin), challenge }
     }
 
-    /// The value of `Authorization`, marked as sensitive.
+    /// Returns the value of `Authorization`, marked as sensitive.
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
@@ -66,46 +68,51 @@ impl Token {
 }
 
 impl TokenKey {
-    /// For upstream itself.
+    /// Returns the key of a token for upstream itself.
     pub(super) fn of(origin: &Origin) -> Self {
         Self { account: origin.account.clone(), repository: origin.repository.clone(), place: None }
     }
 
-    /// For a registry that upstream redirects this account to.
+    /// Returns the key of a token for a registry to which upstream redirects this account.
     pub(super) fn elsewhere(origin: &Origin, place: Place) -> Self {
         Self { place: Some(place), ..Self::of(origin) }
     }
 }
 
 impl Tokens {
-    /// The stored token, if it is still good.
+    /// Returns the stored token, if it is still valid.
     pub(super) fn ready(&self, key: &TokenKey) -> Option<Arc<Token>> {
         self.state().ready.get(key).filter(|token| token.is_usable()).cloned()
     }
 
-    /// Another token than the one that was refused: one that somebody else got since, or the outcome of `fetch`, which runs
-    /// to its end even if everybody who waits for it leaves.
+    /// Returns another token than the refused one: one that was fetched meanwhile, or the outcome of `fetch`, which
+    /// runs to its end even if all callers that wait for it leave.
+    ///
+    /// # Errors
+    ///
+    /// Fails as `fetch` does, with a copy of its error for every waiting caller; a panic of `fetch` becomes
+    /// [`UpstreamError::Lost`].
     pub(super) async fn fresh<F>(self: &Arc<Self>, key: TokenKey, refused: Option<&Arc<Token>>, fetch: F) -> Outcome
     where
         F: Future<Output = Result<Token, UpstreamError>> + Send + 'static,
     {
-        let coming = {
+        let in_flight = {
             let mut state = self.state();
             let is_other = |token: &&Arc<Token>| !refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
             if let Some(token) = state.ready.get(&key).filter(is_other).filter(|token| token.is_usable()) {
                 return Ok(token.clone());
             }
-            let known = state.coming.get(&key).cloned();
+            let known = state.in_flight.get(&key).cloned();
             known.unwrap_or_else(|| {
                 let started = self.start(key.clone(), fetch);
-                state.coming.insert(key, started.clone());
+                state.in_flight.insert(key, started.clone());
                 started
             })
         };
-        coming.await
+        in_flight.await
     }
 
-    /// Forgets a token that was refused.
+    /// Removes a token that was refused.
     pub(super) fn forget(&self, key: &TokenKey, refused: &Arc<Token>) {
         let mut state = self.state();
         if state.ready.get(key).is_some_and(|token| Arc::ptr_eq(token, refused)) {
@@ -113,7 +120,7 @@ impl Tokens {
         }
     }
 
-    /// Runs beside its callers. The inner task turns a panic into an error.
+    /// Starts `fetch` in a task of its own. A second, inner task turns a panic into an error.
     fn start<F>(self: &Arc<Self>, key: TokenKey, fetch: F) -> Shared<BoxFuture<'static, Outcome>>
     where
         F: Future<Output = Result<Token, UpstreamError>> + Send + 'static,
@@ -134,15 +141,15 @@ impl Tokens {
 
 impl State {
     fn settle(&mut self, key: TokenKey, outcome: Outcome) {
-        self.coming.remove(&key);
+        self.in_flight.remove(&key);
         let Ok(token) = outcome else { return };
         if self.ready.len() >= MAX_TOKENS {
-            self.make_room();
+            self.evict();
         }
         self.ready.insert(key, token);
     }
 
-    fn make_room(&mut self) {
+    fn evict(&mut self) {
         self.ready.retain(|_, token| token.is_usable());
         let oldest = self.ready.iter().min_by_key(|(_, token)| token.usable_until).map(|(key, _)| key.clone());
         if let Some(key) = oldest.filter(|_| self.ready.len() >= MAX_TOKENS) {

@@ -1,6 +1,6 @@
-//! Sends one request over as many hops as upstream redirects, and checks each of them. Decides nothing about tokens, and never
-//! sends an `Authorization` to another place than the one it is for. A request whose connection dies before the response begins
-//! is repeated once on a new one (RFC 9112, section 9.3.1): all of them are `GET` and `HEAD`.
+//! Transport of one request: follows and checks redirects. Makes no decisions about tokens, and never sends an
+//! `Authorization` to another place than the one it is for. A request whose connection ends before the response
+//! begins is repeated once on a new connection (RFC 9112, section 9.3.1): all requests are `GET` or `HEAD`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,53 +17,60 @@ use super::hosts::{Hosts, Place, Step, has_userinfo};
 use crate::domain::repository::UpstreamName;
 
 const MAX_REDIRECTS: usize = 5;
+/// Maximum number of bytes of a discarded body that are read to keep its connection.
 const MAX_DISCARDED_BYTES: usize = 16 << 10;
+/// Maximum time to read a discarded body.
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The way to one upstream and wherever it sends us.
+/// Transport to one upstream and to the hosts to which it redirects.
 pub(super) struct Transport {
     pub(super) upstream: UpstreamName,
     pub(super) clients: Arc<Clients>,
     pub(super) hosts: Hosts,
 }
 
-/// One request, repeated at each hop.
+/// A request, sent again at each hop.
 pub(super) struct Request<'a> {
-    /// What it is counted as.
+    /// Label `kind` of the metric.
     pub(super) kind: &'static str,
     /// `GET` or `HEAD`.
     pub(super) method: Method,
-    /// Where it is sent first.
+    /// Address of the first hop.
     pub(super) url: Url,
-    /// What it carries at every hop.
+    /// Headers that are sent at every hop.
     pub(super) headers: HeaderMap,
-    /// `Authorization` for the first place only.
+    /// `Authorization`, sent only to the place of the first hop.
     pub(super) authorization: Option<HeaderValue>,
-    /// `Authorization` for a place that a redirect leads to, if there is one.
+    /// Returns the `Authorization` for a place to which a redirect leads, if there is one.
     pub(super) elsewhere: &'a (dyn Fn(&Place) -> Option<HeaderValue> + Sync),
 }
 
 /// The response of the last hop.
-pub(super) struct Answer {
-    /// Its status and headers, and the body to come.
+pub(super) struct FinalResponse {
+    /// Status and headers, with the body still to be read.
     pub(super) response: Response,
-    /// Where it came from.
+    /// Address of the last hop.
     pub(super) url: Url,
-    /// Whether that is another place than the request was sent to first.
+    /// True if the redirects have left the place of the first hop.
     pub(super) redirected: bool,
-    /// The `Authorization` that the last hop saw.
-    pub(super) shown: Option<HeaderValue>,
+    /// The `Authorization` that was sent at the last hop.
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 impl Transport {
-    /// Sends the request, and follows at most five redirects.
-    pub(super) async fn send(&self, request: Request<'_>) -> Result<Answer, UpstreamError> {
+    /// Sends the request and follows at most [`MAX_REDIRECTS`] redirects.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no response, or if a redirect is invalid, forbidden or one too many. Any final status is a
+    /// success here.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<FinalResponse, UpstreamError> {
         let (mut url, mut redirected) = (request.url.clone(), false);
         for _ in 0..=MAX_REDIRECTS {
-            let shown = request.authorization_at(&url, redirected);
-            let response = self.hop(&request, &url, shown.as_ref()).await?;
+            let authorization = request.authorization_at(&url, redirected);
+            let response = self.hop(&request, &url, authorization.as_ref()).await?;
             let Some(next) = redirect_target(&response, &url)? else {
-                return Ok(Answer { response, url, redirected, shown });
+                return Ok(FinalResponse { response, url, redirected, authorization });
             };
             match self.hosts.step(&url, &next) {
                 Step::Same => {}
@@ -78,17 +85,18 @@ impl Transport {
         Err(UpstreamError::InvalidResponse { what: "more than five redirects" })
     }
 
-    /// One hop. The second try is made on a connection of its own: others that were kept may be dead, too.
+    /// Sends the request to one address. The retry uses a new connection, because other kept connections may be
+    /// dead, too.
     async fn hop(
         &self,
         request: &Request<'_>,
         url: &Url,
-        shown: Option<&HeaderValue>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Response, UpstreamError> {
         let clients = self.clients_for(url)?;
-        let mut sent = self.send_once(&clients.pooled, request, url, shown).await;
+        let mut sent = self.send_once(&clients.pooled, request, url, authorization).await;
         if sent.as_ref().is_err_and(is_dead_connection) {
-            sent = self.send_once(&clients.fresh, request, url, shown).await;
+            sent = self.send_once(&clients.fresh, request, url, authorization).await;
         }
         sent.map_err(|error| self.not_sent(error, url))
     }
@@ -98,10 +106,10 @@ impl Transport {
         client: &reqwest::Client,
         request: &Request<'_>,
         url: &Url,
-        shown: Option<&HeaderValue>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Response, reqwest::Error> {
         let mut building = client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
-        if let Some(value) = shown {
+        if let Some(value) = authorization {
             building = building.header(AUTHORIZATION, value.clone());
         }
         let mut counted = Counted { upstream: &self.upstream, kind: request.kind, outcome: "given_up" };
@@ -110,7 +118,7 @@ impl Transport {
         sent
     }
 
-    /// The clients that may connect there, if any may.
+    /// Returns the clients that may connect to this address. Fails if none may.
     fn clients_for(&self, url: &Url) -> Result<&ClientPair, UpstreamError> {
         if !matches!(url.scheme(), "http" | "https") || has_userinfo(url) {
             return Err(UpstreamError::InvalidResponse { what: "an address that is not plain http or https" });
@@ -132,7 +140,7 @@ impl Transport {
 }
 
 impl Transport {
-    /// What an error of the HTTP client means; it names the host where that is not upstream's own.
+    /// Converts an error of the HTTP client. The result names the host if it is not the upstream's own.
     fn not_sent(&self, error: reqwest::Error, url: &Url) -> UpstreamError {
         let error = error.without_url();
         if chain(&error).any(|cause| cause.is::<ForbiddenName>()) {
@@ -144,7 +152,8 @@ impl Transport {
 }
 
 impl Request<'_> {
-    /// A redirect that has led to another place once never gets the first place's `Authorization` again.
+    /// Returns the `Authorization` for this hop. Once a redirect has led to another place, the `Authorization` of
+    /// the first hop is not sent any more, even if a later redirect returns.
     fn authorization_at(&self, url: &Url, redirected: bool) -> Option<HeaderValue> {
         if !redirected {
             return self.authorization.clone();
@@ -153,7 +162,7 @@ impl Request<'_> {
     }
 }
 
-/// Counts one request when it is over, however it ends.
+/// Counts one request on drop, so that every outcome is counted.
 struct Counted<'a> {
     upstream: &'a UpstreamName,
     kind: &'static str,
@@ -169,7 +178,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Reads what is left of a response that only leads elsewhere, if that is little: its connection can then be used again.
+/// Reads the rest of a response that is not used, if it is short, so that its connection can be reused.
 pub(super) async fn discard(mut response: Response) {
     let read = async {
         let mut left = MAX_DISCARDED_BYTES;
@@ -178,7 +187,7 @@ pub(super) async fn discard(mut response: Response) {
             left = less;
         }
     };
-    // Giving up costs a new connection, no more.
+    // After a timeout the next request only needs a new connection.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 

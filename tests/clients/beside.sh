@@ -1,6 +1,6 @@
 # Sourced by the `with-*.sh` scripts: a daemon in a temporary folder, and a command that runs beside it.
 #
-# Whatever happens to the script, the daemon and the command end with it and the folder goes.
+# The daemon and the command end with the script, however it ends, and the folder is removed.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 
@@ -17,7 +17,7 @@ stop() {
 trap stop EXIT
 trap 'exit 143' TERM INT HUP
 
-# start DAEMON ARGUMENT...: it ends with this script even where that is killed.
+# start DAEMON ARGUMENT...: starts it, so that it ends with this script even if that is killed.
 start() {
     log=$folder/${1##*/}.log
     : >"$log"
@@ -26,7 +26,7 @@ start() {
     started+=("$daemon")
 }
 
-# await PROBE...: returns once PROBE succeeds; says what the daemon logged if it has ended or takes 30 seconds.
+# await PROBE...: returns once PROBE succeeds; prints the daemon's log if it has ended or takes 30 seconds.
 await() {
     for _ in $(seq 600); do
         if "$@"; then return; fi
@@ -38,8 +38,8 @@ await() {
     exit 1
 }
 
-# run COMMAND...: ends like a daemon, and keeps the standard input. It is waited for in the background, so that a
-# signal is heeded at once.
+# run COMMAND...: runs it with the standard input, so that it ends like a daemon. It runs in the background, so that a
+# signal is handled at once.
 run() {
     setpriv --pdeathsig TERM "$@" <&0 &
     started+=($!)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Buildah with a storage of its own. How it is called: see client.sh.
+# Buildah with a separate storage. Arguments: see client.sh.
 . "$(dirname "$0")/client.sh"
 
 own_buildah() {

@@ -1,13 +1,13 @@
-# Sourced by the scripts of the clients, which all are called in the same two ways:
+# Sourced by the scripts of the clients, which all have the same two calls:
 #
 #   NAME.sh login REGISTRY USER PASSWORD
 #   NAME.sh pull REGISTRY USER PASSWORD IMAGE
 #
 # IMAGE is `NAME:TAG` or `NAME@DIGEST`, without the registry. `pull` finds the credential where an earlier login would
-# have stored it, without one; an empty USER means none at all. It starts with nothing pulled and leaves nothing behind.
+# have stored it, without one; an empty USER means none at all. It starts without images and leaves nothing behind.
 #
-# Standard output of `pull`: every digest by which the client knows the image, one a line. For a multi-arch image the
-# index's is among them. Standard error: what the client said. A client that takes longer than CLIENT_SECONDS (120) is
+# Standard output of `pull`: every digest by which the client knows the image, one per line, for a multi-arch image
+# including that of the index. Standard error: the client's output. A client that takes longer than CLIENT_SECONDS (120) is
 # ended, with status 124.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -16,7 +16,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 143' TERM INT HUP
 
-# No setting or credential of the person who runs the tests is seen.
+# Settings and credentials of the user who runs the tests are not used.
 export HOME=$folder DOCKER_CONFIG=$folder REGISTRY_AUTH_FILE=$folder/config.json
 unset XDG_CONFIG_HOME XDG_RUNTIME_DIR
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# containerd's command line, on the daemon of with-containerd.sh. How it is called: see client.sh; it has no login. And
+# containerd's command line, on the daemon of with-containerd.sh. Arguments: see client.sh; it has no login. And
 #
 #   ctr.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE [HOME]
 #
-# pulls HOME/IMAGE by way of the group, as its hosts.toml then says, with the credential in a header. HOME is the registry
+# pulls HOME/IMAGE through the group, as its hosts.toml then says, with the credential in a header. HOME is the registry
 # that the image is of; where it is given, hosts.toml is that of all registries, and else that of docker.io.
 . "$(dirname "$0")/client.sh"
 

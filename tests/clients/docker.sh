@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Docker's command line, on the engine of with-dockerd.sh. How it is called: see client.sh; and
+# Docker's command line, on the engine of with-dockerd.sh. Arguments: see client.sh; and
 #
 #   docker.sh push REGISTRY USER PASSWORD IMAGE
 #

@@ -2,16 +2,16 @@
 
     gitlab.py URL
 
-The administrator's token is in GITLAB_ADMIN_TOKEN. Each function below is a check of its own and makes what it needs
-under names of its own; they run in the order in which they stand. Ends with 0, or with a traceback at the first answer
-that is not what GitLab would say.
+The administrator's token is in GITLAB_ADMIN_TOKEN. Each function below is a separate check and creates the objects
+that it needs under its own names; they run in the order of the file. Exits with 0, or with a traceback at the first
+response that differs from GitLab's.
 """
 
 import datetime
 import os
 import sys
 
-# The script has the name of the library, and must not be found in its place.
+# The script has the same name as the library, and must not be imported instead of it.
 sys.path.pop(0)
 
 import gitlab  # noqa: E402
@@ -284,14 +284,14 @@ def deploy_tokens(admin):
 
 
 def asked(username, secret, **query):
-    """What the token endpoint says to these credentials: the status, and the sentence or the bearer token."""
+    """Returns the response of the token endpoint to these credentials: the status, and the message or the token."""
     answer = requests.get(f"{URL}/jwt/auth", params=query, auth=(username, secret), timeout=30)
     body = answer.json()
     return answer.status_code, body["token"] if answer.ok else body["errors"][0]["message"]
 
 
 def pulls(username, secret, group):
-    """The status of a manifest, and its sentence, for who has logged in with these credentials."""
+    """Returns the status and the message of a manifest request after a login with these credentials."""
     status, bearer = asked(username, secret, scope=f"repository:{group}/dependency_proxy/containers/alpine:pull")
     assert status == 200, bearer
     manifest = f"{URL}/v2/{group}/dependency_proxy/containers/alpine/manifests/latest"
@@ -300,7 +300,7 @@ def pulls(username, secret, group):
 
 
 def logins(admin):
-    """What was made through this library opens the registry, and what was ended says so."""
+    """Credentials created through this library can pull, and revoked ones get a message that states so."""
     group = admin.groups.create({"name": "Logins", "path": "logins"})
     other = admin.groups.create({"name": "Others", "path": "others"})
     user = new_user(admin, "puller")

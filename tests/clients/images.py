@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes container images from nothing and pushes them to a plain registry, for tests that pull them.
+"""Creates container images and pushes them to a plain registry, for tests that pull them.
 
     images.py HOST:PORT [--salt TEXT] [--layer-bytes N] NAME:TAG=FORM...
 
 FORM is `docker` or `oci` for one image, `docker-list` or `oci-index` for one with a platform amd64 and a
-platform arm64. Everything follows from salt, name and platform: the same call makes the same digests
-anywhere. Prints one line an image, `NAME:TAG DIGEST`. Never runs anything, never asks for credentials.
+platform arm64. Everything follows from salt, name and platform: the same call creates the same
+digests anywhere. Prints one line per image, `NAME:TAG DIGEST`. Runs no program and uses no credentials.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def push_index(repository, family, tag, seed, layer_bytes):
 def push_image(repository, family, tag, seed, architecture, layer_bytes):
     config_type, layer_type, manifest_type, _ = FAMILIES[family]
     seed = f"{seed}/{architecture}"
-    # What is random does not compress: the second layer is as long on the wire as it was asked for.
+    # Random data is not compressible: the second layer has the requested length when compressed.
     contents = [f"{seed}\n".encode(), hashlib.shake_256(seed.encode()).digest(layer_bytes)]
     tars = [tar(f"layer-{number}", content) for number, content in enumerate(contents)]
     config = encode({
@@ -112,7 +112,7 @@ class Repository:
 
     def put_blob(self, content, media_type):
         place = send("POST", f"{self.base}/blobs/uploads/").headers["Location"]
-        # A registry may name the place by its path alone.
+        # A registry may send a path as the location.
         place = urllib.parse.urljoin(self.registry, place) if place.startswith("/") else place
         separator = "&" if "?" in place else "?"
         digest = digest_of(content)
@@ -128,7 +128,7 @@ class Repository:
 def send(method, url, content=b"", media_type=None):
     headers = {"Content-Type": media_type} if media_type else {}
     request = urllib.request.Request(url, content, headers, method=method)
-    # Never by way of a proxy: the registry is on this machine.
+    # Without a proxy: the registry is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=60) as answer:
         answer.read()

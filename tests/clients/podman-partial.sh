@@ -3,12 +3,12 @@
 #
 #   podman-partial.sh push FOLDER REGISTRY NAME
 #
-# makes NAME:1 and NAME:2, whose one layer has 90 files of 100,000 random bytes, of which 5 differ, and pushes them to a registry
-# that anyone may push to.
+# creates NAME:1 and NAME:2, whose single layer has 90 files of 100,000 random bytes, of which 5 differ, and pushes them
+# to a registry without authentication.
 #
 #   podman-partial.sh pull FOLDER REGISTRY USER PASSWORD IMAGE
 #
-# pulls into the storage in FOLDER, which is kept, and fails unless the layer came as a partial blob.
+# pulls into the storage in FOLDER, which is kept, and fails unless the layer was pulled as a partial blob.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 

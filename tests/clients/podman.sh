@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Podman with a storage of its own. How it is called: see client.sh; and
+# Podman with a separate storage. Arguments: see client.sh; and
 #
 #   podman.sh mirror REGISTRY USER PASSWORD GROUP/dependency_proxy/containers/IMAGE
 #
-# pulls docker.io/IMAGE by way of the group, as its registries.conf then says.
+# pulls docker.io/IMAGE through the group, as its registries.conf then says.
 . "$(dirname "$0")/client.sh"
 
 own_podman() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Skopeo, which copies an image with all its platforms into a folder. How it is called: see client.sh; and
+# Skopeo, which copies an image with all its platforms into a folder. Arguments: see client.sh; and
 #
 #   skopeo.sh inspect REGISTRY USER PASSWORD IMAGE
 #
@@ -11,7 +11,7 @@
 #
 #   skopeo.sh signatures REGISTRY USER PASSWORD IMAGE
 #
-# copies an image with the signatures that cosign attached to it, and prints them, one a line.
+# copies an image with the signatures that cosign attached to it, and prints them, one per line.
 . "$(dirname "$0")/client.sh"
 
 login() {

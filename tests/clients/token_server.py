@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""A token server for a registry with `auth: token`: who may pull what is said on the command line.
+"""A token server for a registry with `auth: token`: the rights of users are given on the command line.
 
     token_server.py KEY CERTIFICATE USER:PASSWORD=PREFIX[,PREFIX...]...
 
-A user may pull the repositories whose names start with one of the prefixes. The entry `:=PREFIX` is for those
-without credentials; what it opens is open to every user too. As at Docker Hub a scope beyond that is no error: the
-token just does not open it. A wrong password is 401. Signs with `openssl` (RS256, key and certificate in PEM files),
+A user may pull the repositories whose names start with one of the prefixes. The entry `:=PREFIX` is for
+requests without credentials; its repositories may be pulled by every user too. As at Docker Hub, a scope beyond that is
+no error: the token just does not contain it. A wrong password is 401. Signs with `openssl` (RS256, key and certificate in PEM files),
 prints `listening on 127.0.0.1:PORT` once it does, and logs no secret.
 """
 
@@ -86,7 +86,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Nothing: the addresses asked for would fill the log in which the port is looked for."""
+        """Logs nothing: request lines would fill the log in which the port is searched."""
 
 
 def encode_plain(octets):

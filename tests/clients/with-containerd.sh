@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command beside a containerd of its own, as root.
+# Runs a command beside a separate containerd, as root.
 #
 #   with-containerd.sh COMMAND...
 #
-# COMMAND sees CONTAINERD_ADDRESS, which ctr.sh needs. What the daemon keeps is in a temporary folder; it can only
-# pull. It ends with COMMAND, whose exit status is handed on.
+# COMMAND gets CONTAINERD_ADDRESS, which ctr.sh needs. The data of the daemon is in a temporary folder; it can only
+# pull. It ends with COMMAND, whose exit status is returned.
 . "$(dirname "$0")/beside.sh"
 
 answers() {

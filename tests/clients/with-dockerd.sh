@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a command beside a Docker engine of its own (Debian's), as root.
+# Runs a command beside a separate Docker engine (Debian's), as root.
 #
 #   with-dockerd.sh COMMAND...
 #
-# COMMAND sees DOCKER_HOST, which docker.sh needs. What the engine keeps is in a temporary folder: it meets no other
-# engine, has no network for containers, changes no firewall rule and can only pull. It talks HTTP to registries on
-# 127.0.0.0/8, as every Docker engine does. The engine ends with COMMAND, whose exit status is handed on.
+# COMMAND gets DOCKER_HOST, which docker.sh needs. The data of the engine is in a temporary folder: it is independent of other
+# engines, has no network for containers, changes no firewall rule and can only pull. It uses HTTP for registries on
+# 127.0.0.0/8, as every Docker engine does. The engine ends with COMMAND, whose exit status is returned.
 . "$(dirname "$0")/beside.sh"
 
 answers() {
@@ -13,7 +13,7 @@ answers() {
 }
 
 echo '{}' >"$folder/daemon.json"
-# The driver vfs needs nothing of the file system.
+# The driver vfs works on any file system.
 start dockerd \
     --config-file "$folder/daemon.json" --host "unix://$folder/docker.sock" --pidfile "$folder/docker.pid" \
     --data-root "$folder/data" --exec-root "$folder/exec" --storage-driver vfs \

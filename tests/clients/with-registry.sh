@@ -5,10 +5,10 @@
 #   with-registry.sh FOLDER basic USER PASSWORD COMMAND...
 #   with-registry.sh FOLDER token 'USER:PASSWORD=PREFIX[,PREFIX...] ...' COMMAND...
 #
-# FOLDER holds the images and is kept: several registries may serve one folder, so that a plain one fills what a
-# guarded one serves. `token` starts a token server too, on a port of its own; token_server.py says what its accounts
-# are. COMMAND sees the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY, and that of the token server, if
-# there is one, in TOKEN_SERVER. Both end with COMMAND, whose exit status is handed on.
+# FOLDER holds the images and is kept: several registries may serve one folder, so that images are pushed to a plain
+# one and served by a protected one. `token` starts a token server too, on a separate port; token_server.py describes
+# its accounts. COMMAND gets the registry's address, `127.0.0.1:PORT`, in the variable REGISTRY, and that of the token
+# server, if there is one, in TOKEN_SERVER. Both end with COMMAND, whose exit status is returned.
 . "$(dirname "$0")/beside.sh"
 
 main() {
@@ -64,7 +64,7 @@ END
     await listening
 }
 
-# Finds, in the log of the daemon started last, where it listens.
+# Finds the address of the daemon started last in its log.
 listening() {
     listener=$(sed -n 's/.*listening on \(127\.0\.0\.1:[0-9]*\).*/\1/p' "$log")
     [ -n "$listener" ]

@@ -1,5 +1,4 @@
-//! The REST API of the real binary, driven by the client that people have for GitLab's, and what is left of it all after
-//! the process is killed.
+//! The REST API of the real binary, driven by python-gitlab, and its objects after the process was killed.
 
 use std::process::Command;
 
@@ -36,7 +35,7 @@ fn drive(service: &Service) {
     assert!(out.ends_with("settings\n"), "every check ran: {out}");
 }
 
-/// All identities that the administrator can list, but for what changes with the time and the port.
+/// Returns all identities that the administrator can list, without the values that depend on the time and the port.
 async fn everything(service: &Service) -> Vec<Value> {
     let mut all = Vec::new();
     for list in ["/users", "/groups", "/personal_access_tokens", "/deploy_tokens"] {

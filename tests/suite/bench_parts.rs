@@ -1,4 +1,4 @@
-//! The parts of `benches/throughput` that figures depend on and that can be wrong without anybody seeing it.
+//! The parts of `benches/throughput` that figures depend on and whose errors would go unnoticed.
 
 #[allow(dead_code, reason = "a bench uses the rest")]
 #[path = "../../benches/throughput/origin/content.rs"]
@@ -18,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use content::Content;
-use head::Answer;
+use head::ResponseParser;
 use summary::Summary;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello";
@@ -26,7 +26,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhell
 #[test]
 fn an_answer_is_whole_with_its_last_byte_however_it_is_cut() {
     for cut in 1..ANSWER.len() {
-        let mut answer = Answer::default();
+        let mut answer = ResponseParser::default();
         let (first, second) = ANSWER.split_at(cut);
         assert_eq!(answer.take(first, false).unwrap(), None, "cut at {cut}");
         let whole = answer.take(second, false).unwrap().unwrap();
@@ -36,7 +36,7 @@ fn an_answer_is_whole_with_its_last_byte_however_it_is_cut() {
 
 #[test]
 fn the_next_answer_of_a_connection_begins_anew() {
-    let mut answer = Answer::default();
+    let mut answer = ResponseParser::default();
     for _ in 0..2 {
         assert!(answer.take(ANSWER, false).unwrap().is_some());
         answer.clear();
@@ -46,18 +46,20 @@ fn the_next_answer_of_a_connection_begins_anew() {
 #[test]
 fn an_answer_to_head_is_whole_without_a_body() {
     let head = b"HTTP/1.1 404 Not Found\r\ncontent-length: 1000\r\nConnection: close\r\n\r\n";
-    let known = Answer::default().take(head, true).unwrap().unwrap();
+    let known = ResponseParser::default().take(head, true).unwrap().unwrap();
     assert_eq!((known.status, known.length, known.close), (404, 1000, true));
 }
 
 #[test]
 fn an_answer_that_is_too_long_or_tells_no_length_is_an_error() {
     let too_long = [ANSWER, b"!"].concat();
-    assert!(Answer::default().take(&too_long, false).is_err());
-    assert!(Answer::default().take(b"HTTP/1.1 200 OK\r\n\r\n", false).is_err());
-    assert!(Answer::default().take(b"SSH-2.0-OpenSSH\r\n\r\n", false).is_err());
+    assert!(ResponseParser::default().take(&too_long, false).is_err());
+    assert!(ResponseParser::default().take(b"HTTP/1.1 200 OK\r\n\r\n", false).is_err());
+    assert!(ResponseParser::default().take(b"SSH-2.0-OpenSSH\r\n\r\n", false).is_err());
     assert!(
-        Answer::default().take(&[b"HTTP/1.1 200 OK\r\nX: ", vec![b'x'; 20_000].as_slice()].concat(), false).is_err()
+        ResponseParser::default()
+            .take(&[b"HTTP/1.1 200 OK\r\nX: ", vec![b'x'; 20_000].as_slice()].concat(), false)
+            .is_err()
     );
 }
 
@@ -73,10 +75,10 @@ fn content_is_the_same_from_every_offset_and_has_its_true_digest() {
     let whole = bytes(&content);
     assert_eq!(whole.len() as u64, content.size());
     for offset in [0, 1, (1 << 20) - 1, 1 << 20, (3 << 20) - 1] {
-        let piece = content.piece(offset, 1000);
-        assert!(!piece.is_empty() && whole[offset as usize..].starts_with(&piece), "from {offset}");
+        let chunk = content.chunk(offset, 1000);
+        assert!(!chunk.is_empty() && whole[offset as usize..].starts_with(&chunk), "from {offset}");
     }
-    assert!(content.piece(3 << 20, 1000).is_empty());
+    assert!(content.chunk(3 << 20, 1000).is_empty());
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &whole);
     assert_eq!(content.digest(), format!("sha256:{}", hex::encode(digest)));
 }
@@ -98,7 +100,7 @@ fn the_median_is_the_middle_and_the_spread_the_ends() {
     assert_eq!(Summary::of(vec![4.0, 1.0, 2.0, 3.0]), Some(Summary { median: 2.5, min: 1.0, max: 4.0 }));
 }
 
-/// Ended with the test.
+/// A process that is ended with the test.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -113,7 +115,7 @@ impl Drop for Ended {
 
 #[test]
 fn all_processes_of_a_group_are_measured_together() {
-    // Each of the two holds 40 MB and has taken a while of processor time when it says so.
+    // Each of the two uses 40 MB and has used some CPU time when it prints.
     let one = "(x=$(head -c 40000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo x; sleep 100; :)";
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{one} & {one} & wait")]).process_group(0);

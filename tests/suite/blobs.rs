@@ -1,4 +1,4 @@
-//! Blobs while they are being downloaded, and where they cannot be stored: what each client gets, and what upstream is asked.
+//! Blobs during their download, and blobs that cannot be stored: the responses to clients, and the upstream requests.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -45,7 +45,7 @@ impl Scene {
         self.hub.requests().blob_downloads(self.layer.digest())
     }
 
-    /// The blob's file, if it is stored below this folder.
+    /// Returns the blob's file, if it is stored below this folder.
     fn stored_in(&self, cache: &Path) -> Option<PathBuf> {
         let hex = self.layer.digest().strip_prefix("sha256:").unwrap();
         Some(cache.join("blobs/sha256").join(&hex[..2]).join(hex)).filter(|path| path.exists())
@@ -55,7 +55,7 @@ impl Scene {
         self.stored_in(&self.service.data().join("cache"))
     }
 
-    /// Waits until no download is under way any more, stored and linked or not.
+    /// Waits until no download is running, whether stored and linked or not.
     async fn downloaded(&self) {
         for _ in 0..2000 {
             if metric(&self.service, "dependency_proxy_downloads_in_flight").await == 0 {
@@ -66,7 +66,7 @@ impl Scene {
         panic!("a download does not end");
     }
 
-    /// Pulls the whole and says where it came from.
+    /// Pulls the whole blob, and returns its cache status.
     async fn pull(&self) -> String {
         let blob = self.client.blob("team", "app", self.layer.digest()).await;
         assert_eq!((blob.status, blob.cut, blob.body.len() as u64), (200, false, self.layer.size()));
@@ -75,7 +75,7 @@ impl Scene {
     }
 }
 
-/// A client of a new group, which knows the image's manifest.
+/// Creates a group that has pulled the image's manifest, and returns a client of it.
 async fn pulling_group(service: &Service, group: &str) -> (Client, Token) {
     let made = service.group(group).await;
     let token = service.deploy_token(&made, "ci").await;
@@ -178,19 +178,19 @@ async fn where_the_disk_is_to_stay_free_blobs_are_passed_through_with_one_warnin
     assert_eq!(scene.service.log().matches("blobs are passed on to clients without being stored").count(), 1);
 }
 
-/// How many blobs were passed through for this reason.
+/// Returns the number of blobs that were passed through for this reason.
 async fn unstored(service: &Service, reason: &str) -> u64 {
     metric(service, &format!("dependency_proxy_unstored_blobs_total{{reason=\"{reason}\"}}")).await
 }
 
-/// What the metrics tell of this, 0 where nothing.
+/// Returns the value of a metric, 0 where it is missing.
 async fn metric(service: &Service, name: &str) -> u64 {
     let page = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or("0").parse().unwrap()
 }
 
-/// A file system in memory of so many MiB. Needs root.
+/// A file system in memory of this size in MiB. Needs root.
 pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -198,7 +198,7 @@ impl SmallDisk {
         Self::try_mount(mebibytes).expect("a small file system could not be mounted: this test needs root")
     }
 
-    /// `None`, and a line that says so, where none can be mounted.
+    /// Mounts it. Returns `None`, with a message, where that is not possible.
     pub(crate) fn try_mount(mebibytes: u64) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={mebibytes}m");
@@ -214,7 +214,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Leaves no byte free, until the file is removed that this gives.
+    /// Fills the file system until the returned file is removed.
     pub(crate) fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let (mut file, mut size) = (File::create(&path).unwrap(), 1 << 20);

@@ -1,5 +1,6 @@
-//! Known secrets of every kind go through every path, errors and the most talkative log included; then everything that
-//! stays or is shown is searched for them. They may be in the files that are documented to hold them, and nowhere else.
+//! Known secrets of every kind are sent through every path, including errors, with the most verbose log.
+//! Then all stored and printed data is searched for them. They may be in the files that are documented to
+//! contain them, and nowhere else.
 
 mod needles;
 mod paths;
@@ -12,7 +13,8 @@ use paths::Walk;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
-/// The files of the data folder that hold a secret, as the README says. The operator's own settings are elsewhere.
+/// Files of the data folder that contain a secret, as documented in the README. The operator's own
+/// settings are elsewhere.
 const KEY_FILES: [&str; 3] = ["first-login", "initial-admin-password", "jwt-keys"];
 
 const UPSTREAM_PASSWORD: &str = "up$tream+canary/pass word&so=on";
@@ -54,14 +56,14 @@ async fn no_secret_is_kept_logged_measured_or_told() {
     }
     assert!(found.is_empty(), "secrets are where they must not be:\n{}", found.join("\n"));
     assert!(searched > 5 && walk.refusals.len() > 30, "{searched} files, {} refusals", walk.refusals.len());
-    // What the search is worth: it finds what is known to be there.
+    // Proof that the search works: it finds secrets where they are known to be.
     for (kind, name) in [("the first login", "first-login"), ("a signing key", "jwt-keys")] {
         let found = needles.found_in(name, &fs::read(service.data().join(name)).unwrap());
         assert!(found.iter().any(|line| line.contains(kind)), "{kind} is not found in {name}");
     }
 }
 
-/// An upstream that fails in every way, with secrets in what it says.
+/// Lets upstream fail in every way, with secrets in its responses.
 async fn misbehaviours(hub: &FakeHub, walk: &mut Walk, service: &Service, image: &Image) {
     let signed = "http://10.11.12.13/blob?X-Amz-Signature=canary-of-a-signed-address";
     let rules: [(&str, &dyn Fn()); 12] = [
@@ -118,7 +120,7 @@ fn needles(hub: &FakeHub, walk: &Walk, service: &Service) -> Needles {
         .iter()
         .filter(|request| request.listener == Listener::Cdn)
         .flat_map(|request| request.parameter("sig").map(str::to_owned))
-        .filter(|value| value.len() >= needles::SHORTEST)
+        .filter(|value| value.len() >= needles::MIN_SECRET_BYTES)
         .collect();
     assert!(!signed.is_empty(), "no signed address was used");
     signed.iter().for_each(|value| needles.add("a signed address's query", value.as_bytes()));

@@ -1,4 +1,4 @@
-//! How long a tag is believed, what upstream is asked when it no longer is, and that many who ask at once ask once.
+//! Freshness of tags: their time to live, the revalidation of stale ones, and that concurrent requests are coalesced.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use futures::future::join_all;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service};
 
-const ASK_EACH_TIME: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
-const BELIEVE: &str = "[cache]\ntag_freshness = \"1h\"";
+const REVALIDATE_ALWAYS: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
+const LONG_TTL: &str = "[cache]\ntag_freshness = \"1h\"";
 
 struct Scene {
     hub: FakeHub,
@@ -33,7 +33,7 @@ impl Scene {
         self.client.manifest("team", "alpine", reference).await
     }
 
-    /// Pulls the tag; the answer is to be this image, with this word.
+    /// Pulls the tag, and checks that the response is this image, with this cache status.
     async fn gives(&self, image: &Image, word: &str) -> Answer {
         let answer = self.pull("latest").await;
         assert_eq!((answer.status, answer.header("x-cache")), (200, word), "{}", answer.text());
@@ -51,7 +51,7 @@ impl Scene {
         self.hub.requests().of(Kind::ManifestGet)
     }
 
-    /// How often upstream was asked for this answer, as the log says.
+    /// Returns the number of upstream requests for this response, from the log.
     async fn upstream_calls(&self, answer: &Answer) -> u64 {
         for _ in 0..1_000 {
             let log = self.service.log();
@@ -68,7 +68,7 @@ impl Scene {
 
 #[actix_rt::test]
 async fn a_fresh_tag_asks_nobody() {
-    let scene = Scene::start(BELIEVE).await;
+    let scene = Scene::start(LONG_TTL).await;
     let first = scene.gives(&scene.image, "miss").await;
     assert_eq!(first.header("age"), "0");
     assert_eq!(scene.upstream_calls(&first).await, 1);
@@ -83,7 +83,7 @@ async fn a_fresh_tag_asks_nobody() {
 
 #[actix_rt::test]
 async fn a_stale_tag_asks_once_by_head_and_is_fetched_if_it_moved() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     scene.gives(&scene.image, "miss").await;
     scene.hub.reset_counts();
     let same = scene.gives(&scene.image, "revalidated").await;
@@ -94,7 +94,7 @@ async fn a_stale_tag_asks_once_by_head_and_is_fetched_if_it_moved() {
     let new = scene.gives(&moved, "miss").await;
     assert_eq!((scene.heads(), scene.gets()), (2, 1));
     assert_eq!(scene.upstream_calls(&new).await, 2);
-    // Back to what is stored already: nothing to fetch.
+    // Back to the stored manifest: nothing has to be downloaded.
     scene.hub.move_tag("library/alpine", "latest", scene.image.digest());
     scene.gives(&scene.image, "revalidated").await;
     assert_eq!((scene.heads(), scene.gets()), (3, 1));
@@ -102,7 +102,7 @@ async fn a_stale_tag_asks_once_by_head_and_is_fetched_if_it_moved() {
 
 #[actix_rt::test]
 async fn a_digest_is_never_revalidated() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "miss");
     scene.hub.reset_counts();
     let again = scene.pull(scene.image.digest()).await;
@@ -112,7 +112,7 @@ async fn a_digest_is_never_revalidated() {
 
 #[actix_rt::test]
 async fn only_a_404_is_believed_for_a_while() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     for _ in 0..3 {
         assert_eq!(scene.pull("nope").await.status, 404);
     }
@@ -121,13 +121,13 @@ async fn only_a_404_is_believed_for_a_while() {
     for _ in 0..3 {
         assert_eq!(scene.pull("refused").await.status, 403);
     }
-    // Each time, and the first time with a new token, too: the stored one may have ended.
+    // At each pull, and at the first one with a new token, too: the stored token might have expired.
     assert_eq!(scene.hub.requests().manifest_gets("library/alpine", "refused"), 4);
 }
 
 #[actix_rt::test]
 async fn a_head_of_an_unknown_tag_is_one_head_and_what_follows_can_be_served_without_upstream() {
-    let scene = Scene::start(BELIEVE).await;
+    let scene = Scene::start(LONG_TTL).await;
     let head = scene.client.manifest_head("team", "alpine", "latest").await;
     assert_eq!((head.status, head.header("x-cache")), (200, "miss"));
     assert_eq!(head.header("docker-content-digest"), scene.image.digest());
@@ -148,7 +148,7 @@ async fn each_upstream_may_have_a_freshness_of_its_own() {
 
 #[actix_rt::test]
 async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     scene.gives(&scene.image, "miss").await;
     for kind in [Kind::ManifestHead, Kind::ManifestGet] {
         scene.hub.on(kind).hang();
@@ -164,7 +164,7 @@ async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing
     }
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(scene.heads(), 1);
-    // An answer to anything else ends the pause.
+    // A response to another request ends the backoff.
     scene.hub.behave();
     assert_eq!(scene.pull("nope").await.status, 404);
     scene.gives(&scene.image, "revalidated").await;
@@ -172,7 +172,7 @@ async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing
 
 #[actix_rt::test]
 async fn after_a_restart_everything_is_there_while_upstream_is_down() {
-    let mut scene = Scene::start(ASK_EACH_TIME).await;
+    let mut scene = Scene::start(REVALIDATE_ALWAYS).await;
     scene.gives(&scene.image, "miss").await;
     let layer = scene.image.layers()[0].clone();
     assert_eq!(scene.client.blob("team", "alpine", layer.digest()).await.status, 200);
@@ -212,7 +212,7 @@ fn damage(folder: &std::path::Path) {
 
 #[actix_rt::test]
 async fn five_hundred_askers_of_an_unknown_tag_cause_one_get() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     scene.hub.on(Kind::ManifestGet).delay(Duration::from_secs(3));
     let answers = join_all((0..500).map(|_| scene.pull("latest"))).await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == scene.image.bytes()));
@@ -262,7 +262,7 @@ async fn a_long_manifest_is_passed_on_verified_and_not_stored() {
 
 #[actix_rt::test]
 async fn a_tag_that_moved_to_what_cannot_be_fetched_is_served_as_it_was() {
-    let scene = Scene::start(ASK_EACH_TIME).await;
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
     scene.gives(&scene.image, "miss").await;
     scene.hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(10, 5)]));
     scene.hub.on(Kind::ManifestGet).too_many_requests(5);

@@ -1,5 +1,5 @@
-//! Changes whose rights are gone before the last byte of the request has come: none of them happens, whatever the route, and
-//! the caller is told as if the request had come later.
+//! Changes by callers who lose the right before the last byte of the request has arrived: none of them is made,
+//! whatever the route, and the response is the same as if the request had been sent later.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service, User};
 
-/// How a caller loses the right.
+/// Way in which a caller loses the right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
     /// The token is revoked.
@@ -21,23 +21,23 @@ enum Loss {
     Blocked,
     /// The user is no longer a member of the group.
     Removed,
-    /// The user is still there, with fewer rights: a maintainer of the group, or no administrator.
+    /// The user has fewer rights: a maintainer of the group, or no administrator.
     Demoted,
-    /// The user has another password.
+    /// The user's password was changed.
     Password,
-    /// There is no such user any more.
+    /// The user was deleted.
     Deleted,
 }
 use Loss::{Blocked, Deleted, Demoted, Password, Removed, Revoked};
 
-/// Who calls.
+/// Kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     /// An owner of the group, with a personal access token.
     Owner,
-    /// An administrator other than the one of the tests.
+    /// An administrator, other than that of the tests.
     Admin,
-    /// A group access token that owns the group.
+    /// A group access token with the access level of an owner.
     Bot,
     /// An owner of the group, with a password.
     OwnPassword,
@@ -47,11 +47,11 @@ const OF_OWNERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Removed, 40
 const OF_ADMINS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Demoted, 403), (Deleted, 401)];
 const OF_USERS: &[(Loss, u16)] = &[(Revoked, 401), (Blocked, 403), (Deleted, 401)];
 
-/// Who calls, the method, the path, the JSON body, and the losses with their statuses.
+/// Caller, method, path, JSON body, and the losses with their statuses.
 type Row = (By, &'static str, &'static str, &'static str, &'static [(Loss, u16)]);
 
-/// Every route that changes something: who calls it, the method, the path and the JSON body, which routes without parameters
-/// do not wait for, and what each loss is answered with. `GROUP`, `USER`, `TOKEN` and the like stand for numbers.
+/// Every route that changes something: caller, method, path, JSON body (for which routes without parameters do not
+/// wait), and the status after each loss. `GROUP`, `USER`, `TOKEN` and similar words stand for numbers.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     (By::Owner, "POST",   "/groups/GROUP/deploy_tokens", r#"{"name":"t","scopes":["read_registry","write_registry"]}"#, OF_OWNERS),
@@ -145,7 +145,7 @@ async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
     assert!(response.contains("408") && begun.elapsed() < Duration::from_secs(40), "{response}");
 }
 
-/// A group with all that the routes need, and a caller.
+/// A group with all objects that the routes need, and a caller.
 struct World {
     numbers: Vec<(&'static str, u64)>,
     user: User,
@@ -178,7 +178,7 @@ impl World {
             By::Bot => format!("Bearer {}", robot["token"].as_str().unwrap()),
             By::OwnPassword => password(),
         };
-        // The administrator rotates a token of somebody else.
+        // The administrator rotates another user's token.
         let other = if by == By::Admin { service.personal_token(&stranger, "other", &["api"]).await } else { other };
         let robot_id = robot["id"].as_u64().unwrap();
         let token = if by == By::Bot { robot_id } else { token.id };
@@ -220,15 +220,15 @@ impl World {
     }
 }
 
-/// A request of which the last byte has not been sent.
+/// A request whose last byte has not been sent.
 struct Held {
     connection: TcpStream,
     last: u8,
 }
 
 impl Held {
-    /// Sends all but the last byte. Where there is a body, returns once the service has read the head: it says that it waits
-    /// for the body (RFC 9110, section 10.1.1).
+    /// Sends all but the last byte. If there is a body, returns once the service has read the head and sent 100
+    /// Continue (RFC 9110 section 10.1.1).
     fn begin(service: &Service, authorization: &str, method: &str, path: &str, body: &str) -> Self {
         let mut head = format!(
             "{method} /api/v4{path} HTTP/1.1\r\nHost: cache.test\r\nConnection: close\r\nAuthorization: {authorization}\r\n"
@@ -262,7 +262,7 @@ impl Held {
     }
 }
 
-/// All identities but for when they were last used.
+/// Returns all identities without their last use.
 async fn everything(service: &Service) -> Vec<Value> {
     let mut all = vec![service.api("GET", "/application/settings", Value::Null).await.json()];
     let lists = ["/users", "/groups", "/personal_access_tokens", "/deploy_tokens"];

@@ -1,6 +1,6 @@
-//! Very many clients at once: one download for all of them, nobody held up by the slow, and little memory.
+//! Very many concurrent clients: one download for all of them, no client delayed by slow ones, and little memory.
 //!
-//! What a busy machine makes slower is printed; what it cannot change is asserted.
+//! Results that a busy machine makes slower are printed; results that it cannot change are asserted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::service::{Client, Config, Connection, Service};
 
 const MIB: u64 = 1 << 20;
 
-/// One herd at a time: two would measure each other.
-static MEADOW: Mutex<()> = Mutex::const_new(());
+/// Allows one herd at a time: two would measure each other.
+static HERD_LOCK: Mutex<()> = Mutex::const_new(());
 
-/// What the whole service may hold resident with some hundred downloads.
-const MEMORY: u64 = 64 * MIB;
+/// Maximum resident memory of the service with some hundred downloads.
+const MAX_RESIDENT_BYTES: u64 = 64 * MIB;
 
 struct Scene {
     hub: FakeHub,
@@ -54,7 +54,7 @@ fn blob_path(layer: &Layer) -> String {
 
 #[actix_rt::test]
 async fn a_herd_that_arrives_during_a_slow_download_shares_it() {
-    let _alone = MEADOW.lock().await;
+    let _guard = HERD_LOCK.lock().await;
     const CLIENTS: u32 = 200;
     const RATE: u64 = 8 * MIB;
     const LENGTH: u64 = 64 * MIB;
@@ -100,10 +100,10 @@ async fn a_herd_that_arrives_during_a_slow_download_shares_it() {
         reader.abort();
         assert!(reader.await.unwrap_err().is_cancelled(), "a slow reader failed, or was not slow");
     }
-    scene.assert_memory_below(MEMORY, "with a herd");
+    scene.assert_memory_below(MAX_RESIDENT_BYTES, "with a herd");
 }
 
-/// Reads a kilobyte a second, for ever, and looks whether it is right.
+/// Reads one kilobyte per second until it is dropped, and checks the content.
 async fn read_slowly(client: Client, path: String, bytes: Arc<Vec<u8>>) {
     let mut connection = client.connect_with_window(Some(4096)).await;
     assert_eq!(connection.get(&path, "").await.unwrap().status, 200);
@@ -116,7 +116,7 @@ async fn read_slowly(client: Client, path: String, bytes: Arc<Vec<u8>>) {
     }
 }
 
-/// How long a client of upstream itself takes, on a thread of its own, which the herd does not hold up.
+/// Measures a direct download from upstream, on a separate thread, which the herd does not delay.
 fn download_directly(url: String) -> JoinHandle<Duration> {
     let download = async move {
         let started = Instant::now();
@@ -130,7 +130,7 @@ fn download_directly(url: String) -> JoinHandle<Duration> {
 
 #[actix_rt::test]
 async fn a_thousand_pull_a_cached_image_at_once_without_an_error() {
-    let _alone = MEADOW.lock().await;
+    let _guard = HERD_LOCK.lock().await;
     let layer = Layer::random(256 * 1024, 3);
     let scene = Scene::of(std::slice::from_ref(&layer)).await;
     let config = scene.image.config().unwrap().clone();
@@ -163,9 +163,9 @@ async fn a_thousand_pull_a_cached_image_at_once_without_an_error() {
 
 #[actix_rt::test]
 async fn many_downloads_of_a_large_cached_blob_take_little_memory() {
-    let _alone = MEADOW.lock().await;
+    let _guard = HERD_LOCK.lock().await;
     const CLIENTS: u64 = 256;
-    // Of 100 MiB each; benches/README.md has the figures for all of it.
+    // Of 100 MiB each; benches/README.md has figures for the whole.
     const READ: u64 = 16 * MIB;
     let layer = Layer::random(100 * MIB, 4);
     let scene = Scene::of(std::slice::from_ref(&layer)).await;
@@ -193,5 +193,5 @@ async fn many_downloads_of_a_large_cached_blob_take_little_memory() {
     let rate = (CLIENTS * READ) as f64 / 1e6 / started.elapsed().as_secs_f64();
     eprintln!("{} downloads of 100 MiB: {rate:.0} MB/s", downloads.len());
     assert_eq!(scene.hub.requests().blob_downloads(layer.digest()), 1);
-    scene.assert_memory_below(MEMORY, "with 256 downloads");
+    scene.assert_memory_below(MAX_RESIDENT_BYTES, "with 256 downloads");
 }

@@ -1,12 +1,13 @@
-//! Groups with accounts of their own at one upstream, and upstreams with images of one name: nobody gets what upstream would
-//! not have given them, cold or cached, by name or by digest, and nothing tells whether it is stored.
+//! Groups with their own accounts at one upstream, and upstreams with images of the same name: no group gets
+//! content that upstream would not have served to it, cold or cached, by name or by digest, and no response reveals
+//! whether it is stored.
 
 use serde_json::Value;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service};
 
-/// Groups `a` and `b`, each with an account and a private repository, and `c` with neither.
+/// Groups `a` and `b`, each with an account and a private repository, and `c` without either.
 struct Company {
     hub: FakeHub,
     _service: Service,
@@ -38,7 +39,7 @@ impl Member {
         self.client.blob(self.group, repository, digest).await
     }
 
-    /// Pulls all of its own image.
+    /// Pulls its own image completely.
     async fn has_its_own(&self) {
         for reference in ["latest", self.image.digest()] {
             let manifest = self.manifest(self, reference).await;
@@ -48,7 +49,7 @@ impl Member {
         assert_eq!((blob.status, blob.body.as_ref()), (200, self.layer().bytes().as_slice()));
     }
 
-    /// Gets at nothing of the other's image, asked for in any way.
+    /// Cannot get any of the other's image, whatever the request.
     async fn has_nothing_of(&self, other: &Self) {
         for reference in ["latest", other.image.digest()] {
             let manifest = self.manifest(other, reference).await;
@@ -109,7 +110,7 @@ async fn a_group_without_an_account_has_nothing_of_either() {
         assert!(answer.message().contains("(asked without credentials)"), "{}", answer.message());
     }
     assert_eq!(company.c.blob("c", "private/a", company.a.layer().digest()).await.status, 403);
-    // Its own name is all that differs: the other group's token does not open this group.
+    // Only the group's own name differs: the token of the other group does not open this group.
     assert_eq!(company.a.client.manifest("c", "private/a", "latest").await.status, 403);
 }
 
@@ -148,7 +149,7 @@ async fn what_is_stored_and_what_is_not_look_the_same_to_those_who_may_not_have_
     same(&stored.1, &unknown.1);
 }
 
-/// All of an answer but what is its own each time.
+/// Returns the parts of a response that do not differ between requests.
 fn shape(answer: &Answer) -> (u16, Vec<String>, String) {
     let mut names: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
     names.sort();
@@ -161,7 +162,8 @@ async fn a_manifest_of_ones_own_that_names_anothers_blob_does_not_open_it() {
     let company = company("[cache]\nnegative_ttl = 0").await;
     let (a, b) = (&company.a, &company.b);
     b.has_its_own().await;
-    // In a's repository, naming b's layer and, as a child of an index, b's manifest; upstream has neither there.
+    // The manifest is in a's repository, and references b's layer and, as a child of an index, b's manifest;
+    // upstream has neither in that repository.
     let forged = Image::single(&[b.layer().clone(), Layer::random(7, 7)]);
     let index = Image::index(std::slice::from_ref(&b.image));
     for (tag, image) in [("forged", &forged), ("index", &index)] {
@@ -195,7 +197,7 @@ async fn a_link_is_made_where_upstream_says_yes_and_the_bytes_are_not_fetched_ag
     let asked = company.hub.requests();
     assert_eq!((asked.of(Kind::ManifestGet), asked.blob_downloads(b.layer().digest())), (0, 0));
     assert_eq!(a.blob("private/a", b.layer().digest()).await.header("x-cache"), "hit");
-    // In that repository alone, and with that account alone.
+    // Only in that repository and only with that account.
     assert_eq!(a.blob("private/b", b.layer().digest()).await.status, 403);
 }
 
@@ -238,7 +240,7 @@ async fn what_a_lying_upstream_says_of_a_tag_opens_nothing_that_came_from_anothe
     let private = Image::single(&[Layer::random(2_000, 1)]);
     docker.push_image("acme/app", "1", &private);
     liar.push_image("acme/bait", "1", &Image::single(&[Layer::random(9, 9)]));
-    // The tag is said to stand for a blob of the other upstream.
+    // Upstream claims that the tag is a blob of the other upstream.
     liar.on(Kind::ManifestHead).digest_header(private.layers()[0].digest());
     let hosts =
         format!("[upstreams.\"quay.io\"]\nurl = \"{}\"\nauth_hosts = [\"{}\"]", liar.url(), liar.host(Listener::Realm));

@@ -1,4 +1,5 @@
-//! Accounts at upstreams are kept for groups by their paths: nobody but an administrator takes such a path, whichever way.
+//! Accounts at upstreams are reserved for groups by their paths: only an administrator can create or move a group
+//! to such a path, by any route.
 
 use serde_json::{Value, json};
 
@@ -8,14 +9,14 @@ use crate::service::{Config, Group, Service, Token};
 const ACCOUNTS: &str = "username = \"robot\"\npassword = \"a-password\"\ngroups = [\"team/ci\", \"org/team/ci\", \"crew\"]\n\
     [upstreams.\"docker.io\".accounts.secret]\nusername = \"other\"\npassword = \"a-password\"\ngroups = [\"crew/secret\"]";
 
-/// Calls the API with this token.
+/// Sends an API request with this token.
 async fn call(service: &Service, token: &str, method: &str, path: &str, body: Value) -> u16 {
     let client = service.stranger();
     let request = client.request(method.parse().unwrap(), &format!("/api/v4{path}"));
     client.send(request.header("private-token", token).json(&body)).await.status
 }
 
-/// A personal token of a user who owns these groups.
+/// Returns a personal token of a user who owns these groups.
 async fn owner(service: &Service, name: &str, groups: &[&Group]) -> Token {
     let user = service.user(name, "an-owners-password").await;
     for group in groups {

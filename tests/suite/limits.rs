@@ -1,4 +1,4 @@
-//! What the section `[limits]` says holds in the running service.
+//! The section `[limits]` is enforced by the running service.
 
 use serde_json::{Value, json};
 
@@ -63,6 +63,6 @@ async fn one_user_cannot_fill_the_memory_with_tokens() {
     let team = service.group("team").await;
     let deploy = json!({"name": "t", "scopes": ["read_registry"], "expires_at": "2999-01-01"});
     let refused = service.api("POST", &format!("/groups/{}/deploy_tokens", team.id), deploy).await;
-    let reason = "must be within 30 days, the longest life of such a token here";
+    let reason = "must be within 30 days, the maximum lifetime of such a token here";
     assert_eq!((refused.status, refused.json()), (400, json!({"message": {"expires_at": [reason]}})));
 }

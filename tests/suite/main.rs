@@ -1,4 +1,4 @@
-//! The one test binary: the whole service against upstreams that behave and upstreams that do not.
+//! The test binary: the whole service against upstreams that behave and upstreams that misbehave.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! How much memory the service takes at most where clients, or an upstream, make it hold much.
+//! Maximum memory of the service while clients, or an upstream, make it hold much data.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use crate::service::{Client, Config, Service};
 
 const MIB: u64 = 1 << 20;
 
-/// What the caches and budgets of the default configuration take, and 64 MiB for everything else.
-const MAX_RESIDENT: u64 = 64 * MIB + (16 + 32) * MIB + 24 * MIB;
+/// Memory of the caches and budgets of the default configuration, plus 64 MiB for everything else.
+const MAX_RESIDENT_BYTES: u64 = 64 * MIB + (16 + 32) * MIB + 24 * MIB;
 
 async fn scene() -> (FakeHub, Service, Client) {
     let hub = FakeHub::start();
@@ -21,7 +21,7 @@ async fn scene() -> (FakeHub, Service, Client) {
     (hub, service, client)
 }
 
-/// An image whose manifest has about so many bytes.
+/// Returns an image whose manifest has about this number of bytes.
 fn heavy(bytes: u64, seed: u64) -> Image {
     let text = format!("{seed:08}").repeat(usize::try_from(bytes / 8).unwrap());
     Image::single(&[Layer::random(10, seed)])
@@ -36,7 +36,7 @@ async fn many_large_manifests_at_once_stay_within_their_budget() {
         for (image, number) in images.iter().zip(0..) {
             hub.push_image("acme/app", &format!("v{number}"), image);
         }
-        // The second time those that are stored come from the disk.
+        // The second time, stored manifests are read from disk.
         for _ in 0..2 {
             let pulls = (0..count).map(|number| {
                 let (client, tag) = (&client, format!("v{number}"));
@@ -48,7 +48,7 @@ async fn many_large_manifests_at_once_stay_within_their_budget() {
             }
         }
         let peak = service.peak_memory();
-        assert!(peak < MAX_RESIDENT, "{} MiB for {count} manifests of {bytes} bytes", peak / MIB);
+        assert!(peak < MAX_RESIDENT_BYTES, "{} MiB for {count} manifests of {bytes} bytes", peak / MIB);
     }
 }
 
@@ -72,7 +72,7 @@ async fn manifests_that_stall_keep_small_ones_from_nothing() {
     for status in join_all(stalled).await {
         assert!(matches!(status.unwrap(), 200 | 503));
     }
-    assert!(service.peak_memory() < MAX_RESIDENT);
+    assert!(service.peak_memory() < MAX_RESIDENT_BYTES);
 }
 
 #[actix_rt::test]
@@ -86,7 +86,7 @@ async fn many_long_lists_at_once_stay_within_the_budget() {
     let lists = join_all((0..60).map(|_| client.get(path))).await;
     assert!(lists.iter().all(|list| list.status == 200 && list.body.len() > 3_000_000));
     let peak = service.peak_memory();
-    assert!(peak < MAX_RESIDENT, "{} MiB", peak / MIB);
+    assert!(peak < MAX_RESIDENT_BYTES, "{} MiB", peak / MIB);
 }
 
 #[actix_rt::test]
@@ -116,7 +116,7 @@ async fn clients_of_one_group_that_read_nothing_leave_memory_to_those_of_another
         assert_eq!((answer.status, answer.body == image.bytes()), (200, true), "{tag}: {}", answer.text());
     }
     assert!(started.elapsed() < Duration::from_secs(10), "it waited for the other group");
-    // Nobody of the first group reads, so that its next ones wait for its share in vain.
+    // No client of the first group reads, so that its further requests wait for the group's share in vain.
     for answer in join_all(waiting).await {
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{}", answer.text());
@@ -124,7 +124,7 @@ async fn clients_of_one_group_that_read_nothing_leave_memory_to_those_of_another
     }
     let log = service.log();
     assert!(log.contains("a manifest was not fetched") && !log.contains("too many requests to this upstream"));
-    // What was kept from it is free again with the end of the one that did not read.
+    // The memory that was in use for it is released when the client that did not read disconnects.
     drop(deaf);
     assert_eq!(client.manifest("team", "acme/app", "v1").await.body, images[1].bytes());
 }

@@ -1,4 +1,4 @@
-//! A pull, from the first time through the later ones: what upstream is asked, and what the client gets.
+//! Pulls, first and repeated: the upstream requests, and the responses to the client.
 
 use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::Config;
@@ -19,7 +19,8 @@ async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
         assert_eq!(&manifest.body, image.bytes());
         assert_eq!(manifest.header("docker-content-digest"), image.digest());
         let mut blob = client.blob("team", "alpine", layer.digest()).await;
-        // The last byte leaves a moment before the file is in its place, and that a moment before the group's link.
+        // The last byte is sent shortly before the file is renamed into place, and that is shortly before the
+        // group's link is written.
         while ["joined", "revalidated"].contains(&blob.header("x-cache")) {
             blob = client.blob("team", "alpine", layer.digest()).await;
         }
@@ -30,7 +31,7 @@ async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
     assert_eq!(hub.requests().blob_gets("library/alpine", layer.digest()), 1);
 }
 
-/// Containerd refuses to go on where the length is missing or 0, docker where it is missing.
+/// Containerd aborts where the length is missing or 0, docker where it is missing.
 #[actix_rt::test]
 async fn the_head_of_a_manifest_tells_its_length_cached_or_not() {
     let hub = FakeHub::start();

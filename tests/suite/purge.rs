@@ -1,4 +1,4 @@
-//! What a group's purge takes away, what it leaves, and that a deleted group leaves nothing.
+//! The content that purging a group removes, the content that stays, and that a deleted group leaves nothing.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use crate::service::{Client, Config, Group, Service};
 struct Scene {
     hub: FakeHub,
     service: Service,
-    /// Pulled by both groups.
+    /// Image that both groups pulled.
     shared: Image,
-    /// Pulled by `one` alone.
+    /// Image that only `one` pulled.
     own: Image,
     one: (Group, Client),
     other: (Group, Client),
@@ -53,7 +53,7 @@ impl Scene {
         files(&self.service.data().join("cache/groups").join(group.id.to_string())).len()
     }
 
-    /// What only `one` had goes; what both had stays, for the other.
+    /// Only the content of `one` is removed; shared content stays available to the other group.
     async fn only_ones_cache_goes(&self) {
         until(|| !self.has(&self.own) && self.small_files(&self.one.0) == 0).await;
         assert!(self.layers(&self.shared).iter().all(|(kind, digest)| is_stored(&self.service, kind, digest)));
@@ -69,12 +69,13 @@ async fn member(service: &Service, path: &str) -> (Group, Client) {
     (group, client)
 }
 
-/// Pulls the manifest and its layer; where a word is given both come with it.
+/// Pulls the manifest and its layer, and checks their cache status if a word is given.
 async fn pull((group, client): &(Group, Client), name: &str, image: &Image, word: &str) {
     let manifest = client.manifest(&group.path, name, "latest").await;
     assert_eq!((manifest.status, &manifest.body), (200, image.bytes()), "{}", manifest.text());
     let mut blob = client.blob(&group.path, name, image.layers()[0].digest()).await;
-    // The last byte leaves a moment before the file is in its place, and that is a moment before its link.
+    // The last byte is sent shortly before the file is renamed into place, and that is shortly before the
+    // link is written.
     while ["joined", "revalidated"].contains(&blob.header("x-cache")) {
         blob = client.blob(&group.path, name, image.layers()[0].digest()).await;
     }
@@ -98,7 +99,7 @@ async fn a_purge_takes_what_the_group_has_and_leaves_what_others_have() {
     let path = format!("/groups/{}/dependency_proxy/cache", scene.one.0.id);
     assert_eq!(scene.service.api("DELETE", &path, Value::Null).await.status, 202);
     scene.only_ones_cache_goes().await;
-    // Links are gone: upstream is asked again, once for each, and gives only what is not stored.
+    // The links are gone: upstream is requested again, once for each, and only missing content is downloaded.
     let blob = scene.one.1.blob("one", "shared", scene.shared.layers()[0].digest()).await;
     assert_eq!((blob.status, blob.header("x-cache")), (200, "revalidated"));
     let tag = scene.one.1.manifest("one", "shared", "latest").await;
@@ -153,7 +154,7 @@ async fn a_deleted_group_leaves_nothing_nor_do_those_below_it() {
     scene.only_ones_cache_goes().await;
     until(|| !scene.has(&deep) && scene.small_files(&below.0) == 0).await;
     assert!(scene.service.stop().success());
-    // What a crash, or a pull that came too late, has left of a deleted group goes at the next start.
+    // Leftovers of a deleted group, from a crash or a late pull, are removed at the next start.
     let leftover = scene.service.data().join("cache/groups").join(scene.one.0.id.to_string()).join("links/ab/cd.json");
     std::fs::create_dir_all(leftover.parent().unwrap()).unwrap();
     std::fs::write(&leftover, "{}").unwrap();

@@ -1,4 +1,4 @@
-//! The README, as a new user follows it: its commands run in their order, against a service at its first start.
+//! The README, as a new user follows it: its commands are run in their order, against a service at its first start.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const OPERATING: &str = include_str!("../../docs/operating.md");
 const BINARY: &str = env!("CARGO_BIN_EXE_dependency-proxy");
 
-/// What builds or tests this service is not run by a test of its own.
+/// Blocks with these commands build or test the service, and are not run.
 const BUILDS: [&str; 3] = ["cargo ", "tests/run", "config/package/"];
 
 /// A service in a folder that looks like a checkout with a built binary.
@@ -68,7 +68,7 @@ impl Drop for FirstStart {
     }
 }
 
-/// The blocks of this language.
+/// Returns the code blocks in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let begins = format!("```{language}\n");
     README.split(&begins).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
@@ -83,7 +83,7 @@ async fn its_commands_work_in_their_order() {
         let output = service.run(&format!("{exported}{block}"));
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
         assert!(output.status.success(), "{block}\n{said}");
-        // A person goes on in the same shell.
+        // A user continues in the same shell.
         let stays = |line: &&str| line.starts_with("export ") || line.starts_with("PATH=");
         exported.extend(block.lines().filter(stays).map(|line| format!("{line}\n")));
         ran += 1;
@@ -126,7 +126,7 @@ fn the_verbs_and_options_that_its_sentences_name_exist() {
     }
 }
 
-/// What a verb says of itself, if there is one of these words.
+/// Returns the `--help` text of a subcommand; `None` where these words are none.
 fn help(verbs: &[&str]) -> Option<String> {
     let is_word =
         |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && !word.starts_with('-');

@@ -1,5 +1,5 @@
-//! The walls of the house: reads `src/` and fails, naming file and line, where a room names what it must not. Tests inside
-//! the rooms are left out: they may build what they need.
+//! The rules of the layers: reads `src/` and fails, with file and line, where a layer names what it must not. Tests
+//! inside the layers are exempt: they may build what they need.
 
 mod source;
 
@@ -7,26 +7,26 @@ use std::path::Path;
 
 use source::{Source, sources};
 
-/// Who may use whom. A room that is not here is a new one: give it its row.
+/// The layers that each layer may use. A new layer needs a row here.
 const MAY_NAME: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("cli", &["server", "settings", "telemetry", "auth", "domain"]),
     ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
-    // Never the store or upstream.
+    // Neither the store nor upstream.
     ("http", &["actors", "auth", "domain", "telemetry"]),
     ("actors", &["upstream", "store", "auth", "domain", "telemetry"]),
     ("upstream", &["domain"]),
     ("store", &["auth", "domain"]),
     ("auth", &["domain"]),
     ("domain", &[]),
-    // Seen by cli and server alone.
+    // Used by cli and server only.
     ("settings", &["domain", "telemetry"]),
     ("telemetry", &[]),
     ("lib", &[]),
     ("bin", &["cli"]),
 ];
 
-/// What only some may name: a crate or a path, where, and why there.
+/// Crates and paths that only some files may name: the name, the files, and the reason.
 const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
     (
         "reqwest",
@@ -77,7 +77,7 @@ const FILES: &[(&str, &str)] = &[
 
 const ROUTES: &[(&str, &str)] = &[("http/", "answers"), ("server.rs", "listens"), ("server/", "listens")];
 
-/// What the pure rooms must not do: wait, look at the clock, or touch anything outside.
+/// Operations that the pure layers must not use: waiting, reading the clock, I/O.
 const IMPURE: [(&str, &[&str]); 2] = [
     (
         "domain",
@@ -155,7 +155,7 @@ fn what_is_planted_in_the_wrong_room_is_found() {
     }
 }
 
-/// One sentence each, beginning with `file:line: name`.
+/// Returns a sentence for each violation, which begins with `file:line: name`.
 fn violations(root: &Path) -> Vec<String> {
     let product = sources(&root.join("src"));
     product.iter().flat_map(|source| [wrong_rooms(source), wrong_names(source), impure(source)].concat()).collect()

@@ -1,4 +1,5 @@
-//! How blobs leave the service on the plain port: in order, whole or cut, never held for a client that is not there.
+//! Blobs on the plain-HTTP port: they are sent in order, complete or cut off, and nothing is kept for a
+//! client that has left.
 
 mod connections;
 mod crowd;
@@ -44,7 +45,7 @@ impl Scene {
         Self { hub, service, client, large, small }
     }
 
-    /// With both layers in the cache.
+    /// Pulls both layers into the cache.
     async fn stocked(self) -> Self {
         for layer in [&self.large, &self.small] {
             self.client.blob("team", "app", layer.digest()).await;
@@ -68,12 +69,12 @@ impl Scene {
         format!("{method} {} HTTP/1.1\r\nhost: test\r\nauthorization: {authorization}\r\n{more}\r\n", path(layer))
     }
 
-    /// A connection whose socket takes few bytes that were not read.
+    /// Opens a connection whose socket buffers few unread bytes.
     async fn connect(&self) -> Wire {
         self.connect_as(|tcp| tcp).await
     }
 
-    /// The same, whose bytes pass through what this makes of the connection.
+    /// Opens such a connection and wraps it with `made`.
     async fn connect_as<T: Stream + 'static>(&self, made: impl FnOnce(TcpStream) -> T) -> Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -92,7 +93,7 @@ impl Scene {
         line.unwrap_or("0").parse().unwrap()
     }
 
-    /// Waits until the service has no more connections than these.
+    /// Waits until the service has at most this number of connections.
     async fn until_connections(&self, number: u64) {
         let left = || async { self.metric("dependency_proxy_connections").await <= number };
         until("the connection is given up", left).await;
@@ -111,12 +112,12 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     }
 }
 
-/// What carries bytes both ways, plain or over TLS.
+/// A byte stream in both directions, plain or TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// A bare connection.
+/// A connection without an HTTP client.
 struct Wire {
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
@@ -127,7 +128,7 @@ impl Wire {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The status and the announced length of the next answer.
+    /// Reads the head of the next response, and returns the status and the announced length.
     async fn head(&mut self) -> io::Result<(u16, u64)> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 32];
@@ -158,7 +159,7 @@ impl Wire {
         }
     }
 
-    /// Reads until the connection ends, as it must; gives how many bytes there were.
+    /// Reads until the connection ends, which it must. Returns the number of bytes.
     async fn until_cut(mut self) -> u64 {
         while self.more().await.is_ok() {}
         self.unread.len() as u64
@@ -180,7 +181,7 @@ async fn the_last_answer_of_a_connection_is_whole_and_is_followed_by_its_end() {
         (format!("GET /v2/ HTTP/1.1\r\nhost: test\r\n{close}\r\n"), 401),
         ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), 200),
         (form.to_owned(), 400),
-        // The rest of its body never comes.
+        // The rest of its body is never sent.
         (form.replace("/jwt/auth", "/v2/").replace(": 12", ": 99"), 405),
     ];
     for (request, status) in requests {
@@ -198,7 +199,7 @@ async fn answers_come_in_the_order_of_their_requests_on_one_connection() {
     let scene = Scene::of(3 * MIB).await.stocked().await;
     let (large, small) = (scene.large.bytes(), scene.small.bytes());
     let mut wire = scene.connect().await;
-    // One after the other, then all at once.
+    // First one after the other, then all at once.
     for pipelined in [false, true] {
         let requests = [
             ("HEAD", &scene.large, "", 200, 3 * MIB, &[][..]),
@@ -276,13 +277,13 @@ async fn a_client_that_neither_reads_nor_asks_to_the_end_is_cut_off() {
     stuck.send(&scene.request("GET", &scene.small, "")).await;
     assert_eq!(stuck.head().await.unwrap(), (200, 1000));
     stuck.body(1000).await.unwrap();
-    // A head that goes on and on.
+    // A head that never ends.
     let mut line = scene.request("GET", &scene.small, "").trim_end().to_owned();
     while stuck.stream.write_all(line.as_bytes()).await.is_ok() {
         line = "\r\nx: y".to_owned();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // That of the client that made the scene is idle for as long.
+    // The connection of the client that created the scene is idle for the same time.
     scene.until_connections(0).await;
     assert!(deaf.until_cut().await < 32 * MIB);
 }
@@ -316,7 +317,7 @@ async fn a_connection_is_kept_for_a_while_for_who_asks_now_and_then() {
         assert!(wire.body(length).await.unwrap() == layer.bytes());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    // Then it asks for nothing.
+    // Then it sends no further request.
     assert_eq!(wire.until_cut().await, 0);
 }
 

@@ -1,4 +1,4 @@
-//! The verbs for a person, as the README shows them, against the running service.
+//! The subcommands, as the README shows them, against the running service.
 
 mod bench;
 mod confirming;
@@ -111,11 +111,11 @@ async fn what_limits_the_life_of_a_secret_that_is_brought_along_is_said() {
     let made = verb(&service, ADMIN_TOKEN, create, "a secret from elsewhere\n");
     says(&made);
     let noted = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert!(noted.contains("limit the life of deploy tokens: this one ends at"), "{noted}");
+    assert!(noted.contains("limit the validity of deploy tokens: this one ends at"), "{noted}");
     let refused = verb(&service, ADMIN_TOKEN, &format!("{create} --days 31"), "another secret from elsewhere\n");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said.contains("must be within 30 days, the longest life of such a token here"), "{said}");
+    assert!(said.contains("must be within 30 days, the maximum lifetime of such a token here"), "{said}");
 }
 
 #[actix_rt::test]

@@ -1,4 +1,4 @@
-//! One blob, cold: by one client, by a herd that arrives while it is downloaded, or by all at once.
+//! One blob, cold: requested by one client, by many that arrive while it is downloaded, or by many at once.
 
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::rows::Row;
 
 const REPOSITORY: &str = "library/cold";
 
-/// Measures it.
+/// Measures the row.
 pub(super) fn run(row: &Row, herd: Herd, options: &Options) -> io::Result<Finding> {
     let lab = Lab::with(herd.tls)?;
     lab.origin.set_pace(herd.pace);
@@ -31,24 +31,24 @@ pub(super) fn run(row: &Row, herd: Herd, options: &Options) -> io::Result<Findin
     })
 }
 
-/// The clients but the first throw away what they get. The first checks the digest, or, where it is alone, does it all over for
-/// that, so that its hashing is not measured.
+/// Runs the clients. All but the first discard what they receive. The first checks the digest, or, if it is alone,
+/// downloads again to check it, so that its hashing is not measured.
 fn once(lab: &Lab, server: &Running, image: &Image, clients: usize, over: Duration) -> io::Result<Sample> {
     let blob = &image.layers[0];
     let request = Request::new(server, "GET", &server.blob(REPOSITORY, &blob.digest), None).expecting(blob.size());
-    let get = async |desk: &crowd::Desk, check: bool| {
-        let mut client = Client::new(desk, server.target)?;
+    let get = async |state: &crowd::ThreadState, check: bool| {
+        let mut client = Client::new(state, server.target)?;
         let received = client.get(&request, check.then_some(&*blob.digest)).await?;
-        desk.tally.borrow_mut().received(received);
+        state.tally.borrow_mut().received(received);
         Ok(())
     };
     let sample = watched(
         server,
         || lab.origin.counts(),
-        || crowd::run(clients, over, async |client, desk| get(desk, client == 0 && clients > 1).await),
+        || crowd::run(clients, over, async |client, state| get(state, client == 0 && clients > 1).await),
     )?;
     if clients == 1 {
-        let checked = crowd::run(1, Duration::ZERO, async |_, desk| get(desk, true).await)?;
+        let checked = crowd::run(1, Duration::ZERO, async |_, state| get(state, true).await)?;
         return Ok(round::with_errors(sample, checked));
     }
     Ok(sample)

@@ -1,4 +1,4 @@
-//! One client: keeps its connection, reads every answer to its end, and can check what it got.
+//! One client: keeps its connection, reads every response to its end, and can verify the content.
 
 use std::io;
 use std::sync::Arc;
@@ -7,25 +7,26 @@ use std::time::Instant;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ClientConfig;
 
-use super::crowd::Desk;
+use super::crowd::ThreadState;
 use crate::load::{self, Connection, Received, Request, Target};
 
 /// A client of one server.
 pub(super) struct Client<'a> {
-    desk: &'a Desk,
+    state: &'a ThreadState,
     target: Target,
     tls: Option<Arc<ClientConfig>>,
     connection: Option<Connection>,
 }
 
 impl<'a> Client<'a> {
-    /// One that has not connected yet.
-    pub(super) fn new(desk: &'a Desk, target: Target) -> io::Result<Self> {
+    /// Creates a client that has not connected yet.
+    pub(super) fn new(state: &'a ThreadState, target: Target) -> io::Result<Self> {
         let tls = target.tls.then(|| load::tls::client(true)).transpose()?;
-        Ok(Self { desk, target, tls, connection: None })
+        Ok(Self { state, target, tls, connection: None })
     }
 
-    /// Asks, and checks status and length; where a digest is given, that too. Connecting, where it must, is part of the time.
+    /// Sends a request; checks status, length and, if given, the digest. The time includes the connect,
+    /// if one is needed.
     pub(super) async fn get(&mut self, request: &Request, digest: Option<&str>) -> io::Result<Received> {
         let started = Instant::now();
         let mut connection = match self.connection.take() {
@@ -35,10 +36,10 @@ impl<'a> Client<'a> {
         let mut body = digest.map(|_| Body::default());
         connection.discard(body.is_none());
         let see = |bytes: &[u8]| {
-            self.desk.tally.borrow_mut().bytes += bytes.len() as u64;
+            self.state.tally.borrow_mut().bytes += bytes.len() as u64;
             body.iter_mut().for_each(|body| body.add(bytes));
         };
-        let received = connection.ask(request, started, &self.desk.buffer, see).await?;
+        let received = connection.request(request, started, &self.state.buffer, see).await?;
         if body.map(Body::digest).as_deref() != digest {
             return Err(io::Error::other("wrong digest"));
         }
@@ -47,7 +48,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// The body of an answer, hashed as it comes.
+/// The body of a response, hashed as it arrives.
 #[derive(Default)]
 struct Body {
     head: Vec<u8>,

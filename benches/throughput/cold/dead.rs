@@ -1,5 +1,5 @@
-//! Upstream is gone: what was cached can be pulled, and how long a manifest then takes. Beside each server stands another of
-//! the same kind whose upstream is alive, and both are measured in turn.
+//! Unavailable upstream: whether cached images can be pulled, and the latency of their manifests. Beside each
+//! server runs another one of the same kind whose upstream is available, and both are measured in alternation.
 
 use std::io;
 use std::sync::Arc;
@@ -15,30 +15,31 @@ use crate::origin::Counts;
 use crate::results::{Aim, Bound, Figure, Finding, Sample};
 use crate::rows::Row;
 
-/// Five hundred tags, so that the slowest hundredth is more than a few.
+/// Number of images and of tags for each: five hundred tags, so that the slowest hundredth has several.
 const IMAGES: usize = 50;
 const TAGS_EACH: usize = 10;
 
-/// How many pull at the same time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 8;
 
-/// For how many seconds a tag is believed where its freshness is to run out, and how long it takes until it surely has.
-const FRESHNESS: u32 = 1;
-const RUN_OUT: Duration = Duration::from_millis(1_500);
+/// Time to live of a tag in seconds, for rows with stale tags, and the time after which it has surely passed.
+const TTL_SECONDS: u32 = 1;
+const STALE_AFTER: Duration = Duration::from_millis(1_500);
 
 const AIMS: [Aim; 2] = [
     Aim { figure: Figure::P99TimesReference, against: None, bound: Bound::AtMost(2.0) },
     Aim { figure: Figure::Errors, against: None, bound: Bound::AtMost(0.0) },
 ];
 
-/// Measures the row twice: with upstream alive, and without it. `run_out`: no tag is fresh when it is asked for.
+/// Measures the row twice: with upstream available, and without it. `run_out`: all tags are stale when
+/// they are requested.
 pub(super) fn run(row: &Row, run_out: bool, options: &Options) -> io::Result<Vec<Finding>> {
     eprintln!("{}", row.name);
     let (living, dying) = (lab(run_out)?, lab(run_out)?);
     let small = [&living, &dying].map(|lab| Small::publish(lab, IMAGES, TAGS_EACH));
     let [with, without] = [(&living, &small[0]), (&dying, &small[1])].map(|(lab, small)| servers(row, lab, small));
     let pairs: Vec<(Running, Running)> = with?.into_iter().zip(without?).collect();
-    // Its port refuses connections from now on. The folder with the servers' data stays.
+    // From now on its port refuses connections. The folder with the servers' data stays.
     drop(dying.origin);
     let mut samples = [(); 2].map(|()| pairs.iter().map(|(server, _)| (server.kind, Vec::new())).collect::<Vec<_>>());
     for _ in 0..options.rounds() {
@@ -57,11 +58,11 @@ pub(super) fn run(row: &Row, run_out: bool, options: &Options) -> io::Result<Vec
 
 fn lab(run_out: bool) -> io::Result<Lab> {
     let mut lab = Lab::new()?;
-    lab.tag_freshness = run_out.then_some(FRESHNESS);
+    lab.tag_freshness = run_out.then_some(TTL_SECONDS);
     Ok(lab)
 }
 
-/// Those of the row that are installed, each with everything in its cache.
+/// Starts those servers of the row that are installed, and fills their caches.
 fn servers(row: &Row, lab: &Lab, small: &Small) -> io::Result<Vec<Running>> {
     let started = row.contenders.iter().filter_map(|kind| kind.start(lab, false).transpose());
     let servers = started.collect::<io::Result<Vec<Running>>>()?;
@@ -69,18 +70,18 @@ fn servers(row: &Row, lab: &Lab, small: &Small) -> io::Result<Vec<Running>> {
     Ok(servers)
 }
 
-/// Every tag once. Only manifests are timed; everything must succeed.
+/// Pulls every tag once. Only manifests are timed; everything must succeed.
 fn once(server: &Running, small: &Small, run_out: bool, asked: impl Fn() -> Counts) -> io::Result<Sample> {
     if run_out {
-        std::thread::sleep(RUN_OUT);
+        std::thread::sleep(STALE_AFTER);
     }
     let pulls = small.pulls(server);
     watched(server, asked, || {
-        crowd::run(CLIENTS, Duration::ZERO, async |client, desk| {
+        crowd::run(CLIENTS, Duration::ZERO, async |client, state| {
             for pull in pulls.iter().skip(client).step_by(CLIENTS) {
-                match pull.run(desk, false).await {
-                    Ok(pulled) => desk.tally.borrow_mut().received(pulled.manifest),
-                    Err(error) => desk.tally.borrow_mut().failed(&error),
+                match pull.run(state, false).await {
+                    Ok(pulled) => state.tally.borrow_mut().received(pulled.manifest),
+                    Err(error) => state.tally.borrow_mut().failed(&error),
                 }
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! The first byte of a blob that no server has: how much later it comes than upstream's own.
+//! Time to the first byte of a blob that no server has, beyond upstream's own.
 
 use std::io;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::rows::Row;
 
 const REPOSITORY: &str = "library/first";
 
-/// Bytes that a server fetches in a round, and blobs at most.
-const BYTES: u64 = 2 << 30;
-const BLOBS: u64 = 40;
+/// Number of bytes that a server fetches in a round, and maximum number of blobs.
+const MAX_FETCHED_BYTES: u64 = 2 << 30;
+const MAX_BLOBS: u64 = 40;
 
-/// Measures it, with blobs of so many bytes.
+/// Measures the row, with blobs of `size` bytes.
 pub(super) fn run(row: &Row, size: u64, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
     lab.origin.set_pace(FAR);
-    // The first blob is small: with it a server learns how to ask upstream.
-    let count = (BYTES / size).min(BLOBS) as usize;
+    // The first blob is small: with it a server gets its upstream connection and token.
+    let count = (MAX_FETCHED_BYTES / size).min(MAX_BLOBS) as usize;
     let image = Image::of(3, &[vec![1 << 10], vec![size; count]].concat());
     lab.origin.publish(REPOSITORY, "1", &image);
     rounds(row, options, |kind, _| {
@@ -34,7 +34,7 @@ pub(super) fn run(row: &Row, size: u64, options: &Options) -> io::Result<Finding
     })
 }
 
-/// One after another over a connection that is open.
+/// Requests the blobs one after another over an open connection.
 fn once(lab: &Lab, server: &Running, image: &Image) -> io::Result<Sample> {
     let requests = image.layers.iter().map(|blob| {
         let path = server.blob(REPOSITORY, &blob.digest);
@@ -46,11 +46,11 @@ fn once(lab: &Lab, server: &Running, image: &Image) -> io::Result<Sample> {
         server,
         || lab.origin.counts(),
         || {
-            crowd::run(1, Duration::ZERO, async |_, desk| {
-                let mut client = Client::new(desk, server.target)?;
+            crowd::run(1, Duration::ZERO, async |_, state| {
+                let mut client = Client::new(state, server.target)?;
                 for request in &requests[1..] {
                     let received = client.get(request, None).await?;
-                    desk.tally.borrow_mut().received(received);
+                    state.tally.borrow_mut().received(received);
                 }
                 Ok(())
             })

@@ -1,4 +1,4 @@
-//! Whole images: jobs that all want the same one at once, and nodes that want again what they had.
+//! Whole images: jobs that pull the same image at once, and nodes that pull cached images again.
 
 use std::io;
 use std::time::Duration;
@@ -18,14 +18,14 @@ const REPOSITORY: &str = "library/app";
 const JOBS: usize = 200;
 const NODES: usize = 8;
 
-/// How many images there are for the nodes, and how often each node pulls each of them in a round.
+/// Number of images for the nodes, and of pulls of each by each node in a round.
 const IMAGES: usize = 50;
-const TIMES: usize = 4;
+const PULLS_PER_NODE: usize = 4;
 
-/// Ten layers with the sizes that layers have, in KiB: 32 MiB together.
+/// Sizes of ten typical layers in KiB: 32 MiB together.
 const LAYERS: [u64; 10] = [12_288, 8_192, 5_120, 3_072, 2_048, 1_024, 512, 400, 100, 12];
 
-/// All jobs at once, nothing cached. The first of them checks every digest.
+/// All jobs at once, nothing cached. The first job verifies every digest.
 pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
     lab.origin.set_pace(SLOW);
@@ -36,9 +36,9 @@ pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
         let pull = Pull::new(&server, REPOSITORY, "1", &image);
         let jobs = if kind == Kind::Direct { 1 } else { JOBS };
         let all = || {
-            crowd::run(jobs, Duration::ZERO, async |job, desk| {
-                let pulled = pull.run(desk, job == 0 && jobs > 1).await?;
-                desk.tally.borrow_mut().received(pulled.received());
+            crowd::run(jobs, Duration::ZERO, async |job, state| {
+                let pulled = pull.run(state, job == 0 && jobs > 1).await?;
+                state.tally.borrow_mut().received(pulled.received());
                 Ok(())
             })
         };
@@ -46,7 +46,7 @@ pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
     })
 }
 
-/// All nodes at once, each beginning with another image, everything cached.
+/// All nodes at once, each starting with another image, everything cached.
 pub(super) fn nodes(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
     lab.origin.set_pace(FAST);
@@ -56,11 +56,11 @@ pub(super) fn nodes(row: &Row, options: &Options) -> io::Result<Finding> {
         let pulls = small.pulls(&server);
         small.warm(&lab, &server)?;
         let all = || {
-            crowd::run(NODES, Duration::ZERO, async |node, desk| {
+            crowd::run(NODES, Duration::ZERO, async |node, state| {
                 let first = node * pulls.len() / NODES;
-                for pull in pulls.iter().cycle().skip(first).take(TIMES * pulls.len()) {
-                    let pulled = pull.run(desk, false).await?;
-                    desk.tally.borrow_mut().received(pulled.received());
+                for pull in pulls.iter().cycle().skip(first).take(PULLS_PER_NODE * pulls.len()) {
+                    let pulled = pull.run(state, false).await?;
+                    state.tally.borrow_mut().received(pulled.received());
                 }
                 Ok(())
             })

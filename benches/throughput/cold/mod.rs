@@ -1,5 +1,5 @@
-//! What happens without a warm cache: every round has fresh servers with nothing in them (or, where that is the point, an
-//! upstream that is gone), and the servers take turns in it. `benches/README.md` says how each row is measured.
+//! Rows without a warm cache: every round has fresh servers with empty caches (or an unavailable upstream), which
+//! take turns within it. `benches/README.md` describes the method of each row.
 
 mod blob;
 mod client;
@@ -22,46 +22,46 @@ use crate::origin::Pace;
 use crate::results::Finding;
 use crate::rows::Row;
 
-/// What a cold row does.
+/// Load of a cold row.
 #[derive(Clone, Copy, Debug)]
 pub enum Cold {
     /// Clients download one blob that no server has.
     Blob(Herd),
-    /// A client downloads blobs of so many bytes that no server has, one after another.
+    /// A client downloads blobs of this number of bytes that no server has, one after another.
     FirstByte(u64),
     /// Jobs pull one image of ten layers that no server has, all at once.
     Jobs,
     /// Nodes pull images that every server has.
     Nodes,
-    /// The same with upstream gone. Whether the tags' freshness has run out.
+    /// The same with upstream unavailable. True: all tags are stale.
     Dead(bool),
 }
 
 /// Clients of one blob.
 #[derive(Clone, Copy, Debug)]
 pub struct Herd {
-    /// How many.
+    /// Number of clients.
     pub clients: usize,
-    /// Whether they arrive evenly over the time of one direct download, or all at once.
+    /// True where they arrive evenly over the time of one direct download, false where they arrive at once.
     pub staggered: bool,
-    /// Bytes of the blob.
+    /// Size of the blob in bytes.
     pub size: u64,
-    /// How fast upstream is.
+    /// Latency and rate of upstream.
     pub pace: Pace,
-    /// Whether upstream and the servers speak TLS.
+    /// True where upstream and the servers use TLS.
     pub tls: bool,
 }
 
-/// As far away as a registry on the same continent, at a gigabit.
+/// A registry on the same continent, with 1 Gbit/s.
 pub const SLOW: Pace = Pace { latency: Duration::from_millis(50), bytes_per_second: Some(100_000_000) };
 
-/// The same at a tenth of that.
+/// The same with a tenth of that rate.
 pub const SLOWER: Pace = Pace { latency: Duration::from_millis(50), bytes_per_second: Some(10_000_000) };
 
-/// As far away, with no other limit.
+/// The same latency without a limit of the rate.
 pub const FAR: Pace = Pace { latency: Duration::from_millis(50), bytes_per_second: None };
 
-/// As fast as loopback.
+/// The speed of loopback.
 pub const FAST: Pace = Pace { latency: Duration::ZERO, bytes_per_second: None };
 
 /// Measures one row.

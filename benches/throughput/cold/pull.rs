@@ -1,5 +1,5 @@
-//! A whole pull, as clients make it: log in where that is asked for, the manifest by its tag, then config and layers, three at
-//! a time.
+//! A complete pull, as clients do it: login if required, the manifest by its tag, then configuration and
+//! layers, three at a time.
 
 use std::cell::Cell;
 use std::io;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 
 use super::client::Client;
-use super::crowd::Desk;
+use super::crowd::ThreadState;
 use crate::contender::Running;
 use crate::load::{Received, Request, Target};
 use crate::origin::Image;
 
-/// What docker and containerd do by default.
-const AT_A_TIME: usize = 3;
+/// Number of concurrent blobs, the default of docker and containerd.
+const MAX_CONCURRENT_BLOBS: usize = 3;
 
 /// The requests of a pull, in order.
 pub(super) struct Pull {
@@ -24,23 +24,23 @@ pub(super) struct Pull {
     blobs: Vec<(Request, String)>,
 }
 
-/// When a pull was where.
+/// Times of a pull.
 pub(super) struct Pulled {
-    /// The answer with the manifest.
+    /// The response with the manifest.
     pub(super) manifest: Received,
-    /// Until the last byte of the last blob, from the start.
+    /// Time from the start to the last byte of the last blob.
     total: Duration,
 }
 
 impl Pulled {
-    /// The pull as one answer, which begins with the manifest.
+    /// Returns the pull as one response, whose first byte is that of the manifest.
     pub(super) fn received(&self) -> Received {
         Received { first_byte: self.manifest.total, total: self.total, reusable: false }
     }
 }
 
 impl Pull {
-    /// Of an image that the origin has under this tag.
+    /// Creates the pull of an image that the origin has under this tag.
     pub(super) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
         let get = |path: &str, size| Request::new(server, "GET", path, None).expecting(size);
         let blobs =
@@ -56,10 +56,10 @@ impl Pull {
         }
     }
 
-    /// Pulls it with connections of its own; with `check` the digest of each blob must be right, too.
-    pub(super) async fn run(&self, desk: &Desk, check: bool) -> io::Result<Pulled> {
+    /// Pulls the image on new connections; with `check` the digest of each blob is verified, too.
+    pub(super) async fn run(&self, state: &ThreadState, check: bool) -> io::Result<Pulled> {
         let started = Instant::now();
-        let clients = (0..AT_A_TIME).map(|_| Client::new(desk, self.target));
+        let clients = (0..MAX_CONCURRENT_BLOBS).map(|_| Client::new(state, self.target));
         let mut clients = clients.collect::<io::Result<Vec<Client>>>()?;
         if let Some(login) = &self.login {
             clients[0].get(login, None).await?;
@@ -70,12 +70,12 @@ impl Pull {
         Ok(Pulled { manifest, total: started.elapsed() })
     }
 
-    /// The manifest alone.
-    pub(super) async fn manifest(&self, desk: &Desk) -> io::Result<Received> {
-        Client::new(desk, self.target)?.get(&self.manifest, None).await
+    /// Requests the manifest only.
+    pub(super) async fn manifest(&self, state: &ThreadState) -> io::Result<Received> {
+        Client::new(state, self.target)?.get(&self.manifest, None).await
     }
 
-    /// Blobs until there are none left.
+    /// Downloads blobs until none is left.
     async fn blobs(&self, mut client: Client<'_>, next: &Cell<usize>, check: bool) -> io::Result<()> {
         while let Some((request, digest)) = self.blobs.get(next.replace(next.get() + 1)) {
             client.get(request, check.then_some(digest)).await?;

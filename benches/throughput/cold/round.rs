@@ -1,4 +1,4 @@
-//! Rounds of fresh servers.
+//! Rounds with fresh servers.
 
 use std::io;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::origin::Counts;
 use crate::results::{Finding, Sample};
 use crate::rows::Row;
 
-/// Measures each server of the row once in each round; `once` starts it, and is given the direct sample of the round where there
-/// is one. It returns none for a server that is not installed.
+/// Measures each server of the row once in each round. `once` starts it, and gets the direct sample of the round if
+/// there is one. It returns `None` for a server that is not installed.
 pub(super) fn rounds(
     row: &Row,
     options: &Options,
@@ -37,7 +37,7 @@ pub(super) fn rounds(
     Ok(finding(row, samples))
 }
 
-/// What the server takes while this goes on, and what upstream is asked.
+/// Measures the usage and the upstream requests of a server during this work.
 pub(super) fn watched(
     server: &Running,
     asked: impl Fn() -> Counts,
@@ -49,12 +49,12 @@ pub(super) fn watched(
     Ok(Sample::new(&outcome, server.usage() - used, asked() - before))
 }
 
-/// The row with what was found.
+/// Returns the row with its samples.
 pub(super) fn finding(row: &Row, samples: Vec<(Kind, Vec<Sample>)>) -> Finding {
     Finding { name: row.name.clone(), figure: row.figure, aims: row.aims.clone(), samples }
 }
 
-/// The sample, and what went wrong meanwhile outside of it.
+/// Adds errors to a sample that occurred outside of it.
 pub(super) fn with_errors(mut sample: Sample, outcome: Outcome) -> Sample {
     for (why, count) in outcome.tally.errors {
         *sample.errors.entry(why).or_default() += count;

@@ -1,4 +1,4 @@
-//! The cold rows, as data: who is measured, and what they should come to.
+//! The cold rows, as data: their servers and their aims.
 
 use super::{Cold, FAST, Herd, SLOW, SLOWER};
 use crate::contender::Kind;
@@ -10,19 +10,19 @@ use Kind::{Direct, Distribution, Nginx, Ours, ProxyCache};
 
 const MIB: u64 = 1 << 20;
 
-/// The servers that can fetch from upstream. Direct is the first of each round: it is what the others are measured against.
+/// The servers that can fetch from upstream. Direct is the first of each round: the others are compared with it.
 const CACHES: &[Kind] = &[Direct, Ours, ProxyCache, Distribution];
 
-/// With the one that has everything from the start: no cache can be faster than that.
+/// The same with nginx, which has all files from the start: no cache can be faster.
 const CACHES_AND_LIMIT: &[Kind] = &[Direct, Ours, Nginx, ProxyCache, Distribution];
 
-/// For rows in which the origin has no part.
+/// Servers of rows that do not use the origin.
 const WARM: &[Kind] = &[Ours, Nginx, ProxyCache, Distribution];
 
-/// Not the one that has everything on its disk and asks nobody.
+/// Without nginx, which has all files on its disk and uses no upstream.
 const PROXIES: &[Kind] = &[Ours, ProxyCache, Distribution];
 
-/// All of them.
+/// Returns all cold rows.
 pub fn rows() -> Vec<Row> {
     [single(), herds(), first_bytes(), images(), vec![memory()], dead()].concat()
 }
@@ -66,7 +66,7 @@ fn images() -> Vec<Row> {
     let jobs = "jobs: 200 at once pull one cold image of 10 layers, slow upstream".to_owned();
     let nodes = "nodes: 8 pull 50 cached images again, images/s".to_owned();
     vec![
-        // The manifest, the config and the layers.
+        // One request for the manifest, one for the configuration, and one for each layer.
         row(jobs, CACHES_AND_LIMIT, Figure::Seconds, Cold::Jobs)
             .with(vec![Aim::absolute(Figure::Upstream, Bound::AtMost(12.0))]),
         row(nodes, WARM, Figure::Rate, Cold::Nodes),

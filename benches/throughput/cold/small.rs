@@ -1,4 +1,4 @@
-//! Small images, such as CI jobs pull all day, and getting them into a cache.
+//! Small images, such as CI jobs pull all day, and filling a cache with them.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use super::crowd;
 use super::pull::Pull;
 use crate::contender::Running;
 use crate::lab::Lab;
-use crate::origin::{Asked, Image};
+use crate::origin::{Image, RequestKind};
 
 const REPOSITORY: &str = "library/small";
-const PATIENCE: Duration = Duration::from_secs(60);
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The sizes in KiB that their layers have in turn.
+/// Sizes of their layers in KiB, used in turn.
 const LAYERS: [u64; 7] = [1_024, 10, 300, 64, 600, 20, 128];
 
-/// Images that the origin has.
+/// Images that the origin serves.
 pub(super) struct Small {
     images: Vec<Image>,
     tags_each: usize,
 }
 
 impl Small {
-    /// So many images of three to five layers, each under so many tags.
+    /// Publishes this number of images of three to five layers, each under this number of tags.
     pub(super) fn publish(lab: &Lab, images: usize, tags_each: usize) -> Self {
         let layers = |image: usize| LAYERS.iter().cycle().skip(image).take(3 + image % 3).map(|kib| kib << 10);
         let images = (0..images).map(|image| Image::of(100 + image as u64, &layers(image).collect::<Vec<_>>()));
@@ -33,26 +33,26 @@ impl Small {
         small
     }
 
-    /// The pulls of all tags from this server.
+    /// Returns the pulls of all tags from this server.
     pub(super) fn pulls(&self, server: &Running) -> Vec<Pull> {
         self.tagged().map(|(tag, image)| Pull::new(server, REPOSITORY, &tag, image)).collect()
     }
 
-    /// Pulls every image, checking it, and every tag's manifest, until no blob comes from upstream any more.
+    /// Pulls and verifies every image, and the manifest of every tag, until no blob comes from upstream.
     pub(super) fn warm(&self, lab: &Lab, server: &Running) -> io::Result<()> {
         let pulls = self.pulls(server);
-        // Each time everything is pulled; tags may be asked about again each time.
-        let fetched = || lab.origin.counts().of(Asked::BlobGet);
-        let deadline = Instant::now() + PATIENCE;
+        // Everything is pulled each time; tags may be revalidated each time.
+        let fetched = || lab.origin.counts().of(RequestKind::BlobGet);
+        let deadline = Instant::now() + WARM_UP_TIMEOUT;
         while Instant::now() < deadline {
             eprintln!("  filling the cache of {}", server.kind.name());
             let before = fetched();
-            let all = crowd::run(1, Duration::ZERO, async |_, desk| {
+            let all = crowd::run(1, Duration::ZERO, async |_, state| {
                 for pull in &pulls[..self.images.len()] {
-                    pull.run(desk, true).await?;
+                    pull.run(state, true).await?;
                 }
                 for pull in &pulls[self.images.len()..] {
-                    pull.manifest(desk).await?;
+                    pull.manifest(state).await?;
                 }
                 Ok(())
             })?;
@@ -62,7 +62,7 @@ impl Small {
             if fetched() == before {
                 return Ok(());
             }
-            // Distribution stores what it passes through a moment later.
+            // Distribution stores content shortly after it has passed it through.
             std::thread::sleep(Duration::from_millis(200));
         }
         Err(io::Error::other(format!("{} does not cache", server.kind.name())))

@@ -1,4 +1,5 @@
-//! Debian's docker-registry (CNCF Distribution) as a pull-through cache, with its recommended in-memory descriptor cache.
+//! Debian's docker-registry (CNCF Distribution) as a pull-through cache, with its recommended in-memory
+//! descriptor cache.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use super::{Kind, Running, port, program};
 use crate::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
 use crate::load::Target;
 
-/// Starts it; none where it is not installed.
+/// Starts it; returns `None` where it is not installed.
 pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     let Some(registry) = program::find("docker-registry") else { return Ok(None) };
     let folder = lab.folder("distribution")?;
@@ -19,7 +20,7 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     let (group, address) = port::start(|address| {
         fs::write(&config, settings(folder.path(), address, lab.origin.url(), tls))?;
         let mut command = Command::new(&registry);
-        // Whom it trusts besides the public authorities, as Go's programs are told.
+        // The authority to trust in addition to the public ones, in the way of Go programs.
         command.arg("serve").arg(&config).env("SSL_CERT_FILE", AUTHORITY);
         Group::spawn(command, &folder.path().join("log"))
     })?;

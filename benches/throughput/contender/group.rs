@@ -1,5 +1,5 @@
-//! The processes of one server: started as a group of their own, measured together, and ended together, also where the bench
-//! panics or is interrupted. Touches no process that it did not start.
+//! The processes of one server, as a process group: measured together, and ended together, even if the bench panics
+//! or is interrupted. No other process is affected.
 
 use std::fs;
 use std::io;
@@ -12,17 +12,17 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::usage::{self, Usage};
 
-/// The groups that run, for [`end_all`].
+/// The running groups, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// A server's processes.
+/// The process group of a server.
 pub struct Group {
     leader: Child,
     id: Pid,
 }
 
 impl Group {
-    /// Starts it with an empty standard input and both outputs in this file.
+    /// Starts the command with an empty standard input, and both outputs in this file.
     pub fn spawn(mut command: Command, log: &Path) -> io::Result<Self> {
         let log = fs::File::create(log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
@@ -33,17 +33,17 @@ impl Group {
         Ok(Self { leader, id })
     }
 
-    /// Whether the first process is still there.
+    /// Returns true where the first process is running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.leader.try_wait(), Ok(None))
     }
 
-    /// What all its processes have used so far.
+    /// Returns the usage of all its processes so far.
     pub fn usage(&self) -> Usage {
         usage::of_group(self.id.as_raw_nonzero().get())
     }
 
-    /// Forgets how much memory it had at most: from now on that is counted anew.
+    /// Resets the maximum of resident memory.
     pub fn reset_peak(&self) {
         usage::reset_peak(self.id.as_raw_nonzero().get());
     }
@@ -51,17 +51,18 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _gone = kill_process_group(self.id, Signal::KILL);
-        let _reaped = self.leader.wait();
+        // This fails where the processes have ended already.
+        let _ = kill_process_group(self.id, Signal::KILL);
+        let _ = self.leader.wait();
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.id);
     }
 }
 
-/// Ends every server at once, and lets no other be started: the last thing before the bench itself ends early.
+/// Ends every server and prevents new ones from starting; used just before the bench ends early.
 pub fn end_all() {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     for id in running.drain(..) {
-        let _gone = kill_process_group(id, Signal::KILL);
+        let _ = kill_process_group(id, Signal::KILL);
     }
     std::mem::forget(running);
 }

@@ -1,4 +1,4 @@
-//! The servers that are measured. Each is started with an empty cache in a folder of its own, on a free port of loopback, and
+//! The measured servers. Each is started with an empty cache in a separate folder, on a free port of loopback, and
 //! ended with its [`Running`].
 
 mod distribution;
@@ -17,38 +17,37 @@ use crate::lab::Lab;
 use crate::load::Target;
 use crate::usage::Usage;
 
-/// What is measured. The order is that of the columns.
+/// A measured server. The order is that of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The release binary, with all access checks.
     Ours,
-    /// nginx serving the raw files: what the machine can do at most.
+    /// nginx serving the raw files: the upper limit of the machine.
     Nginx,
-    /// nginx as a caching proxy with a lock.
+    /// nginx as a caching proxy with `proxy_cache_lock`.
     ProxyCache,
     /// Debian's docker-registry as a pull-through cache.
     Distribution,
-    /// The origin itself: what a client takes that asks upstream directly.
+    /// The origin itself: for a client that uses upstream directly.
     Direct,
 }
 
-/// All that are servers of their own, in the order of a round.
+/// All servers but the origin, in the order of a round.
 pub const ALL: &[Kind] = &[Kind::Ours, Kind::Nginx, Kind::ProxyCache, Kind::Distribution];
 
-/// A server that answers.
+/// A running server.
 pub struct Running {
-    /// Which it is.
+    /// Kind of the server.
     pub kind: Kind,
-    /// Where clients connect, and whom they trust there.
+    /// Address and TLS, as clients need them.
     pub target: Target,
-    /// What stands before `/<repository>/manifests/...`.
+    /// Path before `/<repository>/manifests/...`.
     pub prefix: &'static str,
-    /// The value of `Authorization` that opens everything, where one is needed.
+    /// Value of `Authorization` that grants access to everything, if one is needed.
     pub authorization: Option<String>,
-    /// What only ours has.
+    /// Credentials for the token endpoint, for this service only.
     pub logins: Option<Logins>,
-    /// Before the folder: the processes end first.
-    /// None where it is the origin.
+    /// Process group; `None` for the origin. Declared before the folder, so that the processes end first.
     group: Option<Group>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -63,7 +62,8 @@ pub struct Logins {
 }
 
 impl Kind {
-    /// Starts it, empty, before the lab's origin; with TLS where asked. None where it is not installed.
+    /// Starts the server with an empty cache in front of the lab's origin, with TLS if `tls` is true. Returns
+    /// `None` where it is not installed.
     pub fn start(self, lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
         match self {
             Self::Ours => ours::start(lab, tls).map(Some),
@@ -74,7 +74,7 @@ impl Kind {
         }
     }
 
-    /// What the tables call it.
+    /// Returns the name in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// Its version, where it is installed.
+    /// Returns the version, if it is installed.
     pub fn version(self) -> Option<String> {
         match self {
             Self::Ours => Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -97,35 +97,35 @@ impl Kind {
 }
 
 impl Running {
-    /// No server at all: clients ask the origin.
+    /// Returns the origin as a "server", for clients that use it directly.
     fn direct(lab: &Lab) -> Self {
         let target = Target { address: lab.origin.address, tls: lab.tls };
         let (authorization, logins, group, _folder) = (None, None, None, None);
         Self { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
     }
 
-    /// A server that is open to all, with the paths of the origin.
+    /// Returns a server that needs no credential and has the paths of the origin.
     fn open(kind: Kind, target: Target, group: Group, folder: tempfile::TempDir) -> Self {
         let (group, folder) = (Some(group), Some(folder));
         Self { kind, target, prefix: "/v2", authorization: None, logins: None, group, _folder: folder }
     }
 
-    /// The path of a manifest.
+    /// Returns the path of a manifest.
     pub fn manifest(&self, repository: &str, reference: &str) -> String {
         format!("{}/{repository}/manifests/{reference}", self.prefix)
     }
 
-    /// The path of a blob.
+    /// Returns the path of a blob.
     pub fn blob(&self, repository: &str, digest: &str) -> String {
         format!("{}/{repository}/blobs/{digest}", self.prefix)
     }
 
-    /// What its processes have used so far.
+    /// Returns the usage of its processes so far.
     pub fn usage(&self) -> Usage {
         self.group.as_ref().map(Group::usage).unwrap_or_default()
     }
 
-    /// Has the highest memory counted anew from now on.
+    /// Resets the maximum of resident memory.
     pub fn reset_peak(&self) {
         self.group.iter().for_each(Group::reset_peak);
     }

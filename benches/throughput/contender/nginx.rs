@@ -1,5 +1,5 @@
-//! nginx in two ways: serving the raw files under the very paths of the requests, and as a caching proxy of the origin with a
-//! lock. As few of its defaults as possible are changed; none to its disadvantage.
+//! nginx in two roles: serving the raw files under the paths of the requests, and as a caching proxy of the origin
+//! with a lock. As few of its defaults as possible are changed, and none to its disadvantage.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
 use crate::load::Target;
 use crate::origin::MANIFEST;
 
-/// Starts it over copies of the files that the origin serves now; none where it is not installed.
+/// Starts it with copies of the files that the origin serves now; returns `None` where it is not installed.
 pub(super) fn start_static(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     start(Kind::Nginx, lab, tls, |folder| {
         let root = folder.join("root");
@@ -35,7 +35,7 @@ pub(super) fn start_static(lab: &Lab, tls: bool) -> io::Result<Option<Running>> 
     })
 }
 
-/// Starts it as a caching proxy; none where it is not installed.
+/// Starts it as a caching proxy; returns `None` where it is not installed.
 pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     start(Kind::ProxyCache, lab, tls, |folder| {
         let tags = lab.tag_freshness.map_or_else(|| "1h".to_owned(), |seconds| format!("{seconds}s"));
@@ -64,7 +64,7 @@ pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     })
 }
 
-/// What goes into the server block, and what before it.
+/// Directives of the server block, and those before it.
 type Parts = (String, String);
 
 fn start(

@@ -1,5 +1,5 @@
-//! The release binary, as an operator would start it: with one group, a deploy token and a member who may pull. What the bench
-//! must set is set: ports, folders, the upstream and the administrator's token.
+//! The release binary, as an operator would start it, with one group, a deploy token and a member who may pull.
+//! Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
 
 use std::fs;
 use std::io;
@@ -19,9 +19,9 @@ use crate::load::Target;
 
 const ADMIN_TOKEN: &str = "an-admin-token-for-benches";
 const PASSWORD: &str = "a-password-for-benches";
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts it and makes what a pull needs.
+/// Starts the service and creates the objects that a pull needs.
 pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
     let folder = lab.folder("ours")?;
     let (config, log) = (folder.path().join("config.toml"), folder.path().join("log"));
@@ -60,9 +60,9 @@ fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
     )
 }
 
-/// Waits until the log tells the address.
+/// Waits until the log has the address.
 fn listening(group: &mut Group, log: &Path) -> io::Result<SocketAddr> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         let text = fs::read_to_string(log)?;
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -78,7 +78,7 @@ fn listening(group: &mut Group, log: &Path) -> io::Result<SocketAddr> {
     }
 }
 
-/// The REST API and the token endpoint, used once per start.
+/// Client of the REST API and the token endpoint, used once per start.
 struct Api {
     http: reqwest::Client,
     base: String,
@@ -95,7 +95,7 @@ impl Api {
         Ok(Self { http, base: format!("https://localhost:{}", address.port()) })
     }
 
-    /// Makes the group, the deploy token and the member, and gets a bearer token with the deploy token.
+    /// Creates the group, the deploy token and the member, and gets a bearer token with the deploy token.
     async fn provision(&self) -> reqwest::Result<(Logins, String)> {
         let group = self.make("/groups", json!({"name": "bench", "path": "bench", "visibility": "private"})).await?;
         let group = format!("/groups/{}", group["id"]);

@@ -1,4 +1,4 @@
-//! One connection of the load generator, plain or TLS: sends a request, reads the answer, and throws it away.
+//! One connection of the load generator, plain or TLS: sends a request, reads the response, and discards it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -17,16 +17,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::head::Answer;
+use super::head::ResponseParser;
 use super::request::Request;
 
-/// What all connections of a thread read into.
-pub const BUFFER: usize = 256 << 10;
+/// Size of the buffer that all connections of a thread read into.
+pub const BUFFER_BYTES: usize = 256 << 10;
 
 /// An open connection.
 pub struct Connection {
     stream: Stream,
-    answer: Answer,
+    parser: ResponseParser,
     discards: bool,
 }
 
@@ -35,23 +35,24 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A right answer, from the sending of the request on.
+/// Times of a correct response, counted from the start of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// When its first byte was there.
+    /// Time of its first byte.
     pub first_byte: Duration,
-    /// When its last byte was there.
+    /// Time of its last byte.
     pub total: Duration,
-    /// Whether the connection can be used again.
+    /// True where the connection can be reused.
     pub reusable: bool,
 }
 
 impl Connection {
-    /// Connects, with TLS where there is a configuration for it.
+    /// Connects, with TLS if there is a configuration for it.
     pub async fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        // Closed with a reset: ports that wait for a minute would run out after some seconds of connections for one request.
+        // Closing sends a reset: without it, connections for one request would use up all ports within seconds,
+        // because closed ports stay reserved for a minute.
         stream.set_zero_linger()?;
         let stream = match tls {
             None => Stream::Plain(stream),
@@ -60,16 +61,17 @@ impl Connection {
                 Stream::Tls(Box::new(TlsConnector::from(config.clone()).connect(name, stream).await?))
             }
         };
-        Ok(Self { stream, answer: Answer::default(), discards: false })
+        Ok(Self { stream, parser: ResponseParser::default(), discards: false })
     }
 
-    /// Whether the kernel throws bodies away without copying them, where it speaks no TLS: a client then takes about as little of
-    /// this machine as one on another machine would. What is seen of a body has the right length and the wrong bytes.
+    /// Sets whether the kernel discards bodies without copying them, on connections without TLS. A client
+    /// then takes about as little of this machine as one on another machine would. Observed bodies have
+    /// the right length and wrong bytes.
     pub fn discard(&mut self, discards: bool) {
         self.discards = discards;
     }
 
-    /// Whether its TLS handshake was a short one.
+    /// Returns true where the TLS session was resumed.
     pub fn is_resumed(&self) -> bool {
         match &self.stream {
             Stream::Plain(_) => false,
@@ -77,27 +79,27 @@ impl Connection {
         }
     }
 
-    /// Sends the request and reads the answer to its end; `see` is told of each piece's length as it comes. The clock starts at
-    /// `started`. Any status but 200 and 206, and any other length than is expected, is an error.
-    pub async fn ask(
+    /// Sends the request and reads the whole response; `see` gets each chunk as it arrives. Times are counted from
+    /// `started`. Fails with any status but 200 and 206, and with an unexpected length.
+    pub async fn request(
         &mut self,
         request: &Request,
         started: Instant,
         buffer: &RefCell<Vec<u8>>,
         mut see: impl FnMut(&[u8]),
     ) -> io::Result<Received> {
-        self.answer.clear();
+        self.parser.clear();
         self.send(&request.bytes).await?;
         let mut first_byte = None;
         loop {
             let whole = poll_fn(|cx| {
                 let mut buffer = buffer.borrow_mut();
-                let discard = self.discards && self.answer.has_head();
+                let discard = self.discards && self.parser.has_head();
                 let read = ready!(self.stream.poll_read(cx, &mut buffer, discard))?;
                 see(&buffer[..read]);
                 Poll::Ready(match read {
                     0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    _ => self.answer.take(&buffer[..read], request.head_only),
+                    _ => self.parser.take(&buffer[..read], request.head_only),
                 })
             });
             let whole = whole.await?;
@@ -107,7 +109,7 @@ impl Connection {
                 return Err(io::Error::other(format!("status {}", known.status)));
             }
             if request.length.is_some_and(|length| length != known.length) {
-                return Err(io::Error::other(format!("an answer of {} bytes", known.length)));
+                return Err(io::Error::other(format!("a response of {} bytes", known.length)));
             }
             return Ok(Received { first_byte, total: started.elapsed(), reusable: !known.close && !request.close });
         }
@@ -138,7 +140,7 @@ impl Stream {
     }
 }
 
-/// Takes as many bytes from the socket as the buffer has room for, and leaves the buffer as it is.
+/// Removes as many bytes from the socket as the buffer has room for, and leaves the buffer as it is.
 fn poll_discard(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;

@@ -1,35 +1,35 @@
-//! Reads one answer as its bytes arrive: as much of the head as a client needs, and how much of the body has come. Keeps no body.
+//! Incremental parser of one response: the relevant parts of its head, and the number of body bytes. It keeps no body.
 
 use std::io;
 
-/// An answer that arrives.
+/// A response that is being received.
 #[derive(Debug, Default)]
-pub struct Answer {
-    /// What has come of the head, where it did not come at once.
+pub struct ResponseParser {
+    /// The received part of the head, if it did not arrive at once.
     head: Vec<u8>,
-    /// Once the head is there.
+    /// The parsed head, once it is complete.
     known: Option<Known>,
 }
 
-/// What the head said.
+/// Relevant parts of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// Bytes that the body is announced to have.
+    /// Announced length of the body in bytes.
     pub length: u64,
-    /// Bytes of the body that have not come yet.
+    /// Number of bytes of the body that have not arrived.
     pub left: u64,
-    /// Whether the server will close the connection.
+    /// True where the server will close the connection.
     pub close: bool,
 }
 
-/// The longest head that is read.
-const MAX_HEAD: usize = 16 << 10;
+/// Maximum size of a head.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
-impl Answer {
-    /// Takes the next bytes of the connection. The answer is whole when this returns what its head said; `head_only` where it
-    /// is one to `HEAD`.
+impl ResponseParser {
+    /// Parses the next bytes of the connection. Returns the head once the response is complete; `head_only` is true
+    /// for a response to `HEAD`.
     pub fn take(&mut self, bytes: &[u8], head_only: bool) -> io::Result<Option<Known>> {
         let known = match &mut self.known {
             Some(known) => known.body(bytes.len())?,
@@ -41,12 +41,12 @@ impl Answer {
         Ok((known.left == 0).then_some(known))
     }
 
-    /// Whether all that still comes of it is its body.
+    /// Returns true where only body bytes are missing.
     pub fn has_head(&self) -> bool {
         self.known.is_some()
     }
 
-    /// Forgets it, for the next answer on the connection.
+    /// Resets the parser for the next response on the connection.
     pub fn clear(&mut self) {
         self.head.clear();
         self.known = None;
@@ -60,7 +60,7 @@ impl Answer {
                 self.head.extend_from_slice(bytes);
                 match parse(&self.head)? {
                     Some((known, length)) => (known, self.head.len() - length),
-                    None if self.head.len() > MAX_HEAD => return Err(bad("the head of an answer is too long")),
+                    None if self.head.len() > MAX_HEAD_BYTES => return Err(bad("the head of a response is too long")),
                     None => return Ok(None),
                 }
             }
@@ -75,13 +75,12 @@ impl Answer {
 
 impl Known {
     fn body(&mut self, bytes: usize) -> io::Result<Self> {
-        self.left =
-            self.left.checked_sub(bytes as u64).ok_or_else(|| bad("there is more than the answer announced"))?;
+        self.left = self.left.checked_sub(bytes as u64).ok_or_else(|| bad("the response is longer than announced"))?;
         Ok(*self)
     }
 }
 
-/// The head, and its length in bytes; none where it has not come to its end.
+/// Parses the head. Returns it with its length in bytes, or `None` where it is incomplete.
 fn parse(bytes: &[u8]) -> io::Result<Option<(Known, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -94,7 +93,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Known, usize)>> {
             close = header.value.eq_ignore_ascii_case(b"close");
         }
     }
-    let length = length.ok_or_else(|| bad("an answer does not tell its length"))?;
+    let length = length.ok_or_else(|| bad("a response has no Content-Length"))?;
     Ok(Some((Known { status: response.code.unwrap_or_default(), length, left: length, close }, head)))
 }
 

@@ -1,5 +1,5 @@
-//! The load generator: about as light as wrk, because it shares the processors with the servers. Two threads, each with a
-//! runtime of its own and one buffer that everything is read into and forgotten in.
+//! The load generator: about as light as wrk, because it shares the processors with the servers. It has two
+//! threads, each with its own runtime and one buffer, into which everything is read and discarded.
 
 mod connection;
 mod head;
@@ -16,71 +16,71 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use connection::{BUFFER, Connection, Received};
+pub use connection::{BUFFER_BYTES, Connection, Received};
 pub use request::Request;
 pub use tally::Tally;
 
-/// Threads that make requests.
+/// Number of threads that send requests.
 pub const THREADS: usize = 2;
 
 /// A server, as clients see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Where to connect.
+    /// Address to connect to.
     pub address: SocketAddr,
-    /// Whether it speaks TLS, with the lab's certificate.
+    /// True where the server uses TLS, with the lab's certificate.
     pub tls: bool,
 }
 
-/// How requests are made.
+/// Parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Connections at the same time; each asks again as soon as it has its answer.
+    /// Number of concurrent connections; each sends the next request once it has the response.
     pub connections: usize,
-    /// Whether TLS sessions are resumed. Only seen where each request has a connection of its own.
+    /// True where TLS sessions are resumed, which matters only with a connection per request.
     pub resumption: bool,
-    /// When it ends.
+    /// End of the load.
     pub until: Until,
 }
 
-/// When a load ends.
+/// Condition that ends a load.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After so long; what is under way is broken off, and its bytes count.
+    /// After this time; requests in progress are aborted, and their bytes count.
     Elapsed(Duration),
-    /// After so many answers, right or wrong; a thread's share is the same for all of them.
+    /// After this number of responses, correct or not, which is divided evenly over the threads.
     Answers(u64),
 }
 
-/// Connections that are open, or would be, and wait for the start.
+/// Connections that are open, or will be opened per request, and wait for the start.
 pub struct Ready {
     start: Arc<Barrier>,
     threads: Vec<JoinHandle<io::Result<Tally>>>,
 }
 
-/// What came of it.
+/// Result of a load.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Seconds from the start to the end.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// What was counted meanwhile.
+    /// Counters and latencies.
     pub tally: Tally,
 }
 
-/// One request on a connection of its own: what warms a cache, and what a single client sees.
+/// Sends one request on a new connection: to warm a cache, or to measure a single client.
 pub fn get(target: Target, request: &Request) -> io::Result<Received> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tls = target.tls.then(|| tls::client(false)).transpose()?;
-    let buffer = RefCell::new(vec![0; BUFFER]);
+    let buffer = RefCell::new(vec![0; BUFFER_BYTES]);
     let started = Instant::now();
     runtime.block_on(async {
         let mut connection = Connection::open(target.address, tls.as_ref()).await?;
-        connection.ask(request, started, &buffer, |_| ()).await
+        connection.request(request, started, &buffer, |_| ()).await
     })
 }
 
 impl Load {
-    /// Opens the connections of kept-alive requests, so that this is not measured.
+    /// Opens the connections that are kept open, so that this is not measured.
     pub fn connect(self, target: Target, request: &Request) -> io::Result<Ready> {
         let count = THREADS.min(self.connections).max(1);
         let start = Arc::new(Barrier::new(count + 1));
@@ -92,7 +92,7 @@ impl Load {
         });
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
         drop(opened);
-        // A thread that cannot connect has said so instead of waiting; the others are then let go.
+        // A thread that cannot connect reports it and does not wait at the barrier; this lets the others go.
         if all_opened.iter().take(count).filter(|opened| *opened).count() < count {
             return Err(io::Error::other("the load generator cannot connect"));
         }
@@ -101,7 +101,7 @@ impl Load {
 }
 
 impl Ready {
-    /// Starts, and waits for the end.
+    /// Starts the load, and waits for its end.
     pub fn go(self) -> io::Result<Outcome> {
         self.start.wait();
         let started = Instant::now();

@@ -1,25 +1,25 @@
-//! Requests whose bytes are made once and sent often.
+//! Requests whose bytes are built once and sent often.
 
 use bytes::Bytes;
 
 use crate::contender::Running;
 use crate::origin::MANIFEST;
 
-/// A request and what is expected of its answer.
+/// A request, with the expectations of its response.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The whole request as it goes over the wire.
+    /// The complete request, as it is sent.
     pub bytes: Bytes,
-    /// Whether it is a `HEAD`.
+    /// True for a `HEAD` request.
     pub head_only: bool,
-    /// Whether it asks the server to close the connection.
+    /// True where it has `Connection: close`.
     pub close: bool,
-    /// The length that the answer must announce, where it is known.
+    /// Expected `Content-Length`, if known.
     pub length: Option<u64>,
 }
 
 impl Request {
-    /// A request to this server with its credential, or with another in its place.
+    /// Creates a request to this server with its credential, or with another one.
     pub fn new(running: &Running, method: &str, path: &str, authorization: Option<&str>) -> Self {
         let authorization = authorization.or(running.authorization.as_deref());
         let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
@@ -28,7 +28,7 @@ impl Request {
         Self { bytes: text.into(), head_only: method == "HEAD", close: false, length: None }
     }
 
-    /// The same on a connection of its own, as docker 20.10, podman and skopeo ask.
+    /// Adds `Connection: close`, for a connection per request, as docker 20.10, podman and skopeo use.
     pub fn closing(mut self) -> Self {
         let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len() - 2]).into_owned();
         self.bytes = format!("{text}Connection: close\r\n\r\n").into();
@@ -36,7 +36,7 @@ impl Request {
         self
     }
 
-    /// The same, where only an answer of this length is right.
+    /// Sets the expected length; a response of another length is an error.
     pub fn expecting(mut self, length: u64) -> Self {
         self.length = Some(length);
         self

@@ -1,4 +1,4 @@
-//! What a thread of the load generator counts.
+//! Counters of a thread of the load generator.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use hdrhistogram::Histogram;
 
 use super::connection::Received;
 
-/// Counts and latencies. The latter are in microseconds, to three digits, up to ten minutes.
+/// Counters and latencies. The latter are in microseconds, with three significant digits, up to ten minutes.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Answers that were right and whole.
+    /// Number of correct and complete responses.
     pub answers: u64,
-    /// Bytes that arrived, heads included, also those of answers that were broken off by the end.
+    /// Number of received bytes, heads included, also those of responses that were aborted at the end.
     pub bytes: u64,
-    /// What went wrong, and how often.
+    /// Numbers of errors by their texts.
     pub errors: BTreeMap<String, u64>,
-    /// Short TLS handshakes.
+    /// Number of resumed TLS sessions.
     pub resumed: u64,
-    /// Until the first byte of each answer; connecting is part of it where each request has a connection of its own.
+    /// Time to the first byte of each response; with a connection per request it includes the connect.
     pub first_byte: Histogram<u64>,
-    /// Until the last byte.
+    /// Time to the last byte.
     pub total: Histogram<u64>,
 }
 
@@ -32,19 +32,19 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a right answer.
+    /// Counts a correct response.
     pub fn received(&mut self, received: Received) {
         self.answers += 1;
         self.first_byte.saturating_record(micros(received.first_byte));
         self.total.saturating_record(micros(received.total));
     }
 
-    /// Counts something that went wrong.
+    /// Counts an error.
     pub fn failed(&mut self, why: &impl ToString) {
         *self.errors.entry(why.to_string()).or_default() += 1;
     }
 
-    /// Adds what another thread counted.
+    /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
         self.answers += other.answers;
         self.bytes += other.bytes;

@@ -1,4 +1,4 @@
-//! The client's side of TLS: trusts the lab's authority alone.
+//! The TLS of the load generator, which trusts only the lab's authority.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::lab::AUTHORITY;
 
-/// A configuration that knows no session yet; with `resumption` it uses those that servers offer.
+/// Returns a configuration without sessions; with `resumption` it uses the sessions that servers offer.
 pub fn client(resumption: bool) -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(AUTHORITY).map_err(io::Error::other)?;

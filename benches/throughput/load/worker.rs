@@ -1,4 +1,4 @@
-//! One thread of the load generator: its connections, each of which asks again and again.
+//! One thread of the load generator: its connections, each of which sends requests in a loop.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,35 +11,35 @@ use futures::future::{join_all, try_join_all};
 use rustls::ClientConfig;
 use tokio::task::LocalSet;
 
-use super::connection::{BUFFER, Connection};
+use super::connection::{BUFFER_BYTES, Connection};
 use super::request::Request;
 use super::tally::Tally;
 use super::tls;
 use super::{Load, Target, Until};
 
-/// So that a server that is gone is not asked in a tight loop.
-const AFTER_AN_ERROR: Duration = Duration::from_millis(10);
+/// Delay after an error, so that an unavailable server does not cause a tight loop.
+const ERROR_DELAY: Duration = Duration::from_millis(10);
 
-/// What one thread does.
+/// The work of one thread.
 pub(super) struct Plan {
     load: Load,
     target: Target,
     request: Request,
 }
 
-/// What its connections share.
+/// State that its connections share.
 struct Shared {
     target: Target,
     request: Request,
     tls: Option<Arc<ClientConfig>>,
     buffer: RefCell<Vec<u8>>,
     tally: RefCell<Tally>,
-    /// Answers that may still be asked for.
+    /// Number of requests that may still be sent.
     left: Cell<u64>,
 }
 
 impl Plan {
-    /// The share of one of so many threads.
+    /// Returns the share of thread number `thread` of `threads`.
     pub(super) fn share(load: Load, target: Target, request: Request, thread: usize, threads: usize) -> Self {
         let part = |all: usize| all / threads + usize::from(thread < all % threads);
         let until = match load.until {
@@ -49,11 +49,12 @@ impl Plan {
         Self { load: Load { connections: part(load.connections), until, ..load }, target, request }
     }
 
-    /// Connects, says whether that went well, waits for the others, and works.
+    /// Connects, reports whether that succeeded, waits for the others, and sends requests.
     pub(super) fn run(self, opened: &Sender<bool>, start: &Barrier) -> io::Result<Tally> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let connected = runtime.block_on(self.connect());
-        let _nobody_waits = opened.send(connected.is_ok());
+        // Nobody receives this where another thread has failed before.
+        let _ = opened.send(connected.is_ok());
         let (shared, connections) = connected?;
         start.wait();
         let local = LocalSet::new();
@@ -68,7 +69,7 @@ impl Plan {
         Ok(shared.tally.take())
     }
 
-    /// Opens what is kept open; connections for one request are opened when it is made.
+    /// Opens the connections that are kept open; connections for one request are opened when it is sent.
     async fn connect(&self) -> io::Result<(Rc<Shared>, Vec<Option<Connection>>)> {
         let tls = if self.target.tls { Some(tls::client(self.load.resumption)?) } else { None };
         let count = self.load.connections;
@@ -82,7 +83,7 @@ impl Plan {
             target: self.target,
             request: self.request.clone(),
             tls,
-            buffer: RefCell::new(vec![0; BUFFER]),
+            buffer: RefCell::new(vec![0; BUFFER_BYTES]),
             tally: RefCell::default(),
             left: Cell::new(match self.load.until {
                 Until::Elapsed(_) => u64::MAX,
@@ -93,19 +94,19 @@ impl Plan {
     }
 }
 
-/// Asks until there is nothing left to ask for, or until it is broken off.
+/// Sends requests until none is left, or until it is aborted.
 async fn work(shared: Rc<Shared>, mut connection: Option<Connection>) {
     while let Some(left) = shared.left.get().checked_sub(1) {
         shared.left.set(left);
-        if let Err(error) = ask(&shared, &mut connection).await {
+        if let Err(error) = request_once(&shared, &mut connection).await {
             shared.tally.borrow_mut().failed(&error);
             connection = None;
-            tokio::time::sleep(AFTER_AN_ERROR).await;
+            tokio::time::sleep(ERROR_DELAY).await;
         }
     }
 }
 
-async fn ask(shared: &Shared, slot: &mut Option<Connection>) -> io::Result<()> {
+async fn request_once(shared: &Shared, slot: &mut Option<Connection>) -> io::Result<()> {
     let started = Instant::now();
     let mut connection = match slot.take() {
         Some(connection) => connection,
@@ -116,7 +117,7 @@ async fn ask(shared: &Shared, slot: &mut Option<Connection>) -> io::Result<()> {
         }
     };
     let count = |bytes: &[u8]| shared.tally.borrow_mut().bytes += bytes.len() as u64;
-    let received = connection.ask(&shared.request, started, &shared.buffer, count).await?;
+    let received = connection.request(&shared.request, started, &shared.buffer, count).await?;
     shared.tally.borrow_mut().received(received);
     *slot = received.reusable.then_some(connection);
     Ok(())

@@ -1,5 +1,5 @@
-//! Bytes that are made from a seed where they are needed: a gigabyte of them takes no memory and no disk, and is the same in
-//! every run. They do not compress, and are no archive.
+//! Content that is generated from a seed when it is needed: a gigabyte takes no memory and no disk, and is the same
+//! in every run. It is not compressible, and no archive.
 
 use std::io;
 use std::sync::LazyLock;
@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
-/// How long the random block is that all generated content is cut from.
-const BLOCK: usize = 1 << 20;
+/// Length of the random block from which all generated content is cut.
+const BLOCK_BYTES: usize = 1 << 20;
 
-/// How far apart two seeds start in it: odd, so that no two of the first million start at the same place.
+/// Distance of the start positions of two seeds in the block: odd, so that the first million seeds have different ones.
 const STRIDE: u64 = 0x9_E377;
 
-/// The same in every run: xorshift64 from a fixed start.
+/// The random block, the same in every run: xorshift64 from a fixed start.
 static RANDOM: LazyLock<Bytes> = LazyLock::new(|| {
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let words = std::iter::repeat_with(|| {
@@ -22,25 +22,25 @@ static RANDOM: LazyLock<Bytes> = LazyLock::new(|| {
         state ^= state << 17;
         state
     });
-    words.take(BLOCK / 8).flat_map(u64::to_le_bytes).collect()
+    words.take(BLOCK_BYTES / 8).flat_map(u64::to_le_bytes).collect()
 });
 
-/// What a file of the origin consists of.
+/// Content of a file of the origin.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// These very bytes.
+    /// These bytes.
     Bytes(Bytes),
-    /// `size` bytes that this seed stands for.
+    /// `size` bytes that are generated from this seed.
     Generated {
-        /// Two contents of one size differ where their seeds do.
+        /// The seed. Contents of one size with different seeds differ.
         seed: u64,
-        /// Bytes.
+        /// Length in bytes.
         size: u64,
     },
 }
 
 impl Content {
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -48,38 +48,38 @@ impl Content {
         }
     }
 
-    /// Bytes from `offset` on without copying any: at least one, at most `most`, none only at the end.
-    pub fn piece(&self, offset: u64, most: usize) -> Bytes {
+    /// Returns bytes from `offset` on, without copying: at most `most`, at least one, and none only at the end.
+    pub fn chunk(&self, offset: u64, most: usize) -> Bytes {
         let left = self.size().saturating_sub(offset);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(most);
         let (bytes, from) = match self {
             Self::Bytes(bytes) => (bytes, offset as usize),
             Self::Generated { seed, .. } => {
-                (&*RANDOM, (seed.wrapping_mul(STRIDE).wrapping_add(offset) % BLOCK as u64) as usize)
+                (&*RANDOM, (seed.wrapping_mul(STRIDE).wrapping_add(offset) % BLOCK_BYTES as u64) as usize)
             }
         };
         let from = from.min(bytes.len());
         bytes.slice(from..(from + most).min(bytes.len()))
     }
 
-    /// Writes all of it.
+    /// Writes the whole content.
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
-        self.pieces().try_for_each(|piece| out.write_all(&piece))
+        self.chunks().try_for_each(|chunk| out.write_all(&chunk))
     }
 
-    /// `sha256:` and 64 hexadecimal digits.
+    /// Returns the digest: `sha256:` and 64 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut context = Context::new(&SHA256);
-        self.pieces().for_each(|piece| context.update(&piece));
+        self.chunks().for_each(|chunk| context.update(&chunk));
         format!("sha256:{}", hex::encode(context.finish()))
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Bytes> {
+    fn chunks(&self) -> impl Iterator<Item = Bytes> {
         let mut offset = 0;
         std::iter::from_fn(move || {
-            let piece = self.piece(offset, BLOCK);
-            offset += piece.len() as u64;
-            (!piece.is_empty()).then_some(piece)
+            let chunk = self.chunk(offset, BLOCK_BYTES);
+            offset += chunk.len() as u64;
+            (!chunk.is_empty()).then_some(chunk)
         })
     }
 }

@@ -1,16 +1,16 @@
-//! What the origin was asked, counted by kind.
+//! Counters of the origin's requests, by kind.
 
 use std::ops::Sub;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a request was for.
+/// Kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// `GET` of a manifest.
     ManifestGet,
     /// `HEAD` of a manifest.
     ManifestHead,
-    /// `GET` of a blob or a part of it.
+    /// `GET` of a blob, whole or a range.
     BlobGet,
     /// `HEAD` of a blob.
     BlobHead,
@@ -18,8 +18,8 @@ pub enum Asked {
     Other,
 }
 
-impl Asked {
-    /// What this request is for.
+impl RequestKind {
+    /// Returns the kind of this request.
     pub fn of(method: &str, path: &str) -> Self {
         match (path.contains("/manifests/"), path.contains("/blobs/"), method) {
             (true, _, "HEAD") => Self::ManifestHead,
@@ -31,28 +31,28 @@ impl Asked {
     }
 }
 
-/// So many requests of each kind, and the bytes of bodies.
+/// Numbers of requests by kind, and of bytes of bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By the order of [`Asked`].
+    /// Numbers of requests, in the order of [`RequestKind`].
     requests: [u64; 5],
-    /// Bytes of bodies that were handed to the kernel.
+    /// Bytes of bodies that were passed to the kernel.
     pub bytes: u64,
 }
 
 impl Counts {
-    /// Requests of this kind.
-    pub fn of(&self, asked: Asked) -> u64 {
+    /// Returns the number of requests of this kind.
+    pub fn of(&self, asked: RequestKind) -> u64 {
         self.requests[asked as usize]
     }
 
-    /// Requests of each kind, by its name.
+    /// Returns the numbers of requests by the names of their kinds.
     pub fn by_kind(&self) -> [(&'static str, u64); 5] {
         let names = ["manifest GET", "manifest HEAD", "blob GET", "blob HEAD", "other"];
         std::array::from_fn(|kind| (names[kind], self.requests[kind]))
     }
 
-    /// Requests of all kinds.
+    /// Returns the number of all requests.
     pub fn all(&self) -> u64 {
         self.requests.iter().sum()
     }
@@ -61,14 +61,14 @@ impl Counts {
 impl Sub for Counts {
     type Output = Self;
 
-    /// What was counted since `earlier`.
+    /// Returns the difference since `earlier`.
     fn sub(self, earlier: Self) -> Self {
         let requests = std::array::from_fn(|kind| self.requests[kind] - earlier.requests[kind]);
         Self { requests, bytes: self.bytes - earlier.bytes }
     }
 }
 
-/// The counters themselves.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     requests: [AtomicU64; 5],
@@ -76,7 +76,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn asked(&self, asked: Asked) {
+    pub(super) fn asked(&self, asked: RequestKind) {
         self.requests[asked as usize].fetch_add(1, Ordering::Relaxed);
     }
 

@@ -5,42 +5,42 @@ use serde_json::{Value, json};
 
 use super::content::Content;
 
-/// The media type of every manifest here.
+/// Media type of all manifests here.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A config or layer.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    /// What it consists of.
+    /// The content.
     pub content: Content,
-    /// Its true digest.
+    /// The digest of the content.
     pub digest: String,
 }
 
-/// A manifest with the blobs that it names.
+/// A manifest with its blobs.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The manifest as it goes over the wire.
+    /// The manifest.
     pub manifest: Blob,
-    /// Its config, a small JSON document.
+    /// The configuration, a small JSON document.
     pub config: Blob,
-    /// Its layers, in the order they were asked for.
+    /// The layers, in the requested order.
     pub layers: Vec<Blob>,
 }
 
 impl Blob {
-    /// Hashes the content: half a second for a gigabyte.
+    /// Creates a blob and hashes its content, which takes half a second per gigabyte.
     pub fn of(content: Content) -> Self {
         let digest = content.digest();
         Self { content, digest }
     }
 
-    /// `size` bytes that differ from those of other seeds.
+    /// Creates a blob of `size` bytes that differ from those of other seeds.
     pub fn generated(seed: u64, size: u64) -> Self {
         Self::of(Content::Generated { seed, size })
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
         self.content.size()
     }
@@ -51,7 +51,7 @@ impl Blob {
 }
 
 impl Image {
-    /// An image with layers of these sizes in bytes. Images with other seeds share no blob with it.
+    /// Creates an image with layers of these sizes in bytes. Images with different seeds share no blob.
     pub fn of(seed: u64, layer_sizes: &[u64]) -> Self {
         let seeds = (seed * 1000)..;
         let layers: Vec<Blob> = seeds.zip(layer_sizes).map(|(seed, size)| Blob::generated(seed, *size)).collect();
@@ -66,7 +66,7 @@ impl Image {
         Self { manifest: text(&manifest), config, layers }
     }
 
-    /// The config and the layers.
+    /// Returns the configuration and the layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         std::iter::once(&self.config).chain(&self.layers)
     }

@@ -1,6 +1,6 @@
-//! The upstream of all contenders: a small registry on loopback that serves prepared images, counts what it is asked, and can
-//! be made slow. It runs on a thread of its own and ends with its [`Origin`]. It demands no login, redirects nobody and
-//! takes no pushes.
+//! The upstream of all servers: a small registry on loopback that serves prepared images, counts its requests, and
+//! can be slowed down. It runs on a separate thread and ends with its [`Origin`]. It requires no login, sends no
+//! redirect and accepts no push.
 
 mod content;
 mod counts;
@@ -18,37 +18,37 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-pub use counts::{Asked, Counts};
+pub use counts::{Counts, RequestKind};
 pub use image::{Blob, Image, MANIFEST};
 
 /// The running registry.
 pub struct Origin {
-    /// Where it listens.
+    /// Address that it listens on.
     pub address: SocketAddr,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How slow it is. The default is as fast as it can be.
+/// Latency and rate of responses. The default is as fast as possible.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
-    /// How long each answer waits.
+    /// Delay of each response.
     pub latency: Duration,
-    /// Bytes a second that one connection carries, over all its answers.
+    /// Maximum rate of one connection, in bytes per second, over all its responses.
     pub bytes_per_second: Option<u64>,
 }
 
-/// A file that it serves.
+/// A file that the registry serves.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// The value of `Content-Type`.
+    /// Value of `Content-Type`.
     pub media_type: &'static str,
-    /// What it consists of, and its digest.
+    /// Content and digest.
     pub blob: Blob,
 }
 
-/// What the connections need.
+/// State that the connections share.
 struct Shared {
     url: String,
     files: Mutex<BTreeMap<String, File>>,
@@ -57,7 +57,7 @@ struct Shared {
 }
 
 impl Origin {
-    /// Starts one that has no image yet, with TLS where asked.
+    /// Starts a registry without images, with TLS if `tls` is true.
     pub fn start(tls: bool) -> io::Result<Self> {
         let acceptor = tls.then(tls::acceptor).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,12 +76,12 @@ impl Origin {
         Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// `http://127.0.0.1:PORT`, or with TLS `https://localhost:PORT`, which its certificate is for.
+    /// Returns `http://127.0.0.1:PORT`, or with TLS `https://localhost:PORT`, which is the name in its certificate.
     pub fn url(&self) -> &str {
         &self.shared.url
     }
 
-    /// Serves the image from now on as `repository:tag`, and by its digest.
+    /// Serves the image as `repository:tag`, and by its digest.
     pub fn publish(&self, repository: &str, tag: &str, image: &Image) {
         let mut files = locked(&self.shared.files);
         for reference in [tag, &image.manifest.digest] {
@@ -94,17 +94,17 @@ impl Origin {
         }
     }
 
-    /// Everything that it serves, by path.
+    /// Returns everything that it serves, by path.
     pub fn files(&self) -> BTreeMap<String, File> {
         locked(&self.shared.files).clone()
     }
 
-    /// Is as slow as this from now on, also on connections that are open.
+    /// Sets the latency and the rate, also for open connections.
     pub fn set_pace(&self, pace: Pace) {
         *locked(&self.shared.pace) = pace;
     }
 
-    /// What it was asked so far.
+    /// Returns the counters.
     pub fn counts(&self) -> Counts {
         self.shared.counters.now()
     }
@@ -114,7 +114,8 @@ impl Drop for Origin {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
+            // A panic of the thread has been printed already.
+            let _ = thread.join();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The origin's side of HTTP: one task a connection, requests one after another.
+//! The origin's HTTP server: one task per connection, one request after another.
 
 use std::io;
 use std::ops::Range;
@@ -11,21 +11,21 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
-use super::counts::Asked;
+use super::counts::RequestKind;
 use super::{File, Pace, Shared, locked};
 
-/// Bytes that are written at a time.
-const PIECE: usize = 256 << 10;
+/// Maximum size of a write, in bytes.
+const MAX_WRITE_BYTES: usize = 256 << 10;
 
-/// Where the rate is limited, a piece is what goes out in so long.
-const TICK: Duration = Duration::from_millis(5);
+/// Where the rate is limited, a chunk is as large as the bytes of this interval.
+const PACING_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Accepts for ever.
+/// Accepts connections until the listener fails.
 pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
         let (tls, shared) = (tls.clone(), shared.clone());
-        // A client that leaves ends its connection, no more.
+        // An error here means that the client has left; it ends this connection only.
         tokio::spawn(async move {
             stream.set_nodelay(true)?;
             match tls {
@@ -39,12 +39,12 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shar
 struct Connection<S> {
     stream: S,
     unread: BytesMut,
-    /// When the next bytes may go out, where the rate is limited.
+    /// Earliest time of the next bytes, where the rate is limited.
     due: Instant,
     shared: Arc<Shared>,
 }
 
-/// What of a request matters here.
+/// The relevant parts of a request.
 struct Request {
     method: String,
     path: String,
@@ -59,12 +59,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn serve(mut self) -> io::Result<()> {
         while let Some(request) = self.request().await? {
-            self.shared.counters.asked(Asked::of(&request.method, &request.path));
+            self.shared.counters.asked(RequestKind::of(&request.method, &request.path));
             let latency = self.pace().latency;
             if !latency.is_zero() {
                 sleep(latency).await;
             }
-            self.answer(&request).await?;
+            self.respond(&request).await?;
             if request.close {
                 break;
             }
@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// The next request; none once the client has closed or speaks something else.
+    /// Reads the next request; `None` once the client has closed the connection or sends no HTTP.
     async fn request(&mut self) -> io::Result<Option<Request>> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -92,11 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn answer(&mut self, request: &Request) -> io::Result<()> {
+    async fn respond(&mut self, request: &Request) -> io::Result<()> {
         let file = locked(&self.shared.files).get(&request.path).cloned();
-        let Some(file) = file else { return self.answer_without_file(request).await };
+        let Some(file) = file else { return self.respond_without_file(request).await };
         let size = file.blob.size();
-        let (status, range, more) = match request.range.as_deref().and_then(|range| asked_for(range, size)) {
+        let (status, range, more) = match request.range.as_deref().and_then(|range| parse_range(range, size)) {
             Some(range) => {
                 let more = format!("Content-Range: bytes {}-{}/{size}\r\n", range.start, range.end - 1);
                 ("206 Partial Content", range, more)
@@ -112,9 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.stream.flush().await
     }
 
-    /// Who asks how to log in is told, and gets a token, and needs none: so a server that can log in does so once, and one that
-    /// cannot gets everything all the same. (Distribution asks `/v2/` before every request until it is told how to log in.)
-    async fn answer_without_file(&mut self, request: &Request) -> io::Result<()> {
+    /// Responds to `/v2/` with a challenge and issues tokens, but requires none: a server that can log in
+    /// does so once, and others get all content without. (Distribution requests `/v2/` before every
+    /// request until it gets a challenge.)
+    async fn respond_without_file(&mut self, request: &Request) -> io::Result<()> {
         let (status, body, more) = match request.path.trim_end_matches('/') {
             "/v2" => {
                 let realm = &self.shared.url;
@@ -135,16 +136,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.due = self.due.max(Instant::now());
         while at < range.end {
             let pace = self.pace();
-            let most = pace.bytes_per_second.map_or(PIECE, |rate| (rate as f64 * TICK.as_secs_f64()) as usize).max(1);
+            let max = pace
+                .bytes_per_second
+                .map_or(MAX_WRITE_BYTES, |rate| (rate as f64 * PACING_INTERVAL.as_secs_f64()) as usize)
+                .max(1);
             let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
-            let piece = file.blob.content.piece(at, most.min(left));
+            let chunk = file.blob.content.chunk(at, max.min(left));
             if let Some(rate) = pace.bytes_per_second {
-                self.due += Duration::from_secs_f64(piece.len() as f64 / rate as f64);
+                self.due += Duration::from_secs_f64(chunk.len() as f64 / rate as f64);
                 sleep_until(self.due).await;
             }
-            self.stream.write_all(&piece).await?;
-            self.shared.counters.sent(piece.len());
-            at += piece.len() as u64;
+            self.stream.write_all(&chunk).await?;
+            self.shared.counters.sent(chunk.len());
+            at += chunk.len() as u64;
         }
         Ok(())
     }
@@ -177,8 +181,8 @@ fn head(status: &str, media_type: &str, length: u64, more: &str) -> String {
     )
 }
 
-/// `bytes=A-` or `bytes=A-B` within so many bytes; anything else is as if it were not there.
-fn asked_for(range: &str, size: u64) -> Option<Range<u64>> {
+/// Parses `bytes=A-` or `bytes=A-B` within `size` bytes; anything else is ignored.
+fn parse_range(range: &str, size: u64) -> Option<Range<u64>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let first: u64 = first.parse().ok()?;
     let end = if last.is_empty() { size } else { last.parse::<u64>().ok()?.checked_add(1)?.min(size) };

@@ -1,4 +1,4 @@
-//! The origin's side of TLS: shows the lab's certificate.
+//! The origin's TLS, with the lab's certificate.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::lab::{CERTIFICATE, KEY};
 
-/// What accepts its connections.
+/// Returns the acceptor of the origin's connections.
 pub(super) fn acceptor() -> io::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(CERTIFICATE).map_err(io::Error::other)?;
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;

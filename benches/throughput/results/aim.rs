@@ -1,4 +1,4 @@
-//! What a row should come to.
+//! Aims of a row.
 
 use std::fmt;
 
@@ -6,43 +6,43 @@ use super::figure::Figure;
 use super::finding::Finding;
 use crate::contender::Kind;
 
-/// A bound on a figure of ours, as a multiple of another server's or as it is.
+/// A bound on a figure of this service, relative to another server or absolute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aim {
-    /// Of which figure.
+    /// The figure.
     pub figure: Figure,
-    /// Whose figure is 1. None: the value itself.
+    /// Server whose figure is 1. `None`: the bound is absolute.
     pub against: Option<Kind>,
-    /// What it must not fall below or exceed.
+    /// The bound.
     pub bound: Bound,
 }
 
-/// A bound, itself included.
+/// A bound, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// More is better.
+    /// Minimum.
     AtLeast(f64),
-    /// Less is better.
+    /// Maximum.
     AtMost(f64),
 }
 
 impl Aim {
-    /// At least so many times the other's.
+    /// At least `times` the other server's figure.
     pub fn at_least(figure: Figure, times: f64, against: Kind) -> Self {
         Self { figure, against: Some(against), bound: Bound::AtLeast(times) }
     }
 
-    /// At most so many times the other's.
+    /// At most `times` the other server's figure.
     pub fn at_most(figure: Figure, times: f64, against: Kind) -> Self {
         Self { figure, against: Some(against), bound: Bound::AtMost(times) }
     }
 
-    /// A bound on the figure itself.
+    /// An absolute bound.
     pub fn absolute(figure: Figure, bound: Bound) -> Self {
         Self { figure, against: None, bound }
     }
 
-    /// What it came to; none where the other was not measured.
+    /// Returns the measured value; `None` where the other server was not measured.
     pub fn value(&self, finding: &Finding) -> Option<f64> {
         match self.against {
             Some(kind) => finding.ratio(self.figure, kind),
@@ -50,7 +50,7 @@ impl Aim {
         }
     }
 
-    /// The value for people.
+    /// Formats a value.
     pub fn show(&self, value: f64) -> String {
         if self.against.is_some() { format!("{value:.2}") } else { self.figure.show(value) }
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Aim {
 }
 
 impl Bound {
-    /// Whether this value is within it.
+    /// Returns true where the value is within the bound.
     pub fn is_met(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,

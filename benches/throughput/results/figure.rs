@@ -1,4 +1,4 @@
-//! One measurement of one server, and the figures that can be read from it.
+//! One measurement of one server, and the figures that are computed from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,80 +12,81 @@ use crate::usage::Usage;
 /// One measurement of one server in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Right answers, or whatever the row counts, such as images.
+    /// Number of correct responses, or of other units of the row, such as images.
     pub answers: u64,
     /// Bytes that clients received.
     pub bytes: u64,
-    /// What went wrong, and how often.
+    /// Numbers of errors by their texts.
     pub errors: BTreeMap<String, u64>,
-    /// Until the first byte of an answer. None where no answer was whole.
+    /// Time to the first byte of a response. `None` where no response was complete.
     pub first_byte: Option<Latency>,
-    /// Until the last byte of an answer.
+    /// Time to the last byte of a response.
     pub total: Option<Latency>,
-    /// Of the TLS handshakes, how many were short.
+    /// Number of resumed TLS sessions.
     pub resumed: u64,
-    /// Processor time that the server took for it, and its memory at the end and at most.
+    /// CPU time of the server, and its memory at the end and at most.
     pub usage: Usage,
-    /// What the server asked upstream meanwhile.
+    /// Upstream requests of the server meanwhile.
     pub upstream: Counts,
-    /// The same in this round as it should be at best, where the row has that: without a server, or with upstream alive.
+    /// The best possible result in the same round, for rows that have one: without a server, or with
+    /// upstream available.
     pub reference: Option<Arc<Sample>>,
 }
 
 /// Percentiles of a latency, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
-    /// Half of the answers took no longer.
+    /// Median.
     pub p50: f64,
-    /// All but one in a hundred took no longer.
+    /// 99th percentile.
     pub p99: f64,
 }
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Figure {
-    /// Answers a second.
+    /// Responses per second.
     Rate,
-    /// Bytes a second.
+    /// Bytes per second.
     Throughput,
-    /// Seconds from the start to the end.
+    /// Duration in seconds.
     Seconds,
-    /// Milliseconds to the first byte.
+    /// Median of the time to the first byte, in milliseconds.
     FirstByteP50,
-    /// Milliseconds to the first byte.
+    /// 99th percentile of the time to the first byte, in milliseconds.
     FirstByteP99,
-    /// Milliseconds to the last byte.
+    /// Median of the time to the last byte, in milliseconds.
     P50,
-    /// Milliseconds to the last byte.
+    /// 99th percentile of the time to the last byte, in milliseconds.
     P99,
-    /// Seconds of processor time of the server for a gigabyte (10^9 bytes).
+    /// CPU time of the server per gigabyte (10^9 bytes), in seconds.
     CpuPerGigabyte,
-    /// Seconds of processor time of the server for a thousand answers.
+    /// CPU time of the server per thousand responses, in seconds.
     CpuPerThousand,
-    /// Bytes resident at the end.
+    /// Resident bytes at the end.
     Resident,
-    /// Bytes resident at most.
+    /// Maximum of resident bytes.
     Peak,
-    /// Requests to upstream for an answer.
+    /// Upstream requests per response.
     UpstreamPerAnswer,
-    /// Requests to upstream.
+    /// Upstream requests.
     Upstream,
-    /// Seconds of processor time of the server.
+    /// CPU time of the server, in seconds.
     Cpu,
-    /// What went wrong.
+    /// Number of errors.
     Errors,
-    /// Seconds from the start to the end, as a multiple of the reference's.
+    /// Duration, as a multiple of the reference's.
     TimesReference,
-    /// Milliseconds to the first byte, beyond the reference's.
+    /// Median of the time to the first byte beyond the reference's, in milliseconds.
     FirstByteAdded,
-    /// Milliseconds to the last byte, as a multiple of the reference's.
+    /// 99th percentile of the time to the last byte, as a multiple of the reference's.
     P99TimesReference,
 }
 
 impl Figure {
-    /// Every one.
+    /// All figures.
     pub const ALL: [Self; 18] = [
         Self::Rate,
         Self::Throughput,
@@ -107,7 +108,7 @@ impl Figure {
         Self::P99TimesReference,
     ];
 
-    /// What it is called in the JSON, with its unit.
+    /// Returns the name in the JSON, with the unit.
     pub fn key(self) -> &'static str {
         match self {
             Self::Rate => "answers_per_second",
@@ -131,7 +132,7 @@ impl Figure {
         }
     }
 
-    /// The word that an aim begins with.
+    /// Returns the name in the text of an aim.
     pub fn word(self) -> &'static str {
         match self {
             Self::Rate => "requests/s",
@@ -151,7 +152,7 @@ impl Figure {
         }
     }
 
-    /// The value for people, with its unit.
+    /// Formats a value with its unit.
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Rate if value < 100.0 => format!("{value:.1}/s"),
@@ -176,7 +177,7 @@ impl Figure {
 }
 
 impl Sample {
-    /// What the load generator saw, what the server took, and what upstream was asked.
+    /// Creates a sample from the results of a load, the server's usage and the upstream requests.
     pub fn new(outcome: &Outcome, usage: Usage, upstream: Counts) -> Self {
         let Tally { answers, bytes, errors, resumed, first_byte, total } = &outcome.tally;
         Self {
@@ -193,12 +194,12 @@ impl Sample {
         }
     }
 
-    /// A measurement that came to nothing.
+    /// Returns a sample for a measurement that failed.
     pub fn failed(error: &std::io::Error) -> Self {
         Self { errors: BTreeMap::from([(error.to_string(), 1)]), ..Self::default() }
     }
 
-    /// The figure; none where there is nothing to read it from.
+    /// Returns the figure; `None` where it cannot be computed.
     pub fn read(&self, figure: Figure) -> Option<f64> {
         if self.answers == 0 && !self.errors.is_empty() {
             return None;
@@ -229,14 +230,14 @@ impl Sample {
 }
 
 impl Latency {
-    /// Those of a histogram in microseconds; none where it is empty.
+    /// Returns the percentiles of a histogram in microseconds; `None` where it is empty.
     pub fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
         (!histogram.is_empty()).then(|| Self { p50: at(0.5), p99: at(0.99) })
     }
 }
 
-/// A whole number with a comma at each thousand.
+/// Formats a whole number with commas between thousands.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let groups: Vec<&str> =

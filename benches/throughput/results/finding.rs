@@ -1,4 +1,4 @@
-//! A row that was measured: every server's samples, their medians, and what ours is in relation to the others.
+//! A measured row: the samples of every server, their medians, and the ratios of this service to the others.
 
 use std::collections::BTreeMap;
 
@@ -12,29 +12,29 @@ use crate::contender::Kind;
 /// A row with its samples.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// What the row is called.
+    /// Name of the row.
     pub name: String,
-    /// The figure that it is about.
+    /// Main figure of the row.
     pub figure: Figure,
-    /// What ours should come to.
+    /// Aims for this service.
     pub aims: Vec<Aim>,
-    /// The samples of each server, in the order of the rounds. A server that is not installed is not here.
+    /// Samples of each server, in the order of the rounds. Servers that are not installed are missing.
     pub samples: Vec<(Kind, Vec<Sample>)>,
 }
 
-/// What is to be said of an aim.
+/// Result of an aim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is within its bound.
+    /// The value is within the bound.
     Met,
-    /// It is not.
+    /// The value is not within the bound.
     Missed,
-    /// The other server is not there.
+    /// The other server is not installed.
     NotMeasured,
 }
 
 impl Verdict {
-    /// As the table says it.
+    /// Returns the word for the table.
     pub fn word(self) -> &'static str {
         match self {
             Self::Met => "met",
@@ -45,26 +45,26 @@ impl Verdict {
 }
 
 impl Finding {
-    /// A figure of a server over all its rounds.
+    /// Returns median, minimum and maximum of a figure of a server over all rounds.
     pub fn summary(&self, kind: Kind, figure: Figure) -> Option<Summary> {
         let (_, samples) = self.samples.iter().find(|(known, _)| *known == kind)?;
         Summary::of(samples.iter().filter_map(|sample| sample.read(figure)).collect())
     }
 
-    /// The median of ours as a multiple of another's.
+    /// Returns the median of this service as a multiple of another server's.
     pub fn ratio(&self, figure: Figure, against: Kind) -> Option<f64> {
         let (ours, other) = (self.summary(Kind::Ours, figure)?, self.summary(against, figure)?);
         let ratio = ours.median / other.median;
         ratio.is_finite().then_some(ratio)
     }
 
-    /// How often anything went wrong with this server, in all rounds.
+    /// Returns the number of errors of this server in all rounds.
     pub fn errors(&self, kind: Kind) -> u64 {
         let samples = self.samples.iter().filter(|(known, _)| *known == kind).flat_map(|(_, samples)| samples);
         samples.flat_map(|sample| sample.errors.values()).sum()
     }
 
-    /// Its aims, each with what it came to, and what is to be said of that.
+    /// Returns the aims, each with its text and result.
     pub fn verdicts(&self) -> impl Iterator<Item = (String, Verdict)> {
         self.aims.iter().map(|aim| match aim.value(self) {
             None => (aim.to_string(), Verdict::NotMeasured),
@@ -75,7 +75,7 @@ impl Finding {
         })
     }
 
-    /// Everything, for programs.
+    /// Returns everything as JSON.
     pub fn to_json(&self) -> Value {
         let servers = self.samples.iter().map(|(kind, samples)| (kind.name().to_owned(), self.server(*kind, samples)));
         let others = self.samples.iter().map(|(kind, _)| *kind).filter(|kind| *kind != Kind::Ours);
@@ -109,7 +109,7 @@ impl Finding {
     }
 }
 
-/// What upstream was asked in one round, without what it was not asked.
+/// Returns the upstream requests of one round by kind, without those kinds that did not occur.
 fn by_kind(sample: &Sample) -> BTreeMap<&'static str, u64> {
     sample.upstream.by_kind().into_iter().filter(|(_, count)| *count > 0).collect()
 }

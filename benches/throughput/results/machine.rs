@@ -1,4 +1,4 @@
-//! Where and of what the figures are.
+//! Description of the machine and of the measured versions.
 
 use std::fs;
 use std::process::Command;
@@ -22,7 +22,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Looks.
+    /// Collects the description.
     pub fn look(network: Network) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
@@ -38,7 +38,7 @@ impl Machine {
         }
     }
 
-    /// What has to be known to read the table.
+    /// Formats the description for the beginning of the report.
     pub fn preamble(&self) -> String {
         let versions = self.versions.iter().map(|(name, version)| match version {
             Some(version) => format!("{name} {version}"),
@@ -46,8 +46,8 @@ impl Machine {
         });
         format!(
             "{} x {}, {} GiB, Linux {}; {}; commit {}.\n{}\n\
-             The load generator ({} threads) shares the processors with the server that it measures: rates are lower bounds, \
-             and ratios understate distances.\n\
+             The load generator ({} threads) shares the processors with the measured server: rates are lower bounds, \
+             and ratios understate differences.\n\
              Ours checks the bearer token, the credential and the group at every request; the others check nothing.",
             self.cores,
             self.cpu,
@@ -60,7 +60,7 @@ impl Machine {
         )
     }
 
-    /// The same for programs.
+    /// Returns the description as JSON.
     pub fn to_json(&self) -> Value {
         let versions = self.versions.iter().map(|(name, version)| ((*name).to_owned(), json!(version)));
         json!({
@@ -76,7 +76,7 @@ impl Machine {
     }
 }
 
-/// The value of the first line of this name.
+/// Returns the value of the first line with this name.
 fn field<'a>(text: &'a str, name: &str) -> &'a str {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.map_or("", |rest| rest.trim_start_matches([' ', '\t', ':']))

@@ -1,4 +1,4 @@
-//! What was measured, and what is made of it: figures, medians, ratios, aims, the table and the JSON.
+//! Evaluation of the measurements: figures, medians, ratios, aims, the table and the JSON.
 
 mod aim;
 mod figure;

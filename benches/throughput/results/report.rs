@@ -1,4 +1,4 @@
-//! Writes everything to a file, for programs and for later comparisons.
+//! Report file, for programs and for later comparisons.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,8 @@ use super::finding::Finding;
 use super::machine::Machine;
 use crate::options::Options;
 
-/// Writes `bench-results/throughput.json` in the folder `target`, and returns its path.
+/// Writes `bench-results/throughput.json` in the folder `target`, and returns its path. Fails where it
+/// cannot be written.
 pub fn write(machine: &Machine, options: &Options, findings: &[Finding]) -> io::Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
     let folder = target.join("bench-results");

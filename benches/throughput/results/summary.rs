@@ -1,18 +1,18 @@
-//! The median of some rounds, and how far apart they were.
+//! Median and spread of the rounds.
 
-/// The middle and the ends of some values.
+/// Median, minimum and maximum of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// Half of the values are no more than this.
+    /// Median.
     pub median: f64,
-    /// The least.
+    /// Minimum.
     pub min: f64,
-    /// The greatest.
+    /// Maximum.
     pub max: f64,
 }
 
 impl Summary {
-    /// Of at least one value.
+    /// Summarizes the values; `None` where there are none.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);

@@ -1,4 +1,4 @@
-//! The one table that people read: for each row its name, a line for each server, and its aims with what they came to.
+//! The printed table: for each row its name, a line for each server, and its aims with the measured values.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -22,7 +22,7 @@ const HEADER: [&str; 13] = [
     "ours is",
 ];
 
-/// Draws it, with the aims that were missed once more at the end.
+/// Formats the table, with the missed aims once more at the end.
 pub fn table(findings: &[Finding]) -> String {
     let servers = servers(findings);
     let mut lines = servers.lines();
@@ -39,7 +39,7 @@ pub fn table(findings: &[Finding]) -> String {
     text + &missed(findings)
 }
 
-/// The aims that were not met.
+/// Formats the missed aims.
 fn missed(findings: &[Finding]) -> String {
     let all: Vec<_> =
         findings.iter().flat_map(|finding| finding.verdicts().map(move |verdict| (finding, verdict))).collect();
@@ -49,7 +49,7 @@ fn missed(findings: &[Finding]) -> String {
     format!("{} of {measured} aims were missed.\n{}", lines.len(), lines.concat())
 }
 
-/// The lines of the servers alone, under a header of one line: every line is one row.
+/// Formats the lines of all servers as one table with one header line.
 fn servers(findings: &[Finding]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(HEADER);

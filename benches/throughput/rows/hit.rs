@@ -1,4 +1,4 @@
-//! Hits: everything that is asked for is in every cache before it is measured.
+//! Hits: everything that is requested is in every cache before it is measured.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,58 +11,58 @@ use crate::contender::{self, Running};
 use crate::lab::Lab;
 use crate::load::{self, Load, Request, Until};
 use crate::options::Options;
-use crate::origin::{Asked, Image};
+use crate::origin::{Image, RequestKind};
 use crate::results::{Finding, Sample};
 
 const REPOSITORY: &str = "library/warm";
 const TAG: &str = "1";
-/// What nobody asks for: a manifest is as long as usual, whichever rows are measured.
+/// Layers that are never requested: the manifest has the usual length, whichever rows are measured.
 const OTHER_LAYERS: RangeInclusive<u64> = 1..=8;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A request that is answered from the cache, and how it is made.
+/// A request that is served from the cache, with the load that is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Hit {
-    /// What is asked for.
+    /// Requested object.
     pub object: Object,
     /// `GET` or `HEAD`.
     pub method: &'static str,
-    /// Connections at the same time.
+    /// Number of concurrent connections.
     pub connections: usize,
-    /// How long a connection is used.
+    /// Reuse of connections.
     pub reuse: Reuse,
-    /// Whether the servers speak TLS.
+    /// True where the servers use TLS.
     pub tls: bool,
-    /// How many answers make a round. None: as many as a round's time allows.
+    /// Number of responses in a round. `None`: as many as fit into the time of a round.
     pub answers: Option<u64>,
-    /// Whether the servers are started for this row only, because it is about memory.
+    /// True where the servers are started for this row only, because it measures memory.
     pub alone: bool,
 }
 
-/// What is asked for.
+/// Requested object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
     /// A manifest by its tag.
     Tag,
     /// A manifest by its digest.
     Digest,
-    /// The blob of this size in bytes.
+    /// A blob of this size in bytes.
     Blob(u64),
     /// A token for the secret of a deploy token.
     TokenForSecret,
-    /// A token for a password that was right a moment ago.
+    /// A token for a password that was verified shortly before.
     TokenForPassword,
 }
 
-/// How long a connection is used.
+/// Reuse of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
-    /// For all requests.
+    /// One connection for all requests.
     KeptAlive,
-    /// For one request; with TLS a session is resumed.
+    /// A connection per request; TLS sessions are resumed.
     Each,
-    /// For one request; with TLS every handshake is a full one.
+    /// A connection per request; with full TLS handshakes.
     EachWithoutResumption,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let mut servers = started.collect::<io::Result<Vec<Running>>>()?;
     servers.retain(|server| {
         let requests = hits().filter(|(row, _)| row.contenders.contains(&server.kind));
-        // A `HEAD` alone makes nobody fetch what it is of.
+        // A `HEAD` does not make caches fetch the object.
         let requests = requests.map(|(_, hit)| Hit { method: "GET", ..hit }.request(server, &image));
         let warmed = warm(&lab, server, &requests.collect::<Vec<_>>());
         warmed.inspect_err(|error| eprintln!("{} is left out: {error}", server.kind.name())).is_ok()
@@ -89,10 +89,10 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     Ok(measured.collect())
 }
 
-/// Asks for everything until nothing of it comes from upstream any more.
+/// Requests everything until no more of it comes from upstream.
 fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let fetched = || [Asked::ManifestGet, Asked::BlobGet].map(|asked| lab.origin.counts().of(asked));
+    let deadline = Instant::now() + WARM_UP_TIMEOUT;
+    let fetched = || [RequestKind::ManifestGet, RequestKind::BlobGet].map(|asked| lab.origin.counts().of(asked));
     loop {
         let before = fetched();
         for request in requests {
@@ -104,7 +104,7 @@ fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
         if Instant::now() > deadline {
             return Err(io::Error::other("it does not cache"));
         }
-        // Distribution stores what it passes through a moment later.
+        // Distribution stores content shortly after it has passed it through.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -159,7 +159,7 @@ impl Object {
 }
 
 impl fmt::Display for Hit {
-    /// The name of its row.
+    /// Formats the name of the row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tls = if self.tls { "tls " } else { "" };
         let reuse = match self.reuse {

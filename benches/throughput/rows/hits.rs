@@ -1,4 +1,4 @@
-//! The rows of hits, as data: which combinations are measured, with whom, and what they should come to.
+//! The rows of hits, as data: the measured combinations, their servers, and their aims.
 
 use super::{Hit, Object, Reuse, Row, Work};
 use crate::contender::Kind;
@@ -11,15 +11,15 @@ use Reuse::{Each, EachWithoutResumption, KeptAlive};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// What this service may hold resident with hundreds of downloads, in bytes.
-const MEMORY: f64 = (64 * MIB) as f64;
+/// Maximum resident memory of this service with hundreds of downloads, in bytes.
+const MAX_RESIDENT_BYTES: f64 = (64 * MIB) as f64;
 
-/// Measured everywhere.
+/// Servers of most rows.
 const LIMIT: &[Kind] = &[Ours, Nginx];
 const CACHES: &[Kind] = &[Ours, Nginx, Distribution];
 const EVERYONE: &[Kind] = &[Ours, Nginx, ProxyCache, Distribution];
 
-/// All of them: in the clear, then with TLS, then those that need servers of their own.
+/// Returns all rows: without TLS, with TLS, then those that need separate servers.
 pub(super) fn rows() -> Vec<Row> {
     [plain(), tokens(), tls(), vec![memory()]].concat()
 }
@@ -46,7 +46,7 @@ fn plain() -> Vec<Row> {
     }
     for size in [KIB, 64 * KIB, MIB, 100 * MIB] {
         for connections in [1, 32, 256] {
-            // The largest with the most is a row of its own: see `memory`.
+            // The largest blob with the most connections is a separate row: see `memory`.
             if (size, connections) != (100 * MIB, 256) {
                 rows.push(row(
                     get(Blob(size), connections, KeptAlive),
@@ -97,18 +97,18 @@ fn tokens() -> Vec<Row> {
     hits.map(|hit| row(hit, &[Ours])).into()
 }
 
-/// The row that is about memory: each of 256 clients downloads 100 MiB once.
+/// Returns the row that measures memory: each of 256 clients downloads 100 MiB once.
 fn memory() -> Row {
     let hit = Hit { answers: Some(256), alone: true, ..get(Blob(100 * MIB), 256, KeptAlive) };
     let mut row = row(hit, CACHES);
-    row.aims.push(Aim::absolute(Figure::Peak, Bound::AtMost(MEMORY)));
+    row.aims.push(Aim::absolute(Figure::Peak, Bound::AtMost(MAX_RESIDENT_BYTES)));
     row.aims.push(Aim::at_most(Figure::Peak, 0.05, Distribution));
     row
 }
 
 fn get(object: Object, connections: usize, reuse: Reuse) -> Hit {
-    // So that each connection gets at least one whole answer: broken off, it would have no latency. And so many in all that
-    // processor time, which is counted in hundredths of a second, can be told.
+    // With a fixed number, each connection gets at least one complete response: an aborted one would have no latency.
+    // The total is large enough for the CPU time, which is counted in hundredths of a second, to be meaningful.
     let answers = (object == Blob(100 * MIB)).then(|| (2 * connections as u64).max(64));
     Hit { object, method: "GET", connections, reuse, tls: false, answers, alone: false }
 }

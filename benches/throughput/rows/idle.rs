@@ -1,4 +1,4 @@
-//! Memory while nothing happens, with a small store: what a server takes that was started, pulled one image and has rested since.
+//! Memory when idle, with a small store: a server was started, served one pull, and has been idle since.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::origin::Image;
 use crate::results::{Aim, Bound, Figure, Finding, Sample};
 
-const REST: Duration = Duration::from_secs(2);
+const IDLE_TIME: Duration = Duration::from_secs(2);
 
 pub(super) fn rows() -> Vec<Row> {
     let aims = vec![Aim::absolute(Figure::Resident, Bound::AtMost(f64::from(32 << 20)))];
@@ -36,7 +36,7 @@ pub(super) fn run(row: &Row, options: &Options) -> io::Result<Vec<Finding>> {
             load::get(server.target, &Request::new(server, "GET", &path, None))?;
         }
     }
-    std::thread::sleep(REST);
+    std::thread::sleep(IDLE_TIME);
     let look = |server: &Running| Ok(Sample { usage: server.usage() - server.usage(), ..Sample::default() });
     Ok(vec![row.measure(&servers, options.rounds(), look)])
 }

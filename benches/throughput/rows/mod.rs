@@ -1,4 +1,4 @@
-//! What is measured: rows declared as data, and how each kind of row runs.
+//! The rows, declared as data, and how each kind of row runs.
 
 mod hit;
 mod hits;
@@ -13,38 +13,38 @@ use crate::contender::{Kind, Running};
 use crate::options::Options;
 use crate::results::{Aim, Figure, Finding, Sample};
 
-/// One line of the comparison.
+/// One row of the comparison.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What it is called, and found by.
+    /// Name of the row, which the words on the command line select.
     pub name: String,
-    /// Who is measured.
+    /// Servers that are measured.
     pub contenders: Vec<Kind>,
-    /// The figure that it is about.
+    /// Main figure of the row.
     pub figure: Figure,
-    /// What ours should come to.
+    /// Aims for this service.
     pub aims: Vec<Aim>,
-    /// What is done.
+    /// Load of the row.
     pub work: Work,
 }
 
-/// What a row does.
+/// Load of a row.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// Asks for something that is in the cache, again and again.
+    /// Repeated requests for content that is cached.
     Hit(Hit),
-    /// Does nothing, and looks at the memory.
+    /// No requests; measures memory.
     Idle,
-    /// Asks for what is not in the cache, or cannot be asked for upstream any more.
+    /// Requests for content that is not cached, or while upstream is unavailable.
     Cold(Cold),
 }
 
-/// All rows, in the order in which they run.
+/// Returns all rows, in the order in which they run.
 pub fn all() -> Vec<Row> {
     [hits::rows(), idle::rows(), cold::rows()].concat()
 }
 
-/// Runs the rows, in their order, and says what it is at.
+/// Runs the rows in order, with progress on standard error.
 pub fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for together in rows.chunk_by(|one, next| one.work.shares_servers_with(&next.work)) {
@@ -59,7 +59,7 @@ pub fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
 }
 
 impl Work {
-    /// Whether both can be measured on the same running servers.
+    /// Returns true where both rows can be measured on the same running servers.
     fn shares_servers_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Hit(one), Self::Hit(other)) => one.tls == other.tls && !one.alone && !other.alone,
@@ -69,7 +69,7 @@ impl Work {
 }
 
 impl Row {
-    /// A row that was measured with these servers, interleaved: in each round one after another.
+    /// Measures a row with these servers, interleaved: in each round one after another.
     fn measure(
         &self,
         servers: &[Running],

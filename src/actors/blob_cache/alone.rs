@@ -1,8 +1,9 @@
-//! A client's own stream from upstream, where a blob is not stored: it is too long, or the disk is full. Nothing is kept but
-//! the running hash; the last bytes are given out only once the digest holds.
+//! A client's own upstream stream for a blob that is not stored, because it is too long or the disk is full. Only
+//! the running hash is kept. The last bytes are released only once the digest is verified.
 //!
-//! To verify, the stream begins at the first byte that the hash has not seen, even where the client wants a later range: what
-//! it does not want is fetched and dropped. A download that spilled hands its hash over, so nothing is read twice.
+//! For the verification the stream begins at the first byte that the hash has not seen, even if the client
+//! requested a later range: bytes before the range are fetched and dropped. A download that spilled passes its hash
+//! on, so that no byte is fetched twice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use futures::stream::{self, BoxStream};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::super::places::{Place, Share};
+use super::super::places::{Permit, Share};
 use super::error::BlobError;
-use super::flight::stalls_after;
+use super::flight::within_stall_timeout;
 use super::ports::Key;
 use super::shared::Shared;
 use crate::auth::sha256::Hasher;
@@ -23,25 +24,30 @@ use crate::domain::download::{Expected, MAX_FRUITLESS_TRIES, pause_before};
 use crate::domain::id::GroupId;
 use crate::upstream::{Content, UpstreamError};
 
-/// A stream of its own. Their number is bounded; each holds a permit.
-pub(super) struct Alone {
+/// An upstream stream for one client. The number of such streams is bounded; each holds a permit.
+pub(super) struct PassThroughStream {
     shared: Arc<Shared>,
     key: Key,
     length: u64,
-    /// So many bytes were received and hashed.
+    /// Number of bytes that were received and hashed.
     position: u64,
     hasher: Hasher,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
+    /// Number of requests in a row that brought no bytes.
     fruitless: u32,
-    /// Gets a link once the digest holds.
+    /// The group that gets a link once the digest is verified.
     unlinked: Option<GroupId>,
-    _place: Place,
-    /// Of the group's share; a download that spilled was the group's already.
+    _permit: Permit,
+    /// A permit of the group; `None` after a spilled download, which was counted for a group already.
     _share: Option<Share>,
 }
 
-impl Alone {
-    /// Requests the whole of upstream.
+impl PassThroughStream {
+    /// Requests the whole blob from upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if all permits are in use, if upstream does not deliver the blob, or if its length is wrong or unknown.
     pub(super) async fn begin(
         shared: &Arc<Shared>,
         key: Key,
@@ -49,14 +55,14 @@ impl Alone {
         unlinked: Option<GroupId>,
         share: Share,
     ) -> Result<Self, BlobError> {
-        let place = place(shared)?;
+        let permit = permit(shared)?;
         let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, 0).await?;
         let length = match (expected.verified, head.length) {
             (Some(expected), Some(told)) if expected != told => return Err(BlobError::WrongLength { expected, told }),
-            (verified, told) => verified.or(told).or(expected.claimed).ok_or(BlobError::NoLength)?,
+            (verified, reported) => verified.or(reported).or(expected.claimed).ok_or(BlobError::NoLength)?,
         };
         let (shared, hasher) = (Arc::clone(shared), Hasher::default());
-        // Of nothing there is no last byte to hold back.
+        // An empty blob has no last byte to hold back until the digest is verified.
         if length == 0 && hasher.clone().finish() != key.digest {
             return Err(BlobError::WrongDigest);
         }
@@ -69,12 +75,16 @@ impl Alone {
             stream: Some(stream),
             fruitless: 0,
             unlinked,
-            _place: place,
+            _permit: permit,
             _share: Some(share),
         })
     }
 
-    /// Goes on where a spilled download stopped: `hasher` has seen the first `at` bytes.
+    /// Continues where a spilled download stopped: `hasher` has seen the first `at` bytes. Sends no request yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if all permits are in use.
     pub(super) fn after(
         shared: Arc<Shared>,
         key: Key,
@@ -82,7 +92,7 @@ impl Alone {
         at: u64,
         hasher: Hasher,
     ) -> Result<Self, BlobError> {
-        let place = place(&shared)?;
+        let permit = permit(&shared)?;
         Ok(Self {
             shared,
             key,
@@ -92,20 +102,20 @@ impl Alone {
             stream: None,
             fruitless: 0,
             unlinked: None,
-            _place: place,
+            _permit: permit,
             _share: None,
         })
     }
 
-    /// How long the whole is.
+    /// Returns the length of the whole blob in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// These bytes of it; an error is the last item.
+    /// Returns these bytes of the blob as a stream. An error is its last item.
     pub(super) fn bytes(self, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BlobError>> {
-        stream::try_unfold((self, range), |(mut alone, range)| async move {
-            Ok(alone.next(&range).await?.map(|bytes| (bytes, (alone, range))))
+        stream::try_unfold((self, range), |(mut this, range)| async move {
+            Ok(this.next(&range).await?.map(|bytes| (bytes, (this, range))))
         })
         .boxed()
     }
@@ -123,10 +133,11 @@ impl Alone {
         Ok(None)
     }
 
-    /// The next bytes, not empty; the last only if the digest holds.
+    /// Returns the next bytes, at least one. Returns the last byte of the blob only if the digest is right. Resumes
+    /// the stream after a failure.
     async fn receive(&mut self) -> Result<Bytes, BlobError> {
         loop {
-            match self.next_piece().await {
+            match self.next_chunk().await {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
                     self.fruitless = 0;
@@ -138,17 +149,18 @@ impl Alone {
         }
     }
 
-    async fn next_piece(&mut self) -> Result<Bytes, BlobError> {
+    async fn next_chunk(&mut self) -> Result<Bytes, BlobError> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(resume(&self.shared, &self.key, self.position, self.length).await?),
         };
-        match stalls_after(stream.next()).await? {
-            Some(piece) => Ok(piece?),
+        match within_stall_timeout(stream.next()).await? {
+            Some(chunk) => Ok(chunk?),
             None => Err(UpstreamError::Interrupted { reason: "the stream ended early".to_owned() }.into()),
         }
     }
 
+    /// Hashes received bytes, and verifies the digest after the last one.
     fn accept(&mut self, bytes: &Bytes) -> Result<(), BlobError> {
         metrics::counter!("dependency_proxy_fetched_bytes_total").increment(bytes.len() as u64);
         self.position += bytes.len() as u64;
@@ -169,6 +181,8 @@ impl Alone {
         Ok(())
     }
 
+    /// Waits before the next request, or returns the error if it is final or too many requests in a row
+    /// brought nothing.
     async fn pause_after(&mut self, error: BlobError) -> Result<(), BlobError> {
         self.stream = None;
         self.fruitless += 1;
@@ -180,6 +194,7 @@ impl Alone {
     }
 }
 
+/// Requests the blob from a byte on; the whole must have the expected length.
 async fn resume(
     shared: &Shared,
     key: &Key,
@@ -193,6 +208,6 @@ async fn resume(
     }
 }
 
-fn place(shared: &Shared) -> Result<Place, BlobError> {
-    shared.alone.take().ok_or(BlobError::Busy)
+fn permit(shared: &Shared) -> Result<Permit, BlobError> {
+    shared.unstored_streams.try_acquire().ok_or(BlobError::Busy)
 }

@@ -1,5 +1,5 @@
-//! The actor that owns the running downloads and the questions whether upstream has a blob: one of each, whoever asks. Sees no
-//! bytes.
+//! The actor that owns the running downloads and the `HEAD` requests to upstream: at most one of each per blob, no
+//! matter how many clients request it. It handles no bytes.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -11,42 +11,45 @@ use tokio::sync::watch;
 use super::error::BlobError;
 use super::flight;
 use super::ports::Key;
-use super::progress::{Order, Progress, Unlinked};
+use super::progress::{DownloadRequest, PendingLinks, Progress};
 use super::shared::Shared;
 use crate::actors::abort_on_panic::abort_on_panic;
-use crate::actors::flights::{Boarding, Flights};
+use crate::actors::flights::{Join, SingleFlight};
 use crate::actors::manifests::Source;
 use crate::actors::places::{Share, refused};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
 
-/// Owns the running downloads and questions.
+/// Owner of the running downloads and `HEAD` requests; see the module.
 pub struct BlobCache {
     shared: Arc<Shared>,
     downloads: HashMap<Key, Running>,
-    questions: Flights<Key, Confirmed>,
+    heads: SingleFlight<Key, Confirmed>,
 }
 
 struct Running {
     progress: watch::Receiver<Progress>,
-    unlinked: Unlinked,
+    unlinked: PendingLinks,
 }
 
 impl Running {
+    /// Returns true if the download has ended, or its task was lost.
     fn is_over(&self) -> bool {
         self.progress.borrow().end.is_some() || self.progress.has_changed().is_err()
     }
 }
 
+/// Outcome of a `HEAD`: success means that upstream has the blob for this account.
 pub(super) type Confirmed = Result<ContentHead, UpstreamError>;
 
 impl BlobCache {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let questions = Flights::new(shared.options.max_waiters);
-        Self { shared, downloads: HashMap::new(), questions }
+        let heads = SingleFlight::new(shared.options.max_waiters);
+        Self { shared, downloads: HashMap::new(), heads }
     }
 
+    /// Starts a download, in place of one that has ended.
     fn begin(&mut self, key: Key, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
@@ -54,10 +57,10 @@ impl BlobCache {
             return Err(BlobError::Busy);
         }
         let (sender, progress) = watch::channel(Progress::default());
-        let unlinked = Unlinked::default();
+        let unlinked = PendingLinks::default();
         let expected = self.shared.trusted(&key, expected);
-        let order = Order { key: key.clone(), expected, unlinked: unlinked.clone() };
-        // A panic drops the sender: that is an error to all who follow. The outer task reports the end in any case.
+        let order = DownloadRequest { key: key.clone(), expected, unlinked: unlinked.clone() };
+        // A panic drops the sender, which is an error for all readers. The outer task reports the end in any case.
         let download = actix_rt::spawn(flight::run(Arc::clone(&self.shared), order, sender));
         let ended = key.clone();
         actix_rt::spawn(async move {
@@ -69,11 +72,11 @@ impl BlobCache {
         Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
     }
 
-    fn ask(&self, key: Key, me: Addr<Self>) {
-        let question = self.shared.upstream.head_blob(&key.origin, &key.digest);
+    fn start_head(&self, key: Key, me: Addr<Self>) {
+        let head = self.shared.upstream.head_blob(&key.origin, &key.digest);
         actix_rt::spawn(async move {
-            // A panic must leave nobody waiting.
-            let confirmed = actix_rt::spawn(question).await.unwrap_or(Err(UpstreamError::Lost));
+            // A separate task: a panic becomes an error, so that no caller waits forever.
+            let confirmed = actix_rt::spawn(head).await.unwrap_or(Err(UpstreamError::Lost));
             me.do_send(BlobConfirmed(key, confirmed));
         });
     }
@@ -89,18 +92,20 @@ impl Drop for BlobCache {
     }
 }
 
-/// Joins the download of a blob: the asker gets its progress. Where none runs it begins, or there is nothing to join.
+/// Adds a reader to the download of a blob, which gets its progress. If none runs, begins one if `begin` is set,
+/// and otherwise returns `None`.
 #[derive(Message)]
 #[rtype(result = "Result<Option<Joined>, BlobError>")]
 pub(super) struct JoinDownload {
     pub(super) key: Key,
     pub(super) expected: Expected,
-    /// The asker's group, if it has no link yet.
+    /// The group of the reader, if it has no link yet. It gets one after the download.
     pub(super) unlinked: Option<GroupId>,
-    /// Begins one where none runs, with this part of the group's share.
+    /// A permit of the group with which a download begins if none runs.
     pub(super) begin: Option<Share>,
 }
 
+/// A download that was joined or begun.
 pub(super) struct Joined {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) source: Source,
@@ -111,7 +116,7 @@ impl Handler<JoinDownload> for BlobCache {
 
     fn handle(&mut self, message: JoinDownload, ctx: &mut Self::Context) -> Self::Result {
         let JoinDownload { key, expected, unlinked, begin } = message;
-        // One that is over has nothing to give but its outcome: whoever comes now may have more luck.
+        // A download that has ended is not reused: after a failure a new one may succeed.
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
             true => (&self.downloads[&key], Source::Joined),
@@ -127,7 +132,7 @@ impl Handler<JoinDownload> for BlobCache {
     }
 }
 
-/// A download came to its end, whichever.
+/// Reports that a download has ended, with any outcome.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct DownloadEnded(Key);
@@ -136,7 +141,7 @@ impl Handler<DownloadEnded> for BlobCache {
     type Result = ();
 
     fn handle(&mut self, DownloadEnded(key): DownloadEnded, _: &mut Self::Context) {
-        // It may have been replaced already.
+        // A new download of the blob may have replaced it already.
         if self.downloads.get(&key).is_some_and(Running::is_over) {
             self.downloads.remove(&key);
         }
@@ -144,7 +149,7 @@ impl Handler<DownloadEnded> for BlobCache {
     }
 }
 
-/// Asks whether upstream has a blob: the asker gets what upstream says of it.
+/// Sends a `HEAD` for a blob to upstream, or waits for the one that is under way.
 #[derive(Message)]
 #[rtype(result = "Confirmed")]
 pub(super) struct ConfirmBlob(pub(super) Key);
@@ -153,13 +158,13 @@ impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
 
     fn handle(&mut self, ConfirmBlob(key): ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
-        let confirmed = match self.questions.board(&key) {
-            Boarding::First(confirmed) => {
-                self.ask(key, ctx.address());
+        let confirmed = match self.heads.join(&key) {
+            Join::First(confirmed) => {
+                self.start_head(key, ctx.address());
                 confirmed
             }
-            Boarding::Joined(confirmed) => confirmed,
-            Boarding::Full => {
+            Join::Coalesced(confirmed) => confirmed,
+            Join::Full => {
                 refused("blob_questions");
                 return Box::pin(ready(Err(UpstreamError::Busy)));
             }
@@ -168,7 +173,7 @@ impl Handler<ConfirmBlob> for BlobCache {
     }
 }
 
-/// Upstream said whether it has a blob.
+/// Reports the outcome of a `HEAD`.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct BlobConfirmed(Key, Confirmed);
@@ -177,6 +182,6 @@ impl Handler<BlobConfirmed> for BlobCache {
     type Result = ();
 
     fn handle(&mut self, BlobConfirmed(key, confirmed): BlobConfirmed, _: &mut Self::Context) {
-        self.questions.land(&key, &confirmed);
+        self.heads.complete(&key, &confirmed);
     }
 }

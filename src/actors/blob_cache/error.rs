@@ -1,46 +1,47 @@
-//! Why a blob cannot be had. Says what happened; the status that a client sees is decided elsewhere.
+//! Errors of the blob cache. The HTTP status that a client gets is decided in the `http` layer.
 
 use crate::actors::failure::Cause;
 use crate::domain::download::Failure;
 use crate::store::error::StoreError;
 use crate::upstream::UpstreamError;
 
-/// Why a blob cannot be had, or not to its end. Cheap to clone: everyone who follows a download gets a copy.
+/// Reason why a blob cannot be read, or not to its end. Cheap to clone: every reader of a download gets a copy.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BlobError {
     /// Upstream has no such blob in that repository.
     #[error("upstream has no such blob in this repository")]
     Unknown,
-    /// Upstream refuses the repository to this account, or has none of that name.
+    /// Upstream refuses the repository to this account, or has no such repository.
     #[error("upstream refuses this repository to this account, or does not have it")]
     Denied {
-        /// Upstream's own sentence, where it says more.
+        /// Upstream's error message, where it adds information.
         message: Option<String>,
     },
-    /// Upstream gave no usable answer, also when asked again.
+    /// Upstream sent no usable response, also when the request was repeated.
     #[error("upstream has not delivered the blob: {0}")]
     Unavailable(UpstreamError),
-    /// Upstream has the content in another length than was promised.
-    #[error("upstream has {told} bytes where {expected} were promised")]
+    /// Upstream's content has another length than expected.
+    #[error("upstream has {told} bytes instead of {expected}")]
     WrongLength {
-        /// As the manifest, or upstream's first answer, has it.
+        /// Length in bytes by the manifest, or by upstream's first response.
         expected: u64,
-        /// As upstream has it now.
+        /// Length in bytes by upstream's present response.
         told: u64,
     },
-    /// Upstream's content has another digest. Nothing of it is kept.
-    #[error("upstream's content does not have the digest asked for")]
+    /// Upstream's content has another digest than requested. Nothing of it is stored.
+    #[error("upstream's content does not have the requested digest")]
     WrongDigest,
-    /// The blob is not stored, and upstream does not tell its length, so it cannot be passed on either.
-    #[error("upstream does not tell how long the blob is")]
+    /// The blob is not stored, and upstream does not report its length. It cannot be passed on, because clients
+    /// need a `Content-Length`.
+    #[error("upstream does not report the length of the blob")]
     NoLength,
-    /// Too many downloads, or waiters for them, are under way.
+    /// Too many downloads are running, or too many requests are waiting for them.
     #[error("too many downloads are under way")]
     Busy,
-    /// Upstream has not begun to deliver within the time a client can be kept waiting. The download goes on.
+    /// Upstream has not begun to deliver in the time that a client can be kept waiting. The download goes on.
     #[error("upstream has not begun to deliver in time")]
     TooSlow,
-    /// The download ended without an outcome: a fault of ours.
+    /// The download ended without an outcome: a fault of this service.
     #[error("the download ended without an outcome")]
     Interrupted,
     /// The store failed.
@@ -49,7 +50,7 @@ pub enum BlobError {
 }
 
 impl BlobError {
-    /// Whether the same question may be answered when it is asked again a little later.
+    /// Returns true if the same request may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(error) => error.is_retryable(),
@@ -60,7 +61,7 @@ impl BlobError {
         }
     }
 
-    /// What a failed download means; `upstream` is the last error of upstream.
+    /// Converts the failure of a download; `upstream` is upstream's last error.
     pub(super) fn of(failure: Failure, upstream: Option<UpstreamError>) -> Self {
         match failure {
             Failure::Upstream => upstream.map_or(Self::Interrupted, Self::from),

@@ -1,5 +1,6 @@
-//! One running download: drives the state machine of `domain::download` with a stream, a file and a hash, and publishes how far
-//! it is. No client owns it; whoever follows holds a receiver of its [`Progress`].
+//! The task of one download: drives the state machine of `domain::download` with a stream, a file and a
+//! hash, and publishes its [`Progress`]. It belongs to no client: readers hold a receiver of the
+//! progress, and it goes on when they leave.
 
 use std::mem;
 use std::pin::pin;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::BlobError;
 use super::ports::Key;
-use super::progress::{Accepted, End, Order, Progress};
+use super::progress::{Accepted, DownloadRequest, End, Progress};
 use super::shared::Shared;
 use super::writer::{self, Writer};
 use crate::auth::sha256::Hasher;
@@ -23,22 +24,24 @@ use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
 use crate::store::blobs::BlobFile;
 use crate::upstream::{Content, UpstreamError};
 
-/// A stream that brings nothing for so long is given up and asked for again.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// Maximum time without bytes from upstream. After it the stream is dropped and requested again.
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What has arrived is written at once if it is this much, ...
-const BATCH: usize = 256 * 1024;
+/// Size of a batch at which received bytes are written. Received bytes are written when the batch reaches this
+/// size, or [`BATCH_INTERVAL`] after the last write, because each write wakes all readers that wait for more bytes.
+const BATCH_BYTES: usize = 256 * 1024;
 
-/// ... or so long after the last time: each write wakes everyone who follows and has all there is.
-const GATHER: Duration = Duration::from_millis(4);
+/// Time after the last write at which a smaller batch is written, too.
+const BATCH_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Upstream may ask for a longer pause before the next request than ours, up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Maximum pause before the next request, if upstream's `Retry-After` exceeds the usual pause.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(15);
 
-/// Runs a download to its end. Should it stop without one, the dropped sender tells those who follow.
-pub(super) async fn run(shared: Arc<Shared>, order: Order, progress: watch::Sender<Progress>) {
+/// Runs a download to its end, and publishes the outcome. If the task is lost, the dropped sender is an
+/// error for its readers.
+pub(super) async fn run(shared: Arc<Shared>, order: DownloadRequest, progress: watch::Sender<Progress>) {
     let ended = match prepare(&shared, &order).await {
-        Ok(Ok((machine, writer))) => Flight::new(shared, order, &progress, machine, writer).fly().await,
+        Ok(Ok((machine, writer))) => DownloadTask::new(shared, order, &progress, machine, writer).drive().await,
         Ok(Err(end)) => Ok(end),
         Err(lost) => Err(lost),
     };
@@ -47,15 +50,17 @@ pub(super) async fn run(shared: Arc<Shared>, order: Order, progress: watch::Send
     }
 }
 
-/// Nothing more can be said: a blocking task was lost.
+/// A blocking task panicked or was cancelled; its result is unknown.
 type Lost = JoinError;
 
-/// What a download begins with, or why it does not.
-async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download, Writer), End>, Lost> {
+/// Returns the state machine and the file of a new download, or its outcome if there is nothing to
+/// download or to store.
+async fn prepare(shared: &Arc<Shared>, order: &DownloadRequest) -> Result<Result<(Download, Writer), End>, Lost> {
     let (shared, key, expected) = (Arc::clone(shared), order.key.clone(), order.expected);
     spawn_blocking(move || match shared.files.blob(&key.digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
-        // A file that cannot be opened is as good as none: the download replaces it, or is passed on unstored.
+        // A file that cannot be opened counts as missing: the download replaces it, or is passed on
+        // without being stored.
         Ok(None) | Err(_) => {
             Writer::new(&shared, &key.origin).map(|(limits, writer)| (Download::new(expected, limits), writer))
         }
@@ -63,33 +68,33 @@ async fn prepare(shared: &Arc<Shared>, order: &Order) -> Result<Result<(Download
     .await
 }
 
-struct Flight<'a> {
+struct DownloadTask<'a> {
     shared: Arc<Shared>,
-    order: Order,
+    order: DownloadRequest,
     progress: &'a watch::Sender<Progress>,
     machine: Download,
     file: BlobFile,
-    /// Absent while it writes, and once its file is committed.
+    /// `None` while it writes, and after the commit.
     writer: Option<Writer>,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
-    /// What arrived and was not written.
+    /// Received bytes that are not written yet.
     batch: Vec<Bytes>,
-    /// When something last was.
+    /// Time of the last write.
     written: Instant,
-    /// What the stream said right after the batch.
+    /// The event that followed the batch in the stream.
     ahead: Option<Event>,
-    /// The last error of upstream.
+    /// Upstream's last error.
     refusal: Option<UpstreamError>,
-    /// Why the file takes no more.
+    /// The reason why storing failed.
     unstored: Unstored,
-    /// From the verifying on: a service that is told to stop waits for it.
+    /// BlobSource from the verification on: a shutdown waits until it is released.
     committing: Option<OwnedRwLockReadGuard<()>>,
 }
 
-impl<'a> Flight<'a> {
+impl<'a> DownloadTask<'a> {
     fn new(
         shared: Arc<Shared>,
-        order: Order,
+        order: DownloadRequest,
         progress: &'a watch::Sender<Progress>,
         machine: Download,
         writer: Writer,
@@ -115,15 +120,18 @@ impl<'a> Flight<'a> {
         }
     }
 
-    async fn fly(&mut self) -> Result<End, Lost> {
+    /// Performs the actions of the state machine until it ends.
+    async fn drive(&mut self) -> Result<End, Lost> {
         loop {
             self.publish();
             let event = match self.machine.next() {
-                Action::Ask { from, pause } => self.ask(from, pause).await,
-                Action::AskLength => self.ask_length().await,
+                Action::Ask { from, pause } => self.request(from, pause).await,
+                Action::AskLength => self.request_length().await,
                 Action::Receive => self.receive().await,
                 Action::Write => self.write().await?,
                 Action::Verify => {
+                    // Taken before the last byte is published: a shutdown must not lose a blob that
+                    // clients received whole.
                     self.committing = Some(Arc::clone(&self.shared.committing).read_owned().await);
                     Event::Verified(self.hash().finish() == self.order.key.digest)
                 }
@@ -134,22 +142,24 @@ impl<'a> Flight<'a> {
         }
     }
 
+    /// Publishes the progress. Wakes the readers only if more bytes are readable, or if the content was accepted.
     fn publish(&self) {
         let (announced, readable) = (self.machine.announced(), self.machine.readable());
         self.progress.send_if_modified(|progress| {
-            let news = progress.readable != readable || (progress.accepted.is_none() && announced.is_some());
+            let wakes = progress.readable != readable || (progress.accepted.is_none() && announced.is_some());
             progress.readable = readable;
             progress.refusal.clone_from(&self.refusal);
             if progress.accepted.is_none() {
                 progress.accepted = announced.map(|length| Accepted { length, file: self.file.clone() });
             }
-            news
+            wakes
         });
     }
 
-    async fn ask(&mut self, from: u64, pause: Duration) -> Event {
+    async fn request(&mut self, from: u64, pause: Duration) -> Event {
+        // The old stream holds a permit of its upstream, which this request may need.
         self.stream = None;
-        sleep(pause.max(self.pause_asked_for())).await;
+        sleep(pause.max(self.requested_pause())).await;
         let Key { origin, digest } = &self.order.key;
         match self.shared.upstream.blob(origin, digest, from).await {
             Ok(Content { head, stream }) => {
@@ -161,37 +171,39 @@ impl<'a> Flight<'a> {
         }
     }
 
-    fn pause_asked_for(&self) -> Duration {
+    /// Returns the pause that upstream's `Retry-After` requests.
+    fn requested_pause(&self) -> Duration {
         match self.refusal {
-            Some(UpstreamError::RateLimited(limit)) => limit.retry_after.unwrap_or_default().min(LONGEST_PAUSE),
+            Some(UpstreamError::RateLimited(limit)) => limit.retry_after.unwrap_or_default().min(MAX_RETRY_PAUSE),
             _ => Duration::ZERO,
         }
     }
 
-    async fn ask_length(&self) -> Event {
+    async fn request_length(&self) -> Event {
         let Key { origin, digest } = &self.order.key;
-        // A refusal is no reason to stop: the content itself is on its way.
+        // A refused `HEAD` does not end the download: upstream is already sending the content.
         Event::LengthTold(self.shared.upstream.head_blob(origin, digest).await.ok().and_then(|head| head.length))
     }
 
+    /// Waits until a batch is to be written, or for the event that the stream ends with.
     async fn receive(&mut self) -> Event {
         if self.batch.is_empty() {
             if let Some(event) = self.ahead.take() {
                 return event;
             }
-            if let Some(event) = self.take(Instant::now() + STALLED_AFTER).await {
+            if let Some(event) = self.take(Instant::now() + STALL_TIMEOUT).await {
                 return event.unwrap_or_else(|| self.interrupted(UpstreamError::TimedOut));
             }
         }
-        // The first bytes go on their way at once.
-        let late = if self.machine.readable() == 0 { self.written } else { self.written + GATHER };
+        // The first bytes are written at once, so that clients get a first byte early.
+        let late = if self.machine.readable() == 0 { self.written } else { self.written + BATCH_INTERVAL };
         self.gather(late).await;
         Event::Received(self.batched() as u64)
     }
 
-    /// Takes what the stream brings until the batch is large enough or it is late.
+    /// Adds received bytes to the batch until it is large enough, or until `late`.
     async fn gather(&mut self, late: Instant) {
-        while self.batched() < BATCH && self.ahead.is_none() {
+        while self.batched() < BATCH_BYTES && self.ahead.is_none() {
             match self.take(late).await {
                 None => {}
                 Some(Some(event)) => self.ahead = Some(event),
@@ -200,7 +212,8 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// Puts the stream's next piece into the batch. Gives the event where there is none, or `Some(None)` when it is `late`.
+    /// Adds the stream's next bytes to the batch and returns `None`. Returns `Some(Some(event))` if the stream ends
+    /// or fails, and `Some(None)` at the time `late`.
     async fn take(&mut self, late: Instant) -> Option<Option<Event>> {
         let Some(stream) = &mut self.stream else { return Some(Some(self.ended())) };
         loop {
@@ -233,7 +246,7 @@ impl<'a> Flight<'a> {
         Event::Interrupted { retryable }
     }
 
-    /// Stores the batch, and gathers the next meanwhile.
+    /// Writes the batch, and gathers the next one at the same time.
     async fn write(&mut self) -> Result<Event, Lost> {
         let (bytes, batch) = (self.batched() as u64, mem::take(&mut self.batch));
         metrics::counter!("dependency_proxy_fetched_bytes_total").increment(bytes);
@@ -242,31 +255,32 @@ impl<'a> Flight<'a> {
         let (writer, stored) = tokio::select! {
             biased;
             done = &mut storing => done?,
-            () = self.gather(Instant::now() + STALLED_AFTER) => storing.await?,
+            () = self.gather(Instant::now() + STALL_TIMEOUT) => storing.await?,
         };
         (self.writer, self.written) = (Some(writer), Instant::now());
         Ok(match stored {
             Ok(()) => Event::Written(bytes),
             Err(error) => {
-                tracing::warn!(%error, "a download cannot be stored; its clients go on without");
+                tracing::warn!(%error, "a download cannot be stored any more; its clients read on from upstream");
                 self.unstored = writer::unstored(&error);
                 Event::WriteFailed
             }
         })
     }
 
-    /// The hash of all bytes written.
+    /// Returns the hash of all written bytes.
     fn hash(&self) -> Hasher {
         self.writer.as_ref().map(|writer| writer.hasher.clone()).unwrap_or_default()
     }
 
+    /// Stores the verified blob, and grants links to the groups that have read the download.
     async fn commit(&mut self) -> Result<Event, Lost> {
         let Some(writer) = self.writer.take() else { return Ok(Event::CommitFailed) };
         let (shared, key, unlinked) = (Arc::clone(&self.shared), self.order.key.clone(), self.order.unlinked.clone());
         let size = self.machine.readable();
         let commit = move || {
             let committed = shared.files.commit(writer.spooled, &key.digest);
-            // Whether or not the bytes could be kept: upstream lets these groups have them.
+            // Also if the commit failed: upstream has served the blob to the account of these groups.
             for group in unlinked.take() {
                 shared.link(group, &key, size);
             }
@@ -281,6 +295,7 @@ impl<'a> Flight<'a> {
         })
     }
 
+    /// Reports the outcome, and converts it for the readers.
     fn end(&mut self, outcome: Outcome) -> End {
         match outcome {
             Outcome::Stored => {
@@ -308,7 +323,11 @@ impl<'a> Flight<'a> {
     }
 }
 
-/// What comes next, or an error if that takes too long.
-pub(super) async fn stalls_after<T>(next: impl Future<Output = T>) -> Result<T, UpstreamError> {
-    timeout(STALLED_AFTER, next).await.map_err(|_| UpstreamError::TimedOut)
+/// Waits for the next item of a stream.
+///
+/// # Errors
+///
+/// Fails with [`UpstreamError::TimedOut`] after [`STALL_TIMEOUT`].
+pub(super) async fn within_stall_timeout<T>(next: impl Future<Output = T>) -> Result<T, UpstreamError> {
+    timeout(STALL_TIMEOUT, next).await.map_err(|_| UpstreamError::TimedOut)
 }

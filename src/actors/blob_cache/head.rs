@@ -1,5 +1,5 @@
-//! What a client's `HEAD` of a blob is answered with. Downloads nothing, and grants no link but to a stored blob, as every request
-//! for one does.
+//! `HEAD` requests for blobs. They download nothing. Like other requests they grant a link to a blob that is stored
+//! and that upstream confirms, but to no other.
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -13,11 +13,15 @@ use crate::domain::download::Expected;
 use crate::upstream::{ContentHead, UpstreamError};
 
 impl Blobs {
-    /// The length of a blob in bytes, and where that was found out: the stored file, the download that is under way, or upstream's
-    /// `HEAD`, which decides whether the blob exists for this group's account. Requests that wait for the same `HEAD` share it.
-    /// Bounded by the same time as [`Blobs::open`].
+    /// Returns the length of a blob in bytes and its source: the stored file, the running download, or
+    /// upstream's `HEAD`, which decides whether the blob exists for this group's account. Concurrent
+    /// upstream requests are coalesced.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Blobs::open`] does, within the same time, or if upstream does not report the length.
     pub async fn head(&self, wanted: OpenBlob) -> Result<(u64, Source), BlobError> {
-        if let Some((link, stored)) = self.at_hand(&wanted)
+        if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
             return Ok((stored.length, Source::Hit));
@@ -38,14 +42,23 @@ impl Blobs {
         }
     }
 
-    /// The progress of the download of this blob, if one runs. To look at it is not to join it.
+    /// Returns the progress of the running download of this blob, if there is one. The group is not added to its
+    /// readers, so it gets no link from it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the actor does not reply.
     pub(super) async fn running(&self, key: &Key) -> Result<Option<watch::Receiver<Progress>>, BlobError> {
         let look = JoinDownload { key: key.clone(), expected: Expected::default(), unlinked: None, begin: None };
         let joined = self.cache.send(look).await.map_err(|_| BlobError::Interrupted)??;
         Ok(joined.map(|Joined { progress, .. }| progress))
     }
 
-    /// How long the blob is by upstream's `HEAD`.
+    /// Returns the length of the blob in bytes by upstream's `HEAD`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not have the blob, does not report its length, or names another digest.
     pub(super) async fn length_upstream(&self, key: Key) -> Result<u64, BlobError> {
         let ContentHead { length, digest, .. } = self.head_upstream(key.clone()).await?;
         if digest.is_some_and(|digest| digest != key.digest) {

@@ -1,5 +1,5 @@
-//! An open blob: its length, and its bytes as they may be given out, read or lent. A client that reads slowly holds one piece,
-//! nobody else. No thread that serves others waits for the disk.
+//! Reader of one blob: its length, and its bytes as chunks, copied or zero-copy. A slow client holds one chunk in
+//! memory and delays no other client. Worker threads never wait for the disk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::alone::Alone;
+use super::alone::PassThroughStream;
 use super::error::BlobError;
 use super::piece::{Giving, Part, Piece};
 use super::ports::Key;
@@ -22,36 +22,41 @@ use crate::domain::byte_range::{RangeSet, Selected};
 use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
 
-/// A client holds at most so many bytes of a blob in memory.
-const CHUNK: u64 = 32 * 1024;
+/// Maximum size in bytes of a copied chunk: what a client holds of a blob in memory.
+const MAX_CHUNK_BYTES: u64 = 32 * 1024;
 
-/// So much of a file is lent at once, or less than twice as much where that is all that is left: then the other connections of
-/// the thread have their turn.
-const LENT: u64 = 2 * 1024 * 1024;
+/// Size in bytes of a file range that is sent at once, so that the other connections of the thread get their turn.
+/// The last range of a blob may have less than twice this size.
+const RANGE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// Of what has to come from the disk no more than this is waited for before it leaves.
-const LOADED: u64 = 1024 * 1024;
+/// Maximum number of bytes that are loaded from the disk before a file range is sent.
+const MAX_LOADED_BYTES: u64 = 1024 * 1024;
 
-/// A blob, piece by piece.
+/// The bytes of a blob as a stream of chunks.
 pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
 
-/// A blob that this asker may read.
+/// An open blob that the client may read.
 pub struct OpenedBlob {
     length: u64,
     source: Source,
-    held: Held,
+    held: BlobSource,
 }
 
-pub(super) enum Held {
+/// The place from which the bytes of an open blob come.
+pub(super) enum BlobSource {
+    /// The file of a stored blob.
     File(BlobFile),
+    /// A stored blob in memory.
     Bytes(Bytes),
+    /// The growing file of a download.
     Spool(Follower),
-    Alone(Alone),
-    /// Some parts of it, unverified.
+    /// An upstream stream of this client alone.
+    PassThrough(PassThroughStream),
+    /// Ranges of the blob, unverified.
     Ranges(Box<RangeStream>),
 }
 
-/// Someone who follows a download.
+/// A reader of a download.
 #[derive(Clone)]
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
@@ -62,80 +67,83 @@ pub(super) struct Follower {
 }
 
 impl OpenedBlob {
-    pub(super) fn new(length: u64, source: Source, held: Held) -> Self {
+    pub(super) fn new(length: u64, source: Source, held: BlobSource) -> Self {
         Self { length, source, held }
     }
 
-    /// A blob of which there is nothing to give, because the ranges requested lie beyond its end.
+    /// Creates a blob without bytes, for requested ranges that lie beyond its end.
     pub(super) fn without_parts(length: u64) -> Self {
-        Self::new(length, Source::Miss, Held::Bytes(Bytes::new()))
+        Self::new(length, Source::Miss, BlobSource::Bytes(Bytes::new()))
     }
 
-    /// Parts of a blob that come from upstream unverified.
+    /// Creates a blob of which unverified ranges come from upstream.
     pub(super) fn ranges(length: u64, stream: RangeStream) -> Self {
-        Self::new(length, Source::Miss, Held::Ranges(stream.into()))
+        Self::new(length, Source::Miss, BlobSource::Ranges(stream.into()))
     }
 
-    /// What these ranges select of it. Several parts of what comes in one stream from its first byte on would have to be waited
-    /// for in turn: then `Range` is ignored and the whole is given.
+    /// Returns what these ranges select of the blob. Ignores the ranges and selects the whole blob if there are
+    /// several and the bytes come in one stream from the first byte on: each range would have to wait for the bytes
+    /// before it (RFC 9110, section 14.2, allows a server to ignore `Range`).
     pub fn select(&self, ranges: &RangeSet) -> Selected {
         let selected = ranges.select(self.length);
         let is_there = match (&selected, &self.held) {
-            (Selected::Parts(parts), Held::Spool(follower)) => follower.has(parts),
-            (Selected::Parts(_), Held::Alone(_)) => false,
+            (Selected::Parts(parts), BlobSource::Spool(follower)) => follower.has(parts),
+            (Selected::Parts(_), BlobSource::PassThrough(_)) => false,
             (_, _) => true,
         };
         if is_there { selected } else { Selected::Whole }
     }
 
-    /// How many bytes the whole has.
+    /// Returns the length of the whole blob in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where it came from.
+    /// Returns the source of the blob.
     pub fn source(&self) -> Source {
         self.source
     }
 
-    /// Whether its bytes come from a stored file: those in memory were verified when they were read, all others as they arrived.
+    /// Returns true if the bytes come from a stored file. Bytes in memory were verified when they were read, and
+    /// those of downloads and streams when they arrived; those of a file may be damaged.
     pub(super) fn is_stored_file(&self) -> bool {
-        matches!(self.held, Held::File(_))
+        matches!(self.held, BlobSource::File(_))
     }
 
-    /// These bytes of it, where all are in memory. The range lies within the blob.
+    /// Returns these bytes if the whole blob is in memory. The range must lie within the blob.
     pub fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
-        let Held::Bytes(bytes) = &self.held else { return None };
+        let BlobSource::Bytes(bytes) = &self.held else { return None };
         let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
         (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
     }
 
-    /// These bytes of it, in pieces, as soon as they are there; the last byte of the whole only once the digest holds. An error
-    /// is the last item, and means that the rest never comes. What is not in a file is given as bytes however it is asked for.
-    /// To be polled where tokio runs.
+    /// Returns these bytes as chunks, as soon as they arrive; the last byte of the blob only once the digest is
+    /// verified. An error is the last item, and means that the rest will not come. Bytes that are not in a file are
+    /// always copied. The stream must be polled in a tokio runtime.
     pub fn pieces(self, range: Range<u64>, giving: Giving) -> Pieces {
         match self.held {
-            Held::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
+            BlobSource::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
                 Ok(next_piece(&file, &range, giving).await?.map(|piece| {
                     let rest = range.start + piece.length()..range.end;
                     (piece, (file, rest))
                 }))
             })
             .boxed(),
-            Held::Bytes(_) => stream::iter(
+            BlobSource::Bytes(_) => stream::iter(
                 self.in_memory(&range).filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Piece::Bytes(bytes))),
             )
             .boxed(),
-            Held::Spool(follower) => follow(follower, range, giving),
-            Held::Alone(alone) => alone.bytes(range).map_ok(Piece::Bytes).boxed(),
-            Held::Ranges(stream) => stream.bytes(&[range]).map_ok(Piece::Bytes).boxed(),
+            BlobSource::Spool(follower) => follow(follower, range, giving),
+            BlobSource::PassThrough(stream) => stream.bytes(range).map_ok(Piece::Bytes).boxed(),
+            BlobSource::Ranges(stream) => stream.bytes(&[range]).map_ok(Piece::Bytes).boxed(),
         }
     }
 
-    /// Several parts of it, those that [`OpenedBlob::select`] told, read one after the other; no item has bytes of two of them.
+    /// Returns the bytes of several ranges, one after the other. They must be those that [`OpenedBlob::select`]
+    /// returned. No item has bytes of two ranges.
     pub fn parts(self, parts: Vec<Range<u64>>) -> Pieces {
         let Self { length, source, held } = self;
-        if let Held::Ranges(stream) = held {
+        if let BlobSource::Ranges(stream) = held {
             return stream.bytes(&parts).map_ok(Piece::Bytes).boxed();
         }
         let part = move |part| match held.again() {
@@ -146,44 +154,47 @@ impl OpenedBlob {
     }
 }
 
-impl Held {
-    /// The same once more, where it can be read more than once.
+impl BlobSource {
+    /// Returns a copy, if the bytes can be read more than once.
     fn again(&self) -> Option<Self> {
         match self {
             Self::File(file) => Some(Self::File(file.clone())),
             Self::Bytes(bytes) => Some(Self::Bytes(bytes.clone())),
             Self::Spool(follower) => Some(Self::Spool(follower.clone())),
-            Self::Alone(_) | Self::Ranges(_) => None,
+            Self::PassThrough(_) | Self::Ranges(_) => None,
         }
     }
 }
 
+/// State of a reader of a download: it reads the file, or its own upstream stream once the download has spilled.
 enum Following {
     Spool(Follower, Range<u64>),
-    Alone(Pieces),
+    PassThrough(Pieces),
 }
 
+/// Returns these bytes of a download as chunks.
 fn follow(follower: Follower, range: Range<u64>, giving: Giving) -> Pieces {
     stream::try_unfold(Following::Spool(follower, range), move |following| async move {
         match following {
             Following::Spool(follower, range) => follower.next(range, giving).await,
-            Following::Alone(pieces) => next_alone(pieces).await,
+            Following::PassThrough(pieces) => next_passed_through(pieces).await,
         }
     })
     .boxed()
 }
 
-async fn next_alone(mut pieces: Pieces) -> Result<Option<(Piece, Following)>, BlobError> {
-    Ok(pieces.next().await.transpose()?.map(|piece| (piece, Following::Alone(pieces))))
+async fn next_passed_through(mut pieces: Pieces) -> Result<Option<(Piece, Following)>, BlobError> {
+    Ok(pieces.next().await.transpose()?.map(|piece| (piece, Following::PassThrough(pieces))))
 }
 
 impl Follower {
-    /// Whether all of these parts have arrived.
+    /// Returns true if all bytes of these ranges have arrived.
     fn has(&self, parts: &[Range<u64>]) -> bool {
         let readable = self.progress.borrow().readable;
         parts.iter().all(|part| part.end <= readable)
     }
 
+    /// Waits for the next chunk of the range. Returns it with the state for the rest of the range.
     async fn next(mut self, range: Range<u64>, giving: Giving) -> Result<Option<(Piece, Following)>, BlobError> {
         if range.is_empty() {
             return Ok(None);
@@ -200,8 +211,8 @@ impl Follower {
             match end {
                 None => self.progress.changed().await.map_err(|_| BlobError::Interrupted)?,
                 Some(End::Spilled { at, hasher }) => {
-                    let alone = Alone::after(self.shared, self.key, self.length, at, hasher)?;
-                    return next_alone(alone.bytes(range).map_ok(Piece::Bytes).boxed()).await;
+                    let stream = PassThroughStream::after(self.shared, self.key, self.length, at, hasher)?;
+                    return next_passed_through(stream.bytes(range).map_ok(Piece::Bytes).boxed()).await;
                 }
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Done | End::AlreadyStored | End::Unstored) => return Err(BlobError::Interrupted),
@@ -210,34 +221,36 @@ impl Follower {
     }
 }
 
-/// How much of this range is lent next. A little rest would wake the client once more.
-fn lent(range: &Range<u64>) -> u64 {
+/// Returns the number of bytes of this range that are sent next. A short rest is not left over: it would
+/// wake the client once more.
+fn next_length(range: &Range<u64>) -> u64 {
     let length = range.end.saturating_sub(range.start);
-    if length < 2 * LENT { length } else { LENT }
+    if length < 2 * RANGE_BYTES { length } else { RANGE_BYTES }
 }
 
-/// The first bytes of a range of a file; `None` where the range is empty.
+/// Returns the first chunk of a range of a file, or `None` if the range is empty.
 async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Result<Option<Piece>, BlobError> {
     if range.is_empty() {
         return Ok(None);
     }
     Ok(Some(match giving {
-        Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + CHUNK)).await?),
+        Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + MAX_CHUNK_BYTES)).await?),
         Giving::Lend => {
-            let part = lend(file, range.start..range.start + lent(range)).await?;
-            Piece::Part(if part.length() < range.end - range.start { part.followed() } else { part })
+            let next = file_range(file, range.start..range.start + next_length(range)).await?;
+            Piece::Part(if next.length() < range.end - range.start { next.followed() } else { next })
         }
     }))
 }
 
-/// Reads at once what is in memory, and on a blocking thread what is not. An end of the file within the range is an error.
+/// Reads bytes of a file: at once if they are in the page cache, and otherwise on a blocking thread. Fails if the
+/// file ends before the range.
 async fn read(file: &BlobFile, range: Range<u64>) -> Result<Bytes, BlobError> {
-    let (start, most) = (range.start, (range.end - range.start) as usize);
-    let bytes = match file.read_cached(start, most)? {
+    let (start, max_bytes) = (range.start, (range.end - range.start) as usize);
+    let bytes = match file.read_cached(start, max_bytes)? {
         Some(bytes) => bytes,
         None => {
             let file = file.clone();
-            spawn_blocking(move || file.read(start, most)).await.map_err(|_| BlobError::Interrupted)??
+            spawn_blocking(move || file.read(start, max_bytes)).await.map_err(|_| BlobError::Interrupted)??
         }
     };
     if bytes.is_empty() {
@@ -246,10 +259,11 @@ async fn read(file: &BlobFile, range: Range<u64>) -> Result<Bytes, BlobError> {
     Ok(bytes)
 }
 
-/// Lends at once what is in memory; of what is not, the beginning is brought in on a blocking thread before.
-async fn lend(file: &BlobFile, mut range: Range<u64>) -> Result<Part, BlobError> {
+/// Returns a file range that can be sent without waiting for the disk. If the range is not in the page cache, its
+/// beginning is loaded on a blocking thread first, and the result is shorter.
+async fn file_range(file: &BlobFile, mut range: Range<u64>) -> Result<Part, BlobError> {
     if !file.is_cached(&range)? {
-        range.end = range.end.min(range.start + LOADED);
+        range.end = range.end.min(range.start + MAX_LOADED_BYTES);
         let (file, range) = (file.clone(), range.clone());
         spawn_blocking(move || file.load(&range)).await.map_err(|_| BlobError::Interrupted)??;
     }

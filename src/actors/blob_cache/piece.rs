@@ -1,4 +1,4 @@
-//! What leaves of a blob next: bytes that were read, or a part of its file that can be sent without being read.
+//! The next chunk of a blob for a client: bytes in memory, or a file range for `sendfile(2)`.
 
 use std::io;
 use std::ops::Range;
@@ -8,24 +8,24 @@ use bytes::Bytes;
 
 use crate::store::blobs::BlobFile;
 
-/// Some consecutive bytes of a blob that may be given out.
+/// A chunk: consecutive bytes of a blob that may be sent to the client.
 pub enum Piece {
-    /// In memory of this process.
+    /// Bytes in the memory of this process.
     Bytes(Bytes),
-    /// In a file.
+    /// A range of the blob's file.
     Part(Part),
 }
 
-/// How bytes that are in a file are given out.
+/// Transfer of bytes that are in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Giving {
-    /// Read, a small [`Piece::Bytes`] at a time.
+    /// Copied, as small chunks in memory ([`Piece::Bytes`]).
     Read,
-    /// As [`Piece::Part`], much at a time.
+    /// Zero-copy, as large file ranges ([`Piece::Part`]).
     Lend,
 }
 
-/// A part of a blob's file that may be given out and is in the kernel's memory; shorter by what was sent of it.
+/// A file range that may be sent to the client and is in the page cache. It shrinks as its bytes are sent.
 #[derive(Debug)]
 pub struct Part {
     file: BlobFile,
@@ -34,7 +34,7 @@ pub struct Part {
 }
 
 impl Piece {
-    /// How many bytes it has.
+    /// Returns the number of bytes of the chunk.
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -44,32 +44,37 @@ impl Piece {
 }
 
 impl Part {
-    /// This range of a file, which has to be in memory.
+    /// Creates a file range, which has to be in the page cache.
     pub(crate) fn new(file: BlobFile, range: Range<u64>) -> Self {
         Self { file, rest: range, followed: false }
     }
 
-    /// The same, where what follows it may be given out at once, too.
+    /// Marks the range: the bytes that follow it may be sent at once, too.
     pub(crate) fn followed(self) -> Self {
         Self { followed: true, ..self }
     }
 
-    /// Whether what follows it may be given out at once, too, so that its end need not be sent before that.
+    /// Returns true if the bytes that follow may be sent at once, too. The kernel may then hold back a partial
+    /// segment at the end of this range.
     pub fn is_followed(&self) -> bool {
         self.followed
     }
 
-    /// How many bytes of it were not sent yet.
+    /// Returns the number of bytes that were not sent yet.
     pub fn length(&self) -> u64 {
         self.rest.end.saturating_sub(self.rest.start)
     }
 
-    /// Sends as much as a socket that does not block takes, and says how much that was. A file that ends before its part does
-    /// is an error.
+    /// Sends as many bytes as the non-blocking socket accepts, and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `WouldBlock` if the socket accepts no bytes now, and with `UnexpectedEof` if the file
+    /// ends before the range.
     pub fn send_to(&mut self, socket: impl AsFd) -> io::Result<u64> {
-        let most = usize::try_from(self.length()).unwrap_or(usize::MAX);
-        let sent = self.file.send_to(socket, self.rest.start, most)? as u64;
-        if sent == 0 && most > 0 {
+        let max_bytes = usize::try_from(self.length()).unwrap_or(usize::MAX);
+        let sent = self.file.send_to(socket, self.rest.start, max_bytes)? as u64;
+        if sent == 0 && max_bytes > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob's file is shorter than it was"));
         }
         self.rest.start += sent;

@@ -1,4 +1,4 @@
-//! What the blob cache needs of upstream, as narrow as it uses it, so that its tests can cut, lie and stall.
+//! Upstream operations that the blob cache uses, as a trait, so that tests can inject failures.
 
 use std::ops::Range;
 
@@ -9,12 +9,14 @@ use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 use crate::upstream::{Content, ContentHead, UpstreamError};
 
-/// Asks upstream registries for blobs. The futures and streams may be polled on any thread.
+/// Requests for blobs at upstream registries. The futures and streams may be polled on any thread.
 pub trait BlobUpstream: Send + Sync + 'static {
-    /// The blob from byte `from` on; the head tells the length of the whole.
+    /// Requests the blob from byte `from` to its end. The head states the length of the whole blob, if
+    /// upstream reports it.
     fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>>;
 
-    /// These bytes of the blob, at least one; the head tells the length of the whole. `None`: upstream ignores ranges.
+    /// Requests these bytes of the blob, at least one. The head states the length of the whole blob, if upstream
+    /// reports it. Returns `None` if upstream ignores ranges.
     fn blob_range(
         &self,
         origin: &Origin,
@@ -22,7 +24,7 @@ pub trait BlobUpstream: Send + Sync + 'static {
         range: Range<u64>,
     ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>>;
 
-    /// Whether the blob is there, and how long it is.
+    /// Sends a `HEAD`: fails if upstream does not have the blob, and returns its length.
     fn head_blob(&self, origin: &Origin, digest: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>>;
 }
 
@@ -48,7 +50,7 @@ impl BlobUpstream for Upstream {
     }
 }
 
-/// What is downloaded once, whoever asks: a blob, as this account gets it from this repository.
+/// Key under which downloads are shared: a blob, as this account gets it from this repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) origin: Origin,

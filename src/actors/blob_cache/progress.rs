@@ -1,4 +1,4 @@
-//! How far a download is, as those who follow it see it.
+//! Progress and outcome of a download, as published to its readers.
 
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,37 +11,39 @@ use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFile;
 use crate::upstream::UpstreamError;
 
-/// How far a download is.
+/// Progress of a download.
 #[derive(Clone, Default)]
 pub(super) struct Progress {
-    /// Set once upstream delivers content that can be given out.
+    /// Set once upstream delivers the content and its length is known.
     pub(super) accepted: Option<Accepted>,
-    /// How many bytes, from the first on, may be given out.
+    /// Number of bytes, from the first, that may be sent to clients.
     pub(super) readable: u64,
-    /// Why upstream does not deliver at the moment.
+    /// Upstream's last error, while upstream does not deliver.
     pub(super) refusal: Option<UpstreamError>,
-    /// Set once nothing more changes.
+    /// Set once the download has ended.
     pub(super) end: Option<End>,
 }
 
 /// Content that upstream delivers.
 #[derive(Clone)]
 pub(super) struct Accepted {
+    /// The length of the whole blob in bytes.
     pub(super) length: u64,
-    /// Where its bytes are, as far as they are readable.
+    /// The file with the bytes that are readable so far.
     pub(super) file: BlobFile,
 }
 
-/// How a download ended, for those who follow it.
+/// Outcome of a download, for its readers.
 #[derive(Clone)]
 pub(super) enum End {
-    /// Everything is readable.
+    /// All bytes are readable.
     Done,
-    /// There was nothing to do: the blob is committed.
+    /// The blob was committed before the download began.
     AlreadyStored,
-    /// It is not to be stored: each on its own.
+    /// The blob will not be stored; every reader opens its own upstream stream.
     Unstored,
-    /// Each on its own after these bytes, which are in the file and in this hash.
+    /// Storing failed midway. Every reader opens its own upstream stream after the first `at` bytes, which are in
+    /// the file and in `hasher`.
     Spilled {
         at: u64,
         hasher: Hasher,
@@ -49,11 +51,11 @@ pub(super) enum End {
     Failed(BlobError),
 }
 
-/// The groups that get a link once the digest holds.
+/// The groups that get a link once the digest is verified.
 #[derive(Clone, Default)]
-pub(super) struct Unlinked(Arc<Mutex<Vec<GroupId>>>);
+pub(super) struct PendingLinks(Arc<Mutex<Vec<GroupId>>>);
 
-impl Unlinked {
+impl PendingLinks {
     pub(super) fn add(&self, group: GroupId) {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !groups.contains(&group) {
@@ -66,9 +68,9 @@ impl Unlinked {
     }
 }
 
-/// What a download is to bring.
-pub(super) struct Order {
+/// A download to run.
+pub(super) struct DownloadRequest {
     pub(super) key: Key,
     pub(super) expected: Expected,
-    pub(super) unlinked: Unlinked,
+    pub(super) unlinked: PendingLinks,
 }

@@ -1,6 +1,7 @@
-//! Parts of a blob on their way from upstream to one client, unverified and never stored: one bounded range request after the other,
-//! for parts that lie close to each other a common one. Whatever goes wrong is an error and ends it; nothing is repeated, so that the
-//! client, whose connection is cut, decides what to request again.
+//! Stream of ranges of a blob from upstream to one client, unverified and never stored. It sends one
+//! bounded range request after the other, and a common request for ranges that lie close to each other.
+//! Any failure ends the stream with an error, and no request is repeated: the client's connection is
+//! closed, and the client decides what to request again.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,38 +12,43 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use super::error::BlobError;
-use super::flight::stalls_after;
+use super::flight::within_stall_timeout;
 use super::ports::Key;
 use super::shared::Shared;
-use crate::actors::places::{Place, Share};
+use crate::actors::places::{Permit, Share};
 use crate::domain::byte_range::upstream_requests;
 use crate::upstream::{Content, UpstreamError};
 
-/// The parts that are still to come.
+/// A stream of the ranges that are still to be sent.
 pub(super) struct RangeStream {
     shared: Arc<Shared>,
     key: Key,
-    /// The first is shorter by what was given out of it.
+    /// The remaining ranges. The first begins after the bytes that were returned already.
     parts: VecDeque<Range<u64>>,
-    /// Those that were not sent yet.
+    /// The upstream requests that were not sent yet.
     requests: VecDeque<Range<u64>>,
-    /// The response being read.
+    /// The response that is being read.
     response: Response,
-    /// The length of the whole, as upstream told it first.
-    told: Option<u64>,
-    _place: Option<(Share, Place)>,
+    /// The length of the whole blob by upstream's first response.
+    total_length: Option<u64>,
+    _permits: Option<(Share, Permit)>,
 }
 
 struct Response {
     stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
-    /// Received and not given out.
+    /// Bytes that were received and not returned yet.
     unread: Bytes,
-    /// What it still has to bring, beginning with what is unread.
+    /// The rest of the requested range, beginning with the unread bytes.
     range: Range<u64>,
 }
 
 impl RangeStream {
-    /// Sends the first request. Gives the length of the whole as well, as far as upstream tells it. `None`: upstream ignores ranges.
+    /// Sends the first request. Returns the stream and the length of the whole blob, if upstream reports it.
+    /// Returns `None` if upstream ignores ranges.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send the range.
     pub(super) async fn begin(
         shared: &Arc<Shared>,
         key: Key,
@@ -50,17 +56,18 @@ impl RangeStream {
     ) -> Result<Option<(Self, Option<u64>)>, BlobError> {
         let mut requests = VecDeque::from(upstream_requests(&parts));
         let first = requests.pop_front().unwrap_or_default();
-        let Some((response, told)) = request(shared, &key, first).await? else { return Ok(None) };
+        let Some((response, total_length)) = request(shared, &key, first).await? else { return Ok(None) };
         let (shared, parts) = (Arc::clone(shared), parts.into());
-        Ok(Some((Self { shared, key, parts, requests, response, told, _place: None }, told)))
+        Ok(Some((Self { shared, key, parts, requests, response, total_length, _permits: None }, total_length)))
     }
 
-    /// The same with a permit that is given back at its end.
-    pub(super) fn holding(self, place: (Share, Place)) -> Self {
-        Self { _place: Some(place), ..self }
+    /// Adds permits, which are released when the stream ends.
+    pub(super) fn holding(self, permits: (Share, Permit)) -> Self {
+        Self { _permits: Some(permits), ..self }
     }
 
-    /// The bytes of these parts, one after the other; no item has bytes of two of them. They must be those that it began with.
+    /// Returns the bytes of these ranges, one after the other; no item has bytes of two ranges. They must be those
+    /// that the stream began with.
     pub(super) fn bytes(self, parts: &[Range<u64>]) -> BoxStream<'static, Result<Bytes, BlobError>> {
         if !self.parts.iter().eq(parts) {
             return stream::iter([Err(BlobError::Interrupted)]).boxed();
@@ -87,10 +94,10 @@ impl RangeStream {
 
     async fn request_next(&mut self) -> Result<(), BlobError> {
         let range = self.requests.pop_front().ok_or(BlobError::Interrupted)?;
-        // With it goes its permit of the upstream, which the next request may need.
+        // The old stream holds a permit of its upstream, which the next request may need.
         self.response.stream = stream::empty().boxed();
         let (response, told) = request(&self.shared, &self.key, range).await?.ok_or(UpstreamError::WrongRange)?;
-        if let (Some(expected), Some(told)) = (self.told, told)
+        if let (Some(expected), Some(told)) = (self.total_length, told)
             && expected != told
         {
             return Err(BlobError::WrongLength { expected, told });
@@ -101,7 +108,7 @@ impl RangeStream {
 }
 
 impl Response {
-    /// The first unread bytes of this part. What lies before it is dropped.
+    /// Returns the unread bytes of this range, if there are any at its beginning. Drops the bytes before it.
     fn take(&mut self, part: &Range<u64>) -> Option<Bytes> {
         let dropped = part.start.saturating_sub(self.range.start).min(self.unread.len() as u64);
         self.advance(dropped);
@@ -119,9 +126,9 @@ impl Response {
         self.range.start += length;
     }
 
-    /// Replaces what is unread, which has to be empty.
+    /// Waits for more bytes. There must be no unread bytes.
     async fn receive(&mut self) -> Result<(), BlobError> {
-        match stalls_after(self.stream.next()).await? {
+        match within_stall_timeout(self.stream.next()).await? {
             Some(Ok(bytes)) if bytes.len() as u64 > self.range.end - self.range.start => {
                 Err(UpstreamError::WrongRange.into())
             }

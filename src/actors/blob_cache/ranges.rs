@@ -1,23 +1,27 @@
-//! Bounded ranges of a blob that is not stored (RFC 9110, section 14): a suffix, some bytes in the middle, or several ranges, as
-//! lazy-pulling snapshotters (stargz, SOCI, nydus) and podman's partial pulls request them.
+//! Bounded ranges of a blob that is not stored (RFC 9110, section 14): a suffix, some bytes in the middle, or
+//! several ranges, as lazy-pulling snapshotters (stargz, SOCI, nydus) and podman's partial pulls request them.
 //!
-//! - What has arrived of a download that is under way is given from its file, and so is a range that begins there, or does so within
-//!   a moment.
-//! - Anything else is requested upstream at once, as ranges, beside the download if there is one. None is begun: such clients want
-//!   a small share of a large layer. Only once the ranges requested of a blob have more bytes together than the blob, so that a
-//!   download would have cost upstream no more, one is begun in the background, and later requests are served from its file.
-//! - Several ranges that overlap, or are not in the order of the blob, are the whole blob (RFC 9110, section 14.2, allows it): no client
-//!   is known that needs them, and each would be a request of its own. So many that upstream would get more than
-//!   [`MAX_UPSTREAM_REQUESTS`](crate::domain::byte_range::MAX_UPSTREAM_REQUESTS) requests are requested with more of the gaps between them.
-//! - Ranges that are the whole blob, and the rest of it (`bytes=N-`, with which clients resume) unless a download is under way that is
-//!   far from there, are served from the one download, which is verified; and so is everything where upstream ignores `Range`:
-//!   nothing comes sooner from there.
+//! - A single range that begins in the arrived part of a running download, or that the download reaches within a
+//!   short time, is served from the download's file. So are several ranges that have all arrived.
+//! - Other ranges are requested from upstream at once, as ranges, beside the download if there is one. They begin
+//!   no download, because such clients need a small part of a large layer. Once the ranges requested of a blob have
+//!   more bytes together than the blob, so that a download would have cost upstream no more, one begins in the
+//!   background, and later requests are served from its file.
+//! - For several ranges that overlap, or are not in the order of the blob, the whole blob is sent (RFC 9110,
+//!   section 14.2, allows it): no client is known that needs them, and each would be a request of its own. For so
+//!   many ranges that upstream would get more than
+//!   [`MAX_UPSTREAM_REQUESTS`](crate::domain::byte_range::MAX_UPSTREAM_REQUESTS) requests, more of the gaps between
+//!   them are requested as well.
+//! - Ranges that cover the whole blob are served from the one download, which is verified. So is the rest of a blob
+//!   (`bytes=N-`, with which clients resume), unless a download is running that is far from there; and so is
+//!   everything if upstream ignores `Range`, because a separate request would not bring the bytes sooner.
 //!
-//! The bytes of such a range cannot be verified here: the digest is that of the whole. So they are never stored and grant no link;
-//! upstream decides about each request anew, with the group's account. They are given out as a range (206), never as the blob, and
-//! whoever requests a share of a blob verifies it by other means: snapshotters and podman by the digests in the layer's table of
-//! contents, a client that resumes by the digest of what it puts together. A length or position that differs from what was
-//! requested is an error, before the head of the response or, later, one that cuts the connection; so is a failure in mid-body.
+//! The bytes of such a range cannot be verified here: the digest is that of the whole blob. So they are never
+//! stored and grant no link, and upstream decides about each request anew, with the group's account. They are sent
+//! as a range (206), never as the blob. Clients that request a part of a blob verify it by other means:
+//! snapshotters and podman by the digests in the layer's table of contents, and a client that resumes by the digest
+//! of the blob that it puts together. A length or position that differs from the requested one is an error: before
+//! the response begins, or later, by closing the connection. The same holds for a failure in mid-body.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -29,55 +33,61 @@ use super::progress::Progress;
 use super::range_stream::RangeStream;
 use super::{BlobError, Blobs, JoinDownload, Key, OpenBlob, OpenedBlob, Stored};
 use crate::actors::manifests::Source;
-use crate::actors::places::{Place, Share};
+use crate::actors::places::{Permit, Share};
 use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length, upstream_requests};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::index::Link;
 use crate::upstream::UpstreamError;
 
-/// A download begins or ends while the blob is being looked for: after so many times the search is given up.
-const MAX_LOOKS: usize = 3;
+/// Maximum number of lookups per request. A lookup is repeated if a download begins or ends meanwhile.
+const MAX_LOOKUPS: usize = 3;
 
-/// A range that begins so close behind what has arrived of a download may arrive sooner than a response to a request of its own ...
+/// Maximum distance in bytes between the arrived part of a download and the beginning of a range for which the
+/// range is awaited: it may arrive sooner than the response to a request of its own.
 const NEAR_BYTES: u64 = 1024 * 1024;
 
-/// ... which is sent after this time.
+/// Maximum time that a near range is awaited before a request of its own is sent.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long a blob is, as far as that is known before upstream's response.
+/// Length of a blob in bytes, as known before upstream's response.
 #[derive(Clone, Copy)]
 enum Length {
-    /// By a manifest, which may be wrong.
+    /// From a manifest, which may be wrong.
     Claimed(u64),
-    /// By a verified copy that was stored once, by a download that is under way, or by upstream's response to a request.
+    /// From a verified copy that was stored once, a running download, or upstream's response to a request.
     Known(u64),
 }
 
-/// Where ranges of a blob that is not stored come from.
+/// Source of the ranges of a blob that is not stored.
 enum Way {
-    /// The download that is under way.
+    /// The running download.
     Follow,
-    /// The download, which is begun if there is none.
+    /// The download, which begins if none is running.
     Download,
-    /// Upstream, or a refusal of all ranges.
+    /// Ranges from upstream, or an empty response because no range can be satisfied.
     Opened(Box<OpenedBlob>),
 }
 
-/// What became of a request for some parts.
+/// Outcome of a request for ranges.
 enum Requested {
     Stream(Box<RangeStream>),
-    /// There are none.
+    /// No range lies within the blob.
     Nothing,
     /// Upstream ignores ranges.
     Ignored,
 }
 
 impl Blobs {
-    /// Opens a blob to give these ranges of it: as [`Blobs::open`] does, but where it is not stored they may come straight from
-    /// upstream and unverified; see the module `ranges`. The ranges that [`OpenedBlob::select`] tells may be read, and no others.
+    /// Opens a blob to read these ranges of it. As [`Blobs::open`], but the ranges of a blob that is not stored may
+    /// come directly from upstream and unverified; see the module `ranges`. Only the ranges that
+    /// [`OpenedBlob::select`] returns may be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Blobs::open`] does.
     pub async fn open_ranges(&self, wanted: OpenBlob, ranges: &RangeSet) -> Result<OpenedBlob, BlobError> {
-        if let Some((link, stored)) = self.at_hand(&wanted)
+        if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
             return Ok(stored.opened(Source::Hit));
@@ -91,7 +101,7 @@ impl Blobs {
         timeout_at(late, self.look_for_ranges(&wanted, ranges, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
-    /// Whether a download is under way that will not get to this byte soon.
+    /// Returns true if a download is running that will not reach this byte soon.
     async fn is_far_ahead(&self, key: &Key, start: u64) -> Result<bool, BlobError> {
         let running = if start < NEAR_BYTES { None } else { self.running(key).await? };
         Ok(running.is_some_and(|progress| progress.borrow().readable.saturating_add(NEAR_BYTES) <= start))
@@ -104,7 +114,7 @@ impl Blobs {
         late: Instant,
     ) -> Result<OpenedBlob, BlobError> {
         let key = wanted.key();
-        for look in 0..MAX_LOOKS {
+        for lookup in 0..MAX_LOOKUPS {
             let link = match self.stored(wanted, late).await? {
                 Stored::Opened(opened) => return Ok(*opened),
                 Stored::Absent(link) => link,
@@ -113,8 +123,8 @@ impl Blobs {
                 Some(progress) => Some(await_arrival(progress, ranges).await),
                 None => None,
             };
-            if running.is_none() && look == 0 {
-                // One that has just ended may have stored the blob after it was looked for.
+            if running.is_none() && lookup == 0 {
+                // A download that ended since the lookup in the store may have stored the blob.
                 continue;
             }
             match self.way(wanted, ranges, link, running).await? {
@@ -130,6 +140,7 @@ impl Blobs {
         Err(BlobError::Interrupted)
     }
 
+    /// Decides on the source of the ranges, and requests them from upstream if needed.
     async fn way(
         &self,
         wanted: &OpenBlob,
@@ -140,10 +151,12 @@ impl Blobs {
         if running.as_ref().is_some_and(|progress| has_arrived(progress, ranges)) {
             return Ok(Way::Follow);
         }
-        // Where no more may be under way, the download is there to wait for, if there is one.
-        let place =
-            self.range_shares.try_take(wanted.group).and_then(|share| Some((share, self.range_streams.take()?)));
-        let Some(place) = place else {
+        // Without a permit for a request of its own, the range can only wait for the download, if there is one.
+        let permits = self
+            .range_shares
+            .try_acquire(wanted.group)
+            .and_then(|share| Some((share, self.range_streams.try_acquire()?)));
+        let Some(permits) = permits else {
             return if running.is_some() { Ok(Way::Follow) } else { Err(BlobError::Busy) };
         };
         let accepted = running.and_then(|progress| progress.accepted);
@@ -153,16 +166,16 @@ impl Blobs {
             (None, Some((size, false))) => Length::Claimed(size),
             (None, None) => Length::Known(self.length_upstream(wanted.key()).await?),
         };
-        self.request_ranges(wanted, ranges, length, place).await
+        self.request_ranges(wanted, ranges, length, permits).await
     }
 
-    /// Requests the ranges upstream. A claimed length that turns out wrong is replaced once.
+    /// Requests the ranges from upstream. A claimed length that turns out to be wrong is replaced once.
     async fn request_ranges(
         &self,
         wanted: &OpenBlob,
         ranges: &RangeSet,
         mut length: Length,
-        place: (Share, Place),
+        permits: (Share, Permit),
     ) -> Result<Way, BlobError> {
         let key = wanted.key();
         loop {
@@ -173,7 +186,7 @@ impl Blobs {
                 Selected::Parts(parts) => parts,
                 Selected::Unsatisfiable => Vec::new(),
             };
-            // What upstream has to deliver, with the gaps that are dropped.
+            // The number of bytes that upstream has to deliver, including the gaps, which are dropped here.
             let total = total_length(&upstream_requests(&parts));
             if (total >= bytes && total > 0) || !are_ascending(&parts) {
                 return Ok(Way::Download);
@@ -182,7 +195,7 @@ impl Blobs {
                 (Ok(Requested::Ignored), _) => return Ok(Way::Download),
                 (Ok(Requested::Stream(stream)), _) => {
                     self.count_ranges(wanted.group, key, total, bytes);
-                    return Ok(Way::Opened(OpenedBlob::ranges(bytes, stream.holding(place)).into()));
+                    return Ok(Way::Opened(OpenedBlob::ranges(bytes, stream.holding(permits)).into()));
                 }
                 (Ok(Requested::Nothing), Length::Known(_)) => {
                     return Ok(Way::Opened(OpenedBlob::without_parts(bytes).into()));
@@ -199,7 +212,7 @@ impl Blobs {
         }
     }
 
-    /// Requests these parts of a blob that is expected to be `expected` bytes long.
+    /// Requests these ranges of a blob with an expected length of `expected` bytes.
     async fn request_parts(&self, key: &Key, parts: Vec<Range<u64>>, expected: u64) -> Result<Requested, BlobError> {
         if parts.is_empty() {
             return Ok(Requested::Nothing);
@@ -211,7 +224,8 @@ impl Blobs {
         }
     }
 
-    /// Begins a download once the ranges requested of a blob have more bytes than it. It makes no link for whoever requested them.
+    /// Counts the bytes of requested ranges, and begins a download once they exceed the length of the blob. That
+    /// download grants no link to the groups that requested the ranges.
     fn count_ranges(&self, group: GroupId, key: Key, bytes: u64, length: u64) {
         if self.shared.options.max_blob_bytes.is_some_and(|max| length > max) {
             return;
@@ -222,15 +236,15 @@ impl Blobs {
             return;
         }
         self.ranged.remove(&key);
-        // Nobody waits for it: where the group has its share already, a later range begins it.
-        if let Some(share) = self.download_shares.try_take(group) {
+        // No request waits for this download. If all permits of the group are in use, a later range begins it.
+        if let Some(share) = self.download_shares.try_acquire(group) {
             self.cache.do_send(JoinDownload { key, expected: Expected::default(), unlinked: None, begin: Some(share) });
         }
     }
 }
 
-/// How far the download is. If the beginning of a single range is near, that is awaited for a moment: so what a download that has
-/// just begun brings first is not requested twice.
+/// Returns the progress of the download. If it will soon reach the beginning of a single range, waits for that up
+/// to [`ARRIVAL_TIMEOUT`], so that the first bytes of a download that has just begun are not requested twice.
 async fn await_arrival(mut progress: watch::Receiver<Progress>, ranges: &RangeSet) -> Progress {
     let near = {
         let now = progress.borrow();
@@ -241,13 +255,13 @@ async fn await_arrival(mut progress: watch::Receiver<Progress>, ranges: &RangeSe
     };
     if let Some(start) = near {
         let arrives = progress.wait_for(|progress| progress.readable > start || progress.end.is_some());
-        // Late or not: what it is then decides.
+        // After a timeout, too, the present progress decides.
         let _ = timeout(ARRIVAL_TIMEOUT, arrives).await.map(drop);
     }
     progress.borrow().clone()
 }
 
-/// Whether a single range begins in what has arrived of a download, or all of several ranges lie in it.
+/// Returns true if a single range begins in the arrived part of a download, or several ranges lie within it.
 fn has_arrived(progress: &Progress, ranges: &RangeSet) -> bool {
     let Some(accepted) = &progress.accepted else { return false };
     match ranges.select(accepted.length) {

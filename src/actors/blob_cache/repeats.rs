@@ -1,64 +1,70 @@
-//! Which client was given which stored blob a moment ago. A client that is given the same blob whole again within minutes may have
-//! found that it does not have its digest: clients verify, and try again. A table of fixed size without a lock, in which a newer entry
-//! takes the place of an older one: it is written to by every hit of another client or blob.
+//! Recent deliveries of stored blobs to clients. A client that requests the same whole blob again within minutes
+//! may have found that it does not match its digest: clients verify, and try again. A lock-free table of fixed
+//! size, because each hit writes to it; a newer entry replaces an older one in the same slot.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::domain::digest::Digest;
 
-/// For each client and blob the last time; the upper half of an entry tells which, the lower half when, and whether it was
-/// told already.
+/// The time of the last delivery by client and blob. The upper half of an entry is a hash of client and blob. The
+/// lower half is the time in seconds, and the flag [`REPORTED`].
 pub(super) struct Repeats {
     entries: Box<[AtomicU64]>,
     start: Instant,
 }
 
+/// Number of slots of the table.
 const ENTRIES: usize = 4096;
 
-/// A client that comes back after more seconds did not try again.
+/// Maximum time in seconds between two deliveries that count as a repeat.
 const WINDOW_SECONDS: u32 = 600;
 
-/// The same repeat is told again after so many seconds at the earliest: many runners may share a credential.
-const TELL_EVERY_SECONDS: u32 = 2;
+/// Minimum time in seconds between two reports of the same repeat: many runners may share a credential.
+const REPORT_INTERVAL_SECONDS: u32 = 2;
 
-const TOLD: u32 = 1 << 31;
+/// Flag of an entry whose last delivery was reported as a repeat.
+const REPORTED: u32 = 1 << 31;
 
 impl Repeats {
     pub(super) fn new() -> Self {
         Self { entries: (0..ENTRIES).map(|_| AtomicU64::new(0)).collect(), start: Instant::now() }
     }
 
-    /// Notes that this client is given this blob. Says whether it was a moment ago, and nobody was told in the last seconds.
+    /// Records that this blob is sent to this client. Returns true for a repeat within [`WINDOW_SECONDS`] that was
+    /// not reported in the last [`REPORT_INTERVAL_SECONDS`].
     pub(super) fn again(&self, client: u64, digest: &Digest) -> bool {
         self.again_at(client, digest, self.start.elapsed().as_secs() as u32)
     }
 
     fn again_at(&self, client: u64, digest: &Digest, seconds: u32) -> bool {
-        let which = mix(client, digest);
-        let entry = &self.entries[which as usize % ENTRIES];
-        let now = seconds & !TOLD;
-        let (known, when) = split(entry.load(Ordering::Relaxed));
-        let age = now.wrapping_sub(when & !TOLD) & !TOLD;
-        let again = known == tag(which) && age <= WINDOW_SECONDS;
-        if again && when & TOLD != 0 && age < TELL_EVERY_SECONDS {
+        let hash = mix(client, digest);
+        let entry = &self.entries[hash as usize % ENTRIES];
+        let now = seconds & !REPORTED;
+        let (known, time) = split(entry.load(Ordering::Relaxed));
+        let age = now.wrapping_sub(time & !REPORTED) & !REPORTED;
+        let again = known == tag(hash) && age <= WINDOW_SECONDS;
+        if again && time & REPORTED != 0 && age < REPORT_INTERVAL_SECONDS {
             return false;
         }
-        let when = if again { now | TOLD } else { now };
-        entry.store(u64::from(tag(which)) << 32 | u64::from(when), Ordering::Relaxed);
+        let time = if again { now | REPORTED } else { now };
+        // Two threads may overwrite each other's entry. A lost repeat only delays a verification.
+        entry.store(u64::from(tag(hash)) << 32 | u64::from(time), Ordering::Relaxed);
         again
     }
 }
 
-/// Never 0, which an empty entry has.
-fn tag(which: u64) -> u32 {
-    (which >> 32) as u32 | 1
+/// Returns the upper half of an entry. Never 0, which marks an empty slot.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
 }
 
+/// Returns the upper and the lower half of an entry.
 fn split(entry: u64) -> (u32, u32) {
     ((entry >> 32) as u32, entry as u32)
 }
 
+/// Returns a hash of client and blob. The digest is a hash already, so that a cheap mix is enough.
 fn mix(client: u64, digest: &Digest) -> u64 {
     let content = digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let mixed = (client ^ content).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -77,7 +83,7 @@ mod tests {
         let repeats = Repeats::new();
         assert!(!repeats.again_at(1, &BLOB, 0));
         assert!(repeats.again_at(1, &BLOB, 0));
-        assert!(!repeats.again_at(1, &BLOB, 1), "it was told");
+        assert!(!repeats.again_at(1, &BLOB, 1), "it was reported");
         assert!(repeats.again_at(1, &BLOB, 2));
         assert!(repeats.again_at(1, &BLOB, 2 + WINDOW_SECONDS));
         assert!(!repeats.again_at(1, &BLOB, 3 + 2 * WINDOW_SECONDS), "too late to be a second try");

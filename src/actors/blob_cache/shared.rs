@@ -1,11 +1,11 @@
-//! What the handle, the actor and its downloads have in common, and what they do alike.
+//! Context that the handle, the actor and its downloads share.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::RwLock;
 
-use super::super::places::Places;
+use super::super::places::AdmissionLimit;
 use super::super::unstored::UnstoredReports;
 use super::BlobCacheOptions;
 use super::ports::{BlobUpstream, Key};
@@ -16,26 +16,28 @@ use crate::store::error::StoreError;
 use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
 
-/// Maximum number of blobs that are remembered for a wrong length in a manifest.
-const MAX_MISLED: usize = 1_000;
+/// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
+const MAX_WRONG_CLAIMS: usize = 1_000;
 
-/// Nothing in it changes but permits and what is remembered of wrong lengths.
+/// Shared context. Only the permits, the reports and the remembered wrong lengths change.
 pub(super) struct Shared {
     pub(super) upstream: Arc<dyn BlobUpstream>,
     pub(super) index: Arc<Index>,
     pub(super) files: BlobFiles,
     pub(super) spool: Spool,
     pub(super) options: BlobCacheOptions,
-    pub(super) alone: Places,
+    pub(super) unstored_streams: AdmissionLimit,
     pub(super) unstored: UnstoredReports,
-    /// Blobs whose length a manifest claims wrongly.
+    /// Blobs whose length a manifest may state wrongly.
     pub(super) misled: Mutex<HashSet<Key>>,
-    /// Held for reading from before a blob's last byte is given out until it is stored and linked.
+    /// BlobSource for reading from before a blob's last byte is released until the blob is stored and linked. A
+    /// shutdown waits for the write lock.
     pub(super) committing: Arc<RwLock<()>>,
 }
 
 impl Shared {
-    /// Gives the group a link. Without one upstream is merely asked again, so a failure is no more than a warning. Blocks.
+    /// Grants the group a link. Blocks. A failure is only logged: without the link the next request asks
+    /// upstream again.
     pub(super) fn link(&self, group: GroupId, key: &Key, size: u64) {
         let link = Link { size: Some(size), proven: true };
         match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
@@ -45,16 +47,17 @@ impl Shared {
         }
     }
 
-    /// A download that failed may have had a wrong length from a manifest: the next one waits for its end instead.
+    /// Records that a download failed that relied on a manifest's length. The next download of the blob
+    /// does not use it.
     pub(super) fn distrust(&self, key: &Key) {
         let mut misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
-        if misled.len() >= MAX_MISLED {
+        if misled.len() >= MAX_WRONG_CLAIMS {
             misled.clear();
         }
         misled.insert(key.clone());
     }
 
-    /// What is known of the length, without a claim that led astray before.
+    /// Returns the expected length without a manifest's claim, if a download that relied on that claim failed before.
     pub(super) fn trusted(&self, key: &Key, expected: Expected) -> Expected {
         let misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
         Expected { claimed: expected.claimed.filter(|_| !misled.contains(key)), ..expected }

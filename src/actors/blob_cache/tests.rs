@@ -1,4 +1,4 @@
-//! The blob cache against an upstream that cuts, lies, stalls and panics.
+//! Tests of the blob cache against an upstream that cuts connections, sends wrong content, stalls and panics.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test; panics are tested")]
 
@@ -25,17 +25,17 @@ use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
 use crate::upstream::{Content, ContentHead, HttpFailure};
 
-/// How the fake upstream answers one request; anything beyond the script is answered honestly.
+/// Behaviour of the fake upstream at one request. Requests beyond the script get the correct response.
 #[derive(Clone)]
 enum Reply {
     Refuse(UpstreamError),
-    /// Honest up to this byte, then the connection breaks.
+    /// The right bytes up to this one, then the connection breaks.
     CutAt(usize),
-    /// Honest up to this byte, then a clean end.
+    /// The right bytes up to this one, then a clean end.
     EndAt(usize),
-    /// The byte there is another.
+    /// All bytes, of which this one is wrong.
     Corrupt(usize),
-    /// Tells this length, whatever comes.
+    /// The right bytes, with this length in the head.
     Tell(Option<u64>),
     PanicAt(usize),
     Silence,
@@ -47,10 +47,10 @@ struct FakeUpstream {
     pause: Duration,
     script: Mutex<VecDeque<Reply>>,
     heads: Mutex<VecDeque<Reply>>,
-    asked_from: Mutex<Vec<u64>>,
-    asked_heads: AtomicUsize,
+    blob_requests: Mutex<Vec<u64>>,
+    head_requests: AtomicUsize,
     ranges: Mutex<VecDeque<Reply>>,
-    asked_ranges: Mutex<Vec<Range<u64>>>,
+    range_requests: Mutex<Vec<Range<u64>>>,
 }
 
 mod head;
@@ -67,10 +67,10 @@ impl FakeUpstream {
             pause: Duration::ZERO,
             script: Mutex::default(),
             heads: Mutex::default(),
-            asked_from: Mutex::default(),
-            asked_heads: AtomicUsize::new(0),
+            blob_requests: Mutex::default(),
+            head_requests: AtomicUsize::new(0),
             ranges: Mutex::default(),
-            asked_ranges: Mutex::default(),
+            range_requests: Mutex::default(),
         }
     }
 
@@ -79,18 +79,18 @@ impl FakeUpstream {
         self
     }
 
-    /// These replies to requests for bounded ranges; [`Reply::Tell`] is about the length of the whole.
+    /// Sets the replies to requests for bounded ranges. The length of [`Reply::Tell`] is that of the whole blob.
     fn replying_to_ranges(self, script: impl IntoIterator<Item = Reply>) -> Self {
         self.ranges.lock().unwrap().extend(script);
         self
     }
 
     fn requested_ranges(&self) -> Vec<Range<u64>> {
-        self.asked_ranges.lock().unwrap().clone()
+        self.range_requests.lock().unwrap().clone()
     }
 
     fn gets(&self) -> Vec<u64> {
-        self.asked_from.lock().unwrap().clone()
+        self.blob_requests.lock().unwrap().clone()
     }
 
     fn pieces(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Arriving> {
@@ -117,7 +117,7 @@ fn broken() -> UpstreamError {
 
 impl BlobUpstream for FakeUpstream {
     fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
-        self.asked_from.lock().unwrap().push(from);
+        self.blob_requests.lock().unwrap().push(from);
         let reply = self.script.lock().unwrap().pop_front();
         let whole = self.content.len();
         let mut length = Some(whole as u64);
@@ -127,8 +127,8 @@ impl BlobUpstream for FakeUpstream {
             Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
             Some(Reply::EndAt(at)) => self.pieces(from, at, None),
             Some(Reply::Corrupt(at)) => self.pieces(from, whole, Some(at)),
-            Some(Reply::Tell(told)) => {
-                length = told;
+            Some(Reply::Tell(reported)) => {
+                length = reported;
                 self.pieces(from, whole, None)
             }
             Some(Reply::PanicAt(at)) => {
@@ -146,7 +146,7 @@ impl BlobUpstream for FakeUpstream {
         _: &Digest,
         range: Range<u64>,
     ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
-        self.asked_ranges.lock().unwrap().push(range.clone());
+        self.range_requests.lock().unwrap().push(range.clone());
         let (whole, mut length) = (self.content.len(), Some(self.content.len() as u64));
         let (from, end) = (range.start, (range.end as usize).min(whole));
         if from >= whole as u64 {
@@ -157,8 +157,8 @@ impl BlobUpstream for FakeUpstream {
             Some(Reply::Silence) => return Box::pin(async { Ok(None) }),
             Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
             Some(Reply::EndAt(at)) => self.pieces(from, at, None),
-            Some(Reply::Tell(told)) => {
-                length = told;
+            Some(Reply::Tell(reported)) => {
+                length = reported;
                 self.pieces(from, end, None)
             }
             Some(Reply::Corrupt(_) | Reply::PanicAt(_)) => self.pieces(from, end + 1, None),
@@ -169,20 +169,20 @@ impl BlobUpstream for FakeUpstream {
     }
 
     fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
-        self.asked_heads.fetch_add(1, Ordering::SeqCst);
-        let told = match self.heads.lock().unwrap().pop_front() {
+        self.head_requests.fetch_add(1, Ordering::SeqCst);
+        let length = match self.heads.lock().unwrap().pop_front() {
             Some(Reply::Refuse(error)) => Err(error),
             Some(Reply::Tell(length)) => Ok(length),
             _ => Ok(Some(self.content.len() as u64)),
         };
         Box::pin(async move {
             sleep(Duration::from_millis(5)).await;
-            told.map(|length| ContentHead { length, ..ContentHead::default() })
+            length.map(|length| ContentHead { length, ..ContentHead::default() })
         })
     }
 }
 
-struct House {
+struct Scene {
     folder: TempDir,
     arbiter: Arbiter,
     blobs: Blobs,
@@ -191,7 +191,7 @@ struct House {
     digest: Digest,
 }
 
-impl Drop for House {
+impl Drop for Scene {
     fn drop(&mut self) {
         self.arbiter.stop();
     }
@@ -208,7 +208,7 @@ const ROOMY: BlobCacheOptions = BlobCacheOptions {
     answer_within: Duration::from_secs(10),
 };
 
-impl House {
+impl Scene {
     fn new(upstream: FakeUpstream) -> Self {
         Self::with(upstream, ROOMY, |file, bytes, offset| file.write_all_at(bytes, offset))
     }
@@ -220,8 +220,8 @@ impl House {
         let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open_with(folder.path(), write).unwrap();
-        let (asked, links) = (Arc::clone(&upstream), Arc::clone(&index));
-        let blobs = Blobs::start(&arbiter.handle(), asked, links, files, spool, options);
+        let (fake, links) = (Arc::clone(&upstream), Arc::clone(&index));
+        let blobs = Blobs::start(&arbiter.handle(), fake, links, files, spool, options);
         Self { folder, arbiter, blobs, upstream, index, digest }
     }
 
@@ -233,7 +233,7 @@ impl House {
         self.blobs.open(self.wanted(group)).await
     }
 
-    /// What the group gets, and how that ended.
+    /// Returns the bytes that the group gets, and the error that ended them.
     async fn fetch(&self, group: u64) -> (Vec<u8>, Option<BlobError>) {
         match self.open(group).await {
             Ok(blob) => read(blob).await,
@@ -245,13 +245,13 @@ impl House {
         self.fetch(group).await.0 == self.upstream.content
     }
 
-    /// A manifest of the group names the blob, with this size.
+    /// Adds the link of a manifest of the group that refers to the blob, with this size.
     fn name(&self, group: u64, size: u64) {
         let link = Link { size: Some(size), proven: false };
         self.index.add_links(GroupId(group), &origin(), &[(self.digest, link)]).unwrap();
     }
 
-    /// The committed bytes, once the spool has nothing left of the download.
+    /// Returns the committed bytes, once the spool has no file of the download any more.
     async fn committed(&self) -> Option<Vec<u8>> {
         while self.folder.path().join("spool").read_dir().unwrap().count() > 0 {
             sleep(Duration::from_millis(2)).await;
@@ -288,7 +288,7 @@ fn origin() -> Origin {
     }
 }
 
-/// The bytes given out, and how they ended.
+/// Reads the whole blob: its bytes, and the error that ended them.
 async fn read(blob: OpenedBlob) -> (Vec<u8>, Option<BlobError>) {
     let length = blob.length();
     read_range(blob, 0..length).await
@@ -298,7 +298,7 @@ async fn read_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<Blo
     collect(blob.pieces(range, Giving::Read)).await
 }
 
-/// As [`read_range`], of what is lent to a socket.
+/// As [`read_range`], with zero-copy transfer to a socket.
 async fn send_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
     collect(blob.pieces(range, Giving::Lend)).await
 }
@@ -335,127 +335,127 @@ async fn taken(piece: Piece) -> Vec<u8> {
 #[actix_rt::test]
 async fn two_hundred_clients_arriving_over_time_cause_one_request() {
     let upstream = FakeUpstream { pause: Duration::from_millis(4), ..FakeUpstream::of(1 << 20) };
-    let house = House::new(upstream);
+    let scene = Scene::new(upstream);
     let clients = (0..200_u64).map(|n| {
-        let house = &house;
+        let scene = &scene;
         async move {
             sleep(Duration::from_millis(n * 2)).await;
-            let blob = house.open(n % 7).await.unwrap();
-            let (source, content) = (blob.source(), &house.upstream.content);
+            let blob = scene.open(n % 7).await.unwrap();
+            let (source, content) = (blob.source(), &scene.upstream.content);
             let start = if n % 5 == 0 { 1000 * n as usize } else { 0 };
             let (bytes, error) = read_range(blob, start as u64..content.len() as u64).await;
             assert!(error.is_none() && bytes == content[start..], "client {n}: {error:?}");
             source
         }
     });
-    let sourcees = join_all(clients).await;
-    assert_eq!(house.upstream.gets(), [0]);
-    assert_eq!(sourcees.iter().filter(|&&source| source == Source::Miss).count(), 1);
-    assert!(house.committed().await.unwrap() == house.upstream.content);
-    join_all((0..7).map(|group| house.until_linked(group))).await;
+    let sources = join_all(clients).await;
+    assert_eq!(scene.upstream.gets(), [0]);
+    assert_eq!(sources.iter().filter(|&&source| source == Source::Miss).count(), 1);
+    assert!(scene.committed().await.unwrap() == scene.upstream.content);
+    join_all((0..7).map(|group| scene.until_linked(group))).await;
 }
 
 #[actix_rt::test]
 async fn the_first_bytes_leave_while_the_rest_is_still_far_away() {
-    let house = House::new(FakeUpstream::of(100_000).replying([Reply::CutAt(50_000), Reply::Silence]));
-    let blob = house.open(1).await.unwrap();
+    let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::CutAt(50_000), Reply::Silence]));
+    let blob = scene.open(1).await.unwrap();
     assert_eq!((blob.length(), blob.source()), (100_000, Source::Miss));
     let (bytes, error) = read_range(blob, 0..50_000).await;
-    assert!(error.is_none() && bytes == house.upstream.content[..50_000]);
+    assert!(error.is_none() && bytes == scene.upstream.content[..50_000]);
 }
 
 #[actix_rt::test]
 async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
-    let house = House::new(FakeUpstream::of(100_000));
-    house.fetch(1).await;
-    house.committed().await;
-    house.until_linked(1).await;
+    let scene = Scene::new(FakeUpstream::of(100_000));
+    scene.fetch(1).await;
+    scene.committed().await;
+    scene.until_linked(1).await;
     for _ in 0..3 {
-        let blob = house.open(1).await.unwrap();
+        let blob = scene.open(1).await.unwrap();
         assert_eq!(blob.source(), Source::Hit);
-        assert_eq!(read_range(blob, 10..20).await.0, house.upstream.content[10..20]);
+        assert_eq!(read_range(blob, 10..20).await.0, scene.upstream.content[10..20]);
     }
-    assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[actix_rt::test]
 async fn who_asks_while_a_download_ends_asks_upstream_nothing_more() {
     for _ in 0..20 {
-        let house = House::new(FakeUpstream::of(4 << 20));
-        // Again and again, so that some ask while the file is in place and the link is not.
-        let ask = async || {
-            while !house.linked(1) {
-                house.open(1).await.unwrap();
+        let scene = Scene::new(FakeUpstream::of(4 << 20));
+        // Repeatedly, so that some requests come while the file is in place and the link is not.
+        let request = async || {
+            while !scene.linked(1) {
+                scene.open(1).await.unwrap();
             }
         };
-        join_all((0..16).map(|_| ask())).await;
-        assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 0));
+        join_all((0..16).map(|_| request())).await;
+        assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 0));
     }
 }
 
-/// A house whose blob is committed and linked to group 1 alone.
-async fn stocked(heads: impl IntoIterator<Item = Reply>) -> House {
+/// Returns a scene whose blob is committed and linked to group 1 alone.
+async fn stocked(heads: impl IntoIterator<Item = Reply>) -> Scene {
     let upstream = FakeUpstream::of(100_000);
     upstream.heads.lock().unwrap().extend(heads);
-    let house = House::new(upstream);
-    house.name(1, 100_000);
-    house.fetch(1).await;
-    house.committed().await;
-    // The actor has to hear of the end, too.
+    let scene = Scene::new(upstream);
+    scene.name(1, 100_000);
+    scene.fetch(1).await;
+    scene.committed().await;
+    // The actor must have been notified of the end, too.
     sleep(Duration::from_millis(50)).await;
-    house
+    scene
 }
 
-fn elsewhere(house: &House, group: u64) -> OpenBlob {
+fn elsewhere(scene: &Scene, group: u64) -> OpenBlob {
     let origin =
         Origin { repository: "library/other".parse().unwrap(), account: Account::Username("x".into()), ..origin() };
-    OpenBlob { origin, ..house.wanted(group) }
+    OpenBlob { origin, ..scene.wanted(group) }
 }
 
 #[actix_rt::test]
 async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows() {
     let upstream = FakeUpstream { pause: Duration::from_millis(2), ..FakeUpstream::of(6 << 20) };
-    let house = House::new(upstream);
-    let content = &house.upstream.content;
-    let growing = house.open(1).await.unwrap();
+    let scene = Scene::new(upstream);
+    let content = &scene.upstream.content;
+    let growing = scene.open(1).await.unwrap();
     assert!(send_range(growing, 5..(6 << 20) - 1).await.0 == content[5..content.len() - 1]);
-    house.until_committed().await;
-    house.until_linked(1).await;
-    let parts: Vec<_> = house.open(1).await.unwrap().pieces(10..6 << 20, Giving::Lend).collect().await;
-    let lent = |part: Result<Piece, _>| match part {
+    scene.until_committed().await;
+    scene.until_linked(1).await;
+    let parts: Vec<_> = scene.open(1).await.unwrap().pieces(10..6 << 20, Giving::Lend).collect().await;
+    let file_range = |chunk: Result<Piece, _>| match chunk {
         Ok(Piece::Part(part)) => (part.length(), part.is_followed()),
-        Ok(Piece::Bytes(_)) | Err(_) => panic!("nothing is lent"),
+        Ok(Piece::Bytes(_)) | Err(_) => panic!("no file range"),
     };
     assert_eq!(
-        parts.into_iter().map(lent).collect::<Vec<_>>(),
+        parts.into_iter().map(file_range).collect::<Vec<_>>(),
         [(2 << 20, true), ((4 << 20) - 10, false)],
-        "the rest, where it is less than two parts, is not split"
+        "a rest of less than two ranges is not split"
     );
-    assert!(send_range(house.open(1).await.unwrap(), 10..6 << 20).await.0 == content[10..]);
+    assert!(send_range(scene.open(1).await.unwrap(), 10..6 << 20).await.0 == content[10..]);
 }
 
 #[actix_rt::test]
 async fn the_last_byte_is_not_lent_before_the_digest_holds() {
-    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
-    let (bytes, error) = send_range(house.open(1).await.unwrap(), 0..100_000).await;
+    let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
+    let (bytes, error) = send_range(scene.open(1).await.unwrap(), 0..100_000).await;
     assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
 }
 
 #[actix_rt::test]
 async fn what_the_disk_has_no_room_for_is_given_as_bytes_after_what_was_lent() {
-    let house = House::with(FakeUpstream::of(200_000), ROOMY, full_at_70_000);
-    let (bytes, error) = send_range(house.open(1).await.unwrap(), 0..200_000).await;
-    assert!(error.is_none() && bytes == house.upstream.content);
+    let scene = Scene::with(FakeUpstream::of(200_000), ROOMY, full_at_70_000);
+    let (bytes, error) = send_range(scene.open(1).await.unwrap(), 0..200_000).await;
+    assert!(error.is_none() && bytes == scene.upstream.content);
 }
 
 #[actix_rt::test]
 async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
-    let house = stocked([]).await;
-    house.until_linked(1).await;
-    let mut pieces = house.open(1).await.unwrap().pieces(0..100_000, Giving::Lend);
-    let Some(Ok(Piece::Part(mut part))) = pieces.next().await else { panic!("nothing is lent") };
-    let hex = house.digest.hex();
-    let path = house.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex);
+    let scene = stocked([]).await;
+    scene.until_linked(1).await;
+    let mut pieces = scene.open(1).await.unwrap().pieces(0..100_000, Giving::Lend);
+    let Some(Ok(Piece::Part(mut part))) = pieces.next().await else { panic!("no file range") };
+    let hex = scene.digest.hex();
+    let path = scene.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex);
     File::options().write(true).open(path).unwrap().set_len(10).unwrap();
     let (socket, _other) = UnixStream::pair().unwrap();
     assert_eq!(part.send_to(&socket).unwrap(), 10);
@@ -464,19 +464,19 @@ async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
 
 #[actix_rt::test]
 async fn without_a_link_upstream_decides_once_for_all_who_ask() {
-    let house = stocked([]).await;
-    let wanted = elsewhere(&house, 2);
-    for opened in join_all((0..20).map(|_| house.blobs.open(wanted.clone()))).await {
-        assert!(read(opened.unwrap()).await.0 == house.upstream.content);
+    let scene = stocked([]).await;
+    let wanted = elsewhere(&scene, 2);
+    for opened in join_all((0..20).map(|_| scene.blobs.open(wanted.clone()))).await {
+        assert!(read(opened.unwrap()).await.0 == scene.upstream.content);
     }
-    assert_eq!((house.upstream.gets().len(), house.upstream.asked_heads.load(Ordering::SeqCst)), (1, 1));
-    assert_eq!(house.blobs.open(wanted).await.unwrap().source(), Source::Hit);
-    assert_eq!(house.upstream.asked_heads.load(Ordering::SeqCst), 1);
+    assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!(scene.blobs.open(wanted).await.unwrap().source(), Source::Hit);
+    assert_eq!(scene.upstream.head_requests.load(Ordering::SeqCst), 1);
 }
 
 #[actix_rt::test]
 async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
-    let house = stocked([
+    let scene = stocked([
         Reply::Refuse(UpstreamError::NotFound),
         Reply::Refuse(UpstreamError::Denied { message: None }),
         Reply::Refuse(UpstreamError::TimedOut),
@@ -484,13 +484,13 @@ async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
         Reply::Tell(None),
     ])
     .await;
-    let wanted = elsewhere(&house, 2);
+    let wanted = elsewhere(&scene, 2);
     let mut refusals = Vec::new();
-    // What a `HEAD` gets wrong is decided by a `GET` of the first byte.
+    // After a `HEAD` with a wrong length, a `GET` of the first byte decides.
     let decides = [Reply::Refuse(UpstreamError::NotFound), Reply::Tell(Some(1234))];
-    house.upstream.ranges.lock().unwrap().extend(decides);
+    scene.upstream.ranges.lock().unwrap().extend(decides);
     for _ in 0..5 {
-        refusals.push(house.blobs.open(wanted.clone()).await.err().unwrap());
+        refusals.push(scene.blobs.open(wanted.clone()).await.err().unwrap());
     }
     assert!(matches!(refusals[0], BlobError::Unknown));
     assert!(matches!(refusals[1], BlobError::Denied { .. }));
@@ -501,65 +501,65 @@ async fn what_upstream_refuses_or_gets_wrong_opens_no_stored_bytes() {
 
 #[actix_rt::test]
 async fn a_guessed_digest_is_unknown_whether_stored_or_not() {
-    let house = House::new(FakeUpstream::of(10).replying([Reply::Refuse(UpstreamError::NotFound)]));
-    assert!(matches!(house.open(1).await, Err(BlobError::Unknown)));
-    assert!(house.committed().await.is_none() && !house.linked(1));
+    let scene = Scene::new(FakeUpstream::of(10).replying([Reply::Refuse(UpstreamError::NotFound)]));
+    assert!(matches!(scene.open(1).await, Err(BlobError::Unknown)));
+    assert!(scene.committed().await.is_none() && !scene.linked(1));
 }
 
 #[actix_rt::test]
 async fn an_interrupted_download_is_resumed_while_the_clients_wait() {
     let script = [Reply::CutAt(40_000), Reply::Refuse(UpstreamError::TimedOut), Reply::EndAt(70_000)];
-    let house = House::new(FakeUpstream::of(100_000).replying(script));
-    let (bytes, error) = house.fetch(1).await;
-    assert!(error.is_none() && bytes == house.upstream.content);
-    assert_eq!(house.upstream.gets(), [0, 40_000, 40_000, 70_000]);
-    assert!(house.committed().await.unwrap() == house.upstream.content);
+    let scene = Scene::new(FakeUpstream::of(100_000).replying(script));
+    let (bytes, error) = scene.fetch(1).await;
+    assert!(error.is_none() && bytes == scene.upstream.content);
+    assert_eq!(scene.upstream.gets(), [0, 40_000, 40_000, 70_000]);
+    assert!(scene.committed().await.unwrap() == scene.upstream.content);
 }
 
 #[actix_rt::test]
 async fn a_download_without_progress_is_given_up() {
-    let house = House::new(FakeUpstream::of(100_000).replying((0..9).map(|_| Reply::EndAt(0))));
-    let (bytes, error) = house.fetch(1).await;
+    let scene = Scene::new(FakeUpstream::of(100_000).replying((0..9).map(|_| Reply::EndAt(0))));
+    let (bytes, error) = scene.fetch(1).await;
     assert!(bytes.is_empty() && matches!(error, Some(BlobError::Unavailable(UpstreamError::Interrupted { .. }))));
-    assert_eq!(house.upstream.gets().len(), 5);
+    assert_eq!(scene.upstream.gets().len(), 5);
 }
 
 #[actix_rt::test]
 async fn a_wrong_digest_gives_the_last_byte_to_nobody_and_stores_nothing() {
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
-    let house = House::new(upstream.replying([Reply::Corrupt(3)]));
-    for (bytes, error) in join_all((1..5).map(|group| house.fetch(group))).await {
+    let scene = Scene::new(upstream.replying([Reply::Corrupt(3)]));
+    for (bytes, error) in join_all((1..5).map(|group| scene.fetch(group))).await {
         assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
     }
-    assert!(house.committed().await.is_none());
-    assert!(!house.linked(1), "what turned out wrong makes no link");
-    assert!(house.fetches_all(1).await);
+    assert!(scene.committed().await.is_none());
+    assert!(!scene.linked(1), "what turned out wrong makes no link");
+    assert!(scene.fetches_all(1).await);
 }
 
 #[actix_rt::test]
 async fn another_length_than_the_descriptor_claims_is_upstreams_where_the_digest_holds() {
-    let house = House::new(FakeUpstream::of(100_000));
-    house.name(1, 99_999);
-    assert!(house.fetches_all(1).await);
-    assert!(house.committed().await.is_some());
+    let scene = Scene::new(FakeUpstream::of(100_000));
+    scene.name(1, 99_999);
+    assert!(scene.fetches_all(1).await);
+    assert!(scene.committed().await.is_some());
 }
 
 #[actix_rt::test]
 async fn more_bytes_than_promised_are_cut_off() {
-    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Tell(Some(60_000))]));
-    let (bytes, error) = house.fetch(1).await;
+    let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Tell(Some(60_000))]));
+    let (bytes, error) = scene.fetch(1).await;
     assert!(bytes.len() < 60_000 && error.is_some(), "{} {error:?}", bytes.len());
-    assert!(house.committed().await.is_none());
+    assert!(scene.committed().await.is_none());
 }
 
 #[actix_rt::test]
 async fn without_a_length_a_head_is_asked_or_the_end_awaited() {
-    let house = House::new(FakeUpstream::of(100_000).replying([Reply::Tell(None)]));
-    assert!(house.fetches_all(1).await);
+    let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Tell(None)]));
+    assert!(scene.fetches_all(1).await);
     let upstream = FakeUpstream::of(100_000).replying([Reply::Tell(None)]);
     upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
-    let house = House::new(upstream);
-    assert!(house.fetches_all(1).await);
+    let scene = Scene::new(upstream);
+    assert!(scene.fetches_all(1).await);
 }
 
 fn full_at_70_000(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -572,92 +572,92 @@ fn full_at_70_000(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 #[actix_rt::test]
 async fn on_a_full_disk_clients_finish_from_the_spool_and_go_on_alone() {
     let upstream = FakeUpstream { pause: Duration::from_millis(10), ..FakeUpstream::of(200_000) };
-    let house = House::with(upstream, ROOMY, full_at_70_000);
-    let (early, ranged) = (house.open(1).await.unwrap(), house.open(2).await.unwrap());
+    let scene = Scene::with(upstream, ROOMY, full_at_70_000);
+    let (early, ranged) = (scene.open(1).await.unwrap(), scene.open(2).await.unwrap());
     let (whole, part) = tokio::join!(read(early), read_range(ranged, 150_000..200_000));
-    assert!(whole.1.is_none() && whole.0 == house.upstream.content, "{:?}", whole.1);
-    assert!(part.1.is_none() && part.0 == house.upstream.content[150_000..], "{:?}", part.1);
-    let gets = house.upstream.gets();
+    assert!(whole.1.is_none() && whole.0 == scene.upstream.content, "{:?}", whole.1);
+    assert!(part.1.is_none() && part.0 == scene.upstream.content[150_000..], "{:?}", part.1);
+    let gets = scene.upstream.gets();
     assert_eq!(gets.len(), 3);
     assert!(gets[1] > 0 && gets[1] <= 70_000 && gets[1] == gets[2], "{gets:?}");
-    assert!(house.committed().await.is_none());
+    assert!(scene.committed().await.is_none());
 }
 
 #[actix_rt::test]
 async fn going_on_alone_is_verified_too() {
     let upstream = FakeUpstream { pause: Duration::from_millis(10), ..FakeUpstream::of(200_000) };
     upstream.script.lock().unwrap().extend([Reply::Tell(Some(200_000)), Reply::Corrupt(150_000)]);
-    let house = House::with(upstream, ROOMY, full_at_70_000);
-    let (bytes, error) = house.fetch(1).await;
+    let scene = Scene::with(upstream, ROOMY, full_at_70_000);
+    let (bytes, error) = scene.fetch(1).await;
     assert!(bytes.len() < 200_000 && matches!(error, Some(BlobError::WrongDigest)));
 }
 
 #[actix_rt::test]
 async fn a_panic_in_a_download_leaves_nobody_waiting() {
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
-    let house = House::new(upstream.replying([Reply::PanicAt(50_000)]));
-    for (bytes, error) in join_all((1..5).map(|group| house.fetch(group))).await {
+    let scene = Scene::new(upstream.replying([Reply::PanicAt(50_000)]));
+    for (bytes, error) in join_all((1..5).map(|group| scene.fetch(group))).await {
         assert!(bytes.len() <= 50_000 && matches!(error, Some(BlobError::Interrupted)));
     }
-    house.committed().await;
+    scene.committed().await;
     sleep(Duration::from_millis(20)).await;
-    assert!(house.fetches_all(1).await);
+    assert!(scene.fetches_all(1).await);
 }
 
 #[actix_rt::test]
 async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
-    let house = House::new(FakeUpstream::of(1 << 20));
-    drop(house.open(1).await.unwrap());
-    let slow = house.open(1).await.unwrap();
+    let scene = Scene::new(FakeUpstream::of(1 << 20));
+    drop(scene.open(1).await.unwrap());
+    let slow = scene.open(1).await.unwrap();
     let length = slow.length();
     let mut slow = slow.pieces(0..length, Giving::Read);
     let first = slow.next().await.unwrap().unwrap();
     assert!(first.length() <= 64 * 1024, "a client holds one chunk");
-    assert!(house.committed().await.unwrap() == house.upstream.content);
+    assert!(scene.committed().await.unwrap() == scene.upstream.content);
     let mut bytes = taken(first).await;
     let (rest, error) = collect(slow).await;
     bytes.extend(rest);
-    assert!(error.is_none() && bytes == house.upstream.content);
-    assert_eq!(house.upstream.gets(), [0]);
+    assert!(error.is_none() && bytes == scene.upstream.content);
+    assert_eq!(scene.upstream.gets(), [0]);
 }
 
 #[actix_rt::test]
 async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams() {
     let options = BlobCacheOptions { max_blob_bytes: Some(50_000), max_unstored_streams: 1, ..ROOMY };
-    let house = House::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
-    house.name(1, 100_000);
-    let blob = house.open(1).await.unwrap();
-    assert!(matches!(house.open(1).await, Err(BlobError::Busy)));
-    assert!(read(blob).await.0 == house.upstream.content);
-    let blob = house.open(1).await.unwrap();
-    assert_eq!(read_range(blob, 99_000..100_000).await.0, house.upstream.content[99_000..]);
-    house.upstream.script.lock().unwrap().push_back(Reply::Corrupt(99_999));
-    let (bytes, error) = house.fetch(1).await;
+    let scene = Scene::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
+    scene.name(1, 100_000);
+    let blob = scene.open(1).await.unwrap();
+    assert!(matches!(scene.open(1).await, Err(BlobError::Busy)));
+    assert!(read(blob).await.0 == scene.upstream.content);
+    let blob = scene.open(1).await.unwrap();
+    assert_eq!(read_range(blob, 99_000..100_000).await.0, scene.upstream.content[99_000..]);
+    scene.upstream.script.lock().unwrap().push_back(Reply::Corrupt(99_999));
+    let (bytes, error) = scene.fetch(1).await;
     assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
-    house.upstream.script.lock().unwrap().extend([Reply::CutAt(30_000)]);
-    assert!(house.fetches_all(1).await);
-    assert!(house.committed().await.is_none());
+    scene.upstream.script.lock().unwrap().extend([Reply::CutAt(30_000)]);
+    assert!(scene.fetches_all(1).await);
+    assert!(scene.committed().await.is_none());
 }
 
 #[actix_rt::test]
 async fn a_link_that_was_looked_up_before_a_purge_is_not_remembered_after_it() {
-    let house = House::new(FakeUpstream::of(10));
-    let (wanted, link) = (house.wanted(1), Link { size: Some(10), proven: true });
-    let before = house.blobs.forgotten.load(Ordering::SeqCst);
-    house.blobs.forget_group(GroupId(1));
-    house.blobs.remember(&wanted, link, before);
-    assert!(!house.blobs.known.contains_key(&wanted));
-    house.blobs.remember(&wanted, link, before + 1);
-    assert!(house.blobs.known.contains_key(&wanted));
+    let scene = Scene::new(FakeUpstream::of(10));
+    let (wanted, link) = (scene.wanted(1), Link { size: Some(10), proven: true });
+    let before = scene.blobs.forgotten.load(Ordering::SeqCst);
+    scene.blobs.forget_group(GroupId(1));
+    scene.blobs.remember(&wanted, link, before);
+    assert!(!scene.blobs.known.contains_key(&wanted));
+    scene.blobs.remember(&wanted, link, before + 1);
+    assert!(scene.blobs.known.contains_key(&wanted));
 }
 
 #[actix_rt::test]
 async fn nothing_is_not_passed_on_for_something() {
     let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..ROOMY };
     let lie = || Reply::Tell(Some(0));
-    let house =
-        House::with(FakeUpstream::of(100_000).replying([Reply::Tell(Some(100_000)), lie()]), options, |_, _, _| Ok(()));
-    let (bytes, error) = house.fetch(1).await;
+    let scene =
+        Scene::with(FakeUpstream::of(100_000).replying([Reply::Tell(Some(100_000)), lie()]), options, |_, _, _| Ok(()));
+    let (bytes, error) = scene.fetch(1).await;
     assert!(bytes.is_empty() && matches!(error, Some(BlobError::WrongDigest)), "{error:?}");
 }
 
@@ -666,14 +666,14 @@ async fn too_many_downloads_or_waiters_are_refused() {
     let options = BlobCacheOptions { max_downloads: 1, max_waiters: 2, ..ROOMY };
     let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     silent.heads.lock().unwrap().push_back(Reply::Tell(None));
-    let house = House::with(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
-    let other = OpenBlob { digest: Digest::from_bytes([1; 32]), ..house.wanted(1) };
+    let scene = Scene::with(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
+    let other = OpenBlob { digest: Digest::from_bytes([1; 32]), ..scene.wanted(1) };
     let later = async {
         sleep(Duration::from_millis(50)).await;
-        let other = house.blobs.open(other).await;
-        (other, join_all((0..3).map(|_| house.open(1))).await)
+        let other = scene.blobs.open(other).await;
+        (other, join_all((0..3).map(|_| scene.open(1))).await)
     };
-    let (_, (other, three)) = tokio::join!(house.open(1), later);
+    let (_, (other, three)) = tokio::join!(scene.open(1), later);
     assert!(matches!(other, Err(BlobError::Busy)), "a second download");
     assert_eq!(three.iter().filter(|opened| matches!(opened, Err(BlobError::Busy))).count(), 2);
 }
@@ -683,33 +683,33 @@ async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
     let options = BlobCacheOptions { answer_within: Duration::from_millis(50), ..ROOMY };
     let upstream = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
-    let house =
-        House::with(FakeUpstream { pause: Duration::from_millis(200), ..upstream }, options, |file, bytes, offset| {
+    let scene =
+        Scene::with(FakeUpstream { pause: Duration::from_millis(200), ..upstream }, options, |file, bytes, offset| {
             file.write_all_at(bytes, offset)
         });
-    assert!(matches!(house.open(1).await, Err(BlobError::TooSlow)));
-    assert!(house.until_committed().await == house.upstream.content, "the download goes on");
+    assert!(matches!(scene.open(1).await, Err(BlobError::TooSlow)));
+    assert!(scene.until_committed().await == scene.upstream.content, "the download goes on");
 }
 
 #[actix_rt::test]
 async fn a_stored_blob_that_a_power_cut_left_short_is_fetched_again() {
-    let house = stocked([]).await;
-    let hex = house.digest.hex();
-    std::fs::write(house.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex), b"").unwrap();
-    assert!(house.fetches_all(1).await);
-    assert!(house.committed().await.unwrap() == house.upstream.content);
+    let scene = stocked([]).await;
+    let hex = scene.digest.hex();
+    std::fs::write(scene.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex), b"").unwrap();
+    assert!(scene.fetches_all(1).await);
+    assert!(scene.committed().await.unwrap() == scene.upstream.content);
 }
 
 #[actix_rt::test]
 async fn a_forgotten_group_is_looked_up_again() {
-    let house = stocked([]).await;
-    house.until_linked(1).await;
-    house.open(1).await.unwrap();
-    assert!(house.blobs.known.contains_key(&house.wanted(1)));
-    house.blobs.forget_group(GroupId(2));
-    assert!(house.blobs.known.contains_key(&house.wanted(1)));
-    house.blobs.forget_group(GroupId(1));
-    assert!(!house.blobs.known.contains_key(&house.wanted(1)));
+    let scene = stocked([]).await;
+    scene.until_linked(1).await;
+    scene.open(1).await.unwrap();
+    assert!(scene.blobs.known.contains_key(&scene.wanted(1)));
+    scene.blobs.forget_group(GroupId(2));
+    assert!(scene.blobs.known.contains_key(&scene.wanted(1)));
+    scene.blobs.forget_group(GroupId(1));
+    assert!(!scene.blobs.known.contains_key(&scene.wanted(1)));
 }
 
 #[actix_rt::test]
@@ -717,7 +717,7 @@ async fn an_asker_whose_time_is_over_hears_what_upstream_said() {
     let options = BlobCacheOptions { answer_within: Duration::from_millis(60), ..ROOMY };
     let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
-    let house = House::with(upstream, options, |_, _, _| Ok(()));
-    let refusal = house.open(1).await.err().unwrap();
+    let scene = Scene::with(upstream, options, |_, _, _| Ok(()));
+    let refusal = scene.open(1).await.err().unwrap();
     assert!(matches!(refusal, BlobError::Unavailable(UpstreamError::ServerError(_))), "{refusal:?}");
 }

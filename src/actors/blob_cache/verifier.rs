@@ -1,7 +1,7 @@
-//! Verification of what is stored in the background, on one thread of low priority. First the database of the index is compared with
-//! its files. Then blobs are verified: each once after a start, those used last first,
-//! and again on a schedule, at a bounded rate; and at once those that are under suspicion. What does not hold is removed: the next pull
-//! fetches it again. Nobody waits for it.
+//! Background verification of stored content, on one thread of low priority. First the database of the index is
+//! compared with its files. Then blobs are verified at a bounded rate: each once after a start, the most recently
+//! used first, and again on a schedule. Suspected blobs are verified at once. A blob whose digest is wrong is
+//! removed, and the next pull fetches it again. No request waits for the verification.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,44 +16,47 @@ use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
 use crate::store::error::StoreError;
 use crate::store::index::Index;
 
-/// How stored blobs are verified.
+/// Options of the verification of stored blobs.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyOptions {
-    /// The maximum of bytes that are read in a second; 0: only what is under suspicion is verified.
+    /// Maximum number of bytes that are read per second; 0: only suspected blobs are verified.
     pub bytes_per_second: u64,
-    /// From the begin of one round through all blobs to that of the next.
+    /// Time from the start of one round through all blobs to the start of the next.
     pub interval: Duration,
 }
 
-/// The handle. Once it is dropped, the thread ends.
+/// Handle of the verification thread, which ends when the handle is dropped.
 pub(super) struct Verifier {
     suspects: SyncSender<Digest>,
     repeats: Repeats,
 }
 
-/// To open a file counts as reading so many bytes.
-const FILE_COST: u64 = 16 << 10;
+/// Cost of opening a file, as the number of bytes that could be read instead.
+const FILE_COST_BYTES: u64 = 16 << 10;
 
-/// The maximum of blobs under suspicion that wait.
+/// Maximum number of suspected blobs that wait.
 const MAX_SUSPECTS: usize = 256;
 
-/// Blobs under suspicion are read so much faster than all others, and at least at [`MIN_SUSPECT_RATE`] ...
+/// Factor by which suspected blobs are read faster than others.
 const SUSPECT_FACTOR: u64 = 8;
+
+/// Minimum rate in bytes per second at which suspected blobs are read.
 const MIN_SUSPECT_RATE: u64 = 160 << 20;
 
-/// ... and after one that held not again for so long, unless its file was changed since.
-const TRUSTED_FOR: Duration = Duration::from_secs(60);
+/// Time after a successful verification for which a suspected blob is not verified again, unless its file was changed.
+const TRUST_TTL: Duration = Duration::from_secs(60);
 
-/// The maximum of blobs that are remembered for that.
+/// Maximum number of blobs that are remembered as verified. At the limit all are dropped.
 const MAX_TRUSTED: usize = 4096;
 
-/// Where there are no rounds, so long nothing is to be done but what is under suspicion.
-const IDLE: Duration = Duration::from_secs(24 * 3600);
+/// Time between checks for a round when rounds are switched off. Suspected blobs are verified meanwhile.
+const IDLE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
+/// Metric label of the queue of suspected blobs.
 const QUEUE: &str = "blob_suspects";
 
 impl Verifier {
-    /// Starts the thread.
+    /// Starts the verification thread. If that fails, the error is logged and nothing is verified.
     pub(super) fn start(files: BlobFiles, index: Arc<Index>, options: VerifyOptions) -> Self {
         let (suspects, queue) = sync_channel(MAX_SUSPECTS);
         let work = Work { files, index, options, queue, trusted: HashMap::new(), ended: false };
@@ -63,14 +66,14 @@ impl Verifier {
         Self { suspects, repeats: Repeats::new() }
     }
 
-    /// Notes that a stored blob is given whole to this client. If it was a moment ago, the blob is under suspicion.
+    /// Records that a stored blob is sent whole to this client. A repeat makes the blob suspected.
     pub(super) fn given(&self, client: u64, digest: &Digest) {
         if self.repeats.again(client, digest) {
             self.suspect(digest);
         }
     }
 
-    /// Verifies this blob as soon as possible. One that finds no place in the queue is verified in its turn.
+    /// Queues this blob for verification as soon as possible. If the queue is full, the next round verifies it.
     pub(super) fn suspect(&self, digest: &Digest) {
         if self.suspects.try_send(*digest).is_err() {
             refused(QUEUE);
@@ -85,7 +88,7 @@ struct Work {
     index: Arc<Index>,
     options: VerifyOptions,
     queue: Receiver<Digest>,
-    /// What held when it was under suspicion, when that was, and the file that it was.
+    /// Suspected blobs that were verified successfully, with the time and the stamp of the file.
     trusted: HashMap<Digest, (Instant, Option<Stamp>)>,
     ended: bool,
 }
@@ -102,7 +105,7 @@ impl Work {
                 self.round();
                 self.options.interval
             } else {
-                IDLE
+                IDLE_INTERVAL
             };
             self.pause(next.saturating_sub(begin.elapsed()));
         }
@@ -121,9 +124,9 @@ impl Work {
                 self.pause(time_for(read, rate));
                 !self.ended
             });
-            tell(digest, verified);
-            // Many small ones are no more work than few large ones.
-            self.pause(time_for(FILE_COST, rate));
+            log_failure(digest, verified);
+            // Bounds the number of files per second: many small blobs must not be more work than few large ones.
+            self.pause(time_for(FILE_COST_BYTES, rate));
             if self.ended {
                 return;
             }
@@ -131,7 +134,7 @@ impl Work {
         tracing::debug!(blobs = blobs.len(), "all stored blobs were verified");
     }
 
-    /// Waits, and verifies what comes under suspicion meanwhile.
+    /// Waits for this time, and verifies the blobs that become suspected meanwhile.
     fn pause(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         loop {
@@ -150,7 +153,7 @@ impl Work {
         metrics::gauge!("dependency_proxy_queue_length", "queue" => QUEUE).decrement(1);
         let stamp = self.files.stamp(digest).unwrap_or_default();
         let trusted = self.trusted.get(digest);
-        if trusted.is_some_and(|(since, file)| *file == stamp && since.elapsed() < TRUSTED_FOR) {
+        if trusted.is_some_and(|(since, file)| *file == stamp && since.elapsed() < TRUST_TTL) {
             return;
         }
         let rate = self.options.bytes_per_second.saturating_mul(SUSPECT_FACTOR).max(MIN_SUSPECT_RATE);
@@ -165,10 +168,11 @@ impl Work {
             }
             self.trusted.insert(*digest, (Instant::now(), stamp));
         }
-        tell(digest, verified);
+        log_failure(digest, verified);
     }
 }
 
+/// Returns the time that reading these bytes takes at this rate, in bytes per second.
 fn time_for(bytes: u64, rate: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64)
 }
@@ -177,8 +181,8 @@ fn count(read: u64) {
     metrics::counter!("dependency_proxy_verified_bytes_total").increment(read);
 }
 
-/// Damage is told where it is found.
-fn tell(digest: &Digest, verified: Result<Verified, StoreError>) {
+/// Logs that a blob could not be verified. A wrong digest is logged by the store.
+fn log_failure(digest: &Digest, verified: Result<Verified, StoreError>) {
     if let Err(error) = verified {
         tracing::warn!(%digest, %error, "a stored blob cannot be verified");
     }

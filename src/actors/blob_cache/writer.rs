@@ -1,4 +1,4 @@
-//! The blocking half of a download: the growing file and the hash of what is in it. Knows nothing of upstream.
+//! The blocking half of a download: the growing file and the hash of its bytes.
 
 use std::sync::Arc;
 
@@ -13,22 +13,27 @@ use crate::domain::origin::Origin;
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 
-/// The file of one download, and the hash of what was written to it.
+/// The file of one download, and the hash of the bytes written to it.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     pub(super) spooled: SpoolFile,
-    /// Of what was written.
+    /// Hash of the bytes written so far.
     pub(super) hasher: Hasher,
+    /// Number of bytes written so far.
     written: u64,
 }
 
 impl Writer {
-    /// An empty file, and how long it may become; or how the download ends where the store takes none. Blocks.
+    /// Creates an empty file, and returns it with the limits of its length. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`End::Unstored`] if the store cannot create a file.
     pub(super) fn new(shared: &Arc<Shared>, image: &Origin) -> Result<(Limits, Self), End> {
         let begun = shared.files.room_left().and_then(|room| Ok((room, shared.spool.create()?)));
         let (room, spooled) = match begun {
             Ok(begun) => begun,
-            // Whatever keeps the store from taking it keeps nobody from pulling it.
+            // A failure of the store does not fail the pull.
             Err(error) => {
                 shared.unstored.report(unstored(&error), Some(image));
                 return Err(End::Unstored);
@@ -38,7 +43,11 @@ impl Writer {
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0 }))
     }
 
-    /// Writes and hashes all pieces, beside each other; after an error the hash and the count are those from before.
+    /// Writes and hashes a batch, both at the same time. After a failed write the hash and the count are the old ones.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a blocking task was lost. A failed write is the inner result.
     pub(super) async fn store(mut self, batch: Vec<Bytes>) -> Result<(Self, Result<(), StoreError>), JoinError> {
         let batch = Arc::new(batch);
         let (mut hasher, hashed) = (self.hasher.clone(), Arc::clone(&batch));
@@ -68,19 +77,20 @@ impl Writer {
         Ok(())
     }
 
-    /// What was free at the start may have been used by others, other downloads among them.
+    /// Fails with [`StoreError::Full`] if the batch does not fit: other downloads may have used the space
+    /// since the start.
     fn check_room(&self, batch: &[Bytes]) -> Result<(), StoreError> {
         let bytes: u64 = batch.iter().map(|bytes| bytes.len() as u64).sum();
         if self.shared.files.room_left()? < bytes { Err(StoreError::Full) } else { Ok(()) }
     }
 }
 
-/// Why what the store refuses with this error is passed on unstored.
+/// Converts an error of the store to the reason why a blob is not stored.
 pub(super) fn unstored(error: &StoreError) -> Unstored {
     match error {
         StoreError::Full => Unstored::NoRoom,
         StoreError::Io(_) | StoreError::Damaged(_) => {
-            tracing::debug!(%error, "the store takes no blob");
+            tracing::debug!(%error, "the store cannot take a blob");
             Unstored::StoreFailed
         }
     }

@@ -1,4 +1,4 @@
-//! The janitor's work, on a blocking thread. Decides nothing about when it is done.
+//! The janitor's tasks, which run on a blocking thread. The actor decides when they run.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
 
-/// What the janitor works on.
+/// The handles and stores that the janitor works on.
 #[derive(Clone)]
 pub struct Parts {
     /// The owner of the identities.
     pub policy: Policy,
     /// Times of last use.
     pub last_used: LastUsed,
-    /// What remembers links and manifests in memory.
+    /// The manifests, with their links in memory.
     pub manifests: Manifests,
-    /// What remembers links in memory.
+    /// The blob cache, with its links in memory.
     pub blobs: Blobs,
     /// The identities on disk.
     pub identities: Arc<IdentityStore>,
@@ -33,16 +33,16 @@ pub struct Parts {
     pub index: Arc<Index>,
     /// The blobs on disk.
     pub files: BlobFiles,
-    /// How many deleted tokens are remembered.
+    /// Maximum number of tombstones of deleted tokens that are kept.
     pub max_tombstones: usize,
-    /// Which tokens were named because they expire.
+    /// Reports on tokens that are about to expire.
     pub expiring: ExpiringTokens,
-    /// What killed processes have left half-written.
+    /// Temporary files that killed processes have left behind.
     pub leftovers: Leftovers,
 }
 
 impl Parts {
-    /// Writes what waits, and what is due.
+    /// Writes what waits to be written, and updates the gauges.
     pub(super) fn tidy(&self) {
         report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
         report("the index", self.index.flush());
@@ -55,19 +55,26 @@ impl Parts {
         report("the export or the journal of identities", self.identities.tidy());
     }
 
-    /// Writes everything that waits, as before the process ends.
+    /// Writes everything that waits to be written, for the end of the process.
     pub(super) fn finish(&self) {
         self.tidy();
         report("the export of identities", self.identities.write_export());
         report("the identities", self.identities.flush());
     }
 
+    /// Removes everything that a group has cached. Returns the number of files that no other group had a link to.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. The purge is then repeated by [`Self::purge_deleted`].
     pub(super) fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
+        // The links go first: from then on no request of the group can open the content, whatever fails after that.
         let orphans = self.index.forget_group(group)?;
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
         for digest in &orphans {
             self.manifests.remove_unlinked(digest)?;
+            // Another group may have got a link to it meanwhile.
             if !self.index.is_linked(digest)? {
                 self.files.remove(digest)?;
             }
@@ -76,7 +83,12 @@ impl Parts {
         Ok(orphans.len())
     }
 
-    /// Purges groups that are gone or are to be forgotten: a crash may have come before, or a late pull.
+    /// Purges the groups that are deleted or marked for a purge, but still have cached content: the process may
+    /// have been killed during their purge, or a pull ended after it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails; the remaining groups are left for the next call.
     pub(super) fn purge_deleted(&self) -> Result<(), StoreError> {
         let directory = self.policy.directory();
         let deleted = self
@@ -87,7 +99,11 @@ impl Parts {
         deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
     }
 
-    /// Forgets when credentials were last used that are gone.
+    /// Forgets the times of last use of credentials that are deleted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
     pub(super) fn forget_last_used(&self) -> Result<(), StoreError> {
         let gone = self.last_used.gone(|| self.policy.directory());
         self.identities.forget_last_used(&gone)?;
@@ -96,7 +112,7 @@ impl Parts {
     }
 }
 
-/// Logs what did not work: the next time may.
+/// Logs a failure. The same work is tried again at the next interval.
 pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "{what} could not be written");

@@ -1,10 +1,11 @@
-//! Which purge runs and which wait. Purges nothing itself.
+//! Queue of purges. Bookkeeping only: it does not run them.
 
 use std::collections::VecDeque;
 
 use crate::domain::id::GroupId;
 
-/// Purges run one at a time: each reads the whole index. A group that waits already need not wait twice.
+/// The running purge and those that wait. Purges run one at a time, because each reads the whole index. A
+/// group waits at most once.
 #[derive(Default)]
 pub(super) struct Purges {
     running: bool,
@@ -12,15 +13,15 @@ pub(super) struct Purges {
 }
 
 impl Purges {
-    /// The purge to start now, if any.
-    pub(super) fn ask(&mut self, group: GroupId) -> Option<GroupId> {
+    /// Queues a purge. Returns the purge to start now, if any.
+    pub(super) fn add(&mut self, group: GroupId) -> Option<GroupId> {
         if !self.waiting.contains(&group) {
             self.waiting.push_back(group);
         }
         if self.running { None } else { self.next() }
     }
 
-    /// The purge to start after the one that ended, if any.
+    /// Records that the running purge has ended. Returns the purge to start now, if any.
     pub(super) fn ended(&mut self) -> Option<GroupId> {
         self.next()
     }
@@ -37,13 +38,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn purges_run_one_at_a_time_and_what_was_asked_for_meanwhile_runs_once() {
+    fn purges_run_one_at_a_time_and_a_group_that_is_added_meanwhile_runs_once() {
         let (mut purges, one, other) = (Purges::default(), GroupId(1), GroupId(2));
-        assert_eq!(purges.ask(one), Some(one));
+        assert_eq!(purges.add(one), Some(one));
         for _ in 0..1000 {
-            assert_eq!((purges.ask(one), purges.ask(other)), (None, None));
+            assert_eq!((purges.add(one), purges.add(other)), (None, None));
         }
         assert_eq!([purges.ended(), purges.ended(), purges.ended()], [Some(one), Some(other), None]);
-        assert_eq!(purges.ask(one), Some(one));
+        assert_eq!(purges.add(one), Some(one));
     }
 }

@@ -1,11 +1,11 @@
-//! The work beside the ManifestCache: asks upstream for one manifest, verifies it and stores it. Joins nothing and remembers
-//! nothing.
+//! The work of the ManifestCache, outside the actor: requests one manifest from upstream, verifies it and stores
+//! it. Keeps no state and coalesces no requests.
 
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::{Fetched, Question};
+use super::{Fetched, ManifestKey};
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
 use crate::actors::unstored::UnstoredReports;
@@ -19,55 +19,62 @@ use crate::store::error::StoreError;
 use crate::store::manifests::{Manifest, ManifestStore};
 use crate::upstream::{Content, ManifestHead, UpstreamError};
 
-/// The work beside the actor.
+/// Requests, verifies and stores manifests.
 #[derive(Clone)]
 pub(super) struct Fetcher {
     pub(super) upstream: Upstream,
     pub(super) store: Arc<ManifestStore>,
     pub(super) memory: MemoryBudget,
     pub(super) unstored: Arc<UnstoredReports>,
-    /// Longer manifests are passed on and not stored.
+    /// Maximum length of a stored manifest in bytes; longer ones are passed on without being stored.
     pub(super) max_stored_bytes: u64,
 }
 
-/// No manifest is longer than this; more is an attack.
-const MAX_BYTES: u64 = 16 << 20;
+/// Maximum length of a manifest in bytes. No real manifest is as long; a longer body is treated as an attack.
+const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 impl Fetcher {
-    /// What a `HEAD` says of a manifest.
-    pub(super) async fn head(&self, question: &Question) -> Result<ManifestHead, Cause> {
-        self.upstream
-            .head_manifest(&question.origin, &question.reference)
-            .await
-            .map_err(|error| cause(question, &error.into()))
+    /// Sends a `HEAD` for a manifest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send a usable response, which is logged.
+    pub(super) async fn head(&self, key: &ManifestKey) -> Result<ManifestHead, Cause> {
+        self.upstream.head_manifest(&key.origin, &key.reference).await.map_err(|error| cause(key, &error.into()))
     }
 
-    /// A manifest whose digest is verified and that a client could use, within this group's share of memory.
-    pub(super) async fn fetch(&self, question: &Question, group: GroupId) -> Result<Fetched, Cause> {
-        let content = self.upstream.manifest(&question.origin, &question.reference).await;
-        let content = content.map_err(|error| cause(question, &error.into()))?;
+    /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution
+    /// specification, "Pulling manifests").
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send a manifest with the expected digest, which is logged, or if there is no memory.
+    pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> Result<Fetched, Cause> {
+        let content = self.upstream.manifest(&key.origin, &key.reference).await;
+        let content = content.map_err(|error| cause(key, &error.into()))?;
         let (claimed_type, claimed) = (content.head.media_type.clone(), content.head.digest);
         let collected = collect(&self.memory, group, content).await;
-        let (bytes, lease) = collected.map_err(|error| cause(question, &error))?;
+        let (bytes, lease) = collected.map_err(|error| cause(key, &error))?;
         let mut manifest = Manifest::new(claimed_type.clone().unwrap_or_default(), bytes);
-        let asked = match question.reference {
+        let expected = match key.reference {
             Reference::Digest(digest) => Some(digest),
             Reference::Tag(_) => claimed,
         };
-        if asked.is_some_and(|asked| asked != manifest.digest) {
+        if expected.is_some_and(|expected| expected != manifest.digest) {
             let error = UpstreamError::InvalidResponse { what: "the digest does not hold" };
-            return Err(cause(question, &error.into()));
+            return Err(cause(key, &error.into()));
         }
         let (media_type, named) = manifest::identify(claimed_type.as_deref(), &manifest.bytes)
-            .map_err(|error| unusable(question, &error, asked.is_some()))?;
+            .map_err(|error| unusable(key, &error, expected.is_some()))?;
         manifest.media_type = media_type;
         let manifest = Arc::new(manifest);
-        let stored = self.keep(manifest.clone(), &question.origin).await;
+        let stored = self.store(manifest.clone(), &key.origin).await;
         Ok(Fetched { manifest, named: Arc::new(named), stored, _lease: lease })
     }
 
-    /// Stores a manifest, if it is not too long. A store that fails does not keep anybody from pulling.
-    async fn keep(&self, manifest: Arc<Manifest>, image: &Origin) -> bool {
+    /// Stores a manifest, unless it is too long. Returns true if it was stored. A failure of the store is reported,
+    /// but does not fail the pull.
+    async fn store(&self, manifest: Arc<Manifest>, image: &Origin) -> bool {
         if manifest.bytes.len() as u64 > self.max_stored_bytes {
             self.unstored.report(Unstored::TooLong, Some(image));
             return false;
@@ -92,18 +99,19 @@ impl Fetcher {
     }
 }
 
-/// The whole body, which has to be as long as was announced.
+/// Collects the whole body, whose length must be the announced one.
 async fn collect(memory: &MemoryBudget, group: GroupId, content: Content) -> Result<Collected, CollectError> {
     let announced = content.head.length;
-    let collected = memory.collect(group, content, MAX_BYTES).await?;
+    let collected = memory.collect(group, content, MAX_MANIFEST_BYTES).await?;
     if announced.is_some_and(|length| length != collected.0.len() as u64) {
         return Err(UpstreamError::InvalidResponse { what: "another length than announced" }.into());
     }
     Ok(collected)
 }
 
-fn cause(question: &Question, error: &CollectError) -> Cause {
-    let (origin, reference) = (&question.origin, &question.reference);
+/// Logs a failure, unless the manifest does not exist, and returns its cause.
+fn cause(key: &ManifestKey, error: &CollectError) -> Cause {
+    let (origin, reference) = (&key.origin, &key.reference);
     match error {
         CollectError::Upstream(UpstreamError::NotFound) => {}
         CollectError::Upstream(error) => tracing::warn!(%origin, %reference, %error, "a request to upstream failed"),
@@ -112,9 +120,11 @@ fn cause(question: &Question, error: &CollectError) -> Cause {
     Cause::from(error)
 }
 
-/// What bytes that are no manifest mean: with the digest that upstream names they are what it has, and stay so.
-fn unusable(question: &Question, error: &ManifestError, digest_holds: bool) -> Cause {
-    let (origin, reference) = (&question.origin, &question.reference);
+/// Logs that the content is no manifest, and returns the cause. If its digest is the expected one, it is what
+/// upstream has, and a later request gets the same. Otherwise, with a media type that no manifest has, it may be an
+/// error page of a gateway.
+fn unusable(key: &ManifestKey, error: &ManifestError, digest_holds: bool) -> Cause {
+    let (origin, reference) = (&key.origin, &key.reference);
     tracing::warn!(%origin, %reference, %error, "upstream has something else than a manifest");
     if matches!(error, ManifestError::MediaType(_)) && !digest_holds {
         return Cause::InvalidResponse { what: "no manifest".to_owned() };

@@ -1,5 +1,5 @@
-//! By what the shelf finds in memory what is known of tags and of groups: as it is kept, and as it is looked for, for which
-//! nothing is copied.
+//! Keys of the links and tags in memory: owned keys for insertion, and borrowed keys for lookups without copies. An
+//! owned and a borrowed key of the same content have the same hash.
 
 use std::hash::{Hash, Hasher};
 
@@ -11,7 +11,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
 
-/// Which content of which origin a group has.
+/// Key of a group's link: the group, the origin and the digest.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct LinkKey {
     group: GroupId,
@@ -19,17 +19,17 @@ pub(super) struct LinkKey {
     digest: Digest,
 }
 
-/// A tag of an origin.
+/// Key of a tag: the origin and the tag.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct TagKey {
     origin: Origin,
     tag: Tag,
 }
 
-/// A [`LinkKey`] that is only looked for.
+/// Borrowed form of [`LinkKey`], for lookups.
 pub(super) struct LinkOf<'a>(pub(super) GroupId, pub(super) &'a Origin, pub(super) Digest);
 
-/// A [`TagKey`] that is only looked for.
+/// Borrowed form of [`TagKey`], for lookups.
 pub(super) struct TagOf<'a>(pub(super) &'a Origin, pub(super) &'a Tag);
 
 impl LinkKey {
@@ -50,6 +50,7 @@ impl TagKey {
 
 impl Hash for LinkOf<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        // Only a part of the key is hashed; `equivalent` compares all of it.
         (self.0, &self.1.repository, self.2).hash(state);
     }
 }

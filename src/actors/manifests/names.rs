@@ -1,19 +1,20 @@
-//! What a manifest names, as links of the group that pulled it. Stores nothing.
+//! The content that a manifest refers to, as links of the group that pulled it. Pure: stores nothing.
 
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Named};
 use crate::store::index::Link;
 use crate::store::manifests::Manifest;
 
-/// Each name is a small file. No image has so many; of what stands beyond upstream is asked as of what no manifest names.
+/// Maximum number of referenced links per manifest, because each is a small file. No known image has as many.
+/// Content beyond the maximum is treated as if no manifest referred to it: upstream decides about it.
 const MAX_NAMES: usize = 4096;
 
-/// What a stored manifest names.
+/// Returns the content that a stored manifest refers to.
 pub(super) fn named(manifest: &Manifest) -> Named {
     manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default()
 }
 
-/// The proven link to the manifest itself, and links by name to what it names.
+/// Returns the granted link to the manifest itself, and referenced links to the content that it refers to.
 pub(super) fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
     let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
     let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);

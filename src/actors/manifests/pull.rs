@@ -1,5 +1,5 @@
-//! One pull of a manifest that is not answered from memory: what is stored where the group may have it and it is fresh, else
-//! as upstream says. Stores nothing itself.
+//! One pull of a manifest that is not answered from memory: served from the store if the group has a granted link
+//! and the tag is fresh, otherwise decided by upstream. Decides only; the `Shelf` and the [`ManifestCache`] store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use super::pulled::{Leased, PullManifest, PulledManifest, Source};
 use super::shelf::{Known, Shelf, is_fresh};
 use crate::actors::failure::Cause;
 use crate::actors::manifest_cache::{
-    AskHead, CacheTimes, FetchManifest, ManifestCache, Question, RevalidationTimedOut, Shared, Since,
+    CacheTimes, FetchManifest, HeadManifest, ManifestCache, ManifestKey, RevalidationTimedOut, SharedOutcome, Since,
 };
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
@@ -27,32 +27,40 @@ pub(super) struct Pull<'a> {
     pub(super) shelf: &'a Arc<Shelf>,
     pub(super) actor: &'a Addr<ManifestCache>,
     pub(super) request: &'a PullManifest,
-    /// Those that hold when the client asked.
+    /// The settings at the time of the request.
     pub(super) times: CacheTimes,
-    /// How often this pull asked upstream; what it joined is not counted.
+    /// Number of upstream requests that this pull caused. Coalesced requests of other pulls are not counted.
     pub(super) upstream_calls: &'a AtomicU32,
-    /// When the client asked.
-    pub(super) asked_at: Instant,
+    /// Time of the request.
+    pub(super) requested_at: Instant,
 }
 
-/// How long a client waits for what a tag has moved to, where there is something older to serve.
-const PATIENCE_WITH_FALLBACK: Duration = Duration::from_secs(10);
+/// Maximum time of a fetch when a stale manifest can be served instead.
+const FETCH_WITH_STALE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time after which a fetch that is repeated for want of memory is given up: before the pull is, which would say that
-/// upstream is late.
-const LATEST_OUTCOME: Duration = Duration::from_secs(23);
+/// Time since the request at which a fetch that is repeated for lack of memory is given up. It is below the timeout
+/// of the whole pull, whose failure would state that upstream is late.
+const REPEATED_FETCH_TIMEOUT: Duration = Duration::from_secs(23);
 
-/// In less than this time what upstream answered is on the disk.
-const MOMENT: Duration = Duration::from_secs(1);
+/// Maximum age of a shared outcome that is reused. A response of upstream is on the disk in less than this time.
+const MAX_REUSED_AGE: Duration = Duration::from_secs(1);
 
-/// A shared question is given up by those who ask it; this is how much later it is by those who joined.
-const GRACE: Duration = Duration::from_millis(500);
+/// Time that a pull waits for a shared `HEAD` beyond `revalidate_timeout`. A `HEAD` ends by its own timeout before;
+/// this bounds the wait if it does not.
+const REPLY_MARGIN: Duration = Duration::from_millis(500);
 
 impl Pull<'_> {
+    /// Pulls the manifest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream refuses it, or cannot deliver it and no stale manifest may be served, or if
+    /// there is no memory.
     pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
         match self.shelf.look_up(self.request).await? {
             Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
             Some(Known { manifest: Some(manifest), .. }) => {
+                // Its lease must not hold the group's share during the upstream request.
                 drop(manifest);
                 self.confirm().await
             }
@@ -61,23 +69,24 @@ impl Pull<'_> {
         }
     }
 
-    /// A stored manifest that the group has: as it is by digest and while the tag is fresh, else as upstream says.
+    /// Serves a stored manifest to which the group has a granted link: at once if it was requested by digest or the
+    /// tag is fresh, otherwise after a revalidation.
     async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
         if tag.is_none_or(|entry| is_fresh(&entry, self.request.tag_freshness)) {
             return Ok(PulledManifest::new(leased, Source::Hit, checked_at));
         }
-        // Without its lease: what the tag has moved to may need the group's share.
+        // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
         let Leased { manifest, lease: _ } = leased;
-        let outcome = match self.ask_head(true).await {
+        let outcome = match self.request_head(true).await {
             Ok((head, _)) => match self.confirmed(head.affirmed(), Some(&manifest)).await? {
-                Some(told) => Ok(PulledManifest::new(told, Source::Revalidated, Some(Timestamp::now()))),
+                Some(confirmed) => Ok(PulledManifest::new(confirmed, Source::Revalidated, Some(Timestamp::now()))),
                 None => {
-                    // Where not even a `HEAD` ended in time, a `GET` gets no more of it.
+                    // After a `HEAD` that timed out, the `GET` gets a short time only.
                     let limit = if head == ManifestHead::TooSlow {
                         self.times.revalidate_timeout
                     } else {
-                        PATIENCE_WITH_FALLBACK
+                        FETCH_WITH_STALE_TIMEOUT
                     };
                     timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
                         self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
@@ -105,7 +114,7 @@ impl Pull<'_> {
                 let stale = PulledManifest::new(leased, Source::Stale, checked_at);
                 Ok(PulledManifest { stale_because: Some(Arc::new(cause)), ..stale })
             }
-            // Only a `GET` could tell that it has not moved.
+            // The `HEAD` was inconclusive, and the `GET` shows that the tag has not moved.
             Ok(pulled) if pulled.digest == manifest.digest => {
                 Ok(PulledManifest { source: Source::Revalidated, ..pulled })
             }
@@ -113,26 +122,26 @@ impl Pull<'_> {
         }
     }
 
-    /// A stored manifest that the group does not have yet: upstream decides.
+    /// Serves a stored manifest to which the group has no granted link yet, if upstream confirms it.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
-        let (head, joined) = self.ask_head(false).await?;
+        let (head, coalesced) = self.request_head(false).await?;
         let Some(manifest) = self.confirmed(head.affirmed(), None).await? else { return self.fetch().await };
-        let source = if joined { Source::Joined } else { Source::Revalidated };
+        let source = if coalesced { Source::Joined } else { Source::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
 
-    /// The stored manifest that a `HEAD` names, if it does; with this the group has it. It is not read again where it
-    /// was read already.
+    /// Returns the stored manifest whose digest and length a `HEAD` names, and grants the group a link to it. Returns
+    /// `None` if the `HEAD` does not name it or it is not stored. `read` is a manifest that was read already.
     async fn confirmed(
         &self,
         head: Option<&ContentHead>,
         read: Option<&Arc<Manifest>>,
     ) -> Result<Option<Leased>, Cause> {
         let Some(head) = head else { return Ok(None) };
-        let Some(told) = head.digest.filter(|told| self.fits(told)) else { return Ok(None) };
-        let stored = match read.filter(|manifest| manifest.digest == told) {
+        let Some(digest) = head.digest.filter(|digest| self.fits(digest)) else { return Ok(None) };
+        let stored = match read.filter(|manifest| manifest.digest == digest) {
             Some(manifest) => Some(self.shelf.leased(self.request.group, manifest.clone()).await?),
-            None => self.shelf.stored(self.request.group, told).await?,
+            None => self.shelf.stored(self.request.group, digest).await?,
         };
         let Some(leased) = stored else { return Ok(None) };
         if head.length.is_some_and(|length| length != leased.manifest.bytes.len() as u64) {
@@ -142,9 +151,10 @@ impl Pull<'_> {
         Ok(Some(leased))
     }
 
-    /// The headers of what is not stored.
+    /// Answers a `HEAD` for a manifest that is not stored from upstream's `HEAD`, without fetching the manifest if
+    /// that response is complete.
     async fn head(&self) -> Result<PulledManifest, Cause> {
-        let (head, joined) = self.ask_head(false).await?;
+        let (head, coalesced) = self.request_head(false).await?;
         if let Some(manifest) = self.confirmed(head.affirmed(), None).await? {
             return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
         }
@@ -153,87 +163,90 @@ impl Pull<'_> {
             return self.fetch().await;
         };
         let digest = match (&self.request.reference, digest) {
-            (Reference::Digest(asked), None) => *asked,
+            (Reference::Digest(requested), None) => *requested,
             (Reference::Tag(_), None) => return self.fetch().await,
-            (_, Some(told)) if self.fits(&told) => told,
-            // A `HEAD` that names another digest than the one requested affirms nothing.
+            (_, Some(digest)) if self.fits(&digest) => digest,
+            // A `HEAD` that names another digest than the requested one confirms nothing.
             (_, Some(_)) => return self.fetch().await,
         };
-        self.shelf.told(self.request, digest, size).await;
-        let source = if joined { Source::Joined } else { Source::Miss };
+        self.shelf.note_digest(self.request, digest, size).await;
+        let source = if coalesced { Source::Joined } else { Source::Miss };
         Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None, stale_because: None })
     }
 
+    /// Fetches the manifest from upstream, and grants the group a link to it.
     async fn fetch(&self) -> Result<PulledManifest, Cause> {
         let group = self.request.group;
-        let fetch = |since| self.ask(FetchManifest { question: self.question(), group, since });
+        let fetch = |since| self.send(FetchManifest { key: self.key(), group, since });
         let mut shared = fetch(self.since()).await?;
-        // The share of the group that requested it first was taken, which says nothing of this group's.
-        if shared.joined && matches!(shared.answer, Err(Cause::NoMemory)) {
-            let since = Since { asked_at: Instant::now(), believed: Duration::ZERO };
-            let late = (self.asked_at + LATEST_OUTCOME).into();
+        // The fetch failed because the share of another group is in use. This group's share may have room.
+        if shared.coalesced && matches!(shared.outcome, Err(Cause::NoMemory)) {
+            let since = Since { requested_at: Instant::now(), max_age: Duration::ZERO };
+            let late = (self.requested_at + REPEATED_FETCH_TIMEOUT).into();
             shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(Cause::NoMemory))?;
         }
-        let (fetched, joined) = (shared.answer?, shared.joined);
+        let (fetched, coalesced) = (shared.outcome?, shared.coalesced);
         self.shelf.grant(self.request, &fetched).await;
-        let source = if joined { Source::Joined } else { Source::Miss };
+        let source = if coalesced { Source::Joined } else { Source::Miss };
         let leased = self.shelf.leased(group, fetched.manifest).await?;
         Ok(PulledManifest::new(leased, source, self.by_tag()))
     }
 
-    /// What a `HEAD` says, and whether it was shared with others.
-    async fn ask_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
-        let limit = if revalidation { self.times.revalidate_timeout + GRACE } else { Duration::MAX };
-        let sent = self.send(AskHead { question: self.question(), revalidation, since: self.since() });
-        let (head, joined) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
-        if head == ManifestHead::NotRequested && !joined {
+    /// Requests a `HEAD`. The flag is true if the request was coalesced with that of another pull.
+    async fn request_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
+        let limit = if revalidation { self.times.revalidate_timeout + REPLY_MARGIN } else { Duration::MAX };
+        let sent = self.send_shared(HeadManifest { key: self.key(), revalidation, since: self.since() });
+        let (head, coalesced) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
+        if head == ManifestHead::NotRequested && !coalesced {
             self.upstream_calls.fetch_sub(1, Ordering::Relaxed);
         }
-        Ok((head, joined))
+        Ok((head, coalesced))
     }
 
-    /// Says, beside the answer, whether somebody else had asked.
-    async fn send<M, T>(&self, message: M) -> Result<(T, bool), Cause>
+    /// Sends a message to the actor, and returns the successful outcome and whether it was coalesced.
+    async fn send_shared<M, T>(&self, message: M) -> Result<(T, bool), Cause>
     where
-        M: Message<Result = Shared<T>> + Send + 'static,
+        M: Message<Result = SharedOutcome<T>> + Send + 'static,
         T: Send + 'static,
         ManifestCache: Handler<M>,
         <ManifestCache as Actor>::Context: ToEnvelope<ManifestCache, M>,
     {
-        let Shared { answer, joined, asked: _ } = self.ask(message).await?;
-        Ok((answer?, joined))
+        let SharedOutcome { outcome, coalesced, sent: _ } = self.send(message).await?;
+        Ok((outcome?, coalesced))
     }
 
-    async fn ask<M, T>(&self, message: M) -> Result<Shared<T>, Cause>
+    /// Sends a message to the actor, and counts the upstream request that it causes.
+    async fn send<M, T>(&self, message: M) -> Result<SharedOutcome<T>, Cause>
     where
-        M: Message<Result = Shared<T>> + Send + 'static,
+        M: Message<Result = SharedOutcome<T>> + Send + 'static,
         T: Send + 'static,
         ManifestCache: Handler<M>,
         <ManifestCache as Actor>::Context: ToEnvelope<ManifestCache, M>,
     {
         let shared = self.actor.send(message).await.map_err(|_| Cause::Busy)?;
-        self.upstream_calls.fetch_add(u32::from(shared.asked), Ordering::Relaxed);
+        self.upstream_calls.fetch_add(u32::from(shared.sent), Ordering::Relaxed);
         Ok(shared)
     }
 
-    fn question(&self) -> Question {
-        Question { origin: self.request.origin.clone(), reference: self.request.reference.clone() }
+    fn key(&self) -> ManifestKey {
+        ManifestKey { origin: self.request.origin.clone(), reference: self.request.reference.clone() }
     }
 
-    /// A tag is believed as long as is configured, but no longer here than it takes to note what it stands for.
+    /// Returns how recent a shared outcome must be: at most as old as a fresh tag, and only as old as it
+    /// takes to store it.
     fn since(&self) -> Since {
-        Since { asked_at: self.asked_at, believed: self.request.tag_freshness.min(MOMENT) }
+        Since { requested_at: self.requested_at, max_age: self.request.tag_freshness.min(MAX_REUSED_AGE) }
     }
 
-    /// Whether the reference may stand for this digest.
-    fn fits(&self, told: &Digest) -> bool {
+    /// Returns true if the reference may stand for this digest.
+    fn fits(&self, digest: &Digest) -> bool {
         match &self.request.reference {
-            Reference::Digest(asked) => asked == told,
+            Reference::Digest(requested) => requested == digest,
             Reference::Tag(_) => true,
         }
     }
 
-    /// The time, where upstream just said what a tag stands for.
+    /// Returns the current time for a tag, which upstream has just confirmed, and `None` for a digest.
     fn by_tag(&self) -> Option<Timestamp> {
         matches!(self.request.reference, Reference::Tag(_)).then(Timestamp::now)
     }

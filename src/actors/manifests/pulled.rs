@@ -1,4 +1,4 @@
-//! What a pull of a manifest asks and what it gives. Decides nothing.
+//! The request and the result of a pull of a manifest. Data types only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,67 +14,68 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::manifests::Manifest;
 
-/// Asks for a manifest on behalf of a group that may pull.
+/// Request for a manifest on behalf of a group. The caller has checked that the group may pull.
 #[derive(Clone, Debug)]
 pub struct PullManifest {
-    /// The group.
+    /// The group on whose behalf the manifest is pulled.
     pub group: GroupId,
-    /// Where the image is.
+    /// The upstream, account and repository of the image.
     pub origin: Origin,
-    /// Which of its manifests.
+    /// The tag or digest of the manifest.
     pub reference: Reference,
-    /// Whether only the headers are wanted.
+    /// True for a `HEAD` request.
     pub head: bool,
-    /// For how long a tag of this upstream is believed.
+    /// Time to live of the tags of this upstream.
     pub tag_freshness: Duration,
 }
 
-/// A manifest that the group may have.
+/// A pulled manifest.
 #[derive(Clone, Debug)]
 pub struct PulledManifest {
-    /// Its digest: verified, unless only the headers were wanted and nothing is stored.
+    /// The digest: verified, except for a `HEAD` of a manifest that is not stored.
     pub digest: Digest,
-    /// Its media type.
+    /// The media type.
     pub media_type: String,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// The manifest itself; missing only where only the headers were wanted and it is not stored.
+    /// The manifest itself; `None` only for a `HEAD` of a manifest that is not stored.
     pub manifest: Option<Leased>,
-    /// Where it came from.
+    /// The source of the manifest.
     pub source: Source,
-    /// How long ago upstream last said what the tag stands for.
+    /// Time since upstream last confirmed what the tag stands for; `None` for a digest.
     pub age: Option<Duration>,
-    /// Why upstream could not confirm it, where it is served stale.
+    /// The failure of the revalidation, if the manifest is served stale.
     pub stale_because: Option<Arc<Cause>>,
 }
 
-/// A manifest, and the lease of the group that requested it, where it is large.
+/// A manifest and, if it is large, the lease of the group that requested it.
 #[derive(Clone, Debug)]
 pub struct Leased {
     pub(super) manifest: Arc<Manifest>,
     pub(super) lease: Option<Arc<Lease>>,
 }
 
-/// Where an answer came from.
+/// Source of a response: the outcome of the cache lookup (compare RFC 9211, `Cache-Status`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The cache, without a word to upstream.
+    /// The cache, without an upstream request.
     Hit,
-    /// The cache, after upstream confirmed it.
+    /// The cache, after upstream confirmed the content.
     Revalidated,
-    /// The cache, because upstream gave no usable answer.
+    /// The cache, because upstream sent no usable response.
     Stale,
-    /// Upstream.
+    /// Upstream, by a request that this client caused.
     Miss,
-    /// Upstream, asked for by somebody else at the same time.
+    /// Upstream, by a request that another client had caused already (coalesced).
     Joined,
 }
 
-/// What the label `cache` of a number may say: a [`Source`], or that there was no answer.
+/// Values of the metric label `cache`: the words of [`Source`], and `failed` for a pull without a
+/// response from any source.
 pub const CACHE_WORDS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
 
 impl PulledManifest {
-    /// This manifest; `checked_at` is when upstream last said that the tag stands for it, where a tag was asked for.
+    /// Creates the result for this manifest. For a tag, `checked_at` is the time at which upstream last confirmed it.
     pub(super) fn new(leased: Leased, source: Source, checked_at: Option<Timestamp>) -> Self {
         let manifest = &leased.manifest;
         Self {
@@ -90,14 +91,14 @@ impl PulledManifest {
 }
 
 impl Leased {
-    /// The bytes for the client, which count against its group's share for as long as anybody has them.
+    /// Returns the bytes for the client. They count against the group's share of memory until the last copy is dropped.
     pub fn into_bytes(self) -> Bytes {
         self.lease.map_or_else(|| self.manifest.bytes.clone(), Lease::bytes)
     }
 }
 
 impl Source {
-    /// The value of `X-Cache`.
+    /// Returns the value of the response header `X-Cache`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Hit => "hit",

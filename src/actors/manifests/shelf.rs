@@ -1,5 +1,5 @@
-//! What is at hand of manifests: in memory for most requests, in the index and the store for the rest. Knows which group
-//! has which; asks nobody. A store that fails keeps nobody from what upstream gave.
+//! Local manifest cache: memory first, then index and files. Checks and grants links; makes no upstream requests. A
+//! failure of the store does not fail a pull that upstream has answered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,7 +27,7 @@ use crate::store::index::{Index, Link, TagEntry};
 use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::manifests::{Manifest, ManifestStore};
 
-/// Manifests, links and tags, in memory and on the disk.
+/// Cached manifests, links and tags, in memory and on disk.
 pub(super) struct Shelf {
     index: Arc<Index>,
     store: Arc<ManifestStore>,
@@ -36,22 +36,22 @@ pub(super) struct Shelf {
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
-    /// Counts what was taken away: what was read before that is not remembered.
+    /// Number of removals so far. An entry that was read from disk before a removal is not put into memory after it.
     forgotten: AtomicU64,
-    /// Held for writing while a manifest is removed that nobody has, and for reading while somebody gets one.
+    /// Held for writing while an unlinked manifest is removed, and for reading while a group is granted a manifest.
     removing: RwLock<()>,
 }
 
-/// What is known here about a tag or a digest.
+/// Cached information about a tag or a digest.
 pub(super) struct Known {
-    /// What the tag stands for; missing where a digest was asked for.
+    /// The entry of the tag; `None` if a digest was requested.
     pub(super) tag: Option<TagEntry>,
-    /// Whether upstream was seen to give it to this group's account.
+    /// True if the group has a granted link to the manifest.
     pub(super) linked: bool,
     pub(super) manifest: Option<Leased>,
 }
 
-/// A manifest that is to be read: in memory already, or with memory reserved for it where it is large.
+/// Preparation for reading a manifest: the manifest, if it is in memory already, or reserved memory, if it is large.
 #[derive(Default)]
 struct ToRead {
     in_memory: Option<Arc<Manifest>>,
@@ -61,11 +61,11 @@ struct ToRead {
 #[derive(Clone)]
 struct ByLength;
 
-/// Only a guess, for a start: what bounds them is their size.
-const REMEMBERED_MANIFESTS: usize = 10_000;
+/// Initial capacity hint; the cache is bounded by bytes.
+const EXPECTED_MANIFESTS: usize = 10_000;
 
 impl Shelf {
-    /// A shelf of which as much is kept in memory as the options say.
+    /// Creates the cache over this index and store, with the memory limits of the options.
     pub(super) fn new(
         index: Arc<Index>,
         store: Arc<ManifestStore>,
@@ -78,7 +78,7 @@ impl Shelf {
             store,
             memory,
             unstored,
-            manifests: Cache::with_weighter(REMEMBERED_MANIFESTS, options.memory_bytes, ByLength),
+            manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.memory_bytes, ByLength),
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
             forgotten: AtomicU64::new(0),
@@ -86,7 +86,8 @@ impl Shelf {
         }
     }
 
-    /// The answer to most requests: everything that it takes is in memory, and fresh.
+    /// Returns the manifest if all that the request needs is in memory and fresh. This is the hit path:
+    /// no blocking calls.
     pub(super) fn remembered(&self, request: &PullManifest) -> Option<PulledManifest> {
         let (digest, checked_at) = match &request.reference {
             Reference::Digest(digest) => (*digest, None),
@@ -97,33 +98,33 @@ impl Shelf {
         };
         self.links.get(&LinkOf(request.group, &request.origin, digest))?;
         let manifest = self.manifests.get(&digest)?;
-        // Where the group's share is taken, the pull waits for it elsewhere.
+        // If the group's share of memory is in use, the pull has to wait for it, which this function must not do.
         let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
         Some(PulledManifest::new(Leased { manifest, lease }, Source::Hit, checked_at))
     }
 
-    /// This manifest for a client of the group, as soon as the group's share of memory has room for it.
+    /// Returns this manifest for a client of the group, once the group's share of memory has room for it.
     ///
     /// # Errors
     ///
-    /// Fails where that takes too long.
+    /// Fails if the share is in use for too long.
     pub(super) async fn leased(&self, group: GroupId, manifest: Arc<Manifest>) -> Result<Leased, Cause> {
         let lease = self.memory.lease(group, &manifest.bytes).await?;
         Ok(Leased { manifest, lease })
     }
 
-    /// Gives up the large manifests that no client is being sent.
+    /// Drops the large manifests that are not being sent to any client from memory.
     pub(super) fn give_up_memory(&self) {
         let is_kept = |bytes: &Bytes| bytes.len() <= SMALL_BYTES || self.memory.is_leased(bytes);
         self.manifests.retain(|_, manifest| is_kept(&manifest.bytes));
     }
 
-    /// What the index and the store know; remembered, so that the next asker finds it in memory. An index that cannot be read
-    /// knows nothing.
+    /// Looks the request up in the index and the store, and keeps the result in memory for the next request.
+    /// Returns `None` for an unknown tag, and if the index cannot be read, which is logged.
     ///
     /// # Errors
     ///
-    /// Fails where there is no memory for a large manifest.
+    /// Fails if there is no memory for a large manifest.
     pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Result<Option<Known>, Cause> {
         let group = request.group;
         let (shelf, wanted) = (self.clone(), request.clone());
@@ -135,11 +136,12 @@ impl Shelf {
         Ok(Some(Known { manifest, ..known }))
     }
 
-    /// The manifest with this digest for this group, if it is stored, whoever may have it.
+    /// Returns the stored manifest with this digest, with a lease of this group. Does not check links: the caller
+    /// must have upstream's confirmation.
     ///
     /// # Errors
     ///
-    /// Fails where there is no memory for a large manifest.
+    /// Fails if there is no memory for a large manifest.
     pub(super) async fn stored(self: &Arc<Self>, group: GroupId, digest: Digest) -> Result<Option<Leased>, Cause> {
         let to_read = self.reserve(group, move || Ok(Some(digest))).await?;
         let shelf = self.clone();
@@ -147,7 +149,7 @@ impl Shelf {
         self.with_lease(group, manifest).await
     }
 
-    /// The manifest as it is in memory, or else memory for it, if it is large.
+    /// Returns the manifest that `find` names, if it is in memory, or reserves memory for it, if it is large.
     async fn reserve(
         self: &Arc<Self>,
         group: GroupId,
@@ -165,7 +167,7 @@ impl Shelf {
         Ok(ToRead { in_memory, reservation: self.memory.reserve(group, length).await? })
     }
 
-    /// A manifest that was read, with a lease where it has none yet and is large.
+    /// Adds a lease to a manifest that was read, if it is large and has none yet.
     async fn with_lease(&self, group: GroupId, manifest: Option<Leased>) -> Result<Option<Leased>, Cause> {
         match manifest {
             Some(Leased { manifest, lease: None }) => self.leased(group, manifest).await.map(Some),
@@ -180,13 +182,14 @@ impl Shelf {
         }
     }
 
-    /// Gives the group what upstream gave its account: the manifest, and the names of what the manifest names.
+    /// Grants the group a link to a manifest that upstream has served to its account, and adds referenced links to
+    /// the content that the manifest refers to. A failure is logged.
     pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, fetched: &Fetched) {
         let (shelf, request, fetched) = (self.clone(), request.clone(), fetched.clone());
         drop(self.blocking(move || shelf.grant_blocking(&request, &fetched)).await);
     }
 
-    /// As [`Self::grant`], for a stored manifest that upstream has told of.
+    /// As [`Self::grant`], for a stored manifest that upstream has confirmed by a `HEAD`.
     pub(super) async fn grant_stored(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>) {
         let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
         let granted = self.blocking(move || {
@@ -196,9 +199,10 @@ impl Shelf {
         drop(granted.await);
     }
 
-    /// Notes that upstream told the group's account of a digest, which is not stored. Many clients go on to ask by digest, and
-    /// their next pull by tag must find what they got. A name alone opens nothing: no bytes came with it.
-    pub(super) async fn told(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
+    /// Records the digest that upstream's `HEAD` named for a manifest that is not stored. Many clients then request
+    /// that digest, and their next pull by tag must find what they got. This records the digest only. It grants no
+    /// access to stored bytes.
+    pub(super) async fn note_digest(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
         let (shelf, request) = (self.clone(), request.clone());
         let noted = self.blocking(move || {
             let named = Link { size: Some(size), proven: false };
@@ -213,6 +217,7 @@ impl Shelf {
         let Reference::Tag(tag) = request.reference.clone() else { return };
         let (shelf, origin) = (self.clone(), request.origin.clone());
         let dropped = self.blocking(move || {
+            // The index first: a lookup between the two would otherwise put the old entry back into memory.
             let dropped = shelf.index.drop_tag(&origin, &tag);
             shelf.tags.remove(&TagOf(&origin, &tag));
             dropped
@@ -220,7 +225,7 @@ impl Shelf {
         drop(dropped.await);
     }
 
-    /// Notes that upstream refuses the tag's repository now.
+    /// Records that upstream now refuses the tag's repository, so that the tag is not served stale.
     pub(super) async fn deny_tag(self: &Arc<Self>, request: &PullManifest) {
         let Reference::Tag(tag) = request.reference.clone() else { return };
         let (shelf, origin) = (self.clone(), request.origin.clone());
@@ -232,16 +237,23 @@ impl Shelf {
         drop(denied.await);
     }
 
-    /// Forgets what is remembered of a group, whose links were taken away in the index.
+    /// Drops a group's links from memory, after they were removed from the index. All tags are dropped:
+    /// their keys do not name groups.
     pub(super) fn forget_group(&self, group: GroupId) {
+        // Before the removal: a lookup that read the old state sees the new count, and does not insert it afterwards.
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.links.retain(|key, ()| !key.is_of(group));
         self.tags.clear();
     }
 
-    /// Removes a manifest that no group has. Blocks.
+    /// Removes a manifest, unless a group has a link to it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
     pub(super) fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
-        let _nobody_gets_it = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+        // No group can be granted the manifest between the check and the removal.
+        let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
         if self.index.is_linked(digest)? {
             return Ok(());
         }
@@ -250,7 +262,7 @@ impl Shelf {
         self.store.remove(digest)
     }
 
-    /// Runs this where it may block. What fails is logged.
+    /// Runs work of the store on a blocking thread. A failure is logged.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -267,7 +279,8 @@ impl Shelf {
 
     fn grant_blocking(&self, request: &PullManifest, fetched: &Fetched) -> Result<(), StoreError> {
         let Fetched { manifest, named, stored, _lease: _ } = fetched;
-        let _nothing_is_removed = self.removing.read().unwrap_or_else(PoisonError::into_inner);
+        // The manifest must not be removed between being stored and being linked.
+        let _guard = self.removing.read().unwrap_or_else(PoisonError::into_inner);
         if *stored {
             self.store.put(manifest)?;
             self.manifests.insert(manifest.digest, manifest.clone());
@@ -298,8 +311,9 @@ impl Shelf {
         Ok(Some(Known { tag, linked, manifest }))
     }
 
-    /// Whether upstream gave it to this group's account. Where another group with the same account saw the tag move, a group that
-    /// had pulled that tag moves along: it would have been told the same.
+    /// Returns true if the group has a granted link to the manifest. Grants one if the group has pulled
+    /// this tag before, and another group with the same account has seen it move: upstream would have
+    /// responded the same to this group.
     fn is_linked(
         &self,
         request: &PullManifest,
@@ -319,17 +333,18 @@ impl Shelf {
         let links = links(manifest, &named(manifest));
         let noted = self.index.add_links(request.group, &request.origin, &links);
         match noted.and_then(|()| self.index.set_tag(request.group, &request.origin, tag, entry)) {
-            // It is the group's, whether or not that can be noted.
+            // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => self.unstored.report(Unstored::NoRoom, Some(&request.origin)),
             noted => noted?,
         }
         Ok(true)
     }
 
-    /// A manifest from memory or the disk. Its bytes hold the memory that was reserved for them, and it is leased with
-    /// the share.
+    /// Reads a manifest from memory or the disk. Its bytes hold the reserved memory, and its lease holds
+    /// the group's share.
     fn read(&self, digest: &Digest, to_read: ToRead) -> Result<Option<Leased>, StoreError> {
         let ToRead { in_memory, reservation } = to_read;
+        // The tag may have moved since the preparation.
         let in_memory = in_memory.filter(|manifest| manifest.digest == *digest);
         if let Some(manifest) = self.manifests.get(digest).or(in_memory) {
             let lease = reservation.and_then(|reservation| reservation.lease_of(&manifest.bytes));
@@ -345,7 +360,7 @@ impl Shelf {
         Ok(Some(Leased { manifest, lease }))
     }
 
-    /// Adds links of the group, the proven one of `digest` among them, and remembers that one.
+    /// Adds links of the group. The granted link to `digest`, which is one of them, is kept in memory.
     fn link(&self, request: &PullManifest, digest: Digest, links: &[(Digest, Link)]) -> Result<(), StoreError> {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         self.index.add_links(request.group, &request.origin, links)?;
@@ -355,7 +370,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// Notes what the tag stands for now, where a tag was asked for.
+    /// Records that the tag stands for this digest now. Does nothing if a digest was requested.
     fn set_tag(&self, request: &PullManifest, digest: Digest) -> Result<(), StoreError> {
         let Reference::Tag(tag) = &request.reference else { return Ok(()) };
         let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
@@ -367,7 +382,8 @@ impl Shelf {
         Ok(())
     }
 
-    /// Whether nothing was taken away since, so that what was read may be remembered.
+    /// Returns true if nothing was removed since the count was `forgotten`, so that what was read then
+    /// may be kept in memory.
     fn is_current(&self, forgotten: u64) -> bool {
         forgotten == self.forgotten.load(Ordering::SeqCst)
     }
@@ -375,11 +391,12 @@ impl Shelf {
 
 impl Weighter<Digest, Arc<Manifest>> for ByLength {
     fn weight(&self, _: &Digest, manifest: &Arc<Manifest>) -> u64 {
+        // 256 bytes for the entry itself, so that many small manifests are bounded, too.
         manifest.bytes.len() as u64 + 256
     }
 }
 
-/// Whether what upstream said of a tag is still believed.
+/// Returns true if the entry of a tag is younger than `freshness`, and upstream does not refuse its repository.
 pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
     let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
     !entry.denied && age.is_ok_and(|age| age < freshness)

@@ -1,4 +1,4 @@
-//! Content that is collected whole: in a small buffer first, and with a reservation of the budget once it is large.
+//! Collection of whole content from upstream: in a small buffer first, and with reserved memory once it is large.
 
 use std::io;
 use std::sync::Arc;
@@ -11,29 +11,30 @@ use crate::domain::id::GroupId;
 use crate::store::large_buffer::{LargeBuffer, SMALL_BYTES};
 use crate::upstream::{Content, UpstreamError};
 
-/// Why content could not be collected.
+/// Reason why content could not be collected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::actors) enum CollectError {
-    /// Upstream gave it badly, or not at all.
+    /// Upstream did not deliver the content, or not correctly.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// There was no memory for it.
+    /// There was no memory for the content.
     #[error(transparent)]
     NoMemory(#[from] NoMemory),
 }
 
-/// Content, and the lease of the group for which it was collected, where it is large.
+/// Collected content and, if it is large, the lease of the group for which it was collected.
 pub(in crate::actors) type Collected = (Bytes, Option<Arc<Lease>>);
 
 const LONGER_THAN_ANNOUNCED: UpstreamError = UpstreamError::InvalidResponse { what: "another length than announced" };
 
 impl MemoryBudget {
-    /// All of some content, at most `limit` bytes, within the share of this group. Where no length is announced, the
-    /// limit is reserved as soon as the content is not small.
+    /// Collects all of some content, at most `limit` bytes, within the share of this group. If no length is
+    /// announced, `limit` bytes are reserved as soon as the content is no longer small.
     ///
     /// # Errors
     ///
-    /// Fails as the content does, where it is too long, and as [`Self::reserve`] does.
+    /// Fails if the stream fails, if the content is longer than `limit` or than announced, and as
+    /// [`Self::reserve`] does.
     pub(in crate::actors) async fn collect(
         &self,
         group: GroupId,
@@ -62,7 +63,7 @@ impl MemoryBudget {
     }
 }
 
-/// What has arrived of some content.
+/// The part of the content that has arrived.
 enum Buffer {
     Small(BytesMut),
     Large(LargeBuffer, Option<Reservation>),
@@ -82,7 +83,7 @@ impl Buffer {
         }
     }
 
-    /// Whether it may grow to this length.
+    /// Returns true if the buffer may grow to this length.
     fn takes(&self, length: u64) -> bool {
         match self {
             Self::Small(_) => length <= SMALL_BYTES as u64,

@@ -1,5 +1,5 @@
-//! The accounts of a budget of memory: free memory, the share that each group holds, and the claims that wait. Pure;
-//! the caller provides the lock.
+//! Accounting of a memory budget: free memory, the share that each group holds, and the claims that wait. Pure; the
+//! caller provides the lock.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::id::GroupId;
 
-/// Memory of the budget, and a part of its group's share, both in KiB. One of the two may be 0.
+/// A claim to memory of the budget and to a part of the group's share, both in KiB. One of the two may be 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) group: GroupId,
@@ -22,7 +22,7 @@ pub(super) struct Ledger {
     free: u32,
     /// The share of each group, in KiB.
     each: u32,
-    /// What each group holds of its share, in KiB; groups that hold nothing are absent.
+    /// Used part of each group's share, in KiB. Groups that hold nothing have no entry.
     held: HashMap<GroupId, u32>,
     waiting: VecDeque<Waiter>,
 }
@@ -33,16 +33,18 @@ struct Waiter {
     granted: oneshot::Sender<()>,
 }
 
-/// Maximum time for which later claims pass one that does not fit; after that, what becomes free is kept for it.
-const PASSED_FOR: Duration = Duration::from_secs(5);
+/// Time for which later claims may overtake a claim that does not fit. After that, memory that becomes
+/// free is kept for it.
+const OVERTAKING_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Ledger {
-    /// A budget of `capacity` KiB, of which each group holds at most `each` KiB.
+    /// Creates the accounting of a budget of `capacity` KiB, of which each group holds at most `each` KiB.
     pub(super) fn new(capacity: u32, each: u32) -> Self {
         Self { free: capacity, each, held: HashMap::new(), waiting: VecDeque::new() }
     }
 
-    /// Waits for this claim. What is received is that it was granted; then it must be given back.
+    /// Queues this claim, and grants it at once if it fits. A message on the receiver means that it was granted;
+    /// the caller must then give it back after use.
     pub(super) fn wait(&mut self, claim: Claim, now: Instant) -> oneshot::Receiver<()> {
         let (granted, receiver) = oneshot::channel();
         self.waiting.push_back(Waiter { claim, since: now, granted });
@@ -50,8 +52,8 @@ impl Ledger {
         receiver
     }
 
-    /// Grants this claim at once; `false` where it does not fit, or would pass a claim of its group that has waited for
-    /// too long.
+    /// Grants this claim at once. Returns `false` if it does not fit, or would overtake a claim of its group that
+    /// has waited for too long.
     pub(super) fn try_take(&mut self, claim: Claim, now: Instant) -> bool {
         let is_late = |waiter: &Waiter| waiter.claim.group == claim.group && waiter.is_late(now);
         let fits = claim.memory <= self.free && self.fits_share(claim) && !self.waiting.iter().any(is_late);
@@ -61,14 +63,15 @@ impl Ledger {
         fits
     }
 
-    /// Gives back what was granted, or a part of it, and grants what fits now.
+    /// Releases a granted claim, or a part of it, and grants the waiting claims that fit now.
     pub(super) fn give_back(&mut self, claim: Claim, now: Instant) {
         self.put(claim);
         self.grant(now);
     }
 
-    /// Grants the claims that fit, the oldest first. One that does not fit is passed, unless it has waited for too
-    /// long: then later ones get no memory, or, where its group's share is taken, later ones of its group get nothing.
+    /// Grants the waiting claims that fit, the oldest first. Later claims may overtake one that does not fit, until
+    /// it has waited for too long: then later claims get no memory, or, if its group's share is in use, later
+    /// claims of that group get nothing.
     fn grant(&mut self, now: Instant) {
         let (mut kept_memory, mut kept_groups) = (false, Vec::new());
         let mut at = 0;
@@ -80,8 +83,9 @@ impl Ledger {
                 self.waiting.remove(at);
             } else if fits_share && fits_memory {
                 self.take(claim);
-                let told = self.waiting.remove(at).map(|waiter| waiter.granted.send(()));
-                if told != Some(Ok(())) {
+                let sent = self.waiting.remove(at).map(|waiter| waiter.granted.send(()));
+                // The receiver may have been dropped since the check above.
+                if sent != Some(Ok(())) {
                     self.put(claim);
                 }
             } else {
@@ -96,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the group's share has room; content that is larger than the whole share needs all of it.
+    /// Returns true if the claim fits the group's share. Content that is larger than the whole share needs all of it.
     fn fits_share(&self, claim: Claim) -> bool {
         let held = self.held.get(&claim.group).copied().unwrap_or_default();
         claim.share == 0 || held == 0 || held.saturating_add(claim.share) <= self.each
@@ -119,7 +123,7 @@ impl Ledger {
         }
     }
 
-    /// Free memory in KiB.
+    /// Returns the free memory in KiB.
     #[cfg(test)]
     pub(super) fn free(&self) -> u32 {
         self.free
@@ -128,7 +132,7 @@ impl Ledger {
 
 impl Waiter {
     fn is_late(&self, now: Instant) -> bool {
-        now.duration_since(self.since) >= PASSED_FOR
+        now.duration_since(self.since) >= OVERTAKING_TIMEOUT
     }
 }
 
@@ -172,7 +176,7 @@ mod tests {
         assert!(ledger.try_take(claim(ONE, 15), now));
         let mut large = ledger.wait(claim(OTHER, 20), now);
         assert!(is_granted(&mut ledger.wait(claim(GroupId(3), 5), now)));
-        let late = now + PASSED_FOR;
+        let late = now + OVERTAKING_TIMEOUT;
         let mut small = ledger.wait(claim(GroupId(3), 5), late);
         assert!(!is_granted(&mut large) && !is_granted(&mut small));
         ledger.give_back(claim(GroupId(3), 5), late);
@@ -186,7 +190,7 @@ mod tests {
         let (mut ledger, now) = (Ledger::new(32, 16), Instant::now());
         assert!(ledger.try_take(claim(ONE, 16), now));
         let mut waiting = ledger.wait(claim(ONE, 16), now);
-        let late = now + PASSED_FOR;
+        let late = now + OVERTAKING_TIMEOUT;
         assert!(is_granted(&mut ledger.wait(claim(OTHER, 10), late)));
         assert!(!is_granted(&mut waiting));
     }

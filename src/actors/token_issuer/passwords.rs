@@ -1,5 +1,6 @@
-//! The actor behind logins with a password: the queue before the slow hashing, the owner of who failed and of who was just
-//! verified. Keeps no password: what it remembers are keyed MACs, under a key that ends with the process.
+//! The actor that checks passwords: the queue before the slow hashing, and the owner of failed logins and
+//! of recently verified passwords. It stores no passwords, only keyed MACs (HMAC-SHA-256) under a key
+//! that exists only in this process.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,74 +19,78 @@ use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
 
-/// Checks passwords; see the module.
+/// Actor that checks passwords; see the module.
 pub struct TokenIssuer {
     options: PasswordOptions,
     mac_key: hmac::Key,
+    /// Recently verified passwords, with the time until which each is remembered.
     remembered: HashMap<Proof, Instant>,
+    /// Checks that run or wait for a thread.
     checking: HashMap<Proof, Check>,
     by_user: Failures<(IpAddr, String)>,
     by_address: Failures<IpAddr>,
     threads: Arc<Semaphore>,
 }
 
-/// How passwords are checked.
+/// Options of the password checks.
 #[derive(Clone, Debug)]
 pub struct PasswordOptions {
-    /// How many are hashed at a time; each takes a core and 19 MiB.
+    /// Maximum number of passwords that are hashed at the same time; each uses one core and 19 MiB.
     pub threads: usize,
-    /// How many different ones may wait for that.
+    /// Maximum number of different passwords that wait for a thread.
     pub max_waiting: usize,
-    /// How many different ones from one address may be hashed or wait for that, so that the others are not kept out.
+    /// Maximum number of different passwords from one address that are hashed or wait, so that one address does not
+    /// keep the others out.
     pub max_per_address: usize,
-    /// For how long a verified one is remembered.
+    /// Time for which a verified password is remembered.
     pub remember: Duration,
-    /// Failures of one user name from one address.
+    /// Allowed failures of one user name from one address.
     pub failures_per_user: Allowance,
-    /// Failures from one address.
+    /// Allowed failures from one address.
     pub failures_per_address: Allowance,
 }
 
-/// Why a password was not accepted.
+/// Reason why a password was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// No such user, or another password.
+    /// There is no such user, or the password is wrong.
     #[error("wrong password")]
     Wrong,
-    /// There were too many failures.
+    /// There were too many failed logins; the time to wait before the next one.
     #[error("too many failed logins")]
     TooMany(Duration),
-    /// Too many passwords wait to be checked.
+    /// Too many passwords are waiting to be checked.
     #[error("Too many logins with a password at once. Use a token, or try again")]
     Busy,
 }
 
 /// A password that is being checked, or waits for that.
 struct Check {
-    /// Whence it came first.
+    /// The client address of the first request; it counts against the limit per address.
     address: IpAddr,
     waiters: Vec<oneshot::Sender<Result<(), PasswordError>>>,
 }
 
-/// Identifies a user, a password and the stored hash it was tried against, without containing them.
+/// Keyed MAC of a credential, user name and password: identifies a check without containing them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Proof([u8; 32]);
 
-/// Asks whether the password is the user's.
+/// Checks whether the password is that of the user.
 #[derive(Message)]
 #[rtype(result = "Result<(), PasswordError>")]
 pub(super) struct CheckPassword {
-    /// In lower case.
+    /// The user name in lower case.
     pub(super) username: String,
-    /// What was given.
+    /// The password that the client sent.
     pub(super) password: SecretString,
-    /// What it is tried against; none where there is no such user, which takes the same path and the same time.
+    /// The stored hash; `None` if there is no such user. The check then takes the same path and the same time, so
+    /// that the timing does not reveal which user names exist.
     pub(super) stored: Option<(CredentialId, String)>,
-    /// Where the request came from.
+    /// The client's address, or its network.
     pub(super) address: IpAddr,
 }
 
-/// Reports how a check ended.
+/// Reports the outcome of a check. `counted` is the key under which it was counted as a failure.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Checked {
@@ -134,22 +139,23 @@ impl TokenIssuer {
         user.max(address).map(PasswordError::TooMany).or(self.is_full(check.address).then_some(PasswordError::Busy))
     }
 
-    /// Whether there is no place for one more password from this address.
+    /// Returns true if no further password from this address can be accepted now.
     fn is_full(&self, address: IpAddr) -> bool {
         let from_there = self.checking.values().filter(|check| check.address == address).count();
         self.checking.len() >= self.options.threads + self.options.max_waiting
             || from_there >= self.options.max_per_address
     }
 
-    /// Checks on a thread of its own, once one is free, and reports back. Counts as a failure until it is none: otherwise
-    /// all that can wait at once would be tried before the first one counts.
+    /// Checks a password on a blocking thread, once a permit is free, and reports back by message.
     fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Addr<Self>, now: Instant) {
+        // Counted as a failure until it succeeds: otherwise as many passwords as can wait at once could be tried
+        // before the first failure counts.
         let counted = (check.address, check.username.clone());
         self.by_address.record(counted.0, now);
         self.by_user.record(counted.clone(), now);
         let threads = self.threads.clone();
         actix_rt::spawn(async move {
-            let _turn = threads.acquire().await;
+            let _permit = threads.acquire().await;
             let right = spawn_blocking(move || check.is_right()).await.unwrap_or(false);
             let outcome = if right { Ok(()) } else { Err(PasswordError::Wrong) };
             me.do_send(Checked { proof, counted, outcome });
@@ -181,20 +187,20 @@ impl Handler<CheckPassword> for TokenIssuer {
         if self.is_remembered(&proof, now) {
             return Response::reply(Ok(()));
         }
-        let (answer, answered) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
         if let Some(checking) = self.checking.get_mut(&proof) {
-            checking.waiters.push(answer);
+            checking.waiters.push(reply);
         } else if let Some(refusal) = self.refusal(&check, now) {
             if refusal == PasswordError::Busy {
                 refused("passwords");
             }
             return Response::reply(Err(refusal));
         } else {
-            self.checking.insert(proof, Check { address: check.address, waiters: vec![answer] });
+            self.checking.insert(proof, Check { address: check.address, waiters: vec![reply] });
             self.start_check(proof, check, ctx.address(), now);
             self.gauge();
         }
-        Response::fut(async move { answered.await.unwrap_or(Err(PasswordError::Busy)) })
+        Response::fut(async move { outcome.await.unwrap_or(Err(PasswordError::Busy)) })
     }
 }
 
@@ -214,7 +220,7 @@ impl Handler<Checked> for TokenIssuer {
     }
 }
 
-/// Tells how many passwords are being checked, or wait for that.
+/// Returns the number of passwords that are being checked or wait.
 #[cfg(test)]
 #[derive(Message)]
 #[rtype(result = "usize")]

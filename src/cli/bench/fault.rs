@@ -1,12 +1,12 @@
-//! What can be wrong with an answer, by the kinds that are counted. Never holds a secret or a signed address.
+//! Errors of pulls, by the kinds that are counted. They never contain a secret or a signed URL.
 
 use crate::cli::failure::Failure;
 use crate::domain::digest::Digest;
 
-/// What was being fetched.
+/// Content that is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// A token from the realm.
+    /// A token from the token endpoint.
     Token,
     /// A manifest or an index.
     Manifest,
@@ -14,56 +14,56 @@ pub(super) enum Part {
     Blob,
 }
 
-/// Why a pull failed, and at what.
+/// Error of a pull.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}: {fault}", part.name())]
-pub(super) struct Wrong {
-    /// What was being fetched.
+pub(super) struct PullError {
+    /// Content that was being fetched.
     pub(super) part: Part,
-    /// What was wrong.
+    /// Cause of the failure.
     pub(super) fault: Fault,
 }
 
-/// What was wrong with an answer.
+/// Cause of a failed request.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum Fault {
-    /// The server said no.
+    /// The server refused the request.
     #[error("{sentence} ({status})")]
     Status {
-        /// The HTTP status.
+        /// HTTP status.
         status: u16,
-        /// The registry's code for it; empty where it has none.
+        /// Error code of the registry; empty where it has none.
         code: String,
-        /// What it says.
+        /// Error message of the registry.
         sentence: String,
     },
-    /// No connection: name resolution or TCP.
+    /// Name resolution or the TCP connection failed.
     #[error("no connection: {0}")]
     Connect(String),
-    /// A connection, but no TLS on it.
+    /// The TLS handshake failed.
     #[error("no TLS: {0}")]
     Tls(String),
-    /// No answer, or no further byte of one, within `--timeout`.
-    #[error("no further byte came in time")]
+    /// No response, or no further byte of it, was received within `--timeout`.
+    #[error("no further byte was received within the timeout")]
     Timeout,
-    /// Other content than was asked for.
+    /// The content does not have the requested digest.
     #[error("the content is {found} and should be {expected}")]
     WrongDigest {
-        /// What was asked for.
+        /// Requested digest.
         expected: Digest,
-        /// What came.
+        /// Digest of the received content, or the length that it exceeds.
         found: String,
     },
-    /// The connection ended before the answer did.
-    #[error("the connection ended before the answer did: {0}")]
+    /// The connection ended before the response was complete.
+    #[error("the connection ended before the response was complete: {0}")]
     CutOff(String),
-    /// A whole answer that a client cannot use.
+    /// A complete response that a client cannot use.
     #[error("{0}")]
     Unusable(String),
 }
 
 impl Part {
-    /// Its name in reports.
+    /// Returns the name in reports.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -72,14 +72,14 @@ impl Part {
         }
     }
 
-    /// The same fault of this part.
-    pub(super) fn wrong(self) -> impl FnOnce(Fault) -> Wrong {
-        move |fault| Wrong { part: self, fault }
+    /// Returns a function that turns a fault into an error of this part.
+    pub(super) fn error(self) -> impl FnOnce(Fault) -> PullError {
+        move |fault| PullError { part: self, fault }
     }
 }
 
 impl Fault {
-    /// Its kind in reports.
+    /// Returns the kind in reports.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
@@ -92,14 +92,14 @@ impl Fault {
         }
     }
 
-    /// Status and code, where the server said no.
+    /// Returns status and error code, where the server refused.
     pub(super) fn status(&self) -> Option<(u16, &str)> {
         if let Self::Status { status, code, .. } = self { Some((*status, code)) } else { None }
     }
 }
 
-impl Wrong {
-    /// What it means when nothing else was tried yet.
+impl PullError {
+    /// Returns the failure of the subcommand, for an error of the first pull.
     pub(super) fn at_first(self, url: &str, image: &str) -> Failure {
         let place = format!("{image} from {url}, {}", self.part.name());
         match self.fault {

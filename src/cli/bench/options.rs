@@ -1,4 +1,4 @@
-//! The arguments of `bench`, and what they mean together. Reads secrets and certificates; asks no server.
+//! The arguments of `bench`. Reads secrets and certificates, and sends no request.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -9,10 +9,10 @@ use url::Url;
 
 use super::platform::Platform;
 use super::progress::Live;
-use super::pull::Extent;
+use super::pull::PullScope;
 use super::rounds::{Load, Schedule, Server};
 use super::session::Session;
-use super::wire::Manner;
+use super::wire::ConnectionOptions;
 use crate::cli::connection::{Service, base_url, read_secret};
 use crate::cli::credentials::{Credentials, Login};
 use crate::cli::failure::Failure;
@@ -24,10 +24,10 @@ use crate::settings::parse_duration;
 pub(in crate::cli) struct BenchArgs {
     #[command(flatten)]
     service: Service,
-    /// The group to pull for, where the server is this service; without it the image's repository is used as it is
+    /// Group to pull for, if the server is this service; without it the image's repository is requested as it is
     #[arg(long)]
     group: Option<String>,
-    /// An image to pull; may be given several times, and clients take one after the other
+    /// Image to pull; may be given several times, and every client then pulls them in turn
     #[arg(long, required = true)]
     image: Vec<Image>,
     #[command(flatten)]
@@ -36,72 +36,72 @@ pub(in crate::cli) struct BenchArgs {
     other: Other,
     #[command(flatten)]
     work: Work,
-    /// Print what was measured as JSON
+    /// Print the results as JSON
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// The server to compare with.
+/// Options for a second server to compare with.
 #[derive(Debug, Args)]
 struct Other {
-    /// Another server, measured in turn with the first in short rounds
+    /// URL of a second server, which is measured in alternation with the first in short rounds
     #[arg(long, value_name = "URL", value_parser = base_url)]
     compare: Option<Url>,
-    /// The group to pull for at the other server, where it is this service too
+    /// Group to pull for at the second server, if it is this service too
     #[arg(long, value_name = "GROUP", requires = "compare")]
     compare_group: Option<String>,
-    /// The user name for the other server; it is never shown the credentials for the first
+    /// User name for the second server, which never receives the credentials for the first
     #[arg(long, value_name = "USERNAME", requires_all = ["compare", "compare_secret_file"])]
     compare_username: Option<String>,
-    /// Read the secret for the other server from this file
+    /// Read the secret for the second server from this file
     #[arg(long, value_name = "FILE", requires = "compare_username")]
     compare_secret_file: Option<PathBuf>,
-    /// About how long a round of one server takes
+    /// Approximate length of a round of one server
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time, requires = "compare")]
     round: Duration,
 }
 
-/// How much is done, and how.
+/// Options for the amount and the kind of load.
 #[derive(Debug, Args)]
 struct Work {
-    /// So many clients pull at once, three blobs each; a client takes up to 1.2 MiB of memory
+    /// Number of concurrent clients. Each downloads up to three blobs at a time and uses up to 1.2 MiB of memory
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     clients: u16,
-    /// How long each server is measured: seconds, or a time such as 30s
+    /// Time for which each server is measured: seconds, or a time such as 30s
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     duration: Duration,
-    /// End after so many pulls from each server, if that is earlier
+    /// Maximum number of pulls from each server; ends the measurement earlier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pulls: Option<u64>,
-    /// Make a new connection for each request, as docker 20.10, podman and skopeo do
+    /// Open a new connection for each request, as docker 20.10, podman and skopeo do
     #[arg(long)]
     new_connections: bool,
     /// Pull manifests and no blobs
     #[arg(long)]
     manifests_only: bool,
-    /// The platform to pull of an image that has several; that of this machine by default
+    /// Platform to pull of a multi-platform image; by default that of this machine
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
-    /// How long to wait for an answer or its next byte
+    /// Maximum time to wait for a response or its next byte
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     timeout: Duration,
 }
 
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Connections of a client: one for each blob at once.
-const CONNECTIONS: u64 = 3;
+const MIN_TIME: Duration = Duration::from_millis(100);
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum number of connections per client and server: one for each concurrent blob.
+const CONNECTIONS_PER_CLIENT: u64 = 3;
 
 impl BenchArgs {
-    /// What is to be done.
+    /// Returns the load that these arguments describe. Fails where a secret or a certificate cannot be read.
     pub(super) fn load(&self) -> Result<Load, Failure> {
         let work = &self.work;
         let platform = work.platform.clone().unwrap_or_else(Platform::here);
         Ok(Load {
             servers: self.servers()?,
             references: self.image.iter().map(|image| image.reference().to_string()).collect(),
-            extent: Extent { platform, manifests_only: work.manifests_only },
-            manner: Manner {
+            scope: PullScope { platform, manifests_only: work.manifests_only },
+            connection: ConnectionOptions {
                 new_connections: work.new_connections,
                 timeout: work.timeout,
                 authorities: self.service.authorities()?,
@@ -112,14 +112,14 @@ impl BenchArgs {
         })
     }
 
-    /// How many connections there may be at once.
+    /// Returns the maximum number of connections at the same time.
     pub(super) fn connections(&self) -> u64 {
         let servers = 1 + u64::from(self.other.compare.is_some());
-        servers * CONNECTIONS * u64::from(self.work.clients)
+        servers * CONNECTIONS_PER_CLIENT * u64::from(self.work.clients)
     }
 
-    /// A server alone has one round.
     fn round(&self) -> Duration {
+        // A single server is measured in one round.
         if self.other.compare.is_some() { self.other.round } else { self.work.duration }
     }
 
@@ -150,7 +150,7 @@ impl Other {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let time = parse_duration(text).filter(|time| (SHORTEST..=LONGEST).contains(time));
+    let time = parse_duration(text).filter(|time| (MIN_TIME..=MAX_TIME).contains(time));
     time.ok_or_else(|| "is not a time such as 30s, between 100ms and 24h".to_owned())
 }
 

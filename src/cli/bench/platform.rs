@@ -1,4 +1,4 @@
-//! Which manifest of an index is for a machine (OCI image specification, "Image Index"). Reads no more of it than that.
+//! Choice of a platform's manifest from an index (OCI image specification, "Image Index").
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::domain::manifest::Descriptor;
 
-/// An operating system and an architecture, `linux/arm64` say, perhaps with a variant.
+/// An operating system and an architecture such as `linux/arm64`, with an optional variant.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Platform {
     os: String,
@@ -28,8 +28,9 @@ struct Entry {
 }
 
 impl Platform {
-    /// What clients on this machine pull. Other systems than Linux run images in a Linux of their own.
+    /// Returns the platform that clients on this machine pull.
     pub(super) fn here() -> Self {
+        // On other operating systems clients run images in a Linux virtual machine.
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -41,7 +42,7 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
     }
 
-    /// The first manifest of this index that is for it.
+    /// Returns the descriptor of the first manifest in this index that is for the platform.
     pub(super) fn choose(&self, index: &[u8]) -> Option<Descriptor> {
         let index: Index = serde_json::from_slice(index).ok()?;
         let fits = |entry: &&Entry| entry.platform.as_ref().is_some_and(|platform| self.accepts(platform));

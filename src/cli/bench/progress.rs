@@ -1,4 +1,4 @@
-//! Shows on standard error that the measurement goes on: a line that changes on a terminal, else a line every few seconds.
+//! Progress on standard error: on a terminal one line that is updated, else a line every few seconds.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-use crate::cli::output::{note, printable};
+use crate::cli::output::{print_note, printable};
 
-/// Counters that all clients move on, for a look at any time.
+/// Counters that all clients update during the measurement.
 #[derive(Default)]
 pub(super) struct Live {
     pulls: AtomicU64,
@@ -18,50 +18,50 @@ pub(super) struct Live {
     bytes: AtomicU64,
 }
 
-/// The line.
+/// The progress line.
 pub(super) struct Progress {
-    /// None where there is no terminal.
+    /// The line on the terminal; `None` where standard error is no terminal.
     bar: Option<ProgressBar>,
     phase: RefCell<String>,
     started: Instant,
 }
 
-const ON_A_TERMINAL: Duration = Duration::from_millis(500);
-const ELSEWHERE: Duration = Duration::from_secs(5);
+const TERMINAL_INTERVAL: Duration = Duration::from_millis(500);
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Live {
-    /// A pull succeeded.
+    /// Counts a successful pull.
     pub(super) fn pulled(&self) {
         self.pulls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A pull failed.
+    /// Counts a failed pull.
     pub(super) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many bytes of content came.
+    /// Counts received bytes of content.
     pub(super) fn received(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
 impl Progress {
-    /// Shows nothing yet.
+    /// Creates the line without printing it.
     pub(super) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = terminal.then(ProgressBar::new_spinner);
         Self { bar, phase: RefCell::default(), started: Instant::now() }
     }
 
-    /// What is done from now on.
+    /// Sets the text of the current phase.
     pub(super) fn enter(&self, phase: String) {
         *self.phase.borrow_mut() = phase;
     }
 
-    /// Shows these counters until it is dropped.
+    /// Prints these counters periodically, until the future is dropped.
     pub(super) async fn show(&self, live: &Live) -> Infallible {
-        let period = if self.bar.is_some() { ON_A_TERMINAL } else { ELSEWHERE };
+        let period = if self.bar.is_some() { TERMINAL_INTERVAL } else { LINE_INTERVAL };
         let mut before = 0;
         loop {
             tokio::time::sleep(period).await;
@@ -72,12 +72,12 @@ impl Progress {
             let text = line(self.started.elapsed(), &self.phase.borrow(), counts, rate);
             match &self.bar {
                 Some(bar) => bar.set_message(printable(&text)),
-                None => note(&text),
+                None => print_note(&text),
             }
         }
     }
 
-    /// Takes the line off the terminal.
+    /// Removes the line from the terminal.
     pub(super) fn clear(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }

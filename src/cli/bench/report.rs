@@ -1,15 +1,16 @@
-//! What was measured, as text for people and as JSON for programs. Judges nothing but whether two servers gave the same.
+//! Report of the measurements, as text for people and as JSON for programs. It warns where two servers sent different
+//! images.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::rounds::{Load, Measured, Round, Server, origin};
-use super::tally::{Answers, Latency};
+use super::tally::{Latency, ResponseTimes};
 use crate::cli::output::{Columns, list};
 use crate::domain::digest::Digest;
 
-/// What was measured of each server, and of whom.
+/// The measurements, in the order of the servers of the load.
 pub(super) struct Report<'a> {
     pub(super) load: &'a Load,
     pub(super) measured: &'a [Measured],
@@ -22,7 +23,7 @@ const DIGESTS: Columns = &["images", "image", "digest"];
 const RATIOS: Columns = &["first / second", "ratio", "rounds"];
 
 impl Report<'_> {
-    /// For people.
+    /// Formats the report as text.
     pub(super) fn text(&self) -> String {
         let parts = self.servers().map(|(server, measured)| self.server_text(server, measured));
         let mut text = parts.collect::<Vec<_>>().join("\n\n");
@@ -33,14 +34,14 @@ impl Report<'_> {
         text
     }
 
-    /// For programs.
+    /// Formats the report as JSON.
     pub(super) fn json(&self) -> Value {
         let servers: Vec<Value> = self.servers().map(|(server, measured)| self.server_json(server, measured)).collect();
         let mut report = json!({
             "clients": self.load.clients,
-            "platform": self.load.extent.platform.to_string(),
-            "manifests_only": self.load.extent.manifests_only,
-            "new_connections": self.load.manner.new_connections,
+            "platform": self.load.scope.platform.to_string(),
+            "manifests_only": self.load.scope.manifests_only,
+            "new_connections": self.load.connection.new_connections,
             "servers": servers,
         });
         if let [first, second] = self.measured {
@@ -100,14 +101,14 @@ impl Report<'_> {
         served.collect()
     }
 
-    /// The images, as this server calls them.
+    /// Returns the names of the images at this server.
     fn names(&self, server: &Server) -> Vec<String> {
         let images = server.sessions.iter().zip(&self.load.references);
         let separator = |reference: &str| if reference.contains(':') { '@' } else { ':' };
         images.map(|(session, text)| format!("{}{}{text}", session.repository(), separator(text))).collect()
     }
 
-    /// A sentence for each image of which two servers gave different manifests.
+    /// Returns a warning for each image of which the two servers sent different manifests.
     fn differences(&self) -> Vec<String> {
         let ([first, second], [server, _]) = (self.measured, self.load.servers.as_slice()) else { return Vec::new() };
         let given = |measured: &Measured, image| {
@@ -116,7 +117,7 @@ impl Report<'_> {
         let differs = |(image, name): (usize, String)| {
             let (ours, theirs) = (given(first, image), given(second, image));
             let comparable = !ours.is_empty() && !theirs.is_empty();
-            (comparable && ours != theirs).then(|| format!("the servers gave different images for {name}"))
+            (comparable && ours != theirs).then(|| format!("the servers sent different images for {name}"))
         };
         self.names(server).into_iter().enumerate().filter_map(differs).collect()
     }
@@ -140,9 +141,9 @@ fn tokens(server: &Server) -> u64 {
     server.sessions.iter().map(super::session::Session::tokens).sum()
 }
 
-/// Everything whose times are told, by name.
+/// Returns all reported latencies with their names.
 fn timed(measured: &Measured) -> [(&'static str, &'static str, &Latency); 5] {
-    let Answers { first_byte, total } = &measured.tally.manifests;
+    let ResponseTimes { first_byte, total } = &measured.tally.manifests;
     let blobs = &measured.tally.blobs;
     [
         ("manifest", "first_byte", first_byte),
@@ -244,7 +245,7 @@ fn line(name: &str, ours: f64, theirs: f64, rounds: Option<(f64, f64)>) -> Value
     json!({"first / second": name, "ratio": ratio, "rounds": rounds})
 }
 
-/// The least and the greatest ratio of a round to the one that followed it.
+/// Returns the minimum and the maximum ratio of a round of the first server to the following round of the second.
 fn spread(first: &Measured, second: &Measured, what: impl Fn(&Round) -> u64) -> Option<(f64, f64)> {
     let speed = |round: &Round| per(what(round) as f64, round.seconds);
     let pairs = first.rounds.iter().zip(&second.rounds);
@@ -261,7 +262,7 @@ fn per(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { amount / seconds } else { 0.0 }
 }
 
-/// Three digits are what was measured.
+/// Formats a number with three significant digits, the precision of the histograms.
 fn figure(milliseconds: f64) -> String {
     match milliseconds {
         small if small < 10.0 => format!("{small:.2}"),

@@ -1,5 +1,5 @@
-//! Clients on all processors: a thread for each, with a runtime of its own and its share of the clients, so that no core waits
-//! for another. Each round is of one server; what is under way at its end is broken off, and counts with its bytes alone.
+//! Scheduling of the clients: one thread per processor, each with its own runtime and its share of the clients. A round
+//! measures one server. At its end running downloads are aborted; of those only the received bytes are counted.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 
-use super::fault::Wrong;
+use super::fault::PullError;
 use super::progress::{Live, Progress};
-use super::pull::{Extent, Puller};
+use super::pull::{PullScope, Puller};
 use super::session::Session;
 use super::tally::Tally;
-use super::wire::{Manner, Wire};
+use super::wire::{ConnectionOptions, Wire};
 use crate::cli::failure::Failure;
 
-/// What is done to whom.
+/// The load to generate, and the servers to measure.
 pub(super) struct Load {
     pub(super) servers: Vec<Server>,
-    /// What stands behind `manifests/` for each image.
+    /// Tag or digest of each image.
     pub(super) references: Vec<String>,
-    pub(super) extent: Extent,
-    pub(super) manner: Manner,
+    pub(super) scope: PullScope,
+    pub(super) connection: ConnectionOptions,
     pub(super) clients: usize,
     pub(super) schedule: Schedule,
     pub(super) live: Live,
@@ -33,28 +33,28 @@ pub(super) struct Load {
 /// A server and its images.
 pub(super) struct Server {
     pub(super) url: url::Url,
-    /// One for each image.
+    /// Sessions, one per image.
     pub(super) sessions: Vec<Session>,
-    /// How many pulls may still begin.
+    /// Number of pulls that may still begin.
     pub(super) pulls_left: AtomicU64,
 }
 
-/// How long each server is measured, and in how many pieces.
+/// Number and length of the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
-    /// How many rounds each server has.
+    /// Number of rounds per server.
     pub(super) rounds: u32,
-    /// How long each takes.
+    /// Length of a round.
     pub(super) length: Duration,
 }
 
-/// What was measured of a server.
+/// Results of one server.
 pub(super) struct Measured {
     pub(super) tally: Tally,
     pub(super) rounds: Vec<Round>,
 }
 
-/// A part of it.
+/// Results of one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Round {
     pub(super) seconds: f64,
@@ -62,24 +62,24 @@ pub(super) struct Round {
     pub(super) bytes: u64,
 }
 
-/// A round, as a thread is told of it.
+/// One round, as it is assigned to a thread.
 #[derive(Clone, Copy)]
-struct Order {
+struct Assignment {
     server: usize,
     until: Instant,
 }
 
-/// The threads.
-struct Crew {
-    orders: Vec<mpsc::Sender<Order>>,
+/// The threads that run the clients.
+struct WorkerThreads {
+    assignments: Vec<mpsc::Sender<Assignment>>,
     results: mpsc::Receiver<Result<Tally, Failure>>,
 }
 
-/// Keeps clients of a server that fails from doing nothing else.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// Delay of a client after a failed pull, so that it does not only produce errors in a tight loop.
+const FAILURE_DELAY: Duration = Duration::from_millis(200);
 
 impl Schedule {
-    /// Rounds of about this length, at least one.
+    /// Divides the duration into rounds of about this length, at least one.
     pub(super) fn new(duration: Duration, round: Duration) -> Self {
         let rounds = (duration.as_secs_f64() / round.as_secs_f64()).round().clamp(1.0, 100_000.0) as u32;
         Self { rounds, length: duration / rounds }
@@ -87,7 +87,7 @@ impl Schedule {
 }
 
 impl Server {
-    /// Takes one of the pulls that may still begin.
+    /// Takes one of the remaining pulls. Returns false where none is left.
     fn takes_another(&self) -> bool {
         let left = self.pulls_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.is_ok()
@@ -95,29 +95,30 @@ impl Server {
 }
 
 impl Load {
-    /// Pulls each image from each server once, to see that it can be done.
+    /// Pulls each image from each server once. Fails with the first pull that fails.
     pub(super) async fn warm_up(&self, progress: &Progress) -> Result<(), Failure> {
         for server in &self.servers {
-            let wire = Wire::new(&server.url, &self.manner)?;
+            let wire = Wire::new(&server.url, &self.connection)?;
             let tally = RefCell::new(Tally::new()?);
-            let puller = Puller { wire: &wire, extent: &self.extent, tally: &tally, live: &self.live };
+            let puller = Puller { wire: &wire, scope: &self.scope, tally: &tally, live: &self.live };
             for (image, session) in server.sessions.iter().enumerate() {
                 progress.enter(format!("a first pull of {} from {}", session.repository(), origin(server)));
                 let reference = &self.references[image];
                 let pulled = puller.pull(session, image, reference).await;
-                pulled.map_err(|wrong| wrong.at_first(&origin(server), session.repository()))?;
+                pulled.map_err(|error| error.at_first(&origin(server), session.repository()))?;
             }
         }
         Ok(())
     }
 
-    /// Measures until the schedule is done, the pulls are spent or `stop` is true.
+    /// Measures until the schedule is complete, no pull is left or `stop` is true. Fails where a thread cannot be
+    /// started or has ended.
     pub(super) async fn measure(
         self: &Arc<Self>,
         progress: &Progress,
         stop: watch::Receiver<bool>,
     ) -> Result<Vec<Measured>, Failure> {
-        let mut crew = Crew::start(self, &stop).await?;
+        let mut workers = WorkerThreads::start(self, &stop).await?;
         let new = |_| Ok(Measured { tally: Tally::new()?, rounds: Vec::new() });
         let mut measured = self.servers.iter().map(new).collect::<Result<Vec<_>, Failure>>()?;
         for _ in 0..self.schedule.rounds {
@@ -126,7 +127,7 @@ impl Load {
                     continue;
                 }
                 progress.enter(origin(server));
-                let (tally, round) = crew.round(number, self.schedule.length).await?;
+                let (tally, round) = workers.round(number, self.schedule.length).await?;
                 measured[number].tally.add(tally);
                 measured[number].rounds.push(round);
             }
@@ -134,52 +135,54 @@ impl Load {
         Ok(measured)
     }
 
-    /// Clients of these numbers pull from this server, one image after the other, until they are dropped.
+    /// Runs the clients with these numbers, which pull from this server, one image after the other, until they are
+    /// dropped.
     async fn run(&self, clients: Range<usize>, server: &Server, wire: &Wire, tally: &RefCell<Tally>) {
-        let puller = Puller { wire, extent: &self.extent, tally, live: &self.live };
+        let puller = Puller { wire, scope: &self.scope, tally, live: &self.live };
         join_all(clients.map(|client| self.client(client, server, &puller))).await;
     }
 
     async fn client(&self, number: usize, server: &Server, puller: &Puller<'_>) {
         let mut turns = (0..self.references.len()).cycle().skip(number % self.references.len());
         while let Some(image) = turns.next().filter(|_| server.takes_another()) {
-            if let Err(wrong) = puller.pull(&server.sessions[image], image, &self.references[image]).await {
-                self.note(&wrong, puller);
-                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            if let Err(error) = puller.pull(&server.sessions[image], image, &self.references[image]).await {
+                self.count_failure(&error, puller);
+                tokio::time::sleep(FAILURE_DELAY).await;
             }
         }
     }
 
-    fn note(&self, wrong: &Wrong, puller: &Puller<'_>) {
-        puller.tally.borrow_mut().wrong(wrong);
+    fn count_failure(&self, error: &PullError, puller: &Puller<'_>) {
+        puller.tally.borrow_mut().record_failure(error);
         self.live.failed();
     }
 }
 
-impl Crew {
-    /// All threads, once each is ready.
+impl WorkerThreads {
+    /// Starts the threads, and waits until each is ready.
     async fn start(load: &Arc<Load>, stop: &watch::Receiver<bool>) -> Result<Self, Failure> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shares = shares(load.clients, processors);
         let (results, received) = mpsc::channel(shares.len());
-        let mut orders = Vec::new();
+        let mut assignments = Vec::new();
         for share in shares {
-            let (order, ordered) = mpsc::channel(1);
+            let (assignment, received_assignments) = mpsc::channel(1);
             let (load, stop, results) = (load.clone(), stop.clone(), results.clone());
-            let work = move || worker(&load, &share, ordered, &results, stop);
+            let work = move || worker(&load, &share, received_assignments, &results, stop);
             let thread = std::thread::Builder::new().name("clients".to_owned()).spawn(work);
             thread.map_err(|error| Failure::Input(format!("cannot start a thread: {error}")))?;
-            orders.push(order);
+            assignments.push(assignment);
         }
-        let mut crew = Self { orders, results: received };
-        crew.collect().await.map(|_nothing_yet| crew)
+        let mut workers = Self { assignments, results: received };
+        // The first results are empty: they report that the threads are ready.
+        workers.collect().await.map(|_| workers)
     }
 
-    /// One round by all threads.
+    /// Runs one round on all threads.
     async fn round(&mut self, server: usize, length: Duration) -> Result<(Tally, Round), Failure> {
         let started = Instant::now();
-        for order in &self.orders {
-            order.send(Order { server, until: started + length }).await.map_err(|_| lost())?;
+        for assignment in &self.assignments {
+            assignment.send(Assignment { server, until: started + length }).await.map_err(|_| lost())?;
         }
         let tally = self.collect().await?;
         let seconds = started.elapsed().as_secs_f64();
@@ -187,10 +190,10 @@ impl Crew {
         Ok((tally, round))
     }
 
-    /// What all threads say.
+    /// Collects one result from each thread.
     async fn collect(&mut self) -> Result<Tally, Failure> {
         let mut tally = Tally::new()?;
-        for _ in &self.orders {
+        for _ in &self.assignments {
             tally.add(self.results.recv().await.ok_or_else(lost)??);
         }
         Ok(tally)
@@ -201,26 +204,27 @@ fn lost() -> Failure {
     Failure::Bench("a thread of clients has ended".to_owned())
 }
 
-/// A thread of clients, until no more orders come. Says that it is ready, and then what it measured in each round.
+/// Runs a thread of clients until the channel of assignments is closed. Sends an empty result once it is ready, and
+/// then the result of each round.
 fn worker(
     load: &Load,
     clients: &Range<usize>,
-    mut orders: mpsc::Receiver<Order>,
+    mut assignments: mpsc::Receiver<Assignment>,
     results: &mpsc::Sender<Result<Tally, Failure>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let work = async {
-        let wires = load.servers.iter().map(|server| Wire::new(&server.url, &load.manner));
+        let wires = load.servers.iter().map(|server| Wire::new(&server.url, &load.connection));
         let wires = wires.collect::<Result<Vec<_>, Failure>>()?;
-        let mut told = results.send(Ok(Tally::new()?)).await;
-        while let (Ok(()), Some(Order { server, until })) = (told, orders.recv().await) {
+        let mut sent = results.send(Ok(Tally::new()?)).await;
+        while let (Ok(()), Some(Assignment { server, until })) = (sent, assignments.recv().await) {
             let tally = RefCell::new(Tally::new()?);
             tokio::select! {
                 () = load.run(clients.clone(), &load.servers[server], &wires[server], &tally) => {}
                 () = tokio::time::sleep_until(until.into()) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            told = results.send(Ok(tally.into_inner())).await;
+            sent = results.send(Ok(tally.into_inner())).await;
         }
         Ok(())
     };
@@ -230,18 +234,19 @@ fn worker(
         Err(error) => Err(Failure::Input(format!("cannot start: {error}"))),
     };
     if let Err(failure) = outcome {
-        let _nobody_waits = results.blocking_send(Err(failure));
+        // This fails only where the measurement has ended already.
+        let _ = results.blocking_send(Err(failure));
     }
 }
 
-/// So many clients on so many threads, none of them idle.
+/// Distributes the clients evenly over at most this number of threads, without an idle one.
 fn shares(clients: usize, threads: usize) -> Vec<Range<usize>> {
     let threads = threads.min(clients).max(1);
     let bound = |number: usize| number * clients / threads;
     (0..threads).map(|number| bound(number)..bound(number + 1)).collect()
 }
 
-/// The server as it is shown.
+/// Returns the server's scheme, host and port, for messages.
 pub(super) fn origin(server: &Server) -> String {
     server.url.origin().ascii_serialization()
 }

@@ -1,5 +1,5 @@
-//! Who asks a server for one repository: meets its challenge once for all clients, and again when it is refused, as tokens
-//! are that expire. Shows the credentials to nobody in the clear where the server itself has TLS.
+//! Authentication of the clients for one repository of a server: a challenge is answered once for all clients, and
+//! again when a token has expired. Credentials for a server with TLS are never sent unencrypted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,59 +10,67 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::fault::{Fault, Part, Wrong};
-use super::wire::{Answer, Authorization, Wire};
+use super::fault::{Fault, Part, PullError};
+use super::wire::{Authorization, StreamedResponse, Wire};
 use crate::cli::credentials::Login;
 use crate::domain::challenge::{self, BearerChallenge, Challenge};
 
-/// A repository of a server, and what opens it.
+/// A repository of a server, with the authorization that its clients share.
 pub(super) struct Session {
     base: Url,
     repository: String,
     login: Option<Login>,
     held: ArcSwapOption<Authorization>,
+    /// Held while one client renews the authorization for all.
     renewing: Mutex<()>,
     tokens: AtomicU64,
 }
 
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     token: Option<SecretString>,
     access_token: Option<SecretString>,
 }
 
 impl Session {
-    /// Nothing is asked yet.
+    /// Creates a session without sending a request.
     pub(super) fn new(base: Url, repository: String, login: Option<Login>) -> Self {
         let (held, renewing, tokens) = (ArcSwapOption::empty(), Mutex::new(()), AtomicU64::new(0));
         Self { base, repository, login, held, renewing, tokens }
     }
 
-    /// The repository, as the server calls it.
+    /// Returns the repository, as the server names it.
     pub(super) fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// How many tokens were asked for.
+    /// Returns the number of token requests.
     pub(super) fn tokens(&self) -> u64 {
         self.tokens.load(Ordering::Relaxed)
     }
 
-    /// The answer to what stands at `path` below the repository; a 401 is met once.
-    pub(super) async fn get(&self, wire: &Wire, part: Part, path: &str, accept: &str) -> Result<Answer, Wrong> {
+    /// Requests `path` below the repository. A 401 is answered once with a new authorization. Fails
+    /// unless the status is 200.
+    pub(super) async fn get(
+        &self,
+        wire: &Wire,
+        part: Part,
+        path: &str,
+        accept: &str,
+    ) -> Result<StreamedResponse, PullError> {
         let url = self.at(path);
         let held = self.held.load_full();
-        let answer = wire.get(url.clone(), accept, held.as_deref()).await.map_err(part.wrong())?;
-        let challenge = if answer.status() == 401 { challenge::choose(answer.challenges()) } else { None };
-        let answer = match challenge {
-            None => answer,
+        let response = wire.get(url.clone(), accept, held.as_deref()).await.map_err(part.error())?;
+        let challenge = if response.status() == 401 { challenge::choose(response.challenges()) } else { None };
+        let response = match challenge {
+            None => response,
             Some(challenge) => {
-                drop(answer);
-                let renewed = self.renew(wire, &challenge, held).await.map_err(Part::Token.wrong())?;
-                wire.get(url, accept, Some(&renewed)).await.map_err(part.wrong())?
+                drop(response);
+                let renewed = self.renew(wire, &challenge, held).await.map_err(Part::Token.error())?;
+                wire.get(url, accept, Some(&renewed)).await.map_err(part.error())?
             }
         };
-        if answer.status() == 200 { Ok(answer) } else { Err(part.wrong()(answer.refusal().await)) }
+        if response.status() == 200 { Ok(response) } else { Err(part.error()(response.refusal().await)) }
     }
 
     fn at(&self, path: &str) -> Url {
@@ -71,14 +79,15 @@ impl Session {
         url
     }
 
-    /// What meets the challenge, unless another client has it already since `refused` was.
+    /// Returns an authorization for the challenge: the one that another client has obtained since
+    /// `refused` was in use, or a new one.
     async fn renew(
         &self,
         wire: &Wire,
         challenge: &Challenge,
         refused: Option<Arc<Authorization>>,
     ) -> Result<Arc<Authorization>, Fault> {
-        let _alone = self.renewing.lock().await;
+        let _guard = self.renewing.lock().await;
         if let Some(held) = self.held.load_full()
             && !refused.is_some_and(|refused| Arc::ptr_eq(&held, &refused))
         {
@@ -88,7 +97,8 @@ impl Session {
             Challenge::Basic => self.login.as_ref().and_then(Authorization::basic),
             Challenge::Bearer(challenge) => Some(self.token(wire, challenge).await?),
         };
-        let fresh = fresh.ok_or_else(|| Fault::Unusable("it asks for a user name: give --username".to_owned()))?;
+        let fresh =
+            fresh.ok_or_else(|| Fault::Unusable("the server requires a user name: give --username".to_owned()))?;
         let fresh = Arc::new(fresh);
         self.held.store(Some(fresh.clone()));
         Ok(fresh)
@@ -98,22 +108,22 @@ impl Session {
         let url = self.realm(challenge)?;
         self.tokens.fetch_add(1, Ordering::Relaxed);
         let basic = self.login.as_ref().and_then(Authorization::basic);
-        let mut answer = wire.get(url, "application/json", basic.as_ref()).await?;
-        if answer.status() != 200 {
-            return Err(answer.refusal().await);
+        let mut response = wire.get(url, "application/json", basic.as_ref()).await?;
+        if response.status() != 200 {
+            return Err(response.refusal().await);
         }
-        let body = serde_json::from_slice::<TokenAnswer>(&answer.text().await?).ok();
+        let body = serde_json::from_slice::<TokenResponse>(&response.text().await?).ok();
         let token = body.and_then(|body| body.token.or(body.access_token));
         let token = token.as_ref().and_then(Authorization::bearer);
-        token.ok_or_else(|| Fault::Unusable("the answer holds no token".to_owned()))
+        token.ok_or_else(|| Fault::Unusable("the response contains no token".to_owned()))
     }
 
     fn realm(&self, challenge: &BearerChallenge) -> Result<Url, Fault> {
         let realm = challenge.token_url(&[format!("repository:{}:pull", self.repository)]);
-        let realm = realm.ok_or_else(|| Fault::Unusable("the challenge names no place for tokens".to_owned()))?;
+        let realm = realm.ok_or_else(|| Fault::Unusable("the challenge has no valid realm".to_owned()))?;
         if self.login.is_some() && self.base.scheme() == "https" && realm.scheme() != "https" {
             let place = realm.origin().ascii_serialization();
-            return Err(Fault::Unusable(format!("{place} would get the secret in the clear")));
+            return Err(Fault::Unusable(format!("the secret would be sent to {place} unencrypted")));
         }
         Ok(realm)
     }

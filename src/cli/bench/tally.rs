@@ -1,77 +1,76 @@
-//! What was measured: counts, bytes, how long things took, and what went wrong, by kind. Knows no server and prints nothing.
-//! Bounded whatever servers answer.
+//! Measurements: counts, bytes, latencies, and errors by kind. Their memory is bounded whatever servers send.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::fault::{Part, Wrong};
+use super::fault::{Part, PullError};
 use crate::cli::failure::Failure;
 use crate::domain::digest::Digest;
 
-/// What some clients measured of one server.
+/// Measurements of some clients of one server.
 pub(super) struct Tally {
-    /// Manifests that came whole.
-    pub(super) manifests: Answers,
-    /// Blobs that came whole.
-    pub(super) blobs: Answers,
-    /// Images that came whole: the pulls that succeeded.
+    /// Latencies of complete manifests.
+    pub(super) manifests: ResponseTimes,
+    /// Latencies of complete blobs.
+    pub(super) blobs: ResponseTimes,
+    /// Latencies of complete images, that is, of successful pulls.
     pub(super) images: Latency,
-    /// Pulls that failed.
+    /// Number of failed pulls.
     pub(super) failed: u64,
-    /// Bytes of manifests and blobs, also of those that did not come whole.
+    /// Received bytes of manifests and blobs, including incomplete ones.
     pub(super) bytes: u64,
     errors: BTreeMap<Kind, Errors>,
     digests: BTreeMap<(usize, Digest), u64>,
 }
 
-/// How long the answers of one kind took.
-pub(super) struct Answers {
-    /// From the request to the first byte of the content.
+/// Latencies of the responses of one kind.
+pub(super) struct ResponseTimes {
+    /// Time from the request to the first byte of the content.
     pub(super) first_byte: Latency,
-    /// From the request to the last byte.
+    /// Time from the request to the last byte.
     pub(super) total: Latency,
 }
 
-/// A distribution of times, in microseconds up to an hour and to three digits.
+/// A histogram of times, in microseconds up to one hour, with three significant digits.
 pub(super) struct Latency(Histogram<u64>);
 
-/// By what errors are told apart.
+/// Kind of an error, by which errors are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
-    /// At what they occurred.
+    /// Content that was being fetched.
     pub(super) part: Part,
-    /// Their kind.
+    /// Name of the kind.
     pub(super) kind: &'static str,
-    /// Status and code, where a server said no.
+    /// Status and error code, where a server refused.
     pub(super) status: Option<(u16, String)>,
 }
 
 /// Errors of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Errors {
-    /// How many.
+    /// Number of errors.
     pub(super) count: u64,
-    /// What the first of them said.
+    /// Text of the first one.
     pub(super) example: String,
 }
 
-const HOUR_IN_MICROSECONDS: u64 = 3_600_000_000;
-const DIGITS: u8 = 3;
-/// Kinds of errors that are told apart; a server could make up codes without end.
+const MAX_LATENCY_MICROS: u64 = 3_600_000_000;
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// Maximum number of kinds of errors that are counted separately: a server could send any number of error codes.
 const MAX_KINDS: usize = 32;
-const MAX_CODE: usize = 40;
-/// Digests of an image that are told apart; a tag does not move often.
+const MAX_CODE_CHARS: usize = 40;
+/// Maximum number of digests that are counted separately: a tag rarely changes during a measurement.
 const MAX_DIGESTS: usize = 256;
 
 impl Tally {
-    /// Nothing yet.
+    /// Returns empty measurements. Fails where a histogram cannot be created.
     pub(super) fn new() -> Result<Self, Failure> {
         let (errors, digests) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self {
-            manifests: Answers::new()?,
-            blobs: Answers::new()?,
+            manifests: ResponseTimes::new()?,
+            blobs: ResponseTimes::new()?,
             images: Latency::new()?,
             failed: 0,
             bytes: 0,
@@ -80,22 +79,22 @@ impl Tally {
         })
     }
 
-    /// An image of this number came whole, and was this one.
+    /// Records a successful pull of the image with this number, and its digest.
     pub(super) fn pulled(&mut self, image: usize, digest: Digest, took: Duration) {
         self.images.record(took);
         self.served(image, digest, 1);
     }
 
-    /// A pull failed.
-    pub(super) fn wrong(&mut self, wrong: &Wrong) {
+    /// Records a failed pull.
+    pub(super) fn record_failure(&mut self, error: &PullError) {
         self.failed += 1;
-        let status = wrong.fault.status();
-        let status = status.map(|(status, code)| (status, code.chars().take(MAX_CODE).collect()));
-        let kind = Kind { part: wrong.part, kind: wrong.fault.kind(), status };
-        self.count(kind, Errors { count: 1, example: wrong.fault.to_string() });
+        let status = error.fault.status();
+        let status = status.map(|(status, code)| (status, code.chars().take(MAX_CODE_CHARS).collect()));
+        let kind = Kind { part: error.part, kind: error.fault.kind(), status };
+        self.count(kind, Errors { count: 1, example: error.fault.to_string() });
     }
 
-    /// Adds what others measured of the same server.
+    /// Adds the measurements of other clients of the same server.
     pub(super) fn add(&mut self, other: Self) {
         for (mine, theirs) in [(&mut self.manifests, other.manifests), (&mut self.blobs, other.blobs)] {
             mine.first_byte.add(&theirs.first_byte);
@@ -108,25 +107,25 @@ impl Tally {
         other.digests.into_iter().for_each(|((image, digest), count)| self.served(image, digest, count));
     }
 
-    /// The errors, the most frequent first.
+    /// Returns the errors, the most frequent first.
     pub(super) fn errors(&self) -> Vec<(&Kind, &Errors)> {
         let mut errors: Vec<_> = self.errors.iter().collect();
         errors.sort_by_key(|(_, errors)| std::cmp::Reverse(errors.count));
         errors
     }
 
-    /// How often content was not what it should be.
+    /// Returns how often content did not have its digest.
     pub(super) fn wrong_digests(&self) -> u64 {
         let wrong = self.errors.iter().filter(|(kind, _)| kind.kind == "wrong digest");
         wrong.map(|(_, errors)| errors.count).sum()
     }
 
-    /// Which manifests the image of this number had, and how often.
+    /// Returns the digests of the image with this number, each with the number of its pulls.
     pub(super) fn digests(&self, image: usize) -> impl Iterator<Item = (Digest, u64)> {
         self.digests.iter().filter(move |((of, _), _)| *of == image).map(|((_, digest), count)| (*digest, *count))
     }
 
-    /// Kinds beyond the bound are counted with the last one of their part.
+    /// Counts errors. Kinds beyond the maximum are counted together as "other".
     fn count(&mut self, kind: Kind, errors: Errors) {
         let full = self.errors.len() >= MAX_KINDS && !self.errors.contains_key(&kind);
         let kind = if full { Kind { kind: "other", status: None, ..kind } } else { kind };
@@ -140,7 +139,7 @@ impl Tally {
     }
 }
 
-impl Answers {
+impl ResponseTimes {
     fn new() -> Result<Self, Failure> {
         Ok(Self { first_byte: Latency::new()?, total: Latency::new()? })
     }
@@ -148,28 +147,28 @@ impl Answers {
 
 impl Latency {
     fn new() -> Result<Self, Failure> {
-        let made = Histogram::new_with_bounds(1, HOUR_IN_MICROSECONDS, DIGITS);
+        let made = Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, SIGNIFICANT_DIGITS);
         made.map(Self).map_err(|error| Failure::Input(format!("nothing can be measured: {error}")))
     }
 
-    /// One more.
+    /// Records a time.
     pub(super) fn record(&mut self, took: Duration) {
         self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// How many there are.
+    /// Returns the number of recorded times.
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// What this share of them, between 0 and 1, did not exceed, in milliseconds; none where there are none.
+    /// Returns a quantile (between 0 and 1) in milliseconds; `None` where no time was recorded.
     pub(super) fn milliseconds(&self, quantile: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(quantile) as f64 / 1_000.0)
     }
 
-    /// Never fails: all have the same bounds.
     fn add(&mut self, other: &Self) {
-        let _same_bounds = self.0.add(&other.0);
+        // Cannot fail: all histograms have the same bounds.
+        let _ = self.0.add(&other.0);
     }
 }
 
@@ -179,9 +178,9 @@ mod tests {
     use super::*;
     use crate::cli::bench::fault::Fault;
 
-    fn refused(code: &str) -> Wrong {
+    fn refused(code: &str) -> PullError {
         let fault = Fault::Status { status: 503, code: code.to_owned(), sentence: "No".to_owned() };
-        Wrong { part: Part::Blob, fault }
+        PullError { part: Part::Blob, fault }
     }
 
     fn digest(byte: u8) -> Digest {
@@ -208,9 +207,9 @@ mod tests {
     #[test]
     fn errors_of_a_kind_are_counted_together_with_the_first_sentence() {
         let (mut tally, mut others) = (Tally::new().unwrap(), Tally::new().unwrap());
-        tally.wrong(&Wrong { part: Part::Manifest, fault: Fault::Timeout });
-        tally.wrong(&refused("BUSY"));
-        others.wrong(&refused("BUSY"));
+        tally.record_failure(&PullError { part: Part::Manifest, fault: Fault::Timeout });
+        tally.record_failure(&refused("BUSY"));
+        others.record_failure(&refused("BUSY"));
         tally.add(others);
         let errors = tally.errors();
         assert_eq!((tally.failed, errors.len()), (3, 2));
@@ -222,7 +221,7 @@ mod tests {
     #[test]
     fn a_server_that_makes_up_codes_fills_no_memory() {
         let mut tally = Tally::new().unwrap();
-        (0..1_000).for_each(|number| tally.wrong(&refused(&format!("CODE{number}{}", "X".repeat(1_000)))));
+        (0..1_000).for_each(|number| tally.record_failure(&refused(&format!("CODE{number}{}", "X".repeat(1_000)))));
         assert_eq!(tally.errors().iter().map(|(_, errors)| errors.count).sum::<u64>(), 1_000);
         assert!(tally.errors().len() <= MAX_KINDS + 1);
         assert_eq!(tally.errors()[0].0.kind, "other");
@@ -243,8 +242,8 @@ mod tests {
     fn wrong_content_is_counted_apart() {
         let mut tally = Tally::new().unwrap();
         let fault = Fault::WrongDigest { expected: digest(1), found: "another".to_owned() };
-        tally.wrong(&Wrong { part: Part::Blob, fault });
-        tally.wrong(&refused(""));
+        tally.record_failure(&PullError { part: Part::Blob, fault });
+        tally.record_failure(&refused(""));
         assert_eq!((tally.wrong_digests(), tally.failed), (1, 2));
     }
 }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use tokio::net::{TcpStream, lookup_host};
 use url::Url;
 
-use super::{Found, Wrong, tell};
+use super::{Found, StepFailure, report};
 use crate::auth::sha256;
 use crate::cli::client::{Http, Login, Reply, Request};
 use crate::cli::credentials;
@@ -18,7 +18,7 @@ use crate::domain::challenge::{self, BearerChallenge};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Descriptor};
 
-/// A pull to be tried.
+/// A pull to run.
 pub(super) struct Walk<'a> {
     pub(super) http: &'a Http,
     pub(super) url: &'a Url,
@@ -27,7 +27,7 @@ pub(super) struct Walk<'a> {
     pub(super) login: Option<credentials::Login>,
 }
 
-/// What wants to be met, and where tokens are issued.
+/// The challenge of the registry, with the parsed URL of the token endpoint.
 #[derive(Debug, PartialEq)]
 struct Challenge {
     bearer: BearerChallenge,
@@ -37,27 +37,27 @@ struct Challenge {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Walk<'_> {
-    /// Tells each step as it is taken, until the first that fails.
-    pub(super) async fn go(&self) -> Result<(), Failure> {
-        let addresses = tell("DNS", self.resolve().await)?;
-        tell("connect", self.connect(&addresses).await)?;
+    /// Runs the steps and prints each, until the first that fails.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let addresses = report("DNS", self.resolve().await)?;
+        report("connect", self.connect(&addresses).await)?;
         let secure = self.url.scheme() == "https";
         let greeting = self.greet(if secure { "TLS" } else { "challenge" }).await;
         if secure && greeting.is_ok() {
-            tell("TLS", Ok(((), "the certificate is trusted".to_owned())))?;
+            report("TLS", Ok(((), "the certificate is trusted".to_owned())))?;
         }
-        let challenge = tell("challenge", greeting.and_then(|reply| self.challenge(&reply)))?;
-        tell("token", self.token(&challenge, None).await)?;
-        let token = tell("scopes", self.token(&challenge, Some(&self.scope())).await)?;
-        let reply = tell("membership", self.manifest(&token, &self.image.reference().to_string()).await)?;
-        let blob = tell("manifest", self.first_blob(&token, &reply).await)?;
-        tell("first blob", self.blob(&token, blob).await)?;
-        tell("upstream", upstream(&reply))
+        let challenge = report("challenge", greeting.and_then(|reply| self.challenge(&reply)))?;
+        report("token", self.token(&challenge, None).await)?;
+        let token = report("scopes", self.token(&challenge, Some(&self.scope())).await)?;
+        let reply = report("membership", self.manifest(&token, &self.image.reference().to_string()).await)?;
+        let blob = report("manifest", self.first_blob(&token, &reply).await)?;
+        report("first blob", self.blob(&token, blob).await)?;
+        report("upstream", upstream(&reply))
     }
 
     async fn resolve(&self) -> Found<Vec<SocketAddr>> {
         let (Some(host), Some(port)) = (self.url.host_str(), self.url.port_or_known_default()) else {
-            return Err(Wrong::at("DNS", "the URL names no host"));
+            return Err(StepFailure::at("DNS", "the URL names no host"));
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match lookup_host((host, port)).await {
@@ -66,7 +66,7 @@ impl Walk<'_> {
                 let text = found.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
                 Ok((found, format!("{host} is {text}")))
             }
-            Err(error) => Err(Wrong::at("DNS", format!("{host} has no address: {error}"))),
+            Err(error) => Err(StepFailure::at("DNS", format!("{host} has no address: {error}"))),
         }
     }
 
@@ -76,19 +76,19 @@ impl Walk<'_> {
             match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(_)) => return Ok(((), format!("{address} accepts connections"))),
                 Ok(Err(error)) => why = format!("{address}: {error}"),
-                Err(_) => why = format!("{address}: no answer; a firewall may be in the way"),
+                Err(_) => why = format!("{address}: no response; a firewall may block the connection"),
             }
         }
-        Err(Wrong::at("connect", why))
+        Err(StepFailure::at("connect", why))
     }
 
-    /// The answer to `GET /v2/`; if there is none, `step` has failed.
-    async fn greet(&self, step: &'static str) -> Result<Reply, Wrong> {
+    /// Returns the response to `GET /v2/`. If there is none, `step` has failed.
+    async fn greet(&self, step: &'static str) -> Result<Reply, StepFailure> {
         self.send(step, Request::get(self.at("/v2/"))).await
     }
 
     fn challenge(&self, reply: &Reply) -> Found<Challenge> {
-        let wrong = |why: String| Wrong::at("challenge", why);
+        let wrong = |why: String| StepFailure::at("challenge", why);
         let challenge = reply.header("www-authenticate").filter(|_| reply.status == 401).and_then(Challenge::parse);
         let Some(challenge) = challenge else {
             let status = reply.status;
@@ -96,22 +96,22 @@ impl Walk<'_> {
                 return Err(wrong(refusal.message));
             }
             return Err(wrong(format!(
-                "GET /v2/ is answered with {status} and not with a challenge: something else answers there"
+                "GET /v2/ returned status {status} without a challenge: this is another server than the service"
             )));
         };
         let realm = &challenge.realm;
         if self.url.scheme() == "https" && realm.scheme() != "https" {
-            let text = "clients that came by https are sent to {realm} for a token: set server.external_url, or \
+            let text = "clients that connected with https are sent to {realm} for a token: set server.external_url, or \
                         server.trusted_proxies to the address of the proxy in front";
             return Err(wrong(text.replace("{realm}", realm.as_str())));
         }
         let elsewhere = realm.origin() != self.url.origin();
-        let note = if elsewhere { " (another place than --url; server.external_url says which)" } else { "" };
+        let note = if elsewhere { " (differs from --url; server.external_url sets it)" } else { "" };
         let text = format!("tokens are at {realm}{note}");
         Ok((challenge, text))
     }
 
-    /// Asks for a token: without a scope this is a login, with one it is a pull.
+    /// Requests a token: without a scope as for a login, with one as for a pull.
     async fn token(&self, challenge: &Challenge, scope: Option<&str>) -> Found<SecretString> {
         let step = if scope.is_some() { "scopes" } else { "token" };
         let scopes: Vec<String> = scope.map(str::to_owned).into_iter().collect();
@@ -121,27 +121,31 @@ impl Walk<'_> {
         if reply.status != 200 {
             let why = sentence(&reply);
             let step = if why.contains("scope") { "scopes" } else { step };
-            return Err(Wrong::at(step, why));
+            return Err(StepFailure::at(step, why));
         }
         let token =
             reply.json().and_then(|body| body["token"].as_str().map(|token| SecretString::from(token.to_owned())));
-        let who = self.login.as_ref().map_or("nobody in particular", |(username, _)| username);
-        let text = if scope.is_some() { "may pull".to_owned() } else { format!("logged in as {who}") };
-        token.map(|token| (token, text)).ok_or_else(|| Wrong::at(step, "the answer holds no token"))
+        let text = match &self.login {
+            _ if scope.is_some() => "may pull".to_owned(),
+            Some((username, _)) => format!("logged in as {username}"),
+            None => "received without credentials".to_owned(),
+        };
+        token.map(|token| (token, text)).ok_or_else(|| StepFailure::at(step, "the response contains no token"))
     }
 
-    /// The manifest, as far as the group is concerned: what else is wrong with it later steps say.
+    /// Requests the manifest. Fails only where the group is refused; later steps report all other problems.
     async fn manifest(&self, token: &SecretString, reference: &str) -> Found<Reply> {
         let request = Request::get(self.content("manifests", reference)).accept(&manifest::ACCEPTED);
         let reply = self.send("manifest", request.login(Login::Bearer(token))).await?;
         let why = sentence(&reply);
         if reply.status == 403 && why.starts_with("Group '") {
-            return Err(Wrong::at("membership", why));
+            return Err(StepFailure::at("membership", why));
         }
         Ok((reply, format!("may pull from {}", self.group)))
     }
 
-    /// The first blob that a client would fetch for this image: the configuration, behind a manifest of an index if need be.
+    /// Returns the first blob that a client would fetch for this image, the configuration. For an index, it is the
+    /// one of the first manifest.
     async fn first_blob(&self, token: &SecretString, reply: &Reply) -> Found<Descriptor> {
         let named = self.named(reply)?;
         let text = format!("{} has the digest {}", self.image, sha256::digest(&reply.body));
@@ -153,17 +157,17 @@ impl Walk<'_> {
             }
             None => named.blobs.first().copied(),
         };
-        blob.map(|blob| (blob, text)).ok_or_else(|| Wrong::at("manifest", "it names no blob"))
+        blob.map(|blob| (blob, text)).ok_or_else(|| StepFailure::at("manifest", "it names no blob"))
     }
 
-    fn named(&self, reply: &Reply) -> Result<manifest::Named, Wrong> {
+    fn named(&self, reply: &Reply) -> Result<manifest::Named, StepFailure> {
         succeeded("manifest", reply)?;
         if let Some(digest) = reply.header("docker-content-digest").and_then(|digest| digest.parse().ok()) {
             verified("manifest", reply, digest)?;
         }
         let media_type = reply.header("content-type").unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
-        manifest::parse(media_type, &reply.body).map_err(|error| Wrong::at("manifest", error.to_string()))
+        manifest::parse(media_type, &reply.body).map_err(|error| StepFailure::at("manifest", error.to_string()))
     }
 
     async fn blob(&self, token: &SecretString, blob: Descriptor) -> Found<()> {
@@ -171,11 +175,11 @@ impl Walk<'_> {
         let reply = self.send("first blob", Request::get(url).login(Login::Bearer(token))).await?;
         succeeded("first blob", &reply)?;
         verified("first blob", &reply, blob.digest)?;
-        Ok(((), format!("{} bytes that have their digest", reply.body.len())))
+        Ok(((), format!("{} bytes, with the right digest", reply.body.len())))
     }
 
-    async fn send(&self, step: &'static str, request: Request<'_>) -> Result<Reply, Wrong> {
-        self.http.send(request).await.map_err(|failure| Wrong::at(step, failure.to_string()))
+    async fn send(&self, step: &'static str, request: Request<'_>) -> Result<Reply, StepFailure> {
+        self.http.send(request).await.map_err(|failure| StepFailure::at(step, failure.to_string()))
     }
 
     fn scope(&self) -> String {
@@ -204,35 +208,39 @@ fn upstream(reply: &Reply) -> Found<()> {
     let age = reply.header("age").unwrap_or("some");
     match reply.header("x-cache") {
         Some("stale") => {
-            let reason = reply.header("x-upstream-error").unwrap_or("upstream gives no usable response");
-            Err(Wrong::at("upstream", format!("{reason}; the image of {age} seconds ago was served")))
+            let reason = reply.header("x-upstream-error").unwrap_or("no usable response from upstream");
+            Err(StepFailure::at(
+                "upstream",
+                format!("{reason}; the image that was cached {age} seconds ago was served"),
+            ))
         }
-        Some("hit") => Ok(((), format!("was not needed: cached {age} seconds ago"))),
-        Some(_) | None => Ok(((), "answers".to_owned())),
+        Some("hit") => Ok(((), format!("not needed: the image was cached {age} seconds ago"))),
+        Some(_) | None => Ok(((), "responds".to_owned())),
     }
 }
 
-/// An answer of 5xx is about upstream, whatever was asked for.
-fn succeeded(step: &'static str, reply: &Reply) -> Result<(), Wrong> {
+/// Checks for status 200. A 5xx is a failure of the step "upstream", because the service uses it for
+/// upstream's failures.
+fn succeeded(step: &'static str, reply: &Reply) -> Result<(), StepFailure> {
     match reply.status {
         200 => Ok(()),
-        500.. => Err(Wrong::at("upstream", sentence(reply))),
-        _ => Err(Wrong::at(step, sentence(reply))),
+        500.. => Err(StepFailure::at("upstream", sentence(reply))),
+        _ => Err(StepFailure::at(step, sentence(reply))),
     }
 }
 
-fn verified(step: &'static str, reply: &Reply, digest: Digest) -> Result<(), Wrong> {
+fn verified(step: &'static str, reply: &Reply, digest: Digest) -> Result<(), StepFailure> {
     let found = sha256::digest(&reply.body);
     if found == digest || reply.status != 200 {
         return Ok(());
     }
-    Err(Wrong::at(
+    Err(StepFailure::at(
         step,
-        format!("what came is {found} and should be {digest}: something between here and the service changes it"),
+        format!("received {found} instead of {digest}: something between here and the service changes the content"),
     ))
 }
 
-/// What an error of the registry says.
+/// Returns the message in an error of the registry.
 fn sentence(reply: &Reply) -> String {
     Refusal::sentence(reply.status, &reply.body)
 }

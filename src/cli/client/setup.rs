@@ -1,4 +1,4 @@
-//! What the HTTP clients of all verbs have in common, and how their errors are told.
+//! Setup of the HTTP clients of all subcommands, and the text of their errors.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::cli::failure::Failure;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The beginnings of a client for this place: it follows no redirect. `authorities` are trusted besides the system's.
+/// Returns a builder of a client for this URL, which follows no redirect. `authorities` (PEM) are trusted in
+/// addition to those of the operating system. Fails where they are no certificates.
 pub(in crate::cli) fn builder(base: &Url, authorities: Option<&[u8]>) -> Result<ClientBuilder, Failure> {
     let mut builder = Client::builder()
         .user_agent(concat!("dependency-proxy/", env!("CARGO_PKG_VERSION")))
@@ -19,6 +20,7 @@ pub(in crate::cli) fn builder(base: &Url, authorities: Option<&[u8]>) -> Result<
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT);
     if is_this_machine(base) {
+        // A proxy in the environment could not reach this machine's loopback address.
         builder = builder.no_proxy();
     }
     if let Some(pem) = authorities {
@@ -27,7 +29,7 @@ pub(in crate::cli) fn builder(base: &Url, authorities: Option<&[u8]>) -> Result<
     Ok(builder)
 }
 
-/// The client.
+/// Builds the client. Fails where TLS cannot be set up.
 pub(in crate::cli) fn built(builder: ClientBuilder) -> Result<Client, Failure> {
     builder.build().map_err(unusable)
 }
@@ -36,7 +38,7 @@ fn unusable(error: reqwest::Error) -> Failure {
     Failure::Input(format!("the client cannot be set up: {}", causes(&error)))
 }
 
-/// An error with what caused it, without the URL, which may hold a secret.
+/// Formats the causes of an error, without the URL, which may contain a secret.
 pub(in crate::cli) fn causes(error: &reqwest::Error) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut cause = error.source();
@@ -45,7 +47,7 @@ pub(in crate::cli) fn causes(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     texts.dedup();
-    if texts.is_empty() { "no answer".to_owned() } else { texts.join(": ") }
+    if texts.is_empty() { "no response".to_owned() } else { texts.join(": ") }
 }
 
 fn is_this_machine(url: &Url) -> bool {

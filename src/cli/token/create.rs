@@ -1,4 +1,4 @@
-//! `token create`: makes a token, and shows its secret this once.
+//! `token create`: creates a token, and prints its secret, which cannot be shown again.
 
 use clap::Args;
 use jiff::civil::Date;
@@ -12,7 +12,7 @@ use super::super::connection::piped_secret;
 use super::super::failure::Failure;
 use super::super::if_missing::{IfMissing, Outcome};
 use super::super::member::Level;
-use super::super::output::{Columns, Output, note};
+use super::super::output::{Columns, Output, print_note};
 use super::super::user;
 use super::{COLUMNS, OLD_END, Owner, segments};
 use crate::domain::scope::{Scope, Scopes};
@@ -22,50 +22,49 @@ use crate::domain::scope::{Scope, Scopes};
 pub(super) struct Create {
     #[command(flatten)]
     owner: Owner,
-    /// What the token is for
+    /// Name of the token
     #[arg(long)]
     name: String,
-    /// What it may be used for, with commas
+    /// Scopes, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "read_registry,write_registry")]
     scopes: Vec<Scope>,
     #[command(flatten)]
     end: End,
-    /// The user name of a deploy token; gitlab+deploy-token-N where it is not given. With --secret-stdin it can contain
-    /// $
+    /// User name of a deploy token; by default gitlab+deploy-token-N. With --secret-stdin it may contain $
     #[arg(long, conflicts_with = "user")]
     username: Option<String>,
-    /// What the bot of a group access token may do in the group
+    /// Access level of a group access token's bot user in the group
     #[arg(long, default_value = "guest", conflicts_with = "user")]
     access_level: Level,
-    /// Read the secret of a deploy token from standard input instead of making one, so that stored credentials stay
-    /// valid; for administrators, 20 characters or more. It is not shown again
+    /// Read the secret of a deploy token from standard input instead of generating one, so that stored credentials
+    /// stay valid; for administrators, at least 20 characters. It is not printed
     #[arg(long, conflicts_with = "user")]
     secret_stdin: bool,
     #[command(flatten)]
     if_missing: IfMissing,
 }
 
-/// The end of a token.
+/// The options for the end of a token.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct End {
-    /// The day from which on it no longer works
+    /// First day on which the token no longer works
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
     expires_at: Option<Date>,
-    /// The number of days that it works; only an administrator can make one that outlives the token used here
+    /// Number of days for which the token works; only an administrator can create one that outlives the token used here
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: Option<u16>,
 }
 
-/// The life of a token with a generated secret where no end is given.
+/// Validity of a token with a generated secret if no end is given, in days.
 const DEFAULT_DAYS: u16 = 90;
 
-/// The fields of a token that was made, its secret among them.
+/// Fields of a new token, including its secret.
 pub(super) const MADE: Columns =
     &["id", "name", "username", "user_id", "scopes", "access_level", "expires_at", OLD_END, "token"];
 
 impl Create {
-    /// Does it.
+    /// Creates the token, or finds it with `--if-missing`.
     pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
         let outcome = self.if_missing.make(async || self.present(api).await, self.make(api)).await?;
         let columns = if let Outcome::Made(_) = outcome { MADE } else { COLUMNS };
@@ -82,20 +81,24 @@ impl Create {
             (None, Some(name)) => {
                 ["users", &user::id(api, name).await?, "personal_access_tokens"].map(str::to_owned).to_vec()
             }
-            (None, None) => return Err(Failure::Input("whose token? Give --group or --user".to_owned())),
+            (None, None) => {
+                return Err(Failure::Input("the owner of the token is missing: give --group or --user".to_owned()));
+            }
         };
         let mut made = api.post(&segments(&path), &body).await?;
         if let Some(fields) = made.as_object_mut().filter(|_| self.secret_stdin) {
             fields.remove("token");
         }
-        if let Some(end) = made["expires_at"].as_str().filter(|_| self.secret_stdin && !self.end.is_asked_for()) {
-            note(&format!("the settings of the service limit the life of deploy tokens: this one ends at {end}"));
+        if let Some(end) = made["expires_at"].as_str().filter(|_| self.secret_stdin && !self.end.is_given()) {
+            print_note(&format!(
+                "the settings of the service limit the validity of deploy tokens: this one ends at {end}"
+            ));
         }
         Ok(made)
     }
 
-    /// A token of this owner with this name, and this user name if one is given, that can be used. Where there are
-    /// several, the one that was made last.
+    /// Returns an active token of this owner with this name, and this user name if one is given. If there are
+    /// several, returns the newest.
     async fn present(&self, api: &Api) -> Result<Option<Value>, Failure> {
         if self.owner.group.is_none() && self.owner.user.is_none() {
             return Ok(None);
@@ -111,7 +114,7 @@ impl Create {
     fn body(&self) -> Result<Value, Failure> {
         let scopes = Scopes::try_from(self.scopes.clone()).map_err(|error| Failure::Input(error.to_string()))?;
         let mut body = json!({ "name": self.name, "scopes": scopes });
-        if self.end.is_asked_for() || !self.secret_stdin {
+        if self.end.is_given() || !self.secret_stdin {
             body["expires_at"] = json!(self.end.day()?);
         }
         let deploy = self.owner.is_deploy();
@@ -132,8 +135,8 @@ impl Create {
 }
 
 impl End {
-    /// The end that was asked for, or that a generated secret has.
-    /// The day from which on the token no longer works.
+    /// Returns the first day on which the token no longer works: the given end, or that of a generated secret.
+    /// Fails where the day is beyond the calendar.
     pub(super) fn day(&self) -> Result<Date, Failure> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let days = i64::from(self.days.unwrap_or(DEFAULT_DAYS));
@@ -141,8 +144,8 @@ impl End {
         end.map_err(|error| Failure::Input(error.to_string()))
     }
 
-    /// Whether an end was given.
-    pub(super) fn is_asked_for(&self) -> bool {
+    /// Returns true where an end was given.
+    pub(super) fn is_given(&self) -> bool {
         self.expires_at.is_some() || self.days.is_some()
     }
 }

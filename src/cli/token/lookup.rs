@@ -1,14 +1,17 @@
-//! The look-up of one token by whatever a person knows of it, in every group that the caller may see.
+//! Look-up of one token by number, name or user name, in every group that the caller may see.
 
 use serde_json::Value;
 
 use super::super::client::Api;
 use super::super::failure::Failure;
-use super::super::output::{list, note};
+use super::super::output::{list, print_note};
 
-/// The token with this number, name or user name, in this group if one is given. A number counts before a name, and an
-/// active token before those that have ended, as rotation leaves them; where that leaves several, they are listed in
-/// the failure.
+/// Returns the token with this number, name or user name, in this group if one is given. A number is preferred to a
+/// name, and an active token to inactive ones of the same name, which rotations leave behind.
+///
+/// # Errors
+///
+/// No token or several tokens match; the error lists the latter.
 pub(super) async fn find(api: &Api, reference: &str, group: Option<&str>) -> Result<Value, Failure> {
     let mut found = api.list(&["tokens"], &[("find", reference.to_owned())]).await?;
     if let Some(group) = group {
@@ -25,7 +28,7 @@ pub(super) async fn find(api: &Api, reference: &str, group: Option<&str>) -> Res
         [] => Err(Failure::refused(404, &format!("there is no token '{reference}' that you may see"))),
         [one] => {
             if !active.is_empty() && !ended.is_empty() {
-                note(&format!("{} of the same name ended before; `token list` has them.", ended.len()));
+                print_note(&format!("Inactive tokens of the same name: {}; `token list` shows them.", ended.len()));
             }
             Ok(one.clone())
         }

@@ -1,5 +1,5 @@
-//! `user create`: makes a user and says how the user gets in. A generated password is in a file for the caller alone
-//! before the user is there, and never shown.
+//! `user create`: creates a user and prints how the user logs in. A generated password is written to a file that only
+//! the caller can read, before the user is created, and is never printed.
 
 use std::path::{Path, PathBuf};
 
@@ -19,36 +19,37 @@ use crate::domain::user::Username;
 /// Arguments of `user create`.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The name that the user logs in with
+    /// User name for logins
     username: String,
     #[command(flatten)]
     profile: Profile,
-    /// The user may do everything
+    /// Make the user an administrator
     #[arg(long)]
     admin: bool,
-    /// Write the generated password to this file, which must not exist; USERNAME.password in the present folder where
-    /// it is not given
+    /// Write the generated password to this file, which must not exist; by default USERNAME.password in the current
+    /// folder
     #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
     password_file: Option<PathBuf>,
-    /// Make a user without a password, who can only use tokens that an administrator makes
+    /// Create the user without a password; such a user can only use tokens that an administrator creates
     #[arg(long, conflicts_with_all = ["password_stdin", "password_file"])]
     no_password: bool,
     #[command(flatten)]
     if_missing: IfMissing,
 }
 
-/// The way in of the new user.
+/// The credential with which the new user logs in.
 enum Entry {
-    /// By a password that was generated, and is in this file.
+    /// A generated password, which is in this file.
     Generated(PathBuf),
-    /// By a password that the caller knows.
+    /// A password that the caller provided on standard input.
     Piped,
-    /// By tokens alone.
+    /// Tokens only.
     Tokens,
 }
 
 impl CreateArgs {
-    /// Makes the user of the service at `host`. The file of a password is removed where there is no such user.
+    /// Creates the user; `host` is the service's name in the printed login command. Removes the file of a generated
+    /// password if the user is not created.
     pub(super) async fn run(self, api: &Api, host: &str) -> Result<Output, Failure> {
         let (if_missing, username) = (self.if_missing, self.username.clone());
         let outcome = if_missing.make(async || named(api, &username).await, self.make(api, host)).await?;
@@ -75,6 +76,7 @@ impl CreateArgs {
         }
         let entry = match file {
             Some(file) => {
+                // The file comes first: a user whose password was lost could not log in.
                 let password: SecretString = hex::encode(random::bytes::<16>()).into();
                 write_secret(&file, &password)?;
                 body["password"] = json!(password.expose_secret());
@@ -98,7 +100,7 @@ impl CreateArgs {
         Ok(user)
     }
 
-    /// The file for a generated password; `None` where there is none to generate.
+    /// Returns the file for a generated password; `None` where no password is generated.
     fn file(&self) -> Result<Option<PathBuf>, Failure> {
         if self.no_password || self.profile.password_stdin {
             return Ok(None);
@@ -106,7 +108,7 @@ impl CreateArgs {
         if let Some(file) = &self.password_file {
             return Ok(Some(file.clone()));
         }
-        // The name becomes that of a file: nothing but a user name may.
+        // The user name becomes a file name: validating it keeps paths such as `../x` out.
         let username: Username =
             self.username.parse().map_err(|error| Failure::Input(format!("the user name {error}")))?;
         Ok(Some(format!("{username}.password").into()))
@@ -123,13 +125,13 @@ impl Entry {
             Self::Piped => format!("Next, {username} logs in with this password: {log_in}"),
             Self::Tokens => {
                 let create = format!("dependency-proxy token create --user {username} --name NAME");
-                format!("Next, make a token, since {username} has no password: {create}")
+                format!("Next, create a token, because {username} has no password: {create}")
             }
         }
     }
 }
 
-/// The path as a shell takes it.
+/// Quotes a path for a shell, where that is necessary.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=@".contains(&byte);

@@ -1,5 +1,5 @@
-//! `user password`: a user's own change of password, for which nothing but the current one is needed. Neither is ever
-//! an argument.
+//! `user password`: a user changes the own password, authenticated by the current one instead of a token. Neither
+//! password is ever an argument.
 
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::super::output::Output;
 /// Arguments of `user password`.
 #[derive(Debug, Args)]
 pub(super) struct PasswordArgs {
-    /// The user name
+    /// User name
     username: String,
     /// Read the current password from this file
     #[arg(long, value_name = "FILE")]
@@ -26,7 +26,7 @@ pub(super) struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// Changes the password.
+    /// Changes the password on the service.
     pub(super) async fn run(self, connection: &Connection) -> Result<Output, Failure> {
         let (current, new) = self.secrets()?;
         let body = json!({ "current_password": current.expose_secret(), "password": new.expose_secret() });
@@ -34,11 +34,13 @@ impl PasswordArgs {
         Ok(Output::Done(format!("the password of {} is changed, and logins by the old one have ended", self.username)))
     }
 
-    /// The current and the new password. What no file is named for is read from standard input, the current one first.
+    /// Returns the current and the new password. A password for which no file is given is read from standard input,
+    /// the current one first.
     fn secrets(&self) -> Result<(SecretString, SecretString), Failure> {
         let piped = self.current_password_file.is_none() || self.new_password_file.is_none();
         if piped && stdin().is_terminal() {
-            let text = "the terminal would show the passwords: pipe the current and the new one in, a line each";
+            let text = "the terminal would show the passwords: pipe the current and the new one into standard input, \
+                        one per line";
             return Err(Failure::Input(text.to_owned()));
         }
         match (&self.current_password_file, &self.new_password_file) {

@@ -1,4 +1,5 @@
-//! What a directory is made of, as it is stored: one record for each user, group, membership and token. Keeps nothing.
+//! The stored form of a directory: one record for each user, group, membership, token and tombstone, and one for the
+//! whole service. Holds no state.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,66 +9,66 @@ use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
 use crate::domain::token::{Token, Tombstone};
 use crate::domain::user::User;
 
-/// One thing that is stored about identities.
+/// One stored record about identities.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
-    /// A user.
+    /// The record of a user.
     User(User),
-    /// A group.
+    /// The record of a group.
     Group(Group),
-    /// A membership.
+    /// The membership of a user in a group.
     Membership(Membership),
-    /// A token.
+    /// The record of a token that was not deleted.
     Token(Token),
-    /// What stays of a deleted token.
+    /// The tombstone of a deleted token.
     Tombstone(Tombstone),
-    /// What holds for the whole service.
+    /// The switches and counters of the whole service.
     Service(Service),
 }
 
-/// What a record is found by. Its text form is the key in the store.
+/// The key of a record. Its text form is the key in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordKey {
-    /// A user.
+    /// The record of a user.
     User(UserId),
-    /// A group.
+    /// The record of a group.
     Group(GroupId),
-    /// A membership.
+    /// The membership of a user in a group.
     Membership(GroupId, UserId),
-    /// A token.
+    /// The record of a token that was not deleted.
     Token(TokenId),
-    /// What stays of a deleted token.
+    /// The tombstone of a deleted token.
     Tombstone(CredentialId),
-    /// What holds for the whole service.
+    /// The switches and counters of the whole service.
     Service,
 }
 
-/// One step of a change. The steps of one change happen together or not at all.
+/// One write of a change. The writes of one change are applied together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "most writes are puts, and a change has few")]
 pub enum Write {
-    /// Adds the record, or replaces the one with its key.
+    /// Adds the record, or replaces the one with the same key.
     Put(Record),
-    /// Removes the record with this key, if there is one.
+    /// Removes the record with this key, if it exists.
     Remove(RecordKey),
 }
 
-/// What holds for the whole service: switches set at run time, and the next numbers to give away.
+/// The record of the whole service: switches that are set at run time, and the last numbers that were assigned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// The switch of the whole proxy; `None`: as configured.
+    /// The switch of the proxy for all groups; `None`: as configured.
     pub proxy_enabled: Option<bool>,
-    /// The last number given to a user.
+    /// The last number assigned to a user.
     pub last_user: u64,
-    /// The last number given to a group.
+    /// The last number assigned to a group.
     pub last_group: u64,
-    /// The last number given to a token.
+    /// The last number assigned to a token.
     pub last_token: u64,
 }
 
 impl Record {
-    /// What this record is found by.
+    /// Returns the key of this record.
     pub fn key(&self) -> RecordKey {
         match self {
             Self::User(user) => RecordKey::User(user.id),

@@ -1,5 +1,5 @@
-//! Whatever is changed in whatever order, the directory stays whole: nothing belongs to what is not there, and no number
-//! is given twice.
+//! Tests that the directory stays consistent after any sequence of changes: nothing belongs to something that does
+//! not exist, and no number is assigned twice.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ use crate::domain::scope::Scopes;
 use crate::domain::token::Token;
 use crate::domain::upstream::Upstreams;
 
-/// A change by small numbers, which are taken modulo what there is.
+/// A change, described by small numbers that are taken modulo the number of existing objects.
 #[derive(Clone, Debug)]
 enum Step {
     NewUser { name: u8, admin: bool },
@@ -94,15 +94,15 @@ proptest! {
     fn the_directory_stays_whole(steps in prop::collection::vec(step(), 1..60)) {
         let mut directory = Directory::default();
         let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let mut given = HashSet::new();
-        for (place, step) in steps.into_iter().enumerate() {
+        let mut assigned = HashSet::new();
+        for (index, step) in steps.into_iter().enumerate() {
             now += SignedDuration::from_hours(1);
             let before = directory.clone();
-            let Ok(writes) = change(&directory, &step, place, &mut now) else { continue };
+            let Ok(writes) = change(&directory, &step, index, &mut now) else { continue };
             directory.apply(&writes);
             check_whole(&directory)?;
             prop_assert!(!has_administrator(&before) || has_administrator(&directory), "nobody is in charge");
-            check_numbers(&before, &directory, &mut given)?;
+            check_numbers(&before, &directory, &mut assigned)?;
             let again = Directory::from_records(directory.records());
             let records = |directory: &Directory| directory.records().map(|r| format!("{r:?}")).collect::<HashSet<_>>();
             prop_assert_eq!(records(&again), records(&directory));
@@ -110,7 +110,7 @@ proptest! {
     }
 }
 
-fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp) -> Result<Vec<Write>, EditError> {
+fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp) -> Result<Vec<Write>, EditError> {
     let at = *now;
     let made_by = |by: Option<u64>| match by.and_then(|id| directory.token(TokenId(id))) {
         Some(token) if token.is_active(at) => {
@@ -159,17 +159,17 @@ fn change(directory: &Directory, step: &Step, place: usize, now: &mut Timestamp)
         }
         Step::Leave { group, user } => writes(member::remove(directory, GroupId(group), UserId(user), at)),
         Step::Personal { user, by } => {
-            writes(token::create_personal(directory, UserId(user), new_token(place, None), &under(by)))
+            writes(token::create_personal(directory, UserId(user), new_token(index, None), &under(by)))
         }
         Step::GroupToken { group, by } => {
             let level = AccessLevel::Maintainer;
-            writes(token::create_group(directory, GroupId(group), level, new_token(place, None), &under(by)))
+            writes(token::create_group(directory, GroupId(group), level, new_token(index, None), &under(by)))
         }
         Step::Deploy { group, secret, by } => {
-            writes(token::create_deploy(directory, GroupId(group), None, new_token(place, secret), &under(by)))
+            writes(token::create_deploy(directory, GroupId(group), None, new_token(index, secret), &under(by)))
         }
         Step::Rotate { token, overlap, by } => {
-            let fresh = new_token(place, None).fresh;
+            let fresh = new_token(index, None).fresh;
             let overlap = format!("{}h", 24 * u16::from(overlap)).parse().unwrap();
             let rotation = Rotation { ending: Some(Ending::InDays(7)), fresh, overlap };
             writes(rotation::rotate(directory, TokenId(token), rotation, &under(by)))
@@ -224,7 +224,7 @@ fn check_whole(directory: &Directory) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What a token made does not outlive it, and no token made itself, however indirectly.
+/// Checks that nothing outlives the token that made it, and that no token made itself, directly or indirectly.
 fn check_makers(directory: &Directory) -> Result<(), TestCaseError> {
     let maker = |id: TokenId| directory.token(id).and_then(|token| token.made_by);
     for token in directory.tokens().filter(|token| token.revoked_at.is_none()) {
@@ -247,15 +247,19 @@ fn has_administrator(directory: &Directory) -> bool {
     directory.users().any(|user| user.admin && !user.blocked)
 }
 
-/// What was not there before has a number that was never given.
-fn check_numbers(before: &Directory, after: &Directory, given: &mut HashSet<RecordKey>) -> Result<(), TestCaseError> {
+/// Checks that every new record has a number that was never assigned before.
+fn check_numbers(
+    before: &Directory,
+    after: &Directory,
+    assigned: &mut HashSet<RecordKey>,
+) -> Result<(), TestCaseError> {
     let numbered = |record: &Record| match record {
         Record::User(_) | Record::Group(_) | Record::Token(_) => Some(record.key()),
         Record::Membership(_) | Record::Tombstone(_) | Record::Service(_) => None,
     };
     let old: HashSet<RecordKey> = before.records().filter_map(|record| numbered(&record)).collect();
     for key in after.records().filter_map(|record| numbered(&record)).filter(|key| !old.contains(key)) {
-        prop_assert!(given.insert(key), "{key} was given twice");
+        prop_assert!(assigned.insert(key), "{key} was assigned twice");
     }
     Ok(())
 }
@@ -269,11 +273,11 @@ fn new_user(name: u8, admin: bool) -> user::NewUser {
     user::NewUser { username, name: "A user".to_owned(), email: String::new(), admin, password: None }
 }
 
-fn new_token(place: usize, secret: Option<u8>) -> NewToken {
+fn new_token(index: usize, secret: Option<u8>) -> NewToken {
     let mut bits = [0; 16];
-    bits[..8].copy_from_slice(&place.to_be_bytes());
+    bits[..8].copy_from_slice(&index.to_be_bytes());
     let mut digest = [0; 32];
-    digest[..8].copy_from_slice(&place.to_be_bytes());
+    digest[..8].copy_from_slice(&index.to_be_bytes());
     let secret = Digest::from_bytes(secret.map_or(digest, |byte| [byte + 100; 32]));
     let fresh = Fresh { credential: CredentialId::from_random(bits), secret, brought: false };
     let name = "A token".to_owned();
@@ -281,7 +285,7 @@ fn new_token(place: usize, secret: Option<u8>) -> NewToken {
         name,
         description: String::new(),
         scopes: Scopes::pull(),
-        ending: Ending::InDays(place as i64 % 40 + 1),
+        ending: Ending::InDays(index as i64 % 40 + 1),
         fresh,
     }
 }

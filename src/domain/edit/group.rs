@@ -1,10 +1,13 @@
-//! Making, changing and deleting groups, with all that stands below them.
+//! Commands that create, change and delete groups, with everything below them.
 //!
-//! The settings keep accounts at upstreams for groups by their paths. So a path with which a group, or one below it, may use
-//! an account that it could not use before is given by administrators only: whether the group is made there, renamed, or
-//! moves along with one above it. Below a group that has the account its owners go on as they like: they gain nothing. A
-//! path is kept whether or not a group is there, so one that is free after a deletion stays kept. Accounts are not tied to
-//! the numbers of groups: an administrator who deletes a group and makes it anew, as provisioning does, means the path.
+//! The settings reserve accounts at upstreams for groups by their paths. A path that gives a group, or a group below
+//! it, the use of an account that it could not use before can therefore be assigned by administrators only: whether
+//! the group is created there, is renamed, or moves with a group above it. Below a group that has the account its
+//! owners are free, because they gain nothing.
+//!
+//! A path is reserved whether or not a group exists there, so it stays reserved after a deletion. Accounts are not
+//! tied to the numbers of groups: an administrator who deletes a group and creates it again, as provisioning does,
+//! means the path.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,39 +23,45 @@ use crate::domain::limits::{Limits, MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS}
 use crate::domain::policy;
 use crate::domain::upstream::Upstreams;
 
-/// A group to be made.
+/// The input for a new group.
 #[derive(Clone, Debug)]
 pub struct NewGroup {
-    /// For people to read.
+    /// The display name.
     pub name: String,
     /// The last part of its path.
     pub path: String,
-    /// What it is for.
+    /// The description.
     pub description: String,
-    /// The group above it.
+    /// The parent group; `None` for a top-level group.
     pub parent: Option<GroupId>,
-    /// Who else may see it: no more than may see the group above it. `None`: as many, but nobody at the top.
+    /// The visibility, at most that of the parent group. `None`: the same as the parent group, and private for a
+    /// top-level group.
     pub visibility: Option<Visibility>,
-    /// Who makes it, and owns it where not already an owner of a group above.
+    /// The user who creates the group, who becomes an owner unless already an owner of a group above.
     pub creator: UserId,
 }
 
-/// What is to be different about a group; `None` leaves a field as it is.
+/// The changes to a group; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct GroupChange {
-    /// For people to read.
+    /// The display name.
     pub name: Option<String>,
     /// The last part of its path; all groups below move along.
     pub path: Option<String>,
-    /// What it is for.
+    /// The description.
     pub description: Option<String>,
-    /// Who else may see it: no more than may see the group above it, no fewer than may see a group below it.
+    /// The visibility, at most that of the parent group and at least that of each group directly below.
     pub visibility: Option<Visibility>,
-    /// The switch of the proxy; `Some(None)`: as the group above says.
+    /// The switch of the proxy; `Some(None)`: as in the parent group.
     pub proxy_enabled: Option<Option<bool>>,
 }
 
-/// Makes a group. Its path is neither taken nor reserved, nor at the top that of an upstream.
+/// Creates a group.
+///
+/// # Errors
+/// Fails if the path is taken, reserved or, for a top-level group, the name of an upstream; if it would give the use
+/// of an account and the creator is no administrator; if a limit is reached; or if the parent does not exist or a
+/// field is not valid.
 pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms: &Terms<'_>) -> Edit<Group> {
     let now = terms.now;
     let parent = match new.parent {
@@ -89,7 +98,10 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
     Ok(draft.finish(group))
 }
 
-/// Changes a group, on behalf of the user `by`.
+/// Changes a group on behalf of the user `by`.
+///
+/// # Errors
+/// Fails as [`create`] does, and if a group below would be more visible or get a path that is too long.
 pub fn update(
     directory: &Directory,
     upstreams: &Upstreams,
@@ -130,7 +142,11 @@ pub fn update(
     Ok(draft.finish(group))
 }
 
-/// Deletes a group and all groups below it, with their members, bots and tokens, which leave tombstones.
+/// Deletes a group and all groups below it, with their members, bots and tokens, which leave tombstones. Returns the
+/// deleted groups.
+///
+/// # Errors
+/// Fails if the group does not exist.
 pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<GroupId>> {
     let top = find(directory, id)?;
     let groups: Vec<GroupId> = within(directory, &top.path).map(|group| group.id).collect();
@@ -138,7 +154,7 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<Gr
     let mut draft = Draft::of(directory);
     let mut tokens = HashSet::new();
     for token in directory.tokens().filter(|token| goes(token.group())) {
-        draft.bury(token, now);
+        draft.delete_token(token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
@@ -154,7 +170,7 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<Gr
     Ok(draft.finish(groups))
 }
 
-/// The group at this path and all groups below it.
+/// Returns the group at this path and all groups below it.
 pub fn within<'a>(directory: &'a Directory, path: &'a GroupPath) -> impl Iterator<Item = &'a Arc<Group>> {
     directory.groups().filter(move |group| group.path.is_within(path))
 }
@@ -168,8 +184,8 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
         let host = name.split_once(':').map_or(name, |(host, _)| host);
         part.eq_ignore_ascii_case(name) || part.eq_ignore_ascii_case(host)
     };
-    // `HOST/docker.io/library/alpine` is an image whose group was left out; below the top no route begins with such a
-    // name.
+    // `HOST/docker.io/library/alpine` is an image whose group was left out. Below the top level no route begins with
+    // such a name.
     if parent.is_none() && upstreams.names().any(|name| like_upstream(name.as_str())) {
         return Err(EditError::invalid("path", format!("'{part}' is the name of an upstream")));
     }
@@ -183,7 +199,7 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
     new.map_err(|error| EditError::invalid("path", error.to_string()))
 }
 
-/// Refuses one more group below `parent` where there are as many as there can be, or it is as deep as can be.
+/// Checks that one more group can be created below `parent`, by number and depth.
 fn check_room(directory: &Directory, limits: &Limits, parent: &Group) -> Result<(), EditError> {
     if directory.lineage(parent.id).count() >= limits.group_depth {
         return Err(EditError::invalid("parent_id", "has too deep level of nesting"));
@@ -231,14 +247,14 @@ fn move_below(directory: &Directory, draft: &mut Draft, from: &GroupPath, to: &G
     Ok(())
 }
 
-/// The path of a group at `path`, which is `from` or below it, once `from` is `to`.
+/// Returns the new path of a group at `path`, which is `from` or below it, when `from` becomes `to`.
 fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<GroupPath, EditError> {
     let below = &path.as_str()[from.as_str().len()..];
     let moved = format!("{to}{below}").parse();
     moved.map_err(|_| EditError::invalid("path", "is too long for the groups below it"))
 }
 
-/// Refuses to go on where the path `to` gives an account that `from` does not, and the user is no administrator.
+/// Checks that the user is an administrator if the path `to` gives the use of an account that `from` does not.
 fn check_account(
     directory: &Directory,
     upstreams: &Upstreams,

@@ -1,5 +1,5 @@
-//! Losses: what a change takes away, read from the writes that would carry it out, so that it can be shown before
-//! it happens.
+//! Losses: everything that a change takes away, derived from its writes, so that it can be shown before the change is
+//! made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::token::Token;
 use crate::domain::user::User;
 
-/// Everything that a change takes away, each once, by number. Bots and their memberships are parts of their tokens and
-/// not listed.
+/// Everything that a change takes away, without duplicates, ordered by number. Bots and their memberships are parts
+/// of their tokens and are not listed.
 #[derive(Clone, Debug, Default)]
 pub struct Loss {
     /// The groups that are deleted.
@@ -23,12 +23,12 @@ pub struct Loss {
     pub users: BTreeMap<UserId, Arc<User>>,
     /// The memberships of people that end.
     pub members: BTreeMap<(GroupId, UserId), Arc<Membership>>,
-    /// The tokens that end, without those that have ended already.
+    /// The tokens that end, without those that had ended already.
     pub tokens: BTreeMap<TokenId, Arc<Token>>,
 }
 
 impl Loss {
-    /// The loss that these writes are to this directory, at this time.
+    /// Returns the loss that these writes cause in this directory at this time.
     pub fn of(directory: &Directory, writes: &[Write], now: Timestamp) -> Self {
         let mut loss = Self::default();
         for write in writes {

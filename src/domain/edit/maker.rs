@@ -1,21 +1,27 @@
-//! Who makes something, and for how long it can last because of that. Nothing made by a token outlives that token, unless an
-//! administrator's token made it; what a password makes lasts as long as it says. Precisely:
+//! Makers: the token, password or administrator that creates something, and how the maker limits the lifetime of what
+//! it creates. Nothing that a token makes outlives that token, unless it is an administrator's token; what is made
+//! with a password lasts as long as requested. In detail:
 //!
-//! - A token made by a token ends no later than its maker. A request that says a later end is refused, one that says none gets
-//!   the maker's end where the usual one is later. So does a rotation: a token that rotates itself gains no time.
-//! - When a token is revoked, or is deleted with its user or group, the tokens that it made end with it, and those that they
-//!   made. One that is rotated hands what it made on to the one that takes its place; their ends stay as they are.
-//! - A membership given by a group access token, or raised or prolonged by one, is bound in the same two ways. One given with a
-//!   personal access token is the person's, not the token's: people manage their groups with tokens that are short.
-//! - A token cannot rotate or extend one that made it, or one on which its user's ownership rests: the two would keep each other alive.
-//! - A token that is extended ends no later than the token that made it, if one is on record, and than the one that
-//!   extends it. The latter becomes its maker where it had none and gains time.
-//! - Who owns a group only because a group access token made it so has no more than that token: memberships that such an owner gives,
-//!   raises or prolongs are the token's, and group access tokens and deploy tokens that such an owner makes end with it, too. Such an owner
-//!   does not prolong what the token gave. Anybody else who owns the group, and an administrator, can, and make it theirs.
-//! - Beside this the settings can set the longest lives of new tokens, for everybody.
+//! - A token made by a token ends no later than its maker. A later end in the request is refused; without an end in
+//!   the request, the token gets the usual end or that of its maker, whichever is earlier. The same holds for a
+//!   rotation: a token that rotates itself gains no time.
+//! - When a token is revoked, or is deleted with its user or group, the tokens that it made end with it, and those
+//!   that they made in turn. A token that is rotated hands over what it made to its successor; the ends stay as they
+//!   are.
+//! - A membership that a group access token grants, raises or prolongs is bound to that token in the same two ways. A
+//!   membership granted with a personal access token belongs to the person, not to the token: people manage their
+//!   groups with short-lived tokens.
+//! - A token cannot rotate or extend a token that made it, or one on which its user's ownership rests: otherwise the
+//!   two could prolong each other without end.
+//! - A token that is extended ends no later than the token that made it, if one is on record, and no later than the
+//!   token that extends it. The latter becomes its maker if it had none and gains time.
+//! - A user who owns a group only because a group access token granted the ownership has no more rights than that
+//!   token. Memberships that such an owner grants, raises or prolongs belong to the token, and group access tokens
+//!   and deploy tokens that such an owner makes end with it, too. Such an owner cannot prolong what the token
+//!   granted. Any other owner of the group, or an administrator, can, and then it no longer depends on the token.
+//! - In addition, the settings can limit the lifetime of all new tokens.
 //!
-//! What was made before this rule has no maker on record, and stays as it is.
+//! Tokens and memberships from before these rules have no maker on record, and stay as they are.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -28,37 +34,39 @@ use crate::domain::limits::latest;
 use crate::domain::policy::Identity;
 use crate::domain::token::Token;
 
-/// Who makes something, as far as its end depends on that.
+/// The maker of a token or membership, as far as the end of what it makes depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
-    /// A password or an administrator.
+    /// A password or an administrator, which set no limit.
     Unbound,
-    /// The token of somebody else.
+    /// A token of a user who is not an administrator.
     Token {
-        /// Its number.
+        /// The number of the token.
         id: TokenId,
-        /// When it ends.
+        /// The end of the token.
         end: Option<Timestamp>,
-        /// Whether it is a group access token.
+        /// True for a group access token.
         of_group: bool,
     },
 }
 
-/// When a new token is to end.
+/// The requested end of a new token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Then: the request says so.
+    /// At this time, which the request specifies. It is refused if it is too late.
     At(Timestamp),
-    /// At the start of the day (UTC) so many days from now, or as soon as it must: the request says nothing.
+    /// At the start of the day (UTC) this number of days from now, or at the latest possible time if that is earlier.
+    /// The request specifies no end.
     InDays(i64),
-    /// Never, or as soon as it must: the request says nothing.
+    /// Never, or at the latest possible time. The request specifies no end.
     Never,
-    /// Then, as before a rotation, or as soon as it must: the request says nothing.
+    /// At this time, the end before the rotation, or at the latest possible time if that is earlier. The request
+    /// specifies no end.
     Kept(Timestamp),
 }
 
 impl Maker {
-    /// Who makes what this identity makes.
+    /// Returns the maker of what this identity creates.
     pub fn of(identity: &Identity) -> Self {
         match identity {
             Identity::UserToken(token, user) if !user.admin => {
@@ -68,7 +76,7 @@ impl Maker {
         }
     }
 
-    /// The token on record as the maker of a token.
+    /// Returns the token that is recorded as the maker of a token.
     pub(super) fn token(self) -> Option<TokenId> {
         match self {
             Self::Unbound => None,
@@ -76,7 +84,8 @@ impl Maker {
         }
     }
 
-    /// Who makes a membership of this group: only a group access token binds it, also one on which the maker's ownership rests.
+    /// Returns the maker of a membership of this group. Only a group access token limits a membership: the caller's
+    /// own token, or the one on which the caller's ownership rests.
     pub(super) fn of_membership(self, directory: &Directory, group: GroupId, now: Timestamp) -> Self {
         match self {
             Self::Token { of_group: true, .. } => self,
@@ -87,13 +96,15 @@ impl Maker {
         }
     }
 
-    /// The group access token without which the maker would not own this group; none where the maker owns it anyway, or not at all.
+    /// Returns the group access token on which the maker's ownership of this group rests, and of several the one that
+    /// lasts longest; `None` if the maker owns the group independently of such tokens, or not at all.
     pub(super) fn basis(self, directory: &Directory, group: GroupId, now: Timestamp) -> Option<&Token> {
         let Self::Token { id, .. } = self else { return None };
         let user = directory.token(id)?.user()?;
         let memberships = directory.lineage(group).filter_map(|group| directory.membership(group.id, user));
         let mut basis: Option<&Token> = None;
         for member in memberships.filter(|member| member.level == AccessLevel::Owner && member.is_active(now)) {
+            // An ownership that no token granted does not depend on any token: there is no basis then.
             let token = member.made_by.and_then(|token| directory.token(token))?;
             let lasts_longer =
                 |other: &Token| other.expires_at.is_some_and(|end| token.expires_at.is_none_or(|own| own > end));
@@ -113,8 +124,11 @@ impl Maker {
 }
 
 impl Ending {
-    /// When a token ends that may be valid for `max_days`, none if 0, and not for longer than its maker, nor than the token on which the
-    /// maker's right rests.
+    /// Returns the end of a token. It is limited by `max_days` (0: no maximum), by the end of its maker, and by the
+    /// end of the token on which the maker's right rests.
+    ///
+    /// # Errors
+    /// Fails if the requested end is past or later than one of these limits.
     pub(super) fn of_token(
         self,
         terms: &Terms<'_>,
@@ -135,7 +149,7 @@ impl Ending {
             }
             Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond(maker, "makes")),
             Self::At(end) if setting.is_some_and(|bound| end > bound) => {
-                let reason = format!("must be within {max_days} days, the longest life of such a token here");
+                let reason = format!("must be within {max_days} days, the maximum lifetime of such a token here");
                 return Err(EditError::invalid("expires_at", reason));
             }
             Self::At(end) | Self::Kept(end) => Some(end),
@@ -146,8 +160,11 @@ impl Ending {
     }
 }
 
-/// Refuses an end that a token cannot be given without a new secret. The longest life counts from when its secret was
-/// made, so that no secret is valid for longer.
+/// Checks that a token can be given this end without a new secret. The maximum lifetime counts from the creation of
+/// the secret, so that no secret is valid for longer.
+///
+/// # Errors
+/// Fails if the end is later than that, or later than the end of the token that extends or made this one.
 pub(super) fn check_extension(
     directory: &Directory,
     token: &Token,
@@ -173,7 +190,10 @@ pub(super) fn check_extension(
     Ok(())
 }
 
-/// When a membership ends that is to end then, or never, and not after its maker.
+/// Returns the end of a membership: the requested one, or without one that of its maker.
+///
+/// # Errors
+/// Fails if the requested end is later than that of the maker.
 pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, EditError> {
     match (end, maker.end()) {
         (Some(end), Some(bound)) if end > bound => Err(beyond(Some(bound), "makes")),
@@ -181,7 +201,8 @@ pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<
     }
 }
 
-/// The refusal of an end after that of the token that makes, made or extends this one, as `does` says.
+/// Returns the refusal of an end that is later than that of the token that makes, made or extends this one, as `does`
+/// states.
 fn beyond(bound: Option<Timestamp>, does: &str) -> EditError {
     let day = bound.map(date).unwrap_or_default();
     EditError::invalid("expires_at", format!("must not be after {day}, when the token that {does} it expires"))
@@ -191,7 +212,7 @@ fn date(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// The start of the day so many days after this time, in UTC.
+/// Returns the start of the day this number of days after this time, in UTC.
 fn start_of_day(now: Timestamp, days: i64) -> Timestamp {
     let ahead = now.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(now);
     ahead.to_zoned(TimeZone::UTC).date().to_zoned(TimeZone::UTC).map_or(now, |midnight| midnight.timestamp())

@@ -1,5 +1,5 @@
-//! Giving, changing and taking memberships. Only owners and administrators get here, and an owner is the highest there
-//! is: so nobody can give more than they have.
+//! Commands that grant, change and remove memberships. Callers have verified that only owners and administrators get
+//! here. Since owner is the highest level, nobody can grant more than they have.
 
 use std::sync::Arc;
 
@@ -12,25 +12,29 @@ use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::policy;
 
-/// A membership to be given.
+/// The input for a new membership.
 #[derive(Clone, Copy, Debug)]
 pub struct NewMember {
     /// The group.
     pub group: GroupId,
-    /// The member.
+    /// The user who becomes a member.
     pub user: UserId,
-    /// What the member may do there.
+    /// The access level in the group.
     pub level: AccessLevel,
-    /// From when on it no longer counts.
+    /// The end; `None`: it has no end.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Makes a user a member of a group. The bot of a token stays in its own group.
+/// Makes a user a member of a group.
+///
+/// # Errors
+/// Fails if the group or user does not exist, the user is a bot or a member already, the limit is reached, the level
+/// is below an inherited one, or the end is later than that of the maker.
 pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Membership> {
     directory.group(new.group).ok_or(EditError::Missing(Thing::Group))?;
     let user = directory.user(new.user).ok_or(EditError::Missing(Thing::User))?;
     if user.bot_of.is_some() {
-        return Err(EditError::invalid("user", "cannot be added: it stands for a group access token"));
+        return Err(EditError::invalid("user", "cannot be added: it is the bot of a group access token"));
     }
     if directory.membership(new.group, new.user).is_some() {
         return Err(EditError::Conflict("Member already exists".to_owned()));
@@ -45,17 +49,21 @@ pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Mem
     put(directory, new)
 }
 
-/// What is to be different about a membership; `None` leaves a field as it is.
+/// The changes to a membership; `None` leaves a field unchanged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemberChange {
-    /// What the member may do.
+    /// The access level.
     pub level: Option<AccessLevel>,
-    /// From when on it no longer counts; `Some(None)`: it always does.
+    /// The end; `Some(None)`: it has no end.
     pub expires_at: Option<Option<Timestamp>>,
 }
 
-/// Changes a membership. The last owner stays one, without end. One that a group access token, or somebody whose ownership rests on it,
-/// raises or prolongs is from then on one that it gave; one that anybody else changes is theirs.
+/// Changes a membership. If a group access token raises or prolongs it, or a user whose ownership rests on such a
+/// token, it becomes one that the token granted; if anybody else changes it, it no longer depends on a token.
+///
+/// # Errors
+/// Fails if the membership does not exist, belongs to the last owner and would not stay an ownership without an end,
+/// or would exceed the rights or the end of the maker.
 pub fn update(
     directory: &Directory,
     group: GroupId,
@@ -76,7 +84,9 @@ pub fn update(
             }
             if new.level > old.level || prolonged {
                 if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
-                    return Err(EditError::Refused("A group access token cannot raise another"));
+                    return Err(EditError::Refused(
+                        "A group access token cannot raise or prolong the membership of another",
+                    ));
                 }
                 new.expires_at = end_of_membership(maker, new.expires_at)?;
                 new.made_by = maker.token();
@@ -91,11 +101,15 @@ pub fn update(
     put(directory, new)
 }
 
-/// Takes a membership away. The last owner stays; the bot of a token goes with its token only.
+/// Removes a membership.
+///
+/// # Errors
+/// Fails if it does not exist, is that of the last owner, or is that of a token's bot, which ends only with the
+/// token.
 pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestamp) -> Edit<()> {
     let member = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
     if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
-        return Err(EditError::Refused("The member of a group access token goes with its token"));
+        return Err(EditError::Refused("This member is the bot of a group access token. Revoke the token instead"));
     }
     if is_last_owner(directory, member, now) {
         return Err(LAST_OWNER);
@@ -108,10 +122,11 @@ pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestam
 const RESTS_ON_TOKEN: &str =
     "This membership was given by a group access token, as was your own; another owner can prolong it";
 
-const LAST_OWNER: EditError = EditError::Refused("The last owner of a group stays one");
+const LAST_OWNER: EditError =
+    EditError::Refused("The last owner of a group cannot be removed or demoted, nor given an expiry date");
 
-/// Whether this membership is the one that keeps its group from having no owner: no other person owns it or a group
-/// above it.
+/// Returns true if this membership is the one that keeps its group from having no owner: no other person owns the
+/// group or a group above it.
 pub fn is_last_owner(directory: &Directory, member: &Membership, now: Timestamp) -> bool {
     let owns = |other: &Membership| other.level == AccessLevel::Owner && other.is_active(now);
     let person = |id| directory.user(id).is_some_and(|user| user.bot_of.is_none() && !user.blocked);

@@ -1,10 +1,12 @@
-//! Changes to identities: a [`Directory`] and a request give the [`Write`]s that carry it out, or the reason why not.
-//! Pure: secrets, credential ids and the time are passed in. Whether the caller has the right is decided before, on the same
-//! directory; decided here is what no right can change (a name that is taken, the last owner, the last administrator), for how
-//! long and how many things can be made ([`Terms`]), and what the settings keep for administrators ([`group`]).
+//! Commands that change identities: from a [`Directory`] and a request, each returns the [`Write`]s that carry out
+//! the change, or the reason why it is refused. Pure: secrets, credential ids and the time are passed in.
 //!
-//! Numbers of users, groups and tokens come from the counters in [`Service`], written by the change that uses them, so
-//! that none is given twice.
+//! The caller's rights are checked beforehand, on the same directory. This module enforces what no right can override
+//! (a name that is taken, the last owner, the last administrator), lifetimes and maximum numbers ([`Terms`]), and
+//! what the settings reserve for administrators ([`group`]).
+//!
+//! Numbers of users, groups and tokens come from the counters in [`Service`]. The change that uses a number also
+//! writes the counter, so that no number is assigned twice.
 
 pub mod group;
 pub mod loss;
@@ -28,51 +30,52 @@ use super::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
 use std::collections::HashSet;
 
-/// The steps of a change and what it made, or why it cannot be.
+/// The writes of a change and its result, or the reason why it is refused.
 pub type Edit<T> = Result<(Vec<Write>, T), EditError>;
 
-/// What a change is made under.
+/// The conditions under which a change is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// Who makes it.
+    /// The maker, whose own end can limit the end of what it creates.
     pub maker: maker::Maker,
-    /// The user who makes it, for the record.
+    /// The user who makes the change, for the record.
     pub by: Option<UserId>,
-    /// The maxima.
+    /// The configured limits.
     pub limits: &'a Limits,
-    /// The time.
+    /// The time of the change.
     pub now: Timestamp,
 }
 
-/// Why a change cannot be made. The texts are for the person who asked.
+/// The reason why a change is refused. The texts are for the user who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// What was to be changed is not there, or no longer.
+    /// The object of the change does not exist, or no longer.
     #[error("{0} not found")]
     Missing(Thing),
-    /// A field does not have a value that is possible.
+    /// A field has a value that is not allowed.
     #[error("{field} {reason}")]
     Invalid {
         /// The field, as the REST API names it.
         field: &'static str,
-        /// The rest of a sentence that starts with the field.
+        /// The rest of a sentence that begins with the field's name.
         reason: String,
     },
-    /// There is one already.
+    /// The change conflicts with something that exists already.
     #[error("{0}")]
     Conflict(String),
-    /// A token that is revoked or expired cannot be made new.
+    /// The token is revoked or expired, so it cannot be rotated.
     #[error("Token is not active")]
     Inactive,
-    /// Only administrators may; the text says no more, so that nobody is told what is kept for whom.
+    /// Only administrators may make the change. The text states no more, so that it does not reveal which paths are
+    /// reserved.
     #[error("403 Forbidden")]
     Forbidden,
-    /// A rule that protects the service or a group from being left to nobody.
+    /// The change would break a rule, such as one that keeps the service or a group from having no owner.
     #[error("{0}")]
     Refused(&'static str),
 }
 
-/// What a change was about.
+/// The kind of object that a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
     /// A user.
@@ -91,7 +94,7 @@ impl EditError {
     }
 }
 
-/// Refuses a name that is empty or too long, or would take more than one line.
+/// Checks a name: not empty, not too long, one line.
 fn check_name(name: &str) -> Result<(), EditError> {
     if name.is_empty() {
         return Err(EditError::invalid("name", "can't be blank"));
@@ -99,7 +102,7 @@ fn check_name(name: &str) -> Result<(), EditError> {
     check_line("name", name, MAX_NAME_CHARS)
 }
 
-/// Refuses a text that is too long or contains control characters, which would break lists and logs.
+/// Checks the length of a text of one line. Control characters would break lists and logs.
 fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
     if text.contains(char::is_control) {
         return Err(EditError::invalid(field, "can't contain line breaks or other control characters"));
@@ -107,7 +110,7 @@ fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), E
     check_length(field, text, max_chars)
 }
 
-/// Refuses a text of more characters, as GitLab says it.
+/// Checks the length of a text. The error has GitLab's wording.
 fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
     match text.chars().count() > max_chars {
         true => Err(EditError::invalid(field, format!("is too long (maximum is {max_chars} characters)"))),
@@ -115,7 +118,7 @@ fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(),
     }
 }
 
-/// Refuses one more where there are this many already.
+/// Checks that one more can be added where `there` of them exist.
 fn check_number(things: &str, there: usize, max: usize) -> Result<(), EditError> {
     match there < max {
         true => Ok(()),
@@ -134,7 +137,7 @@ impl std::fmt::Display for Thing {
     }
 }
 
-/// A change that is being put together.
+/// A change under construction.
 struct Draft {
     service: Service,
     numbered: bool,
@@ -174,35 +177,36 @@ impl Draft {
         self.writes.push(Write::Remove(key));
     }
 
-    /// Deletes a token and leaves what tells its user so.
-    fn bury(&mut self, token: &Token, now: Timestamp) {
+    /// Deletes a token and leaves a tombstone, from which later logins get the reason of their refusal.
+    fn delete_token(&mut self, token: &Token, now: Timestamp) {
         self.ended.insert(token.id);
         self.put(Record::Tombstone(Tombstone::of(token, now)));
-        self.bury_old_secret(token, now);
+        self.tombstone_old_secret(token, now);
         self.remove(RecordKey::Token(token.id));
     }
 
-    /// Leaves what tells the user of a token's old secret, if it has one, that this has ended.
-    fn bury_old_secret(&mut self, token: &Token, now: Timestamp) {
+    /// Leaves a tombstone of a token's old secret, if it has one.
+    fn tombstone_old_secret(&mut self, token: &Token, now: Timestamp) {
         if let Some(stone) = Tombstone::of_old_secret(token, now) {
             self.put(Record::Tombstone(stone));
         }
     }
 
-    /// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot
-    /// and a deploy token goes alone, both leaving tombstones.
+    /// Ends a token and everything that it made. A personal token is kept and listed as revoked. A group access token
+    /// is deleted with its bot, and a deploy token alone; both leave tombstones.
     fn end(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
         let makers = self.end_alone(directory, token, now);
         self.end_made_by(directory, makers, now);
     }
 
-    /// Deletes a user with all memberships, and buries all tokens that act as it; what they made ends.
+    /// Deletes a user with all memberships and all tokens that act as the user, which leave tombstones. What the
+    /// tokens made ends with them.
     fn delete_user(&mut self, directory: &Directory, user: UserId, now: Timestamp) {
         let makers = self.delete_user_alone(directory, user, now);
         self.end_made_by(directory, makers, now);
     }
 
-    /// Ends what these tokens made, and what that made, as [`maker`] says.
+    /// Ends everything that these tokens made, directly or indirectly, as [`maker`] describes.
     fn end_made_by(&mut self, directory: &Directory, mut makers: HashSet<TokenId>, now: Timestamp) {
         while !makers.is_empty() {
             let made = |by: Option<TokenId>| by.is_some_and(|maker| makers.contains(&maker));
@@ -219,11 +223,11 @@ impl Draft {
         }
     }
 
-    /// Ends a token, but not what it made; returns the tokens that ended with it.
+    /// Ends a token, but not what it made. Returns the tokens that ended with it.
     fn end_alone(&mut self, directory: &Directory, token: &Token, now: Timestamp) -> HashSet<TokenId> {
         match token.owner {
             TokenOwner::Group { bot, .. } => return self.delete_user_alone(directory, bot, now),
-            TokenOwner::Deploy { .. } => self.bury(token, now),
+            TokenOwner::Deploy { .. } => self.delete_token(token, now),
             TokenOwner::Personal { .. } => {
                 self.ended.insert(token.id);
                 let revoked_at = token.revoked_at.or(Some(now));
@@ -236,7 +240,7 @@ impl Draft {
     fn delete_user_alone(&mut self, directory: &Directory, user: UserId, now: Timestamp) -> HashSet<TokenId> {
         let mut tokens = HashSet::new();
         for token in directory.tokens().filter(|token| token.user() == Some(user)) {
-            self.bury(token, now);
+            self.delete_token(token, now);
             tokens.insert(token.id);
         }
         for member in directory.memberships().filter(|member| member.user == user) {
@@ -246,14 +250,15 @@ impl Draft {
         tokens
     }
 
-    /// Forgets a token that has ended, with its bot where that has no other; one that was revoked leaves a tombstone.
+    /// Removes a token that has ended, with its bot if the bot has no other token. A revoked token leaves a
+    /// tombstone.
     fn forget(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
         let others = |bot| directory.tokens().any(|other| other.user() == Some(bot) && !self.is_over(other, token));
         match token.owner {
             TokenOwner::Group { bot, .. } if !others(bot) => {
                 self.delete_user_alone(directory, bot, now);
             }
-            _ if token.revoked_at.is_some() => self.bury(token, now),
+            _ if token.revoked_at.is_some() => self.delete_token(token, now),
             TokenOwner::Personal { .. } | TokenOwner::Group { .. } | TokenOwner::Deploy { .. } => {
                 self.ended.insert(token.id);
                 self.remove(RecordKey::Token(token.id));
@@ -265,7 +270,7 @@ impl Draft {
         other.id == token.id || self.ended.contains(&other.id)
     }
 
-    /// Makes `to` the maker of all that `from` made, and what rests on `from` rest on it.
+    /// Makes `to` the maker of everything that `from` made, and the basis of everything that rests on `from`.
     fn hand_on(&mut self, directory: &Directory, from: TokenId, to: TokenId) {
         let ended = self.ended.clone();
         let by_successor = |by: Option<TokenId>| if by == Some(from) { Some(to) } else { by };

@@ -1,4 +1,4 @@
-//! What is forgotten with time. To be run about daily.
+//! Retention: removal of ended tokens, old secrets and tombstones after a fixed time. To be run about once a day.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,8 +6,9 @@ use super::{Draft, Edit};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::token::{Token, Tombstone};
 
-/// Forgets tombstones older than [`Tombstone::DAYS`] days and the oldest of more than `max_tombstones`, and tokens that were
-/// revoked or expired as long ago, and old secrets that ended as long ago; returns the number of changed records.
+/// Removes tombstones older than [`Tombstone::DAYS`] days, and the oldest of those beyond `max_tombstones`; tokens
+/// that were revoked or expired more than that time ago; and old secrets that ended more than that time ago. Returns
+/// the number of writes. Never fails.
 pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> Edit<usize> {
     let age = SignedDuration::from_hours(24 * Tombstone::DAYS);
     let old = |at: Timestamp| now.duration_since(at) > age;
@@ -15,8 +16,8 @@ pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> E
     let mut stones: Vec<_> = directory.tombstones().map(|stone| (stone.deleted_at, stone.credential)).collect();
     stones.sort_unstable();
     let too_many = stones.len().saturating_sub(max_tombstones);
-    for (place, (deleted_at, credential)) in stones.into_iter().enumerate() {
-        if place < too_many || old(deleted_at) {
+    for (index, (deleted_at, credential)) in stones.into_iter().enumerate() {
+        if index < too_many || old(deleted_at) {
             draft.remove(RecordKey::Tombstone(credential));
         }
     }

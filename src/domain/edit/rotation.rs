@@ -1,13 +1,12 @@
-//! Rotating and extending tokens. Sees digests of secrets, never a secret.
+//! Commands that rotate and extend tokens. They see digests of secrets, never a secret.
 //!
 //! - A rotation gives a token another secret and another end. The old secret stays valid for the overlap, but not
-//!   beyond its own end or the new one; it opens everything that the token opens, except that it rotates and extends
-//!   nothing.
-//! - At most one old secret is valid beside the new one: a rotation within an overlap ends the older one at once.
-//! - The number stays, and what ends the token ends both secrets. Only an access token that is rotated without an
-//!   overlap is replaced as in GitLab: the old one is listed as revoked, and the new one has another number.
-//! - A token of a group that has expired can be rotated, which ends its old secret for good. One that was revoked
-//!   cannot.
+//!   beyond its own end or the new one. It grants everything that the token grants, except rotating and extending.
+//! - At most one old secret is valid beside the new one: a rotation within an overlap ends the older secret at once.
+//! - The number stays the same, and whatever ends the token ends both secrets. Only an access token that is rotated
+//!   without an overlap is replaced as in GitLab: the old token is listed as revoked, and the new one has another
+//!   number.
+//! - A token of a group that has expired can be rotated, which ends its old secret for good. A revoked token cannot.
 
 use std::sync::Arc;
 
@@ -21,10 +20,10 @@ use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::{OldSecret, Token};
 
-/// The new secret and end of a token, and the time that the old secret has left.
+/// The input for a rotation: the new secret and end, and the time for which the old secret stays valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
-    /// The new end; `None` keeps the present one as far as that is possible.
+    /// The new end; `None` keeps the present end as far as that is possible.
     pub ending: Option<Ending>,
     /// The new secret.
     pub fresh: Fresh,
@@ -32,8 +31,11 @@ pub struct Rotation {
     pub overlap: Overlap,
 }
 
-/// Gives a token a new secret. Fails for one that is revoked, or expired and not a group's, and for the one that made
-/// the token that rotates.
+/// Gives a token a new secret.
+///
+/// # Errors
+/// Fails if the token is revoked, has expired and is not a group's, made the token that rotates it, or cannot have
+/// this end or secret.
 pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
     let old = token::find(directory, id)?;
     if old.revoked_at.is_some() || !(old.is_active(terms.now) || old.group().is_some()) {
@@ -47,7 +49,10 @@ pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Te
     }
 }
 
-/// Gives an active token another end and leaves its secrets as they are.
+/// Gives an active token another end and leaves its secrets unchanged.
+///
+/// # Errors
+/// Fails if the token is not active, made the token that extends it, or cannot have this end.
 pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> Edit<Token> {
     let token = token::find(directory, id)?;
     if !token.is_active(terms.now) {
@@ -69,14 +74,15 @@ pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<
     Ok(draft.finish(extended))
 }
 
-/// Revokes an access token and makes one like it, to which what the old one made is handed on.
+/// Revokes an access token and creates a successor, which becomes the maker of everything that the old one made.
 fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
     let mut draft = Draft::of(directory);
-    draft.bury_old_secret(old, terms.now);
+    draft.tombstone_old_secret(old, terms.now);
     let ending = rotation.ending_of(old);
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
     let new = NewToken { name, description, scopes, ending, fresh: rotation.fresh };
     let mut token = token::put(directory, &mut draft, owner, new, Some(old.id), terms)?;
+    // A token that rotates itself does not become its own maker.
     if terms.maker.token() == Some(old.id) {
         (token.made_by, token.rests_on) = (old.made_by, old.rests_on);
         draft.put(Record::Token(token.clone()));
@@ -107,7 +113,7 @@ fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, t
         ..Token::clone(old)
     };
     draft.put(Record::Token(token.clone()));
-    draft.bury_old_secret(old, terms.now);
+    draft.tombstone_old_secret(old, terms.now);
     Ok(draft.finish(token))
 }
 
@@ -117,11 +123,11 @@ impl Rotation {
     }
 }
 
-const ROTATES_BASIS: &str = "A token cannot rotate the one on which its user's ownership rests";
-const EXTENDS_BASIS: &str = "A token cannot extend the one on which its user's ownership rests";
+const ROTATES_BASIS: &str = "A token cannot rotate a token on which its user's ownership depends";
+const EXTENDS_BASIS: &str = "A token cannot extend a token on which its user's ownership depends";
 
-/// Refuses a change of a token by one that it made, or whose user owns the group because of it, however indirectly. The sentences are for the
-/// one and for the other.
+/// Checks that a token is not changed by a token that it made, directly or indirectly, or by one whose user owns the
+/// group because of it. The two sentences are the refusals for these cases.
 fn check_maker(
     directory: &Directory,
     token: &Token,

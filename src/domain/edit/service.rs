@@ -1,9 +1,9 @@
-//! The switches that hold for the whole service.
+//! Commands for the switches of the whole service.
 
 use super::Edit;
 use crate::domain::directory::{Directory, Record, Service, Write};
 
-/// Switches the proxy on or off for everybody; `None`: as configured.
+/// Switches the proxy on or off for all groups; `None`: as configured. Never fails.
 pub fn switch_proxy(directory: &Directory, enabled: Option<bool>) -> Edit<()> {
     let service = Service { proxy_enabled: enabled, ..directory.service().clone() };
     Ok((vec![Write::Put(Record::Service(service))], ()))

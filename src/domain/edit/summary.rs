@@ -1,5 +1,5 @@
-//! A change in words, for the log: the things that it made, changed and removed, with their fields. Secrets and their
-//! hashes are left out.
+//! Summaries of changes for the log: the records that a change creates, changes and removes, with their fields.
+//! Secrets and their hashes are left out.
 
 use serde_json::{Map, Value};
 
@@ -7,18 +7,19 @@ use crate::domain::directory::{Directory, Record, RecordKey, Write};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
-/// Things of one change that are named; of the others the number is given.
-const MAX_NAMED: usize = 10;
-/// Longest value that is shown, in characters.
-const MAX_VALUE: usize = 80;
-/// Fields whose values are not shown: hashes of secrets, and what says nothing to people.
+/// Maximum number of records of one change that are described; the others are counted.
+const MAX_DESCRIBED: usize = 10;
+/// Maximum length of a value that is shown, in characters.
+const MAX_VALUE_CHARS: usize = 80;
+/// Fields whose values are not shown: hashes of secrets, and values that mean nothing to people.
 const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
-/// The effect of these writes on this directory, as one line. The single writer of the directory waits for it, so no
-/// more is described than is shown.
+/// Returns the effect of these writes on this directory, as one line.
 pub fn summary(before: &Directory, writes: &[Write]) -> String {
     let mut shown = writes.iter().filter(|write| is_shown(before, write));
-    let mut text = shown.by_ref().take(MAX_NAMED).map(|write| describe(before, write)).collect::<Vec<_>>().join("; ");
+    // The single writer of the directory waits for this, so only what is shown is described.
+    let mut text =
+        shown.by_ref().take(MAX_DESCRIBED).map(|write| describe(before, write)).collect::<Vec<_>>().join("; ");
     let more = shown.count();
     if more > 0 {
         text.push_str(&format!("; {more} more"));
@@ -26,7 +27,7 @@ pub fn summary(before: &Directory, writes: &[Write]) -> String {
     text
 }
 
-/// Says whether a write is of interest: tombstones go with tokens, and counters change with whatever is made.
+/// Returns true if a write is of interest. Tombstones belong to tokens, and counters change with every new record.
 fn is_shown(before: &Directory, write: &Write) -> bool {
     match write {
         Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => false,
@@ -71,7 +72,7 @@ fn name(directory: &Directory, record: &Record) -> String {
     }
 }
 
-/// A token by its kind, number, name and owner.
+/// Returns the kind, number, name and owner of a token.
 pub fn token_name(directory: &Directory, token: &Token) -> String {
     let owner = match &token.owner {
         TokenOwner::Personal { user: id } => user(directory, *id),
@@ -88,7 +89,7 @@ fn group(directory: &Directory, id: GroupId) -> String {
     directory.group(id).map_or_else(|| format!("group {id}"), |group| format!("group {id} {:?}", group.path.as_str()))
 }
 
-/// The fields of a record that are not as they were, each with its values before and after.
+/// Returns the fields of a record that have changed, each with its values before and after.
 fn changed(old: Option<&Record>, new: &Record) -> String {
     let (old, new) = (old.map(fields).unwrap_or_default(), fields(new));
     let is_counter = |name: &str| name.starts_with("last_");
@@ -119,7 +120,7 @@ fn is_blank(value: &Value) -> bool {
 
 fn shown(value: Option<&Value>) -> String {
     let text = value.unwrap_or(&Value::Null).to_string();
-    match text.char_indices().nth(MAX_VALUE) {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }

@@ -1,4 +1,4 @@
-//! Making and revoking tokens. Sees digests of secrets, never a secret.
+//! Commands that create and revoke tokens. They see digests of secrets, never a secret.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,38 +16,42 @@ use crate::domain::scope::{Scope, Scopes};
 use crate::domain::token::{Token, TokenOwner};
 use crate::domain::user::{User, Username};
 
-/// What every new token has.
+/// The input for a new token of any kind.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// For people to read.
+    /// The display name.
     pub name: String,
-    /// What it is for.
+    /// The description.
     pub description: String,
-    /// What it may be used for.
+    /// The scopes.
     pub scopes: Scopes,
-    /// From when on it no longer counts.
+    /// The requested end.
     pub ending: Ending,
-    /// Its secret.
+    /// The secret.
     pub fresh: Fresh,
 }
 
-/// A secret that no token has yet.
+/// The digest and credential id of a new secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Fresh {
-    /// Made for this token.
+    /// The id of the credential, generated for this secret.
     pub credential: CredentialId,
     /// The SHA-256 of the secret.
     pub secret: Digest,
-    /// True where somebody brought the secret along, false where it was generated here.
+    /// True if the caller supplied the secret, false if it was generated here.
     pub brought: bool,
 }
 
-/// Makes a personal access token; bots have none besides their own.
+/// Creates a personal access token.
+///
+/// # Errors
+/// Fails if the user does not exist or is a bot, a field is not valid, a limit is reached, or the end is later than
+/// allowed.
 pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms: &Terms<'_>) -> Edit<Token> {
     match directory.user(user) {
         None => return Err(EditError::Missing(Thing::User)),
         Some(user) if user.bot_of.is_some() => {
-            return Err(EditError::Refused("The user of a group access token has no token but that one"));
+            return Err(EditError::Refused("The bot of a group access token cannot have other tokens"));
         }
         Some(_) => {}
     }
@@ -56,7 +60,10 @@ pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms
     Ok(draft.finish(token))
 }
 
-/// Makes a group access token: a bot, its membership with this level, and the token, all or nothing.
+/// Creates a group access token: a bot, the bot's membership with this level, and the token, all in one change.
+///
+/// # Errors
+/// Fails if the group does not exist, a field is not valid, a limit is reached, or the end is later than allowed.
 pub fn create_group(
     directory: &Directory,
     group: GroupId,
@@ -76,8 +83,12 @@ pub fn create_group(
     Ok(draft.finish(token))
 }
 
-/// Makes a deploy token. `username`: what must be given with it; `gitlab+deploy-token-N` where there is none. Only with
-/// a secret that is brought along it can contain `$`, as the names of robots in Harbor do.
+/// Creates a deploy token. `username` must be sent with the token; without one it is `gitlab+deploy-token-N`. With a
+/// secret that the caller supplies it may contain `$`, as the names of Harbor's robot accounts do.
+///
+/// # Errors
+/// Fails if the group does not exist, a scope is not one of a registry, a field is not valid, a limit is reached, or
+/// the end is later than allowed.
 pub fn create_deploy(
     directory: &Directory,
     group: GroupId,
@@ -89,15 +100,15 @@ pub fn create_deploy(
     if new.scopes.contains(Scope::Api) || new.scopes.contains(Scope::ReadApi) {
         return Err(EditError::invalid("scopes", "can only be those of a registry"));
     }
-    let brought = new.fresh.brought;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte) || (brought && byte == b'$');
+    let supplied = new.fresh.brought;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte) || (supplied && byte == b'$');
     check_length("username", username.as_deref().unwrap_or_default(), MAX_NAME_CHARS)?;
     let well_formed = |name: &String| !name.is_empty() && name.bytes().all(allowed);
     if username.as_ref().is_some_and(|name| !well_formed(name)) {
-        let reason = match brought {
+        let reason = match supplied {
             true => "can contain only letters, digits, '_', '-', '+', '.', and '$'",
             false if username.as_ref().is_some_and(|name| name.contains('$')) => {
-                "can contain '$' only where the secret is brought along"
+                "can contain '$' only if the request also supplies the secret"
             }
             false => "can contain only letters, digits, '_', '-', '+', and '.'",
         };
@@ -110,8 +121,11 @@ pub fn create_deploy(
     Ok(draft.finish(token))
 }
 
-/// Ends a token, and what it made. A personal one stays to be listed as revoked; a group access token goes with its bot and a
-/// deploy token goes alone, both leaving tombstones.
+/// Ends a token and everything that it made. A personal token is kept and listed as revoked. A group access token is
+/// deleted with its bot, and a deploy token alone; both leave tombstones.
+///
+/// # Errors
+/// Fails if the token does not exist.
 pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
     let token = find(directory, id)?;
     let mut draft = Draft::of(directory);
@@ -119,7 +133,7 @@ pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
     Ok(draft.finish(()))
 }
 
-/// Whether `token` ends with `maker`: it was made by it, or rests on it, or so was what made it.
+/// Returns true if `token` ends with `maker`: it was made by it or rests on it, directly or indirectly.
 pub(super) fn ends_with(directory: &Directory, token: TokenId, maker: TokenId) -> bool {
     let above =
         |id: TokenId| directory.token(id).map(|token| [token.made_by, token.rests_on]).into_iter().flatten().flatten();
@@ -164,7 +178,10 @@ fn bot(
     })
 }
 
-/// Makes a token, if the settings and its maker allow it. `replaced`: one that ends now.
+/// Adds a new token to the change, if the limits and its maker allow it. `replaced` is a token that ends now.
+///
+/// # Errors
+/// Fails if a field is not valid, the secret is taken, a limit is reached, or the end is later than allowed.
 pub(super) fn put(
     directory: &Directory,
     draft: &mut Draft,
@@ -199,12 +216,12 @@ pub(super) fn put(
     Ok(token)
 }
 
-/// The token on which the right to make or change a token of this owner rests, if on any.
+/// Returns the token on which the right to create or change a token of this owner rests, if any.
 pub(super) fn basis<'a>(directory: &'a Directory, owner: &TokenOwner, terms: &Terms<'_>) -> Option<&'a Token> {
     owner.group().and_then(|group| terms.maker.basis(directory, group, terms.now))
 }
 
-/// The number of days for which a new token of this kind can be valid; 0: any.
+/// Returns the maximum lifetime of a new token of this kind, in days; 0: no maximum.
 pub(super) fn max_days(owner: &TokenOwner, terms: &Terms<'_>) -> u32 {
     match owner {
         TokenOwner::Personal { .. } => terms.limits.personal_token_days,
@@ -213,11 +230,15 @@ pub(super) fn max_days(owner: &TokenOwner, terms: &Terms<'_>) -> u32 {
     }
 }
 
-/// Refuses a secret that a token has. One of a deleted token can be used again.
+/// Reserves a secret for a token. The secret of a deleted token can be used again.
+///
+/// # Errors
+/// Fails if another token has the secret.
 pub(super) fn take_secret(directory: &Directory, draft: &mut Draft, fresh: &Fresh) -> Result<(), EditError> {
     match directory.secret(&fresh.secret) {
         None => Ok(()),
-        // A secret that is brought back would be forgotten again together with its old tombstone.
+        // Removed now: when retention removed the tombstone later, it would also remove the lookup entry of the
+        // secret, which then belongs to the new token.
         Some(Credential::Deleted(stone)) => {
             draft.remove(RecordKey::Tombstone(stone.credential));
             Ok(())
@@ -226,8 +247,8 @@ pub(super) fn take_secret(directory: &Directory, draft: &mut Draft, fresh: &Fres
     }
 }
 
-/// Refuses one more token where this owner has as many active ones as can be, and forgets the oldest of those that ended where
-/// there are too many of them. `replaced`: one that ends now.
+/// Checks that this owner can have one more active token, and removes the oldest ended tokens beyond the number that
+/// is kept. `replaced` is a token that ends now.
 fn make_room(
     directory: &Directory,
     draft: &mut Draft,

@@ -1,4 +1,4 @@
-//! Making, changing, blocking and deleting users. Sees hashes of passwords, never a password.
+//! Commands that create, change, block and delete users. They see hashes of passwords, never a password.
 
 use jiff::Timestamp;
 
@@ -9,37 +9,40 @@ use crate::domain::id::UserId;
 use crate::domain::limits::MAX_NAME_CHARS;
 use crate::domain::user::{Password, User, Username};
 
-/// A user to be made.
+/// The input for a new user.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// What it logs in with.
+    /// The login name.
     pub username: Username,
-    /// For people to read.
+    /// The display name.
     pub name: String,
-    /// Empty, or an address that no other user has.
+    /// The email address: empty, or one that no other user has.
     pub email: String,
-    /// Whether it may do everything.
+    /// True for an administrator.
     pub admin: bool,
-    /// `None`: it can only be used with tokens.
+    /// The password; `None`: the user can authenticate with tokens only.
     pub password: Option<Password>,
 }
 
-/// What is to be different about a user; `None` leaves a field as it is.
+/// The changes to a user; `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct UserChange {
-    /// What it logs in with.
+    /// The login name.
     pub username: Option<Username>,
-    /// For people to read.
+    /// The display name.
     pub name: Option<String>,
-    /// Empty, or an address that no other user has.
+    /// The email address: empty, or one that no other user has.
     pub email: Option<String>,
-    /// Whether it may do everything.
+    /// True for an administrator.
     pub admin: Option<bool>,
-    /// Its new password, with a new credential id: what was issued for the old one stops working.
+    /// The new password, with a new credential id: JWTs issued for the old password stop working.
     pub password: Option<Password>,
 }
 
-/// Makes a user.
+/// Creates a user.
+///
+/// # Errors
+/// Fails if the user name or email address is taken, or a field is not valid.
 pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User> {
     check_name(&new.name)?;
     check_line("email", &new.email, MAX_NAME_CHARS)?;
@@ -60,11 +63,17 @@ pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User>
     Ok(draft.finish(user))
 }
 
-/// Changes a user. The last administrator stays one; a bot becomes neither an administrator nor gets a password.
+/// Changes a user.
+///
+/// # Errors
+/// Fails if the user does not exist, is a bot, or is the last administrator and would no longer be one; if the user
+/// name or email address is taken; or if a field is not valid.
 pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<User> {
     let mut user = find(directory, id)?;
     if user.bot_of.is_some() {
-        return Err(EditError::Refused("The user of a group access token is changed through its token"));
+        return Err(EditError::Refused(
+            "The bot of a group access token cannot be changed. Rotate or revoke its token instead",
+        ));
     }
     check_unique(directory, Some(id), change.username.as_ref(), change.email.as_deref())?;
     if change.admin == Some(false) {
@@ -82,18 +91,27 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<Use
     Ok(draft.finish(user))
 }
 
-/// Shuts a user out, with all its tokens. The last administrator stays in.
+/// Blocks a user and so all tokens of the user.
+///
+/// # Errors
+/// Fails if the user does not exist or is the last administrator.
 pub fn block(directory: &Directory, id: UserId) -> Edit<()> {
     set_blocked(directory, id, true)
 }
 
-/// Lets a user in again.
+/// Unblocks a user.
+///
+/// # Errors
+/// Fails if the user does not exist.
 pub fn unblock(directory: &Directory, id: UserId) -> Edit<()> {
     set_blocked(directory, id, false)
 }
 
-/// Deletes a user with its memberships; its tokens leave tombstones. The last administrator stays, and so does, unless
-/// `force`d, the only owner of a group.
+/// Deletes a user with all memberships; the tokens leave tombstones.
+///
+/// # Errors
+/// Fails if the user does not exist or is the last administrator, and, without `force`, if the user is the only owner
+/// of a group.
 pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) -> Edit<()> {
     let user = find(directory, id)?;
     check_other_administrator(directory, &user)?;
@@ -139,11 +157,11 @@ fn check_unique(
     }
 }
 
-/// Refuses to go on where this user is the only administrator that is not blocked.
+/// Checks that this user is not the only administrator who is not blocked.
 fn check_other_administrator(directory: &Directory, user: &User) -> Result<(), EditError> {
     let other = |candidate: &User| candidate.admin && !candidate.blocked && candidate.id != user.id;
     if user.admin && !directory.users().any(|candidate| other(candidate)) {
-        return Err(EditError::Refused("The last administrator stays an administrator, unblocked and undeleted"));
+        return Err(EditError::Refused("The last administrator cannot be demoted, blocked or deleted"));
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The rules over a small directory, at any time of day: what a real server can show only by waiting.
+//! The access rules over a small directory at chosen times, which a test against a real server could reach only by
+//! waiting.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -40,7 +41,7 @@ fn group(id: u64, path: &str, parent: Option<u64>) -> Record {
     })
 }
 
-/// Alice is a member of `team` until the end given.
+/// A directory in which Alice is a member of `team` until the given end.
 fn directory(until: Option<&str>) -> Directory {
     let membership = Membership {
         group: GroupId(1),

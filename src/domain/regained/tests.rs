@@ -1,4 +1,4 @@
-//! A backup compared with what became of it.
+//! Tests that compare a backup with later identities of the same service.
 
 use jiff::ToSpan;
 
@@ -47,7 +47,7 @@ fn token(id: u8) -> Token {
     }
 }
 
-/// Users 1 to 5 and tokens 1 to 5.
+/// A directory with users 1 to 5 and tokens 1 to 5.
 fn backup() -> Directory {
     let service = Record::Service(Service { last_user: 5, last_token: 5, ..Service::default() });
     let users = (1..=5).map(|id| Record::User(user(id.into(), id)));
@@ -55,8 +55,8 @@ fn backup() -> Directory {
     Directory::from_records(std::iter::once(service).chain(users).chain(tokens))
 }
 
-/// The same, after user 2 was blocked, 3 deleted and 4 has another password, and token 2 was revoked, 3 deleted with a tombstone, 4
-/// deleted without, and 5 ended early.
+/// The same directory later: user 2 is blocked, 3 is deleted and 4 has another password; token 2 is revoked, 3 is
+/// deleted with a tombstone, 4 is deleted without one, and 5 has ended early.
 fn present() -> Directory {
     let mut present = backup();
     let ended = now() - 1.hour();

@@ -1,5 +1,6 @@
-//! What personal and group access tokens have in common: how they are shown, listed and made. A secret is in the answer
-//! that makes it, and never again.
+//! Shared parts of personal and group access tokens: their representation, lists and creation
+//! (<https://docs.gitlab.com/api/personal_access_tokens/>, <https://docs.gitlab.com/api/group_access_tokens/>). A
+//! secret is in the response that creates it, and in no later one.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,9 +15,10 @@ use crate::domain::edit::maker::Ending;
 use crate::domain::edit::token::{Fresh, NewToken};
 use crate::domain::token::{Token, TokenOwner};
 
+/// Default lifetime of an access token. The same as GitLab's.
 const LIFE_DAYS: i64 = 365;
 
-/// An access token as GitLab shows it.
+/// Returns an access token in GitLab's representation.
 pub(super) fn view(caller: &Caller, token: &Token) -> Value {
     let mut shown = json!({
         "id": token.id,
@@ -40,34 +42,38 @@ pub(super) fn view(caller: &Caller, token: &Token) -> Value {
     shown
 }
 
-/// The same with its secret, for the answer to the request that made it.
+/// Adds the secret to a representation, for the response to the request that created it.
 pub(super) fn with_secret(mut shown: Value, secret: &SecretString) -> Value {
     shown["token"] = json!(secret.expose_secret());
     shown
 }
 
-/// The time when a token was last used, by whichever of its secrets.
+/// Returns the time when a token was last used, with any of its secrets.
 pub(super) fn last_used(caller: &Caller, token: &Token) -> Option<String> {
     let credentials = [Some(token.credential), token.old_secret.map(|old| old.credential)];
     let used = credentials.into_iter().flatten().filter_map(|credential| caller.state.last_used.of(credential));
     used.max().map(|at| format!("{at:.3}"))
 }
 
-/// The end of the secret that a rotation replaced, while that is still valid.
+/// Returns the end of the secret that a rotation replaced, while it is still valid.
 pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
     token.old_secret_end(caller.now).map(|end| format!("{end:.3}"))
 }
 
-/// A secret of this kind, with what is stored of it.
-pub(super) fn fresh(kind: Kind) -> (SecretString, Fresh) {
+/// Generates a secret of this kind. Returns it with the data that is stored of it.
+pub(super) fn new_secret(kind: Kind) -> (SecretString, Fresh) {
     let made = secret::generate(kind);
     (made.secret, Fresh { credential: random::credential_id(), secret: made.digest, brought: false })
 }
 
-/// A token of this kind as a request describes it, with its secret. It lives for a year where the request does not say.
+/// Reads the description of a new token of this kind from the parameters. Returns it with its secret. It is valid
+/// for a year unless the request states an expiry.
+///
+/// # Errors
+/// A parameter is missing or invalid.
 pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, SecretString), ApiError> {
     params.require(&["name", "scopes"])?;
-    let (secret, fresh) = fresh(kind);
+    let (secret, fresh) = new_secret(kind);
     let new = NewToken {
         name: params.required_text("name")?,
         description: params.text("description")?.unwrap_or_default(),
@@ -78,7 +84,7 @@ pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, Secret
     Ok((new, secret))
 }
 
-/// Which tokens a list is to have.
+/// The filters of a list of tokens.
 pub(super) struct Filter {
     active: Option<bool>,
     revoked: Option<bool>,
@@ -86,17 +92,19 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// Reads the filters from the parameters. Fails if one is invalid.
     pub(super) fn read(params: &Params) -> Result<Self, ApiError> {
         let active = match params.text("state")?.as_deref() {
             None | Some("") => None,
             Some("active") => Some(true),
             Some("inactive") => Some(false),
-            Some(_) => return Err(ApiError::impossible("state")),
+            Some(_) => return Err(ApiError::invalid_value("state")),
         };
         let search = params.text("search")?.unwrap_or_default().to_lowercase();
         Ok(Self { active, revoked: params.flag("revoked")?, search })
     }
 
+    /// Returns whether a token matches the filters.
     pub(super) fn fits(&self, token: &Token, now: Timestamp) -> bool {
         self.active.is_none_or(|active| active == token.is_active(now))
             && self.revoked.is_none_or(|revoked| revoked == token.revoked_at.is_some())

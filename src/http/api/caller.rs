@@ -1,20 +1,22 @@
-//! Who calls the API. A handler gets at nothing without a [`Caller`], which exists only once a personal or group access
-//! token is active and its scopes allow the method; what more is needed, the handler asks of its [`Authority`] by name.
+//! Authentication and authorization of the API. A handler can reach nothing without a [`Caller`], which exists only
+//! for an active personal or group access token whose scopes allow the method. The handler requests further rights
+//! from its [`Authority`], by name.
 //!
-//! - Administrators may do everything. A token has its owner's rights, cut to its scopes: `api` all of them, `read_api`
-//!   those to read; the others open nothing here but the token's own record.
-//! - A group is seen by its members, those of the groups above it, and, if it is public, by whom `public_groups` says.
-//!   For everybody else it does not exist.
-//! - A group's settings, members and tokens, and purging its cache, need an owner of it or of a group above it. Its path
-//!   needs whoever could create a group there: an administrator at the top, below it an owner of the group above. So who
-//!   is told that a path is taken sees the group that has it.
-//! - Deploy tokens and JWTs open nothing here, and a password two routes: see [`super::own_token`] and
-//!   [`super::own_password`].
+//! - Administrators may do everything. A token has its owner's rights, limited by its scopes: `api` allows all of
+//!   them, `read_api` those for reading. The other scopes allow nothing here but access to the token's own record.
+//! - A group is visible to its members, to members of the groups above it, and, if it is public, to those that
+//!   `public_groups` names. For all others it does not exist.
+//! - Changing a group's settings, members and tokens, and purging its cache, needs an owner of it or of a group
+//!   above it. Changing its path needs a caller who could create a group there: an administrator at the top, below
+//!   that an owner of the group above. So a caller who learns that a path is taken may see the group that has it.
+//! - Deploy tokens and JWTs are not accepted here, and a password is accepted by two routes: see
+//!   [`super::own_token`] and [`super::own_password`].
 //!
-//! A request's body may arrive long after its head, and passwords wait to be hashed: what was decided when the head came may
-//! no longer hold. So a change takes a [`Permission`], and [`Caller::change`] decides it anew on the directory that it
-//! changes, credential first: who was revoked meanwhile gets 401, who lost the right the refusal of the route. Reads are
-//! answered from the snapshot that they were decided on.
+//! A request's body may arrive long after its head, and passwords wait to be hashed, so a decision that was made on
+//! the head may be out of date. Therefore a change takes a [`Permission`], and [`Caller::change`] repeats the
+//! decision on the directory that it changes, beginning with the credential. A caller who was revoked meanwhile
+//! gets 401; one who lost the right gets the refusal of the route. Reads use the snapshot on which they were
+//! decided.
 
 mod authority;
 mod identities;
@@ -40,36 +42,37 @@ use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
 use crate::domain::user::User;
 
-/// Somebody with an active credential that is enough for this request.
+/// A user with an active credential that suffices for this request.
 pub(crate) struct Caller {
     /// The state of the API.
     pub(super) state: web::Data<ApiState>,
-    /// The identities as they were when the head of the request came.
+    /// The identities when the head of the request arrived.
     pub(super) directory: Arc<Directory>,
-    /// As whom the credential acts.
+    /// The user that the credential acts as.
     pub(super) user: Arc<User>,
-    /// When the head of the request came.
+    /// The time when the head of the request arrived.
     pub(super) now: Timestamp,
-    /// Where the request came from.
+    /// The client's address.
     address: IpAddr,
-    /// What URLs start with for this client.
+    /// Scheme and host of URLs for this client.
     pub(super) base_url: String,
     identity: Identity,
     credential: CredentialId,
     needed: Needed,
 }
 
-/// A caller whose token may have any scope: enough to look at, and to end, that token.
+/// A caller whose token may have any scope: it suffices to read and to revoke that token.
 pub(crate) struct AnyScope(pub(super) Caller);
 
-/// A right that the caller had when the head of the request came, with the rule that decides it. Made by [`Caller::may`].
+/// A right that the caller had when the head of the request arrived, with the rule that decides it. Created by
+/// [`Caller::may`].
 pub(super) struct Permission<D, G> {
     decide: D,
-    /// What the rule gave then.
+    /// The result of the rule at that time.
     pub(super) granted: G,
 }
 
-/// A line in the log that says who did something, with these fields and this message.
+/// Logs that a caller did something, with these fields and this message.
 macro_rules! log_of {
     ($caller:expr, $($what:tt)+) => {
         tracing::info!(
@@ -84,7 +87,10 @@ macro_rules! log_of {
 }
 
 impl Caller {
-    /// The caller who presented this credential; `needed` says whether it is enough.
+    /// Creates the caller who presented the credential that `find` returns.
+    ///
+    /// # Errors
+    /// There is no such credential, it is not active, or it is not as `needed`.
     pub(super) fn with(
         state: web::Data<ApiState>,
         request: &HttpRequest,
@@ -101,12 +107,15 @@ impl Caller {
         Ok(Self { address, state, directory, user, now, base_url, identity, credential, needed })
     }
 
-    /// The caller who presented an access token, if its scopes are enough for the method of this request.
+    /// Creates the caller who presented an access token.
+    ///
+    /// # Errors
+    /// There is no active token, or its scopes do not allow the method of this request.
     pub(super) fn by_token(request: &HttpRequest) -> Result<Self, ApiError> {
         by_token(request, Needed::by(request.method()))
     }
 
-    /// What the caller may do, as of when the head of the request came.
+    /// Returns the caller's rights when the head of the request arrived.
     pub(super) fn authority(&self) -> Authority<'_> {
         Authority {
             directory: &self.directory,
@@ -117,8 +126,11 @@ impl Caller {
         }
     }
 
-    /// The permission to change something, or the refusal that a change would meet now. `decide` is the rule of the route: what
-    /// it finds, such as the group in question, is handed to the change.
+    /// Returns the permission for a change. `decide` is the rule of the route. Its result, such as the group in
+    /// question, is passed to the change.
+    ///
+    /// # Errors
+    /// The rule refuses the change at present.
     pub(super) fn may<G, D>(&self, decide: D) -> Result<Permission<D, G>, ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<G, ApiError>,
@@ -127,8 +139,12 @@ impl Caller {
         Ok(Permission { decide, granted })
     }
 
-    /// Makes a change, and notes in the log who made which. The credential and the permission are decided anew on the very
-    /// directory that is changed, at the time of the change.
+    /// Makes a change and logs its caller. The credential and the permission are decided again on the directory
+    /// that is changed, at the time of the change.
+    ///
+    /// # Errors
+    /// There are too many changes, the credential or the permission is no longer valid, the edit is refused, or it
+    /// cannot be stored.
     pub(super) async fn change<G, D, T>(
         &self,
         what: &'static str,
@@ -155,13 +171,16 @@ impl Caller {
         Ok(value)
     }
 
-    /// Notes in the log what this caller did to what.
+    /// Logs a change by this caller, with the objects that it changed.
     fn log(&self, what: &'static str, changes: &str) {
         log_of!(self, what, changes = &*secret::redacted(changes), "identities changed");
     }
 
-    /// Starts to empty the cache of the group that the permission is for, which is decided anew first. No identity changes, so
-    /// the snapshot of this moment will do.
+    /// Starts to purge the cache of the group of the permission, which is decided again first. No identity changes,
+    /// so the latest snapshot suffices.
+    ///
+    /// # Errors
+    /// There are too many changes, or the credential or the permission is no longer valid.
     pub(super) async fn purge<D>(&self, permission: Permission<D, GroupId>) -> Result<(), ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
@@ -202,7 +221,7 @@ fn by_token(request: &HttpRequest, needed: Needed) -> Result<Caller, ApiError> {
     Caller::with(state, request, needed, |directory| directory.secret(&secret))
 }
 
-/// The secret in `PRIVATE-TOKEN`, or else in `Authorization: Bearer`.
+/// Returns the secret in `PRIVATE-TOKEN`, or else in `Authorization: Bearer`.
 fn presented(request: &HttpRequest) -> Option<&str> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     header("private-token").or_else(|| {

@@ -1,5 +1,6 @@
-//! `/groups/:id/deploy_tokens`: tokens that pull for a group, with a user name of their own. An administrator may bring
-//! the secret along, so that a fleet's stored credentials stay valid when it moves here.
+//! `/groups/:id/deploy_tokens`: tokens that pull for a group, with a user name of their own
+//! (<https://docs.gitlab.com/api/deploy_tokens/>). An administrator may supply the secret, so that stored
+//! credentials of a fleet stay valid when it moves to this service.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::access_tokens::{fresh, last_used, old_secret_end, with_secret};
+use super::access_tokens::{last_used, new_secret, old_secret_end, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
@@ -24,10 +25,11 @@ use crate::domain::token::{Token, TokenOwner};
 
 type GroupAndToken = web::Path<(String, String)>;
 
+/// Minimum length of a supplied secret.
 const MIN_BROUGHT_CHARS: usize = 20;
 const MAX_BROUGHT_CHARS: usize = 1024;
 
-/// `POST /groups/:id/deploy_tokens`
+/// Handles `POST /groups/:id/deploy_tokens`.
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let brought = params.secret("token");
     let brings = brought.as_ref().is_ok_and(Option::is_some);
@@ -36,7 +38,7 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         if brings { caller.administrator().map(|()| group) } else { Ok(group) }
     })?;
     params.require(&["name", "scopes"])?;
-    let (secret, fresh) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| fresh(Kind::Deploy));
+    let (secret, fresh) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| new_secret(Kind::Deploy));
     let new = NewToken {
         name: params.required_text("name")?,
         description: String::new(),
@@ -52,7 +54,7 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
-/// `GET /groups/:id/deploy_tokens`
+/// Handles `GET /groups/:id/deploy_tokens`.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<String>,
@@ -63,31 +65,31 @@ pub(super) async fn list(
     listed(&caller, &page, &params, |token| is_of(token, group))
 }
 
-/// `GET /deploy_tokens`
+/// Handles `GET /deploy_tokens`.
 pub(super) async fn list_all(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
     caller.authority().administrator()?;
     listed(&caller, &page, &params, |token| matches!(token.owner, TokenOwner::Deploy { .. }))
 }
 
-/// `GET /groups/:id/deploy_tokens/:token_id`
+/// Handles `GET /groups/:id/deploy_tokens/:token_id`.
 pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
     let token = found(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
-/// `POST /groups/:id/deploy_tokens/:token_id/rotate`; GitLab has no such route
+/// Handles `POST /groups/:id/deploy_tokens/:token_id/rotate`. GitLab has no such route.
 pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| found(caller, &path))?;
     rotated_deploy_token(&caller, token, &params, view).await
 }
 
-/// `PUT /groups/:id/deploy_tokens/:token_id`: another end; GitLab has no such route
+/// Handles `PUT /groups/:id/deploy_tokens/:token_id`, which changes the expiry. GitLab has no such route.
 pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| found(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
-/// `DELETE /groups/:id/deploy_tokens/:token_id`
+/// Handles `DELETE /groups/:id/deploy_tokens/:token_id`.
 pub(super) async fn delete(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| found(caller, &path))?;
     revoked(&caller, token).await
@@ -123,7 +125,7 @@ fn listed(
     Ok(page.of(&caller.base_url, &tokens, |token| view(caller, token)))
 }
 
-/// A secret that an administrator brought along, with what is stored of it.
+/// Returns a secret that an administrator supplied, with the data that is stored of it.
 fn taken_over(secret: SecretString) -> Result<(SecretString, Fresh), ApiError> {
     let reason = match secret.expose_secret().chars().count() {
         0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
@@ -140,7 +142,7 @@ fn is_of(token: &Token, group: GroupId) -> bool {
     matches!(token.owner, TokenOwner::Deploy { group: of, .. } if of == group)
 }
 
-/// The deploy token with the number in a path, for owners of the group that it belongs to.
+/// Returns the deploy token with the number in a path, for owners of its group.
 fn found(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = caller.directory.token(TokenId(number("token_id", &path.1)?));

@@ -1,7 +1,7 @@
-//! What goes wrong in the REST API, in the shapes that GitLab's clients expect. They differ from the registry's, whose
-//! errors are elsewhere: `{"message": "404 Group Not Found"}` for what was refused, `{"message": {"path": ["is ..."]}}`
-//! for values that cannot be, `{"error": "name is missing"}` for requests that cannot be read. The one place in the API
-//! that knows status codes of failures.
+//! Errors of the REST API, in the shapes that GitLab's clients expect: `{"message": "404 Group Not Found"}` for
+//! refusals, `{"message": {"path": ["is ..."]}}` for invalid values, `{"error": "name is missing"}` for requests
+//! that cannot be read. The registry's errors have another shape and module. This is the API's only place that maps
+//! failures to status codes.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::edit::{EditError, Thing};
 use crate::http::refusals::Refused;
 
-/// Why a request to the API was not carried out.
+/// Reason why a request to the API was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No token, one that is not known, or one that does not open the API.
+    /// No token, an unknown one, or one that is not accepted by the API.
     #[error("401 Unauthorized")]
     Unauthorized,
-    /// A token that once was good; the text says what ended it.
+    /// A token that was valid once. The text states why it no longer is.
     #[error("{0}")]
     InvalidToken(&'static str),
-    /// The token's scopes do not reach this far; these would.
+    /// The token's scopes do not suffice. The field names those that would.
     #[error("The request requires higher privileges than provided by the access token.")]
     InsufficientScope(&'static str),
-    /// The caller has not the right.
+    /// The caller does not have the right.
     #[error("403 Forbidden")]
     Forbidden,
-    /// The caller has the right, but a rule stands against it.
+    /// The caller has the right, but a rule forbids the request.
     #[error("403 Forbidden - {0}")]
     Refused(&'static str),
-    /// There is none that the caller may see.
+    /// There is no such user or group that the caller may see.
     #[error("404 {0} Not Found")]
     NotFound(&'static str),
     /// There is no such member, token or the like.
@@ -44,15 +44,15 @@ pub(crate) enum ApiError {
     /// The route does not have this method.
     #[error("405 Not Allowed")]
     MethodNotAllowed,
-    /// The request cannot be read, or lacks something.
+    /// The request cannot be read, or lacks a parameter.
     #[error("{0}")]
     Parameter(String),
-    /// A field has a value that cannot be.
+    /// A field has an invalid value.
     #[error("{field} {reason}")]
     Invalid {
         /// The field's name.
         field: &'static str,
-        /// The rest of a sentence that starts with the field.
+        /// The rest of a sentence that begins with the field.
         reason: String,
     },
     /// The body is larger than any request needs.
@@ -61,22 +61,22 @@ pub(crate) enum ApiError {
     /// The body did not arrive in time.
     #[error("408 Request Timeout")]
     TooSlow,
-    /// The change could not be made.
+    /// The change was refused or could not be stored.
     #[error("the change was not made: {0}")]
     Failed(#[from] ChangeError<EditError>),
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
-    /// Too many wrong passwords; for so long.
+    /// Too many wrong passwords. The field is the time to wait.
     #[error("429 Too Many Requests")]
     TooManyLogins(Duration),
-    /// Too many changes by this caller; for so long.
+    /// Too many changes by this caller. The field is the time to wait.
     #[error("429 Too Many Requests - too many changes in a minute, try again in {} s", seconds(.0))]
     TooManyChanges(Duration),
 }
 
 impl ApiError {
-    /// Why a change that was decided within it did not happen.
+    /// Converts the error of a change whose edit itself decides on the caller's rights.
     pub(super) fn of_change(error: ChangeError<Self>) -> Self {
         match error {
             ChangeError::Refused(refusal) => refusal,
@@ -86,13 +86,13 @@ impl ApiError {
         }
     }
 
-    /// A parameter that is there, but of the wrong type.
-    pub(super) fn unreadable(name: &str) -> Self {
+    /// Returns the error for a parameter whose value has the wrong type.
+    pub(super) fn malformed(name: &str) -> Self {
         Self::Parameter(format!("{name} is invalid"))
     }
 
-    /// A parameter that is not one of those it can be.
-    pub(super) fn impossible(name: &str) -> Self {
+    /// Returns the error for a parameter whose value is not one of those allowed.
+    pub(super) fn invalid_value(name: &str) -> Self {
         Self::Parameter(format!("{name} does not have a valid value"))
     }
 
@@ -116,14 +116,14 @@ impl ApiError {
         }
     }
 
-    /// What the log has of it.
+    /// Returns the data of this refusal for the log.
     fn refused(&self) -> Refused {
         let sentence =
             if let Self::Failed(ChangeError::Refused(error)) = self { error.to_string() } else { self.to_string() };
         Refused::new(self.reason(), sentence)
     }
 
-    /// The word that it is counted under.
+    /// Returns the label under which it is counted.
     fn reason(&self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
@@ -175,7 +175,7 @@ impl ApiError {
     }
 }
 
-/// A time in whole seconds, rounded up: a client that waits so long has waited long enough.
+/// Returns a time in whole seconds, rounded up, so that a client that waits this long has waited long enough.
 fn seconds(wait: &Duration) -> u64 {
     wait.as_secs() + 1
 }
@@ -233,7 +233,7 @@ impl ResponseError for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"api\""));
         }
-        // The rest of the body is not waited for.
+        // The rest of the body is not read.
         if matches!(self, Self::TooLarge | Self::TooSlow) {
             response.force_close();
         }

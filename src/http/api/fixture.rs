@@ -1,5 +1,5 @@
-//! A small company for tests: `team` with a group `team/ci` below it and people of every rank, `other` of which they know
-//! nothing, and tokens of every kind, behind the real owner of the directory.
+//! Test fixture: a small company with the group `team`, a group `team/ci` below it and users of every level; a
+//! group `other` that they do not see; and tokens of every kind, over the real owner of the directory.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use futures::future::BoxFuture;
@@ -34,23 +34,23 @@ use crate::domain::scope::Scopes;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
 
-/// The API over the company, as of its founding.
+/// The API over the identities of the company.
 pub(super) struct Company {
     state: web::Data<ApiState>,
-    /// Which groups' caches were purged.
+    /// The groups whose caches were purged.
     pub(super) purged: Arc<Purged>,
     _data: tempfile::TempDir,
 }
 
-/// An answer of the API.
+/// A response of the API.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HashMap<String, String>,
     pub(super) body: Value,
 }
 
-/// What a request sends besides its path.
+/// The body of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body<'a> {
     Nothing,
@@ -61,9 +61,10 @@ pub(super) enum Body<'a> {
 #[derive(Default)]
 pub(super) struct Purged(pub(super) Mutex<Vec<GroupId>>);
 
-/// Founds the company: root is user 1, then owner, maintainer, guest and stranger; `team` is group 1 with `team/ci`, 2,
-/// and `other`, 3; the tokens are, by number: root's, root's to read, owner's, maintainer's, guest's, stranger's, the
-/// owning bot's of `team` (user 6), the owner's for the registry, and the deploy token of `team`.
+/// Returns the identities of the company. Users: 1 root, then owner, maintainer, guest and stranger. Groups: 1
+/// `team`, 2 `team/ci`, 3 `other`. Tokens, by number: root's, root's for reading, owner's, maintainer's, guest's,
+/// stranger's, that of the bot which owns `team` (user 6), the owner's for the registry, and the deploy token of
+/// `team`.
 pub(super) fn records() -> Directory {
     let mut company = Directory::default();
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -112,7 +113,7 @@ pub(super) fn records() -> Directory {
     company
 }
 
-/// The secret of the token of this name.
+/// Returns the secret of the token of this name.
 pub(super) fn secret_of(name: &str) -> String {
     format!("the secret of {name}")
 }
@@ -146,13 +147,13 @@ impl Company {
         Self { state: web::Data::new(state), purged, _data: data }
     }
 
-    /// The identities now.
+    /// Returns a snapshot of the identities.
     pub(super) fn directory(&self) -> Arc<Directory> {
         self.state.identities.directory()
     }
 
     /// Calls the API with the token of this name; `nobody` has none.
-    pub(super) async fn call(&self, name: &str, method: &str, path: &str, body: Body<'_>) -> Answer {
+    pub(super) async fn call(&self, name: &str, method: &str, path: &str, body: Body<'_>) -> Response {
         let secret = secret_of(name);
         let header = (name != "nobody").then_some(("PRIVATE-TOKEN", secret.as_str()));
         self.send(header, method, path, body).await
@@ -165,7 +166,7 @@ impl Company {
         method: &str,
         path: &str,
         body: Body<'_>,
-    ) -> Answer {
+    ) -> Response {
         let app = test::init_service(App::new().app_data(self.state.clone()).configure(configure)).await;
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = test::TestRequest::with_uri(&format!("/api/v4{path}")).method(method);
@@ -189,7 +190,7 @@ impl Company {
         };
         let headers = response.headers().iter().map(text).collect();
         let bytes = to_bytes(response.into_body()).await.ok().unwrap();
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        Response { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! `/groups/:id/access_tokens`: tokens that act as a bot, which is a member of the group. For owners of the group, but as
-//! in GitLab no such token makes another.
+//! `/groups/:id/access_tokens`: tokens that act as a bot, which is a member of the group
+//! (<https://docs.gitlab.com/api/group_access_tokens/>). They are managed by owners of the group. As in GitLab,
+//! such a token cannot create another.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::domain::token::{Token, TokenOwner};
 
 type GroupAndToken = web::Path<(String, String)>;
 
-/// `POST /groups/:id/access_tokens`
+/// Handles `POST /groups/:id/access_tokens`.
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| {
         let group = caller.group(&path, Right::Own)?;
@@ -37,7 +38,7 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
-/// `GET /groups/:id/access_tokens`
+/// Handles `GET /groups/:id/access_tokens`.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<String>,
@@ -51,19 +52,19 @@ pub(super) async fn list(
     Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
 }
 
-/// `GET /groups/:id/access_tokens/:token_id`
+/// Handles `GET /groups/:id/access_tokens/:token_id`.
 pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
     let token = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
-/// `POST /groups/:id/access_tokens/:token_id/rotate`
+/// Handles `POST /groups/:id/access_tokens/:token_id/rotate`.
 pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     rotated(&caller, token, &params).await
 }
 
-/// `POST /groups/:id/access_tokens/self/rotate`
+/// Handles `POST /groups/:id/access_tokens/self/rotate`.
 pub(super) async fn rotate_self(
     caller: Caller,
     path: web::Path<String>,
@@ -77,13 +78,13 @@ pub(super) async fn rotate_self(
     rotated(&caller, own, &params).await
 }
 
-/// `PUT /groups/:id/access_tokens/:token_id`: another end
+/// Handles `PUT /groups/:id/access_tokens/:token_id`, which changes the expiry.
 pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
-/// `DELETE /groups/:id/access_tokens/:token_id`; the bot goes too.
+/// Handles `DELETE /groups/:id/access_tokens/:token_id`. The bot is deleted, too.
 pub(super) async fn revoke(caller: Caller, path: GroupAndToken) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     revoked(&caller, token).await
@@ -93,7 +94,10 @@ fn is_of(token: &Token, group: GroupId) -> bool {
     matches!(token.owner, TokenOwner::Group { group: of, .. } if of == group)
 }
 
-/// The group access token with the number in a path, for owners of the group that it belongs to.
+/// Returns the group access token with the number in a path, for owners of its group.
+///
+/// # Errors
+/// The group or the token does not exist, or the caller is not an owner.
 pub(super) fn find(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = caller.directory.token(TokenId(number("token_id", &path.1)?));

@@ -1,4 +1,5 @@
-//! `/groups`: the groups that the caller may see, and for their owners what makes them.
+//! `/groups`: the groups that the caller may see, and changes by their owners
+//! (<https://docs.gitlab.com/api/groups/>).
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
 
-/// `POST /groups`
+/// Handles `POST /groups`.
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     params.require(&["name", "path"])?;
     let parent = params.number("parent_id")?;
@@ -39,14 +40,14 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
     Ok(HttpResponse::Created().json(view(&caller, &group)))
 }
 
-/// `GET /groups`
+/// Handles `GET /groups`.
 pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
-    let top_level = params.asks("top_level_only")?;
+    let top_level = params.is_true("top_level_only")?;
     let groups = chosen(&caller, &params, |group| !top_level || group.parent.is_none())?;
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
-/// `GET /groups/:id/subgroups`
+/// Handles `GET /groups/:id/subgroups`.
 pub(super) async fn subgroups(
     caller: Caller,
     path: web::Path<String>,
@@ -58,7 +59,7 @@ pub(super) async fn subgroups(
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
-/// `GET /groups/:id/descendant_groups`
+/// Handles `GET /groups/:id/descendant_groups`.
 pub(super) async fn descendants(
     caller: Caller,
     path: web::Path<String>,
@@ -70,13 +71,13 @@ pub(super) async fn descendants(
     Ok(page.of(&caller.base_url, &groups, |group| view(&caller, group)))
 }
 
-/// `GET /groups/:id`
+/// Handles `GET /groups/:id`.
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path, Right::See)?;
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
 
-/// `PUT /groups/:id`
+/// Handles `PUT /groups/:id`.
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let part = params.text("path")?;
     let own = caller.may(move |caller| {
@@ -101,7 +102,7 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
     Ok(HttpResponse::Ok().json(view(&caller, &group)))
 }
 
-/// `DELETE /groups/:id`
+/// Handles `DELETE /groups/:id`.
 pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     let delete = move |caller: &Authority<'_>, id| {
@@ -115,14 +116,14 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 
-/// `DELETE /groups/:id/dependency_proxy/cache`
+/// Handles `DELETE /groups/:id/dependency_proxy/cache` (<https://docs.gitlab.com/api/dependency_proxy/>).
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     caller.purge(own).await?;
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 
-/// The edit, with the paths at which there is no group after it.
+/// Adds the paths to the result of an edit at which there is no group any more.
 fn with_vacated<T>(directory: &Directory, edit: Edit<T>) -> Edit<(T, Vec<GroupPath>)> {
     edit.map(|(writes, value)| {
         let vacated = directory.vacated_by(&writes);
@@ -130,7 +131,7 @@ fn with_vacated<T>(directory: &Directory, edit: Edit<T>) -> Edit<(T, Vec<GroupPa
     })
 }
 
-/// Warns where the settings keep accounts for paths at which there is no group any more.
+/// Warns about accounts that the settings reserve for paths at which there is no group any more.
 fn warn_of_vacated(caller: &Caller, vacated: &[GroupPath]) {
     for kept in caller.state.upstreams.load().kept_paths().filter(|kept| vacated.contains(kept.group)) {
         tracing::warn!(
@@ -142,8 +143,9 @@ fn warn_of_vacated(caller: &Caller, vacated: &[GroupPath]) {
     }
 }
 
-/// Refuses a new path to whoever could not make a group there: only an administrator can at the top, and an owner of the group
-/// above below it. They see what else is there, so that a path that is taken tells them nothing.
+/// Refuses a new path to a caller who could not create a group there. At the top only an administrator can, and
+/// below that an owner of the group above. Such callers see the other groups there, so an error about a path that
+/// is taken reveals nothing to them.
 fn check_move(caller: &Authority<'_>, group: &Group, part: Option<&str>) -> Result<(), ApiError> {
     let stays = |part: &str| part.eq_ignore_ascii_case(group.path.last_part());
     match group.parent {
@@ -178,27 +180,27 @@ fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {
     let all = [Visibility::Private, Visibility::Internal, Visibility::Public];
     let named = |name: String| {
         let visibility = all.into_iter().find(|visibility| visibility.as_str() == name);
-        visibility.ok_or_else(|| ApiError::impossible("visibility"))
+        visibility.ok_or_else(|| ApiError::invalid_value("visibility"))
     };
     params.text("visibility")?.map(named).transpose()
 }
 
-/// The groups that the caller may see and that fit the usual filters of a list, in its order.
+/// Returns the groups that the caller may see and that match the filters of a list, in its order.
 fn chosen(caller: &Caller, params: &Params, fits: impl Fn(&Group) -> bool) -> Result<Vec<Arc<Group>>, ApiError> {
-    let who = caller.authority();
+    let authority = caller.authority();
     let search = params.text("search")?.unwrap_or_default().to_lowercase();
     let found = |group: &Group| group.name.to_lowercase().contains(&search) || group.path.last_part().contains(&search);
-    let owned = params.asks("owned")?.then_some(AccessLevel::Owner);
+    let owned = params.is_true("owned")?.then_some(AccessLevel::Owner);
     let wanted = owned.max(params.level("min_access_level")?);
     let visibility = visibility(params)?;
     let joined_only = params.flag("all_available")? == Some(false);
     let mut groups: Vec<Arc<Group>> = caller
         .directory
         .groups()
-        .filter(|group| fits(group) && who.sees(group) && found(group))
+        .filter(|group| fits(group) && authority.sees(group) && found(group))
         .filter(|group| visibility.is_none_or(|visibility| visibility == group.visibility))
-        .filter(|group| !joined_only || who.own_level(group.id).is_some())
-        .filter(|group| wanted.is_none() || who.own_level(group.id) >= wanted)
+        .filter(|group| !joined_only || authority.own_level(group.id).is_some())
+        .filter(|group| wanted.is_none() || authority.own_level(group.id) >= wanted)
         .cloned()
         .collect();
     match params.text("order_by")?.as_deref() {

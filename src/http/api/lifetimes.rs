@@ -1,34 +1,35 @@
-//! Nothing made by a token outlives it, unless an administrator made it: by every route that makes something that lasts.
+//! Lifetimes: what a token creates does not outlive it, unless an administrator's token created it. Tested for
+//! every route that creates something that lasts.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-use super::fixture::{Answer, Body, Company, records, secret_of};
+use super::fixture::{Body, Company, Response, records, secret_of};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 
-/// The day so many days from now.
+/// Returns the date this many days from now.
 fn day(ahead: i64) -> String {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     today.checked_add(ahead.days()).unwrap().to_string()
 }
 
-/// Calls with the secret of a token, with a JSON body; it must go well.
+/// Calls with the secret of a token and a JSON body. Asserts success.
 async fn make(company: &Company, secret: &str, method: &str, path: &str, body: Value) -> Value {
-    let answer = call(company, secret, method, path, body).await;
-    assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.body);
-    answer.body
+    let response = call(company, secret, method, path, body).await;
+    assert!(response.status.is_success(), "{method} {path}: {} {}", response.status, response.body);
+    response.body
 }
 
-async fn call(company: &Company, secret: &str, method: &str, path: &str, body: Value) -> Answer {
+async fn call(company: &Company, secret: &str, method: &str, path: &str, body: Value) -> Response {
     let body = body.to_string();
     company.send(Some(("PRIVATE-TOKEN", secret)), method, path, Body::Json(&body)).await
 }
 
-/// A token of the owner of `team` that ends after so many days, and its number.
+/// Creates a token of the owner of `team` that ends after this many days. Returns its secret and its number.
 async fn owners_token(company: &Company, days: i64) -> (String, u64) {
     let body = json!({"name": "brief", "scopes": ["api"], "expires_at": day(days)});
     made(&make(company, &secret_of("admin"), "POST", "/users/2/personal_access_tokens", body).await)
@@ -38,7 +39,7 @@ fn made(token: &Value) -> (String, u64) {
     (token["token"].as_str().unwrap().to_owned(), token["id"].as_u64().unwrap())
 }
 
-/// The routes that make a token, with what they need besides an end; `N` is a token that may be rotated by its user.
+/// The routes that create a token, with their parameters besides the expiry. Token 3 is the owner's.
 const MAKING: [(&str, &str); 6] = [
     ("/users/2/personal_access_tokens", r#"{"name":"t","scopes":["api"]}"#),
     ("/groups/1/access_tokens", r#"{"name":"t","scopes":["api"]}"#),
@@ -100,8 +101,9 @@ async fn an_administrator_gives_any_end() {
     assert!(ids.iter().all(active), "none of them ends with the token of an administrator");
 }
 
-/// What stands once a token of the owner made a deploy token and a group access token, and that one a deploy token and an
-/// owner: the secret and number of the first, and the numbers of all tokens that it made.
+/// Creates a family of tokens: a token of the owner creates a deploy token and a group access token, and the latter
+/// creates a deploy token and an owner. Returns the secret and number of the first, and the numbers of all that it
+/// created.
 async fn a_family(company: &Company) -> (String, u64, Vec<TokenId>) {
     let (parent, id) = owners_token(company, 9).await;
     let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50, "expires_at": day(8)});
@@ -118,7 +120,7 @@ async fn a_family(company: &Company) -> (String, u64, Vec<TokenId>) {
     (parent, id, tokens)
 }
 
-/// How many of these tokens there are, and whether the owner is there whom the group access token made.
+/// Returns the number of these tokens that exist, and whether the owner exists that the group access token created.
 fn left(company: &Company, tokens: &[TokenId]) -> (usize, bool) {
     let directory = company.directory();
     let there = tokens.iter().filter(|id| directory.token(**id).is_some()).count();
@@ -156,9 +158,10 @@ async fn a_token_does_not_rotate_the_one_that_made_it() {
     let (child, _) = made(&make(&company, &parent, "POST", path, body(text, None)).await);
     let (grandchild, _) = made(&make(&company, &child, "POST", path, body(text, None)).await);
     for secret in [child, grandchild] {
-        let answer = call(&company, &secret, "POST", &format!("/personal_access_tokens/{id}/rotate"), json!({})).await;
+        let response =
+            call(&company, &secret, "POST", &format!("/personal_access_tokens/{id}/rotate"), json!({})).await;
         let expected = json!({"message": "403 Forbidden - A token cannot rotate the one that made it"});
-        assert_eq!((answer.status.as_u16(), answer.body), (403, expected));
+        assert_eq!((response.status.as_u16(), response.body), (403, expected));
     }
 }
 
@@ -170,8 +173,8 @@ async fn a_token_is_extended_no_further_than_the_one_that_made_it_and_the_one_th
     let (_, child) = made(&make(&company, &parent, "POST", path, body(text, Some(day(2)))).await);
     let child = format!("{path}/{child}");
     let extend = async |secret: &str, path: &str, end: i64| {
-        let answer = call(&company, secret, "PUT", path, json!({"expires_at": day(end)})).await;
-        (answer.status.as_u16(), answer.body["message"]["expires_at"][0].as_str().map(str::to_owned))
+        let response = call(&company, secret, "PUT", path, json!({"expires_at": day(end)})).await;
+        (response.status.as_u16(), response.body["message"]["expires_at"][0].as_str().map(str::to_owned))
     };
     assert_eq!(extend(&parent, &child, 8).await, (200, None));
     let beyond = |does: &str| format!("must not be after {}, when the token that {does} it expires", day(9));
@@ -222,7 +225,7 @@ async fn an_extension_counts_the_longest_life_from_when_the_secret_was_made() {
     let limits = Limits { deploy_token_days: 10, ..Limits::NONE };
     let company = Company::open_with(&records(), PublicGroups::Members, limits);
     let path = "/groups/1/deploy_tokens/9";
-    // The deploy token of the company was made on 2026-01-01, and has no end.
+    // The deploy token of the company was created on 2026-01-01, and does not expire.
     let refused = call(&company, &secret_of("admin"), "PUT", path, json!({"expires_at": day(1)})).await;
     let reason = "must be within 10 days of 2026-01-01, when its secret was made: rotate it instead";
     let expected = json!({"message": {"expires_at": [reason]}});
@@ -263,7 +266,7 @@ async fn new_tokens_last_no_longer_than_the_settings_say_whoever_makes_them() {
     let admin = secret_of("admin");
     for ((path, text), days) in MAKING.into_iter().zip([30, 20, 10, 30, 20, 10]) {
         let refused = call(&company, &admin, "POST", path, body(text, Some(day(days + 1)))).await;
-        let reason = format!("must be within {days} days, the longest life of such a token here");
+        let reason = format!("must be within {days} days, the maximum lifetime of such a token here");
         let expected = json!({"message": {"expires_at": [reason]}});
         assert_eq!((refused.status.as_u16(), &refused.body), (400, &expected), "{path}");
         if !path.ends_with("rotate") {
@@ -276,8 +279,9 @@ async fn new_tokens_last_no_longer_than_the_settings_say_whoever_makes_them() {
     }
 }
 
-/// A token of the owner makes the group access token `robot`, which makes the stranger an owner until its own end. Gives the secrets of
-/// the owner and of the robot, and the robot's number; the stranger's is `secret_of("stranger")`.
+/// Creates a group access token `robot` with a token of the owner. The robot makes the stranger an owner until its
+/// own end. Returns the secrets of the owner and of the robot, and the robot's number; the stranger's is
+/// `secret_of("stranger")`.
 async fn an_owner_by_robot(company: &Company) -> (String, String, u64) {
     let (owner, _) = owners_token(company, 9).await;
     let robot = json!({"name": "robot", "scopes": ["api"], "access_level": 50, "expires_at": day(5)});
@@ -295,9 +299,9 @@ async fn an_owner_by_a_group_access_token_frees_and_prolongs_neither_that_nor_wh
     make(&company, &robot, "PUT", "/groups/1/members/4", guest).await;
     for (member, end) in [(5, json!("")), (4, json!("")), (4, json!(day(3)))] {
         let path = format!("/groups/1/members/{member}");
-        let answer = call(&company, &stranger, "PUT", &path, json!({"expires_at": end})).await;
-        assert_eq!(answer.status.as_u16(), 403, "{path} {end}: {}", answer.body);
-        assert!(answer.body.to_string().contains("another owner can prolong it"), "{}", answer.body);
+        let response = call(&company, &stranger, "PUT", &path, json!({"expires_at": end})).await;
+        assert_eq!(response.status.as_u16(), 403, "{path} {end}: {}", response.body);
+        assert!(response.body.to_string().contains("another owner can prolong it"), "{}", response.body);
     }
     make(&company, &stranger, "PUT", "/groups/1/members/5", json!({"expires_at": day(4)})).await;
     let freed = make(&company, &owner, "PUT", "/groups/1/members/5", json!({"expires_at": ""})).await;

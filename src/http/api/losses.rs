@@ -1,6 +1,6 @@
-//! `.../deletion`, `.../revocation` and `GET .../dependency_proxy/cache`: what a change would take away, for those who
-//! may make it, so that they can be asked. GitLab has no such routes. They change nothing; a change that would be
-//! refused is refused here with the same status.
+//! `.../deletion`, `.../revocation` and `GET .../dependency_proxy/cache`: the objects that a change would remove,
+//! for callers who may make it, so that a client can ask for confirmation. GitLab has no such routes. They change
+//! nothing. If the change itself would be refused, they fail with the same status.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::domain::edit::{group, token, user};
 use crate::domain::id::GroupId;
 use crate::domain::token::{Token, TokenOwner};
 
-/// Names in a list; the total says how many there are.
+/// Maximum number of names in a list. Its total counts all of them.
 const MAX_NAMES: usize = 20;
 
-/// `GET /groups/:id/deletion`
+/// Handles `GET /groups/:id/deletion`.
 pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let top = caller.authority().group(&path, Right::Own)?.id;
     let (writes, groups) = group::delete(&caller.directory, top, caller.now)?;
@@ -32,26 +32,26 @@ pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<
     Ok(HttpResponse::Ok().json(shown))
 }
 
-/// `GET /groups/:id/dependency_proxy/cache`, without the groups below it
+/// Handles `GET /groups/:id/dependency_proxy/cache`. Groups below it are not counted.
 pub(super) async fn of_cache(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let group: GroupId = caller.authority().group(&path, Right::Own)?.id;
     Ok(HttpResponse::Ok().json(cache(caller.state.purge.holdings(vec![group]).await)))
 }
 
-/// `GET /users/:id/deletion`
+/// Handles `GET /users/:id/deletion`.
 pub(super) async fn of_user(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let deleted = users::deletable(&caller.authority(), &path)?;
-    let (writes, ()) = user::delete(&caller.directory, deleted, params.asks("hard_delete")?, caller.now)?;
+    let (writes, ()) = user::delete(&caller.directory, deleted, params.is_true("hard_delete")?, caller.now)?;
     Ok(HttpResponse::Ok().json(beside(&caller, &writes, |loss| drop(loss.users.remove(&deleted)))))
 }
 
-/// `GET /personal_access_tokens/:id/revocation`
+/// Handles `GET /personal_access_tokens/:id/revocation`.
 pub(super) async fn of_token(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let token = personal_tokens::find(&caller.authority(), &path)?;
     of_revocation(&caller, &token)
 }
 
-/// `GET /groups/:id/access_tokens/:token_id/revocation`
+/// Handles `GET /groups/:id/access_tokens/:token_id/revocation`.
 pub(super) async fn of_group_token(
     caller: Caller,
     path: web::Path<(String, String)>,
@@ -65,7 +65,7 @@ fn of_revocation(caller: &Caller, revoked: &Token) -> Result<HttpResponse, ApiEr
     Ok(HttpResponse::Ok().json(beside(caller, &writes, |loss| drop(loss.tokens.remove(&revoked.id)))))
 }
 
-/// The loss by these writes beside the object of the change, which `except` removes.
+/// Returns the objects that these writes remove besides the one that the change is about, which `except` takes out.
 fn beside(caller: &Caller, writes: &[Write], except: impl FnOnce(&mut Loss)) -> Value {
     let mut loss = Loss::of(&caller.directory, writes, caller.now);
     except(&mut loss);

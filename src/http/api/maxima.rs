@@ -1,4 +1,4 @@
-//! What callers can make at most: the lengths of texts, and how many tokens, members and groups there can be.
+//! Limits: the lengths of texts, and the numbers of tokens, members and groups that callers may create.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use serde_json::{Value, json};
@@ -9,11 +9,11 @@ use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::TokenOwner;
 
-/// Calls as the owner of `team`, or as an administrator where only one may.
+/// Calls as the owner of `team`, or as an administrator where the route requires one.
 async fn call(company: &Company, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let caller = if path.starts_with("/users") && !path.ends_with("tokens") { "admin" } else { "owner" };
-    let answer = company.call(caller, method, path, Body::Json(&body.to_string())).await;
-    (answer.status.as_u16(), answer.body)
+    let response = company.call(caller, method, path, Body::Json(&body.to_string())).await;
+    (response.status.as_u16(), response.body)
 }
 
 #[actix_web::test]
@@ -51,8 +51,8 @@ async fn a_text_is_as_long_as_in_gitlab_at_most() {
             let reason = format!("is too long (maximum is {max} characters)");
             assert_eq!(refused, (400, json!({"message": {field: [reason]}})), "{method} {path} {field} {chars}");
         }
-        let (status, answer) = call(&company, method, path, &with(max)).await;
-        assert!((200..300).contains(&status), "{method} {path} {field}: {answer}");
+        let (status, response) = call(&company, method, path, &with(max)).await;
+        assert!((200..300).contains(&status), "{method} {path} {field}: {response}");
     }
     let company = Company::open(&records());
     let long = json!({"path": "x".repeat(256)});
@@ -72,7 +72,7 @@ fn exceeded(things: &str, max: usize) -> (u16, Value) {
     (400, json!({"message": {"base": [format!("Maximum number of {things} ({max}) exceeded")]}}))
 }
 
-/// The owner has two personal tokens of its own, `team` one group access token and one deploy token.
+/// The owner has two personal tokens, `team` has one group access token and one deploy token.
 #[actix_web::test]
 async fn there_are_as_many_active_tokens_as_the_settings_say_and_rotating_needs_no_more() {
     let company = company(Limits { personal_tokens: 3, group_tokens: 2, deploy_tokens: 2, ..Limits::NONE });

@@ -1,4 +1,5 @@
-//! `/groups/:id/members`: who belongs to a group. Whoever sees the group sees them; its owners change them.
+//! `/groups/:id/members`: the members of a group (<https://docs.gitlab.com/api/members/>). Callers who see the
+//! group see them; its owners change them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::domain::user::User;
 
 type GroupAndUser = web::Path<(String, String)>;
 
-/// `GET /users/:id/memberships`: the groups that a user is a member of itself, for administrators and the user. There
-/// are no projects.
+/// Handles `GET /users/:id/memberships`: the groups of which a user is a direct member, for administrators and the
+/// user. There are no projects.
 pub(super) async fn of_user(
     caller: Caller,
     path: web::Path<String>,
@@ -33,7 +34,7 @@ pub(super) async fn of_user(
     let groups = match params.text("type")?.as_deref() {
         None | Some("" | "Namespace") => true,
         Some("Project") => false,
-        Some(_) => return Err(ApiError::impossible("type")),
+        Some(_) => return Err(ApiError::invalid_value("type")),
     };
     let own = caller.directory.memberships().filter(|member| groups && member.user == user);
     let own: Vec<Arc<Membership>> = own.cloned().collect();
@@ -52,7 +53,7 @@ fn source(caller: &Caller, member: &Membership) -> Value {
     })
 }
 
-/// `POST /groups/:id/members`
+/// Handles `POST /groups/:id/members`.
 pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
     let level = params.level("access_level")?;
@@ -66,7 +67,7 @@ pub(super) async fn add(caller: Caller, path: web::Path<String>, params: Params)
     Ok(HttpResponse::Created().json(view(&caller, &member)))
 }
 
-/// `GET /groups/:id/members`
+/// Handles `GET /groups/:id/members`.
 pub(super) async fn list(
     caller: Caller,
     path: web::Path<String>,
@@ -78,7 +79,7 @@ pub(super) async fn list(
     Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
 }
 
-/// `GET /groups/:id/members/all`
+/// Handles `GET /groups/:id/members/all`.
 pub(super) async fn list_all(
     caller: Caller,
     path: web::Path<String>,
@@ -90,21 +91,21 @@ pub(super) async fn list_all(
     Ok(page.of(&caller.base_url, &members, |member| view(&caller, member)))
 }
 
-/// `GET /groups/:id/members/:user_id`
+/// Handles `GET /groups/:id/members/:user_id`.
 pub(super) async fn show(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path.0, Right::See)?.id;
     let member = caller.directory.membership(group, user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, member)))
 }
 
-/// `GET /groups/:id/members/all/:user_id`
+/// Handles `GET /groups/:id/members/all/:user_id`.
 pub(super) async fn show_all(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path.0, Right::See)?.id;
     let member = effective(&caller, group).remove(&user_id(&path.1)?).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }
 
-/// `PUT /groups/:id/members/:user_id`
+/// Handles `PUT /groups/:id/members/:user_id`.
 pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -> Result<HttpResponse, ApiError> {
     let user = user_id(&path.1);
     let own = caller.may(move |caller| Ok(caller.group(&path.0, Right::Own)?.id))?;
@@ -118,7 +119,7 @@ pub(super) async fn update(caller: Caller, path: GroupAndUser, params: Params) -
     Ok(HttpResponse::Ok().json(view(&caller, &member)))
 }
 
-/// `DELETE /groups/:id/members/:user_id`; everybody may leave.
+/// Handles `DELETE /groups/:id/members/:user_id`. Every member may leave.
 pub(super) async fn remove(caller: Caller, path: GroupAndUser) -> Result<HttpResponse, ApiError> {
     let user = user_id(&path.1)?;
     let may = caller.may(move |caller| {
@@ -165,7 +166,7 @@ fn end(params: &Params, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
     Ok(end)
 }
 
-/// Everybody who counts as a member now, by the highest of their memberships here and above.
+/// Returns the active members of a group, each with the highest of the memberships in it and in the groups above.
 fn effective(caller: &Caller, group: GroupId) -> BTreeMap<UserId, Arc<Membership>> {
     let mut members: BTreeMap<UserId, Arc<Membership>> = BTreeMap::new();
     let around = caller.directory.lineage(group).flat_map(|group| caller.directory.members(group.id));

@@ -1,28 +1,33 @@
-//! The REST API, shaped like GitLab's v4 so that its clients work unchanged: every route is on this page. It changes
-//! identities and switches, and never serves content. Handlers take a [`caller::Caller`] or get at nothing.
+//! The REST API, in the shapes of GitLab's v4 (<https://docs.gitlab.com/api/rest/>), so that its clients work
+//! unchanged. Every route is listed in this module. The API changes identities and switches; it never serves
+//! content. Handlers need a [`caller::Caller`] to reach anything. They fail with the [`error::ApiError`] of their
+//! rule, of their parameters, or of the change; that module maps each to a status.
 //!
-//! Where GitLab leaves a choice or this service differs:
+//! Choices that GitLab leaves open, and differences from it:
 //! - Users need no e-mail address. With `force_random_password` a user has no password at all, only tokens.
-//! - Access tokens without `expires_at` live for 365 days, rotated ones for 7; both take any day in the future. Deploy
-//!   tokens without it live until they are deleted, and keep their end when they are rotated.
-//! - `POST .../rotate` has a parameter `overlap`, in seconds or with a unit such as `24h` or `7d`, at most 30 days: the
-//!   old secret stays valid for that time, `old_secret_expires_at` says until when, and the token keeps its number. An
-//!   access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which GitLab does not
-//!   rotate, have 24 hours without it, and end the old secret at once with 0. [`crate::domain::edit::rotation`] has the
-//!   rules.
-//! - `PUT` on a token gives it another `expires_at` without another secret, which GitLab cannot.
-//! - Nothing made by a token outlives it, unless an administrator's token made it: [`crate::domain::edit::maker`] says how
-//!   that is meant. So a token that rotates itself gains no time; who prolongs it is an administrator, or its user with the
-//!   password, or for a group access token an owner whose token ends later.
-//! - Whoever makes more than the settings allow gets 400 with GitLab's `Maximum number of ... exceeded`, and too many changes
-//!   in a minute are 429 with `Retry-After`.
-//! - A revoked or expired token stays listed for 90 days, unless its user or group has too many of them. A revoked group
-//!   access token goes at once, with its bot, and so does a deleted deploy token.
+//! - Access tokens without `expires_at` are valid for 365 days, rotated ones for 7; both accept any day in the
+//!   future. Deploy tokens without it are valid until they are deleted, and keep their expiry when they are
+//!   rotated.
+//! - `POST .../rotate` has a parameter `overlap`, in seconds or with a unit such as `24h` or `7d`, at most 30 days:
+//!   the old secret stays valid for that time, `old_secret_expires_at` contains its end, and the token keeps its
+//!   number. An access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which
+//!   GitLab does not rotate, have 24 hours without it; 0 ends the old secret at once. The rules are in
+//!   [`crate::domain::edit::rotation`].
+//! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot.
+//! - What a token creates does not outlive it, unless it is an administrator's token;
+//!   [`crate::domain::edit::maker`] has the details. So a token that rotates itself is not extended. It can be
+//!   extended by an administrator, by its user with the password, or, for a group access token, by an owner whose
+//!   token ends later.
+//! - A caller who creates more than the settings allow gets 400 with GitLab's `Maximum number of ... exceeded`. Too
+//!   many changes in a minute are 429 with `Retry-After`.
+//! - A revoked or expired token stays listed for 90 days, unless its user or group has too many of them. A revoked
+//!   group access token is deleted at once, with its bot, and so is a deploy token.
 //! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
-//! - `/tokens` has the tokens of every kind and group that the caller may see, and `find` looks one up.
-//! - What a deletion, a revocation or a purge takes with it can be read before: [`losses`] has the routes.
-//! - `dependency_proxy_enabled` in a group is `null` where it says as the group above says.
+//! - `/tokens` lists the tokens of every kind and group that the caller may see; `find` searches them.
+//! - The objects that a deletion, a revocation or a purge would remove can be listed before: the routes are in
+//!   [`losses`].
+//! - `dependency_proxy_enabled` of a group is `null` if it inherits the value of the group above.
 
 mod access_tokens;
 mod caller;
@@ -63,7 +68,7 @@ pub(crate) use self::pace::Pace;
 pub(crate) use self::state::ApiState;
 use super::get;
 
-/// Puts all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
+/// Registers all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     use self::{deploy_tokens as deploy, group_tokens as bots, personal_tokens as personal};
     use web::{delete, post, put};

@@ -1,5 +1,6 @@
-//! `PUT /user`: people change their own password. Whatever proves who calls, the current password is needed, and a
-//! wrong one counts as a failed login. GitLab has no such route; the names of the parameters are those of its form.
+//! `PUT /user`: users change their own password. Besides the credential of the request, the current password is
+//! needed, and a wrong one counts as a failed login. GitLab has no such route; the parameters have the names of its
+//! form.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -15,8 +16,8 @@ use crate::domain::edit::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
 use crate::http::credentials::Presented;
 
-/// Gives the caller, who presents a personal access token or the user name and password, another password. What was
-/// issued for the current one ends; tokens stay.
+/// Changes the password of the caller, who presents a personal access token, or the user name and password. Login
+/// tokens that were issued for the old password become invalid; access tokens stay.
 pub(super) async fn change(
     request: HttpRequest,
     state: web::Data<ApiState>,
@@ -31,7 +32,7 @@ pub(super) async fn change(
     let proved = caller.state.tokens.identify_by_password(name, current, address).await.map_err(refused)?;
     let password = hashed(&caller, Some(new)).await?;
     let change = move |caller: &Authority<'_>, own: UserId| {
-        // It was checked for some time: it may have been changed since.
+        // The password was hashed and compared outside of the change, so it may have been changed meanwhile.
         if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
             return Err(EditError::Invalid { field: "current_password", reason: "is invalid".to_owned() });
         }

@@ -1,6 +1,7 @@
-//! `POST /user/personal_access_tokens`: a token for a password, which otherwise opens only [`super::own_password`]. A
-//! user who has no token yet, as the first administrator, exchanges the password for one. GitLab has this path too, for
-//! callers that are logged in some other way.
+//! `POST /user/personal_access_tokens`: creates a token with a password, which otherwise opens only
+//! [`super::own_password`]. A user who has no token yet, such as the first administrator, exchanges the password
+//! for one. GitLab has this path, too (<https://docs.gitlab.com/api/user_tokens/>), for callers that are
+//! authenticated in other ways.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -14,7 +15,7 @@ use crate::auth::secret::Kind;
 use crate::domain::edit::token as edit;
 use crate::http::credentials::Presented;
 
-/// Makes a personal access token for the user whose name and password are in `Authorization: Basic`.
+/// Creates a personal access token for the user whose name and password are in `Authorization: Basic`.
 pub(super) async fn create(
     request: HttpRequest,
     state: web::Data<ApiState>,
@@ -29,7 +30,10 @@ pub(super) async fn create(
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
-/// The user whose name and password are in `Authorization: Basic`.
+/// Returns the caller whose user name and password are in `Authorization: Basic`.
+///
+/// # Errors
+/// The login is missing or wrong, or there are too many of them.
 pub(super) async fn by_password(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {
     let Presented::Basic(username, password) = Presented::by(request) else { return Err(ApiError::Unauthorized) };
     let address = state.public_url.client(request);

@@ -1,4 +1,5 @@
-//! Lists in pages, with the headers that GitLab's clients follow: `X-Total` and the like, and `Link`.
+//! Pagination of lists, with the headers that GitLab's clients follow: `X-Total` and related ones, and `Link`
+//! (<https://docs.gitlab.com/api/rest/#pagination>).
 
 use std::future::{Ready, ready};
 
@@ -11,7 +12,7 @@ use super::error::ApiError;
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 100;
 
-/// Which part of a list was asked for. Pages are counted from 1 and have 1 to 100 items.
+/// The requested part of a list. Pages are counted from 1 and have 1 to 100 items.
 pub(crate) struct Page {
     number: usize,
     per_page: usize,
@@ -20,7 +21,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// This page of the items; only what is on it is shown.
+    /// Responds with this page of the items. `show` is called only for those on the page.
     pub(super) fn of<T>(&self, base_url: &str, items: &[T], show: impl Fn(&T) -> Value) -> HttpResponse {
         let pages = items.len().div_ceil(self.per_page).max(1);
         let start = (self.number - 1).saturating_mul(self.per_page);
@@ -66,13 +67,13 @@ impl FromRequest for Page {
 
 fn read(path: &str, query: &str) -> Result<Page, ApiError> {
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let asked = |name: &str| match pairs.iter().rev().find(|(key, _)| key == name) {
+    let requested = |name: &str| match pairs.iter().rev().find(|(key, _)| key == name) {
         None => Ok(None),
-        Some((_, text)) => text.parse::<usize>().map(Some).map_err(|_| ApiError::unreadable(name)),
+        Some((_, text)) => text.parse::<usize>().map(Some).map_err(|_| ApiError::malformed(name)),
     };
-    let (number, per_page) = (asked("page")?.unwrap_or(1), asked("per_page")?.unwrap_or(DEFAULT_PER_PAGE));
+    let (number, per_page) = (requested("page")?.unwrap_or(1), requested("per_page")?.unwrap_or(DEFAULT_PER_PAGE));
     if number == 0 || per_page == 0 {
-        return Err(ApiError::impossible(if number == 0 { "page" } else { "per_page" }));
+        return Err(ApiError::invalid_value(if number == 0 { "page" } else { "per_page" }));
     }
     let others = pairs.iter().filter(|(key, _)| key != "page" && key != "per_page").cloned().collect();
     Ok(Page { number, per_page: per_page.min(MAX_PER_PAGE), path: path.to_owned(), others })
@@ -85,8 +86,8 @@ mod tests {
 
     fn headers(query: &str, total: usize) -> Vec<String> {
         let items: Vec<usize> = (0..total).collect();
-        let answer = read("/api/v4/groups/a%2Fb/members", query).unwrap().of("http://h", &items, |n| (*n).into());
-        let header = |name| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        let response = read("/api/v4/groups/a%2Fb/members", query).unwrap().of("http://h", &items, |n| (*n).into());
+        let header = |name| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         ["X-Total", "X-Total-Pages", "X-Page", "X-Next-Page", "X-Prev-Page", "Link"].map(header).into()
     }
 

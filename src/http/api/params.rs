@@ -1,5 +1,5 @@
-//! The parameters of a request, wherever they are written: in the query, in a form or in a JSON object, as GitLab takes
-//! them. Errors are in its words.
+//! The parameters of a request, from the query, a form or a JSON object, as GitLab accepts them. Errors use its
+//! words.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::CONTENT_TYPE;
@@ -17,48 +17,48 @@ use crate::domain::overlap::{Overlap, OverlapError};
 use crate::domain::scope::{Scope, Scopes};
 use crate::http::request_body::{self, BodyFault};
 
-/// The parameters of one request. Never printed: there are secrets among them.
+/// The parameters of one request. It has no `Debug`, because they may contain secrets.
 pub(crate) struct Params(Map<String, Value>);
 
 impl Params {
-    /// Goes on if all of these are there; else names those that are not.
+    /// Fails unless all of these parameters exist; the error names the missing ones.
     pub(super) fn require(&self, names: &[&str]) -> Result<(), ApiError> {
         let missing: Vec<String> =
             names.iter().filter(|name| !self.0.contains_key(**name)).map(|name| format!("{name} is missing")).collect();
         if missing.is_empty() { Ok(()) } else { Err(ApiError::Parameter(missing.join(", "))) }
     }
 
-    /// Whether this parameter is there and says nothing: `null` or empty.
+    /// Returns whether this parameter exists and is `null` or empty.
     pub(super) fn is_blank(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
     }
 
-    /// A text; a number will do.
+    /// Returns a text. A number is accepted, too.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(ApiError::unreadable(name)),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(ApiError::malformed(name)),
         }
     }
 
-    /// A text that was required, trimmed of nothing.
+    /// Returns a text that must exist. It may be empty.
     pub(super) fn required_text(&self, name: &str) -> Result<String, ApiError> {
         self.text(name)?.ok_or_else(|| ApiError::Parameter(format!("{name} is missing")))
     }
 
-    /// A secret text.
+    /// Returns a secret text.
     pub(super) fn secret(&self, name: &str) -> Result<Option<SecretString>, ApiError> {
         Ok(self.filled(name)?.map(SecretString::from))
     }
 
-    /// A whole number.
+    /// Returns a non-negative whole number.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         self.filled(name)?.map(|text| number(name, &text)).transpose()
     }
 
-    /// Yes or no.
+    /// Returns a boolean.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         if let Some(Value::Bool(flag)) = self.0.get(name) {
             return Ok(Some(*flag));
@@ -67,51 +67,51 @@ impl Params {
             None => Ok(None),
             Some("true" | "t" | "1" | "on") => Ok(Some(true)),
             Some("false" | "f" | "0" | "off") => Ok(Some(false)),
-            Some(_) => Err(ApiError::unreadable(name)),
+            Some(_) => Err(ApiError::malformed(name)),
         }
     }
 
-    /// The time for which the secret that a rotation replaces stays valid.
+    /// Returns the time for which the secret that a rotation replaces stays valid.
     pub(super) fn overlap(&self) -> Result<Option<Overlap>, ApiError> {
         let invalid = |error: OverlapError| ApiError::Invalid { field: "overlap", reason: error.to_string() };
         self.filled("overlap")?.map(|text| text.parse().map_err(invalid)).transpose()
     }
 
-    /// Whether this parameter is there and says yes.
-    pub(super) fn asks(&self, name: &str) -> Result<bool, ApiError> {
+    /// Returns whether this parameter exists and is true.
+    pub(super) fn is_true(&self, name: &str) -> Result<bool, ApiError> {
         Ok(self.flag(name)? == Some(true))
     }
 
-    /// Midnight UTC at the start of a day.
+    /// Returns midnight UTC at the start of a date.
     pub(super) fn day(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.filled(name)?.map(|text| day(&text).ok_or_else(|| ApiError::unreadable(name))).transpose()
+        self.filled(name)?.map(|text| day(&text).ok_or_else(|| ApiError::malformed(name))).transpose()
     }
 
-    /// A point in time: RFC 3339, in UTC where it names no zone; or midnight UTC of a day.
+    /// Returns a point in time: RFC 3339, in UTC if it has no offset, or midnight UTC at the start of a date.
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
         let read = |text: &str| text.parse::<Timestamp>().ok().or_else(|| civil(text)).or_else(|| day(text));
-        self.filled(name)?.map(|text| read(&text).ok_or_else(|| ApiError::unreadable(name))).transpose()
+        self.filled(name)?.map(|text| read(&text).ok_or_else(|| ApiError::malformed(name))).transpose()
     }
 
-    /// One of GitLab's access levels.
+    /// Returns one of GitLab's access levels.
     pub(super) fn level(&self, name: &str) -> Result<Option<AccessLevel>, ApiError> {
         let level = |number: u64| u8::try_from(number).ok().and_then(|number| AccessLevel::try_from(number).ok());
-        self.number(name)?.map(|number| level(number).ok_or_else(|| ApiError::impossible(name))).transpose()
+        self.number(name)?.map(|number| level(number).ok_or_else(|| ApiError::invalid_value(name))).transpose()
     }
 
-    /// The scopes of a token to be made.
+    /// Returns the scopes of a new token.
     pub(super) fn scopes(&self) -> Result<Scopes, ApiError> {
-        let read = |name: &String| name.parse().map_err(|_| ApiError::impossible("scopes"));
+        let read = |name: &String| name.parse().map_err(|_| ApiError::invalid_value("scopes"));
         let scopes: Vec<Scope> = self.list("scopes")?.iter().map(read).collect::<Result<_, _>>()?;
         let blank = |_| ApiError::Invalid { field: "scopes", reason: "can't be blank".to_owned() };
         Scopes::try_from(scopes).map_err(blank)
     }
 
-    /// Several texts: an array, `name[]` once for each, or one text with commas.
+    /// Returns several texts: from an array, from `name[]` once for each, or from one text with commas.
     fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
         match self.0.get(name) {
             Some(Value::Array(items)) => {
-                let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| ApiError::unreadable(name));
+                let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| ApiError::malformed(name));
                 items.iter().map(text).collect()
             }
             _ => Ok(self.filled(name)?.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()),
@@ -164,9 +164,9 @@ impl FromRequest for Params {
     }
 }
 
-/// The number in a path or a parameter.
+/// Parses the number in a path or a parameter. Fails if it is malformed.
 pub(super) fn number(name: &str, text: &str) -> Result<u64, ApiError> {
-    text.parse().map_err(|_| ApiError::unreadable(name))
+    text.parse().map_err(|_| ApiError::malformed(name))
 }
 
 fn day(text: &str) -> Option<Timestamp> {
@@ -206,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn query_form_and_json_say_the_same() {
+    fn query_form_and_json_mean_the_same() {
         let form = "application/x-www-form-urlencoded";
-        let asked = [
+        let variants = [
             params("name=a&scopes[]=api&scopes[]=read_api&access_level=30&admin=true", "", ""),
             params("", form, "name=a&scopes%5B%5D=api&scopes%5B%5D=read_api&access_level=30&admin=1"),
             params(
@@ -217,7 +217,7 @@ mod tests {
                 r#"{"name":"a","scopes":["api","read_api"],"access_level":30,"admin":true}"#,
             ),
         ];
-        for params in asked {
+        for params in variants {
             assert_eq!(params.text("name").unwrap().as_deref(), Some("a"));
             assert_eq!(params.scopes().unwrap().to_string(), "api and read_api");
             assert_eq!(params.level("access_level").unwrap(), Some(AccessLevel::Developer));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_told_from_absent() {
+    fn null_differs_from_absent() {
         let params = params("", "application/json", r#"{"expires_at":null}"#);
         assert!(params.is_blank("expires_at"));
         assert!(!params.is_blank("name"));

@@ -1,5 +1,6 @@
-//! `/personal_access_tokens`: users see and end their own tokens, administrators everybody's. As in GitLab these routes
-//! also reach group access tokens, which are tokens of bots.
+//! `/personal_access_tokens` (<https://docs.gitlab.com/api/personal_access_tokens/>): users see and revoke their
+//! own tokens, administrators those of all users. As in GitLab, these routes also reach group access tokens, which
+//! are tokens of bots.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::domain::edit::token as edit;
 use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::Token;
 
-/// `POST /users/:id/personal_access_tokens`
+/// Handles `POST /users/:id/personal_access_tokens`.
 pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let owner = caller.may(move |caller| {
         let user = users::find(caller, &path)?.id;
@@ -30,64 +31,64 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
     Ok(HttpResponse::Created().json(with_secret(view(&caller, &token), &secret)))
 }
 
-/// `GET /personal_access_tokens`
+/// Handles `GET /personal_access_tokens`.
 pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
-    let asked = params.number("user_id")?.map(UserId);
-    if !caller.user.admin && asked.is_some_and(|user| user != caller.user.id) {
+    let requested = params.number("user_id")?.map(UserId);
+    if !caller.user.admin && requested.is_some_and(|user| user != caller.user.id) {
         return Err(ApiError::Unauthorized);
     }
-    let whose = if caller.user.admin { asked } else { Some(caller.user.id) };
+    let owner = if caller.user.admin { requested } else { Some(caller.user.id) };
     let filter = Filter::read(&params)?;
     let fits = |token: &&Arc<Token>| {
-        token.user().is_some_and(|user| whose.is_none_or(|whose| whose == user)) && filter.fits(token, caller.now)
+        token.user().is_some_and(|user| owner.is_none_or(|owner| owner == user)) && filter.fits(token, caller.now)
     };
     let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
     Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
 }
 
-/// `GET /personal_access_tokens/:id`
+/// Handles `GET /personal_access_tokens/:id`.
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let token = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(view(&caller, &token)))
 }
 
-/// `GET /personal_access_tokens/self`, with any scope
+/// Handles `GET /personal_access_tokens/self`, with any scope.
 pub(super) async fn show_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
     let token = caller.authority().token()?;
     Ok(HttpResponse::Ok().json(view(&caller, token)))
 }
 
-/// `POST /personal_access_tokens/:id/rotate`
+/// Handles `POST /personal_access_tokens/:id/rotate`.
 pub(super) async fn rotate(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     rotated(&caller, token, &params).await
 }
 
-/// `POST /personal_access_tokens/self/rotate`
+/// Handles `POST /personal_access_tokens/self/rotate`.
 pub(super) async fn rotate_self(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(|caller| caller.token().cloned())?;
     rotated(&caller, token, &params).await
 }
 
-/// `PUT /personal_access_tokens/:id`: another end
+/// Handles `PUT /personal_access_tokens/:id`, which changes the expiry.
 pub(super) async fn extend(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
-/// `DELETE /personal_access_tokens/:id`
+/// Handles `DELETE /personal_access_tokens/:id`.
 pub(super) async fn revoke(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let token = caller.may(move |caller| find(caller, &path))?;
     revoked(&caller, token).await
 }
 
-/// `DELETE /personal_access_tokens/self`, with any scope
+/// Handles `DELETE /personal_access_tokens/self`, with any scope.
 pub(super) async fn revoke_self(AnyScope(caller): AnyScope) -> Result<HttpResponse, ApiError> {
     let token = caller.may(|caller| caller.token().cloned())?;
     revoked(&caller, token).await
 }
 
-/// Ends the token that the permission is for.
+/// Revokes the token of the permission.
 pub(super) async fn revoked<D>(caller: &Caller, token: Permission<D, Arc<Token>>) -> Result<HttpResponse, ApiError>
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
@@ -97,8 +98,11 @@ where
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The token with the number in a path, if it acts as the caller or the caller is an administrator. Others are not told
-/// whether there is one.
+/// Returns the token with the number in a path, if it acts as the caller or the caller is an administrator.
+///
+/// # Errors
+/// The number is malformed, or there is no such token. Callers who are not administrators get the same error
+/// whether or not it exists.
 pub(super) fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<Token>, ApiError> {
     let token = caller.directory.token(TokenId(number("id", id)?)).filter(|token| token.user().is_some());
     if caller.user.admin {

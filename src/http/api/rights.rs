@@ -1,13 +1,13 @@
-//! Who may call what: every route of the API by every kind of caller, each call to a company of its own.
+//! Access test: every route of the API with every kind of caller, each call on a company of its own.
 
 use super::fixture::{Body, Company, records};
 
 const CALLERS: [&str; 10] =
     ["admin", "reader", "owner", "maintainer", "guest", "stranger", "bot", "registry", "deploy", "nobody"];
 
-/// Method, path and JSON body, then a status for each of the callers. Users: 1 root, 2 owner, 3 maintainer, 4 guest,
-/// 5 stranger, 6 the bot of `team`. Groups: 1 `team`, 2 `team/ci`, 3 `other`. Tokens: 5 guest's, 6 stranger's, 7 the
-/// bot's, 9 the deploy token.
+/// Method, path and JSON body, then a status for each of the callers. Users: 1 root, 2 owner, 3 maintainer, 4
+/// guest, 5 stranger, 6 the bot of `team`. Groups: 1 `team`, 2 `team/ci`, 3 `other`. Tokens: 5 guest's, 6
+/// stranger's, 7 the bot's, 9 the deploy token.
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, &str, [u16; 10])] = &[
     //                                                                      admin read  own   main  guest strng bot   reg   depl  nobody
@@ -100,16 +100,16 @@ const TABLE: &[(&str, &str, &str, [u16; 10])] = &[
 ];
 
 #[actix_web::test]
-async fn every_route_answers_every_caller_as_the_table_says() {
+async fn every_route_responds_to_every_caller_as_in_the_table() {
     let records = records();
     let mut wrong = Vec::new();
     for (method, path, body, statuses) in TABLE {
         for (caller, expected) in CALLERS.into_iter().zip(statuses) {
             let body = if body.is_empty() { Body::Nothing } else { Body::Json(body) };
-            let answer = Company::open(&records).call(caller, method, path, body).await;
-            if answer.status.as_u16() != *expected {
-                let status = answer.status.as_u16();
-                wrong.push(format!("{caller} {method} {path}: {status}, not {expected}: {}", answer.body));
+            let response = Company::open(&records).call(caller, method, path, body).await;
+            if response.status.as_u16() != *expected {
+                let status = response.status.as_u16();
+                wrong.push(format!("{caller} {method} {path}: {status}, not {expected}: {}", response.body));
             }
         }
     }

@@ -1,11 +1,12 @@
-//! `POST .../rotate` and `PUT .../:id` of tokens: another secret, another end. The routes decide whose token it is.
+//! `POST .../rotate` and `PUT .../:id` of tokens, which change the secret and the expiry. The routes decide whether
+//! the caller may change the token.
 
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use serde_json::Value;
 
-use super::access_tokens::{fresh, view, with_secret};
+use super::access_tokens::{new_secret, view, with_secret};
 use super::caller::{Authority, Caller, Permission};
 use super::error::ApiError;
 use super::params::Params;
@@ -15,10 +16,10 @@ use crate::domain::edit::rotation::{self, Rotation};
 use crate::domain::overlap::Overlap;
 use crate::domain::token::{Token, TokenOwner};
 
-/// The life of a rotated access token where the request names no end. GitLab's.
+/// Lifetime of a rotated access token if the request states no expiry. The same as GitLab's.
 const ROTATED_LIFE_DAYS: i64 = 7;
 
-/// Answers with the access token that the permission is for, rotated. Without `overlap` it is replaced at once, as in
+/// Rotates the access token of the permission and responds with it. Without `overlap` it is replaced at once, as in
 /// GitLab.
 pub(super) async fn rotated<D>(
     caller: &Caller,
@@ -33,7 +34,7 @@ where
     with_new_secret(caller, token, Some(ending), overlap, view).await
 }
 
-/// Answers with the deploy token that the permission is for, rotated.
+/// Rotates the deploy token of the permission and responds with it.
 pub(super) async fn rotated_deploy_token<D>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
@@ -48,7 +49,7 @@ where
     with_new_secret(caller, token, ending, overlap, view).await
 }
 
-/// Answers with the token that the permission is for, with another end and the same secret.
+/// Changes the expiry of the token of the permission, keeps its secret, and responds with it.
 pub(super) async fn extended<D>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
@@ -81,7 +82,7 @@ async fn with_new_secret<D>(
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
-    let (secret, fresh) = fresh(kind_of(&token.granted));
+    let (secret, fresh) = new_secret(kind_of(&token.granted));
     let rotation = Rotation { ending, fresh, overlap };
     let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
         caller.check_secret(&token)?;
@@ -91,7 +92,7 @@ where
     Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
 }
 
-/// The kind of secret that a token like this one has.
+/// Returns the kind of secret that this token has.
 fn kind_of(token: &Token) -> Kind {
     match token.owner {
         TokenOwner::Personal { .. } => Kind::Personal,

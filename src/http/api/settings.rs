@@ -1,4 +1,5 @@
-//! `/application/settings`: of GitLab's many, the one switch that is ours.
+//! `/application/settings` (<https://docs.gitlab.com/api/settings/>), of which this service has only the switch of
+//! the proxy.
 
 use actix_web::HttpResponse;
 use serde_json::json;
@@ -8,13 +9,13 @@ use super::error::ApiError;
 use super::params::Params;
 use crate::domain::edit::service as edit;
 
-/// `GET /application/settings`
+/// Handles `GET /application/settings`.
 pub(super) async fn show(caller: Caller) -> Result<HttpResponse, ApiError> {
     caller.authority().administrator()?;
-    Ok(answer(&caller))
+    Ok(response(&caller))
 }
 
-/// `PUT /application/settings`; `null`: as configured.
+/// Handles `PUT /application/settings`. `null` restores the configured value.
 pub(super) async fn update(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     let administrator = caller.may(|caller| caller.administrator())?;
     let enabled = params.flag("dependency_proxy_enabled")?;
@@ -22,10 +23,10 @@ pub(super) async fn update(caller: Caller, params: Params) -> Result<HttpRespons
         let switch = move |caller: &Authority<'_>, ()| edit::switch_proxy(caller.directory, enabled);
         caller.change("proxy switched", administrator, switch).await?;
     }
-    Ok(answer(&caller))
+    Ok(response(&caller))
 }
 
-fn answer(caller: &Caller) -> HttpResponse {
+fn response(caller: &Caller) -> HttpResponse {
     let switched = caller.state.identities.directory().service().proxy_enabled;
     let enabled = switched.unwrap_or(caller.state.proxy_enabled);
     HttpResponse::Ok().json(json!({"id": 1, "dependency_proxy_enabled": enabled}))

@@ -1,4 +1,4 @@
-//! What the API needs from the rest of the house, and nothing else of it.
+//! The state that the API's routes share: the handles and settings that they use, and nothing else.
 
 use std::sync::Arc;
 
@@ -14,36 +14,36 @@ use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::http::{CurrentUpstreams, PublicUrl};
 
-/// Shared by all routes of the API, as `web::Data`.
+/// Shared state of all routes of the API, as `web::Data`.
 pub(crate) struct ApiState {
     /// The identities.
     pub(crate) identities: Identities,
-    /// Where passwords are hashed.
+    /// Hashes and verifies passwords.
     pub(crate) tokens: Tokens,
-    /// When credentials were last used.
+    /// Times of last use of the credentials.
     pub(crate) last_used: LastUsed,
-    /// What removes a group's cache.
+    /// Removes a group's cached content.
     pub(crate) purge: Arc<dyn Purge>,
-    /// The upstreams, whose names no group may have.
+    /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,
-    /// What callers can make at most.
+    /// Maximum numbers of objects and lengths of texts.
     pub(crate) limits: Limits,
-    /// How many changes callers may make.
+    /// Limits on the rate of changes.
     pub(crate) pace: Pace,
-    /// Who else may see public groups.
+    /// The callers besides members who may see public groups.
     pub(crate) public_groups: PublicGroups,
-    /// Whether the proxy is on where nobody switched it at run time.
+    /// Default for the switch of the whole proxy, until an administrator has set it at run time.
     pub(crate) proxy_enabled: bool,
-    /// How this service is addressed.
+    /// The URL by which clients reach this service.
     pub(crate) public_url: PublicUrl,
 }
 
-/// Counts and removes what groups have cached.
+/// Counts and removes the content that groups have cached. A trait, so that tests need no janitor.
 pub(crate) trait Purge: Send + Sync {
-    /// The holdings of these groups together; `None` where that cannot be read.
+    /// Returns the total of the content of these groups; `None` if it cannot be read.
     fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>>;
 
-    /// Starts to remove this group's links and tags, and returns once that is certain to happen.
+    /// Starts to remove this group's links and tags. Returns once their removal is certain, even across a restart.
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
 }
 

@@ -1,5 +1,5 @@
-//! `/tokens`: tokens of every kind and of every group, as far as the caller may see them. GitLab has no such route:
-//! there, whoever looks for a token has to know its group and its kind.
+//! `/tokens`: tokens of every kind and group, as far as the caller may see them. GitLab has no such route: a caller
+//! that looks for a token there has to know its group and its kind.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::domain::access::AccessLevel;
 use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
-/// `GET /tokens`; `find` gives those with exactly this number, name or user name.
+/// Handles `GET /tokens`. `find` selects the tokens with exactly this number, name or user name.
 pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
     let (filter, wanted) = (Filter::read(&params)?, params.text("find")?);
     let authority = caller.authority();
@@ -28,15 +28,15 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
     Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
 }
 
-/// `GET /tokens/:id`
+/// Handles `GET /tokens/:id`.
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let token = caller.directory.token(TokenId(number("id", &path)?));
     let token = token.filter(|token| sees(&caller.authority(), token)).ok_or(ApiError::NothingThere)?;
     Ok(HttpResponse::Ok().json(view(&caller, token)))
 }
 
-/// Says whether the caller may know of a token: administrators of all, everybody of their own, owners of those of their
-/// groups.
+/// Returns whether the caller may know of a token: administrators may know of all, users of their own, and owners
+/// of those of their groups.
 fn sees(caller: &Authority<'_>, token: &Token) -> bool {
     let owns = |group| caller.level(group) >= Some(AccessLevel::Owner);
     caller.user.admin || token.user() == Some(caller.user.id) || token.group().is_some_and(owns)
@@ -48,7 +48,7 @@ fn is_called(caller: &Caller, token: &Token, wanted: &str) -> bool {
         || username(caller, token).is_some_and(|name| name.eq_ignore_ascii_case(wanted))
 }
 
-/// The user name that goes with a token; a group access token goes with any.
+/// Returns the user name with which a token logs in. A group access token works with any, so it has none.
 fn username(caller: &Caller, token: &Token) -> Option<String> {
     match &token.owner {
         TokenOwner::Deploy { username, .. } => Some(username.clone()),

@@ -1,4 +1,5 @@
-//! `/users` and `/user`. Everybody sees who there is; only administrators see and change more than that.
+//! `/users` and `/user` (<https://docs.gitlab.com/api/users/>). All callers see the users; only administrators see
+//! all fields and change them.
 
 use std::sync::Arc;
 
@@ -16,14 +17,15 @@ use crate::domain::edit::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::user::{Password, User, Username};
 
+/// Minimum length of a password. GitLab has the same limits.
 const MIN_PASSWORD_CHARS: usize = 8;
 const MAX_PASSWORD_CHARS: usize = 128;
 
-/// `POST /users`
+/// Handles `POST /users`.
 pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpResponse, ApiError> {
     let administrator = caller.may(|caller| caller.administrator())?;
     params.require(&["name", "username"])?;
-    let (password, none) = (params.secret("password")?, params.asks("force_random_password")?);
+    let (password, none) = (params.secret("password")?, params.is_true("force_random_password")?);
     if password.is_none() && !none {
         let text = "password, force_random_password are missing, at least one parameter must be provided";
         return Err(ApiError::Parameter(text.to_owned()));
@@ -32,7 +34,7 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
         username: username(&params.required_text("username")?)?,
         name: params.required_text("name")?,
         email: params.text("email")?.unwrap_or_default(),
-        admin: params.asks("admin")?,
+        admin: params.is_true("admin")?,
         password: hashed(&caller, password.filter(|_| !none)).await?,
     };
     let create = move |caller: &Authority<'_>, ()| edit::create(caller.directory, new, caller.now);
@@ -40,7 +42,7 @@ pub(super) async fn create(caller: Caller, params: Params) -> Result<HttpRespons
     Ok(HttpResponse::Created().json(full(&user, &caller.base_url)))
 }
 
-/// `GET /users`
+/// Handles `GET /users`.
 pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
     let filter = Filter::read(&params, caller.user.admin)?;
     let mut users: Vec<Arc<User>> = caller.directory.users().filter(|user| filter.fits(user)).cloned().collect();
@@ -55,18 +57,18 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
     Ok(page.of(&caller.base_url, &users, |user| seen_by(&caller, user)))
 }
 
-/// `GET /users/:id`
+/// Handles `GET /users/:id`.
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let user = find(&caller.authority(), &path)?;
     Ok(HttpResponse::Ok().json(seen_by(&caller, &user)))
 }
 
-/// `GET /user`
+/// Handles `GET /user`.
 pub(super) async fn current(caller: Caller) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(full(&caller.user, &caller.base_url)))
 }
 
-/// `PUT /users/:id`
+/// Handles `PUT /users/:id`.
 pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let user = caller.may(move |caller| administered(caller, &path))?;
     let change = UserChange {
@@ -81,7 +83,7 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
     Ok(HttpResponse::Ok().json(full(&user, &caller.base_url)))
 }
 
-/// `POST /users/:id/block`
+/// Handles `POST /users/:id/block`.
 pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let refusal = "The API initiating user cannot be blocked by the API";
     let user = caller.may(move |caller| other(caller, &path, refusal))?;
@@ -89,29 +91,32 @@ pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<Htt
     Ok(HttpResponse::Created().json(true))
 }
 
-/// `POST /users/:id/unblock`
+/// Handles `POST /users/:id/unblock`.
 pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let user = caller.may(move |caller| administered(caller, &path))?;
     caller.change("user unblocked", user, |caller, id| edit::unblock(caller.directory, id)).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
-/// `DELETE /users/:id`
+/// Handles `DELETE /users/:id`.
 pub(super) async fn delete(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
     let user = caller.may(move |caller| deletable(caller, &path))?;
-    let force = params.asks("hard_delete")?;
+    let force = params.is_true("hard_delete")?;
     let delete = move |caller: &Authority<'_>, id| edit::delete(caller.directory, id, force, caller.now);
     caller.change("user deleted", user, delete).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The user with the number in a path.
+/// Returns the user with the number in a path.
+///
+/// # Errors
+/// The number is malformed, or there is no such user.
 pub(super) fn find(caller: &Authority<'_>, id: &str) -> Result<Arc<User>, ApiError> {
     let id = UserId(number("id", id)?);
     caller.directory.user(id).cloned().ok_or(ApiError::NotFound("User"))
 }
 
-/// What everybody with a token may know of a user.
+/// Returns the fields of a user that every caller may see.
 pub(super) fn basic(user: &User, base_url: &str) -> Value {
     json!({
         "id": user.id,
@@ -124,6 +129,7 @@ pub(super) fn basic(user: &User, base_url: &str) -> Value {
     })
 }
 
+/// Returns all fields of a user, for administrators and the user.
 pub(super) fn full(user: &User, base_url: &str) -> Value {
     let mut shown = basic(user, base_url);
     shown["email"] = json!(user.email);
@@ -138,18 +144,22 @@ fn seen_by(caller: &Caller, user: &User) -> Value {
     if all { full(user, &caller.base_url) } else { basic(user, &caller.base_url) }
 }
 
-/// The user with the number in a path, for administrators.
+/// Returns the user with the number in a path, if the caller is an administrator.
 fn administered(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
     caller.administrator()?;
     find(caller, id).map(|user| user.id)
 }
 
-/// The user with the number in a path, if the caller may delete that user.
+/// Returns the user with the number in a path, if the caller may delete that user.
+///
+/// # Errors
+/// The caller is not an administrator, or is that user, or there is no such user.
 pub(super) fn deletable(caller: &Authority<'_>, id: &str) -> Result<UserId, ApiError> {
     other(caller, id, "The API initiating user cannot be deleted by the API")
 }
 
-/// The same for what administrators cannot do to themselves.
+/// Returns the user with the number in a path, if the caller is another administrator. Fails with `refusal` if it
+/// is the caller: some changes are not allowed to oneself.
 fn other(caller: &Authority<'_>, id: &str, refusal: &'static str) -> Result<UserId, ApiError> {
     let user = administered(caller, id)?;
     if user == caller.user.id { Err(ApiError::Refused(refusal)) } else { Ok(user) }
@@ -159,7 +169,10 @@ fn username(text: &str) -> Result<Username, ApiError> {
     text.parse().map_err(|error| ApiError::Invalid { field: "username", reason: format!("{error}") })
 }
 
-/// The password as it is stored, if it keeps the rules for passwords. Waits for its turn to be hashed.
+/// Hashes a new password after checking its length and form. Waits until the password verifier has a free thread.
+///
+/// # Errors
+/// The password is too short, too long or has the form of a token, or too many passwords are being hashed.
 pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> Result<Option<Password>, ApiError> {
     let Some(password) = password else { return Ok(None) };
     let reason = match password.expose_secret().chars().count() {
@@ -176,7 +189,7 @@ pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> R
     Err(ApiError::Invalid { field: "password", reason })
 }
 
-/// Which users a list is to have.
+/// The filters of a list of users.
 struct Filter {
     search: String,
     search_email: bool,
@@ -193,10 +206,10 @@ impl Filter {
             search: params.text("search")?.unwrap_or_default().to_lowercase(),
             search_email: admin,
             username: params.text("username")?,
-            active: params.asks("active")?,
-            blocked: params.asks("blocked")?,
-            admins: admin && params.asks("admins")?,
-            humans: params.asks("humans")? || params.asks("without_project_bots")?,
+            active: params.is_true("active")?,
+            blocked: params.is_true("blocked")?,
+            admins: admin && params.is_true("admins")?,
+            humans: params.is_true("humans")? || params.is_true("without_project_bots")?,
         })
     }
 

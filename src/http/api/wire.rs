@@ -1,10 +1,10 @@
-//! What is on the wire: error bodies, ways to authenticate, encoded paths, pages, forms; in the shapes of GitLab's API.
+//! Wire format: error bodies, ways to authenticate, encoded paths, pages and forms, in the shapes of GitLab's API.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::fixture::{Answer, Body, Company, records, secret_of};
+use super::fixture::{Body, Company, Response, records, secret_of};
 use crate::auth::{password, secret};
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
@@ -17,8 +17,8 @@ fn company() -> Company {
     Company::open(&records())
 }
 
-fn assert_answer(answer: &Answer, status: u16, body: Value) {
-    assert_eq!((answer.status.as_u16(), &answer.body), (status, &body));
+fn assert_response(response: &Response, status: u16, body: Value) {
+    assert_eq!((response.status.as_u16(), &response.body), (status, &body));
 }
 
 #[actix_web::test]
@@ -153,8 +153,8 @@ async fn errors_have_the_shapes_that_clients_parse() {
         ),
     ];
     for (method, path, body, status, expected) in cases {
-        let answer = company.call("admin", method, path, body).await;
-        assert_eq!((answer.status.as_u16(), &answer.body), (status, &expected), "{method} {path} {body:?}");
+        let response = company.call("admin", method, path, body).await;
+        assert_eq!((response.status.as_u16(), &response.body), (status, &expected), "{method} {path} {body:?}");
     }
     let reason = "can't contain line breaks or other control characters";
     for (method, path, fields) in [
@@ -165,16 +165,16 @@ async fn errors_have_the_shapes_that_clients_parse() {
         ("POST", "/groups/1/access_tokens", "scopes[]=api&name="),
     ] {
         for name in ["two%0Alines", "a%1B[2J", "a%C2%9B"] {
-            let answer = company.call("admin", method, path, Body::Form(&format!("{fields}{name}"))).await;
+            let response = company.call("admin", method, path, Body::Form(&format!("{fields}{name}"))).await;
             let expected = json!({"message": {"name": [reason]}});
-            assert_eq!((answer.status.as_u16(), &answer.body), (400, &expected), "{method} {path} {name}");
+            assert_eq!((response.status.as_u16(), &response.body), (400, &expected), "{method} {path} {name}");
         }
     }
-    let answer = company.call("admin", "PUT", "/groups/1", Body::Form(&format!("path={long}"))).await;
-    assert_eq!(answer.status.as_u16(), 400);
+    let response = company.call("admin", "PUT", "/groups/1", Body::Form(&format!("path={long}"))).await;
+    assert_eq!(response.status.as_u16(), 400);
     let huge = "x".repeat(1 << 20);
-    let answer = company.call("admin", "PUT", "/groups/1", Body::Form(&huge)).await;
-    assert_answer(&answer, 413, error("413 Request Entity Too Large"));
+    let response = company.call("admin", "PUT", "/groups/1", Body::Form(&huge)).await;
+    assert_response(&response, 413, error("413 Request Entity Too Large"));
 }
 
 #[actix_web::test]
@@ -190,10 +190,10 @@ async fn only_active_access_tokens_open_the_api() {
     }
     let bad = [("PRIVATE-TOKEN", "wrong"), ("PRIVATE-TOKEN", &deploy), ("Authorization", &basic)];
     for header in bad {
-        assert_answer(&company.send(Some(header), "GET", "/user", Body::Nothing).await, 401, unauthorized.clone());
+        assert_response(&company.send(Some(header), "GET", "/user", Body::Nothing).await, 401, unauthorized.clone());
     }
     let query = format!("/user?private_token={}", admin.replace(' ', "%20"));
-    assert_answer(&company.call("nobody", "GET", &query, Body::Nothing).await, 401, unauthorized);
+    assert_response(&company.call("nobody", "GET", &query, Body::Nothing).await, 401, unauthorized);
 }
 
 #[actix_web::test]
@@ -211,15 +211,15 @@ async fn a_token_that_once_was_good_is_told_what_ended_it() {
     let company = Company::open(&records);
     let ended = |text: &str| json!({"error": "invalid_token", "error_description": text});
     let guest = company.call("guest", "GET", "/user", Body::Nothing).await;
-    assert_answer(&guest, 401, ended("Token was revoked. You have to re-authorize from the user."));
+    assert_response(&guest, 401, ended("Token was revoked. You have to re-authorize from the user."));
     let stranger = company.call("stranger", "GET", "/user", Body::Nothing).await;
     let text = "Token is expired. You can either do re-authorization or token refresh.";
-    assert_answer(&stranger, 401, ended(text));
+    assert_response(&stranger, 401, ended(text));
     let maintainer = company.call("maintainer", "GET", "/user", Body::Nothing).await;
-    assert_answer(&maintainer, 403, json!({"message": "403 Forbidden - Your account has been blocked."}));
+    assert_response(&maintainer, 403, json!({"message": "403 Forbidden - Your account has been blocked."}));
     let reader = company.call("reader", "DELETE", "/groups/1", Body::Nothing).await;
     let text = "The request requires higher privileges than provided by the access token.";
-    assert_answer(&reader, 403, json!({"error": "insufficient_scope", "error_description": text, "scope": "api"}));
+    assert_response(&reader, 403, json!({"error": "insufficient_scope", "error_description": text, "scope": "api"}));
 }
 
 #[actix_web::test]
@@ -234,8 +234,8 @@ async fn a_group_is_found_by_number_and_by_encoded_path_in_any_case() {
         assert_eq!(members.body.as_array().unwrap().len(), 5, "root, owner, maintainer, guest and bot: {reference}");
     }
     for reference in ["team%252Fci", "team%2F", "%2Fteam", "team%2F..%2Fother", "0", "18446744073709551616"] {
-        let answer = company.call("admin", "GET", &format!("/groups/{reference}"), Body::Nothing).await;
-        assert_eq!(answer.status.as_u16(), 404, "{reference}");
+        let response = company.call("admin", "GET", &format!("/groups/{reference}"), Body::Nothing).await;
+        assert_eq!(response.status.as_u16(), 404, "{reference}");
     }
 }
 
@@ -254,8 +254,8 @@ async fn lists_come_in_pages_that_link_to_each_other() {
 #[actix_web::test]
 async fn lists_show_only_what_the_caller_may_see() {
     let company = company();
-    let paths = |answer: Answer| -> Vec<String> {
-        answer.body.as_array().unwrap().iter().map(|group| group["full_path"].as_str().unwrap().to_owned()).collect()
+    let paths = |response: Response| -> Vec<String> {
+        response.body.as_array().unwrap().iter().map(|group| group["full_path"].as_str().unwrap().to_owned()).collect()
     };
     for (caller, query, expected) in [
         ("admin", "", vec!["team/ci", "other", "team"]),
@@ -265,8 +265,8 @@ async fn lists_show_only_what_the_caller_may_see() {
         ("owner", "?min_access_level=50&search=T", vec!["team"]),
         ("stranger", "", vec![]),
     ] {
-        let answer = company.call(caller, "GET", &format!("/groups{query}"), Body::Nothing).await;
-        assert_eq!(paths(answer), expected, "{caller} {query}");
+        let response = company.call(caller, "GET", &format!("/groups{query}"), Body::Nothing).await;
+        assert_eq!(paths(response), expected, "{caller} {query}");
     }
     let user = company.call("guest", "GET", "/users/2", Body::Nothing).await;
     assert_eq!((&user.body["username"], user.body.get("email")), (&json!("owner"), None));
@@ -310,8 +310,8 @@ async fn the_proxy_is_switched_for_all_and_for_each_group() {
 async fn tokens_of_every_kind_are_listed_as_far_as_they_may_be_seen_and_found_by_what_they_are_called() {
     let company = company();
     let call = async |name: &str, path: &str| company.call(name, "GET", path, Body::Nothing).await;
-    let ids = |answer: &Answer| -> Vec<u64> {
-        answer.body.as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
+    let ids = |response: &Response| -> Vec<u64> {
+        response.body.as_array().unwrap().iter().map(|token| token["id"].as_u64().unwrap()).collect()
     };
     for (caller, path, expected) in [
         ("admin", "/tokens", vec![1, 2, 3, 4, 5, 6, 7, 8, 9]),
@@ -343,13 +343,13 @@ async fn what_a_change_takes_with_it_is_listed_before() {
     assert_eq!(company.call("owner", "POST", "/groups/2/deploy_tokens", new).await.status, 201);
     let none = json!({"total": 0, "names": []});
     let made = json!({"total": 1, "names": ["'made' in team/ci"]});
-    let answer = company.call("owner", "GET", "/personal_access_tokens/3/revocation", Body::Nothing).await;
-    assert_answer(&answer, 200, json!({"groups": none, "users": none, "members": none, "tokens": made}));
-    let answer = company.call("admin", "GET", "/users/2/deletion?hard_delete=true", Body::Nothing).await;
+    let response = company.call("owner", "GET", "/personal_access_tokens/3/revocation", Body::Nothing).await;
+    assert_response(&response, 200, json!({"groups": none, "users": none, "members": none, "tokens": made}));
+    let response = company.call("admin", "GET", "/users/2/deletion?hard_delete=true", Body::Nothing).await;
     let tokens = json!({"total": 3, "names": ["'owner' of owner", "'registry' of owner", "'made' in team/ci"]});
     let members = json!({"total": 1, "names": ["owner in team"]});
-    assert_answer(&answer, 200, json!({"groups": none, "users": none, "members": members, "tokens": tokens}));
-    let answer = company.call("owner", "GET", "/groups/team/deletion", Body::Nothing).await;
+    assert_response(&response, 200, json!({"groups": none, "users": none, "members": members, "tokens": tokens}));
+    let response = company.call("owner", "GET", "/groups/team/deletion", Body::Nothing).await;
     let names = ["root in team", "owner in team", "maintainer in team", "guest in team"];
     let lost = json!({
         "groups": {"total": 1, "names": ["team/ci"]},
@@ -358,20 +358,20 @@ async fn what_a_change_takes_with_it_is_listed_before() {
         "tokens": {"total": 3, "names": ["'bot' in team", "'deploy' in team", "'made' in team/ci"]},
         "cache": {"tags": 2, "bytes": 1000},
     });
-    assert_answer(&answer, 200, lost);
+    assert_response(&response, 200, lost);
     assert_eq!(company.call("owner", "DELETE", "/groups/team", Body::Nothing).await.status, 202);
-    let answer = company.call("admin", "GET", "/groups/other/deletion", Body::Nothing).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["groups"], &answer.body["tokens"]), (200, &none, &none));
+    let response = company.call("admin", "GET", "/groups/other/deletion", Body::Nothing).await;
+    assert_eq!((response.status.as_u16(), &response.body["groups"], &response.body["tokens"]), (200, &none, &none));
 }
 
 #[actix_web::test]
 async fn purging_and_deleting_a_group_empty_its_cache() {
     let company = company();
-    let answer = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;
-    assert_answer(&answer, 202, json!({"message": "202 Accepted"}));
+    let response = company.call("owner", "DELETE", "/groups/team%2Fci/dependency_proxy/cache", Body::Nothing).await;
+    assert_response(&response, 202, json!({"message": "202 Accepted"}));
     assert_eq!(*company.purged.0.lock().unwrap(), [GroupId(2)]);
-    let answer = company.call("owner", "DELETE", "/groups/team", Body::Nothing).await;
-    assert_answer(&answer, 202, json!({"message": "202 Accepted"}));
+    let response = company.call("owner", "DELETE", "/groups/team", Body::Nothing).await;
+    assert_response(&response, 202, json!({"message": "202 Accepted"}));
     assert_eq!(*company.purged.0.lock().unwrap(), [GroupId(2), GroupId(1), GroupId(2)]);
     let directory = company.directory();
     assert_eq!(directory.memberships().filter(|member| member.group != GroupId(3)).count(), 0);
@@ -398,7 +398,7 @@ async fn a_secret_is_shown_once_and_rotating_ends_the_old_one() {
     let new = company.send(Some(("PRIVATE-TOKEN", &second)), "GET", "/user", Body::Nothing).await;
     assert_eq!((old.status.as_u16(), new.status.as_u16()), (401, 200));
     let again = company.call("owner", "POST", &format!("/groups/1/access_tokens/{id}/rotate"), Body::Nothing).await;
-    assert_answer(&again, 401, json!({"message": "401 Unauthorized"}));
+    assert_response(&again, 401, json!({"message": "401 Unauthorized"}));
 }
 
 #[actix_web::test]
@@ -408,7 +408,7 @@ async fn a_brought_secret_can_be_brought_again_after_its_token_was_deleted() {
     let made = company.call("admin", "POST", "/groups/1/deploy_tokens", body).await;
     assert_eq!((made.status.as_u16(), &made.body["token"]), (201, &json!("brought from elsewhere")));
     let twice = company.call("admin", "POST", "/groups/3/deploy_tokens", body).await;
-    assert_answer(&twice, 400, json!({"message": {"token": ["has already been taken"]}}));
+    assert_response(&twice, 400, json!({"message": {"token": ["has already been taken"]}}));
     let path = format!("/groups/1/deploy_tokens/{}", made.body["id"]);
     assert_eq!(company.call("admin", "DELETE", &path, Body::Nothing).await.status.as_u16(), 204);
     let again = company.call("admin", "POST", "/groups/3/deploy_tokens", body).await;
@@ -421,8 +421,8 @@ async fn a_user_name_with_a_dollar_sign_is_for_secrets_that_are_brought_along() 
     for name in ["robot$ci", "robot$project+ci", "$"] {
         let fields = json!({"name": "t", "scopes": ["read_registry"], "username": name});
         let generated = company.call("admin", "POST", "/groups/1/deploy_tokens", Body::Json(&fields.to_string())).await;
-        let reason = "can contain '$' only where the secret is brought along";
-        assert_answer(&generated, 400, json!({"message": {"username": [reason]}}));
+        let reason = "can contain '$' only if the request also supplies the secret";
+        assert_response(&generated, 400, json!({"message": {"username": [reason]}}));
         let mut fields = fields;
         fields["token"] = json!(format!("brought along with {name}"));
         let brought = company.call("admin", "POST", "/groups/1/deploy_tokens", Body::Json(&fields.to_string())).await;
@@ -452,7 +452,7 @@ async fn the_last_administrator_and_the_last_owner_stay() {
         assert_eq!(company.call("admin", method, path, body).await.status.as_u16(), 403, "{method} {path}");
     }
     let sole = company.call("admin", "DELETE", "/users/2", Body::Nothing).await;
-    assert_answer(&sole, 409, json!({"message": "User cannot be removed while is the sole-owner of a group"}));
+    assert_response(&sole, 409, json!({"message": "User cannot be removed while is the sole-owner of a group"}));
     let forced = company.call("admin", "DELETE", "/users/2?hard_delete=true", Body::Nothing).await;
     assert_eq!(forced.status.as_u16(), 204);
 }
@@ -466,17 +466,17 @@ async fn a_renamed_group_takes_those_below_along() {
     assert_eq!(company.call("guest", "GET", "/groups/team%2Fci", Body::Nothing).await.status.as_u16(), 404);
     let wider = company.call("owner", "PUT", "/groups/2", Body::Form("visibility=public")).await;
     let text = "public is not allowed since the parent group has a private visibility.";
-    assert_answer(&wider, 400, json!({"message": {"visibility_level": [text]}}));
+    assert_response(&wider, 400, json!({"message": {"visibility_level": [text]}}));
 }
 
-/// Whether a path is taken is told only to who sees what else is there.
+/// A caller learns whether a path is taken only if it may see the group that has it.
 #[actix_web::test]
-async fn a_group_is_renamed_by_whom_could_make_one_there() {
+async fn a_group_is_renamed_only_by_those_who_could_create_one_there() {
     let company = company();
     for path in ["other", "free", "a/b", "v2"] {
         let body = format!("path={path}");
-        let answer = company.call("owner", "PUT", "/groups/1", Body::Form(&body)).await;
-        assert_answer(&answer, 403, json!({"message": "403 Forbidden"}));
+        let response = company.call("owner", "PUT", "/groups/1", Body::Form(&body)).await;
+        assert_response(&response, 403, json!({"message": "403 Forbidden"}));
     }
     let kept = company.call("owner", "PUT", "/groups/1", Body::Form("path=Team&name=The team")).await;
     assert_eq!((kept.status.as_u16(), &kept.body["name"]), (200, &json!("The team")));
@@ -487,19 +487,19 @@ async fn a_group_is_renamed_by_whom_could_make_one_there() {
     company.call("owner", "POST", "/groups", Body::Form("name=hidden&path=hidden&parent_id=1")).await;
     for path in ["hidden", "free"] {
         let body = format!("path={path}");
-        let answer = company.call("stranger", "PUT", "/groups/2", Body::Form(&body)).await;
-        assert_answer(&answer, 403, json!({"message": "403 Forbidden"}));
+        let response = company.call("stranger", "PUT", "/groups/2", Body::Form(&body)).await;
+        assert_response(&response, 403, json!({"message": "403 Forbidden"}));
     }
     let taken = company.call("owner", "PUT", "/groups/2", Body::Form("path=hidden")).await;
-    assert_answer(&taken, 400, json!({"message": {"path": ["has already been taken"]}}));
+    assert_response(&taken, 400, json!({"message": {"path": ["has already been taken"]}}));
 }
 
-/// The settings of upstreams name groups by their paths: one that is free must not be taken for the credentials' sake.
+/// The settings of upstreams name groups by their paths. A free path must not be taken in order to use the account.
 #[actix_web::test]
 async fn only_an_administrator_gives_a_group_the_path_that_credentials_are_for() {
     let company = company();
     let taken = company.call("owner", "PUT", "/groups/1", Body::Form("path=Vault")).await;
-    assert_answer(&taken, 403, json!({"message": "403 Forbidden"}));
+    assert_response(&taken, 403, json!({"message": "403 Forbidden"}));
     let given = company.call("admin", "PUT", "/groups/1", Body::Form("path=Vault")).await;
     assert_eq!(given.body["full_path"], "vault");
     let kept = company.call("owner", "PUT", "/groups/1", Body::Form("path=vault&name=Vault")).await;
@@ -514,9 +514,9 @@ async fn a_password_that_no_login_would_try_is_refused() {
         let expected =
             json!({"message": {"password": ["has the form of a token: a login would never try it as a password"]}});
         let body = format!("name=n&username=n&password={password}");
-        assert_answer(&company.call("admin", "POST", "/users", Body::Form(&body)).await, 400, expected.clone());
+        assert_response(&company.call("admin", "POST", "/users", Body::Form(&body)).await, 400, expected.clone());
         let body = format!("password={password}");
-        assert_answer(&company.call("admin", "PUT", "/users/4", Body::Form(&body)).await, 400, expected);
+        assert_response(&company.call("admin", "PUT", "/users/4", Body::Form(&body)).await, 400, expected);
     }
     let like = Body::Form("password=dpp-my own password");
     assert_eq!(company.call("admin", "PUT", "/users/4", like).await.status.as_u16(), 200);

@@ -1,5 +1,5 @@
-//! Limits on the lines that refusals of the same kind leave in the log. A client that fails in a loop must neither fill
-//! the log nor hide others in it, so beyond some lines a minute it is only counted, and the count is logged.
+//! Limits on the log lines for refusals of the same kind. A client that fails in a loop must neither fill the log
+//! nor hide others in it. Beyond a few lines a minute its refusals are only counted, and the count is logged.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use super::reason::LOGIN_NEEDED;
 use super::subject::Subject;
 use crate::auth::login_limit::network_of;
 
-/// A client whose refusals for one reason are counted together.
+/// The refusals that are counted together: those of one client for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     address: IpAddr,
@@ -17,19 +17,19 @@ pub(super) struct Source {
     reason: &'static str,
 }
 
-/// The decision whether a refusal gets a line.
+/// The decision whether a refusal gets a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It does, and this many of its source before it did not.
+    /// It gets one.
     Written {
-        /// That number.
+        /// Number of refusals of the same source before it that got none.
         left_out: u64,
     },
     /// It is counted only.
     LeftOut,
 }
 
-/// The refusals of the last minute.
+/// The counts of the last minute, by source.
 #[derive(Default)]
 pub(super) struct Allowances(HashMap<Source, Window>);
 
@@ -39,21 +39,22 @@ struct Window {
     left_out: u64,
 }
 
-const LENGTH: Duration = Duration::from_secs(60);
-/// Lines of one source in a window.
-const MAX_LINES: u32 = 10;
-/// The same for requests without a credential.
-const MAX_CHALLENGES: u32 = 1;
-/// Number of sources that are counted separately; the others of a reason share its lines.
+/// Length of a window.
+const WINDOW_LENGTH: Duration = Duration::from_secs(60);
+/// Maximum number of lines of one source in a window.
+const MAX_LINES_PER_WINDOW: u32 = 10;
+/// The same for requests without a credential, with which every login begins.
+const MAX_CHALLENGES_PER_WINDOW: u32 = 1;
+/// Maximum number of sources that are counted separately. All further ones share one source per reason.
 const MAX_SOURCES: usize = 10_000;
 
 impl Source {
-    /// Refusals of this subject at this address, or in its network, for this reason.
+    /// Creates the source of refusals for this reason. An IPv6 address stands for its network.
     pub(super) fn new(address: IpAddr, subject: Subject, reason: &'static str) -> Self {
         Self { address: network_of(address), subject, reason }
     }
 
-    /// Logs that lines of this source are missing.
+    /// Logs the number of lines of this source that were left out.
     pub(super) fn write_left_out(&self, left_out: u64) {
         let subject = &self.subject;
         tracing::info!(
@@ -69,7 +70,7 @@ impl Source {
     }
 
     fn max_lines(&self) -> u32 {
-        if self.reason == LOGIN_NEEDED { MAX_CHALLENGES } else { MAX_LINES }
+        if self.reason == LOGIN_NEEDED { MAX_CHALLENGES_PER_WINDOW } else { MAX_LINES_PER_WINDOW }
     }
 
     fn shared(reason: &'static str) -> Self {
@@ -78,13 +79,13 @@ impl Source {
 }
 
 impl Allowances {
-    /// Counts a refusal.
+    /// Counts a refusal and decides whether it is logged.
     pub(super) fn admit(&mut self, source: Source, now: Instant) -> Admission {
         let is_full = self.0.len() >= MAX_SOURCES && !self.0.contains_key(&source);
         let source = if is_full { Source::shared(source.reason) } else { source };
         let max_lines = source.max_lines();
         let window = self.0.entry(source).or_insert(Window { began: now, written: 0, left_out: 0 });
-        if now.saturating_duration_since(window.began) >= LENGTH {
+        if now.saturating_duration_since(window.began) >= WINDOW_LENGTH {
             (window.began, window.written) = (now, 0);
         }
         if window.written == max_lines {
@@ -95,9 +96,11 @@ impl Allowances {
         Admission::Written { left_out: std::mem::take(&mut window.left_out) }
     }
 
-    /// Forgets the windows that have ended, or all, and gives what they left out.
+    /// Removes the windows that have ended, or all of them. Returns the sources that had lines left out, with their
+    /// number.
     pub(super) fn ended(&mut self, now: Instant, all: bool) -> Vec<(Source, u64)> {
-        let ended = |_: &Source, window: &mut Window| all || now.saturating_duration_since(window.began) >= LENGTH;
+        let ended =
+            |_: &Source, window: &mut Window| all || now.saturating_duration_since(window.began) >= WINDOW_LENGTH;
         let ended = self.0.extract_if(ended).filter(|(_, window)| window.left_out > 0);
         ended.map(|(source, window)| (source, window.left_out)).collect()
     }
@@ -119,8 +122,8 @@ mod tests {
         assert_eq!(admitted.iter().filter(|admission| **admission != Admission::LeftOut).count(), 10);
         assert_eq!(allowances.admit(source(2, 1), now), Admission::Written { left_out: 0 });
         assert_eq!(allowances.admit(source(1, 2), now), Admission::Written { left_out: 0 });
-        assert_eq!(allowances.admit(source(1, 1), now + LENGTH), Admission::Written { left_out: 15 });
-        assert_eq!(allowances.admit(source(1, 1), now + LENGTH), Admission::Written { left_out: 0 });
+        assert_eq!(allowances.admit(source(1, 1), now + WINDOW_LENGTH), Admission::Written { left_out: 15 });
+        assert_eq!(allowances.admit(source(1, 1), now + WINDOW_LENGTH), Admission::Written { left_out: 0 });
     }
 
     #[test]
@@ -131,7 +134,7 @@ mod tests {
         }
         allowances.admit(source(2, 1), now);
         assert_eq!(allowances.ended(now, false), []);
-        assert_eq!(allowances.ended(now + LENGTH, false), [(source(1, 1), 15)]);
+        assert_eq!(allowances.ended(now + WINDOW_LENGTH, false), [(source(1, 1), 15)]);
         assert_eq!(allowances.0.len(), 0);
     }
 

@@ -1,4 +1,4 @@
-//! The words under which refusals are counted: few, fixed, and the same for every client.
+//! The labels under which refusals are counted: a few fixed words, independent of the client.
 
 use super::super::error::RegistryError;
 use crate::actors::failure::Cause;
@@ -7,11 +7,11 @@ use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;
 use crate::domain::policy::{PullDenial, Refusal};
 
-/// The word for a request without a credential, with which every login begins.
+/// The label of a request without a credential, with which every login begins.
 pub(super) const LOGIN_NEEDED: &str = "login_needed";
 
 impl RegistryError {
-    /// The word for why it was refused.
+    /// Returns the label of this error.
     pub(in crate::http) fn reason(&self) -> &'static str {
         match self {
             Self::LoginNeeded => LOGIN_NEEDED,
@@ -31,7 +31,7 @@ impl RegistryError {
     }
 }
 
-/// The word for why a credential does not count.
+/// Returns the label of a refused credential.
 fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => "wrong_secret",

@@ -1,5 +1,5 @@
-//! The subject of a request that was refused, by name: the credential that it presented, even one that is no longer
-//! valid. Only names that are known here are given; whatever else a client sends as a user name may be a secret.
+//! The subject of a refused request, by name: the credential that it presented, even one that is no longer valid.
+//! Only names that the directory knows are logged; any other user name that a client sends may be a secret.
 
 use std::sync::Arc;
 
@@ -15,20 +15,19 @@ use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
 
-/// The principal and the credential of a request that was refused. Everything is empty where it presented none that is
-/// known.
+/// The principal and the credential of a refused request. All fields are empty if it presented none that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::http) struct Subject {
     pub(super) principal: Option<String>,
     pub(super) principal_name: Option<String>,
     pub(super) credential: Option<CredentialId>,
     pub(super) credential_name: Option<String>,
-    /// The user name that was presented and is no user's. May be a secret: it is looked up and never logged.
+    /// The presented user name, if no user has it. It may be a secret, so it is looked up and never logged.
     pub(super) unknown_name: Option<String>,
 }
 
 impl Subject {
-    /// The subject of this request.
+    /// Returns the subject of this request.
     pub(super) fn of(request: &HttpRequest, state: &RegistryState) -> Self {
         if let Some(known) = request.extensions().get::<Self>() {
             return known.clone();
@@ -50,8 +49,8 @@ impl Subject {
         }
     }
 
-    /// The subject of a login with this user name and secret: the token, or else the user or the deploy token of that
-    /// name.
+    /// Returns the subject of a login with this user name and secret: the owner of the token, or else the user or
+    /// the deploy token of that name.
     pub(in crate::http) fn by_login(directory: &Directory, username: &str, secret: &str) -> Self {
         if let Some(credential) = directory.secret(&secret::digest(secret)) {
             return Self::by(directory, credential);
@@ -66,13 +65,13 @@ impl Subject {
         }
     }
 
-    /// The same without what differs from one attempt to the next.
+    /// Returns the subject without the field that differs from one attempt to the next.
     pub(super) fn without_unknown_name(&self) -> Self {
         Self { unknown_name: None, ..self.clone() }
     }
 
-    /// The same with the deploy token that has the user name, if one does. Looks through all tokens, so this is for what
-    /// is logged.
+    /// Returns the subject with the deploy token that has the user name, if there is one. Scans all tokens, so it
+    /// is called only for refusals that are logged.
     pub(super) fn with_deploy_token(self, directory: &Directory) -> Self {
         let Some(wanted) = self.unknown_name.as_deref() else { return self };
         let is_called = |token: &&Arc<Token>| matches!(&token.owner, TokenOwner::Deploy { username, .. } if username.as_str() == wanted);

@@ -1,4 +1,5 @@
-//! Configurations and layers, whole or in part, from the cache or as they arrive.
+//! Blobs (configurations and layers), whole or in ranges, from the cache or while they are downloaded (OCI
+//! distribution specification, "Pulling blobs").
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -26,7 +27,11 @@ static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
     CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word))
 });
 
-/// Responds to `GET` and `HEAD` of a blob. A `HEAD` ignores `Range`, which has a meaning for `GET` alone (RFC 9110, section 14.2).
+/// Responds to `GET` and `HEAD` of a blob. A `HEAD` ignores `Range`, which is defined for `GET` only (RFC 9110,
+/// section 14.2).
+///
+/// # Errors
+/// The `Range` header is invalid, or the blob is neither stored nor to be had from upstream.
 pub(super) async fn pull(
     request: &HttpRequest,
     state: &RegistryState,
@@ -39,7 +44,7 @@ pub(super) async fn pull(
         let found = state.blobs.head(wanted).await;
         log(authorized, digest, found.as_ref().map(|(_, source)| *source));
         let (length, source) = found.map_err(|error| failed(&error, authorized, digest))?;
-        return Ok(BlobBody::answer_head(response(digest, source), length));
+        return Ok(BlobBody::respond_to_head(response(digest, source), length));
     }
     let ranges = ranges(request, digest)?;
     let opened = match &ranges {
@@ -49,6 +54,7 @@ pub(super) async fn pull(
     log(authorized, digest, opened.as_ref().map(OpenedBlob::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
     if ranges.is_none() {
+        // A client that comes back for the same blob soon may have found it damaged: it is verified then.
         state.blobs.given_whole(&opened, digest, client(request, authorized));
     }
     let response = response(digest, opened.source());
@@ -69,13 +75,13 @@ fn send(
             response.insert_header((CONTENT_RANGE, content_range(&part, length)));
             part
         }
-        Selected::Parts(parts) => return Ok(MultipartBody::answer(response, request, opened, parts)),
+        Selected::Parts(parts) => return Ok(MultipartBody::respond(response, request, opened, parts)),
         Selected::Unsatisfiable => return Err(RegistryError::Unsatisfiable { length }),
     };
-    Ok(BlobBody::answer(response, request, opened, part))
+    Ok(BlobBody::respond(response, request, opened, part))
 }
 
-/// The ranges that a `GET` asks for, if any.
+/// Returns the ranges that a `GET` requests, if any.
 fn ranges(request: &HttpRequest, digest: &Digest) -> Result<Option<RangeSet>, RangeError> {
     let Some(range) = header(request, RANGE) else { return Ok(None) };
     let if_range = header(request, IF_RANGE);
@@ -83,7 +89,7 @@ fn ranges(request: &HttpRequest, digest: &Digest) -> Result<Option<RangeSet>, Ra
     requested(Some(range), if_range, &etag)
 }
 
-/// A response with what `GET` and `HEAD` tell alike.
+/// Starts a response with the headers that `GET` and `HEAD` have in common.
 fn response(digest: &Digest, source: Source) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     name_content(&mut response, digest)
@@ -101,7 +107,7 @@ fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> Regist
     RegistryError::Failed { failure: failure.into(), target: Target::Blob(*digest) }
 }
 
-/// A number that tells clients apart: the credential's, or the address's where there is none.
+/// Returns a number that identifies the client: from its credential, or from its address if there is none.
 fn client(request: &HttpRequest, authorized: &Authorized) -> u64 {
     let address = || match request.peer_addr().map(|peer| peer.ip()) {
         Some(IpAddr::V4(address)) => address.to_bits().into(),

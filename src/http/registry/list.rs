@@ -1,4 +1,4 @@
-//! Lists, passed through from upstream for those who may pull. Never stored.
+//! Lists of tags and referrers, passed through from upstream to callers who may pull. They are never stored.
 
 use actix_web::http::header::{HeaderName, LINK};
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,10 +12,13 @@ use crate::actors::lists::ListAnswer;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::{ListQuery, namespace_parameter};
 
-/// The filters of a list of referrers that upstream applied (OCI distribution specification, "Listing Referrers").
+/// The filters that upstream applied to a list of referrers (OCI distribution specification, "Listing Referrers").
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// Answers `GET .../tags/list`.
+/// Responds to `GET .../tags/list` (OCI distribution specification, "Listing Tags").
+///
+/// # Errors
+/// The query cannot be passed on, or upstream did not send the list.
 pub(super) async fn tags(
     request: &HttpRequest,
     state: &RegistryState,
@@ -25,8 +28,12 @@ pub(super) async fn tags(
     Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 
-/// Answers `GET .../referrers/<digest>`. Where upstream has no such list this is a 404, so that clients look for the tag
-/// `sha256-<hex>`: an empty index would tell them that nothing refers to the image.
+/// Responds to `GET .../referrers/<digest>` (OCI distribution specification, "Listing Referrers"). If upstream has
+/// no such API, its 404 is passed on, so that clients look for the tag `sha256-<hex>`. An empty index would mean
+/// that nothing refers to the image.
+///
+/// # Errors
+/// The query cannot be passed on, or upstream did not send the list.
 pub(super) async fn referrers(
     request: &HttpRequest,
     state: &RegistryState,
@@ -37,12 +44,12 @@ pub(super) async fn referrers(
     Ok(respond(request, list.map_err(|failure| failed(failure, authorized))?))
 }
 
-/// What the client asks of the list, without the `ns` that is ours.
+/// Parses the query that is passed on to upstream. It excludes the parameter `ns`, which is meant for this service.
 fn query(request: &HttpRequest) -> Result<ListQuery, RegistryError> {
     Ok(request.query_string().parse()?)
 }
 
-/// A page with the link to the next one, which is requested here and not upstream.
+/// Responds with a page of the list. Its link to the next page leads to this service, not to upstream.
 fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.content_type(list.media_type);

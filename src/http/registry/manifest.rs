@@ -1,4 +1,5 @@
-//! Manifests and indexes, byte for byte as upstream sent them.
+//! Manifests and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
+//! manifests").
 
 use std::time::Instant;
 
@@ -19,10 +20,13 @@ use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
 use crate::telemetry::served_bytes;
 
-/// Why upstream could not confirm what is served stale, for people and for `check`.
+/// Header with the reason why a stale manifest could not be revalidated. For people, and for the command `check`.
 const UPSTREAM_ERROR: HeaderName = HeaderName::from_static("x-upstream-error");
 
-/// Answers `GET` and `HEAD` of a manifest, and logs the one line that a pull gets.
+/// Responds to `GET` and `HEAD` of a manifest, and writes the one log line of a pull.
+///
+/// # Errors
+/// The manifest is neither in the cache nor to be had from upstream.
 pub(super) async fn pull(
     request: &HttpRequest,
     state: &RegistryState,
@@ -33,9 +37,9 @@ pub(super) async fn pull(
     let head = request.method() == Method::HEAD;
     let origin = authorized.origin().clone();
     let tag_freshness = state.upstreams.load().tag_freshness(&origin.upstream);
-    let question =
+    let wanted =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
-    let pulled = state.manifests.pull(question).await;
+    let pulled = state.manifests.pull(wanted).await;
     log(request, state, authorized, reference, &pulled, started);
     let upstream_error = stale_because(authorized, reference, &pulled);
     let target = || Target::Manifest(reference.clone());
@@ -44,7 +48,7 @@ pub(super) async fn pull(
     Ok(respond(pulled, head, upstream_error))
 }
 
-/// Why upstream could not confirm what is served stale; logged with the id of the request.
+/// Returns the reason why a stale manifest could not be revalidated, and logs it with the id of the request.
 fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled) -> Option<String> {
     let cause = pulled.outcome.as_ref().ok()?.stale_because.as_deref()?;
     let (origin, details) = (authorized.origin().clone(), cause.details());
@@ -71,17 +75,19 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
             served_bytes().increment(pulled.size);
             long_body::respond(response, manifest.into_bytes())
         }
-        _ => BlobBody::answer_head(response, pulled.size),
+        _ => BlobBody::respond_to_head(response, pulled.size),
     }
 }
 
-/// The reference for the log. One that upstream gave nothing for may be anything that fits a tag.
-fn written(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
+/// Returns the reference as it is logged. If nothing was found for it, it may be anything that fits a tag, even a
+/// secret.
+fn loggable(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
     let text = reference.to_string();
     if pulled.is_some() { text } else { redacted(&text).into_owned() }
 }
 
-/// The word for where a pull comes from: a manifest that is stored is no hit while the blobs that it names are not.
+/// Returns the cache status for the log. A stored manifest is not a hit while its blobs pass through without being
+/// stored.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
     if pulled.source == Source::Hit && state.blobs.pass_through(authorized.origin()) {
         return "passed_through";
@@ -108,7 +114,7 @@ fn log(
         address = %state.public_url.client(request),
         group = authorized.group().path.as_str(),
         image = %authorized.origin(),
-        reference = &*written(reference, pulled),
+        reference = &*loggable(reference, pulled),
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
         cache = pulled.map_or("failed", |pulled| cache_word(state, authorized, pulled)),
         upstream_calls,

@@ -1,4 +1,5 @@
-//! The registry's routes below `/v2` (OCI distribution specification, "Pull"). Everything needs an [`Authorized`] value.
+//! The registry's routes below `/v2` (OCI distribution specification, "Pull"). All but the version check need an
+//! [`Authorized`] value.
 
 mod blob;
 mod list;
@@ -16,8 +17,8 @@ use super::state::RegistryState;
 use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
 
-/// Answers everything at and below `/v2`, and says of all else that it is not there.
-pub(super) async fn answer(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
+/// Responds to every request at and below `/v2`. Any other path is not found.
+pub(super) async fn handle(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     route(&request, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
 
@@ -49,14 +50,15 @@ async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpRespo
     Ok(response)
 }
 
-/// Which upstream it is of (OCI distribution specification, "Registry proxying").
+/// The upstream of the content (OCI distribution specification, "Registry proxying").
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
-/// What tells a client that this is a registry.
+/// Header by which clients recognize a registry.
 const API_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("docker-distribution-api-version"), HeaderValue::from_static("registry/2.0"));
-/// The digest of what is sent, or would be.
+/// Digest of the content that is sent, or that a `GET` would send.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// Names what is sent, or would be, by its digest, also as what caches tell contents apart by.
+/// Sets the digest and the `ETag` of the content. The entity tag, by which caches and `If-Range` compare contents,
+/// is the quoted digest.
 fn name_content<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &'a mut HttpResponseBuilder {
     let quoted = Bytes::from(format!("\"{digest}\""));
     let plain = quoted.slice(1..quoted.len() - 1);
@@ -68,7 +70,7 @@ fn name_content<'a>(response: &'a mut HttpResponseBuilder, digest: &Digest) -> &
     response
 }
 
-/// Where it came from.
+/// Cache status of the response: `hit`, `revalidated`, `stale`, `miss` or `joined`.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 fn base() -> HttpResponse {

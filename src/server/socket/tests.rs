@@ -1,4 +1,4 @@
-//! What a client gets of a lane, when, and when it is given up.
+//! Order in which a client receives bytes, and timeouts of clients.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -13,18 +13,18 @@ use super::*;
 use crate::actors::blob_cache::Part;
 use crate::store::spool::{Spool, SpoolFile};
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const CLIENT_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// A socket and its client, which takes few bytes that it does not read.
+/// Returns a socket and its client, which has a small receive buffer.
 async fn connected() -> (Socket, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpSocket::new_v4().unwrap();
     client.set_recv_buffer_size(4096).unwrap();
     let (client, accepted) = tokio::join!(client.connect(listener.local_addr().unwrap()), listener.accept());
-    (Socket::new(accepted.unwrap().0, PATIENCE), client.unwrap())
+    (Socket::new(accepted.unwrap().0, CLIENT_TIMEOUT), client.unwrap())
 }
 
-/// A file of so many bytes that differ from their neighbours.
+/// Returns a file of this length in bytes, whose content differs between neighbouring places.
 fn file(length: usize) -> (tempfile::TempDir, SpoolFile, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let spooled = Spool::open(folder.path()).unwrap().create().unwrap();
@@ -125,7 +125,7 @@ async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     let read_slowly = async {
         for _ in 0..100 {
-            tokio::time::sleep(PATIENCE / 30).await;
+            tokio::time::sleep(CLIENT_TIMEOUT / 30).await;
             read(&mut client, 100_000).await;
         }
     };
@@ -139,10 +139,10 @@ async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
     for written in [false, true] {
         let (mut socket, mut client) = connected().await;
         let lane = socket.lane().enter();
-        // A small part of what the send buffer holds.
+        // A small part of the bytes that the send buffer holds.
         let read_slowly = async {
             for _ in 0..100 {
-                tokio::time::sleep(PATIENCE / 10).await;
+                tokio::time::sleep(CLIENT_TIMEOUT / 10).await;
                 read(&mut client, 3000).await;
             }
         };
@@ -173,11 +173,11 @@ async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() 
     let read_slowly = async {
         read(&mut client, 4).await;
         for _ in 0..100 {
-            tokio::time::sleep(PATIENCE / 30).await;
+            tokio::time::sleep(CLIENT_TIMEOUT / 30).await;
             read(&mut client, 100_000).await;
         }
     };
-    // As HTTP does: it reads and flushes in turn.
+    // Reads and flushes in turn, as actix-http does.
     let mut next = [0; 100];
     let serve = std::future::poll_fn(|cx| {
         let mut buffer = ReadBuf::new(&mut next);
@@ -196,13 +196,13 @@ async fn a_request_has_to_be_answered_in_time_counted_from_its_first_byte() {
     let (mut socket, mut client) = connected().await;
     let mut request = [0; 5];
     for _ in 0..4 {
-        let ask = async {
-            tokio::time::sleep(PATIENCE / 2).await;
+        let send_request = async {
+            tokio::time::sleep(CLIENT_TIMEOUT / 2).await;
             client.write_all(b"GET /").await.unwrap();
         };
-        let (read, ()) = tokio::join!(socket.read_exact(&mut request), ask);
+        let (read, ()) = tokio::join!(socket.read_exact(&mut request), send_request);
         read.unwrap();
-        tokio::time::sleep(PATIENCE / 2).await;
+        tokio::time::sleep(CLIENT_TIMEOUT / 2).await;
         socket.write_all(b"answer").await.unwrap();
     }
     client.write_all(b"GET /").await.unwrap();
@@ -217,12 +217,12 @@ async fn a_client_that_wants_nothing_is_given_up_unless_it_is_being_answered() {
     assert_eq!(silent.read(&mut request).await.unwrap(), 0, "as if it had left");
 
     let (mut socket, mut client) = connected().await;
-    let answering = socket.lane().answer();
-    let waited = tokio::time::timeout(PATIENCE * 3, socket.read(&mut request)).await;
+    let in_progress = socket.lane().begin();
+    let waited = tokio::time::timeout(CLIENT_TIMEOUT * 3, socket.read(&mut request)).await;
     assert!(waited.is_err(), "it waits for what takes its time here");
-    drop(answering);
+    drop(in_progress);
     socket.write_all(b"answer").await.unwrap();
-    // As HTTP does once it has written: who is told nothing any more is woken in time.
+    // Flushes, as actix-http does after it has written: it arranges that the task is woken for the idle timeout.
     socket.flush().await.unwrap();
     assert_eq!(socket.read(&mut request).await.unwrap(), 0);
     assert!(read(&mut client, 6).await == b"answer");

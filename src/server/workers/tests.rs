@@ -1,4 +1,4 @@
-//! How connections are shared out among threads, and what they wait for.
+//! Distribution of connections over threads, and the limits of waiting.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::server::listeners::listen_each;
 
-/// How many connections each thread has served.
+/// Number of connections that each thread has served.
 type Counts = Arc<Mutex<HashMap<ThreadId, usize>>>;
 
-/// Greets every connection with a byte, and serves it until its client leaves.
+/// Starts workers that greet every connection with a byte and serve it until its client closes it.
 fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
     let (address, listeners) = listen_each("127.0.0.1:0".parse().unwrap(), threads).unwrap();
     let counts = Counts::default();
@@ -24,7 +24,7 @@ fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
         let serve: Serve = Box::new(move |mut tcp, _| {
             *counted.lock().unwrap().entry(std::thread::current().id()).or_default() += 1;
             Box::pin(async move {
-                let _left = (tcp.write_all(b"!").await, tcp.read_u8().await);
+                let _ = (tcp.write_all(b"!").await, tcp.read_u8().await);
             })
         });
         std::future::ready(serve)
@@ -34,7 +34,7 @@ fn greeting(threads: usize, bounds: Bounds) -> (SocketAddr, Workers, Counts) {
 
 fn bounds(connections: usize) -> Bounds {
     let addresses = Addresses::new(usize::MAX, Vec::new());
-    Bounds { connections, addresses, stop_within: Duration::from_secs(60) }
+    Bounds { connections, addresses, stop_timeout: Duration::from_secs(60) }
 }
 
 async fn greeted(address: SocketAddr) -> TcpStream {
@@ -59,7 +59,7 @@ async fn long_connections_are_spread_also_after_many_brief_ones() {
     are_spread(400, address, &counts).await;
 }
 
-/// So many connections that stay are shared out evenly among four threads.
+/// Asserts that this number of long connections is spread evenly over four threads.
 async fn are_spread(connections: usize, address: SocketAddr, counts: &Counts) {
     let mut clients = Vec::new();
     for _ in 0..connections {
@@ -71,7 +71,7 @@ async fn are_spread(connections: usize, address: SocketAddr, counts: &Counts) {
 }
 
 #[actix_rt::test]
-async fn more_connections_than_there_are_places_wait_until_one_ends() {
+async fn more_connections_than_there_are_permits_wait_until_one_ends() {
     let (address, _workers, counts) = greeting(2, bounds(2));
     let (first, _second) = (greeted(address).await, greeted(address).await);
     let third = actix_rt::spawn(greeted(address));
@@ -97,7 +97,7 @@ async fn stopping_waits_for_what_is_under_way_and_accepts_no_more() {
 
 #[actix_rt::test]
 async fn stopping_waits_no_longer_than_it_may() {
-    let (address, workers, _) = greeting(1, Bounds { stop_within: Duration::from_millis(50), ..bounds(10) });
+    let (address, workers, _) = greeting(1, Bounds { stop_timeout: Duration::from_millis(50), ..bounds(10) });
     let _client = greeted(address).await;
     workers.stop().await;
 }

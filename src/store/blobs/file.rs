@@ -1,4 +1,5 @@
-//! The file of a blob, and the ways of its bytes: to memory or to a socket, at once where the kernel has them, or after the disk.
+//! The file of a blob. Its bytes are copied into memory or sent to a socket, either without blocking where they are
+//! in the kernel's page cache, or after waiting for the disk.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -15,13 +16,14 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use crate::store::error::StoreError;
 use crate::store::spool::WriteAt;
 
-/// Whether a range is in memory is told by a byte in each so many of it: the kernel brings in and drops neighbours together.
-const LOOK_EVERY: usize = 256 * 1024;
+/// Distance in bytes between the bytes that are probed to find whether a range is in the page cache. The kernel
+/// loads and evicts neighbouring pages together.
+const CACHE_PROBE_INTERVAL_BYTES: usize = 256 * 1024;
 
-/// The disk is asked for so many bytes at once.
-const LOAD_AHEAD: u64 = 8 * 1024 * 1024;
+/// Number of bytes that the kernel is asked to read ahead (posix_fadvise(2), `POSIX_FADV_WILLNEED`).
+const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 
-const LOAD_BUFFER: usize = 128 * 1024;
+const LOAD_BUFFER_BYTES: usize = 128 * 1024;
 
 /// The open file of a blob, committed or growing. Cheap to clone; stays readable when the file is renamed or removed.
 #[derive(Clone, Debug)]
@@ -32,32 +34,44 @@ impl BlobFile {
         Self(Arc::new(file))
     }
 
-    /// Up to `most` bytes from `offset` on, fewer at the end, if they are in memory; `None` where the disk would have to be
-    /// waited for. Never blocks.
-    pub fn read_cached(&self, offset: u64, most: usize) -> Result<Option<Bytes>, StoreError> {
-        let mut bytes = BytesMut::zeroed(most);
-        Ok(self.read_now(&mut bytes, offset)?.map(|read| {
+    /// Returns up to `max_bytes` bytes from `offset`, fewer at the end of the file, if they are in the page cache;
+    /// `None` if the read would wait for the disk. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn read_cached(&self, offset: u64, max_bytes: usize) -> Result<Option<Bytes>, StoreError> {
+        let mut bytes = BytesMut::zeroed(max_bytes);
+        Ok(self.read_nowait(&mut bytes, offset)?.map(|read| {
             bytes.truncate(read);
             bytes.freeze()
         }))
     }
 
-    /// Whether these bytes are in memory, as far as a look at some of them tells. Never blocks.
+    /// Returns true if these bytes are in the page cache, judged by samples. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
     pub fn is_cached(&self, range: &Range<u64>) -> Result<bool, StoreError> {
         let last = range.end.saturating_sub(1);
-        for offset in range.clone().step_by(LOOK_EVERY).chain([last]) {
-            if self.read_now(&mut [0], offset)?.is_none() {
+        for offset in range.clone().step_by(CACHE_PROBE_INTERVAL_BYTES).chain([last]) {
+            if self.read_nowait(&mut [0], offset)?.is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Brings these bytes into memory, and lets the disk begin with those that follow. Blocks.
+    /// Reads these bytes into the page cache and starts read-ahead of the following ones. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
     pub fn load(&self, range: &Range<u64>) -> Result<(), StoreError> {
-        // A file system without read-ahead merely takes longer.
-        let _ = fadvise(&*self.0, range.start, NonZeroU64::new(LOAD_AHEAD), Advice::WillNeed);
-        let (mut buffer, mut offset) = (vec![0; LOAD_BUFFER], range.start);
+        // An error is ignored: without read-ahead the loop below only takes longer.
+        let _ = fadvise(&*self.0, range.start, NonZeroU64::new(READ_AHEAD_BYTES), Advice::WillNeed);
+        let (mut buffer, mut offset) = (vec![0; LOAD_BUFFER_BYTES], range.start);
         while offset < range.end {
             match self.0.read_at(&mut buffer, offset) {
                 Ok(0) => break,
@@ -69,28 +83,38 @@ impl BlobFile {
         Ok(())
     }
 
-    /// Sends up to `most` bytes from `offset` on to a socket that does not block, without their passing through this process.
-    /// Gives how many it took, 0 only at the file's end. What is not in memory is waited for.
-    pub fn send_to(&self, socket: impl AsFd, offset: u64, most: usize) -> io::Result<usize> {
+    /// Sends up to `max_bytes` bytes from `offset` to a non-blocking socket with sendfile(2), without copying them
+    /// through this process. Returns the number of bytes sent, 0 only at the end of the file. Waits for the disk
+    /// where they are not in the page cache.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `WouldBlock` if the socket takes no bytes now. Fails if the file cannot be read or the socket
+    /// cannot be written.
+    pub fn send_to(&self, socket: impl AsFd, offset: u64, max_bytes: usize) -> io::Result<usize> {
         let mut offset = offset;
-        Ok(sendfile(socket, &*self.0, Some(&mut offset), most)?)
+        Ok(sendfile(socket, &*self.0, Some(&mut offset), max_bytes)?)
     }
 
-    /// Reads what is in memory, without waiting for anything; `None` where that cannot be told.
-    fn read_now(&self, into: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+    /// Reads bytes that are in the page cache, without waiting; `None` if they are not, or if that is unknown.
+    fn read_nowait(&self, into: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
         match preadv2(&*self.0, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT) {
             Ok(read) => Ok(Some(read)),
-            // Not in memory; or a file system or kernel that cannot tell.
+            // Not in the page cache; or the file system or kernel does not support `RWF_NOWAIT` (preadv2(2)).
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Up to `most` bytes from `offset` on, fewer only at the end. Blocks.
-    pub fn read(&self, offset: u64, most: usize) -> Result<Bytes, StoreError> {
-        let mut bytes = BytesMut::zeroed(most);
+    /// Reads up to `max_bytes` bytes from `offset`, fewer only at the end of the file. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn read(&self, offset: u64, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let mut bytes = BytesMut::zeroed(max_bytes);
         let mut filled = 0;
-        while filled < most {
+        while filled < max_bytes {
             match self.0.read_at(&mut bytes[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
@@ -110,13 +134,13 @@ impl BlobFile {
         self.0.sync_all()
     }
 
-    /// Tells whether anybody has it open still.
+    /// Returns a weak reference, by which a test finds out whether the file is still open.
     #[cfg(test)]
     pub(super) fn downgrade(&self) -> std::sync::Weak<File> {
         Arc::downgrade(&self.0)
     }
 
-    /// What the system says of the file now, whatever it is called.
+    /// Returns the metadata of the open file, also after it was renamed or removed.
     pub(super) fn status(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&*self.0)?)
     }
@@ -133,7 +157,7 @@ mod tests {
         let path = folder.join("blob");
         std::fs::write(&path, bytes).unwrap();
         let file = File::open(path).unwrap();
-        // The kernel forgets nothing that is not on the disk.
+        // The kernel evicts only pages that are already on the disk.
         file.sync_all().unwrap();
         BlobFile::new(file)
     }
@@ -142,7 +166,7 @@ mod tests {
     fn bytes_that_are_in_memory_are_read_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let file = file(folder.path(), b"hello");
-        // A file system that cannot tell says `None`.
+        // A file system without `RWF_NOWAIT` yields `None`.
         assert!(file.read_cached(1, 3).unwrap().is_none_or(|bytes| bytes == "ell"));
     }
 
@@ -152,12 +176,12 @@ mod tests {
         let content: Vec<u8> = (0..700_000).map(|n| (n / 3) as u8).collect();
         let file = file(folder.path(), &content);
         let (whole, part) = (0..content.len() as u64, 300_000..content.len() as u64);
-        let tells = file.is_cached(&whole).unwrap();
+        let can_tell = file.is_cached(&whole).unwrap();
         fadvise(&*file.0, 0, None, Advice::DontNeed).unwrap();
-        assert!(!tells || !file.is_cached(&part).unwrap(), "the kernel was told to forget it");
+        assert!(!can_tell || !file.is_cached(&part).unwrap(), "the kernel was asked to evict it");
         file.load(&part).unwrap();
-        // A file system that cannot tell never says so.
-        assert_eq!(file.is_cached(&part).unwrap(), tells);
+        // A file system without `RWF_NOWAIT` never reports bytes as cached.
+        assert_eq!(file.is_cached(&part).unwrap(), can_tell);
         assert_eq!(file.read(300_000, 1_000_000).unwrap(), content[300_000..]);
     }
 }

@@ -1,5 +1,5 @@
-//! Reading stored blobs back to see whether they still have their digests. What does not is removed, so that it is fetched again.
-//! When, how fast and in which order that is done is decided elsewhere.
+//! Verification of stored blobs: reads them back and compares their digests. A damaged blob is removed, so that it
+//! is downloaded again. The caller decides when, how fast and in which order blobs are verified.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,32 +14,37 @@ use crate::domain::digest::Digest;
 use crate::store::damage::{self, Kind};
 use crate::store::error::StoreError;
 
-/// What a verification of a blob found.
+/// Result of the verification of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// The file has its digest.
+    /// The content has the expected digest.
     Holds,
-    /// It had another one, or could not be read, and was removed.
+    /// The content had another digest or could not be read, and the file was removed.
     Removed,
-    /// There is no such file.
+    /// There is no file of this digest, or it was replaced during the verification.
     Gone,
-    /// The verification was stopped before its end.
+    /// The caller stopped the verification before its end.
     Stopped,
 }
 
-/// Tells a file from one that replaced it, and from itself before it was written to: device, inode and time of change.
+/// Identity of a version of a file: device, inode, and time of the last status change in seconds and nanoseconds.
+/// Differs after the file was replaced or written to.
 pub type Stamp = (u64, u64, i64, i64);
 
-/// So many bytes are read at once.
-const CHUNK: usize = 256 * 1024;
+/// Number of bytes read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Below the priority of threads that serve (`nice`).
-const PRIORITY: i32 = 15;
+/// Nice value of threads that verify blobs: a lower priority than that of the threads that serve requests.
+const VERIFIER_NICE: i32 = 15;
 
 impl BlobFiles {
-    /// Reads the blob and compares its digest. `pace` is given the number of bytes of each chunk, waits as long as it likes, and
-    /// says whether to go on. Uses no memory that the kernel needs for blobs that are served: what was not in the page cache before
-    /// is dropped from it. Blocks.
+    /// Reads the blob and compares its digest. Calls `pace` with the number of bytes of each chunk; it may wait to
+    /// limit the speed, and returns false to stop. Pages that were not in the page cache before are dropped from
+    /// it, so that blobs that are served stay cached. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be opened or, where it is damaged, cannot be removed.
     pub fn verify(&self, digest: &Digest, pace: &mut dyn FnMut(u64) -> bool) -> Result<Verified, StoreError> {
         let path = self.path(digest);
         let file = match open_quietly(&path) {
@@ -55,7 +60,7 @@ impl BlobFiles {
         if found.as_ref().is_ok_and(|found| found == digest) {
             return Ok(Verified::Holds);
         }
-        // One that was stored anew meanwhile was verified as it was written.
+        // A blob that was replaced meanwhile was verified as it was downloaded.
         if stamp(&path)? != Some(stamp_of(&file.metadata()?)) {
             return Ok(Verified::Gone);
         }
@@ -64,16 +69,25 @@ impl BlobFiles {
         removed.map(|_| Verified::Removed)
     }
 
-    /// What tells the file of this blob from others; nothing where there is none.
+    /// Returns the identity of the file of this blob; `None` if there is no file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report the file's metadata.
     pub fn stamp(&self, digest: &Digest) -> Result<Option<Stamp>, StoreError> {
         Ok(stamp(&self.path(digest))?)
     }
 
-    /// The digests of all stored blobs, those read or written last first, as far as the file system notes it. Blocks.
+    /// Returns the digests of all stored blobs, the most recently read or written first. The order depends on the
+    /// access times that the file system records. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read.
     pub fn by_last_use(&self) -> Result<Vec<Digest>, StoreError> {
         let mut blobs = Vec::new();
         for_each_file(&self.folder, |digest, entry| {
-            // One that was removed meanwhile need not be verified.
+            // A blob that was removed meanwhile sorts last; its verification finds nothing.
             let used = entry.metadata().map_or(0, |file| file.atime().max(file.mtime()));
             blobs.push((u32::try_from(used).unwrap_or_default(), digest));
         })?;
@@ -82,18 +96,18 @@ impl BlobFiles {
     }
 }
 
-/// Gives the calling thread the processor only where threads that serve leave it.
+/// Lowers the scheduling priority of the calling thread below that of the threads that serve requests.
 pub fn lower_priority() {
-    // Where that is not allowed it is merely less polite.
-    let _ = rustix::process::setpriority_process(None, PRIORITY);
+    // An error is ignored: verification works at normal priority as well.
+    let _ = rustix::process::setpriority_process(None, VERIFIER_NICE);
 }
 
-/// The digest of the whole file, or nothing where it was stopped.
+/// Returns the digest of the whole file; `None` if `pace` stopped it.
 fn hash(file: &File, pace: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Digest>> {
-    let (mut hasher, mut buffer, mut offset) = (Hasher::default(), vec![0; CHUNK], 0);
+    let (mut hasher, mut buffer, mut offset) = (Hasher::default(), vec![0; CHUNK_BYTES], 0);
     let blob = BlobFile::new(file.try_clone()?);
     loop {
-        let was_cached = blob.is_cached(&(offset..offset + CHUNK as u64)).unwrap_or(true);
+        let was_cached = blob.is_cached(&(offset..offset + CHUNK_BYTES as u64)).unwrap_or(true);
         let read = match file.read_at(&mut buffer, offset) {
             Ok(0) => return Ok(Some(hasher.finish())),
             Ok(read) => read,
@@ -111,12 +125,12 @@ fn hash(file: &File, pace: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Dig
     }
 }
 
-/// Opens a file without the traces of its being used: the time of last use stays, and the kernel reads nothing ahead, which would
-/// stay in memory.
+/// Opens a file so that reading leaves no traces: the access time is not updated, and read-ahead, which would fill
+/// the page cache, is switched off.
 fn open_quietly(path: &Path) -> io::Result<File> {
     let without_time = i32::try_from(OFlags::NOATIME.bits()).unwrap_or_default();
     let file = match OpenOptions::new().read(true).custom_flags(without_time).open(path) {
-        // Only the owner of a file may.
+        // Only the owner of a file may open it with `O_NOATIME` (open(2)).
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,
         opened => opened?,
     };
@@ -156,7 +170,7 @@ mod tests {
     fn a_blob_with_a_bit_flipped_anywhere_is_removed_and_one_that_holds_stays() {
         let folder = tempfile::tempdir().unwrap();
         let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n / 3) as u8).collect();
-        for at in [0, 1, CHUNK - 1, CHUNK, 500_000, bytes.len() - 1] {
+        for at in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, 500_000, bytes.len() - 1] {
             let (blobs, digest) = stored(folder.path(), &bytes);
             let mut seen = 0;
             let mut pace = |read| {

@@ -1,4 +1,4 @@
-//! Tests: whatever happens to the bytes of a file, it holds what was written, or less at its end, or is refused.
+//! Tests of the format: after any damage, a file yields what was written, or less at its end, or is rejected.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use proptest::prelude::*;
@@ -10,7 +10,8 @@ fn put(last_user: u64) -> Entry {
     Entry::of(&Write::Put(Record::Service(Service { last_user, ..Service::default() }))).unwrap()
 }
 
-/// A file whose changes count users from 1 to `changes`, and the positions after each, beginning with that of the snapshot.
+/// Returns a file whose changes count users from 1 to `changes`, and the positions after the snapshot and each
+/// change.
 fn file(base: u64, changes: u64) -> (Vec<u8>, Vec<Position>) {
     let mut bytes = Vec::new();
     let mut positions = vec![Position::of_new_history(base)];
@@ -28,7 +29,7 @@ fn last_user(history: &History) -> u64 {
     directory_of(&history.records).unwrap().service().last_user
 }
 
-/// What is read from damaged bytes is nothing, or the state after the change that its end names.
+/// Reads damaged bytes, and checks that the result is an error or the state after the change that its end names.
 fn is_true(bytes: &[u8], positions: &[Position]) -> Option<History> {
     let history = read(bytes).ok()?;
     let at = positions.iter().position(|position| *position == history.end()).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of what is exported, how often, and what is read back.
+//! Tests of exports: content, frequency and reading back.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
@@ -74,11 +74,11 @@ fn the_export_before_the_last_is_kept_and_a_damaged_one_is_not() {
         store.change(token);
         store.export.write_now(&store.journal).unwrap();
     }
-    assert_eq!((last_token(&store.path()), last_token(&kept(&store.path()))), (3, 2));
+    assert_eq!((last_token(&store.path()), last_token(&previous(&store.path()))), (3, 2));
     fs::write(store.path(), "damaged").unwrap();
     store.change(4);
     store.export.write_now(&store.journal).unwrap();
-    assert_eq!((last_token(&store.path()), last_token(&kept(&store.path()))), (4, 2));
+    assert_eq!((last_token(&store.path()), last_token(&previous(&store.path()))), (4, 2));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_export_is_not_replaced_by_one_with_fewer_changes() {
     new.export.write_now(&new.journal).unwrap();
     fs::copy(new.path(), old.path()).unwrap();
     let refused = old.export.write_now(&old.journal).unwrap_err().to_string();
-    assert!(refused.contains("holds 21 changes"), "{refused}");
+    assert!(refused.contains("has 21 changes"), "{refused}");
     assert_eq!(position(&old.path()).unwrap(), position(&new.path()).unwrap());
 }
 
@@ -103,6 +103,6 @@ fn a_large_export_is_written_less_often() {
     store.change(2);
     assert!(!store.export.write_if_due(&store.journal).unwrap());
     assert!(store.export.write_now(&store.journal).unwrap(), "at a stop it is written at once");
-    assert_eq!(pause(91 << 20, Duration::from_secs(1)), Duration::from_secs(91));
-    assert_eq!(pause(1 << 20, Duration::from_secs(2)), Duration::from_secs(40));
+    assert_eq!(next_interval(91 << 20, Duration::from_secs(1)), Duration::from_secs(91));
+    assert_eq!(next_interval(1 << 20, Duration::from_secs(2)), Duration::from_secs(40));
 }

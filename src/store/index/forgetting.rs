@@ -1,4 +1,4 @@
-//! What a purge takes away: all that a group has in the index, and the small files after it.
+//! Removal of a purged group: all of its entries in the index, and then its small files.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,14 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 
 impl Index {
-    /// Takes everything from a group: its links, and its tags where no other group has them. Returns the contents that no
-    /// group may open any more. Its small files stay, so that this can be done again after a crash.
+    /// Removes all links of a group, and its tags where no other group has them. Returns the contents that no group
+    /// may read any more. The small files stay, so that this can be repeated after a crash.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the group's files cannot be listed because the process lacks open files or memory.
     pub fn forget_group(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
-        // Nothing that a comparison has read of the group's files is put back after this.
+        // Completes the comparison with the files first: it could otherwise add entries of this group again.
         self.check_against_files()?;
         let digests = self.forget_links(group)?;
         self.in_database(|| self.forget_tags(group));
@@ -24,23 +28,33 @@ impl Index {
         Ok(orphans)
     }
 
-    /// Removes the small files of a group that was forgotten: the last step, after the contents that nobody may open.
+    /// Removes the small files of a purged group. This is the last step, after the removal of the contents that no
+    /// group may read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
         self.in_database(|| self.database.write_out());
         index_file::remove_all(&self.groups, group)
     }
 
-    /// Notes durably that a group is to be forgotten, so that it is although the process ends before.
+    /// Records durably that a group is to be purged, so that the purge is completed even if the process ends
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the note cannot be written.
     pub fn mark_forgotten(&self, group: GroupId) -> Result<(), StoreError> {
         index_file::mark_forgotten(&self.groups, group)
     }
 
-    /// Whether that was noted, and the group's files are not yet removed.
+    /// Returns true if the purge of the group was recorded and its files still exist.
     pub fn is_forgotten(&self, group: GroupId) -> bool {
         index_file::is_forgotten(&self.groups, group)
     }
 
-    /// Returns the contents that the links opened.
+    /// Removes the links of a group. Returns the contents that they referred to.
     fn forget_links(&self, group: GroupId) -> Result<BTreeSet<Digest>, StoreError> {
         let mut digests = BTreeSet::new();
         self.in_database(|| {

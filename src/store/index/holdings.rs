@@ -1,4 +1,5 @@
-//! Holdings: how much groups have cached, counted from their small files. Reads each of them and changes nothing.
+//! Amounts of content that groups have cached, counted from their small files. Reads every file and changes
+//! nothing.
 
 use std::collections::HashSet;
 
@@ -8,14 +9,19 @@ use crate::domain::id::GroupId;
 /// An amount of cached content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Tags that were pulled, counted once for each group.
+    /// Number of tags that were pulled, counted once for each group.
     pub tags: usize,
-    /// Bytes of the manifests and blobs that upstream gave, each content counted once.
+    /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
     pub bytes: u64,
 }
 
 impl Index {
-    /// The holdings of these groups together. Content that was only named by a manifest counts nothing. Blocks.
+    /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not
+    /// counted. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
     pub fn holdings(&self, groups: &[GroupId]) -> Result<Holdings, StoreError> {
         let (mut tags, mut bytes, mut counted) = (0, 0, HashSet::new());
         for group in groups.iter().filter(|group| !index_file::is_forgotten(&self.groups, **group)) {

@@ -1,7 +1,8 @@
-//! Putting the database of the index right by the small files, which are the truth: all of it where it is new or was damaged, and
-//! whatever differs after each start. sled takes a damaged end of its log for one that was never written, and begins with what stands
-//! before it: entries are missing then, and entries that were removed are there again. Until the comparison is done, the files alone
-//! decide; and so they do, until the next start, where the database cannot be read.
+//! Correction of the index's database by the small files, which are authoritative: a new or damaged database is
+//! rebuilt, and after each start differing entries are corrected. sled takes a damaged end of its log for one that
+//! was never written, and continues with the state before it: entries are missing then, and removed entries are
+//! present again. Lookups use only the files until the comparison is done, and if the database cannot be read,
+//! until the next start.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -14,25 +15,26 @@ use super::{Index, Link, LinkFile, StoreError, TagEntry, TagFile, index_file, ke
 use crate::domain::id::GroupId;
 use crate::store::damage::{self, Kind};
 
-/// Stands in an index that was finished.
+/// Key that marks a database that was built completely.
 const COMPLETE: &[u8] = b"complete";
 
-/// A file in the folder of a database that could not be read: it is set aside at the next start.
+/// Name of a file that marks the database in its folder as unreadable: the next start moves the folder aside.
 pub(super) const UNREADABLE: &str = "unreadable";
 
-/// How far the database can be relied on.
+/// Degree to which the database can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Trust {
-    /// It was not compared with the files yet.
+    /// The database was not compared with the files yet.
     Unchecked,
-    /// It has what the files have.
+    /// The database agrees with the files.
     Checked,
-    /// It cannot be read or written.
+    /// The database cannot be read or written.
     Broken,
 }
 
-/// The keys that a comparison found in files, and those that were added meanwhile, by their hashes.
+/// Hashes of the keys that a comparison has found in the files, and of those that were added meanwhile. `None`
+/// while no comparison runs.
 #[derive(Default)]
 pub(super) struct Found {
     hasher: RandomState,
@@ -40,7 +42,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Notes the key of an entry that has its file, if a comparison is under way.
+    /// Records the key of an entry that has a file, if a comparison is running.
     pub(super) fn note(&self, key: &[u8]) {
         let hash = self.hasher.hash_one(key);
         if let Some(keys) = &mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -63,7 +65,7 @@ impl Found {
 }
 
 impl Index {
-    /// How far the database can be relied on now.
+    /// Returns the present trust in the database.
     pub(super) fn trust(&self) -> Trust {
         match self.trust.load(Ordering::Acquire) {
             0 => Trust::Unchecked,
@@ -72,8 +74,8 @@ impl Index {
         }
     }
 
-    /// Reads or writes the database. Where it fails, or panics, as sled does on some damage, it is not used any more, and the files
-    /// decide.
+    /// Reads or writes the database. If that fails or panics, as sled does on some kinds of damage, returns `None`,
+    /// and the database is not used any more until the next start.
     pub(super) fn in_database<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
         if self.trust() == Trust::Broken {
             return None;
@@ -92,7 +94,12 @@ impl Index {
         if self.trust.swap(Trust::Broken as u8, Ordering::AcqRel) == Trust::Broken as u8 {
             return;
         }
-        damage::found(Kind::Index, &self.folder, error, "the small files are used; it is rebuilt at the next start");
+        damage::found(
+            Kind::Index,
+            &self.folder,
+            error,
+            "the small files are used until it is rebuilt at the next start",
+        );
         if let Err(error) = crate::store::durable::write_file(&self.folder.join(UNREADABLE), b"") {
             tracing::warn!(%error, "the index could not be marked as unreadable");
         }
@@ -105,15 +112,19 @@ impl Index {
         for tree in [&self.links, &self.sources, &self.tags, &self.group_tags] {
             tree.clear()?;
         }
-        self.put_right()?;
+        self.add_missing()?;
         self.database.insert(COMPLETE, b"")?;
         self.flush()?;
         self.trust.store(Trust::Checked as u8, Ordering::Release);
         Ok(())
     }
 
-    /// Compares the database with the small files, once after a start, and puts right what differs. Returns how many entries did.
-    /// May take seconds; meanwhile everything is looked up in the files. Blocks.
+    /// Compares the database with the small files, once after a start, and corrects differing entries. Returns
+    /// their number. May take seconds; lookups use the files meanwhile. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present: a failure is logged, and the database is not used any more.
     pub fn check_against_files(&self) -> Result<usize, StoreError> {
         let _once = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.trust() != Trust::Unchecked {
@@ -121,50 +132,50 @@ impl Index {
         }
         self.found.begin();
         let checked = self.in_database(|| {
-            let differing = self.put_right()? + self.take_out()?;
+            let differing = self.add_missing()? + self.remove_surplus()?;
             self.database.write_out()?;
             Ok(differing)
         });
         self.found.end();
         let Some(differing) = checked else { return Ok(0) };
         let unchecked = Trust::Unchecked as u8;
-        let _broken_meanwhile =
-            self.trust.compare_exchange(unchecked, Trust::Checked as u8, Ordering::AcqRel, Ordering::Acquire);
+        // A database that has failed since the comparison stays untrusted.
+        let _ = self.trust.compare_exchange(unchecked, Trust::Checked as u8, Ordering::AcqRel, Ordering::Acquire);
         if differing > 0 {
             damage::found(
                 Kind::Index,
                 &self.folder,
                 format!("{differing} entries"),
-                "they were put right by the files",
+                "they were corrected from the files",
             );
         }
         Ok(differing)
     }
 
-    /// Adds what the files have and the database has not, or has otherwise.
-    fn put_right(&self) -> Result<usize, StoreError> {
+    /// Adds entries that are missing in the database or differ from the files. Returns their number.
+    fn add_missing(&self) -> Result<usize, StoreError> {
         let mut differing = 0;
         for group in index_file::groups(&self.groups)? {
             let group = group?;
             for path in index_file::link_files(&self.groups, group)? {
-                differing += self.put_links_right(group, &path?)?;
+                differing += self.add_missing_links(group, &path?)?;
             }
             for path in index_file::tag_files(&self.groups, group)? {
-                differing += self.put_tag_right(group, &path?)?;
+                differing += self.add_missing_tag(group, &path?)?;
             }
         }
         Ok(differing)
     }
 
-    fn put_links_right(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
-        // Nobody adds to the file and the database meanwhile.
-        let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+    fn add_missing_links(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
+        // No links are added meanwhile to the file or the database.
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let mut differing = 0;
         for LinkFile { origin, digest, link } in index_file::tidy_links(path, group)? {
             let key = key::link(&digest, group, &origin);
             self.found.note(&key);
             let known: Option<Link> = read(self.links.get(&key)?).ok().flatten();
-            // Files of earlier versions do not tell the length.
+            // Files of earlier versions do not state the length.
             let same = |known: Link| known == link || (known.proven == link.proven && link.size.is_none());
             if !known.is_some_and(same) {
                 differing += 1;
@@ -177,13 +188,13 @@ impl Index {
         Ok(differing)
     }
 
-    fn put_tag_right(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
-        let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+    fn add_missing_tag(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let Some(TagFile { origin, tag, entry }) = index_file::read_tag(path, group)? else { return Ok(0) };
         let (tag_key, group_key) = (key::tag(&origin, &tag), key::group_tag(&origin, &tag, group));
         self.found.note(&group_key);
         let mut differing = 0;
-        // The time may be newer than that in the file.
+        // The database may have a newer time of confirmation, because such an update is not written to the file.
         let same = |known: &TagEntry| known.digest == entry.digest;
         if !read(self.group_tags.get(&group_key)?).ok().flatten().is_some_and(|known| same(&known)) {
             differing = 1;
@@ -197,8 +208,8 @@ impl Index {
         Ok(differing)
     }
 
-    /// Takes out what has no file: it was removed.
-    fn take_out(&self) -> Result<usize, StoreError> {
+    /// Removes entries that have no file, because they were removed before. Returns their number.
+    fn remove_surplus(&self) -> Result<usize, StoreError> {
         let mut differing = 0;
         for tree in [&self.links, &self.group_tags] {
             for entry in tree.iter().keys() {
@@ -206,7 +217,7 @@ impl Index {
                 if self.found.has(&entry) {
                     continue;
                 }
-                let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+                let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
                 if !self.found.has(&entry) {
                     differing += 1;
                     tree.remove(&entry)?;
@@ -219,7 +230,7 @@ impl Index {
             if has_group()? {
                 continue;
             }
-            let _alone = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+            let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
             if !has_group()? {
                 differing += 1;
                 self.tags.remove(&tag)?;

@@ -1,4 +1,4 @@
-//! Tests of appending, of what a failure leaves, and of compaction.
+//! Tests of the journal: appends, the state after failures, and compaction.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
@@ -45,7 +45,7 @@ fn nothing_is_appended_to_what_was_written_by_halves() {
     let journal = journal(folder.path());
     journal.append(&entry(1), |_| Ok(())).unwrap();
     let before = fs::read(&path).unwrap();
-    // What a handle that cannot write leaves is what a full disk leaves.
+    // A write to a read-only descriptor fails as one on a full disk does.
     let writable = std::mem::replace(&mut journal.state.lock().unwrap().file, File::open(&path).unwrap());
     fs::write(&path, [before.as_slice(), b"{\"number\":2,\"prev"].concat()).unwrap();
     assert!(journal.append(&entry(2), |_| Ok(())).is_err());

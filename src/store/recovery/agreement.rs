@@ -1,20 +1,20 @@
-//! Which of the files are of one history. Files of two installations, or of one that was restored, have numbers that say nothing about
-//! each other: the installation and the running digests tell them apart.
+//! Check which of the files belong to one history. The numbers in files of two installations, or of a restored one,
+//! cannot be compared: the installation and the running digests distinguish them.
 
 use super::super::changes::{History, Position};
 use super::{Files, Found, FoundJournal, Witness};
 use crate::domain::id::InstallationId;
 
-/// What two files are to each other.
+/// Relation of two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// Of one history, or of one installation.
+    /// The files are of one history or one installation.
     Same,
-    /// Neither has what tells, or one of them is not there.
+    /// Unknown: a file is missing, or lacks what is needed for the comparison.
     Unknown,
-    /// Of two installations.
+    /// The files are of two installations.
     OtherInstallation,
-    /// Of one installation as far as is known, and of two histories.
+    /// The files are of two histories, and of one installation as far as is known.
     OtherHistory,
 }
 
@@ -26,19 +26,19 @@ pub(super) enum Name {
     Export,
 }
 
-/// What the three files are to each other.
+/// Relation of the three files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Agreement {
-    /// Nothing speaks against their being of one history.
+    /// Nothing shows that they are not of one history.
     One,
-    /// This one is of another history than both others, which agree.
+    /// This file is of another history than the other two, which agree.
     Outvoted(Name, Relation),
-    /// These two are of different histories, and no third tells which is right.
+    /// These two files are of different histories, and no third file shows which is right.
     Undecided(Name, Name, Relation),
 }
 
 impl Relation {
-    /// By the installations alone.
+    /// Compares the installations only.
     fn of_installations(one: Option<InstallationId>, other: Option<InstallationId>) -> Self {
         match (one, other) {
             (Some(one), Some(other)) if one != other => Self::OtherInstallation,
@@ -57,7 +57,7 @@ impl Relation {
         match history.digest_at(position.number) {
             Some(digest) if digest == position.digest => Self::Same,
             Some(_) => Self::OtherHistory,
-            // A journal of an earlier version beside what this version has written was put there.
+            // A journal without an installation, beside a file that has one, was put there from elsewhere.
             None if end.installation.is_none() && position.installation.is_some() && position.number < end.number => {
                 Self::OtherInstallation
             }
@@ -87,7 +87,7 @@ impl Relation {
 }
 
 impl Agreement {
-    /// What is known of these files. `history`: what can be read of the journal.
+    /// Determines the relation of the files. `history` is the readable part of the journal.
     pub(super) fn of(found: &Found, history: Option<&History>) -> Self {
         let with_journal =
             |witness| history.map_or(Relation::Unknown, |history| Relation::with_journal(history, witness));
@@ -104,7 +104,7 @@ impl Agreement {
         }
     }
 
-    /// Why they cannot be used together, if so.
+    /// Returns the reason why the files cannot be used together; `None` if they can.
     pub(super) fn reason(self, files: &Files, found: &Found) -> Option<String> {
         let path = |name| found.path(files, name).display();
         match self {
@@ -119,31 +119,29 @@ impl Agreement {
             }
             Self::Undecided(one, other, relation) => {
                 let (one, other, noun) = (path(one), path(other), relation.noun());
-                Some(format!(
-                    "{one} and {other} are of different {noun}s, and no third file tells which of them is right"
-                ))
+                Some(format!("{one} and {other} are of different {noun}s, and no third file shows which is right"))
             }
         }
     }
 
-    /// Whether this file is known to be of another history.
+    /// Returns true if this file is known to be of another history.
     pub(super) fn excludes(self, name: Name) -> bool {
         matches!(self, Self::Outvoted(outvoted, _) if outvoted == name)
     }
 }
 
 impl Found {
-    /// What the files are to each other.
+    /// Returns the relation of the files.
     pub(super) fn agreement(&self) -> Agreement {
         Agreement::of(self, self.history())
     }
 
-    /// The file that is of another history than both others.
+    /// Returns the path of the file that is of another history than the other two.
     pub(super) fn outvoted(&self, files: &Files) -> Option<std::path::PathBuf> {
         if let Agreement::Outvoted(name, _) = self.agreement() { Some(self.path(files, name).to_owned()) } else { None }
     }
 
-    /// Whose files they are, as far as those tell that are not of another history.
+    /// Returns the installation that the files belong to, ignoring a file of another history.
     pub(super) fn installation(&self) -> Option<InstallationId> {
         let agreement = self.agreement();
         let of = |name, position: Option<&Position>| {
@@ -155,7 +153,7 @@ impl Found {
             .or_else(|| of(Name::Export, self.in_export.position()))
     }
 
-    /// What can be read of the journal.
+    /// Returns the readable part of the journal.
     pub(super) fn history(&self) -> Option<&History> {
         if let FoundJournal::Read(history) = &self.journal { Some(history) } else { None }
     }

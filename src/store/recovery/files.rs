@@ -1,4 +1,4 @@
-//! The files of identities in the folder of all data, and how they are set aside.
+//! The files of identities in the data folder, and how they are moved aside.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::super::records::RecordsDatabase;
 use super::Found;
 use crate::domain::directory::Directory;
 
-/// The files of identities in the folder of all data.
+/// The files of identities in the data folder.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Files {
     pub(in super::super) data: PathBuf,
@@ -23,14 +23,14 @@ pub(in super::super) struct Files {
 /// The identities of a folder that no service has open.
 #[derive(Debug)]
 pub struct Present {
-    /// All of them.
+    /// All identities.
     pub directory: Directory,
-    /// The last changes may be missing: only an export could be read.
+    /// True if the last changes may be missing, because only an export could be read.
     pub may_lag: bool,
 }
 
 impl Files {
-    /// Those below this folder.
+    /// Returns the paths below this folder.
     pub(in super::super) fn below(data: &Path) -> Self {
         Self {
             data: data.to_owned(),
@@ -40,12 +40,12 @@ impl Files {
         }
     }
 
-    /// The content of the file that knows the latest change: the journal or the database, and only without them an
-    /// export. One that is known to be of another history does not count.
+    /// Returns the content of the file with the latest change: the journal or the database, and an export only if
+    /// neither can be read. A file that is known to be of another history is ignored. Fails if no file can be read.
     pub(in super::super) fn present(&self) -> Result<Option<Present>, StoreError> {
-        let kept = export::kept(&self.export);
+        let previous = export::previous(&self.export);
         let current = [&self.journal, &self.database];
-        if current.into_iter().chain([&self.export, &kept]).all(|path| !path.exists()) {
+        if current.into_iter().chain([&self.export, &previous]).all(|path| !path.exists()) {
             return Ok(None);
         }
         let outvoted = Found::look(self).outvoted(self);
@@ -58,7 +58,7 @@ impl Files {
         };
         let found = newest(current)
             .map(|backup| (backup, false))
-            .or_else(|| newest([&self.export, &kept]).map(|backup| (backup, true)));
+            .or_else(|| newest([&self.export, &previous]).map(|backup| (backup, true)));
         match found {
             Some((backup, may_lag)) => Ok(Some(Present { directory: backup.directory, may_lag })),
             None => {
@@ -68,9 +68,9 @@ impl Files {
         }
     }
 
-    /// An empty database in the place of one that cannot be trusted, which is kept as `identity.damaged`. Takes over the times of last use
-    /// that can be read.
-    pub(super) fn make_database_anew(&self, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
+    /// Creates an empty database in place of an untrusted one, which is moved aside to `identity.damaged`. Takes
+    /// over the times of last use that can be read. Fails if the database cannot be renamed or created.
+    pub(super) fn replace_database(&self, old: Option<RecordsDatabase>) -> Result<RecordsDatabase, StoreError> {
         let last_used = old.as_ref().and_then(|old| old.last_used().ok()).unwrap_or_default();
         drop(old);
         let aside = self.database.with_extension("damaged");
@@ -78,7 +78,7 @@ impl Files {
             std::fs::remove_dir_all(&aside)?;
         }
         durable::rename(&self.database, &aside)?;
-        tracing::warn!(aside = %aside.display(), "the database of identities is damaged; it is set aside and made anew");
+        tracing::warn!(aside = %aside.display(), "the database of identities is damaged; it is moved aside and rebuilt");
         let database = RecordsDatabase::open(&self.database)?;
         database.note_last_used(last_used)?;
         Ok(database)

@@ -1,4 +1,5 @@
-//! The copy of the identities that a restore loses least with: what a refusal advises to restore from.
+//! The newest copy of the identities: the one whose restore loses the fewest changes, and which a refusal
+//! recommends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,22 +11,22 @@ use super::super::records::RecordsDatabase;
 use super::agreement::Name;
 use super::{Files, Found, FoundJournal, Witness, read_journal};
 
-/// The beginning of the names of folders in which restores have kept what was there before.
-const KEPT_ASIDE: &str = "identity.replaced-";
+/// Beginning of the names of folders in which restores have kept the previous files.
+const REPLACED_PREFIX: &str = "identity.replaced-";
 
-/// Something that can be restored.
+/// A copy of the identities that can be restored.
 #[derive(Clone, Debug)]
 struct Copy {
     path: PathBuf,
     end: Position,
-    /// Whether changes may follow that cannot be read.
+    /// True if unreadable changes may follow.
     is_cut: bool,
-    /// Whether it has every change, also those of the last seconds.
+    /// True if it has every change, including those of the last seconds.
     is_current: bool,
 }
 
 impl Found {
-    /// The refusal of these files, with the command that puts back the most of them.
+    /// Returns the refusal of these files, with the command that restores the newest copy.
     pub(super) fn refusal(&self, files: &Files, reason: String) -> OpenError {
         let newest = self.newest(files);
         let number_if = |is: fn(&Copy) -> bool| newest.as_ref().filter(|copy| is(copy)).map(|copy| copy.end.number);
@@ -38,11 +39,12 @@ impl Found {
         OpenError::Identities { folder: files.database.clone(), reason, advice: Box::new(advice) }
     }
 
-    /// The copy with the highest number, those of the same number in the order of trust. What is known to be of another history is none.
+    /// Returns the copy with the highest number; of several with the same number, the most trusted one. Copies that
+    /// are known to be of another history are ignored.
     fn newest(&self, files: &Files) -> Option<Copy> {
         let (agreement, ours) = (self.agreement(), self.installation());
         let is_ours = |copy: &Copy| copy.end.installation.is_none_or(|of| ours.is_none_or(|ours| of == ours));
-        let mut copies: Vec<Copy> = kept_aside(&files.data).iter().flat_map(|folder| copies_in(folder)).collect();
+        let mut copies: Vec<Copy> = replaced_folders(&files.data).iter().flat_map(|folder| copies_in(folder)).collect();
         copies.retain(is_ours);
         let named = [
             (Name::Database, copy_of(&self.in_database, &files.database, true)),
@@ -57,14 +59,15 @@ impl Found {
     }
 }
 
-/// The folders that restores have left in the folder of all data.
-fn kept_aside(data: &Path) -> Vec<PathBuf> {
+/// Returns the folders that restores have left in the data folder.
+fn replaced_folders(data: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(data).into_iter().flatten().flatten();
-    let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(KEPT_ASIDE));
+    let names = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(REPLACED_PREFIX));
     names.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// The database, the export and the journal in such a folder. Nobody knows whether they have every change.
+/// Returns the copies in such a folder: the database, the export and the journal. It is unknown whether they have
+/// every change.
 fn copies_in(folder: &Path) -> Vec<Copy> {
     let files = Files::below(folder);
     let database = export::is_database(folder).then(|| RecordsDatabase::open(folder).ok()).flatten();

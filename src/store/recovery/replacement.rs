@@ -1,12 +1,13 @@
-//! A restore: new identities take the place of those in the folder of all data, which are kept aside. Everything that needs space or can
-//! fail comes first, and changes nothing. The rename of the new journal decides; what is left to do after it does a start as well.
+//! A restore: replaces the identities in the data folder with new ones and keeps the previous files. Steps that
+//! need space or can fail come first and change nothing. The rename of the new journal is decisive; the steps after
+//! it are also done by a start.
 //!
-//! | stopped after | left |
+//! | stopped after | state of the data folder |
 //! |---|---|
-//! | [`Replacement::prepare`] | what was there, and a temporary file |
-//! | [`Replacement::keep_aside`] | what was there, with a second name for the journal and the export in `identity.replaced-N/` |
-//! | [`Replacement::switch`] | the new journal, and a database that a start makes anew from it |
-//! | [`Switched::settle`] | the new journal, and what was there in `identity.replaced-N/` |
+//! | [`Replacement::prepare`] | the previous files, and a temporary file |
+//! | [`Replacement::keep_aside`] | the previous files, and links to journal and export in `identity.replaced-N/` |
+//! | [`Replacement::switch`] | the new journal, and a database that a start rebuilds from it |
+//! | [`Switched::settle`] | the new journal, and the previous files in `identity.replaced-N/` |
 
 use std::fs;
 use std::io;
@@ -19,21 +20,23 @@ use super::super::export;
 use super::super::reserve::{self, Reserve};
 use super::Files;
 
-/// New identities on their way to the place of others. Dropping it leaves what a killed process would.
+/// Prepared identities that replace others. Dropping this value leaves the same state as a killed process.
 pub(in super::super) struct Replacement<'a> {
     files: &'a Files,
     journal: NewFile,
-    /// Where the journal and the export that are there are kept, if there is any file of identities.
+    /// Folder that keeps the previous journal and export; `None` until it is created, or if there are no previous
+    /// files.
     aside: Option<PathBuf>,
-    /// Files that are to be moved to `aside`, or were.
+    /// Files that cannot be linked or copied: they are moved to `aside`.
     pub(super) moved: Vec<PathBuf>,
 }
 
-/// The files of the new identities together take at most so many times the length of the journal.
+/// Maximum disk space that all files of the new identities take, as a multiple of the length of the journal.
 const SPACE_PER_JOURNAL_BYTE: u64 = 5;
 
 impl<'a> Replacement<'a> {
-    /// Writes the new journal under a temporary name. Gives up the reserve where the disk is full.
+    /// Writes the new journal under a temporary name. Frees the reserve if the disk is full. Fails if the disk is
+    /// full nevertheless, or the file cannot be written.
     pub(in super::super) fn prepare(
         files: &'a Files,
         position: Position,
@@ -55,8 +58,8 @@ impl<'a> Replacement<'a> {
         Ok(Self { files, journal: journal.map_err(fail)?, aside: None, moved: Vec::new() })
     }
 
-    /// Carries all of it out. Returns where that is what was there before; nothing where there was nothing. A failure
-    /// leaves what was there.
+    /// Carries out all steps. Returns the folder with the previous files; `None` if there were none. On failure the
+    /// previous files stay in place. Fails if a file cannot be created or renamed.
     pub(in super::super) fn carry_out(mut self) -> Result<Option<PathBuf>, OpenError> {
         if let Err(error) = self.keep_aside() {
             self.undo();
@@ -65,9 +68,10 @@ impl<'a> Replacement<'a> {
         Ok(self.switch()?.settle())
     }
 
-    /// Gives the journal and the export a second name in a new folder. One that can be neither linked nor copied is moved there later.
+    /// Creates a new folder with hard links to the journal and the exports, or copies of them. A file that can be
+    /// neither linked nor copied is moved there later. Fails if the folder cannot be created.
     pub(super) fn keep_aside(&mut self) -> Result<(), OpenError> {
-        let before = export::kept(&self.files.export);
+        let before = export::previous(&self.files.export);
         let kept = [&self.files.journal, &self.files.export, &before].into_iter().filter(|path| is_there(path));
         let kept: Vec<PathBuf> = kept.cloned().collect();
         if kept.is_empty() && !is_there(&self.files.database) {
@@ -86,7 +90,8 @@ impl<'a> Replacement<'a> {
         durable::sync_folder(&aside).map_err(|error| OpenError::Io { path: aside, error: error.into() })
     }
 
-    /// Moves what has no second name, and gives the new journal its name: from then on it is what a start follows.
+    /// Moves the files that could not be linked, and renames the new journal to its final name: from then on a
+    /// start follows it. Fails if a file cannot be renamed; the moves are undone then.
     pub(super) fn switch(mut self) -> Result<Switched<'a>, OpenError> {
         let (journal, mut done) = (self.files.journal.clone(), Vec::new());
         let failed = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
@@ -109,42 +114,42 @@ impl<'a> Replacement<'a> {
         Ok(Switched { files, aside })
     }
 
-    /// Takes back what was done before the new journal has its name.
+    /// Undoes the steps before the rename of the new journal.
     pub(super) fn undo(self) {
         put_back(self.aside.as_deref(), &self.moved);
     }
 }
 
-/// New identities in their place; those that were there before are not yet all together.
+/// New identities in place; the previous files are not all moved yet.
 pub(super) struct Switched<'a> {
     files: &'a Files,
     aside: Option<PathBuf>,
 }
 
 impl Switched<'_> {
-    /// Takes the exports of before out of the folder of all data, which may be of another installation, and puts the database of before
-    /// beside them. Where that fails, a start sets it aside as it does with a damaged one.
+    /// Removes the previous exports, which may be of another installation, from the data folder, and moves the
+    /// previous database beside them. If that fails, a start moves the database aside as a damaged one.
     pub(super) fn settle(self) -> Option<PathBuf> {
         let aside = self.aside?;
-        for path in [export::kept(&self.files.export), self.files.export.clone()] {
+        for path in [export::previous(&self.files.export), self.files.export.clone()] {
             if is_there(&name_in(&aside, &path))
                 && let Err(error) = durable::remove_file(&path)
             {
-                tracing::warn!(path = %path.display(), %error, "the export of before could not be removed");
+                tracing::warn!(path = %path.display(), %error, "the previous export could not be removed");
             }
         }
         if is_there(&self.files.database)
             && let Err(error) = self.files.move_database_to(&aside)
         {
             let database = self.files.database.display();
-            tracing::warn!(%database, aside = %aside.display(), %error, "the database of before could not be kept with its journal");
+            tracing::warn!(%database, aside = %aside.display(), %error, "the previous database could not be moved to the folder of its journal");
         }
         Some(aside)
     }
 }
 
 impl Files {
-    /// Renames the database to this folder, with the files in that folder in it.
+    /// Moves the database to this folder, together with the files that are in the folder already.
     fn move_database_to(&self, aside: &Path) -> io::Result<()> {
         if !self.database.is_dir() {
             return durable::rename(&self.database, &name_in(aside, &self.database));
@@ -159,14 +164,14 @@ impl Files {
     }
 }
 
-/// Gives files that were moved their names again, and removes the folder with the second names of the others.
+/// Moves files back to their names, and removes the folder with the links to the others.
 fn put_back(aside: Option<&Path>, moved: &[PathBuf]) {
     let Some(aside) = aside else { return };
     let mut moved = moved.iter().filter(|path| is_there(&name_in(aside, path)));
     let outcome = moved.try_for_each(|path| fs::rename(name_in(aside, path), path));
     let outcome = outcome.and_then(|()| fs::remove_dir_all(aside)).and_then(|()| durable::sync_name(aside));
     if let Err(error) = outcome {
-        tracing::warn!(aside = %aside.display(), %error, "what was set aside for a restore could not all be put back");
+        tracing::warn!(aside = %aside.display(), %error, "some files that were moved aside for a restore could not be moved back");
     }
 }
 
@@ -174,7 +179,7 @@ fn name_in(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path.file_name().unwrap_or_default())
 }
 
-/// Whether anything has this name, readable or not.
+/// Returns true if anything has this name, whether readable or not.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }

@@ -1,4 +1,4 @@
-//! The begin of a journal where there is none: over an empty folder, or over a database from before there were journals.
+//! Creation of a journal where there is none: for an empty folder, or a database of a version without journals.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,8 @@ use super::{Files, Found, Refusal, Witness};
 use crate::domain::directory::{Directory, RecordKey};
 
 impl Found {
-    /// There is no journal: begins one with what is in the database.
+    /// Begins a journal with the content of the database. Fails if another file shows that there was a journal, or
+    /// that the database lost changes.
     pub(super) fn begin(&mut self, files: &Files) -> Result<(RecordsDatabase, Journal), Refusal> {
         let refuse = |reason: String| Err(Refusal::Reason(reason));
         for (witness, name) in [(&self.in_database, "the database"), (&self.in_export, "the export")] {
@@ -21,14 +22,14 @@ impl Found {
             }
         }
         if self.in_database == Witness::Nothing && self.in_export != Witness::Nothing {
-            return refuse("it is empty, and an export says that it was not".to_owned());
+            return refuse("the database is empty, but there is an export".to_owned());
         }
         let database = self.take_database(files)?;
         let records = database.texts()?;
         let directory = changes::directory_of(&records)?;
         let exported = (self.in_export == Witness::Unnumbered).then(|| export::read(&self.export)).transpose()?;
         if exported.is_some_and(|exported| is_newer(&exported.directory, &directory)) {
-            return refuse("the export holds changes that it lacks".to_owned());
+            return refuse("the export has changes that the database lacks".to_owned());
         }
         let position = Position::of_new_history(u64::from(!records.is_empty()));
         let journal = Journal::create(&files.journal, position, &records)?;
@@ -48,8 +49,8 @@ impl Found {
     }
 }
 
-/// Whether the one directory shows that something happened of which the other does not know: a number was given, something is gone whose number is
-/// never given again, a token is revoked. Not every change shows.
+/// Returns true if directory `one` shows a change that `other` lacks: a number was assigned, a resource is gone
+/// whose number is never assigned again, or a token is revoked. Not every change can be detected.
 fn is_newer(one: &Directory, other: &Directory) -> bool {
     let given = |directory: &Directory| {
         let service = directory.service();

@@ -1,4 +1,4 @@
-//! Tests: one file is damaged, and either everything is there or the start is refused.
+//! Tests with one damaged file: either all identities are present, or the start is refused.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn put(last_user: u64) -> Write {
     Write::Put(Record::Service(Service { last_user, ..Service::default() }))
 }
 
-/// A store whose changes count users up to [`CHANGES`], with an export of them that lacks the last.
+/// Returns a store whose changes count users up to [`CHANGES`], and whose export lacks the last change.
 fn store() -> (tempfile::TempDir, Files) {
     let data = tempfile::tempdir().unwrap();
     let store = IdentityStore::open(data.path()).unwrap();
@@ -39,7 +39,7 @@ fn opened(files: &Files) -> Result<u64, String> {
     Ok(last_user)
 }
 
-/// What a refusal names as the file to restore from does restore everything that it should.
+/// Checks that the start is refused for this reason, and that the refusal names this file to restore from.
 fn refused(files: &Files, reason: &str, source: &Path) {
     let refusal = opened(files).unwrap_err();
     assert!(refusal.contains(reason), "{refusal}");
@@ -140,13 +140,13 @@ fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
         fs::write(&files.journal, &bytes[..cut]).unwrap();
         refused(&files, "the export knows of change 6", &files.export);
     }
-    // Nor is it forgotten because the last export is damaged: the one before is read.
+    // A damaged last export does not matter: the previous one is read.
     fs::write(&files.export, "damaged").unwrap();
     fs::write(&files.journal, &bytes[..line]).unwrap();
     assert_eq!(opened(&files), Ok(CHANGES - 1), "nobody is left who knows better");
 }
 
-/// A store of another installation that was restored once: its numbers begin above those of ours.
+/// Returns a store of another installation that was restored once, so that its numbers begin above ours.
 fn foreign() -> (tempfile::TempDir, Files) {
     let (data, files) = store();
     let backup = export::read(&files.journal).unwrap();
@@ -202,10 +202,10 @@ fn where_two_files_disagree_and_there_is_no_third_the_refusal_names_both() {
     let (_data, files) = store();
     let (_other, others) = foreign();
     fs::remove_file(&files.export).unwrap();
-    fs::remove_file(export::kept(&files.export)).unwrap();
+    fs::remove_file(export::previous(&files.export)).unwrap();
     fs::copy(&others.journal, &files.journal).unwrap();
     let refusal = opened(&files).unwrap_err();
-    for part in ["identity.journal", "identity are of different installations", "no third file tells"] {
+    for part in ["identity.journal", "identity are of different installations", "no third file shows"] {
         assert!(refusal.contains(part), "{part}: {refusal}");
     }
 }
@@ -229,7 +229,7 @@ fn files_of_a_version_without_installations_are_opened_and_marked() {
     assert!(end.installation.is_some());
     assert_eq!(RecordsDatabase::open(&files.database).unwrap().position().unwrap(), Some(end));
     assert!(!files.database.with_extension("damaged").exists(), "that is no damage");
-    // A journal from before, put there afterwards, is not one of this installation because it says nothing.
+    // A journal without an installation that is put there later does not count as one of this installation.
     let (_other, others) = foreign();
     unmark(&others);
     fs::copy(&others.journal, &files.journal).unwrap();
@@ -282,17 +282,17 @@ fn what_can_be_read_of_a_damaged_journal_is_advised_where_it_is_newer_than_the_e
     assert_eq!(export::read_up_to(&files.journal, Some(3)).unwrap().directory.service().last_user, 3);
 }
 
-/// Takes from the files what tells whose they are.
+/// Removes the installation from the files.
 fn unmark(files: &Files) {
     let history = journal_of(files);
     let end = Position { installation: None, ..history.end() };
     Journal::create(&files.journal, end, &history.records).unwrap();
     RecordsDatabase::open(&files.database).unwrap().apply(&[], end).unwrap();
     fs::remove_file(&files.export).unwrap();
-    drop(fs::remove_file(export::kept(&files.export)));
+    drop(fs::remove_file(export::previous(&files.export)));
 }
 
-/// The same folder once more.
+/// Returns a copy of the folder.
 fn copied(files: &Files) -> (tempfile::TempDir, Files) {
     let data = tempfile::tempdir().unwrap();
     for name in ["identity", "identity.journal", "identity.jsonl"] {
@@ -302,9 +302,9 @@ fn copied(files: &Files) -> (tempfile::TempDir, Files) {
     (data, files)
 }
 
-/// Puts a copy of a file or a folder in the place of another.
+/// Replaces a file or folder with a copy of another.
 fn replace(to: &Path, from: &Path) {
-    let _none_before = fs::remove_file(to).or_else(|_| fs::remove_dir_all(to));
+    let _ = fs::remove_file(to).or_else(|_| fs::remove_dir_all(to));
     let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
     assert!(copied.success());
 }
@@ -325,7 +325,7 @@ fn a_store_from_before_there_was_a_journal_is_taken_over_once() {
 #[test]
 fn a_store_from_before_whose_export_shows_that_it_lost_changes_is_refused() {
     let (_data, files) = store_of_before(6, 7);
-    refused(&files, "the export holds changes that it lacks", &files.export);
+    refused(&files, "the export has changes that the database lacks", &files.export);
     let (_data, files) = store_of_before(7, 6);
     assert!(IdentityStore::open(&files.data).is_ok(), "an export may be behind");
 }
@@ -357,7 +357,7 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
     }
 }
 
-/// A restore of a store that counts one user, stopped before it does anything.
+/// Returns a prepared restore of a store that counts one user.
 fn replacement(files: &Files) -> Replacement<'_> {
     let records = BTreeMap::from([("service".to_owned(), Entry::of(&put(1)).unwrap().value.unwrap())]);
     let known = known(files);
@@ -389,7 +389,7 @@ fn a_restore_that_is_killed_over_a_damaged_journal_leaves_the_newest_copy_where_
     fs::write(&files.journal, bytes).unwrap();
     replacement(&files).keep_aside().unwrap();
     refused(&files, "is damaged", &files.database);
-    // Versions before moved the database first.
+    // Earlier versions moved the database first.
     let aside = files.data.join("identity.replaced-7");
     fs::rename(&files.database, &aside).unwrap();
     refused(&files, "is damaged", &aside);
@@ -419,7 +419,7 @@ fn a_restore_does_without_a_copy_of_what_can_be_neither_linked_nor_read() {
 fn a_restore_that_cannot_set_aside_says_which_file_and_changes_nothing() {
     let (_data, files) = store();
     let before = fs::read(&files.journal).unwrap();
-    // No file can take the name of the new journal, nor a copy that of the old one.
+    // A file that is gone can be neither linked nor moved.
     let mut replacing = replacement(&files);
     replacing.keep_aside().unwrap();
     replacing.moved.push(files.data.join("gone"));
@@ -446,7 +446,7 @@ fn journal_of(files: &Files) -> History {
     changes::read(fs::read(&files.journal).unwrap().as_slice()).unwrap()
 }
 
-/// A database without a position, and an export of version 1 beside it.
+/// Returns a database without a position, and an export of version 1 beside it.
 fn store_of_before(last_user: u64, exported: u64) -> (tempfile::TempDir, Files) {
     let data = tempfile::tempdir().unwrap();
     let files = Files::below(data.path());

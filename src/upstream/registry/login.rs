@@ -1,16 +1,16 @@
-//! Login of an account at a registry without an image, as `docker login` sends it. It decides what a refusal means that
-//! registries give for accounts and for images alike:
+//! Login of an account at a registry, for no image, as `docker login` sends it. The outcome distinguishes refusals
+//! of the account from refusals of an image, for which registries use the same status:
 //!
-//! | who refuses | what is sent then | refused are |
+//! | refused by | next request | refused is |
 //! |---|---|---|
-//! | the realm, 401 | nothing: the status is about the credentials (RFC 9110, section 15.5.2) | the account |
+//! | the realm, 401 | none: the status is about the credentials (RFC 9110, section 15.5.2) | the account |
 //! | the realm, 403 (GHCR, GitLab) | the same without a scope | the account if refused, too; else the image |
-//! | the registry, 401 or 403 to a new token | nothing: the realm accepted the account | the image |
-//! | the registry, 401 to a password | `GET /v2/` with it, and without | the image if only the password opens it; else the account |
-//! | the registry, 403 to a password (ECR) | the same | the account if refused there; else the image |
-//! | the storage behind a redirect, any | nothing: it never sees the account | neither |
+//! | the registry, 401 or 403 to a new token | none: the realm accepted the account | the image |
+//! | the registry, 401 to a password | `GET /v2/` with and without it | the image if it is needed; else the account |
+//! | the registry, 403 to a password (ECR) | `GET /v2/` with it | the account if refused there; else the image |
+//! | the storage behind a redirect, any | none: it never sees the account | neither |
 //!
-//! A realm that issues an anonymous token in place of a refusal cannot be distinguished from one that refuses the
+//! A realm that issues an anonymous token instead of a refusal cannot be distinguished from one that refuses the
 //! image.
 
 use std::sync::Arc;
@@ -23,36 +23,36 @@ use super::super::authorization::{Renewal, offered};
 use super::super::error::{RealmError, UpstreamError};
 use super::super::hosts::Place;
 use super::super::realm::{self, Credentials};
-use super::super::transport::{self, Answer, Request};
-use super::{Registry, in_time};
+use super::super::transport::{self, FinalResponse, Request};
+use super::{Registry, with_timeout};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
 
 impl Registry {
-    /// The challenge that `GET /v2/` brings; `None` where the registry requires no login.
+    /// Returns the challenge in the response to `GET /v2/`; `None` if the registry requires no login.
     ///
     /// # Errors
     ///
-    /// Fails where there is no response, or one that is neither a success nor a challenge.
+    /// Fails if there is no response, or one that is neither a success nor a challenge.
     pub(in crate::upstream) async fn challenge(&self) -> Result<Option<Challenge>, UpstreamError> {
         let greeting = async {
-            let answer = self.ping(None).await?;
-            match (answer.response.status().as_u16(), offered(&answer)) {
+            let received = self.ping(None).await?;
+            match (received.response.status().as_u16(), offered(&received)) {
                 (401, Some(challenge)) => Ok(Some(challenge)),
                 (401, None) => {
                     Err(UpstreamError::InvalidResponse { what: "a 401 without a challenge that can be met" })
                 }
-                _ => answer::successful(answer, Refusal::OfRegistry, &self.passwords).await.map(|_| None),
+                _ => answer::successful(received, Refusal::OfRegistry, &self.passwords).await.map(|_| None),
             }
         };
-        in_time(self.header_timeout, greeting).await
+        with_timeout(self.header_timeout, greeting).await
     }
 
-    /// Shows this account to whoever the challenge names, for no repository.
+    /// Sends the credentials of this account to the realm or registry that the challenge names, for no repository.
     ///
     /// # Errors
     ///
-    /// Fails where the account is refused, or nobody responds.
+    /// Fails if the account is refused, or there is no response.
     pub(in crate::upstream) async fn log_in(
         &self,
         account: &Account,
@@ -60,7 +60,7 @@ impl Registry {
     ) -> Result<(), UpstreamError> {
         let credentials = self.credentials(account)?;
         if let (Challenge::Basic, Some(credentials)) = (&challenge, &credentials) {
-            let status = in_time(self.header_timeout, self.ping_status(Some(credentials))).await?;
+            let status = with_timeout(self.header_timeout, self.ping_status(Some(credentials))).await?;
             return match status {
                 401 | 403 => Err(RealmError::Refused { status }.into()),
                 _ => Ok(()),
@@ -69,7 +69,8 @@ impl Registry {
         self.meet(Renewal { challenge, scopes: Vec::new() }, credentials).await.map(|_token| ())
     }
 
-    /// The meaning of a refusal with this status to user name and password; `None` where it is about the image.
+    /// Returns the meaning of a refusal with this status to a request with user name and password: an error if the
+    /// account is refused, `None` if only the image is.
     pub(super) async fn refused_basic(&self, credentials: &Arc<Credentials>, status: u16) -> Option<UpstreamError> {
         let refused = Some(RealmError::Refused { status }.into());
         let is_refusal = |status: &u16| matches!(status, 401 | 403);
@@ -92,8 +93,8 @@ impl Registry {
         Ok(status)
     }
 
-    /// `GET /v2/`, at the root of the host wherever repositories are.
-    async fn ping(&self, authorization: Option<HeaderValue>) -> Result<Answer, UpstreamError> {
+    /// Sends `GET /v2/`, at the root of the host, even if the base address has a path.
+    async fn ping(&self, authorization: Option<HeaderValue>) -> Result<FinalResponse, UpstreamError> {
         let mut url = self.base.clone();
         url.set_path("/v2/");
         let elsewhere = &|_: &Place| None;

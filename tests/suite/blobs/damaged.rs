@@ -1,4 +1,4 @@
-//! Stored blobs of which a bit was flipped: they are found, removed and fetched again, and nobody is given them for ever.
+//! Stored blobs with a flipped bit: they are found, removed and downloaded again, and not served forever.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use crate::crash::Chances;
 use crate::fake_hub::Listener;
 use crate::service::{Config, Service};
 
-/// Flips a bit and leaves no trace of it in the times of the file, as a disk does.
+/// Flips a bit without a change of the file's times, as a faulty disk does.
 fn flip_bit(path: &Path, bit: u64) {
     let (file, before) = (File::options().read(true).write(true).open(path).unwrap(), fs::metadata(path).unwrap());
     let mut byte = [0];
@@ -32,7 +32,7 @@ async fn until_found(service: &Service, count: u64) {
     }
 }
 
-/// A scene whose blob is stored.
+/// Returns a scene whose blob is stored.
 async fn stored(size: u64, configured: impl FnOnce(Config) -> Config) -> Scene {
     let scene = Scene::with(size, configured).await;
     assert_eq!(scene.pull().await, "miss");

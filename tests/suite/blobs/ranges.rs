@@ -1,4 +1,4 @@
-//! Ranges of blobs: what clients that want a share of a layer get, and what upstream is asked for it.
+//! Ranges of blobs: the responses to clients that request a part of a layer, and the upstream requests for it.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ impl Scene {
         ranges_of(&self.client, &self.path(), ranges).await
     }
 
-    /// Asserts that a single range is given, from there.
+    /// Asserts that a single range is served, with this cache status.
     async fn gives(&self, range: &str, part: Range<u64>, source: &str) {
         let answer = self.ranges(range).await;
         assert_eq!((answer.status, answer.header("x-cache"), answer.cut), (206, source, false), "{range}");
@@ -18,7 +18,7 @@ impl Scene {
         assert!(answer.body == self.bytes_of(&part), "{range}: other bytes than upstream's");
     }
 
-    /// Asserts that these ranges are given as parts in this order, from there.
+    /// Asserts that these ranges are served as parts in this order, with this cache status.
     async fn gives_parts(&self, ranges: &str, expected: &[Range<u64>], source: &str) {
         let answer = self.ranges(ranges).await;
         assert_eq!((answer.status, answer.header("x-cache"), answer.cut), (206, source, false), "{ranges}");
@@ -36,7 +36,7 @@ impl Scene {
         self.layer.bytes()[part.start as usize..part.end as usize].to_vec()
     }
 
-    /// The ranges that were requested of the storage; `None` where all was.
+    /// Returns the ranges that were requested from the blob storage; `None` for a request of the whole blob.
     fn requested(&self) -> Vec<Option<String>> {
         let requests = self.hub.requests();
         let downloads = requests.iter().filter(|request| request.kind == Kind::BlobDownload && !request.refused);
@@ -56,11 +56,12 @@ fn some(range: &str) -> Option<String> {
     Some(format!("bytes={range}"))
 }
 
-/// The parts of a `multipart/byteranges` body, read as strictly as RFC 2046 and RFC 9110, section 14.6, say: `Content-Range` and bytes.
+/// Parses a `multipart/byteranges` body strictly by RFC 2046 and RFC 9110 section 14.6. Returns
+/// `Content-Range` and bytes of each part.
 fn parts(content_type: &str, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").expect("not multipart/byteranges");
     let dashes = [b"\r\n--", boundary.as_bytes()].concat();
-    // The first delimiter has no line before it.
+    // The first delimiter has no line break before it.
     let mut rest = body.strip_prefix(&dashes[2..]).expect("no part at the beginning");
     let mut parts = Vec::new();
     loop {
@@ -182,7 +183,7 @@ async fn several_ranges_of_a_stored_layer_are_parts_of_its_file() {
     scene.gives_parts("0-1048575,1048576-2097151", &[0..MIB, MIB..2 * MIB], "hit").await;
     scene.gives("5-9,2097152-", 5..10, "hit").await;
     assert_eq!(scene.downloads(), 1);
-    // The length is exact: the connection can be used again.
+    // The length is exact: the connection can be reused.
     let mut connection = scene.client.connect().await;
     for _ in 0..3 {
         let head = connection.get(&scene.path(), "range: bytes=100-199,-100000\r\n").await.unwrap();
@@ -257,7 +258,7 @@ async fn another_range_than_the_one_requested_is_never_passed_on() {
     let scene = Scene::of(4 * MIB).await;
     let lies = ["bytes 1-10/4194304", "bytes 0-8/4194304", "bytes 0-19/4194304", "bytes 0-9/8", "nonsense"];
     for lie in lies {
-        // Twice, because it may be the manifest that has the length wrong.
+        // Twice, because the manifest may state a wrong length.
         scene.hub.on(Kind::BlobDownload).times(2).header("Content-Range", lie);
         let answer = scene.ranges("0-9").await;
         scene.hub.behave();
@@ -295,7 +296,7 @@ async fn more_range_streams_than_the_limit_are_refused() {
     assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"));
     assert!(!refused.header("retry-after").is_empty());
     assert_eq!(metric(&scene.service, "dependency_proxy_over_capacity_total{queue=\"range_streams\"}").await, 1);
-    // What is pulled whole meanwhile can be waited for.
+    // The client waits for a running download of the whole blob.
     let mut whole = scene.client.connect().await;
     assert_eq!(whole.get(&scene.path(), "").await.unwrap().status, 200);
     scene.gives("2000000-2000009", 2_000_000..2_000_010, "joined").await;

@@ -1,4 +1,4 @@
-//! A store that fails for another reason than a full disk: clients get upstream's bytes all the same.
+//! A store that fails for another reason than a full disk: clients still receive upstream's bytes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -36,7 +36,7 @@ async fn a_stored_file_that_cannot_be_opened_is_fetched_again() {
     scene.downloaded().await;
     assert_eq!((scene.pull().await.as_str(), scene.downloads()), ("hit", 2));
 
-    // Neither can what stands in its place be replaced.
+    // The obstacle cannot be replaced either.
     scene.service.kill_and_restart();
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Secrets in every form in which they could have got somewhere, and a search for all of them at once.
+//! Secrets in all encodings in which they could appear, and a search for all of them at once.
 
 use std::collections::HashMap;
 
@@ -6,26 +6,26 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
-/// A shorter string could be anywhere by chance.
-pub(super) const SHORTEST: usize = 12;
+/// Minimum length of a searched string; a shorter one could occur by chance.
+pub(super) const MIN_SECRET_BYTES: usize = 12;
 
-const KEY: usize = 8;
+const KEY_BYTES: usize = 8;
 
-/// What is searched for, by its first bytes.
+/// The searched strings, by their first bytes.
 #[derive(Default)]
-pub(super) struct Needles(HashMap<[u8; KEY], Vec<Needle>>);
+pub(super) struct Needles(HashMap<[u8; KEY_BYTES], Vec<Needle>>);
 
 struct Needle {
     bytes: Vec<u8>,
-    /// What it is a form of, and which.
+    /// The secret and the encoding.
     name: String,
 }
 
 impl Needles {
     pub(super) fn add(&mut self, kind: &str, secret: &[u8]) {
-        assert!(secret.len() >= SHORTEST, "{kind} is too short to be told from chance");
+        assert!(secret.len() >= MIN_SECRET_BYTES, "{kind} is too short to be told from chance");
         for (form, bytes) in forms(secret) {
-            let key = bytes[..KEY].try_into().unwrap();
+            let key = bytes[..KEY_BYTES].try_into().unwrap();
             let needles = self.0.entry(key).or_default();
             if !needles.iter().any(|needle| needle.bytes == bytes) {
                 needles.push(Needle { bytes, name: format!("{kind}, {form}") });
@@ -33,11 +33,11 @@ impl Needles {
         }
     }
 
-    /// A sentence for each place in which one is; never the secret itself.
+    /// Returns a sentence for each occurrence, without the secret itself.
     pub(super) fn found_in(&self, place: &str, text: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
-        for (at, window) in text.windows(KEY).enumerate() {
-            let key: &[u8; KEY] = window.try_into().unwrap();
+        for (at, window) in text.windows(KEY_BYTES).enumerate() {
+            let key: &[u8; KEY_BYTES] = window.try_into().unwrap();
             for needle in self.0.get(key).into_iter().flatten() {
                 if text[at..].starts_with(&needle.bytes) {
                     let before = String::from_utf8_lossy(&text[at.saturating_sub(120)..at]).into_owned();
@@ -62,13 +62,13 @@ fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         forms.push(("in base64", inner_base64(&STANDARD_NO_PAD, secret, before)));
         forms.push(("in base64 for URLs", inner_base64(&URL_SAFE_NO_PAD, secret, before)));
     }
-    // A key that is no text has no text forms: what those would find is chance.
+    // A key that is not text has no text encodings: matches of those would be chance.
     let text = std::str::from_utf8(secret).is_ok();
     forms.retain(|(form, _)| text || !matches!(*form, "escaped" | "percent-encoded" | "in a form"));
     forms
 }
 
-/// The characters that stand for this secret alone, wherever in a longer base64 text it begins.
+/// Returns the base64 characters that depend only on this secret, wherever it starts in a longer text.
 fn inner_base64(engine: &impl Engine, secret: &[u8], before: usize) -> Vec<u8> {
     let padded = [vec![0; before], secret.to_vec()].concat();
     let encoded = engine.encode(&padded);

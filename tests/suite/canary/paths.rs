@@ -1,4 +1,4 @@
-//! The ways on which secrets go through the service: every route that takes one, rightly and wrongly.
+//! The ways of secrets through the service: every route that accepts one, with right and wrong values.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use crate::service::{ADMIN_TOKEN, Answer, Client, Group, Service, Token, User};
 
 const PULL: [&str; 2] = ["read_registry", "write_registry"];
 
-/// What was sent and what came back.
+/// Secrets that were sent, and responses.
 pub(super) struct Walk {
-    /// What kind each is, and the secret.
+    /// Kind and value of each secret.
     pub(super) secrets: Vec<(String, String)>,
     pub(super) refusals: Vec<Refusal>,
     stranger: Client,
@@ -18,7 +18,7 @@ pub(super) struct Walk {
     tokens: Vec<Token>,
 }
 
-/// An answer that was no success, with its headers.
+/// A response that was no success, with its headers.
 pub(super) struct Refusal {
     pub(super) request: String,
     pub(super) answer: String,
@@ -34,7 +34,7 @@ impl Walk {
         self.secrets.push((kind.to_owned(), secret.to_owned()));
     }
 
-    /// Users, members and tokens of every kind, made, rotated, and made wrongly.
+    /// Creates and rotates users, members and tokens of every kind, correctly and with errors.
     pub(super) async fn identities(&mut self, service: &Service) {
         let (team, user) = (service.group("team").await, service.user("person", "canary+pass/word of a person").await);
         self.secret("a user's password", "canary+pass/word of a person");
@@ -89,7 +89,7 @@ impl Walk {
         self.secret("a changed password", password);
     }
 
-    /// A user's own changes of the password, right and wrong.
+    /// Lets a user change the own password, correctly and with errors.
     async fn own_passwords(&mut self, service: &Service) {
         let (first, second) = ("canary+first own/pass word", "canary+second own/pass word");
         let (wrong, long) = ("canary+guessed own/pass word", "canary-that-is-too-long".repeat(9));
@@ -106,7 +106,7 @@ impl Walk {
         }
     }
 
-    /// Bodies that cannot be read, with secrets in them.
+    /// Sends bodies that cannot be parsed, with secrets in them.
     async fn wrong_bodies(&mut self, service: &Service, user: &User, team: &Group) {
         let secret = "canary-in-a-body-that-cannot-be-read";
         self.secret("a secret in a bad body", secret);
@@ -136,7 +136,7 @@ impl Walk {
         self.note(service.api("PUT", &format!("/users/{}", user.id), json!({"password": "short"})).await, "short");
     }
 
-    /// Right and wrong logins on every door.
+    /// Logs in correctly and wrongly by every route.
     pub(super) async fn logins(&mut self, service: &Service) {
         let mut pairs: Vec<(String, String)> =
             self.tokens.iter().map(|token| (token.username.clone(), token.secret.clone())).collect();
@@ -147,7 +147,7 @@ impl Walk {
         for name in ["person", "root", "nobody", "example-pull"] {
             pairs.push((name.into(), wrong.into()));
         }
-        // A mistyped token, and a token in the place of a name.
+        // A mistyped token, and a token in the place of a user name.
         pairs.push(("old-fleet".into(), format!("{}x", self.tokens[3].secret)));
         pairs.push((self.tokens[3].secret.clone(), self.tokens[0].secret.clone()));
         for (username, secret) in &pairs {
@@ -199,7 +199,7 @@ impl Walk {
         }
     }
 
-    /// Our own tokens: good, spoilt, and in the wrong place.
+    /// Sends our own tokens: valid, corrupted, and in the wrong place.
     async fn bearers(&mut self, service: &Service) {
         let token = &self.tokens[3];
         let answer = service.token(&token.username, &token.secret, "").await;
@@ -209,7 +209,7 @@ impl Walk {
         let jwt = answer.json()["token"].as_str().unwrap().to_owned();
         let spoilt = format!("{}AAAAAAAA", &jwt[..jwt.len() - 8]);
         for (kind, token) in [("our bearer token", &jwt), ("a spoilt bearer token", &spoilt)] {
-            // Its middle tells who, not a secret; its end is the signature.
+            // The middle part identifies the caller and is no secret; the last part is the signature.
             self.secret(kind, token);
             self.secret(kind, token.rsplit('.').next().unwrap());
             self.api_headers(token).await;
@@ -221,7 +221,7 @@ impl Walk {
         }
     }
 
-    /// Pulls with each token, in the clear and behind a bearer token.
+    /// Pulls with each token, with the secret itself and with a bearer token.
     pub(super) async fn pulls(&mut self, service: &Service, image: &Image) {
         for at in [0, 2, 3, 4] {
             let (username, secret) = (self.tokens[at].username.clone(), self.tokens[at].secret.clone());
@@ -241,7 +241,7 @@ impl Walk {
         }
     }
 
-    /// A pull of everything after the group's cache was purged, so that upstream is asked for all of it.
+    /// Pulls everything after the group's cache was purged, so that upstream is requested for all of it.
     pub(super) async fn fresh_pull(&mut self, service: &Service, name: &str, image: &Image) {
         let team = self.team.as_ref().unwrap().id;
         let purge = format!("/groups/{team}/dependency_proxy/cache");
@@ -265,7 +265,7 @@ impl Walk {
         panic!("the group's cache is not purged");
     }
 
-    /// Everything revoked, blocked, deleted, and then used again.
+    /// Revokes, blocks and deletes everything, and then uses it again.
     pub(super) async fn endings(&mut self, service: &Service) {
         let team = self.team.as_ref().unwrap().id;
         let person = service.api("GET", "/users?username=person", Value::Null).await.json()[0]["id"].clone();

@@ -1,11 +1,11 @@
-//! An administrator's calls of the API, to a service that may end in the middle of one.
+//! API calls of an administrator to a service that may end during a call.
 
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::service::{ADMIN_TOKEN, Service};
 
-/// Calls the API of one run of the service.
+/// Client of the API of one run of the service.
 #[derive(Clone)]
 pub(super) struct Caller {
     http: reqwest::Client,
@@ -17,7 +17,7 @@ impl Caller {
         Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), base: service.url() }
     }
 
-    /// The answer, if a whole one came: then what it says was acknowledged. It must be a success.
+    /// Returns the response, if it arrived completely: then the change was acknowledged. It must be a success.
     pub(super) async fn call(&self, method: Method, path: &str, body: &Value) -> Option<Value> {
         let request = self.http.request(method, format!("{}/api/v4{path}", self.base));
         let request = request.header("private-token", ADMIN_TOKEN);
@@ -29,7 +29,7 @@ impl Caller {
         Some(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    /// All pages of a list; the service must be there.
+    /// Returns all pages of a list. The service must be running.
     pub(super) async fn list(&self, path: &str) -> Vec<Value> {
         let mut all = Vec::new();
         let sign = if path.contains('?') { '&' } else { '?' };
@@ -47,7 +47,7 @@ impl Caller {
         all
     }
 
-    /// The status of a `GET`.
+    /// Returns the status of a `GET`.
     pub(super) async fn status(&self, path: &str) -> u16 {
         let request = self.http.get(format!("{}/api/v4{path}", self.base)).header("private-token", ADMIN_TOKEN);
         request.send().await.unwrap().status().as_u16()

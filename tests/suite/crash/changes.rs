@@ -1,4 +1,4 @@
-//! Killed in the middle of changes of identities, with several administrators at work.
+//! Kills during changes of identities by several administrators.
 
 use futures::future::join_all;
 

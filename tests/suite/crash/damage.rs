@@ -1,4 +1,4 @@
-//! Damaged, taken, unwritable: what can be made anew is, what cannot is refused with what to do.
+//! Damaged, locked or unwritable data: rebuilt where possible, else refused with instructions.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ struct Pulled {
     username: String,
 }
 
-/// A service that has an image, and was killed.
+/// A service that has pulled an image, and was killed.
 async fn pulled_and_killed() -> Pulled {
     let hub = FakeHub::start();
     let image = Image::single(&[Layer::random(20_000, 1)]);
@@ -33,7 +33,7 @@ async fn pulled_and_killed() -> Pulled {
 }
 
 impl Pulled {
-    /// Starts it; everything that was cached is served without a word to upstream.
+    /// Starts the service; everything that was cached is served without an upstream request.
     async fn is_all_there(&mut self) {
         self.service.restart();
         self.hub.reset_counts();
@@ -86,7 +86,7 @@ async fn wherever_the_database_of_the_index_is_damaged_everything_is_served_with
     }
 }
 
-/// Flips a bit, cuts the tail off, or zeroes a sector. Says what and where.
+/// Flips a bit, truncates the file, or zeroes a sector. Returns a description.
 fn harm(path: &Path, kind: u64, chances: &mut Chances) -> String {
     let mut bytes = fs::read(path).unwrap();
     // sled's file is long and mostly empty.
@@ -124,7 +124,7 @@ async fn whichever_small_file_is_damaged_what_is_served_is_right_and_kept_again(
         let path = &small[chances.below(small.len() as u64) as usize];
         let told = harm(path, 0, &mut chances);
         eprintln!("{}: {told}", path.display());
-        // Without its database the index has nothing but the files.
+        // Without its database, the index has only the files.
         fs::remove_dir_all(pulled.service.data().join("index")).unwrap();
         pulled.service.restart();
         let client: Client = pulled.service.log_in(&pulled.username, &pulled.secret).await;
@@ -198,7 +198,7 @@ fn a_folder_that_cannot_be_written_is_refused_with_who_where_and_what_to_run() {
     }
 }
 
-/// The command run by one whom permissions bind: by root as another user.
+/// Returns the command as run by an unprivileged user: by another one if this is root.
 fn as_somebody(binary: &Path) -> (Command, u32) {
     let uid = fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap();
     if uid != 0 {

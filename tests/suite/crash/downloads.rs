@@ -1,4 +1,4 @@
-//! Killed in the middle of downloads.
+//! Kills during downloads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::service::{Client, Config, Service, Token};
 const KILLS: u64 = 20;
 const REPOSITORY: &str = "library/alpine";
 
-/// Contents that the service has served from its cache, by the path that asks for them.
+/// Contents that the service has served from its cache, by request path.
 type Cached = BTreeMap<String, Vec<u8>>;
 
 #[actix_rt::test]
@@ -76,7 +76,7 @@ async fn log_in(service: &Service, token: &Token) -> Client {
     service.log_in(&token.username, &token.secret).await
 }
 
-/// Every path of an image, with what it must answer.
+/// Returns all paths of an image with their contents.
 fn contents(image: &Image, round: u64) -> Vec<(String, Vec<u8>)> {
     let base = "/v2/team/dependency_proxy/containers/alpine";
     let manifests = [format!("v{round}"), image.digest().to_owned()];
@@ -85,7 +85,7 @@ fn contents(image: &Image, round: u64) -> Vec<(String, Vec<u8>)> {
     manifests.into_iter().chain(layers).collect()
 }
 
-/// Pulls an image again and again until the service is gone. Returns what came out of the cache.
+/// Pulls an image repeatedly until the service ends. Returns the contents that came from the cache.
 async fn pull_twice(client: Client, image: Image, round: u64) -> Cached {
     let mut cached = Cached::new();
     loop {
@@ -101,7 +101,7 @@ async fn pull_twice(client: Client, image: Image, round: u64) -> Cached {
     }
 }
 
-/// Everything that was cached is, and upstream hears of none of it.
+/// Checks that everything that was cached is served without an upstream request.
 async fn verify_cached(hub: &FakeHub, client: &Client, cached: &Cached) {
     hub.reset_counts();
     for (path, bytes) in cached {

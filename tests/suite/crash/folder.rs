@@ -1,4 +1,4 @@
-//! What may be in the folder of the cache, whatever happened before.
+//! Invariants of the cache folder, whatever happened before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// Every file under `blobs/` and `manifests/` has its digest, and the spool is empty. Says how many files there are.
+/// Checks that every file in `blobs/` and `manifests/` has its digest, and that the spool is empty.
+/// Returns the number of files.
 pub(super) fn verify(cache: &Path) -> usize {
     let mut verified = 0;
     for kind in ["blobs", "manifests"] {
@@ -25,7 +26,7 @@ pub(super) fn verify(cache: &Path) -> usize {
     verified
 }
 
-/// Waits until what killed writers left behind is gone.
+/// Waits until the leftovers of killed writers are removed.
 pub(super) async fn tidied(cache: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

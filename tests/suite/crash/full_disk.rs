@@ -1,4 +1,4 @@
-//! A disk that is filled by the cache, and by others: the cache stops in time, whoever is to be shut out is, and stays so.
+//! A disk that is filled by the cache and by others: the cache stops in time, and a user can still be blocked for good.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use crate::service::{Client, Config, Group, Service, User};
 
 const MIB: u64 = 1 << 20;
 
-/// The cache leaves this to the identities beside it, whatever `min_free` is.
-const LEFT: u64 = 20 * MIB;
+/// Free space that the cache leaves to the identities on the same disk, whatever `min_free` is.
+const MIN_FREE_BYTES: u64 = 20 * MIB;
 
-/// A service with all its data on a small disk, and a user that pulls for a group.
+/// A service with all its data on a small disk, and a user who pulls for a group.
 struct Scene {
     disk: SmallDisk,
     hub: FakeHub,
@@ -24,7 +24,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None` where no file system can be mounted.
+    /// Returns `None` where no file system can be mounted.
     async fn start(mebibytes: u64) -> Option<Self> {
         let disk = SmallDisk::try_mount(mebibytes)?;
         let (hub, data) = (FakeHub::start(), disk.path().join("data"));
@@ -53,7 +53,7 @@ impl Scene {
         self.client.manifest("team", name, "1").await.status
     }
 
-    /// Blocks the user; then nothing can be pulled any more, now and after the process was killed.
+    /// Blocks the user, and checks that the user can pull nothing, now and after the process was killed.
     async fn shuts_the_user_out(&mut self) {
         let path = format!("/users/{}/block", self.alice.id);
         let blocked = self.service.api("POST", &path, Value::Null).await;
@@ -65,7 +65,7 @@ impl Scene {
     }
 }
 
-/// An image whose manifest has `mebibytes` MiB.
+/// Returns an image whose manifest has `mebibytes` MiB.
 fn large_manifest(number: u64, mebibytes: usize) -> Image {
     let image = Image::single(&[Layer::random(1_000, number)]);
     image.edited(|manifest| manifest["annotations"] = json!({ "padding": "x".repeat(mebibytes << 20) }))
@@ -87,7 +87,7 @@ async fn manifests_stop_in_time_and_go_on_unstored() {
         scene.hub.push_image(&format!("library/{name}"), "1", &large_manifest(number, 4));
         assert_eq!(scene.pulls(&name).await, 200, "{name}");
     }
-    assert!(scene.free() >= LEFT - MIB && scene.reserve(), "{} bytes are free", scene.free());
+    assert!(scene.free() >= MIN_FREE_BYTES - MIB && scene.reserve(), "{} bytes are free", scene.free());
     let unstored = metric(&scene.service, "dependency_proxy_unstored_manifests_total{reason=\"no_room\"}").await;
     assert!(unstored >= 10, "{unstored}");
     assert_eq!(scene.service.log().matches("manifests are passed on to clients without being stored").count(), 1);
@@ -113,7 +113,7 @@ async fn links_stop_in_time_and_go_on_unstored() {
     }
     let files = super::files(&scene.disk.path().join("data/cache/groups"));
     assert!(files.len() <= 50, "{} files", files.len());
-    assert!(scene.free() >= LEFT - 2 * MIB, "{} bytes are free", scene.free());
+    assert!(scene.free() >= MIN_FREE_BYTES - 2 * MIB, "{} bytes are free", scene.free());
     assert!(metric(&scene.service, "dependency_proxy_unstored_manifests_total{reason=\"no_room\"}").await >= 1);
     scene.shuts_the_user_out().await;
 }
@@ -129,7 +129,7 @@ async fn blobs_stop_in_time_also_while_many_arrive_at_once() {
     let pulls = layers.iter().map(|layer| scene.client.blob("team", "app", layer.digest()));
     for (blob, layer) in futures::future::join_all(pulls).await.into_iter().zip(&layers) {
         assert!(blob.status == 200 && blob.body == layer.bytes());
-        assert!(scene.free() >= LEFT - 4 * MIB && scene.reserve(), "{} bytes are free", scene.free());
+        assert!(scene.free() >= MIN_FREE_BYTES - 4 * MIB && scene.reserve(), "{} bytes are free", scene.free());
     }
     scene.shuts_the_user_out().await;
 }
@@ -138,13 +138,13 @@ async fn blobs_stop_in_time_also_while_many_arrive_at_once() {
 async fn a_start_for_which_there_is_no_space_says_how_much_to_free() {
     let Some(mut scene) = Scene::start(64).await else { return };
     scene.service.kill();
-    // Everything has to be written anew, and the reserve is used up.
+    // Everything has to be written again, and the reserve is used up.
     let data = scene.disk.path().join("data");
     fs::remove_dir_all(data.join("identity")).unwrap();
     fs::remove_file(data.join("reserve")).unwrap();
     let filler = scene.disk.fill();
     let refusal = scene.service.restart_unless_refused().unwrap_err();
-    assert!(refusal.contains("is full") && refusal.contains("free 4 MiB at least"), "{refusal}");
+    assert!(refusal.contains("is full") && refusal.contains("free at least 4 MiB"), "{refusal}");
     fs::remove_file(filler).unwrap();
     scene.service.restart();
 }

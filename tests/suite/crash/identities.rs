@@ -1,6 +1,6 @@
-//! One of the files of identities is damaged between two runs: nothing that was shut opens, nothing acknowledged is missing and no number is given
-//! twice, or the start is refused in words. The places follow from the seed; `DEPENDENCY_PROXY_TEST_DAMAGES` sets how many there
-//! are (see `tests/soak`).
+//! Damage to one of the files of identities between two runs: nothing revoked becomes valid, no acknowledged change
+//! is missing and no number is assigned twice, or the start is refused with a message. The places follow from the
+//! seed; `DEPENDENCY_PROXY_TEST_DAMAGES` sets their number (see `tests/soak`).
 
 use std::fs;
 use std::path::Path;
@@ -12,22 +12,22 @@ use serde_json::{Value, json};
 use super::Chances;
 use crate::service::{ADMIN_TOKEN, Config, Group, Service, Token, User};
 
-/// How many damages there are without the variable.
+/// Number of damages without the variable.
 const DAMAGES: u64 = 44;
 const FILES: [&str; 3] = ["identity/db", "identity.journal", "identity.jsonl"];
 
-/// What must be so after every start.
+/// Facts that must hold after every start.
 struct Facts {
     team: Group,
-    /// Credentials by whether they open the service.
+    /// Credentials, with whether they are valid.
     credentials: Vec<(String, String, bool)>,
     removed: User,
     kept: User,
-    /// The highest number of a token that was given.
+    /// Highest assigned number of a token.
     last_token: u64,
 }
 
-/// How a file is damaged.
+/// Kind of damage to a file.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     Flip { at: u64, bit: u8 },
@@ -114,7 +114,7 @@ impl Facts {
             users.push(user);
         }
         let [blocked, removed, kept_user] = <[User; 3]>::try_from(users).ok().unwrap();
-        // What nothing may undo, each the last change before the next.
+        // Changes that nothing may undo, each the last one before the next.
         for (method, path) in [
             ("DELETE", format!("/groups/{}/deploy_tokens/{}", team.id, revoked.id)),
             ("DELETE", format!("/groups/{}/access_tokens/{}", team.id, bot.id)),
@@ -154,10 +154,10 @@ impl Facts {
 }
 
 impl Damage {
-    /// Some damage; none where the file is not there.
+    /// Returns a random kind of damage; `None` where the file does not exist.
     fn by_chance(chances: &mut Chances, path: &Path) -> Option<Self> {
         let bytes = fs::read(path).ok()?;
-        // sled's file ends with zeros that it does not use.
+        // sled's file ends with unused zeros.
         let used = bytes.iter().rposition(|byte| *byte != 0)? as u64 + 1;
         Some(match chances.below(12) {
             0..=4 => Self::Flip { at: chances.below(used), bit: u8::try_from(chances.below(8)).unwrap() },

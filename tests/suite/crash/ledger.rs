@@ -1,5 +1,5 @@
-//! What one administrator was told: the tokens, the membership and the password that must hold whatever happened, and those
-//! of which nobody can tell, because the answer never came.
+//! Changes of one administrator: the acknowledged tokens, membership and password, which must hold whatever
+//! happened, and those whose result is unknown because the response never arrived.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,13 +8,13 @@ use super::Chances;
 use super::caller::Caller;
 use crate::service::{Group, Service, User};
 
-/// What should be so about some identities that nobody else changes.
+/// Expected state of some identities that nobody else changes.
 pub(super) struct Ledger {
     group: Group,
     user: User,
     tokens: Vec<Token>,
     member: Option<bool>,
-    /// The password; the one before it too, where the change was not acknowledged.
+    /// The password, with the previous one where the change was not acknowledged.
     passwords: Vec<String>,
     chances: Chances,
     pub(super) acknowledged: usize,
@@ -25,7 +25,7 @@ struct Token {
     id: u64,
     username: String,
     secret: String,
-    /// Whether it opens the door; none where the answer did not come.
+    /// Whether the credential is valid; `None` where the response did not arrive.
     works: Option<bool>,
 }
 
@@ -52,7 +52,7 @@ impl Ledger {
         }
     }
 
-    /// Changes one thing after the other until an answer does not come.
+    /// Makes one change after the other until a response does not arrive.
     pub(super) async fn change_until_the_end(mut self, caller: Caller) -> Self {
         while self.change(&caller).await.is_some() {
             self.acknowledged += 1;
@@ -141,7 +141,7 @@ impl Ledger {
         }
     }
 
-    /// Compares all of it with what is there, and notes what could not be known.
+    /// Compares the expected with the actual state, and records what was unknown.
     pub(super) async fn verify(&mut self, service: &Service, caller: &Caller) {
         for token in &mut self.tokens {
             let status = service.token(&token.username, &token.secret, "").await.status;
@@ -168,7 +168,7 @@ impl Ledger {
         self.passwords = working;
     }
 
-    /// A group access token is a bot, its membership and the token: where one is, all are.
+    /// Checks that of a group access token, its bot user and the bot's membership either all or none exist.
     async fn verify_group_tokens(&self, caller: &Caller) {
         let group = self.group.id;
         let ids = |items: Vec<Value>, id: &str| {

@@ -1,6 +1,6 @@
-//! The service is killed at random moments, damaged, filled up and stopped: what it acknowledged is there afterwards, what
-//! it serves is right, and nothing half-done stays. The moments follow from a seed, which is printed;
-//! `DEPENDENCY_PROXY_TEST_SEED` sets another.
+//! The service is killed at random moments, damaged, filled up and stopped: acknowledged changes exist afterwards,
+//! served content is correct, and no partial file stays. The moments follow from a seed, which is printed;
+//! `DEPENDENCY_PROXY_TEST_SEED` sets another one.
 
 mod caller;
 mod changes;
@@ -18,28 +18,28 @@ mod stopping;
 
 use std::time::Duration;
 
-/// Moments and choices that are the same for the same seed.
+/// Pseudo-random moments and choices, the same for the same seed.
 pub(crate) struct Chances(u64);
 
 impl Chances {
-    /// From the seed of this run; `part` tells tests apart.
+    /// Creates the generator from the seed of this run; `part` distinguishes tests.
     pub(crate) fn announced(part: &str) -> Self {
         let seed = std::env::var("DEPENDENCY_PROXY_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u64);
         eprintln!("{part}: DEPENDENCY_PROXY_TEST_SEED={seed}");
         Self(part.bytes().fold(seed, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(byte.into())))
     }
 
-    /// Another row of chances that follows from this one.
+    /// Returns another generator that follows from this one.
     pub(crate) fn branch(&mut self) -> Self {
         Self(self.next())
     }
 
-    /// A number from 0 to below `end`.
+    /// Returns a number from 0 to below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// A time from nothing to below `end` milliseconds.
+    /// Returns a duration from zero to below `end` milliseconds.
     pub(crate) fn moment(&mut self, end: u64) -> Duration {
         Duration::from_micros(self.below(end * 1000))
     }

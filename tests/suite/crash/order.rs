@@ -1,4 +1,4 @@
-//! In which order the disk is told, as the kernel sees it: strace is attached to the service.
+//! Order of the writes to disk, as system calls: strace is attached to the service.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ struct Trace {
     _folder: tempfile::TempDir,
 }
 
-/// What it saw, in the order in which the calls returned.
+/// The traced calls, in the order in which they returned.
 struct Calls(Vec<String>);
 
 impl Trace {
@@ -105,7 +105,7 @@ impl Drop for Trace {
 }
 
 impl Calls {
-    /// Each step is a call that contains these texts, after the one before it.
+    /// Checks that each step occurs as a call that contains these texts, after the one before it.
     fn come_in_order(&self, steps: &[&[&str]]) {
         let mut at = 0;
         for step in steps {
@@ -116,7 +116,7 @@ impl Calls {
     }
 }
 
-/// Joins what strace splits where threads call at the same time.
+/// Joins the calls that strace splits where threads call at the same time.
 fn whole_calls(text: &str) -> Vec<String> {
     let mut begun = std::collections::HashMap::new();
     let mut calls = Vec::new();

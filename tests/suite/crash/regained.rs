@@ -1,4 +1,5 @@
-//! A restore says what it brings back of what was revoked since the backup, and keeps it revoked where it is told to.
+//! A restore lists the credentials that were revoked since the backup and become valid again, and keeps
+//! them revoked on request.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::service::{Config, Service, Token, User};
 
-/// A stopped service: since the backup a deploy token was deleted, a personal token revoked, alice blocked, bob deleted, and carol has
-/// another password; dave and his token are as they were.
+/// A stopped service: since the backup a deploy token was deleted, a personal token revoked, alice blocked, bob
+/// deleted, and carol's password changed; dave and his token are unchanged.
 struct Scene {
     service: Service,
     backup: PathBuf,
@@ -56,7 +57,7 @@ impl Scene {
         self.service.token(username, secret, "").await.status == 200
     }
 
-    /// Which of the credentials that were taken away are good.
+    /// Returns which of the revoked credentials are valid.
     async fn regained(&self) -> [bool; 5] {
         [
             self.logs_in(&self.deleted.username, &self.deleted.secret).await,
@@ -82,7 +83,7 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The lines of the table, as words.
+/// Returns the lines of the table, split into words.
 fn rows(output: &Output) -> Vec<String> {
     let lines = out(output);
     let lines = lines.lines().skip_while(|line| !line.contains("KIND")).skip(1);
@@ -122,7 +123,7 @@ async fn a_restore_brings_back_what_it_lists() {
 async fn with_revoke_them_it_stays_revoked_and_the_rest_is_restored() {
     let mut scene = Scene::new().await;
     let output = scene.restore(&["--revoke-them", "--yes"]);
-    assert!(output.status.success() && out(&output).contains("stay so"), "{output:?}");
+    assert!(output.status.success() && out(&output).contains("stay revoked"), "{output:?}");
     scene.service.restart();
     assert_eq!(scene.regained().await, [false; 5]);
     assert!(scene.logs_in("dave", &scene.kept.secret).await && scene.logs_in("dave", "the-password-of-dave").await);
@@ -167,7 +168,7 @@ async fn where_what_is_there_cannot_be_read_it_says_that_it_cannot_tell() {
     let data = scene.service.data();
     let empty = tempfile::tempdir().unwrap();
     let output = restore(empty.path(), &scene.backup, &[]);
-    assert!(output.status.success() && out(&output).contains("cannot be told"), "nothing to replace: {output:?}");
+    assert!(output.status.success() && out(&output).contains("it is unknown which"), "nothing to replace: {output:?}");
     fs::write(data.join("identity.journal"), "damaged").unwrap();
     let output = scene.restore(&[]);
     assert!(rows(&output).len() == 5 && output.status.code() == Some(1), "the database knows the same: {output:?}");
@@ -183,5 +184,5 @@ async fn where_what_is_there_cannot_be_read_it_says_that_it_cannot_tell() {
     let output = scene.restore(&[]);
     assert!(output.status.code() == Some(1) && err(&output).contains("--yes"), "something is there: {output:?}");
     let output = scene.restore(&["--yes"]);
-    assert!(output.status.success() && out(&output).contains("cannot be told"), "{output:?}");
+    assert!(output.status.success() && out(&output).contains("It is unknown which"), "{output:?}");
 }

@@ -1,4 +1,5 @@
-//! The backup is one file: the export, which is current within seconds, or the journal, which is current; a store made of it is as good as the one that is gone.
+//! The backup is one file, the export (current within seconds) or the journal (current); a store restored from it
+//! is equivalent to the lost one.
 
 use std::fs;
 use std::path::Path;
@@ -160,7 +161,7 @@ async fn a_restore_on_a_full_disk_changes_nothing_and_works_once_there_is_space(
     let filler = disk.fill();
     let output = advice(&refusal).output().unwrap();
     let text = said(&output);
-    assert!(text.contains("identity.journal is full") && text.contains("free 5 MiB at least"), "{text}");
+    assert!(text.contains("identity.journal is full") && text.contains("free at least 5 MiB"), "{text}");
     fs::remove_file(filler).unwrap();
     let refusal = service.restart_unless_refused().unwrap_err();
     disk.fill();
@@ -229,12 +230,12 @@ fn flip_in_the_middle(journal: &Path) {
     fs::write(journal, bytes).unwrap();
 }
 
-/// The command that a start of this service advises, which it refuses.
+/// Returns the command that a refused start of this service suggests.
 fn advised(service: &Service) -> Command {
     advice(&service.refusal())
 }
 
-/// The command in a refusal.
+/// Returns the command in a refusal.
 fn advice(refusal: &str) -> Command {
     let words = refusal.split("dependency-proxy admin restore ").nth(1).unwrap();
     let end = words.find(['"', '\n']).unwrap_or(words.len());

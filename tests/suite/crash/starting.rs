@@ -1,4 +1,4 @@
-//! Killed while starting: an old store, and one that is being made.
+//! Kills during the start, with an existing store and with a new one.
 
 use super::{Chances, folder};
 use crate::fake_hub::{FakeHub, Image, Layer};

@@ -1,4 +1,4 @@
-//! Told to stop: what is under way is finished, what waits is written, and nobody new is let in.
+//! Stopping: running transfers finish, waiting changes are written, and no new connection is accepted.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

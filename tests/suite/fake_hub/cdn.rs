@@ -1,4 +1,4 @@
-//! The blob storage behind the fake hub: signed URLs that expire, and the blobs themselves with ranges.
+//! The blob storage of the fake hub: signed URLs that expire, and the blobs themselves with ranges.
 
 use jiff::Timestamp;
 
@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-/// `bytes=N-` and `bytes=N-M` as a half-open range, empty where it lies beyond the end; others are ignored.
+/// Parses `bytes=N-` and `bytes=N-M` as a half-open range, empty where it is beyond the end; others are ignored.
 fn byte_range(header: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = header.strip_prefix("bytes=")?.split_once('-')?;
     let end = match to {

@@ -1,5 +1,5 @@
-//! Misbehaviour on command: `hub.on(Kind::BlobDownload).times(1).cut_after(1_000_000);`
-//! A rule changes the honest answer just before it goes out; it never touches what the hub holds.
+//! Misbehaviour on command: `hub.on(Kind::BlobDownload).times(1).cut_after(1_000_000);` A rule changes the correct
+//! response just before it is sent; it never changes the content of the hub.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,15 @@ use super::{
 
 type Change = Arc<dyn Fn(&mut Reply) + Send + Sync>;
 
-/// A rule in the making. It holds from the end of the statement on (when this is dropped); of the rules
-/// that match a request the oldest that is not used up changes the answer, alone and with all its changes.
-/// Requests without a valid token or signature neither use it up nor meet it, unless it is `before_auth`.
+/// A rule under construction. It applies from the end of the statement (when this is dropped). Of the rules that
+/// match a request, the oldest that is not used up changes the response, alone and with all its changes. Requests
+/// without a valid token or signature neither use it up nor are changed by it, unless it is `before_auth`.
 pub struct Rule<'hub> {
     hub: &'hub FakeHub,
     active: ActiveRule,
 }
 
-/// A rule as the hub keeps it.
+/// A rule in the hub.
 #[derive(Clone, Default)]
 pub(super) struct ActiveRule {
     kind: Option<Kind>,
@@ -49,7 +49,7 @@ impl ActiveRule {
     }
 }
 
-/// Lets the first matching rule change the reply, and counts it down.
+/// Applies the first matching rule to the reply, and counts it down.
 pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Reply) {
     let Some(rule) = rules.iter_mut().find(|rule| rule.matches(request)) else {
         return;
@@ -67,13 +67,13 @@ impl<'hub> Rule<'hub> {
         Self { hub, active: ActiveRule { kind, ..ActiveRule::default() } }
     }
 
-    /// Only for the first `count` matching requests; without it, for all.
+    /// Applies to the first `count` matching requests only; without it, to all.
     pub fn times(mut self, count: usize) -> Self {
         self.active.left = Some(count);
         self
     }
 
-    /// Leaves the first `count` matching requests alone.
+    /// Skips the first `count` matching requests.
     pub fn after(mut self, count: usize) -> Self {
         self.active.skip = count;
         self
@@ -90,19 +90,19 @@ impl<'hub> Rule<'hub> {
         self
     }
 
-    /// Only where the path names this tag or digest.
+    /// Applies only where the path names this tag or digest.
     pub fn for_reference(mut self, reference: &str) -> Self {
         self.active.reference = Some(reference.to_owned());
         self
     }
 
-    /// Also for requests that would be turned away for want of a token.
+    /// Applies also to requests that would be refused for want of a token.
     pub fn before_auth(mut self) -> Self {
         self.active.before_auth = true;
         self
     }
 
-    /// This status with a registry's error body; a 401 of the registry has its challenge.
+    /// Responds with this status and a registry's error body; a 401 of the registry has its challenge.
     pub fn status(self, status: u16) -> Self {
         self.change(move |reply| {
             let challenge = std::mem::take(&mut reply.challenge);
@@ -113,13 +113,13 @@ impl<'hub> Rule<'hub> {
         })
     }
 
-    /// This status with this error in the body, and no challenge.
+    /// Responds with this status and this error in the body, without a challenge.
     pub fn refusal(self, status: u16, code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
         self.change(move |reply| *reply = Reply::error(status, &code, &message))
     }
 
-    /// 429 with `Retry-After` in seconds.
+    /// Responds with 429 and `Retry-After` in seconds.
     pub fn too_many_requests(self, retry_after: u64) -> Self {
         self.change(move |reply| {
             *reply = Reply::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit")
@@ -127,35 +127,35 @@ impl<'hub> Rule<'hub> {
         })
     }
 
-    /// A 200 with a page, as a captive portal gives.
+    /// Responds with 200 and an HTML page, as a captive portal does.
     pub fn html(self) -> Self {
         let page = "<!DOCTYPE html><html><body>Please sign in to the network</body></html>";
         self.change(move |reply| *reply = Reply::bytes(200, "text/html; charset=utf-8", page))
     }
 
-    /// A 200 with this JSON, say a token answer without a token.
+    /// Responds with 200 and this JSON, such as a token response without a token.
     pub fn json(self, body: serde_json::Value) -> Self {
         self.change(move |reply| *reply = Reply::json(200, &body))
     }
 
-    /// 307 to any URL.
+    /// Responds with 307 to any URL.
     pub fn redirect_to(self, url: &str) -> Self {
         let url = url.to_owned();
         self.change(move |reply| *reply = Reply::empty(307).with("Location", url.clone()))
     }
 
-    /// Another manifest than the one asked for, with that one's own type and digest.
+    /// Sends another manifest than the requested one, with its own type and digest.
     pub fn manifest_of(self, image: &Image) -> Self {
         let image = image.clone();
         self.change(move |reply| *reply = Reply::manifest(&image))
     }
 
-    /// Takes the request and never answers.
+    /// Reads the request and never responds.
     pub fn hang(self) -> Self {
         self.change(|reply| reply.hang = true)
     }
 
-    /// Resets the connection instead of answering.
+    /// Resets the connection instead of responding.
     pub fn reset(self) -> Self {
         self.change(|reply| reply.reset = true)
     }
@@ -165,59 +165,59 @@ impl<'hub> Rule<'hub> {
         self.change(move |reply| reply.delay = delay)
     }
 
-    /// The body at so many bytes per second, evenly.
+    /// Sends the body at this rate, evenly.
     pub fn slow(self, bytes_per_second: u64) -> Self {
         self.change(move |reply| {
             reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: false });
         })
     }
 
-    /// One byte of the body at once, the rest at so many bytes per second.
+    /// Sends one byte of the body at once, the rest at this rate.
     pub fn slow_after_first_byte(self, bytes_per_second: u64) -> Self {
         self.change(move |reply| {
             reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: true });
         })
     }
 
-    /// Stops after so many bytes of this body until [`FakeHub::release`].
+    /// Stops after this number of bytes of the body until [`FakeHub::release`].
     pub fn hold_after(self, bytes: u64) -> Self {
         self.change(move |reply| reply.hold_after = Some(bytes))
     }
 
-    /// Resets the connection after so many bytes of this body; a client that reads too slowly
-    /// for them to be in its kernel within two seconds gets fewer.
+    /// Resets the connection after this number of bytes of the body; a client that reads too slowly for them to be
+    /// in its kernel within two seconds gets fewer.
     pub fn cut_after(self, bytes: u64) -> Self {
         self.change(move |reply| reply.cut = Some((bytes, Cut::Reset)))
     }
 
-    /// Closes the connection, as if all were well, after so many bytes of this body.
+    /// Closes the connection normally after this number of bytes of the body.
     pub fn close_after(self, bytes: u64) -> Self {
         self.change(move |reply| reply.cut = Some((bytes, Cut::Close)))
     }
 
-    /// Sends one byte wrong: the one at this offset of the blob or manifest, whatever the range.
+    /// Corrupts the byte at this offset of the blob or manifest, whatever the range.
     pub fn flip_byte(self, offset: u64) -> Self {
         self.change(move |reply| reply.flipped = Some(offset))
     }
 
-    /// A `Content-Length` that is off by so much, around the real body, which ends in a close.
+    /// Sends a `Content-Length` that is wrong by this difference, with the real body, and then closes the connection.
     pub fn declared_length_off_by(self, bytes: i64) -> Self {
         self.change(move |reply| reply.length = Length::OffBy(bytes))
     }
 
-    /// A body that really is longer (zeros at its end) or shorter than it should be, and says so.
+    /// Sends a body that is longer (zeros at its end) or shorter than it should be, with a matching `Content-Length`.
     pub fn body_length_off_by(self, bytes: i64) -> Self {
         self.change(move |reply| {
             reply.end = reply.end.saturating_add_signed(bytes).max(reply.start);
         })
     }
 
-    /// Chunked, so that the length is not known beforehand.
+    /// Sends the body chunked, without a `Content-Length`.
     pub fn without_content_length(self) -> Self {
         self.change(|reply| reply.length = Length::Chunked)
     }
 
-    /// Chunked, and it never ends.
+    /// Sends a chunked body that never ends.
     pub fn endless_body(self) -> Self {
         self.change(|reply| {
             reply.length = Length::Chunked;
@@ -235,7 +235,7 @@ impl<'hub> Rule<'hub> {
         })
     }
 
-    /// Adds this header beside those of its name.
+    /// Adds this header to those with its name.
     pub fn more_header(self, name: &'static str, value: &str) -> Self {
         let value = value.to_owned();
         self.change(move |reply| reply.headers.push((name, value.clone())))
@@ -249,7 +249,7 @@ impl<'hub> Rule<'hub> {
         self.header("Content-Type", value)
     }
 
-    /// A `Docker-Content-Digest` that may be wrong.
+    /// Sends this `Docker-Content-Digest`, which may be wrong.
     pub fn digest_header(self, digest: &str) -> Self {
         self.header("Docker-Content-Digest", digest)
     }
@@ -267,7 +267,7 @@ impl Drop for Rule<'_> {
 }
 
 impl Reply {
-    /// An error in the distribution spec's shape.
+    /// Returns an error in the format of the OCI distribution specification.
     pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
         Self::json(status, &json!({"errors": [{"code": code, "message": message}]}))
     }

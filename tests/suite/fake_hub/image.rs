@@ -1,5 +1,5 @@
-//! Images to put into the fake hub: layers of any size that cost no memory, manifests and indexes
-//! in docker or OCI media types. It never compresses: a layer is just bytes with a digest.
+//! Images for the fake hub: layers of any size without memory, manifests and indexes in docker or OCI media types.
+//! Nothing is compressed: a layer is just bytes with a digest.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -11,11 +11,11 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const PLATFORMS: [&str; 4] = ["amd64", "arm64", "s390x", "ppc64le"];
 
-/// A manifest with the blobs it names, or an index with the images it names.
+/// A manifest with its blobs, or an index with its images.
 #[derive(Debug, Clone)]
 pub struct Image {
     manifest: Value,
-    /// The `Content-Type`.
+    /// Value of `Content-Type`.
     served_as: String,
     bytes: Bytes,
     digest: String,
@@ -25,7 +25,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// One platform, as a docker schema 2 manifest with a small config that is its own.
+    /// Returns an image for one platform, as a docker schema 2 manifest with a small configuration of its own.
     pub fn single(layers: &[Layer]) -> Self {
         let diffs: Vec<&str> = layers.iter().map(Layer::digest).collect();
         let config = json!({"architecture": "amd64", "os": "linux", "config": {},
@@ -39,7 +39,7 @@ impl Image {
         Self::sealed(manifest, Some(config), layers.to_vec(), Vec::new())
     }
 
-    /// Several platforms (amd64, arm64, s390x, ppc64le in this order), as a docker manifest list.
+    /// Returns an image for several platforms (amd64, arm64, s390x, ppc64le in this order), as a docker manifest list.
     pub fn index(children: &[Image]) -> Self {
         let entries: Vec<Value> = children
             .iter()
@@ -54,7 +54,7 @@ impl Image {
         Self::sealed(manifest, None, Vec::new(), children.to_vec())
     }
 
-    /// The same with OCI media types, and so with another digest; children stay as they are.
+    /// Returns the same image with OCI media types, and so with another digest; children are unchanged.
     pub fn oci(mut self) -> Self {
         if self.children.is_empty() {
             self.manifest["mediaType"] = OCI_MANIFEST.into();
@@ -68,13 +68,13 @@ impl Image {
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
-    /// An OCI index of these descriptors, whatever they name: nothing of it is in the hub.
+    /// Returns an OCI index of these descriptors, whatever they reference: the hub has none of it.
     pub fn index_of(descriptors: &[Value]) -> Self {
         let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors});
         Self::sealed(manifest, None, Vec::new(), Vec::new())
     }
 
-    /// The same with a layer media type and annotations of a signature, as cosign stores them.
+    /// Returns the same image with the layer media type and annotations of a signature, as cosign stores them.
     pub fn signature(mut self) -> Self {
         for layer in self.manifest["layers"].as_array_mut().unwrap() {
             layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
@@ -83,14 +83,14 @@ impl Image {
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
-    /// The same as an artifact (a signature, an SBOM) whose `subject` is another image: a referrer.
+    /// Returns the same image as an artifact (a signature, an SBOM) whose `subject` is another image: a referrer.
     pub fn attached_to(mut self, subject: &Image, artifact_type: &str) -> Self {
         self.manifest["artifactType"] = artifact_type.into();
         self.manifest["subject"] = subject.descriptor();
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
-    /// The same with a document that a test has its own idea of, under the same `Content-Type`.
+    /// Returns the same image with an edited document, under the same `Content-Type`.
     pub fn edited(mut self, edit: impl FnOnce(&mut Value)) -> Self {
         let served_as = self.media_type().to_owned();
         edit(&mut self.manifest);
@@ -106,22 +106,22 @@ impl Image {
         &self.served_as
     }
 
-    /// The manifest as it goes over the wire, byte for byte.
+    /// Returns the manifest, byte for byte.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The layers, without the config.
+    /// Returns the layers, without the configuration.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
-    /// The config blob; an index has none.
+    /// Returns the configuration blob; an index has none.
     pub fn config(&self) -> Option<&Layer> {
         self.config.as_ref()
     }
 
-    /// The images that an index names.
+    /// Returns the images of an index.
     pub fn children(&self) -> &[Image] {
         &self.children
     }
@@ -134,7 +134,7 @@ impl Image {
         self.manifest["artifactType"].as_str()
     }
 
-    /// What an index says of it.
+    /// Returns its descriptor in an index.
     pub fn descriptor(&self) -> Value {
         let mut descriptor = json!({"mediaType": self.media_type(), "digest": self.digest,
             "size": self.bytes.len()});
@@ -152,7 +152,7 @@ impl Image {
     }
 }
 
-/// A layer or config: a blob and its digest.
+/// A layer or configuration: a blob and its digest.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub(super) blob: Blob,
@@ -160,12 +160,12 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// `size` pseudo-random bytes, the same for the same seed, made only when they are read.
+    /// Returns `size` pseudo-random bytes, the same for the same seed, generated only when they are read.
     pub fn random(size: u64, seed: u64) -> Self {
         Self::from_blob(Blob::Random { seed, size })
     }
 
-    /// These very bytes, say a real tar archive.
+    /// Returns a layer with these bytes, such as a real tar archive.
     pub fn of(bytes: impl Into<Bytes>) -> Self {
         Self::from_blob(Blob::Bytes(bytes.into()))
     }
@@ -178,7 +178,7 @@ impl Layer {
         self.blob.size()
     }
 
-    /// All its bytes, in memory.
+    /// Returns all its bytes, in memory.
     pub fn bytes(&self) -> Vec<u8> {
         self.blob.read(0, usize::try_from(self.size()).unwrap())
     }
@@ -193,7 +193,7 @@ impl Layer {
     }
 }
 
-/// Where bytes come from, at any offset.
+/// Source of bytes, at any offset.
 #[derive(Debug, Clone)]
 pub(super) enum Blob {
     Bytes(Bytes),
@@ -208,7 +208,7 @@ impl Blob {
         }
     }
 
-    /// `length` bytes from `offset` on; beyond the end come zeros, for bodies that are too long.
+    /// Returns `length` bytes from `offset` on; zeros beyond the end, for bodies that are too long.
     pub(super) fn read(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut out = match self {
             Self::Bytes(bytes) => {
@@ -236,7 +236,7 @@ impl Blob {
     }
 }
 
-/// splitmix64 of the position, so that a range costs no more than its own bytes.
+/// Generates bytes with splitmix64 of the position, so that a range costs no more than its own bytes.
 fn random_bytes(seed: u64, from: u64, to: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity((to - from) as usize + 16);
     for word in from / 8..to.div_ceil(8) {

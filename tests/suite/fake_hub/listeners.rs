@@ -1,5 +1,5 @@
-//! The hub's thread: three listeners, a task for each connection, and the switches that take a listener
-//! down and up again. It decides nothing about answers.
+//! The hub's thread: three listeners, a task for each connection, and the switches that take a listener down and up
+//! again. It makes no decisions on responses.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{Shared, registry::State, requests::Listener, wire::Connection};
 
-/// What the hub's handle tells its thread, which answers when it is done.
+/// Command of the hub's handle to its thread, which replies when it is done.
 pub(super) enum Command {
     Down(Listener, blocking::Sender<()>),
     Up(Listener, blocking::Sender<()>),
@@ -57,7 +57,7 @@ async fn run(mut inbox: mpsc::UnboundedReceiver<Command>, started: &blocking::Se
     }
 }
 
-/// One listener and its port, which stays taken while it refuses connections.
+/// A listener and its port, which stays reserved while it refuses connections.
 struct Door {
     listener: Listener,
     address: SocketAddr,
@@ -65,7 +65,7 @@ struct Door {
 }
 
 enum DoorState {
-    /// Bound and not listening: the kernel refuses, and gives the port to nobody else.
+    /// Bound and not listening: the kernel refuses connections, and assigns the port to nobody else.
     Refusing(Option<TcpSocket>),
     Accepting {
         task: task::JoinHandle<()>,
@@ -105,7 +105,7 @@ impl Door {
     }
 }
 
-/// Binds an address that was free a moment ago: a client of another test may have it as its own port for a while.
+/// Binds an address that was free shortly before: a client of another test may have it as its own port for a while.
 async fn bound_again(address: SocketAddr) -> TcpSocket {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -123,7 +123,7 @@ async fn accept(socket: TcpListener, at: Listener, shared: Arc<Shared>, open: Co
         while open.try_join_next().is_some() {}
         let shared = Arc::clone(&shared);
         open.spawn(async move {
-            // A client that leaves in the middle is no event here.
+            // A client that disconnects early is no error.
             let _ = serve(stream, at, &shared).await;
         });
     }

@@ -1,8 +1,8 @@
 //! A registry for tests that behaves as Docker Hub does, on loopback, and misbehaves on command.
 //!
-//! Three listeners on three ports: the registry, the token realm and the cdn that holds the blobs. It runs on
-//! a thread and runtime of its own, so that it goes on while the runtime of the test is blocked, and ends with its
-//! [`FakeHub`]. It never speaks TLS, takes no pushes over HTTP, and reaches out to nobody.
+//! Three listeners on three ports: the registry, the token realm and the cdn with the blobs. It has its own thread
+//! and runtime, so that it continues while the runtime of the test is blocked, and ends with its [`FakeHub`]. It
+//! never uses TLS, accepts no pushes over HTTP, and connects to nobody.
 
 mod cdn;
 mod faults;
@@ -51,19 +51,19 @@ struct Shared {
 }
 
 impl FakeHub {
-    /// An empty hub with Docker Hub's manners: challenges, redirects, ranges, referrers.
+    /// Starts an empty hub with Docker Hub's behaviour: challenges, redirects, ranges, referrers.
     pub fn start() -> Self {
         let (shared, commands, thread) = listeners::start();
         let addresses = shared.state.lock().unwrap().addresses;
         Self { shared, addresses, commands: Some(commands), thread: Some(thread) }
     }
 
-    /// `http://127.0.0.1:PORT` of the registry: what an upstream's `url` is set to.
+    /// Returns `http://127.0.0.1:PORT` of the registry, for the `url` of an upstream.
     pub fn url(&self) -> String {
         format!("http://{}", self.host(Listener::Registry))
     }
 
-    /// `127.0.0.1:PORT`.
+    /// Returns `127.0.0.1:PORT` of a listener.
     pub fn host(&self, listener: Listener) -> String {
         self.address(listener).to_string()
     }
@@ -72,14 +72,14 @@ impl FakeHub {
         self.addresses[listener as usize]
     }
 
-    /// Puts in the image with all that it names, under this tag; the answer is its digest.
+    /// Adds the image with all content that it references, under this tag. Returns its digest.
     pub fn push_image(&self, repository: &str, tag: &str, image: &Image) -> String {
         self.push_untagged(repository, image);
         self.move_tag(repository, tag, image.digest());
         image.digest().to_owned()
     }
 
-    /// The same without a tag: a referrer, or an image pulled by digest.
+    /// Adds the image without a tag: a referrer, or an image pulled by digest.
     pub fn push_untagged(&self, repository: &str, image: &Image) {
         self.state().repositories.entry(repository.to_owned()).or_default().insert(image);
     }
@@ -97,7 +97,7 @@ impl FakeHub {
         self.repository(repository, |held| held.blobs.remove(digest));
     }
 
-    /// An account; the repositories it names become private to it and to others that name them.
+    /// Adds an account; these repositories become private to it and to other accounts that name them.
     pub fn add_account(&self, username: &str, password: &str, repositories: &[&str]) {
         self.state().accounts.push(Account {
             username: username.to_owned(),
@@ -106,7 +106,7 @@ impl FakeHub {
         });
     }
 
-    /// Off: a plain registry that asks nobody for a token and answers 404 for what it does not have.
+    /// Off: a plain registry that requires no token and responds with 404 for missing content.
     pub fn require_auth(&self, on: bool) {
         self.state().settings.auth = on;
     }
@@ -126,95 +126,95 @@ impl FakeHub {
         self.state().settings.referrers = on;
     }
 
-    /// Lists come in pages of this size at most, and each links to the next by an opaque token in this parameter, as Quay
-    /// (`next_page`) and ECR (`nextToken`) do. A token that does not come back byte for byte is a 400.
+    /// Sets the maximum size of the pages of lists. Each page links to the next one by an opaque token in this
+    /// parameter, as Quay (`next_page`) and ECR (`nextToken`) do. A token that is not returned byte for byte is a 400.
     pub fn page_by(&self, parameter: &'static str, size: usize) {
         self.state().settings.pages = Some(Pages { parameter, size });
     }
 
-    /// How long tokens given out from now on are good, and said to be (whole seconds).
+    /// Sets the validity of tokens from now on, also as announced (whole seconds).
     pub fn token_lifetime(&self, lifetime: Duration) {
         self.state().settings.token_lifetime = lifetime;
     }
 
-    /// Ends every token given out so far, whatever it was said to live.
+    /// Ends every token issued so far, whatever its announced validity.
     pub fn expire_tokens(&self) {
         let mut state = self.state();
         state.tokens.values_mut().for_each(Token::expire);
     }
 
-    /// Every token ever given out, to search for where none may be.
+    /// Returns all issued tokens, to search for them where none may be.
     pub fn issued_tokens(&self) -> Vec<String> {
         self.state().tokens.keys().cloned().collect()
     }
 
-    /// How long signed URLs given out from now on open the cdn.
+    /// Sets the validity of signed URLs from now on.
     pub fn signed_url_lifetime(&self, lifetime: Duration) {
         self.state().settings.signature_lifetime = lifetime;
     }
 
-    /// So many manifest `GET`s until 429; without it the limit is told but never reached.
+    /// Sets the number of manifest `GET`s until 429; without it a limit is announced but never reached.
     pub fn pulls_left(&self, pulls: u64) {
         self.state().settings.pulls_left = Some(pulls);
     }
 
-    /// Challenges name this realm instead of the hub's own.
+    /// Sets another realm in challenges.
     pub fn realm_at(&self, url: &str) {
         self.state().settings.realm = Some(url.to_owned());
     }
 
-    /// Challenges name this scope, whatever the repository.
+    /// Sets the scope in challenges, whatever the repository.
     pub fn challenge_scope(&self, scope: &str) {
         self.state().settings.challenge_scope = Some(scope.to_owned());
     }
 
-    /// The realm refuses to issue a token for a scope that names no repository of this hub, as GHCR does.
+    /// The realm refuses a token for a scope without a repository of this hub, as GHCR does.
     pub fn strict_realm(&self, on: bool) {
         self.state().settings.strict_realm = on;
     }
 
-    /// The realm answers a request with any scope with 403, and one without as ever, as GitLab does where an account is
-    /// good and may not have the image.
+    /// The realm responds to a request with any scope with 403, and to one without as usual, as GitLab does where
+    /// an account is valid but may not read the image.
     pub fn refuse_scopes(&self, on: bool) {
         self.state().settings.refuse_scopes = on;
     }
 
-    /// Connections of the registry carry so many requests; the next one finds them reset, without a word before.
+    /// Sets the number of requests per connection of the registry; the next one is reset without notice.
     pub fn requests_per_connection(&self, requests: usize) {
         self.state().settings.requests_per_connection = Some(requests);
     }
 
-    /// Redirects spell the cdn's host like this (say `localhost`), with its port.
+    /// Sets the host name of the cdn in redirects (such as `localhost`), with its port.
     pub fn cdn_host(&self, host: &str) {
         self.state().settings.cdn_host = host.to_owned();
     }
 
-    /// A URL that opens this blob at the cdn.
+    /// Returns a signed URL of this blob at the cdn.
     pub fn signed_url(&self, digest: &str) -> String {
         self.state().signed_url(digest)
     }
 
-    /// The beginning of a rule of misbehaviour for one kind of request.
+    /// Starts a fault rule for one kind of request.
     pub fn on(&self, kind: Kind) -> Rule<'_> {
         Rule::new(self, Some(kind))
     }
 
-    /// The same for every kind.
+    /// Starts a fault rule for every kind of request.
     pub fn on_anything(&self) -> Rule<'_> {
         Rule::new(self, None)
     }
 
-    /// Forgets all rules of misbehaviour; what is under way goes on as it began.
+    /// Removes all fault rules; running responses continue as they began.
     pub fn behave(&self) {
         self.state().rules.clear();
     }
 
-    /// Lets the held bodies of all requests seen so far go on, also those that have not got to their hold yet.
+    /// Continues the held bodies of all requests so far, also of those that have not reached their hold yet.
     pub fn release(&self) {
         self.shared.releases.send_modify(|count| *count += 1);
     }
 
-    /// Refuses connections to this listener, and ends those it has.
+    /// Refuses connections to this listener, and ends existing ones.
     pub fn down(&self, listener: Listener) {
         self.command(|done| Command::Down(listener, done));
     }
@@ -224,7 +224,7 @@ impl FakeHub {
         self.command(|done| Command::Up(listener, done));
     }
 
-    /// What has arrived so far.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Requests {
         Requests(self.state().requests.clone())
     }
@@ -233,7 +233,7 @@ impl FakeHub {
         self.state().requests.clear();
     }
 
-    /// Waits until the hub has seen `count` requests of this kind; panics after ten seconds.
+    /// Waits until the hub has received `count` requests of this kind; panics after ten seconds.
     pub async fn seen(&self, kind: Kind, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while self.requests().of(kind) < count {

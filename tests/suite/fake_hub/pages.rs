@@ -1,20 +1,20 @@
-//! Lists in pages that only their opaque tokens lead to, as several registries have them.
+//! Lists in pages that are reachable only by opaque tokens, as in several registries.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{requests::Request, wire::Reply};
 
-/// How lists are paged.
+/// Settings of the paging of lists.
 #[derive(Clone, Copy)]
 pub(super) struct Pages {
-    /// The parameter that carries the token.
+    /// Query parameter of the token.
     pub(super) parameter: &'static str,
-    /// The longest page; `n` may ask for less.
+    /// Maximum size of a page; `n` may request fewer.
     pub(super) size: usize,
 }
 
 impl Pages {
-    /// The page that the token of this request leads to, the first without one, with a link to the next.
+    /// Returns the page of this request's token, or the first one without a token, with a link to the next.
     pub(super) fn reply<T>(self, request: &Request, items: &[T], page: impl FnOnce(&[T]) -> Reply) -> Reply {
         let Some(start) = self.start(request, items.len()) else {
             return Reply::error(400, "PAGINATION_TOKEN_INVALID", "no such page token");
@@ -28,7 +28,7 @@ impl Pages {
         reply.with("Link", format!(r#"</v2/elsewhere/list?{}>; rel="next""#, self.next_query(request, end)))
     }
 
-    /// Where the page begins; none for a token that was never given out in this spelling.
+    /// Returns the start of the page; `None` for a token that was never issued in this spelling.
     fn start(self, request: &Request, items: usize) -> Option<usize> {
         let parameters = request.query_string.split('&').filter_map(|parameter| parameter.split_once('='));
         let mut tokens = parameters.filter(|(name, _)| *name == self.parameter).map(|(_, token)| token);
@@ -38,7 +38,7 @@ impl Pages {
         }
     }
 
-    /// The token, then the other parameters as they were.
+    /// Returns the query with the token, followed by the other parameters unchanged.
     fn next_query(self, request: &Request, start: usize) -> String {
         let is_other = |parameter: &&str| !parameter.is_empty() && !parameter.starts_with(self.parameter);
         let others = request.query_string.split('&').filter(is_other);
@@ -47,7 +47,7 @@ impl Pages {
     }
 }
 
-/// Base64, whose `=` is percent-encoded.
+/// Returns a token: base64 with percent-encoded `=`.
 fn token(start: usize) -> String {
     BASE64_STANDARD.encode(format!("{start}")).replace('=', "%3D")
 }

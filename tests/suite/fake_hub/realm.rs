@@ -1,4 +1,4 @@
-//! The gate of the fake hub: who is challenged, who gets which token, and what a token opens.
+//! Authentication of the fake hub: challenges, tokens, and the rights of tokens.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ impl Token {
 }
 
 impl State {
-    /// The 401 for a request without a valid token for the repository it names.
+    /// Returns the 401 for a request without a valid token for its repository.
     pub(super) fn challenge(&self, request: &Request) -> Option<Reply> {
         if !self.settings.auth || self.valid_token(request).is_some() {
             return None;
@@ -68,7 +68,7 @@ impl State {
         format!(r#"Bearer realm="{realm}",service="{SERVICE}"{scope}"#)
     }
 
-    /// A token for what was asked, good for what this account may pull; for the rest it opens nothing.
+    /// Returns a token for the requested scopes, restricted to what this account may pull.
     pub(super) fn token(&mut self, request: &Request) -> Reply {
         if request.kind != Kind::Token {
             return Reply::error(404, "NOT_FOUND", "only GET /token");
@@ -100,7 +100,7 @@ impl State {
         Reply::json(200, &body)
     }
 
-    /// Whose credentials came along; nobody's where none did.
+    /// Returns the account of the credentials; `None` where the request has none.
     fn account(&self, request: &Request) -> Result<Option<&Account>, &'static str> {
         let (username, password) = match &request.authorization {
             None => return Ok(None),
@@ -132,7 +132,7 @@ fn asked_repositories(request: &Request) -> Vec<String> {
         .collect()
 }
 
-/// 32 hex digits that look random and are the same each time.
+/// Returns 32 hexadecimal digits that look random and are the same for the same text.
 pub(super) fn fingerprint(text: &str) -> String {
     hex::encode(&digest(&SHA256, format!("fake hub {text}").as_bytes()).as_ref()[..16])
 }

@@ -1,5 +1,5 @@
-//! What an honest Docker Hub answers, from what the tests have put into it: manifests, tags, referrers,
-//! redirects to blobs. It does no I/O and never lies.
+//! Responses of a correct Docker Hub, from the content that tests have added: manifests, tags, referrers, redirects
+//! to blobs. No I/O and no faults.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use super::{
     wire::Reply,
 };
 
-/// All that the hub holds and knows; one mutex guards it.
+/// State of the hub, guarded by one mutex.
 pub(super) struct State {
     pub(super) addresses: [SocketAddr; 3],
     pub(super) settings: Settings,
@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
 }
 
-/// How this hub is set up; the defaults are Docker Hub's.
+/// Settings of the hub; the defaults are Docker Hub's.
 pub(super) struct Settings {
     pub(super) auth: bool,
     pub(super) redirects: bool,
@@ -76,7 +76,7 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// Puts in the image with all that it names.
+    /// Adds the image with all content that it references.
     pub(super) fn insert(&mut self, image: &Image) {
         image.children().iter().for_each(|child| self.insert(child));
         for layer in image.layers().iter().chain(image.config()) {
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Decides the answer, records the request and lets a rule spoil the answer.
+    /// Decides the response, records the request, and applies the fault rules.
     pub(super) fn answer(&mut self, mut request: Request) -> Reply {
         let served_here = request.listener == Listener::Registry && !self.settings.redirects;
         if request.kind == Kind::BlobRedirect && served_here {

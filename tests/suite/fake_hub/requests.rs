@@ -1,12 +1,11 @@
-//! What reached the fake hub, request by request, and the counts that tests assert on.
-//! It never forgets a request until it is told to.
+//! Requests that the fake hub received, and the counts that tests assert on. Requests are kept until they are reset.
 
 use std::ops::Deref;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 
-/// Which of the three sockets a request came to.
+/// The listener that received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
     Registry,
@@ -14,7 +13,7 @@ pub enum Listener {
     Cdn,
 }
 
-/// What a request wants.
+/// Kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `/v2/`
@@ -24,7 +23,7 @@ pub enum Kind {
     ManifestGet,
     /// `HEAD` of a blob, at the registry or, redirected, at the cdn.
     BlobHead,
-    /// `GET` of a blob at the registry, answered by a redirect.
+    /// `GET` of a blob at the registry, which responds with a redirect.
     BlobRedirect,
     /// `GET` of a blob's bytes: at the cdn, or at the registry where that serves them itself.
     BlobDownload,
@@ -33,7 +32,7 @@ pub enum Kind {
     Other,
 }
 
-/// Credentials as they were sent.
+/// Credentials of a request, as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorization {
     Basic { username: String, password: String },
@@ -41,24 +40,24 @@ pub enum Authorization {
     Other(String),
 }
 
-/// One request as it arrived.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub listener: Listener,
     pub kind: Kind,
     pub method: String,
-    /// What stood behind `?`, byte for byte.
+    /// Query string, byte for byte.
     pub query_string: String,
     pub query: Vec<(String, String)>,
-    /// Names in lower case, in the order sent.
+    /// Headers with names in lower case, in the order received.
     pub headers: Vec<(String, String)>,
     pub authorization: Option<Authorization>,
     pub range: Option<String>,
-    /// Of a registry path.
+    /// Repository in a registry path.
     pub repository: Option<String>,
-    /// The tag or digest that the path names.
+    /// Tag or digest in the path.
     pub reference: Option<String>,
-    /// Turned away at the door: no valid token, or at the cdn no valid signature.
+    /// True where the request was refused for want of a valid token, or at the cdn of a valid signature.
     pub refused: bool,
 }
 
@@ -93,12 +92,12 @@ impl Request {
         }
     }
 
-    /// The value of a header (name in lower case), if it was sent.
+    /// Returns the value of a header (name in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a query parameter, if it was sent.
+    /// Returns the value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -151,25 +150,25 @@ fn meaning(listener: Listener, method: &str, path: &str) -> (Kind, Option<String
     }
 }
 
-/// The requests since the start or the last reset, oldest first; iterate over it as over a slice.
+/// The requests since the start or the last reset, oldest first, as a slice.
 ///
-/// Requests that were turned away for want of a token or signature are in it, but of the counts only
-/// [`Requests::total`], [`Requests::at`] and [`Requests::refusals`] see them.
+/// Requests that were refused for want of a token or signature are included. Of the counts, only
+/// [`Requests::total`], [`Requests::at`] and [`Requests::refusals`] include them.
 #[derive(Debug, Clone)]
 pub struct Requests(pub(super) Vec<Request>);
 
 impl Requests {
-    /// Every request of any kind at any listener.
+    /// Counts all requests.
     pub fn total(&self) -> usize {
         self.0.len()
     }
 
-    /// Every request that came to this listener.
+    /// Counts the requests at this listener.
     pub fn at(&self, listener: Listener) -> usize {
         self.0.iter().filter(|request| request.listener == listener).count()
     }
 
-    /// Requests without a valid token (or, at the cdn, signature): the first leg of each challenge.
+    /// Counts the requests without a valid token (at the cdn: signature), with which each login begins.
     pub fn refusals(&self) -> usize {
         self.0.iter().filter(|request| request.refused).count()
     }
@@ -182,27 +181,27 @@ impl Requests {
         self.of(Kind::Token)
     }
 
-    /// `GET`s of this manifest, by exactly this tag or digest.
+    /// Counts the `GET`s of this manifest by exactly this tag or digest.
     pub fn manifest_gets(&self, repository: &str, reference: &str) -> usize {
         self.named(&[Kind::ManifestGet], repository, reference)
     }
 
-    /// `HEAD`s of this manifest, by exactly this tag or digest.
+    /// Counts the `HEAD`s of this manifest by exactly this tag or digest.
     pub fn manifest_heads(&self, repository: &str, reference: &str) -> usize {
         self.named(&[Kind::ManifestHead], repository, reference)
     }
 
-    /// `GET`s of this blob at the registry, whether it redirected or served.
+    /// Counts the `GET`s of this blob at the registry, redirected or served.
     pub fn blob_gets(&self, repository: &str, digest: &str) -> usize {
         self.named(&[Kind::BlobRedirect, Kind::BlobDownload], repository, digest)
     }
 
-    /// `HEAD`s of this blob at the registry.
+    /// Counts the `HEAD`s of this blob at the registry.
     pub fn blob_heads(&self, repository: &str, digest: &str) -> usize {
         self.named(&[Kind::BlobHead], repository, digest)
     }
 
-    /// `GET`s of this blob's bytes, at the cdn or at a registry that serves them itself.
+    /// Counts the `GET`s of this blob's bytes, at the cdn or at a registry that serves blobs itself.
     pub fn blob_downloads(&self, digest: &str) -> usize {
         let matches = |request: &&Request| {
             request.kind == Kind::BlobDownload && request.reference.as_deref() == Some(digest) && !request.refused

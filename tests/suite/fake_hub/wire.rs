@@ -1,5 +1,5 @@
-//! HTTP/1.1 by hand, because a framework would not cut, hang or lie about lengths.
-//! It reads requests without a body (one is skipped by its `Content-Length`) and keeps connections alive.
+//! HTTP/1.1 without a framework, because a framework would not cut off, hang or send wrong lengths. It reads
+//! requests without a body (a body is skipped by its `Content-Length`) and keeps connections alive.
 
 use std::{io, time::Duration};
 
@@ -16,18 +16,18 @@ use super::{
     requests::{Listener, Request},
 };
 
-const PIECE: u64 = 64 * 1024;
+const MAX_CHUNK_BYTES: u64 = 64 * 1024;
 
-/// An answer and the manner of its delivery.
+/// A response, with the way in which it is sent.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Blob,
-    /// The part of `body` that is sent: `start..end`.
+    /// Start of the range of `body` that is sent, `start..end`.
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) length: Length,
-    /// What a 401 to this request says; empty where there is no challenge.
+    /// Challenge of a 401 to this request; empty where there is none.
     pub(super) challenge: String,
     pub(super) hang: bool,
     pub(super) reset: bool,
@@ -38,7 +38,7 @@ pub(super) struct Reply {
     pub(super) flipped: Option<u64>,
 }
 
-/// What the headers say about the length of the body.
+/// Announcement of the length of the body.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Length {
     True,
@@ -131,19 +131,19 @@ impl Reply {
         head
     }
 
-    /// How many bytes to send next, having sent `sent`: up to the next place where something happens.
-    fn next_piece(&self, sent: u64) -> u64 {
-        let mut piece = PIECE.min(self.end - self.start - sent);
+    /// Returns the number of bytes to send next, up to the next place where a fault applies.
+    fn next_chunk(&self, sent: u64) -> u64 {
+        let mut chunk = MAX_CHUNK_BYTES.min(self.end - self.start - sent);
         if let Some(pace) = self.pace {
             let tick = (pace.bytes_per_second / 20).max(1);
-            piece = piece.min(if pace.first_byte_at_once && sent == 0 { 1 } else { tick });
+            chunk = chunk.min(if pace.first_byte_at_once && sent == 0 { 1 } else { tick });
         }
         for stop in [self.hold_after, self.cut.map(|(after, _)| after)].into_iter().flatten() {
             if stop > sent {
-                piece = piece.min(stop - sent);
+                chunk = chunk.min(stop - sent);
             }
         }
-        piece
+        chunk
     }
 
     fn read(&self, sent: u64, length: u64) -> Vec<u8> {
@@ -162,7 +162,7 @@ impl Reply {
 pub(super) struct Connection {
     stream: TcpStream,
     unread: BytesMut,
-    /// Moves on with every release of held bodies.
+    /// Changes with every release of held bodies.
     releases: watch::Receiver<u64>,
 }
 
@@ -172,7 +172,7 @@ impl Connection {
         Ok(Self { stream, unread: BytesMut::new(), releases })
     }
 
-    /// The next request; nothing once the client has closed or speaks something else.
+    /// Reads the next request; `None` once the client has closed the connection or sends no HTTP.
     pub(super) async fn request(&mut self, listener: Listener) -> io::Result<Option<Request>> {
         loop {
             let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -182,7 +182,7 @@ impl Connection {
                     let request = Request::parse(listener, &head);
                     self.unread.advance(length);
                     self.skip_body(&request).await?;
-                    // From here on a release counts for this request, even before its body gets to the hold.
+                    // From here on a release applies to this request, even before its body reaches the hold.
                     self.releases.mark_unchanged();
                     return Ok(Some(request));
                 }
@@ -207,7 +207,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends the reply as it says; true where the connection can carry another request.
+    /// Sends the reply; returns true where the connection can be reused.
     pub(super) async fn send(&mut self, reply: &Reply, head_only: bool) -> io::Result<bool> {
         if reply.hang {
             while self.stream.read_buf(&mut self.unread).await? > 0 {}
@@ -238,15 +238,15 @@ impl Connection {
                 _ if sent == total => break,
                 _ => {}
             }
-            let piece = reply.next_piece(sent);
+            let chunk = reply.next_chunk(sent);
             if let Some(pace) = reply.pace
                 && !(pace.first_byte_at_once && sent == 0)
             {
-                let due = (sent + piece) as f64 / pace.bytes_per_second as f64;
+                let due = (sent + chunk) as f64 / pace.bytes_per_second as f64;
                 sleep_until(started + Duration::from_secs_f64(due)).await;
             }
-            self.write(reply.length, &reply.read(sent, piece)).await?;
-            sent += piece;
+            self.write(reply.length, &reply.read(sent, chunk)).await?;
+            sent += chunk;
         }
         if reply.length == Length::Chunked {
             self.stream.write_all(b"0\r\n\r\n").await?;
@@ -254,7 +254,7 @@ impl Connection {
         Ok(!matches!(reply.length, Length::OffBy(_)))
     }
 
-    /// Waits for the next release, or for the client to leave.
+    /// Waits for the next release, or until the client disconnects.
     async fn released(&mut self) -> io::Result<()> {
         loop {
             tokio::select! {
@@ -277,7 +277,7 @@ impl Connection {
         self.stream.write_all(b"\r\n").await
     }
 
-    /// Ends the connection so that its client sees a reset.
+    /// Ends the connection with a reset.
     pub(super) fn reset(&self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }
@@ -290,8 +290,8 @@ impl Connection {
         Ok(false)
     }
 
-    /// Waits, two seconds at most, until the client's kernel has all that was written: a reset throws away
-    /// what is still under way, and the client would get fewer bytes than the test commanded.
+    /// Waits, for two seconds at most, until the client's kernel has acknowledged all bytes: a reset discards bytes
+    /// in flight, and the client would receive fewer than the test commanded.
     async fn acknowledged(&self) -> io::Result<()> {
         let (local, peer) = (self.stream.local_addr()?, self.stream.peer_addr()?);
         let deadline = Instant::now() + Duration::from_secs(2);
@@ -302,7 +302,7 @@ impl Connection {
     }
 }
 
-/// The bytes in the send queue of the connection between these ports, as Linux tells.
+/// Returns the number of bytes in the send queue of the connection between these ports (`/proc/net/tcp`).
 fn unacknowledged(local: u16, peer: u16) -> io::Result<u64> {
     let (local, peer) = (format!(":{local:04X}"), format!(":{peer:04X}"));
     let table = std::fs::read_to_string("/proc/net/tcp")?;

@@ -1,4 +1,4 @@
-//! Upstreams that lead to where nobody should go, or that have no address at all.
+//! Upstreams that redirect to forbidden addresses, or that have no address.
 
 use std::fs;
 

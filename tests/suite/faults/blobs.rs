@@ -1,4 +1,4 @@
-//! Blobs: each way in which upstream, or the storage it redirects to, can fail to give one.
+//! Blobs: all ways in which upstream, or its blob storage, can fail.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use reqwest::Method;
 use super::{Scene, is_stored};
 use crate::fake_hub::{Kind, Listener, Rule};
 
-/// Nothing of it is stored, what is cached is there, and once upstream behaves the blob comes whole.
+/// Checks that nothing of the blob is stored, that cached content is served, and that the blob is
+/// complete once upstream works.
 async fn is_survived(scene: &Scene) {
     scene.cached_is_there().await;
     scene.nothing_bad_is_left().await;
@@ -24,7 +25,7 @@ async fn comes_whole(scene: &Scene) {
     assert!(is_stored(&scene.service, "blobs", scene.new_layer().digest()));
 }
 
-/// A client sees an error instead of the blob, or a blob that is cut; never a whole one that is wrong.
+/// Checks that a client gets an error or a cut-off blob; never a complete one that is wrong.
 async fn never_ends_well(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>) {
     let scene = Scene::start().await;
     assert_eq!(scene.pull_new().await.status, 200);
@@ -33,7 +34,8 @@ async fn never_ends_well(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>) {
     is_survived(&scene).await;
 }
 
-/// A 503 before the first byte, or a connection that is cut: at the latest before the last byte, and maybe before the headers.
+/// Checks for a 503 before the first byte, or a connection that is cut off: at the latest before the last byte,
+/// possibly before the headers.
 async fn does_not_come(scene: &Scene) {
     let path = format!("/v2/team/dependency_proxy/containers/new/blobs/{}", scene.new_layer().digest());
     if let Ok(response) = scene.client.request(Method::GET, &path).send().await {
@@ -87,7 +89,7 @@ async fn upstream_answers_500() {
 #[actix_rt::test]
 async fn the_storage_refuses_what_upstream_granted() {
     let what = "its storage refused with HTTP status 403";
-    let sentence = format!("docker.io gave a response that cannot be right ({what}) and BLOB is not cached here yet");
+    let sentence = format!("docker.io sent an invalid response ({what}) and BLOB is not cached here yet");
     gives(Kind::BlobDownload, |rule| rule.status(403), 503, "UNAVAILABLE", &sentence).await;
 }
 

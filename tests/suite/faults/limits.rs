@@ -1,4 +1,4 @@
-//! Upstream's limit: a short wait is waited for, a long one is told.
+//! Upstream's rate limit: the service waits for a short time, and reports a long one.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Manifests: each way in which upstream can fail to give one.
+//! Manifests: all ways in which upstream can fail.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::fake_hub::{Image, Kind, Layer, Listener, Rule};
 
-/// A fault for which nothing can be had of upstream: a 503 for what is new, and the rest from the cache.
+/// Checks a fault after which upstream serves nothing: a 503 for new images, and the rest from the cache.
 async fn is_survived(scene: &Scene, (sentence, reason): (&str, &str)) {
     scene.pull_new().await.is_unavailable(sentence, reason);
     scene.cached_tag_is("stale").await;
@@ -109,7 +109,7 @@ async fn upstream_refuses_the_repository() {
         let by_tag = scene.client.manifest("team", "cached", "latest").await;
         assert_eq!((by_tag.status, by_tag.code().as_str()), (403, "DENIED"));
         scene.cached_is_there().await;
-        // Who was refused is not given it because upstream is down now.
+        // An account that was refused does not get the cached image only because upstream is unavailable now.
         scene.hub.down(Listener::Registry);
         assert_eq!(scene.client.manifest("team", "cached", "latest").await.status, 403);
         scene.hub.up(Listener::Registry);
@@ -130,7 +130,7 @@ async fn upstream_has_it_no_longer() {
     assert_eq!(scene.client.manifest("team", "cached", "latest").await.status, 404);
     scene.cached_is_there().await;
     scene.nothing_bad_is_left().await;
-    // The tag is dropped: there is nothing to serve stale any more.
+    // The cached tag was removed: nothing can be served stale.
     scene.hub.down(Listener::Registry);
     assert_eq!(scene.client.manifest("team", "cached", "latest").await.status, 503);
     scene.cached_is_there().await;
@@ -153,10 +153,8 @@ async fn the_bytes_are_those_of_another_manifest() {
     scene.hub.on(Kind::ManifestGet).manifest_of(&other);
     let path = format!("/v2/team/dependency_proxy/containers/new/manifests/{}", scene.new.digest());
     let seen = scene.see(&path).await;
-    let sentence = format!(
-        "docker.io gave a response that cannot be right (the digest does not hold) and new@{} is",
-        scene.new.digest()
-    );
+    let sentence =
+        format!("docker.io sent an invalid response (the digest does not hold) and new@{} is", scene.new.digest());
     assert_eq!(seen.status, 503);
     assert!(seen.answer.message().starts_with(&sentence), "{}", seen.answer.message());
     scene.nothing_bad_is_left().await;

@@ -1,5 +1,5 @@
-//! Upstreams that fail, refuse and lie: what the client sees, that nothing wrong is stored, that no credential leaves for
-//! where it does not belong, and that what the group has is served throughout.
+//! Upstreams that fail, refuse and send wrong data: the responses to clients, that nothing wrong is stored, that
+//! credentials are sent only where they belong, and that the group's cached content stays available.
 
 mod addresses;
 mod blobs;
@@ -17,23 +17,23 @@ use tokio::net::TcpStream;
 use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service, Token};
 
-/// The account that the group `team` asks docker.io with.
+/// The account at docker.io for the group `team`.
 pub const USERNAME: &str = "robot";
 pub const PASSWORD: &str = "the-robots-password";
 
-/// A service with a group that has one image cached, and a hub that holds another.
+/// A service with a group that has one image cached, and a hub with another image.
 pub struct Scene {
     pub hub: FakeHub,
     pub service: Service,
     pub client: Client,
-    /// Of `library/cached`, pulled by the group.
+    /// `library/cached`, pulled by the group.
     pub cached: Image,
-    /// Of `library/new`, not pulled yet.
+    /// `library/new`, not pulled yet.
     pub new: Image,
     token: Token,
 }
 
-/// What a client sees of an answer, its reason phrase included.
+/// A response as clients see it, including the reason phrase.
 #[derive(Debug)]
 pub struct Seen {
     pub status: u16,
@@ -41,7 +41,7 @@ pub struct Seen {
     pub answer: Answer,
 }
 
-/// Puts both images into the hub.
+/// Pushes both images to the hub.
 pub fn stock(hub: &FakeHub) -> (Image, Image) {
     let cached = Image::single(&[Layer::random(50_000, 1)]);
     let new = Image::single(&[Layer::random(200_000, 2)]);
@@ -52,7 +52,7 @@ pub fn stock(hub: &FakeHub) -> (Image, Image) {
 }
 
 impl Scene {
-    /// Tags are revalidated each time; the hub has a second to answer.
+    /// Starts it: tags are revalidated each time, and the hub has one second to respond.
     pub async fn start() -> Self {
         let hub = FakeHub::start();
         let (cached, new) = stock(&hub);
@@ -74,7 +74,7 @@ impl Scene {
     async fn warm(&self) {
         assert_eq!(self.client.manifest("team", "cached", "latest").await.status, 200);
         for blob in self.blobs() {
-            // The last byte leaves a moment before the group's link is written.
+            // The last byte is sent shortly before the group's link is written.
             while self.client.blob("team", "cached", blob.digest()).await.header("x-cache") != "hit" {}
         }
     }
@@ -92,18 +92,18 @@ impl Scene {
         self.hub.push_image("library/cached", "latest", &Image::single(&[Layer::random(10, 3)]));
     }
 
-    /// What a pull of the tag that is not cached gives.
+    /// Pulls the tag that is not cached.
     pub async fn pull_new(&self) -> Seen {
         self.see("/v2/team/dependency_proxy/containers/new/manifests/latest").await
     }
 
-    /// What the layer of the image that is not cached gives.
+    /// Pulls the layer of the image that is not cached.
     pub async fn pull_new_layer(&self) -> Seen {
         let digest = self.new_layer().digest();
         self.see(&format!("/v2/team/dependency_proxy/containers/new/blobs/{digest}")).await
     }
 
-    /// One answer, first as a plain client gets it, then read by a person at the socket for its reason phrase.
+    /// Requests a path twice: with an HTTP client, and on a bare socket for the reason phrase.
     async fn see(&self, path: &str) -> Seen {
         let (status, reason) = self.status_line(path).await;
         let answer = self.client.get(path).await;
@@ -119,14 +119,15 @@ impl Scene {
             format!("GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        let _cut = stream.read_to_end(&mut answer).await;
+        // The connection may be cut off on purpose.
+        let _ = stream.read_to_end(&mut answer).await;
         let text = String::from_utf8_lossy(&answer);
         let mut words = text.lines().next().unwrap_or_default().splitn(3, ' ').skip(1);
         let status = words.next().unwrap_or_default().parse().unwrap_or_default();
         (status, words.next().unwrap_or_default().to_owned())
     }
 
-    /// By digest, and all blobs: hits, whatever upstream does.
+    /// Checks that the cached image by digest, and all its blobs, are hits.
     pub async fn cached_is_there(&self) {
         let manifest = self.client.manifest("team", "cached", self.cached.digest()).await;
         assert_eq!((manifest.status, manifest.header("x-cache")), (200, "hit"), "{}", manifest.text());
@@ -138,14 +139,15 @@ impl Scene {
         }
     }
 
-    /// By tag: the cached one, with this word.
+    /// Checks that the tag gives the cached image, with this cache status.
     pub async fn cached_tag_is(&self, word: &str) {
         let manifest = self.client.manifest("team", "cached", "latest").await;
         assert_eq!((manifest.status, manifest.header("x-cache")), (200, word), "{}", manifest.text());
         assert_eq!(&manifest.body, self.cached.bytes());
     }
 
-    /// Every stored file has its digest, nothing is left in the spool, and credentials went where they belong.
+    /// Checks that every stored file has its digest, that the spool is empty, and that credentials were
+    /// sent only where they belong.
     pub async fn nothing_bad_is_left(&self) {
         assert_store_is_clean(&self.service).await;
         for request in self.hub.requests().iter() {
@@ -166,7 +168,7 @@ impl Scene {
 }
 
 impl Seen {
-    /// A 503 that says this, in its message, its code and its reason phrase, and when to come back.
+    /// Checks for a 503 with this message, code and reason phrase, and `Retry-After`.
     pub fn is_unavailable(&self, sentence: &str, reason: &str) {
         assert_eq!((self.status, self.answer.code().as_str()), (503, "UNAVAILABLE"), "{}", self.answer.text());
         self.says(sentence);
@@ -174,7 +176,7 @@ impl Seen {
         assert!(self.answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     }
 
-    /// A message that begins so; a short id of the request follows where there is one.
+    /// Checks the message, which may be followed by the request id.
     pub fn says(&self, sentence: &str) {
         let message = self.answer.message();
         assert!(message.starts_with(sentence), "{message}");
@@ -184,7 +186,7 @@ impl Seen {
     }
 }
 
-/// Waits until the spool is empty; then every manifest and blob has to have its digest.
+/// Waits until the spool is empty, and checks that every manifest and blob has its digest.
 pub async fn assert_store_is_clean(service: &Service) {
     let cache = service.data().join("cache");
     for _ in 0..500 {
@@ -201,7 +203,7 @@ pub async fn assert_store_is_clean(service: &Service) {
     }
 }
 
-/// None of these stands in the log or in a file of the cache.
+/// Checks that none of these is in the log or in a file of the cache.
 fn assert_nowhere(service: &Service, secrets: &[String]) {
     let log = service.log();
     for secret in secrets {
@@ -214,14 +216,14 @@ fn assert_nowhere(service: &Service, secrets: &[String]) {
     }
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
     entries.flat_map(|entry| below(entry.unwrap().path())).collect()
 }
 
-/// Whether the manifest or blob of this digest is stored.
+/// Returns true where the manifest or blob with this digest is stored.
 pub fn is_stored(service: &Service, kind: &str, digest: &str) -> bool {
     let hex = digest.trim_start_matches("sha256:");
     service.data().join("cache").join(kind).join("sha256").join(&hex[..2]).join(hex).exists()
@@ -231,10 +233,10 @@ fn hex(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Answers to every request of the registry, whatever it asks.
+/// Requests for manifests, of both methods.
 pub const EVERY_MANIFEST_REQUEST: [Kind; 2] = [Kind::ManifestHead, Kind::ManifestGet];
 
-/// The sentences and reason phrases of an upstream that gives nothing usable, as the image `new:latest` gets them.
+/// Messages and reason phrases for an upstream without a usable response, for the image `new:latest`.
 pub const REFUSES_CONNECTIONS: (&str, &str) = (
     "docker.io cannot be reached (it refused the connection) and new:latest is not cached here yet",
     "Upstream registry refuses connections and this is not cached here yet",
@@ -264,10 +266,10 @@ pub const OUT_OF_ORDER: (&str, &str) = (
     "Upstream registry is out of order and this is not cached here yet",
 );
 
-/// The sentence and the reason phrase of a response that cannot be right, because of this.
+/// Returns the message and the reason phrase for an invalid response.
 pub fn wrong(what: &str) -> (String, &'static str) {
     (
-        format!("docker.io gave a response that cannot be right ({what}) and new:latest is not cached here yet"),
+        format!("docker.io sent an invalid response ({what}) and new:latest is not cached here yet"),
         "Upstream registry gave a wrong response and this is not cached here yet",
     )
 }

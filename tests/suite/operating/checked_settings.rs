@@ -1,4 +1,4 @@
-//! `serve --check`: every fault of the settings at once, and no trace.
+//! `serve --check`: all errors of the settings at once, and no changes.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The names in a folder and all below it.
+/// Returns the names of all files and folders below a folder.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = crate::faults::files(folder).iter().map(|path| path.display().to_string()).collect();
     names.sort();

@@ -1,4 +1,4 @@
-//! What an operator is told at the first start and what is refused before it.
+//! Output of the first start, and the refusals before it.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn serve(folder: &Path, listen: &str) -> Command {
     command
 }
 
-/// What it prints to standard output until it is told to stop, which is once it listens and a moment has passed without more.
+/// Returns its standard output. It is stopped once it listens and has printed nothing more for a while.
 fn told_by(mut command: Command) -> String {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();

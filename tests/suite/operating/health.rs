@@ -1,11 +1,11 @@
-//! Readiness, and what the log says of a request that fails.
+//! Readiness, and the log lines of failed requests.
 
 use reqwest::Method;
 
 use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service};
 
-/// A service whose only reachable upstream is none, on a disk that is full.
+/// Returns a service without a reachable upstream, on a full disk.
 fn in_trouble() -> Service {
     Config::upstream_at("docker.io", "http://127.0.0.1:1")
         .variable("DEPENDENCY_PROXY__STORAGE__MIN_FREE", "99%")
@@ -52,5 +52,5 @@ async fn a_request_that_fails_is_logged_once_and_its_id_is_in_every_line_of_it()
 #[actix_rt::test]
 async fn a_service_that_only_this_machine_reaches_is_not_warned_of() {
     let service = Config::docker_hub(&FakeHub::start()).start();
-    assert!(!service.log().contains("in the clear"), "{}", service.log());
+    assert!(!service.log().contains("unencrypted"), "{}", service.log());
 }

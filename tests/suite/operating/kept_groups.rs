@@ -1,4 +1,4 @@
-//! Paths of groups in the settings of upstream accounts that name no group are warned of, and nothing else is.
+//! Warnings about groups in the settings of upstream accounts that do not exist.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ const ACCOUNTS: &str = "username = \"robot\"\npassword = \"a-password\"\ngroups 
 const AT_START: &str = "the settings keep an account for a group that does not exist";
 const VACATED: &str = "a group that the settings keep an account for is no longer at its path";
 
-/// The account and path of each warning with this message so far.
+/// Returns the account and path of each warning with this message so far.
 fn warned(service: &Service, message: &str) -> Vec<String> {
     let warnings = service.log_lines().into_iter().filter(|line| line["message"] == message);
     let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! A log that nobody reads, or that is gone, holds nothing up.
+//! A log that is not read, or whose reader has gone, delays nothing.
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStderr;
@@ -15,15 +15,15 @@ use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Client, Config, Service};
 
 const DROPPED: &str = "dependency_proxy_log_lines_dropped_total";
-/// More lines than a pipe and the memory for lines hold.
+/// Number of pulls: more lines than the pipe and the buffer can hold.
 const PULLS: usize = 3000;
-const AT_A_TIME: usize = 30;
+const CONCURRENT_PULLS: usize = 30;
 
 /// A service with an image in its cache, whose log is a pipe.
 struct Piped {
     _hub: FakeHub,
     service: Service,
-    /// Its reading end, until it is closed.
+    /// The reading end of the pipe, until it is closed.
     pipe: Option<BufReader<ChildStderr>>,
     client: Client,
 }
@@ -43,8 +43,8 @@ impl Piped {
     }
 
     async fn pull(&self, pulls: usize) {
-        for _ in 0..pulls.div_ceil(AT_A_TIME) {
-            let pulls = (0..AT_A_TIME).map(|_| self.client.manifest("team", "app", "1"));
+        for _ in 0..pulls.div_ceil(CONCURRENT_PULLS) {
+            let pulls = (0..CONCURRENT_PULLS).map(|_| self.client.manifest("team", "app", "1"));
             assert!(join_all(pulls).await.iter().all(|response| response.status == 200));
         }
     }
@@ -53,7 +53,7 @@ impl Piped {
         value(&metrics(&self.service).await, DROPPED)
     }
 
-    /// Tells it to stop, which takes no longer than it should.
+    /// Stops the service, and checks that this does not take longer than it should.
     async fn is_stopped(&mut self) {
         self.service.tell_to_stop();
         let told = Instant::now();
@@ -76,7 +76,7 @@ async fn a_log_whose_reader_is_gone_holds_up_nothing() {
     let mut piped = Piped::start().await;
     assert_eq!(piped.dropped().await, 0.0);
     piped.pipe = None;
-    piped.pull(AT_A_TIME).await;
+    piped.pull(CONCURRENT_PULLS).await;
     until("lost lines are counted", || async { piped.dropped().await > 0.0 }).await;
     piped.pull(PULLS).await;
     piped.is_stopped().await;
@@ -98,8 +98,8 @@ async fn a_log_that_is_read_again_says_how_many_lines_are_missing_and_goes_on() 
     let (told, number) = missing().unwrap();
     assert_eq!(number, dropped);
     assert!(told + number as usize >= PULLS, "{told} lines before {number} that are missing");
-    piped.pull(AT_A_TIME).await;
-    until("the lines of new pulls are there", || async { lines.lock().unwrap().len() > told + AT_A_TIME }).await;
+    piped.pull(CONCURRENT_PULLS).await;
+    until("the lines of new pulls are there", || async { lines.lock().unwrap().len() > told + CONCURRENT_PULLS }).await;
     piped.is_stopped().await;
     until("the last line is there", || async {
         lines.lock().unwrap().last().unwrap()["message"].as_str().unwrap().starts_with("stopping")
@@ -108,7 +108,7 @@ async fn a_log_that_is_read_again_says_how_many_lines_are_missing_and_goes_on() 
     assert_eq!(lines.lock().unwrap().iter().filter(|line| line["lines"].is_number()).count(), 1);
 }
 
-/// Every line from now on, each of which is whole.
+/// Reads the further lines, each of which must be complete.
 fn read_on(pipe: BufReader<ChildStderr>) -> Arc<Mutex<Vec<Value>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let read = lines.clone();

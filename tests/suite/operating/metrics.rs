@@ -1,4 +1,4 @@
-//! The numbers of the service: complete, described, and without a word about who pulls what.
+//! The metrics: complete, described, and without information on who pulls what.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use super::until;
 use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Config, Service};
 
-/// Every value that a label may have. Statuses and the bounds of histograms are numbers.
+/// All values of labels. Statuses and the bounds of histograms are numbers.
 const LABELS: [(&str, &[&str]); 9] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
     ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed"]),
@@ -56,7 +56,7 @@ pub(super) async fn metrics(service: &Service) -> String {
     reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap()
 }
 
-/// The value of a sample, by its name with its labels.
+/// Returns the value of a sample, by its name with its labels.
 pub(super) fn value(metrics: &str, sample: &str) -> f64 {
     let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {sample} in {metrics}")).parse().unwrap()
@@ -130,7 +130,7 @@ fn in_days(days: i64) -> String {
     then.strftime("%Y-%m-%d").to_string()
 }
 
-/// The labels of all samples.
+/// Returns the labels of all samples.
 fn labels(metrics: &str) -> Vec<(&str, &str)> {
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
     let inside = samples.filter_map(|line| Some(line.split_once('{')?.1.split_once('}')?.0));
@@ -159,7 +159,7 @@ fn read_all(folder: &Path, text: &mut String) {
     }
 }
 
-/// The metrics that macros of this prefix name in the source, and their kinds.
+/// Returns the metrics that macros with this prefix name in the source, with their kinds.
 fn named(source: &str, prefix: &str) -> BTreeMap<String, &'static str> {
     let mut found = BTreeMap::new();
     for kind in ["counter", "gauge", "histogram"] {

@@ -1,4 +1,4 @@
-//! What an operator sees and sets: TLS, metrics, readiness, and the log.
+//! Operation: TLS, metrics, readiness, and the log.
 
 mod checked_settings;
 mod first_start;
@@ -16,7 +16,7 @@ mod unstored;
 
 use std::time::{Duration, Instant};
 
-/// Waits until this holds; fails with the text after a while.
+/// Waits until this holds; fails with the text after a timeout.
 async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds().await {

@@ -1,4 +1,4 @@
-//! Clients that speak TLS to the plain port.
+//! Clients that use TLS on the plain-HTTP port.
 
 use std::io::Write;
 use std::net::TcpStream;

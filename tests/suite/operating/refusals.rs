@@ -1,4 +1,4 @@
-//! Each refusal is found in the log by the id that its client saw, with who was refused, by name, and where.
+//! Log lines of refusals: found by the request id that the client saw, with the name of the caller and the place.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ impl Scene {
         Self { hub, service }
     }
 
-    /// The group `team`, a deploy token of it with this name, and a client that has logged in with that.
+    /// Creates the group `team` and a deploy token of it with this name, and returns a client that has
+    /// logged in with it.
     async fn puller(&self, name: &str) -> (Group, Token, Client) {
         let team = self.service.group("team").await;
         let token = self.service.deploy_token(&team, name).await;
@@ -32,7 +33,7 @@ impl Scene {
         (team, token, client)
     }
 
-    /// The one line of a refusal, which a busy machine may write late.
+    /// Returns the log line of a refusal, which may be delayed on a busy machine.
     fn line(&self, refused: &Answer) -> Value {
         let id = refused.header("x-request-id").to_owned();
         let of_request = |line: &Value| {

@@ -1,4 +1,4 @@
-//! SIGHUP: what has other settings from then on, what waits for a restart, and that pulls under way go on.
+//! SIGHUP: the settings that are reloaded, those that need a restart, and that running pulls continue.
 
 use super::until;
 use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener};
@@ -7,7 +7,7 @@ use crate::service::{Client, Config, Service};
 const ACCOUNT: &str = "groups = [\"team\"]\nusername = \"robot\"";
 const REVALIDATE: &str = "[cache]\ntag_freshness = \"0s\"";
 
-/// A hub with an image that only the account can pull.
+/// Returns a hub with an image that only the account can pull.
 fn stocked() -> (FakeHub, Image) {
     let hub = FakeHub::start();
     let image = Image::single(&[Layer::random(300_000, 1)]);
@@ -22,7 +22,7 @@ async fn client(service: &Service) -> Client {
     service.log_in(&token.username, &token.secret).await
 }
 
-/// Sends SIGHUP, and waits until the log has this more often than before.
+/// Sends SIGHUP, and waits for another log line with this text.
 async fn reload(service: &Service, until_logged: &str) {
     let count = |log: String| log.matches(until_logged).count();
     let before = count(service.log());
@@ -63,7 +63,7 @@ async fn back_offs_of_an_upstream_that_changed_are_forgotten() {
     assert_eq!(client.manifest("team", "acme/app", "1").await.status, 200);
     hub.expire_tokens();
     hub.on(Kind::Token).status(401);
-    // The pause is 1 s, 2 s, 4 s and 8 s then.
+    // The backoff is 1 s, 2 s, 4 s and 8 s then.
     for _ in 0..16 {
         assert_eq!(client.manifest("team", "acme/app", "1").await.header("x-cache"), "stale");
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
@@ -127,7 +127,7 @@ async fn the_times_of_the_cache_change_and_what_needs_a_restart_is_named() {
     let log = service.log();
     assert!(log.contains(r#""applied":"cache.tag_freshness""#), "{log}");
     assert!(log.contains(r#""waiting":"cache.max_waiters""#), "{log}");
-    // Until then each SIGHUP says so.
+    // Until then each SIGHUP reports it.
     reload(&service, "these changed settings need a restart").await;
 }
 
@@ -146,7 +146,7 @@ async fn settings_with_faults_change_nothing_and_all_faults_are_logged() {
         assert!(log.contains(expected), "{expected} is not in {log}");
     }
     assert_eq!(client.manifest("team", "alpine", "latest").await.header("x-cache"), "hit");
-    // A file that is not there is a fault, too.
+    // A missing file is an error, too.
     service.replace_setting("negative_ttl = \"soon\"", "");
     service.replace_setting("idle_timeout = 0", "");
     reload(&service, "/nonexistent/ca.pem cannot be read").await;

@@ -15,7 +15,7 @@ async fn sigusr1_and_sigusr2_are_ignored() {
         service.signal(signal);
         assert!(is_healthy(&service).await, "{signal}");
     }
-    // It comes after the others.
+    // SIGHUP is sent after the others.
     service.signal("HUP");
     until("the last signal is handled", || async { service.log().contains("SIGHUP") }).await;
     assert!(is_healthy(&service).await);
@@ -27,7 +27,7 @@ async fn sighup_reads_the_log_filter_again_and_says_what_it_does_not() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     service.add_settings("[log]\nfilter = \"warn\"");
     service.signal("HUP");
-    // That it is so is told no more.
+    // The line about it is suppressed by the new filter.
     until("lines below warnings are gone", || async {
         let before = service.log().len();
         service.group(&format!("team-{before}")).await;

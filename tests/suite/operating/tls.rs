@@ -1,4 +1,4 @@
-//! TLS for clients: pulling over it, changing the certificate, and files that do not fit.
+//! TLS for clients: pulls, a change of the certificate, and unusable files.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use super::until;
 use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
-/// A certificate for localhost, its key and who signed it.
+/// A certificate for localhost, its key and its authority.
 #[derive(Clone, Copy)]
 struct Pair {
     certificate: &'static str,
@@ -44,7 +44,7 @@ fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/suite", name].iter().collect()
 }
 
-/// A folder as Kubernetes mounts a secret: the files are links into a folder whose name is a link, which is exchanged.
+/// A folder as Kubernetes mounts a secret: the files are links into a folder that is a link itself, which is replaced.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {
@@ -84,7 +84,7 @@ impl Mounted {
     }
 }
 
-/// A client that trusts this authority alone.
+/// A client that trusts only this authority.
 struct Trusting {
     http: Client,
     base: String,
@@ -111,7 +111,7 @@ impl Trusting {
     }
 }
 
-/// Whether a new connection by a client that trusts this pair's authority is accepted.
+/// Returns true where a new connection of a client that trusts this pair's authority succeeds.
 async fn is_served(pair: Pair, address: SocketAddr) -> bool {
     let client = Trusting::new(pair, address);
     client.http.get(format!("{}/healthz", client.base)).send().await.is_ok()
@@ -153,14 +153,14 @@ async fn a_client_that_stops_in_the_middle_of_a_request_or_asks_no_more_is_cut_o
     for asked_next in [&b"GET /healthz HTTP/1.1\r\n"[..], b""] {
         let tcp = TcpStream::connect(service.address).await.unwrap();
         let mut connection = tls.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
-        // The first request is not the last.
+        // The connection stays open after the first request.
         connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 12];
         connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
         connection.write_all(asked_next).await.unwrap();
         let mut rest = Vec::new();
-        // Whether with or without an end of TLS.
+        // With or without a close_notify of TLS.
         let _ = connection.read_to_end(&mut rest).await;
         assert!(!rest.windows(8).any(|bytes| bytes == b"HTTP/1.1"), "half a request was answered");
     }
@@ -213,7 +213,7 @@ fn files_that_do_not_fit_are_refused_at_the_start_with_key_and_file() {
     }
 }
 
-/// What a service that does not start says.
+/// Returns the error message of a service that does not start.
 fn refusal(folder: &Path, [certificate, key]: [&PathBuf; 2]) -> String {
     let ended = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
         .env("DEPENDENCY_PROXY__SERVER__LISTEN", "127.0.0.1:0")

@@ -1,4 +1,4 @@
-//! Standard output and standard error that nobody reads hold up neither the service nor its end.
+//! Standard output and standard error that are not read delay neither the service nor its end.
 
 use std::io::{ErrorKind, PipeReader, Write, pipe};
 use std::process::Stdio;
@@ -9,10 +9,10 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use super::metrics::metrics;
 use crate::service::Config;
 
-/// What a start may take on a busy machine, beside the second that is given to each line.
-const SOON: Duration = Duration::from_secs(20);
+/// Maximum time of a start on a busy machine, beside the one second per line.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A pipe without space for another byte. Whoever writes to it waits as long as its other end is kept.
+/// A full pipe. Writers block as long as its other end is kept.
 fn full_pipe() -> (PipeReader, Stdio) {
     let (reader, mut writer) = pipe().unwrap();
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
@@ -41,13 +41,13 @@ async fn a_service_whose_standard_output_is_full_serves_re_reads_its_settings_an
     service.tell_to_stop();
     let told = Instant::now();
     assert_eq!(service.ended().await.code(), Some(0));
-    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+    assert!(told.elapsed() < START_TIMEOUT, "{:?}", told.elapsed());
 }
 
 #[actix_rt::test]
 async fn a_refused_start_ends_although_standard_error_is_full() {
     let service = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
     let (_unread, full) = full_pipe();
-    let status = service.second_process_ends_within(SOON, full);
+    let status = service.second_process_ends_within(START_TIMEOUT, full);
     assert_eq!(status.code(), Some(4), "the data is in use");
 }

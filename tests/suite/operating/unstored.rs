@@ -1,4 +1,4 @@
-//! A full disk is seen in the log: which image comes from upstream at each pull, and one warning that says where to make room.
+//! The log lines of a full disk: which image comes from upstream at each pull, and one warning that names the folder.
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::Config;

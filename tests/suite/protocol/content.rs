@@ -1,4 +1,4 @@
-//! Manifests and blobs as they go over the wire: headers, `HEAD`, ranges, and never a changed byte.
+//! Manifests and blobs over HTTP: headers, `HEAD`, ranges, and unchanged bytes.
 
 use reqwest::Method;
 
@@ -11,8 +11,8 @@ async fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]
     client.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
 }
 
-/// The headers that `HEAD` has to tell just as `GET` does.
-const TOLD: [&str; 6] = [
+/// Headers that must be equal for `HEAD` and `GET`.
+const EQUAL_HEADERS: [&str; 6] = [
     "content-type",
     "content-length",
     "docker-content-digest",
@@ -22,7 +22,7 @@ const TOLD: [&str; 6] = [
 ];
 
 fn told(answer: &Answer) -> Vec<&str> {
-    TOLD.iter().map(|name| answer.header(name)).collect()
+    EQUAL_HEADERS.iter().map(|name| answer.header(name)).collect()
 }
 
 #[actix_rt::test]
@@ -37,7 +37,7 @@ async fn manifests_of_every_type_are_served_as_they_are() {
         house.hub.push_image("library/alpine", &tag, image);
         for reference in [tag.as_str(), image.digest()] {
             let path = format!("/v2/team/dependency_proxy/containers/alpine/manifests/{reference}");
-            // First what only the headers are known of, then what is fetched, then what is cached.
+            // First with only the headers known, then when it is fetched, then from the cache.
             let first = ask(&client, "HEAD", &path, &[]).await;
             let fetched = ask(&client, "GET", &path, &[]).await;
             let head = ask(&client, "HEAD", &path, &[]).await;

@@ -1,4 +1,4 @@
-//! Who may pull from which group: members of it and of those above it, its own tokens, administrators.
+//! The right to pull from a group: members of it and of the groups above it, its own tokens, administrators.
 
 use serde_json::json;
 

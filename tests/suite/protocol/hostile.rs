@@ -1,4 +1,4 @@
-//! Requests that no client sends: each is refused with a 4xx, never a 5xx, and the service goes on.
+//! Requests that no client sends: each is refused with a 4xx, never a 5xx, and the service continues.
 
 use std::thread;
 
@@ -8,7 +8,7 @@ use crate::service::ADMIN_TOKEN;
 
 const HOME: &str = "/v2/team/dependency_proxy/containers";
 
-/// Sends each of these in turn; the answers, each with its case.
+/// Sends these one after another. Returns the responses with their cases.
 async fn send(house: &House, requests: Vec<(String, Vec<u8>)>) -> Vec<(String, Option<RawAnswer>)> {
     let address = house.service.address;
     let sent = move || requests.into_iter().map(|(case, bytes)| (case, exchange(address, &bytes))).collect();
@@ -19,7 +19,7 @@ async fn bearer(house: &House) -> String {
     house.client().await.authorization().to_owned()
 }
 
-/// Checks that the service still serves, and that nothing was logged as a failure of its own.
+/// Checks that the service still serves requests, and that no error of its own was logged.
 async fn goes_on(house: &House) {
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
     assert!(!house.service.log().contains("panicked"), "{}", house.service.log());
@@ -133,7 +133,7 @@ async fn what_is_no_http_ends_without_harm() {
         ("a negative length", b"POST /jwt/auth HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".to_vec()),
         ("no version", b"GET /v2/\r\n\r\n".to_vec()),
     ];
-    // Each on a thread: some of them the server waits for a while to go on.
+    // Each on a thread, because the service waits a while for some of them to continue.
     let address = house.service.address;
     let sent = cases.map(|(case, bytes)| thread::spawn(move || (case, exchange(address, &bytes))));
     for thread in sent {
@@ -174,7 +174,7 @@ async fn bodies_that_are_too_large_or_no_forms_are_4xx_json() {
     goes_on(&house).await;
 }
 
-/// A request is carried out with the rights of when it began: it must not be held open until they are gone.
+/// A request has the rights of the moment when it began, so that it must not be held open for long.
 #[actix_rt::test]
 async fn bodies_that_do_not_arrive_are_given_up() {
     let house = House::new().await;

@@ -1,4 +1,4 @@
-//! The bearer token: whom it names, what it does not contain, and who cannot make one.
+//! The bearer token: the caller in it, what it must not contain, and forged ones.
 
 use std::fs;
 

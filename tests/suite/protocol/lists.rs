@@ -1,4 +1,4 @@
-//! `tags/list` and `referrers`: upstream's answers, for those who may pull, with pages asked for here.
+//! `tags/list` and `referrers`: upstream's responses, for callers who may pull, with paging through the service.
 
 use reqwest::Method;
 use serde_json::json;
@@ -99,7 +99,7 @@ async fn lists_are_for_those_who_may_pull() {
     assert_eq!(said(&misspelt), refusal(404, "NAME_UNKNOWN", sentence));
 }
 
-/// The pages of a list, by following each link to the end.
+/// Returns the pages of a list, by following each link to the end.
 async fn pages(client: &Client, first: &str) -> Vec<Answer> {
     let mut next = first.to_owned();
     let mut pages = Vec::new();
@@ -113,13 +113,13 @@ async fn pages(client: &Client, first: &str) -> Vec<Answer> {
     pages
 }
 
-/// Where the next page is; empty where there is none.
+/// Returns the path of the next page; empty where there is none.
 fn next_page(page: &Answer) -> String {
     let link = page.header("link");
     link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap_or_default().to_owned()
 }
 
-/// The queries of the lists that upstream was asked for, as they came there.
+/// Returns the queries of the lists that were requested from upstream, as received there.
 fn queries(hub: &FakeHub) -> Vec<String> {
     let requests = hub.requests();
     let lists = requests.iter().filter(|request| matches!(request.kind, Kind::Tags | Kind::Referrers));
@@ -275,7 +275,7 @@ async fn what_is_no_list_is_an_error_whatever_its_content_type() {
         house.hub.on(kind).times(1).json(json!(["1"])).content_type(OCI_INDEX);
         for round in 0..4 {
             let page = client.get(&path).await;
-            // In place of a list of referrers it means that there is none: clients look for the tag.
+            // For a list of referrers, 404 means that there is no such list: clients look for the tag.
             let status = if kind == Kind::Tags { 503 } else { 404 };
             assert_eq!((page.status, page.header("link")), (status, ""), "{kind:?} {round}");
         }

@@ -1,4 +1,4 @@
-//! `/v2/` and `/jwt/auth`: who is told what when they log in, and when they pull.
+//! `/v2/` and `/jwt/auth`: the responses to logins and pulls.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ async fn a_token_is_answered_in_the_form_that_every_client_reads() {
 async fn what_is_wrong_is_401_for_a_login_and_403_for_a_pull() {
     let house = House::new().await;
     let gitlab = "This is a GitLab token; this service has its own. Create a deploy token for the group here";
-    let username = format!("Wrong username: the one of deploy token 'ci' is {}", house.ci.username);
+    let username = format!("Wrong username: deploy token 'ci' needs the username {}", house.ci.username);
     let mistyped = format!("{}x", house.ci.secret);
     for (user, secret, sentence) in [
         ("nobody-here", "a-password", WRONG),

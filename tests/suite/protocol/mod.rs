@@ -1,4 +1,4 @@
-//! What goes over the wire, row by row: which status, code, sentence and headers each situation gets, from the real server.
+//! HTTP responses of the real server, row by row: status, code, message and headers of each situation.
 
 mod content;
 mod groups;
@@ -23,13 +23,14 @@ use serde_json::{Value, json};
 use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Answer, Client, Config, Group, Service, Token, User};
 
-/// The sentence for whatever secret is simply wrong.
+/// Message for a wrong secret.
 const WRONG: &str = "Wrong username or password. With a token, use the token as the password";
 
-/// Both scopes that pulling takes.
+/// Both scopes that a pull needs.
 const PAIR: [&str; 2] = ["read_registry", "write_registry"];
 
-/// A service before a hub that has `alpine:latest`, with the group `team`, its deploy token `ci`, and the member alice.
+/// A service in front of a hub that has `alpine:latest`, with the group `team`, its deploy token `ci`,
+/// and the member alice.
 struct House {
     hub: FakeHub,
     service: Service,
@@ -46,7 +47,7 @@ impl House {
         Self::with("").await
     }
 
-    /// With these lines of configuration.
+    /// Starts it with these lines of configuration.
     async fn with(lines: &str) -> Self {
         Self::configured(|config| config.and(lines)).await
     }
@@ -63,12 +64,12 @@ impl House {
         Self { hub, service, image, team, ci, alice }
     }
 
-    /// A client with a bearer token for the deploy token.
+    /// Returns a client with a bearer token for the deploy token.
     async fn client(&self) -> Client {
         self.service.log_in(&self.ci.username, &self.ci.secret).await
     }
 
-    /// `200`, or the status, code and sentence of what was said instead, for a pull with these credentials: the token first.
+    /// Pulls with these credentials, the token first. Returns `200`, or the status, code and message of the refusal.
     async fn pull(&self, username: &str, secret: &str, group: &str) -> (u16, String, String) {
         let token = self.service.token(username, secret, PULL).await;
         if token.status != 200 {
@@ -78,7 +79,7 @@ impl House {
         said(&self.service.stranger().with_authorization(&bearer).manifest(group, "alpine", "latest").await)
     }
 
-    /// Changes something as the administrator.
+    /// Sends an API request as the administrator.
     async fn change(&self, method: &str, path: &str, body: Value) {
         let answer = self.service.api(method, path, body).await;
         assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
@@ -89,11 +90,11 @@ impl House {
     }
 }
 
-/// What a client that pulls adds to its question for a token; a login has no scope.
+/// Scope that a client adds to a token request for a pull; a login has no scope.
 const PULL: &str = "&scope=repository:team/dependency_proxy/containers/alpine:pull";
 
-/// The status, code and sentence of an answer. Checks what holds for all of them: the request id, at the end of the sentences
-/// of 403 and 5xx and of no other, and that an error is JSON.
+/// Returns the status, code and message of a response. Checks what holds for all of them: the request id, at the
+/// end of the messages of 403 and 5xx only, and that an error is JSON.
 fn said(answer: &Answer) -> (u16, String, String) {
     let id = answer.header("x-request-id");
     assert!(id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "request id: {id:?}");
@@ -113,7 +114,7 @@ fn said(answer: &Answer) -> (u16, String, String) {
     (answer.status, answer.code(), message)
 }
 
-/// A refusal, as [`said`] tells it.
+/// Returns a refusal in the form of [`said`].
 fn refusal(status: u16, code: &str, sentence: &str) -> (u16, String, String) {
     (status, code.to_owned(), sentence.to_owned())
 }
@@ -126,14 +127,14 @@ fn served() -> (u16, String, String) {
     refusal(200, "", "")
 }
 
-/// What somebody who may not pull from a group is told.
+/// Returns the refusal for a caller who may not pull from a group.
 fn no_member(group: &str, who: &str) -> (u16, String, String) {
     denied(&format!(
         "Group '{group}' does not exist, or {who} is not a member of it. The group is what stands before /dependency_proxy/"
     ))
 }
 
-/// Today, as sentences say it.
+/// Returns today's date in the form of messages.
 fn today() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }

@@ -1,5 +1,6 @@
-//! Requests that clients send, with bytes changed, taken out, repeated and put in: none of them is a failure of the service, and none stops
-//! it. The changes follow from the seed; `DEPENDENCY_PROXY_TEST_MUTATION_SECONDS` sets for how long (see `tests/soak`).
+//! Requests of clients, with bytes changed, removed, repeated and inserted: none of them causes a server error, and
+//! none stops the service. The changes follow from the seed; `DEPENDENCY_PROXY_TEST_MUTATION_SECONDS` sets the
+//! duration (see `tests/soak`).
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -11,10 +12,10 @@ use super::{House, PULL, served};
 use crate::crash::Chances;
 use crate::service::ADMIN_TOKEN;
 
-/// How long it takes without the variable.
-const SECONDS: u64 = 3;
-/// What matters to a parser, and what is at the edges of numbers.
-const PIECES: [&str; 16] = [
+/// Duration without the variable, in seconds.
+const DEFAULT_SECONDS: u64 = 3;
+/// Texts that matter to a parser, and numbers at the limits of their types.
+const FRAGMENTS: [&str; 16] = [
     "\r\n",
     "\r\n\r\n",
     "\0",
@@ -73,19 +74,20 @@ fn mutated(mut bytes: Vec<u8>, chances: &mut Chances) -> Vec<u8> {
                 drop(bytes.splice(at..at, long));
             }
             _ => {
-                let piece = PIECES[usize::try_from(chances.below(PIECES.len() as u64)).unwrap()];
-                drop(bytes.splice(at..at, piece.bytes()));
+                let fragment = FRAGMENTS[usize::try_from(chances.below(FRAGMENTS.len() as u64)).unwrap()];
+                drop(bytes.splice(at..at, fragment.bytes()));
             }
         }
     }
     bytes
 }
 
-/// The status of the first response; `None` where the connection ends without one, which it has to before long.
+/// Returns the status of the first response; `None` where the connection ends without one, which it must soon.
 fn status(address: SocketAddr, bytes: &[u8]) -> Option<u16> {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let _sent = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
+    // Fails where the service has refused the request before it was complete.
+    let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
     let mut response = Vec::new();
     if let Err(error) = connection.read_to_end(&mut response) {
         assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "held open: {:?}", String::from_utf8_lossy(bytes));
@@ -101,7 +103,7 @@ async fn the_name_of_a_header_is_refused_at_every_length_that_is_too_long() {
         let address = house.service.address;
         let bytes = request("GET", "/v2/", &[(&"n".repeat(length), "x")]);
         let answered = actix_rt::task::spawn_blocking(move || exchange(address, &bytes)).await.unwrap();
-        // A client that sends on may be reset before it reads.
+        // The connection of a client that continues to send may be reset before it reads.
         assert!(answered.is_none_or(|answer| answer.status == 400 && answer.body.starts_with(b"The name of a header")));
     }
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
@@ -112,7 +114,7 @@ async fn the_name_of_a_header_is_refused_at_every_length_that_is_too_long() {
 async fn no_change_to_a_request_is_a_failure_of_the_service() {
     let mut chances = Chances::announced("mutated requests");
     let seconds = std::env::var("DEPENDENCY_PROXY_TEST_MUTATION_SECONDS").ok().and_then(|number| number.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS));
     let house = House::new().await;
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
     let (address, requests) = (house.service.address, requests(&house).await);

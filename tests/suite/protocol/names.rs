@@ -1,4 +1,4 @@
-//! What a path means: the group, the upstream, the image; and what those are told who wrote another one.
+//! Interpretation of paths: the group, the upstream and the image, and the messages for wrong ones.
 
 use reqwest::Method;
 
@@ -10,7 +10,7 @@ const READ_ONLY: &str = "This is a read-only cache. Push to the registry itself"
 const CONFIGURED: &str = "Configured: docker.io, gcr.io, ghcr.io, mcr.microsoft.com, other.test, public.ecr.aws, quay.io, \
                           registry.gitlab.com, registry.k8s.io";
 
-/// A second upstream, `other.test`, that has an image under each of these names.
+/// Returns a second upstream, `other.test`, that has an image with each of these names.
 fn other(names: &[&str]) -> (FakeHub, Vec<Image>) {
     let hub = FakeHub::start();
     hub.require_auth(false);
@@ -94,7 +94,7 @@ async fn with_ns_the_path_is_the_repository_whatever_it_looks_like() {
     }
     let client = house.client().await;
     let on_second = names.iter().zip(&images).map(|(name, image)| {
-        // What mirrors put before the repository is taken off once.
+        // The prefix of mirrors is removed once.
         let path = match *name {
             "other.test/app" => "other.test/other.test/app",
             "v2/app" => "v2/v2/app",

@@ -1,4 +1,4 @@
-//! People change their own password, with the current one and in no other way.
+//! Users change their own password, only with the current one.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::service::{Answer, Client};
 
 const NEW: &str = "alices-second password";
 
-/// Asks for a change of the password with these fields.
+/// Requests a change of the password with these fields.
 async fn change(client: &Client, fields: Value) -> Answer {
     client.send(client.request(Method::PUT, "/api/v4/user").json(&fields)).await
 }

@@ -1,10 +1,10 @@
-//! Requests byte by byte, for what no HTTP library sends, and answers with their reason phrase, which none shows.
+//! Requests as bytes, for what no HTTP library sends, and responses with their reason phrase, which no library shows.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// An answer as it came, header names in lower case.
+/// A response, with header names in lower case.
 #[derive(Debug)]
 pub struct RawAnswer {
     pub status: u16,
@@ -13,11 +13,11 @@ pub struct RawAnswer {
     pub body: Vec<u8>,
 }
 
-/// Sends these bytes and reads until the connection ends. `None` where it ended without an answer. Blocks.
+/// Sends these bytes and reads until the connection ends. Returns `None` where it ended without a response. Blocks.
 pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<RawAnswer> {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // A server that has answered need not read the rest.
+    // A server that has responded may close the connection before it has read everything.
     let _ = connection.write_all(bytes);
     let mut answer = Vec::new();
     let _ = connection.read_to_end(&mut answer);
@@ -35,7 +35,7 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<RawAnswer> {
     })
 }
 
-/// A request without a body, whose answer ends the connection.
+/// Returns a request without a body, with `Connection: close`.
 pub fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: cache.test\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -45,12 +45,12 @@ pub fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Vec<u8> 
 }
 
 impl RawAnswer {
-    /// Every value of this header.
+    /// Returns all values of this header.
     pub fn header(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The code in the body, which has to be a registry error.
+    /// Returns the code in the body, which must be a registry error.
     pub fn code(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("{} with a body that is no error", self.status));

@@ -1,4 +1,4 @@
-//! Names of groups that look like routes: refused where a path could be confused, ordinary everywhere else.
+//! Names of groups that look like routes: refused where a path could be ambiguous, accepted everywhere else.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::service::Answer;
 const TOP: [&str; 11] =
     ["api", "API", "v2", "jwt", "groups", "library", "healthz", "ReadyZ", "-", "dependency_proxy", "docker.io"];
 
-/// Each below `payments`, which is made first.
+/// Each below `payments`, which is created first.
 const BELOW: [&str; 12] = [
     "api",
     "api/v4",

@@ -1,4 +1,4 @@
-//! What ends an access ends it at the very next request, for those too who hold a bearer token.
+//! Revocations take effect at the next request, also for clients that have a bearer token.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{ALICES_PASSWORD, House, PAIR, PULL, WRONG, denied, no_member, refusal, said, served, today};
 use crate::service::{Answer, Client};
 
-/// Checks that this client is asked to log in again, as newer clients understand it.
+/// Checks that this client gets a 401 that newer clients take as a request for a new token.
 fn turned_away(answer: &Answer, case: &str) {
     let sentence = "The token presented is not valid here, or no longer. Log in again";
     assert_eq!(said(answer), refusal(401, "UNAUTHORIZED", sentence), "{case}");
@@ -22,7 +22,7 @@ async fn pulls(client: &Client, house: &House, case: &str) {
     assert_eq!(client.blob("team", "alpine", digest).await.status, 200, "{case}");
 }
 
-/// Checks that it does not, neither of them, although all is cached.
+/// Checks that it gets neither, although all is cached.
 async fn is_shut_out(client: &Client, house: &House, case: &str) {
     turned_away(&client.manifest("team", "alpine", "latest").await, case);
     let head = client.manifest_head("team", "alpine", "latest").await;

@@ -1,4 +1,4 @@
-//! A rotated token has two valid secrets for as long as was asked for, and no longer, whatever happens in between.
+//! A rotated token has two valid secrets for the requested overlap, and not longer, whatever happens in between.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{House, PAIR, denied, served, today};
 use crate::service::{Answer, Client, Token};
 
-/// The paths of the tokens of one kind each, made in this house.
+/// Creates one token of each kind, and returns their paths.
 async fn a_token_of_each_kind(house: &House) -> [(String, Token); 3] {
     let personal = house.service.personal_token(&house.alice, "mine", &PAIR).await;
     let group = house.service.group_token(&house.team, "bot", &PAIR).await;
@@ -20,7 +20,7 @@ async fn a_token_of_each_kind(house: &House) -> [(String, Token); 3] {
     ]
 }
 
-/// Rotates and returns the new secret and what was answered.
+/// Rotates a token, and returns the new secret and the response.
 async fn rotated(house: &House, path: &str, body: Value) -> (String, Value) {
     let answer = house.service.api("POST", &format!("{path}/rotate"), body).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());

@@ -1,4 +1,4 @@
-//! Which credential suffices for a pull, with which scopes, and what those are told that do not.
+//! Credentials and scopes that are sufficient for a pull, and the messages for others.
 
 use serde_json::json;
 
@@ -60,7 +60,7 @@ async fn user_names_count_for_passwords_and_deploy_tokens_only() {
     let named = house.service.deploy_token_with(&house.team, named).await;
     assert_eq!(house.pull("fleet", &named.secret, "team").await, served());
     let other = house.pull("fleet2", &named.secret, "team").await;
-    assert_eq!(other, denied("Wrong username: the one of deploy token 'ci2' is fleet"));
+    assert_eq!(other, denied("Wrong username: deploy token 'ci2' needs the username fleet"));
 }
 
 #[actix_rt::test]

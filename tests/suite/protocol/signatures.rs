@@ -1,5 +1,5 @@
-//! Signatures and other referrers where upstream has no list of them: under tags that are made of a digest, as the OCI
-//! distribution specification ("Referrers Tag Schema") and cosign have them.
+//! Signatures and other referrers where upstream has no referrers API: under tags that are made of a digest, as in
+//! the OCI distribution specification ("Referrers Tag Schema") and in cosign.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::service::{Answer, Client};
 
 const ALPINE: &str = "/v2/team/dependency_proxy/containers/alpine";
 
-/// A house whose hub has no list of referrers, a client of it, and the tag under which referrers of its image are found.
+/// Returns a service whose hub has no referrers API, a client of it, and the tag for the referrers of its image.
 async fn without_referrers() -> (House, Client, String) {
     let house = House::new().await;
     house.hub.referrers_api(false);

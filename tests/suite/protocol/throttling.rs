@@ -1,4 +1,4 @@
-//! Guessing passwords comes to an end, and nobody else notices.
+//! Limits of failed logins: guessing is stopped, and nobody else is affected.
 
 use futures::StreamExt;
 use reqwest::Method;

@@ -1,5 +1,5 @@
-//! What upstream cannot or will not give: the status, the sentence and, for a 5xx, the reason phrase, which is all that
-//! docker, podman and ctr show of it.
+//! Content that upstream cannot or does not serve: the status, the message and, for a 5xx, the reason phrase, which
+//! is all that docker, podman and ctr show of it.
 
 use crate::fake_hub::{Kind, Listener};
 
@@ -8,7 +8,7 @@ use super::{House, denied, refusal, said, served};
 
 const HOME: &str = "/v2/team/dependency_proxy/containers";
 
-/// Checks a 503 in all that a client may see of it.
+/// Checks all parts of a 503 that a client may see.
 async fn is_unavailable(house: &House, path: &str, sentence: &str, reason: &'static str) {
     let client = house.client().await;
     let answer = client.get(&format!("{HOME}/{path}")).await;

@@ -1,16 +1,16 @@
-//! The clients, and what they are given.
+//! The clients, and their credentials.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::held::{Engines, script};
 
-/// A program that pulls images. Each call starts from nothing and leaves nothing behind.
+/// A program that pulls images. Each call starts without state and leaves none behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// Debian's command line on Debian's engine.
+    /// Debian's command line with Debian's engine.
     Docker,
-    /// A newer command line on the same engine, where one is installed: see [`Client::dockers`].
+    /// A newer command line with the same engine, if one is installed: see [`Client::dockers`].
     NewerDocker,
     Podman,
     Buildah,
@@ -20,7 +20,7 @@ pub(crate) enum Client {
 
 const NEWER_DOCKER: &str = "/usr/local/bin/docker";
 
-/// A user and a password, or neither.
+/// A user name and a password, or neither.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Credential<'a> {
     pub(crate) user: &'a str,
@@ -28,37 +28,37 @@ pub(crate) struct Credential<'a> {
 }
 
 impl<'a> Credential<'a> {
-    /// Nobody.
+    /// No credential.
     pub(crate) const NONE: Credential<'static> = Credential::of("", "");
 
-    /// `password` may be a token.
+    /// Creates a credential; `password` may be a token.
     pub(crate) const fn of(user: &'a str, password: &'a str) -> Self {
         Self { user, password }
     }
 }
 
 impl Client {
-    /// Each of them.
+    /// All clients.
     pub(crate) const ALL: [Self; 5] = [Self::Docker, Self::Podman, Self::Buildah, Self::Skopeo, Self::Ctr];
 
-    /// Docker's command lines that are installed here.
+    /// Returns the installed command lines of Docker.
     pub(crate) fn dockers() -> impl Iterator<Item = Self> {
         let newer = Path::new(NEWER_DOCKER).exists().then_some(Self::NewerDocker);
         std::iter::once(Self::Docker).chain(newer)
     }
 
-    /// Whether it knows a login apart from a pull.
+    /// Returns true where the client has a login separate from a pull.
     pub(crate) fn has_login(self) -> bool {
         self != Self::Ctr
     }
 
-    /// Logs in at `registry`, a `HOST:PORT`. The error is what the client said.
+    /// Logs in at `registry`, a `HOST:PORT`. The error is the client's output.
     pub(crate) fn login(self, engines: &Engines, registry: &str, credential: Credential<'_>) -> Result<(), String> {
         self.run(engines, &["login", registry, credential.user, credential.password]).map(|_| ())
     }
 
-    /// Pulls `image`, a `NAME:TAG` or `NAME@DIGEST`, with a credential stored as if by an earlier login. Returns the digests
-    /// by which the client then knows the image, that of its index among them. The error is what the client said.
+    /// Pulls `image`, a `NAME:TAG` or `NAME@DIGEST`, with a credential stored as if by an earlier login. Returns the
+    /// digests by which the client then knows the image, including that of its index. The error is the client's output.
     pub(crate) fn pull(
         self,
         engines: &Engines,
@@ -70,8 +70,9 @@ impl Client {
         Ok(digests.lines().map(str::to_owned).collect())
     }
 
-    /// Pulls the image of docker.io that `image`, a `GROUP/dependency_proxy/containers/NAME:TAG`, is at `registry`: by its
-    /// own name, with the group configured as its mirror. Podman and ctr only. Returns what [`Client::pull`] does.
+    /// Pulls the image of docker.io that `image`, a `GROUP/dependency_proxy/containers/NAME:TAG`, stands for at
+    /// `registry`: by its own name, with the group configured as its mirror. Podman and ctr only. Returns what
+    /// [`Client::pull`] does.
     pub(crate) fn pull_by_mirror(
         self,
         engines: &Engines,
@@ -83,7 +84,7 @@ impl Client {
         Ok(digests.lines().map(str::to_owned).collect())
     }
 
-    /// The same for an image of the registry `home`, which ctr names by `?ns=`. Ctr only.
+    /// Pulls an image of the registry `home` by mirror, which ctr names in `?ns=`. Ctr only.
     pub(crate) fn pull_by_mirror_of(
         self,
         engines: &Engines,
@@ -96,7 +97,7 @@ impl Client {
         Ok(digests.lines().map(str::to_owned).collect())
     }
 
-    /// Pulls an image and pushes it to where it came from. Docker only. The error is what the client said.
+    /// Pulls an image and pushes it back. Docker only. The error is the client's output.
     pub(crate) fn push(
         self,
         engines: &Engines,
@@ -107,7 +108,7 @@ impl Client {
         self.run(engines, &["push", registry, credential.user, credential.password, image]).map(|_| ())
     }
 
-    /// What `skopeo inspect` prints, which asks for the list of tags too. Skopeo only.
+    /// Returns the output of `skopeo inspect`, which also requests the list of tags. Skopeo only.
     pub(crate) fn inspect(
         self,
         engines: &Engines,
@@ -118,7 +119,7 @@ impl Client {
         self.run(engines, &["inspect", registry, credential.user, credential.password, image])
     }
 
-    /// The tags that `skopeo list-tags` prints of `image`, a `NAME` without a tag. Skopeo only.
+    /// Returns the tags that `skopeo list-tags` prints of `image`, a `NAME` without a tag. Skopeo only.
     pub(crate) fn list_tags(
         self,
         engines: &Engines,
@@ -129,7 +130,7 @@ impl Client {
         self.run(engines, &["list_tags", registry, credential.user, credential.password, image])
     }
 
-    /// The signatures that cosign attached to `image`, a `NAME:TAG`, one a line. Skopeo only.
+    /// Returns the signatures that cosign attached to `image`, a `NAME:TAG`, one per line. Skopeo only.
     pub(crate) fn signatures(
         self,
         engines: &Engines,

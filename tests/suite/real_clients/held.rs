@@ -1,30 +1,30 @@
-//! Daemons that run for as long as a value lives.
+//! Daemons that run as long as a value lives.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// A Docker engine and a containerd of their own, for the clients that need one. Root only; up within a second.
+/// A separate Docker engine and containerd, for the clients that need one. Root only; ready within a second.
 pub(crate) struct Engines {
     held: Held,
 }
 
 impl Engines {
-    /// Returns once both answer.
+    /// Starts both and waits until they respond.
     pub(crate) fn start() -> Self {
         let command = [script("with-dockerd.sh"), script("with-containerd.sh")];
         let held = Held::start(command, &["DOCKER_HOST", "CONTAINERD_ADDRESS"]);
         Self { held }
     }
 
-    /// What a client's script must find in its environment.
+    /// Returns the environment variables for the clients' scripts.
     pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
         &self.held.variables
     }
 }
 
-/// A chain of `with-*.sh` scripts; dropping it ends their daemons and waits until they are gone.
+/// A chain of `with-*.sh` scripts; dropping it ends their daemons and waits until they have ended.
 pub(super) struct Held {
     child: Child,
     variables: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ impl Held {
         Self { child, variables }
     }
 
-    /// One of the variables that were asked for.
+    /// Returns one of the exported variables.
     pub(super) fn variable(&self, name: &str) -> &str {
         &self.variables[name]
     }
@@ -59,13 +59,13 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // `hold.sh` ends when its standard input does, and the scripts around it end what they started.
+        // `hold.sh` ends when its standard input does, and the scripts around it end the daemons they started.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// The path of a script in `tests/clients`.
+/// Returns the path of a script in `tests/clients`.
 pub(super) fn script(name: &str) -> String {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "clients", name].iter().collect();
     path.into_os_string().into_string().unwrap()

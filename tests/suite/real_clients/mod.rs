@@ -1,8 +1,8 @@
 //! Real clients and Debian's registry, through the scripts in `tests/clients`.
 //!
-//! Each script stands for one program and says at its head how it is called. Here they get a Rust face: [`DebianRegistry`]
-//! is an upstream with images, [`Engines`] are the daemons that some clients need, [`Client`] logs in and pulls. Nothing
-//! here speaks HTTP, and whatever is started ends with the value that stands for it, or with the test process.
+//! Each script stands for one program and describes its arguments in its first lines. In Rust, [`DebianRegistry`]
+//! is an upstream with images, [`Engines`] are the daemons that some clients need, [`Client`] logs in and pulls.
+//! Nothing here uses HTTP itself, and every started process ends with its value, or with the test process.
 
 mod client;
 mod held;
@@ -13,7 +13,8 @@ pub(crate) use client::{Client, Credential};
 pub(crate) use held::Engines;
 pub(crate) use registry::DebianRegistry;
 
-/// What the clients do against a registry that is none of ours: if these fail, no other test with a client tells anything.
+/// Behaviour of the clients with a registry that is not ours: if these tests fail, the other tests with
+/// clients mean nothing.
 mod baseline {
     use super::*;
 

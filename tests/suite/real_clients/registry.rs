@@ -6,24 +6,25 @@ use std::process::Command;
 use super::client::Credential;
 use super::held::{Held, script};
 
-/// A registry on a free loopback port. Several may serve one folder: a plain one is filled, a guarded one is asked.
+/// A registry on a free loopback port. Several may serve one folder: images are pushed to a plain one and pulled
+/// from a protected one.
 pub(crate) struct DebianRegistry {
     held: Held,
 }
 
 impl DebianRegistry {
-    /// One that anyone may pull from and push to.
+    /// Starts one that anyone may pull from and push to.
     pub(crate) fn plain(folder: &Path) -> Self {
         Self::start(folder, &["plain"])
     }
 
-    /// One that wants this user and password by HTTP Basic.
+    /// Starts one that requires this user and password by HTTP Basic.
     pub(crate) fn with_password(folder: &Path, credential: Credential<'_>) -> Self {
         Self::start(folder, &["basic", credential.user, credential.password])
     }
 
-    /// One with a token server, at another port. Each account may pull the repositories whose names start with its
-    /// prefix; those of [`Credential::NONE`] are open to all.
+    /// Starts one with a token server, at another port. Each account may pull the repositories whose names start
+    /// with its prefix; those of [`Credential::NONE`] are public.
     pub(crate) fn with_tokens(folder: &Path, accounts: &[(Credential<'_>, &str)]) -> Self {
         let accounts: Vec<String> = accounts
             .iter()
@@ -38,18 +39,19 @@ impl DebianRegistry {
         Self { held: Held::start(command, &["REGISTRY", "TOKEN_SERVER"]) }
     }
 
-    /// `127.0.0.1:PORT`; it speaks plain HTTP.
+    /// Returns `127.0.0.1:PORT`; it uses plain HTTP.
     pub(crate) fn address(&self) -> &str {
         self.held.variable("REGISTRY")
     }
 
-    /// Where the tokens of [`Self::with_tokens`] come from: `127.0.0.1:PORT`.
+    /// Returns `127.0.0.1:PORT` of the token server of [`Self::with_tokens`].
     pub(crate) fn token_server(&self) -> &str {
         self.held.variable("TOKEN_SERVER")
     }
 
-    /// Makes and pushes images, each given as `NAME:TAG=FORM` with a form of `images.py`: `docker`, `oci`, `docker-list` or
-    /// `oci-index`. Options of `images.py` may stand among them. Returns `NAME:TAG` and digest of each, in order.
+    /// Creates and pushes images, each given as `NAME:TAG=FORM` with a form of `images.py`: `docker`,
+    /// `oci`, `docker-list` or `oci-index`. Options of `images.py` may be among them. Returns `NAME:TAG`
+    /// and digest of each, in order.
     pub(crate) fn push(&self, images: &[&str]) -> Vec<(String, String)> {
         let output = Command::new(script("images.py")).arg(self.address()).args(images).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,5 @@
-//! An account that a registry refuses, and an image that it refuses to an account: which is which, and what is served
-//! meanwhile.
+//! Distinction between a registry's refusal of an account and its refusal of an image, and the content
+//! that is served meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::service::{Answer, Config};
 const ACCOUNT: &str = "username = \"robot\"\npassword = \"the-robots-password\"\ngroups = [\"team\"]";
 const REFUSED: &str = "The login of account 'robot' is refused by docker.io";
 
-/// A hub whose image only the account can pull, and a service that has pulled it once.
+/// Returns a service that has pulled an image once that only the account can pull.
 async fn pulled(settings: &str) -> (Scene, Image) {
     let hub = FakeHub::start();
     hub.add_account("robot", "the-robots-password", &["acme/app"]);
@@ -29,7 +29,7 @@ fn refuses_the_account(scene: &Scene, status: u16) {
     scene.hub.on(Kind::Token).status(status);
 }
 
-/// The answer as soon as it has this status.
+/// Repeats the pull until the response has this status.
 async fn once<F: Future<Output = Answer>>(status: u16, pull: impl Fn() -> F) -> Answer {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -62,7 +62,7 @@ async fn a_tag_is_served_stale_while_its_account_is_refused_and_the_log_is_loud_
             format!("dependency_proxy_upstream_account_refused{{upstream=\"docker.io\",account=\"robot\"}} {value}\n")
         };
         assert!(metrics.contains(&line(1)), "{metrics}");
-        // The password works again: everything is as it was.
+        // The password works again: everything is as before.
         scene.hub.behave();
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         scene.gives("acme/app", &image, "revalidated").await;
@@ -125,8 +125,8 @@ async fn a_registry_that_refuses_a_new_token_denies_the_image_at_once() {
     }
 }
 
-/// A registry that wants user name and password itself refuses a cached image with `status`, and `GET /v2/` with
-/// `ping`.
+/// A registry with HTTP Basic refuses a cached image with `status`, and `GET /v2/` with `ping`. Returns the status
+/// that the client gets.
 async fn basic_refusal(status: u16, ping: Option<u16>) -> u16 {
     let hub = FakeHub::start();
     hub.require_auth(false);

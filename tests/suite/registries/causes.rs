@@ -1,5 +1,5 @@
-//! One kind of error per cause: it stands in the sentence that the client sees, in `check`, and in the log beside the id of the
-//! request.
+//! One kind of error per cause: it is in the message for the client, in `check`, and in the log with the
+//! id of the request.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::service::{Config, Service, Token};
 
 const TIMEOUTS: &str = "header_timeout = \"1s\"\nconnect_timeout = \"1s\"";
 
-/// A pull from this upstream fails with this sentence, wherever it is looked for.
+/// Checks that a pull from this upstream fails with this message, wherever it is reported.
 async fn is_told(service: &Service, cause: &str) {
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
@@ -98,7 +98,7 @@ async fn a_page_in_place_of_a_manifest() {
     let hub = FakeHub::start();
     hub.on_anything().at(Listener::Registry).before_auth().html();
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
-    let cause = "up.test gave a response that cannot be right (the media type is not that of a manifest)";
+    let cause = "up.test sent an invalid response (the media type is not that of a manifest)";
     is_told(&service, cause).await;
 }
 

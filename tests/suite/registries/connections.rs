@@ -1,4 +1,4 @@
-//! Connections that upstream closes under a request, and gateways that fail once.
+//! Connections that upstream closes during a request, and gateways that fail once.
 
 use super::{REVALIDATE, Scene};
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
@@ -31,7 +31,7 @@ async fn many_dead_connections_at_once_fail_nobody() {
     }
     let pull_all = || futures::future::join_all(names.iter().map(|name| scene.pull(name)));
     assert!(pull_all().await.iter().all(|answer| answer.status == 200));
-    // From here on every kept connection is reset by its next request.
+    // From here on every reused connection is reset at its next request.
     scene.hub.requests_per_connection(1);
     let answers = pull_all().await;
     let statuses: Vec<_> = answers.iter().map(|answer| (answer.status, answer.header("x-cache"))).collect();
@@ -61,7 +61,7 @@ async fn a_gateway_that_goes_on_failing_is_tried_twice_and_no_more() {
     let answer = scene.pull("acme/app").await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
     assert_eq!(scene.count(Kind::ManifestGet), 2);
-    // A fault of the registry itself is not repeated.
+    // An error of the registry itself is not retried.
     scene.hub.behave();
     scene.hub.on(Kind::ManifestGet).status(500);
     scene.hub.reset_counts();

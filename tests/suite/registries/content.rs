@@ -1,5 +1,5 @@
-//! Content that no client minds although it is unusual, and content that never can be pulled: the digest is the judge, and what
-//! has no chance is told so at once.
+//! Unusual content that clients accept, and content that cannot be pulled: the digest decides, and hopeless content
+//! is reported at once.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{Image, Kind, Layer, OCI_INDEX};
 use crate::service::Answer;
 
-/// A change of a manifest's document.
+/// A change of a manifest's JSON document.
 type Edit = fn(&mut Value);
 
 #[actix_rt::test]

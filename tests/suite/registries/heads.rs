@@ -1,5 +1,5 @@
-//! `HEAD` where registries refuse it, do not know it or answer it with half of the headers: what it does not clearly affirm is
-//! decided by a `GET`, and a repository that does so is spared it for a while.
+//! `HEAD` where registries refuse it, do not support it or respond with incomplete headers: a `GET` decides what it
+//! does not clearly confirm, and for a while a repository that does so gets no more `HEAD`.
 
 use reqwest::Method;
 
@@ -7,10 +7,10 @@ use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener, Rule};
 use crate::service::Config;
 
-/// Adds a fault to a rule.
+/// A function that adds a fault to a rule.
 type Fault = fn(Rule<'_>) -> Rule<'_>;
 
-/// What registries are known to do with a `HEAD` of a manifest.
+/// Known behaviour of registries at a `HEAD` of a manifest.
 const FAULTS: [(&str, Fault); 11] = [
     ("401", |rule| rule.refusal(401, "UNAUTHORIZED", "no")),
     ("403", |rule| rule.status(403)),
@@ -76,7 +76,7 @@ async fn what_a_get_denies_too_stays_denied() {
     }
     assert_eq!(scene.pull("acme/app").await.status, 404);
     scene.hub.behave();
-    // The tag was dropped.
+    // The cached tag was removed.
     scene.gives("acme/app", &image, "miss").await;
     scene.hub.reset_counts();
     scene.gives("acme/app", &image, "revalidated").await;
@@ -113,7 +113,7 @@ async fn a_registry_that_answers_no_head_of_a_blob_opens_what_is_stored_from_els
     }
 }
 
-/// The scene, and a second upstream `mirror.test`.
+/// Returns the scene, with a second upstream `mirror.test`.
 async fn with_mirror() -> (Scene, FakeHub) {
     let mirror = FakeHub::start();
     let (realm, cdn) = (mirror.host(Listener::Realm), mirror.host(Listener::Cdn));

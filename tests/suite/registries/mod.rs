@@ -1,5 +1,5 @@
-//! Upstream registries as they are: what public bug reports tell of them, and that a pull through the service gets on with each
-//! as well as one without it.
+//! Real upstream registries: behaviour from public bug reports, which a pull through the service must handle as
+//! well as a direct one.
 
 mod accounts;
 mod causes;
@@ -12,10 +12,10 @@ mod tokens;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Answer, Client, Config, Service};
 
-/// Tags are revalidated at each pull, and nothing is remembered as missing.
+/// Tags are revalidated at each pull, and 404s are not cached.
 const REVALIDATE: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = 0";
 
-/// A service before a hub, with a group and its deploy token.
+/// A service in front of a hub, with a group and its deploy token.
 struct Scene {
     hub: FakeHub,
     service: Service,
@@ -23,7 +23,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// With these lines of configuration behind the upstream's.
+    /// Starts it with these lines of configuration after the upstream's.
     async fn start(lines: &str) -> Self {
         Self::before(FakeHub::start(), lines).await
     }
@@ -36,14 +36,14 @@ impl Scene {
         Self { hub, service, client }
     }
 
-    /// Another group, and a client that pulls for it.
+    /// Creates another group, and returns a client that pulls for it.
     async fn another_group(&self, name: &str) -> Client {
         let group = self.service.group(name).await;
         let token = self.service.deploy_token(&group, "ci").await;
         self.service.log_in(&token.username, &token.secret).await
     }
 
-    /// A client with a new token of the group `team`, of a service that was started again.
+    /// Returns a client with a new token of the group `team`, for a restarted service.
     async fn another_client(&self) -> Client {
         let team = self.service.api("GET", "/groups/team", serde_json::Value::Null).await.json();
         let team = crate::service::Group { id: team["id"].as_u64().unwrap(), path: "team".to_owned() };
@@ -51,7 +51,7 @@ impl Scene {
         self.service.log_in(&token.username, &token.secret).await
     }
 
-    /// Puts an image of its own into a repository, under the tag `1`.
+    /// Pushes an image into a repository, with the tag `1`.
     fn push(&self, repository: &str, seed: u64) -> Image {
         let image = Image::single(&[Layer::random(20_000, seed)]);
         self.hub.push_image(repository, "1", &image);
@@ -62,7 +62,7 @@ impl Scene {
         self.client.manifest("team", repository, "1").await
     }
 
-    /// Pulls the tag `1`; it has to be this image, with this cache status.
+    /// Pulls the tag `1`, and checks that it is this image, with this cache status.
     async fn gives(&self, repository: &str, image: &Image, status: &str) {
         let answer = self.pull(repository).await;
         is_image(&answer, image);
@@ -74,7 +74,7 @@ impl Scene {
     }
 }
 
-/// Whether the response is this manifest, whole and as the hub has it.
+/// Checks that the response is this manifest, complete and unchanged.
 fn is_image(answer: &Answer, image: &Image) {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(&answer.body, image.bytes());

@@ -1,4 +1,4 @@
-//! A refusal that is final reaches the client as one, with upstream's status and sentence, and is held against nothing else.
+//! A final refusal reaches the client with upstream's status and message, and affects no other request.
 
 use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{Image, Kind, Layer, Listener};
@@ -75,7 +75,7 @@ async fn one_repository_that_fails_keeps_no_other_from_being_revalidated() {
             scene.pull("acme/bad").await;
             let moved = scene.push("acme/good", seed);
             let answer = scene.pull("acme/good").await;
-            // A pull limit is the account's.
+            // A pull limit applies to the whole account.
             if status != 429 {
                 is_image(&answer, &moved);
             }
@@ -99,7 +99,7 @@ async fn a_second_repository_with_server_errors_spares_the_upstream_until_one_su
     assert_eq!(scene.hub.requests().total(), 0, "two repositories have failed: the upstream is spared");
     scene.hub.behave();
     let moved = scene.push("acme/c", 9);
-    // A fetch is not spared, and shows that upstream works.
+    // A fetch is attempted nevertheless, and shows that upstream works.
     let new = Image::single(&[Layer::random(100, 8)]);
     scene.hub.push_image("acme/new", "1", &new);
     scene.gives("acme/new", &new, "miss").await;

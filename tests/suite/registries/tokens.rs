@@ -1,5 +1,5 @@
-//! Upstream's tokens: one that is refused is not the repository being refused, and a challenge does not know better than the
-//! client what it pulls.
+//! Upstream's tokens: a refused token is not a refused repository, and a challenge does not override the
+//! scope that the client needs.
 
 use super::{REVALIDATE, Scene, is_image};
 use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener, Rule};
@@ -18,7 +18,7 @@ async fn a_stored_token_that_is_refused_is_replaced_once_however_the_refusal_loo
         assert_eq!(scene.pull("acme/app").await.status, 200);
         let moved = scene.push("acme/app", 2);
         scene.hub.expire_tokens();
-        // Whatever is wrong with the old token, it is told like this, to each request that shows it.
+        // Whatever is wrong with the old token, the registry reports it like this, to each request that has it.
         drop(refusal(scene.hub.on(Kind::ManifestHead).before_auth().times(1)));
         scene.hub.reset_counts();
         is_image(&scene.pull("acme/app").await, &moved);
@@ -68,7 +68,7 @@ async fn a_token_is_requested_for_the_repository_whatever_the_challenge_names() 
 async fn a_scope_that_a_registry_insists_on_is_added_to_the_repositorys_own() {
     let scene = Scene::start("").await;
     let image = scene.push("acme/app", 1);
-    // The realm gives the first token for something else: the registry then names what it wants.
+    // The realm issues the first token for something else: the registry then names the scope that it needs.
     scene.hub.challenge_scope("repository:acme/app:pull,repository:acme/base:pull");
     scene.hub.on(Kind::ManifestGet).times(1).status(401);
     is_image(&scene.pull("acme/app").await, &image);
@@ -130,7 +130,7 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
     let tags = client.get(&format!("/v2/team/dependency_proxy/containers/{path}/tags/list")).await;
     assert_eq!(tags.json()["tags"], serde_json::json!(["1"]));
     is_image(&client.manifest("team", path, "1").await, &image);
-    // The stored token is refused: one new one, one more try.
+    // The stored token is refused: one new token, one more attempt.
     behind.expire_tokens();
     is_image(&client.manifest("team", path, "1").await, &image);
     assert_eq!(behind.requests().token_requests(), 2, "one token, and one in its place");
@@ -157,7 +157,7 @@ async fn each_registry_behind_a_redirect_has_a_token_of_its_own() {
     front.push_image("acme/app", "1", &image);
     first.push_image("real/app", "1", &image);
     second.push_image("real/app", "1", &image);
-    // Each in turn, GET and HEAD alike.
+    // Each in turn, for both GET and HEAD.
     for round in 0..8 {
         let target = if round % 2 == 0 { &first } else { &second };
         front

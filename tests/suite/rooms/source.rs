@@ -1,4 +1,4 @@
-//! Source files as the rules of the rooms see them: code without comments, strings and tests.
+//! Source files as the rules of the layers see them: code without comments, strings and tests.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// A source file.
 pub(super) struct Source {
-    /// From the folder above `src` on.
+    /// Path, relative to the folder that contains `src`.
     pub(super) path: String,
     pub(super) text: String,
 }
 
-/// All source files below a folder, sorted; without those that are modules for tests alone.
+/// Returns all source files below a folder, sorted, without test modules.
 pub(super) fn sources(folder: &Path) -> Vec<Source> {
     let above = folder.parent().unwrap();
     let mut paths = Vec::new();
@@ -36,7 +36,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules, as paths without an ending, that a file declares for tests alone.
+/// Returns the test modules that a file declares, as paths without a file extension.
 fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let stem = path.file_stem().unwrap();
     let folder =
@@ -49,24 +49,25 @@ fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
 }
 
 impl Source {
-    /// The room: the first name below `src`.
+    /// Returns the layer: the first name below `src`.
     pub(super) fn room(&self) -> &str {
         self.below_src().split('/').next().unwrap().trim_end_matches(".rs")
     }
 
-    /// Whether the file is this one below `src`, or in this folder (`/` at its end), or either (no ending).
+    /// Returns true where the file is this one below `src`, or in this folder (`/` at its end), or either
+    /// (no extension).
     pub(super) fn is_in(&self, place: &str) -> bool {
         self.below_src().starts_with(place)
     }
 
-    /// A sentence for each thing that `wrong` finds in a line.
+    /// Returns a sentence for each thing that `wrong` finds in a line.
     pub(super) fn report(&self, wrong: impl Fn(&str) -> Vec<String>, room: &str) -> Vec<String> {
         let lines = self.code();
         let found = lines.iter().flat_map(|(number, line)| wrong(line).into_iter().map(move |name| (number, name)));
         found.map(|(number, name)| format!("{}:{number}: {name} is not for the room '{room}'", self.path)).collect()
     }
 
-    /// The names that follow `crate::` in a line, or a chain of `super::` that leads as high.
+    /// Returns the names that follow `crate::` in a line, or a chain of `super::` that leads to the crate root.
     pub(super) fn rooms_named(&self, line: &str) -> Vec<String> {
         let root = "super::".repeat(self.depth());
         let starts = ["crate::", "dependency_proxy::", root.as_str()];
@@ -80,12 +81,12 @@ impl Source {
         self.path.split_once('/').unwrap().1
     }
 
-    /// How many modules deep the file is.
+    /// Returns the depth of the module.
     fn depth(&self) -> usize {
         self.below_src().trim_end_matches(".rs").trim_end_matches("/mod").split('/').count()
     }
 
-    /// The lines of code, each with its number. What a `use` spreads over lines is joined to its first.
+    /// Returns the lines of code with their numbers. A `use` over several lines is joined to its first.
     fn code(&self) -> Vec<(usize, String)> {
         let mut lines: Vec<(usize, String)> = Vec::new();
         let mut open = false;
@@ -107,7 +108,7 @@ impl Source {
     }
 }
 
-/// `a::b` gives a; `{a::b, c::{d, e}}` gives a and c.
+/// Returns the first names of a path: a for `a::b`, a and c for `{a::b, c::{d, e}}`.
 fn first_names(path: &str) -> Vec<String> {
     let name =
         |text: &str| text.trim().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect::<String>();
@@ -130,7 +131,7 @@ fn first_names(path: &str) -> Vec<String> {
     names
 }
 
-/// Whether a line has this name, and not as a part of a longer one.
+/// Returns true where a line contains this name, and not as a part of a longer one.
 pub(super) fn names(line: &str, name: &str) -> bool {
     let part_of_name = |char: char| char.is_alphanumeric() || char == '_';
     line.match_indices(name).any(|(at, _)| {
@@ -144,7 +145,7 @@ fn without_strings_and_comments(line: &str) -> String {
     while let Some(char) = chars.next() {
         match char {
             '\\' if in_string => drop(chars.next()),
-            // A quote in quotes is a char, and begins no string.
+            // A quotation mark in apostrophes is a char, and begins no string.
             '\'' if !in_string && chars.peek() == Some(&'"') => drop(chars.next()),
             '"' => in_string = !in_string,
             '/' if !in_string && chars.peek() == Some(&'/') => break,

@@ -1,4 +1,4 @@
-//! Who gets one of few connections: every address its share, and those that request something before those that do not.
+//! Distribution of few connections: every address gets a share, and idle connections are closed for new requests.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn connections_that_request_nothing_end_for_one_that_does_and_one_with_a_r
         scene.hub.release();
         assert!(pulling.body(4 * MIB).await.unwrap() == scene.large.bytes());
         is_healthy(&mut pulling).await;
-        // It ended, and was not reset: nothing of its responses was lost.
+        // The connection was closed, not reset: no response was lost.
         assert_eq!(idle.remove(0).until_cut().await, 0);
     }
 }
@@ -97,7 +97,7 @@ async fn unfinished_requests_end_for_one_that_is_whole() {
         let mut wire = whole.await.expect("an unfinished one is ended by then");
         is_healthy(&mut wire).await;
         let log = scene.service.log();
-        let warnings = log.lines().filter(|line| line.contains("all places for connections are taken"));
+        let warnings = log.lines().filter(|line| line.contains("the maximum number of connections is reached"));
         let warnings: Vec<_> = warnings.collect();
         assert!(
             warnings.len() == 1 && warnings[0].contains("WARN") && warnings[0].contains("addresses"),
@@ -106,14 +106,14 @@ async fn unfinished_requests_end_for_one_that_is_whole() {
     }
 }
 
-/// Whether a request with a head of 9 KB from this address is answered.
+/// Returns true where a request with a head of 9 KB from this address is answered.
 async fn long_head_is_healthy(address: &str, scene: &Scene) -> bool {
     let mut wire = Wire { stream: Box::new(from(address, scene).await), unread: Vec::new() };
     wire.send(&HEALTH.replace("\r\n\r\n", &format!("\r\nx-long: {}\r\n\r\n", "x".repeat(9000)))).await;
     wire.head().await.is_ok_and(|(status, _)| status == 200)
 }
 
-/// A form for the token endpoint whose chunks are followed by this.
+/// Returns a form for the token endpoint whose chunks are followed by this.
 fn form(rest: &str) -> String {
     let kind = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked";
     format!("POST /jwt/auth HTTP/1.1\r\nhost: test\r\n{kind}\r\n\r\n{rest}")
@@ -131,7 +131,7 @@ async fn trailers_and_chunk_extensions_without_end_are_refused_and_take_no_memor
                 break;
             }
         }
-        // Long before the form is given up for not arriving in time.
+        // Long before the timeout of the incomplete form.
         timeout(Duration::from_secs(5), wire.until_cut()).await.expect("its connection ends");
         assert!(long_head_is_healthy("127.0.0.1", &scene).await);
     }
@@ -161,7 +161,7 @@ async fn an_address_takes_its_share_of_the_memory_for_requests_and_others_have_t
     for _ in 0..30 {
         let mut tcp = from("127.0.0.2", &scene).await;
         // Some are refused before they have sent all of it.
-        let _sent = tcp.write_all(begun.as_bytes()).await;
+        let _ = tcp.write_all(begun.as_bytes()).await;
         held.push(tcp);
     }
     super::until("most are refused", || async {
@@ -197,7 +197,7 @@ async fn heads_that_are_held_open_take_no_more_than_their_memory_and_leave_other
     for _ in 0..300 {
         let mut wire = scene.connect().await;
         // Some are refused before they have sent all of it.
-        let _sent = wire.stream.write_all(begun.as_bytes()).await;
+        let _ = wire.stream.write_all(begun.as_bytes()).await;
         held.push(wire);
     }
     super::until("most are refused", || async {

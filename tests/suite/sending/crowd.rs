@@ -1,5 +1,6 @@
-//! Clients that request nothing, take nothing of a response, or send a request byte by byte, beside those that pull: all pulls succeed. How
-//! much slower they are is printed; `DEPENDENCY_PROXY_TEST_CROWD` sets how large the crowd is (see `tests/soak`).
+//! Clients that send no request, read no response, or send a request byte by byte, beside clients that
+//! pull: all pulls succeed. How much slower these become is printed; `DEPENDENCY_PROXY_TEST_CROWD` sets
+//! the number of clients (see `tests/soak`).
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,12 @@ use tokio::io::AsyncWriteExt;
 
 use super::{MIB, Scene, Wire};
 
-/// Idle clients without the variable; of the two other kinds there are a tenth.
-const CROWD: usize = 50;
+/// Number of idle clients without the variable; of the two other kinds there are a tenth.
+const DEFAULT_CLIENTS: usize = 50;
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_millis(500);
 
-/// How many blobs and manifests four clients pull in a round, one after the other.
+/// Returns the number of blobs and manifests that four clients pull in a round, one after the other.
 async fn pulls(scene: &Scene) -> u64 {
     let end = Instant::now() + ROUND;
     let pulling = (0..4).map(|_| async {
@@ -44,7 +45,7 @@ async fn stalled(scene: &Scene) -> Wire {
     wire
 }
 
-/// Sends a request byte by byte as long as the test lasts.
+/// Sends a request byte by byte until the test ends.
 async fn trickling(mut wire: Wire) {
     wire.send("GET /v2/ HTTP/1.1\r\nhost: test\r\nx: ").await;
     while wire.stream.write_all(b"x").await.is_ok() {
@@ -55,7 +56,7 @@ async fn trickling(mut wire: Wire) {
 #[actix_rt::test]
 async fn pulls_succeed_beside_idle_stalled_and_trickling_clients() {
     let crowd = std::env::var("DEPENDENCY_PROXY_TEST_CROWD").ok().and_then(|number| number.parse().ok());
-    let crowd: usize = crowd.unwrap_or(CROWD);
+    let crowd: usize = crowd.unwrap_or(DEFAULT_CLIENTS);
     let scene = Scene::of(32 * MIB).await.stocked().await;
     let mut alone = 0;
     for _ in 0..ROUNDS {
@@ -76,7 +77,7 @@ async fn pulls_succeed_beside_idle_stalled_and_trickling_clients() {
     eprintln!("beside {} connections: {beside} pulls, {alone} without", held.len() + tricklers.len());
     assert!(scene.metric("dependency_proxy_connections").await >= crowd as u64);
     assert!(beside > 0 && tricklers.iter().all(|trickler| !trickler.is_finished()));
-    // One that stood still gets its response when it goes on.
+    // A client that paused gets its response when it continues.
     let mut stalled = held.remove(1);
     assert!(stalled.body(32 * MIB).await.unwrap() == scene.large.bytes());
     tricklers.iter().for_each(|trickler| trickler.abort());

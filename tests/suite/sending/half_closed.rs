@@ -1,4 +1,4 @@
-//! Clients that close their sending side after their requests, as `nc` does, and still wait for the responses.
+//! Clients that close their sending side after their requests, as `nc` does, and wait for the responses.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn the_sending_side_may_be_closed_in_the_middle_of_the_response() {
         assert_eq!(wire.head().await.unwrap(), (200, 4 * MIB));
         let begun = wire.body(MIB).await.unwrap();
         wire.stream.shutdown().await.unwrap();
-        // It is noticed by then.
+        // The service has noticed it by then.
         tokio::time::sleep(Duration::from_millis(200)).await;
         scene.hub.release();
         assert!([begun, wire.body(3 * MIB).await.unwrap()].concat() == scene.large.bytes());
@@ -77,6 +77,6 @@ async fn a_client_that_is_reset_after_it_closed_its_sending_side_is_forgotten() 
     tcp.set_zero_linger().unwrap();
     drop(tcp);
     scene.until_connections(before).await;
-    // Its time to respond is not over.
+    // The timeout of the response has not passed.
     assert_eq!(scene.hub.requests().blob_downloads(scene.large.digest()), 1);
 }

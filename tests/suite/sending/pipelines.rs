@@ -1,4 +1,4 @@
-//! Requests that are sent before the responses to those before have arrived: each response is what its request gets alone.
+//! Pipelined requests: each response is the same as to the request alone.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ struct Alone {
     body: Vec<u8>,
 }
 
-/// One request, and what it gets.
+/// A request and its response.
 struct Exchange {
     request: String,
     response: Alone,
 }
 
-/// Numbers that differ from test to test by the seed alone.
+/// Pseudo-random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -35,7 +35,8 @@ impl Random {
     }
 }
 
-/// Reads the response to this request; that of a `HEAD` has no body. The ids of requests in the messages of errors differ.
+/// Reads the response to this request; that of a `HEAD` has no body. Request ids in error messages are removed,
+/// because they differ.
 async fn response(wire: &mut Wire, request: &str) -> std::io::Result<Alone> {
     let (status, length) = wire.head().await?;
     let body = if request.starts_with("HEAD") { Vec::new() } else { wire.body(length).await? };
@@ -78,7 +79,7 @@ async fn exchanges(scene: &Scene) -> Vec<Exchange> {
     exchanges
 }
 
-/// Sends these bytes in packets that end anywhere.
+/// Sends these bytes in packets with random boundaries.
 async fn send_in_packets(wire: &mut Wire, bytes: &str, random: &mut Random) {
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Clients that take their bytes slowly are served; those that take none are given up.
+//! Slow clients that make progress are served; connections of clients that read nothing are closed.
 
 use std::io;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use super::{MIB, Scene, Wire};
 use crate::service::Config;
 
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
-/// 2 kB/s.
-const BYTES_AT_A_TIME: usize = 500;
+/// Together with the interval: 2 kB/s.
+const READ_BYTES: usize = 500;
 const READ_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A connection whose client reads slowly, below TLS if that is spoken.
+/// A stream that is read slowly, below TLS if that is used.
 struct Slow {
     tcp: TcpStream,
     next: Pin<Box<Sleep>>,
@@ -32,7 +32,7 @@ impl Slow {
 impl AsyncRead for Slow {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.next.as_mut().poll(cx));
-        let mut few = [0; BYTES_AT_A_TIME];
+        let mut few = [0; READ_BYTES];
         let most = few.len().min(buffer.remaining());
         let mut few = ReadBuf::new(&mut few[..most]);
         ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut few))?;
@@ -56,14 +56,14 @@ impl AsyncWrite for Slow {
     }
 }
 
-/// A service with a blob that no send buffer holds.
+/// Returns a service with a blob that is larger than any send buffer.
 async fn scene(secure: bool) -> Scene {
     let timeout = CLIENT_TIMEOUT.as_secs().to_string();
     let with = |config: Config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", &timeout);
     Scene::with(32 * MIB, |config| if secure { with(config).secure() } else { with(config) }).await
 }
 
-/// The response to a request for the blob goes on for three times as long as a client may take nothing.
+/// Checks that the response to a request for the blob goes on for three times the inactivity timeout.
 async fn is_served_slowly(scene: &Scene, mut slow: Wire) {
     let until = Instant::now() + 3 * CLIENT_TIMEOUT;
     slow.send(&scene.request("GET", &scene.large, "")).await;
@@ -93,7 +93,7 @@ async fn a_client_that_takes_2_kb_a_second_is_served_and_one_that_takes_nothing_
     tokio::join!(are_told_apart(cached), are_told_apart(secure), are_told_apart(scenes.2), are_told_apart(scenes.3),);
 }
 
-/// A client that took much at once has a large receive buffer, and acknowledges nothing until a part of it is free.
+/// A client that received much at once has a large receive buffer, and acknowledges nothing until a part of it is free.
 #[actix_rt::test]
 async fn a_client_that_first_read_fast_may_read_slowly_then() {
     let with = |config: Config| config.variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "2s");
@@ -110,7 +110,7 @@ async fn a_client_that_first_read_fast_may_read_slowly_then() {
         sleep(READ_INTERVAL).await;
         assert_eq!(tcp.read_exact(&mut buffer[..5000]).await.unwrap(), 5000);
     }
-    // The rest is still to be had: it was not cut off behind what the client's system had taken.
+    // The rest can still be read: the connection was not closed behind the data in the client's kernel.
     let mut rest = 0;
     loop {
         match tcp.read(&mut buffer).await.unwrap() {

@@ -1,4 +1,4 @@
-//! What a container client does, one request at a time.
+//! A container client, one request at a time.
 
 use std::net::SocketAddr;
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::{Service, secure};
 
-/// A client of the service with some credential.
+/// A client of the service with a credential.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    /// The value of `Authorization`, if any.
+    /// Value of `Authorization`, if any.
     authorization: Option<String>,
 }
 
@@ -24,20 +24,20 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// What arrived of the body.
+    /// Received part of the body.
     pub body: Bytes,
-    /// Whether the body ended before its announced length.
+    /// True where the body ended before its announced length.
     pub cut: bool,
 }
 
 impl Service {
-    /// A client without credentials.
+    /// Returns a client without credentials.
     pub fn stranger(&self) -> Client {
         let http = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build().unwrap();
         Client { http, base: self.url(), authorization: None }
     }
 
-    /// A client that got a bearer token with these credentials, as for a pull.
+    /// Returns a client with a bearer token for these credentials, as for a pull.
     pub async fn log_in(&self, username: &str, secret: &str) -> Client {
         let answer = self.token(username, secret, "&scope=repository:any/thing:pull").await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -45,7 +45,7 @@ impl Service {
         self.stranger().with_authorization(&format!("Bearer {token}"))
     }
 
-    /// The answer of the token endpoint to these credentials; `more` is added to the query.
+    /// Returns the response of the token endpoint to these credentials; `more` is added to the query.
     pub async fn token(&self, username: &str, secret: &str, more: &str) -> Answer {
         let path = format!("/jwt/auth?service=dependency_proxy{more}");
         self.stranger().with_basic(username, secret).get(&path).await
@@ -61,17 +61,17 @@ impl Client {
         self.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{secret}"))))
     }
 
-    /// What this client sends as `Authorization`; empty where it sends nothing.
+    /// Returns the value of `Authorization`; empty where the client sends none.
     pub fn authorization(&self) -> &str {
         self.authorization.as_deref().unwrap_or_default()
     }
 
-    /// A manifest of an image as docker names it: `manifest("team", "alpine", "latest")`.
+    /// Requests a manifest of an image as docker names it: `manifest("team", "alpine", "latest")`.
     pub async fn manifest(&self, group: &str, image: &str, reference: &str) -> Answer {
         self.get(&format!("/v2/{group}/dependency_proxy/containers/{image}/manifests/{reference}")).await
     }
 
-    /// The headers of a manifest.
+    /// Requests the headers of a manifest.
     pub async fn manifest_head(&self, group: &str, image: &str, reference: &str) -> Answer {
         let path = format!("/v2/{group}/dependency_proxy/containers/{image}/manifests/{reference}");
         self.send(self.request(Method::HEAD, &path)).await
@@ -85,12 +85,12 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
-    /// The address of the service, and what this client presents there.
+    /// Returns the address of the service, and the value of `Authorization`.
     pub(super) fn whereto(&self) -> (SocketAddr, String) {
         (secure::address(&self.base), self.authorization.clone().unwrap_or_default())
     }
 
-    /// A request that is not sent yet; see [`Client::send`].
+    /// Creates a request without sending it; see [`Client::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.authorization {
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// The answer; none where the service is not there.
+    /// Returns the response; `None` where the service is not running.
     pub async fn try_get(&self, path: &str) -> Option<Answer> {
         Some(Self::read(self.request(Method::GET, path).send().await.ok()?).await)
     }
@@ -138,12 +138,12 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The code of a registry error.
+    /// Returns the code of a registry error.
     pub fn code(&self) -> String {
         self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The message of a registry error.
+    /// Returns the message of a registry error.
     pub fn message(&self) -> String {
         self.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
     }

@@ -1,4 +1,4 @@
-//! One client's connection on a bare socket: reads as fast or as slowly as a test says, and keeps nothing.
+//! One client's connection without an HTTP client: reads as fast or slowly as a test requires, and keeps no data.
 
 use std::io;
 
@@ -7,12 +7,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::Client;
 
-/// A connection that is kept open; one request at a time.
+/// A connection that is kept open, for one request at a time.
 pub struct Connection {
     stream: TcpStream,
     authorization: String,
     unread: Vec<u8>,
-    /// Bytes of the present body that have not been read.
+    /// Number of unread bytes of the present body.
     pub left: u64,
 }
 
@@ -28,7 +28,7 @@ impl Client {
         self.connect_with_window(None).await
     }
 
-    /// Connects with a socket that takes no more than about so many bytes that were not read yet.
+    /// Connects with a socket that buffers about this number of unread bytes at most.
     pub async fn connect_with_window(&self, bytes: Option<u32>) -> Connection {
         let (address, authorization) = self.whereto();
         let socket = TcpSocket::new_v4().unwrap();
@@ -42,7 +42,7 @@ impl Client {
 }
 
 impl Connection {
-    /// Asks, and reads the head of the answer. `more` is further header lines, each with its line end.
+    /// Sends a request and reads the head of the response. `more` has further header lines, each with its line end.
     pub async fn get(&mut self, path: &str, more: &str) -> io::Result<Head> {
         assert_eq!(self.left, 0, "the last body was not read to its end");
         let request =
@@ -63,7 +63,7 @@ impl Connection {
         }
     }
 
-    /// The next bytes of the body; none only at its end. A connection that is cut before is an error.
+    /// Reads the next bytes of the body; zero bytes mean its end. Fails where the connection is cut off before.
     pub async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = into.len().min(usize::try_from(self.left).unwrap());
         let into = &mut into[..most];
@@ -82,7 +82,7 @@ impl Connection {
         if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(read) }
     }
 
-    /// Whether the rest of the body is the rest of `expected`; reads it to its end.
+    /// Reads the body to its end, and returns true where it is the rest of `expected`.
     pub async fn matches(&mut self, expected: &[u8]) -> io::Result<bool> {
         let mut at = expected.len() - usize::try_from(self.left).unwrap();
         let mut buffer = vec![0; 128 * 1024];

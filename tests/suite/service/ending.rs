@@ -1,4 +1,4 @@
-//! Ways in which the service ends and is started again, beyond the ordinary ones.
+//! Further ways to end and restart the service.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use super::{Service, listening};
 
 impl Service {
-    /// Ends it as a power cut would, and leaves it ended.
+    /// Kills the process (SIGKILL) and does not restart it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts the binary on the same data and kills it after so long, whatever it has come to.
+    /// Starts the binary with the same data and kills it after this time, whatever its state.
     pub fn start_and_kill_after(&self, delay: Duration) {
         let mut child = self.serve().stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(delay);
@@ -23,7 +23,7 @@ impl Service {
         child.wait().unwrap();
     }
 
-    /// Starts a second process on the same data and returns what it says when it gives up.
+    /// Starts a second process with the same data, and returns its error message.
     pub fn refusal(&self) -> String {
         let child = self.serve().stderr(Stdio::piped()).spawn().unwrap();
         let output = ended_within(child, Duration::from_secs(30));
@@ -31,7 +31,7 @@ impl Service {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// Starts it again after it has ended. Returns what it says if it gives up, which must be with an exit status that says so.
+    /// Restarts the service. Returns its message if it refuses to start, which must come with a failure status.
     pub fn restart_unless_refused(&mut self) -> Result<(), String> {
         match super::try_spawn(&self.config, &self.variables) {
             Ok(started) => {
@@ -45,42 +45,42 @@ impl Service {
         }
     }
 
-    /// Sends SIGTERM, and does not wait.
+    /// Sends SIGTERM without waiting.
     pub fn tell_to_stop(&self) {
         self.signal("TERM");
     }
 
-    /// Sends the signal of this name, and does not wait.
+    /// Sends the signal of this name without waiting.
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap().success());
     }
 
-    /// The file of its settings.
+    /// Returns the path of the settings file.
     pub fn config(&self) -> &Path {
         &self.config
     }
 
-    /// Puts this into its settings' file in the place of that, which must be there.
+    /// Replaces a text in the settings file, which must contain it.
     pub fn replace_setting(&self, from: &str, to: &str) {
         let text = fs::read_to_string(&self.config).unwrap();
         assert!(text.contains(from), "{from} is not in {text}");
         fs::write(&self.config, text.replacen(from, to, 1)).unwrap();
     }
 
-    /// Puts these lines behind those of its settings' file.
+    /// Appends lines to the settings file.
     pub fn add_settings(&self, lines: &str) {
         let text = fs::read_to_string(&self.config).unwrap();
         fs::write(&self.config, format!("{text}{lines}\n")).unwrap();
     }
 
-    /// Replaces this line in its settings' file.
+    /// Replaces a line in the settings file.
     pub fn change_setting(&self, line: &str, by: &str) {
         let text = fs::read_to_string(&self.config).unwrap();
         assert_eq!(text.matches(line).count(), 1, "{line} in {text}");
         fs::write(&self.config, text.replace(line, by)).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -92,12 +92,12 @@ impl Service {
         }
     }
 
-    /// Takes all its data away, as for a new installation with the same settings. It must have ended.
+    /// Removes all data, as for a new installation with the same settings. The process must have ended.
     pub fn forget_everything(&self) {
         fs::remove_dir_all(self.data()).unwrap();
     }
 
-    /// Starts it again after it has ended, with standard error as a pipe, which is read up to the line that it listens.
+    /// Restarts the service with standard error as a pipe, which is read up to the line that it listens.
     pub fn restart_into_pipe(&mut self) -> BufReader<ChildStderr> {
         let mut command = self.serve();
         self.child = command.envs(self.variables.iter().cloned()).stderr(Stdio::piped()).spawn().unwrap();
@@ -113,7 +113,7 @@ impl Service {
         pipe
     }
 
-    /// Starts it again after it has ended, with this as standard output.
+    /// Restarts the service with this standard output.
     pub fn restart_with_output(&mut self, output: Stdio) {
         let mut command = self.serve();
         let log = fs::File::create(&self.log).unwrap();
@@ -127,7 +127,8 @@ impl Service {
         };
     }
 
-    /// Starts a second process on the same data, with this as standard error, and waits until it has given up. Kills it after `limit`.
+    /// Starts a second process with the same data and this standard error, and waits until it has ended.
+    /// Kills it after `limit`.
     pub fn second_process_ends_within(&self, limit: Duration, error: Stdio) -> ExitStatus {
         ended_within(self.serve().stderr(error).spawn().unwrap(), limit).status
     }

@@ -1,23 +1,23 @@
-//! Users, groups and tokens, made over the REST API as an administrator would.
+//! Users, groups and tokens, created by the REST API as an administrator would.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ADMIN_TOKEN, Answer, Service};
 
-/// A group that was made.
+/// A created group.
 pub struct Group {
     pub id: u64,
     pub path: String,
 }
 
-/// A user that was made.
+/// A created user.
 pub struct User {
     pub id: u64,
     pub username: String,
 }
 
-/// A token that was made.
+/// A created token.
 pub struct Token {
     pub id: u64,
     pub username: String,
@@ -36,7 +36,7 @@ impl Service {
         client.send(if body.is_null() { request } else { request.json(&body) }).await
     }
 
-    /// A private group; its parents have to be there.
+    /// Creates a private group; its parents must exist.
     pub async fn group(&self, path: &str) -> Group {
         let (parent, last) = path.rsplit_once('/').map_or((None, path), |(parent, last)| (Some(parent), last));
         let parent_id = match parent {
@@ -51,7 +51,7 @@ impl Service {
         Group { id: answer["id"].as_u64().unwrap(), path: path.to_owned() }
     }
 
-    /// A user who is no administrator.
+    /// Creates a user who is no administrator.
     pub async fn user(&self, username: &str, password: &str) -> User {
         let email = format!("{username}@example.com");
         let user = json!({"username": username, "name": username, "email": email, "password": password});
@@ -65,26 +65,26 @@ impl Service {
         self.made(self.api("POST", &format!("/groups/{}/members", group.id), member).await);
     }
 
-    /// A deploy token of the group that may pull.
+    /// Creates a deploy token of the group that may pull.
     pub async fn deploy_token(&self, group: &Group, name: &str) -> Token {
         self.deploy_token_with(group, json!({"name": name, "scopes": PULL})).await
     }
 
-    /// A deploy token made of these fields.
+    /// Creates a deploy token with these fields.
     pub async fn deploy_token_with(&self, group: &Group, fields: Value) -> Token {
         let path = format!("/groups/{}/deploy_tokens", group.id);
         let made = self.made(self.api("POST", &path, fields).await);
         token(&made, made["username"].as_str().unwrap())
     }
 
-    /// A personal access token of the user.
+    /// Creates a personal access token of the user.
     pub async fn personal_token(&self, user: &User, name: &str, scopes: &[&str]) -> Token {
         let path = format!("/users/{}/personal_access_tokens", user.id);
         let fields = json!({"name": name, "scopes": scopes, "expires_at": "2099-01-01"});
         token(&self.made(self.api("POST", &path, fields).await), &user.username)
     }
 
-    /// A group access token.
+    /// Creates a group access token.
     pub async fn group_token(&self, group: &Group, name: &str, scopes: &[&str]) -> Token {
         let path = format!("/groups/{}/access_tokens", group.id);
         let fields = json!({"name": name, "scopes": scopes, "access_level": 10, "expires_at": "2099-01-01"});

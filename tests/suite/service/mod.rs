@@ -1,4 +1,4 @@
-//! The real binary on a free port in a temporary folder, and short words for what tests do with it. Ends it with the test.
+//! The real binary on a free port in a temporary folder, with helpers for tests. It ends with the test.
 
 mod client;
 mod connection;
@@ -20,7 +20,7 @@ pub use secure::secure;
 
 use crate::fake_hub::{FakeHub, Listener};
 
-/// The secret of the administrator's API token in every test.
+/// Secret of the administrator's API token in every test.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
 
 /// A running service.
@@ -29,42 +29,42 @@ pub struct Service {
     config: PathBuf,
     variables: Vec<(String, String)>,
     folder: tempfile::TempDir,
-    /// What the process writes to standard error: a file, so that what was written can be read at once.
+    /// File with the standard error of the process, so that it can be read at once.
     log: PathBuf,
     pub address: SocketAddr,
     pub metrics: SocketAddr,
 }
 
-/// What a test wants of the service besides the defaults.
+/// Settings of a test beyond the defaults.
 pub struct Config {
     text: String,
     variables: Vec<(String, String)>,
 }
 
 impl Config {
-    /// A service whose docker.io is this hub.
+    /// Configures this hub as docker.io.
     pub fn docker_hub(hub: &FakeHub) -> Self {
         Self::hub_named("docker.io", hub)
     }
 
-    /// A service with an upstream of this name that is this hub, whose realm and storage it may use.
+    /// Configures this hub as an upstream of this name, with its realm and storage.
     pub fn hub_named(name: &str, hub: &FakeHub) -> Self {
         let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Cdn));
         Self::upstream_at(name, &hub.url()).and(&format!("auth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]"))
     }
 
-    /// A service that knows one upstream besides those that are shipped.
+    /// Configures one upstream in addition to the default ones.
     pub fn upstream_at(name: &str, url: &str) -> Self {
         Self { text: format!("[upstreams.\"{name}\"]\nurl = \"{url}\"\n"), variables: Vec::new() }
     }
 
-    /// With these lines of TOML behind the others: `"[cache]\ntag_freshness = 0"`, or more keys of the last upstream.
+    /// Appends lines of TOML: `"[cache] tag_freshness = 0"`, or more keys of the last upstream.
     pub fn and(mut self, lines: &str) -> Self {
         self.text = format!("{}\n{lines}\n", self.text);
         self
     }
 
-    /// With an environment variable.
+    /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -86,40 +86,40 @@ impl Config {
     }
 }
 
-/// Twice as long as a line waits in the service.
-const LOGGED_WITHIN: Duration = Duration::from_millis(100);
+/// Twice the time for which the service buffers a log line.
+const LOG_DELAY: Duration = Duration::from_millis(100);
 
 impl Service {
-    /// Where clients find it, without `/` at the end.
+    /// Returns the URL of the service, without `/` at the end.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.is_secure() { "https" } else { "http" }, self.address)
     }
 
-    /// The folder of all its data.
+    /// Returns the data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Everything it has logged so far. Gives its lines, which are written in batches, the time that they take.
+    /// Returns the log so far. Waits first, because the service buffers its lines.
     pub fn log(&self) -> String {
-        std::thread::sleep(LOGGED_WITHIN);
+        std::thread::sleep(LOG_DELAY);
         read(&self.log)
     }
 
-    /// What it has logged, a JSON object for each line.
+    /// Returns the log lines as JSON objects.
     pub fn log_lines(&self) -> Vec<serde_json::Value> {
         let log = self.log();
-        // The last one may be on its way.
+        // The last line may be incomplete.
         let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
     }
 
-    /// Its process.
+    /// Returns the id of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The most resident memory it ever had, in bytes.
+    /// Returns the maximum of resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -130,21 +130,21 @@ impl Service {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// Ends it as a power cut would, and starts it again on the same data, at another port.
+    /// Kills the process (SIGKILL), and restarts it with the same data, at another port.
     pub fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.restart();
     }
 
-    /// Tells it to stop, and waits until it has. Returns its exit status.
+    /// Stops the service with SIGTERM and waits. Returns its exit status.
     pub fn stop(&mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
     }
 
-    /// Starts it again after it has ended.
+    /// Restarts the service after it has ended.
     pub fn restart(&mut self) {
         (self.child, self.log, self.address, self.metrics) = spawn(&self.config, &self.variables);
     }
@@ -162,7 +162,7 @@ impl Drop for Service {
 
 type Started = (Child, PathBuf, SocketAddr, SocketAddr);
 
-/// What is tested: the binary of this build, or that of a package.
+/// Returns the tested binary: that of this build, or that of a package.
 fn binary() -> OsString {
     let built = || env!("CARGO_BIN_EXE_dependency-proxy").into();
     std::env::var_os("DEPENDENCY_PROXY_TEST_BINARY").unwrap_or_else(built)
@@ -172,7 +172,7 @@ fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
     try_spawn(config, variables).unwrap_or_else(|(_, log)| panic!("it did not start: {log}"))
 }
 
-/// The running service, or how it ended and what it said.
+/// Starts the service. Fails with its exit status and output where it ends.
 fn try_spawn(config: &Path, variables: &[(String, String)]) -> Result<Started, (std::process::ExitStatus, String)> {
     let log = config.with_extension("log");
     let mut child = Command::new(binary())

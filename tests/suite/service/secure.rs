@@ -1,4 +1,4 @@
-//! The service over TLS, with a certificate for localhost.
+//! The service with TLS, with a certificate for localhost.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::{Config, Service};
 const CERTIFICATE: &str = "DEPENDENCY_PROXY__SERVER__TLS_CERTIFICATE";
 
 impl Config {
-    /// A service that speaks TLS.
+    /// Configures TLS.
     pub fn secure(self) -> Self {
         let file = |name| fixture(name).display().to_string();
         self.variable(CERTIFICATE, &file("localhost.pem"))
@@ -26,13 +26,13 @@ impl Config {
 }
 
 impl Service {
-    /// Whether it speaks TLS.
+    /// Returns true where the service uses TLS.
     pub fn is_secure(&self) -> bool {
         self.variables.iter().any(|(name, _)| name == CERTIFICATE)
     }
 }
 
-/// Speaks TLS to the service over this connection.
+/// Starts TLS with the service on this connection.
 pub async fn secure<T: AsyncRead + AsyncWrite + Unpin>(tcp: T) -> TlsStream<T> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(fixture("authority.pem")).unwrap()).unwrap();
@@ -45,7 +45,7 @@ fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/suite/upstream_client/tls_fixture", name].iter().collect()
 }
 
-/// The address in a URL of the service.
+/// Returns the address in a URL of the service.
 pub(super) fn address(url: &str) -> SocketAddr {
     url.split_once("://").unwrap().1.parse().unwrap()
 }

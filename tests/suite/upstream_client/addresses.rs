@@ -1,4 +1,4 @@
-//! Where upstream may send us, and where not.
+//! Allowed and forbidden targets of upstream's redirects and realms.
 
 use dependency_proxy::upstream::UpstreamError;
 
@@ -101,7 +101,7 @@ fn options_that_cannot_be_used_name_their_key() {
     assert_eq!(key(setup.options()), None);
 }
 
-/// A proxy that answers itself: every manifest with `{}`, every blob with a redirect to the proxy's own host.
+/// Starts a proxy that responds itself: with `{}` to manifests, and with a redirect to its own host to blobs.
 async fn proxy(asked: tokio::sync::mpsc::UnboundedSender<String>) -> u16 {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! What upstream's answers are taken for.
+//! Interpretation of upstream's responses.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The handle before the client: turns, refusals, and work that goes on.
+//! The handle in front of the client: limits, refusals, and work that continues without the caller.
 
 use std::time::Duration;
 

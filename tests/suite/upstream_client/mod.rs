@@ -1,4 +1,4 @@
-//! The client of upstream registries against a hub that behaves, and one that does not.
+//! The client of upstream registries, with a correct hub and with one that misbehaves.
 
 mod addresses;
 mod answers;
@@ -37,7 +37,7 @@ impl Setup {
         Self { hub, image, layer }
     }
 
-    /// The hub as upstream, its own realm and cdn listed.
+    /// Returns options with the hub as upstream, and with its realm and cdn.
     fn options(&self) -> UpstreamOptions {
         UpstreamOptions {
             auth_hosts: vec![self.hub.host(Listener::Realm)],
@@ -84,10 +84,10 @@ async fn bytes(content: Content) -> Result<Vec<u8>, UpstreamError> {
     content.stream.map_ok(|bytes| bytes.to_vec()).try_concat().await
 }
 
-/// Upstream's refusal, without a sentence that says more.
+/// Upstream's refusal without a message.
 const DENIED: UpstreamError = UpstreamError::Denied { message: None };
 
-/// What a `HEAD` affirmed.
+/// Returns the content that a `HEAD` confirmed.
 fn affirmed(head: Result<ManifestHead, UpstreamError>) -> ContentHead {
     match head.unwrap() {
         ManifestHead::Affirmed(head) => head,
@@ -95,7 +95,7 @@ fn affirmed(head: Result<ManifestHead, UpstreamError>) -> ContentHead {
     }
 }
 
-/// The error of an answer that has to be one.
+/// Returns the error of a result that must be one.
 fn error<T>(outcome: Result<T, UpstreamError>) -> UpstreamError {
     outcome.err().expect("this has to fail")
 }

@@ -1,4 +1,4 @@
-//! Encryption: the system's authorities and our own, and that nothing leaves it.
+//! TLS: the authorities of the operating system and additional ones, and that no request leaves TLS.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::*;
 use crate::fake_hub::OCI_INDEX;
 
-/// A registry at `https://localhost:PORT` that gives this answer to everything and notes what it was asked.
+/// A registry at `https://localhost:PORT` that sends this response to every request, and records the requests.
 struct TlsRegistry {
     url: String,
     asked: Receiver<String>,
@@ -39,7 +39,7 @@ impl TlsRegistry {
     }
 }
 
-/// One request; nothing where the client does not trust us or leaves.
+/// Serves one request; `None` where the client does not trust the certificate or disconnects.
 fn serve(socket: TcpStream, config: Arc<ServerConfig>, answer: &str, asked: &Sender<String>) -> Option<()> {
     let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
     let mut request = Vec::new();
@@ -122,7 +122,7 @@ async fn basic_credentials_go_to_the_registry_itself_once_it_asked() {
     assert_eq!(error(registries.manifest(&robot(), &latest()).await), refused);
     let shown = |request: &String| request.contains("authorization: Basic cm9ib3Q6aHVudGVyMg==");
     let asked: Vec<String> = registry.asked.try_iter().collect();
-    // The last one, without an image, tells that it is the account which is refused.
+    // The last one, without an image, shows that the account is refused.
     assert_eq!(asked.iter().map(shown).collect::<Vec<_>>(), [false, false, true, true]);
     assert!(asked.iter().map(|request| request.starts_with("GET /v2/ ")).eq([false, false, false, true]), "{asked:?}");
 }

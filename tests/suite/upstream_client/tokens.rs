@@ -1,4 +1,4 @@
-//! Challenges, tokens and who is shown which credentials.
+//! Challenges, tokens, and the servers that receive credentials.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `bench`: what it says of the service and of other registries, held against what they saw themselves.
+//! `bench`: its reports on the service and on other registries, compared with the requests that these received.
 
 mod failing;
 mod registries;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Config, Service, Token};
 
-/// An image of three layers and a config.
+/// Returns an image of three layers and a configuration.
 fn image(seed: u64) -> Image {
     Image::single(&[Layer::random(100_000, seed), Layer::random(20_000, seed + 1), Layer::random(0, 0)])
 }
@@ -25,7 +25,7 @@ fn bench(line: &str) -> Output {
     start(line).wait_with_output().unwrap()
 }
 
-/// What a run that is in order prints as JSON.
+/// Runs `bench`, which must succeed, and returns its JSON.
 fn measured(line: &str) -> Value {
     let output = bench(&format!("{line} --json"));
     assert!(output.status.success(), "{}", told(&output));
@@ -40,7 +40,7 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A service that has the hub's images for a group, and what pulls them.
+/// Returns a service in front of the hub, with a token that can pull.
 async fn service_of(hub: &FakeHub) -> (Service, Token) {
     let service = Config::docker_hub(hub).start();
     let team = service.group("team").await;
@@ -48,7 +48,7 @@ async fn service_of(hub: &FakeHub) -> (Service, Token) {
     (service, token)
 }
 
-/// The arguments that name the service's image and the token, whose secret is in a file of this folder.
+/// Returns the arguments for the service's image and the token, whose secret is in a file of this folder.
 fn pull_from(service: &Service, token: &Token, folder: &tempfile::TempDir) -> String {
     let file = folder.path().join("secret");
     std::fs::write(&file, format!("{}\n", token.secret)).unwrap();
@@ -104,7 +104,7 @@ async fn a_registry_with_tokens_and_redirects_sees_just_these_requests() {
     assert_eq!(server["pulls"], 10);
     assert_eq!(server["tokens"], 2, "one for each repository");
     let seen = hub.requests();
-    // And a first pull of each, which is not counted.
+    // Plus the first pull of each, which is not counted.
     assert_eq!(seen.of(Kind::ManifestGet), 10 + 2);
     assert_eq!(seen.manifest_gets("library/app", "1"), 5 + 1);
     assert_eq!(seen.blob_downloads(image.layers()[0].digest()), 5 + 1);
@@ -169,10 +169,10 @@ async fn two_servers_are_compared_and_differences_told() {
     let ratio = report["ratios"]["images_per_second"].as_f64().unwrap();
     assert!((ratio - speed(0) / speed(1)).abs() < 1e-9);
     assert_eq!(report["differences"].as_array().unwrap().len(), 0);
-    // The service goes on with the tag that it has just pulled.
+    // The service continues to serve the tag that it has just pulled.
     hub.push_image("library/app", "1", &self::image(9));
     let text = String::from_utf8(bench(&line).stdout).unwrap();
-    assert!(text.contains("Warning: the servers gave different images"), "{text}");
+    assert!(text.contains("Warning: the servers sent different images"), "{text}");
     let shown = hub.requests().iter().any(|request| format!("{request:?}").contains(&token.secret));
     assert!(!shown, "the other server was shown the secret");
 }

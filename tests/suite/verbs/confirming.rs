@@ -1,4 +1,5 @@
-//! Verbs that take away more than their own object list what goes and ask; a script says `--yes`.
+//! Subcommands that remove more than the named object: they list the losses and ask for confirmation;
+//! scripts pass `--yes`.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -9,7 +10,7 @@ use super::{says, verb};
 use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{ADMIN_TOKEN, Config, Group, Service, User};
 
-/// `team` with `team/ci` below it, a member, tokens, and one cached image.
+/// The group `team` with `team/ci` below it, a member, tokens, and one cached image.
 struct Scene {
     service: Service,
     team: Group,
@@ -39,12 +40,12 @@ impl Scene {
         self.service.api("GET", path, Value::Null).await.status == 200
     }
 
-    /// The verb as an administrator, with standard input that is no terminal.
+    /// Runs the subcommand as an administrator, with standard input that is no terminal.
     fn run(&self, line: &str) -> Output {
         verb(&self.service, ADMIN_TOKEN, line, "")
     }
 
-    /// The verb at a terminal, where somebody types this.
+    /// Runs the subcommand at a terminal, where this is typed.
     fn type_at_terminal(&self, line: &str, typed: &str) -> Output {
         let command = format!("{} {line} --url {}", env!("CARGO_BIN_EXE_dependency-proxy"), self.service.url());
         let mut child = Command::new("script")
@@ -59,7 +60,7 @@ impl Scene {
     }
 }
 
-/// What stands on standard error of a verb that nobody confirmed.
+/// Returns the standard error of a subcommand that was not confirmed.
 fn unconfirmed(output: &Output) -> String {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");

@@ -1,4 +1,4 @@
-//! A token is found by what a person knows of it, in any group; so are the groups of a user.
+//! Look-up of a token by number, name or user name, in any group, and of the groups of a user.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `--if-missing`: the verbs that make something can run again, and never change what is there.
+//! `--if-missing`: subcommands that create objects can run again, and never change existing objects.
 
 use serde_json::{Value, json};
 

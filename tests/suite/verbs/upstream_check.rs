@@ -1,4 +1,4 @@
-//! `upstream check`: at which step the way to a registry ends, and why.
+//! `upstream check`: the step that fails, and the reason.
 
 use std::process::{Command, Output};
 
@@ -6,7 +6,7 @@ use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 
 const PASSWORD: &str = "the-robots-password";
 
-/// Runs it on settings with this upstream `up.test`.
+/// Runs it with settings that have this upstream `up.test`.
 fn check(lines: &str, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("config.toml");
@@ -32,7 +32,7 @@ fn robot(password: &str) -> String {
     format!("\nusername = \"robot\"\npassword = \"{password}\"\ngroups = [\"team\"]")
 }
 
-/// The names of its steps with how they went, and the text of the last one.
+/// Returns the names of its steps with their results, and the text of the last one.
 fn steps(output: &Output) -> (Vec<String>, String) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let all = format!("{text}{}", String::from_utf8_lossy(&output.stderr));

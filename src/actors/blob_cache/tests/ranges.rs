@@ -1,4 +1,5 @@
-//! Ranges of blobs that are not stored, against an upstream that cuts, lies and ignores ranges.
+//! Tests of ranges of blobs that are not stored, against an upstream that cuts connections, sends wrong
+//! content and ignores ranges.
 
 #![expect(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
 
@@ -9,12 +10,12 @@ fn set(ranges: &str) -> RangeSet {
     requested(Some(&format!("bytes={ranges}")), None, "").unwrap().unwrap()
 }
 
-impl House {
+impl Scene {
     async fn open_ranges(&self, group: u64, ranges: &str) -> Result<OpenedBlob, BlobError> {
         self.blobs.open_ranges(self.wanted(group), &set(ranges)).await
     }
 
-    /// The bytes of the ranges one after the other, and how they ended.
+    /// Returns the bytes of the ranges, one after the other, and the error that ended them.
     async fn fetch_ranges(&self, group: u64, ranges: &str) -> (Vec<u8>, Option<BlobError>) {
         let opened = match self.open_ranges(group, ranges).await {
             Ok(opened) => opened,
@@ -44,78 +45,78 @@ const MIB: usize = 1 << 20;
 
 #[actix_rt::test]
 async fn ranges_of_what_is_not_stored_are_requested_alone_and_begin_no_download() {
-    let house = House::new(FakeUpstream::of(MIB));
-    house.name(1, MIB as u64);
-    house.gives("-72", &[MIB - 72..MIB]).await;
-    house.gives("0-1", &[0..2]).await;
-    house.gives("100-109,120-129,500000-500009", &[100..110, 120..130, 500_000..500_010]).await;
+    let scene = Scene::new(FakeUpstream::of(MIB));
+    scene.name(1, MIB as u64);
+    scene.gives("-72", &[MIB - 72..MIB]).await;
+    scene.gives("0-1", &[0..2]).await;
+    scene.gives("100-109,120-129,500000-500009", &[100..110, 120..130, 500_000..500_010]).await;
     let requested = [(MIB - 72) as u64..MIB as u64, 0..2, 100..130, 500_000..500_010];
-    assert_eq!(house.upstream.requested_ranges(), requested);
-    assert_eq!((house.upstream.gets().len(), house.heads()), (0, 0));
-    assert!(!house.linked(1), "nothing unverified grants a link");
+    assert_eq!(scene.upstream.requested_ranges(), requested);
+    assert_eq!((scene.upstream.gets().len(), scene.heads()), (0, 0));
+    assert!(!scene.linked(1), "nothing unverified grants a link");
 }
 
 #[actix_rt::test]
 async fn where_no_manifest_told_the_length_a_head_does() {
-    let house = House::new(FakeUpstream::of(MIB));
-    house.gives("-72", &[MIB - 72..MIB]).await;
-    assert_eq!((house.heads(), house.upstream.gets().len()), (1, 0));
-    house.upstream.heads.lock().unwrap().extend([Reply::Tell(None), Reply::Refuse(UpstreamError::NotFound)]);
-    assert!(matches!(house.fails("-72").await, BlobError::NoLength));
-    assert!(matches!(house.fails("-72").await, BlobError::Unknown));
+    let scene = Scene::new(FakeUpstream::of(MIB));
+    scene.gives("-72", &[MIB - 72..MIB]).await;
+    assert_eq!((scene.heads(), scene.upstream.gets().len()), (1, 0));
+    scene.upstream.heads.lock().unwrap().extend([Reply::Tell(None), Reply::Refuse(UpstreamError::NotFound)]);
+    assert!(matches!(scene.fails("-72").await, BlobError::NoLength));
+    assert!(matches!(scene.fails("-72").await, BlobError::Unknown));
 }
 
 #[actix_rt::test]
 async fn a_length_that_a_manifest_has_wrong_is_replaced_by_upstreams() {
     for claimed in [MIB - 1000, MIB + 1000] {
-        let house = House::new(FakeUpstream::of(MIB));
-        house.name(1, claimed as u64);
-        house.gives("-72", &[MIB - 72..MIB]).await;
-        house.gives("1000-1009", &[1000..1010]).await;
+        let scene = Scene::new(FakeUpstream::of(MIB));
+        scene.name(1, claimed as u64);
+        scene.gives("-72", &[MIB - 72..MIB]).await;
+        scene.gives("1000-1009", &[1000..1010]).await;
     }
 }
 
 #[actix_rt::test]
 async fn a_range_beyond_the_end_is_unsatisfiable_once_upstream_told_the_length() {
-    let house = House::new(FakeUpstream::of(1000));
-    house.name(1, 1000);
-    let opened = house.open_ranges(1, "1000-1001").await.unwrap();
+    let scene = Scene::new(FakeUpstream::of(1000));
+    scene.name(1, 1000);
+    let opened = scene.open_ranges(1, "1000-1001").await.unwrap();
     assert_eq!((opened.select(&set("1000-1001")), opened.length()), (Selected::Unsatisfiable, 1000));
-    assert_eq!((house.heads(), house.upstream.requested_ranges().len(), house.upstream.gets().len()), (1, 0, 0));
+    assert_eq!((scene.heads(), scene.upstream.requested_ranges().len(), scene.upstream.gets().len()), (1, 0, 0));
 }
 
 #[actix_rt::test]
 async fn ranges_that_are_the_whole_are_verified() {
     for ranges in ["0-", "0-99999", "0-49999,50000-99999", "-100000", "0-,0-,0-"] {
-        let house = House::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
-        house.name(1, 100_000);
-        let (bytes, error) = house.fetch_ranges(1, ranges).await;
+        let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
+        scene.name(1, 100_000);
+        let (bytes, error) = scene.fetch_ranges(1, ranges).await;
         assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)), "{ranges}: {error:?}");
-        assert!(house.upstream.requested_ranges().is_empty(), "{ranges}");
+        assert!(scene.upstream.requested_ranges().is_empty(), "{ranges}");
     }
 }
 
 #[actix_rt::test]
 async fn beside_a_running_download_what_has_arrived_comes_from_its_file() {
-    let house = House::new(FakeUpstream::of(MIB).replying([Reply::CutAt(MIB / 2), Reply::Silence]));
-    let running = house.open(1).await.unwrap();
+    let scene = Scene::new(FakeUpstream::of(MIB).replying([Reply::CutAt(MIB / 2), Reply::Silence]));
+    let running = scene.open(1).await.unwrap();
     assert_eq!(read_range(running, 0..MIB as u64 / 2).await.0.len(), MIB / 2);
-    house.gives("100-199", &[100..200]).await;
-    house.gives("200-299,100-199", &[200..300, 100..200]).await;
-    assert!(house.upstream.requested_ranges().is_empty());
-    house.gives("-72", &[MIB - 72..MIB]).await;
-    house.gives("100-199,1000000-1000009", &[100..200, 1_000_000..1_000_010]).await;
-    assert_eq!(house.upstream.requested_ranges().len(), 3);
-    assert_eq!(house.heads(), 0);
-    assert!(house.upstream.gets().iter().skip(1).all(|from| *from == MIB as u64 / 2), "one download, which is resumed");
+    scene.gives("100-199", &[100..200]).await;
+    scene.gives("200-299,100-199", &[200..300, 100..200]).await;
+    assert!(scene.upstream.requested_ranges().is_empty());
+    scene.gives("-72", &[MIB - 72..MIB]).await;
+    scene.gives("100-199,1000000-1000009", &[100..200, 1_000_000..1_000_010]).await;
+    assert_eq!(scene.upstream.requested_ranges().len(), 3);
+    assert_eq!(scene.heads(), 0);
+    assert!(scene.upstream.gets().iter().skip(1).all(|from| *from == MIB as u64 / 2), "one download, which is resumed");
 }
 
 #[actix_rt::test]
 async fn where_upstream_ignores_ranges_the_download_is_followed() {
-    let house = House::new(FakeUpstream::of(MIB).replying_to_ranges([Reply::Silence]));
-    house.gives("-72", &[MIB - 72..MIB]).await;
-    assert!(house.until_committed().await == house.upstream.content);
-    assert_eq!((house.upstream.requested_ranges().len(), house.upstream.gets().len()), (1, 1));
+    let scene = Scene::new(FakeUpstream::of(MIB).replying_to_ranges([Reply::Silence]));
+    scene.gives("-72", &[MIB - 72..MIB]).await;
+    assert!(scene.until_committed().await == scene.upstream.content);
+    assert_eq!((scene.upstream.requested_ranges().len(), scene.upstream.gets().len()), (1, 1));
 }
 
 #[actix_rt::test]
@@ -128,82 +129,83 @@ async fn whatever_is_wrong_with_a_range_ends_it() {
         Reply::Refuse(UpstreamError::WrongRange),
         Reply::Refuse(UpstreamError::Denied { message: None }),
     ];
-    let house = House::new(FakeUpstream::of(MIB).replying_to_ranges(replies));
+    let scene = Scene::new(FakeUpstream::of(MIB).replying_to_ranges(replies));
     for _ in 0..2 {
-        let (bytes, error) = house.fetch_ranges(1, "100000-299999").await;
+        let (bytes, error) = scene.fetch_ranges(1, "100000-299999").await;
         assert!(matches!(error, Some(BlobError::Unavailable(UpstreamError::Interrupted { .. }))), "{error:?}");
-        assert!(bytes == house.upstream.content[100_000..200_000]);
+        assert!(bytes == scene.upstream.content[100_000..200_000]);
     }
-    let (bytes, error) = house.fetch_ranges(1, "100000-299999").await;
+    let (bytes, error) = scene.fetch_ranges(1, "100000-299999").await;
     assert!(matches!(error, Some(BlobError::Unavailable(UpstreamError::WrongRange))), "{error:?}");
-    assert!(house.upstream.content[100_000..300_000].starts_with(&bytes));
-    assert!(matches!(house.fails("100000-299999").await, BlobError::WrongLength { told: 7, .. }));
-    assert!(matches!(house.fails("100000-299999").await, BlobError::Unavailable(UpstreamError::WrongRange)));
-    assert!(matches!(house.fails("100000-299999").await, BlobError::Denied { .. }));
-    assert!(house.upstream.gets().is_empty());
+    assert!(scene.upstream.content[100_000..300_000].starts_with(&bytes));
+    assert!(matches!(scene.fails("100000-299999").await, BlobError::WrongLength { told: 7, .. }));
+    assert!(matches!(scene.fails("100000-299999").await, BlobError::Unavailable(UpstreamError::WrongRange)));
+    assert!(matches!(scene.fails("100000-299999").await, BlobError::Denied { .. }));
+    assert!(scene.upstream.gets().is_empty());
 }
 
 #[actix_rt::test]
 async fn a_later_request_for_the_same_ranges_that_fails_cuts_them_off() {
     let replies = [Reply::Tell(Some(MIB as u64)), Reply::Tell(Some(MIB as u64 + 1))];
-    let house = House::new(FakeUpstream::of(MIB).replying_to_ranges(replies));
-    let (bytes, error) = house.fetch_ranges(1, "100-199,500000-500099").await;
-    assert!(bytes == house.upstream.content[100..200] && matches!(error, Some(BlobError::WrongLength { .. })));
+    let scene = Scene::new(FakeUpstream::of(MIB).replying_to_ranges(replies));
+    let (bytes, error) = scene.fetch_ranges(1, "100-199,500000-500099").await;
+    assert!(bytes == scene.upstream.content[100..200] && matches!(error, Some(BlobError::WrongLength { .. })));
 }
 
 #[actix_rt::test]
 async fn more_range_streams_than_the_limit_follow_the_download_or_are_refused() {
     let options = BlobCacheOptions { max_range_streams: 1, ..ROOMY };
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(MIB) };
-    let house = House::with(upstream, options, |file, bytes, offset| file.write_all_at(bytes, offset));
-    house.name(1, MIB as u64);
-    let first = house.open_ranges(1, "-72").await.unwrap();
-    assert!(matches!(house.fails("-72").await, BlobError::Busy));
-    let _running = house.open(1).await.unwrap();
-    house.gives("-72", &[MIB - 72..MIB]).await;
-    assert_eq!(house.upstream.requested_ranges().len(), 1);
+    let scene = Scene::with(upstream, options, |file, bytes, offset| file.write_all_at(bytes, offset));
+    scene.name(1, MIB as u64);
+    let first = scene.open_ranges(1, "-72").await.unwrap();
+    assert!(matches!(scene.fails("-72").await, BlobError::Busy));
+    let _running = scene.open(1).await.unwrap();
+    scene.gives("-72", &[MIB - 72..MIB]).await;
+    assert_eq!(scene.upstream.requested_ranges().len(), 1);
     drop(first);
 }
 
 #[actix_rt::test]
 async fn ranges_with_more_bytes_than_the_blob_begin_a_download_that_makes_no_link() {
-    let house = House::new(FakeUpstream::of(100_000));
+    let scene = Scene::new(FakeUpstream::of(100_000));
     for _ in 0..2 {
-        house.gives("10000-59999", &[10_000..60_000]).await;
+        scene.gives("10000-59999", &[10_000..60_000]).await;
     }
-    assert!(house.upstream.gets().is_empty());
-    house.gives("1-1", &[1..2]).await;
-    assert!(house.until_committed().await == house.upstream.content);
-    assert!(!house.linked(1));
+    assert!(scene.upstream.gets().is_empty());
+    scene.gives("1-1", &[1..2]).await;
+    assert!(scene.until_committed().await == scene.upstream.content);
+    assert!(!scene.linked(1));
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    // The file is in place a moment before the download is over; until then it is followed, and upstream says nothing.
-    while !house.linked(1) {
+    // The file is in place shortly before the download ends. Until then the download is followed, without
+    // an upstream request.
+    while !scene.linked(1) {
         assert!(std::time::Instant::now() < deadline, "upstream's HEAD named the stored blob's length");
-        house.gives("10000-59999", &[10_000..60_000]).await;
+        scene.gives("10000-59999", &[10_000..60_000]).await;
     }
-    assert_eq!((house.upstream.gets().len(), house.upstream.requested_ranges().len()), (1, 3));
+    assert_eq!((scene.upstream.gets().len(), scene.upstream.requested_ranges().len()), (1, 3));
 }
 
 #[actix_rt::test]
 async fn ranges_without_a_link_to_a_stored_blob_are_for_upstream_to_decide() {
-    let house = stocked([Reply::Refuse(UpstreamError::Denied { message: None })]).await;
-    let wanted = elsewhere(&house, 2);
+    let scene = stocked([Reply::Refuse(UpstreamError::Denied { message: None })]).await;
+    let wanted = elsewhere(&scene, 2);
     let ranges = set("5-9");
-    assert!(matches!(house.blobs.open_ranges(wanted.clone(), &ranges).await, Err(BlobError::Denied { .. })));
-    let opened = house.blobs.open_ranges(wanted, &ranges).await.unwrap();
+    assert!(matches!(scene.blobs.open_ranges(wanted.clone(), &ranges).await, Err(BlobError::Denied { .. })));
+    let opened = scene.blobs.open_ranges(wanted, &ranges).await.unwrap();
     assert_eq!(opened.source(), Source::Revalidated);
-    assert_eq!(read_range(opened, 5..10).await.0, house.upstream.content[5..10]);
-    assert!(house.upstream.requested_ranges().is_empty());
+    assert_eq!(read_range(opened, 5..10).await.0, scene.upstream.content[5..10]);
+    assert!(scene.upstream.requested_ranges().is_empty());
 }
 
 #[actix_rt::test]
 async fn several_ranges_of_what_is_passed_on_unstored_are_the_whole() {
     let options = BlobCacheOptions { max_blob_bytes: Some(50_000), ..ROOMY };
-    let house = House::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
-    let (bytes, error) = house.fetch_ranges(1, "50000-99999,0-49999").await;
-    assert!(error.is_none() && bytes == house.upstream.content);
+    let scene = Scene::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
+    let (bytes, error) = scene.fetch_ranges(1, "50000-99999,0-49999").await;
+    assert!(error.is_none() && bytes == scene.upstream.content);
     for _ in 0..3 {
-        house.gives("10000-59999", &[10_000..60_000]).await;
+        scene.gives("10000-59999", &[10_000..60_000]).await;
     }
-    assert_eq!(house.upstream.gets().len(), 2, "no download begins that would not be stored");
+    assert_eq!(scene.upstream.gets().len(), 2, "no download begins that would not be stored");
 }

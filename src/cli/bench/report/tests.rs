@@ -1,4 +1,4 @@
-//! Reports of measurements that are made up.
+//! Reports of invented measurements.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::*;
-use crate::cli::bench::fault::{Fault, Part, Wrong};
+use crate::cli::bench::fault::{Fault, Part, PullError};
 use crate::cli::bench::progress::Live;
-use crate::cli::bench::pull::Extent;
+use crate::cli::bench::pull::PullScope;
 use crate::cli::bench::rounds::Schedule;
 use crate::cli::bench::session::Session;
 use crate::cli::bench::tally::Tally;
-use crate::cli::bench::wire::Manner;
+use crate::cli::bench::wire::ConnectionOptions;
 
 fn server(url: &str) -> Server {
     let url: url::Url = url.parse().unwrap();
@@ -24,15 +24,15 @@ fn load(urls: &[&str]) -> Load {
     Load {
         servers: urls.iter().map(|url| server(url)).collect(),
         references: vec!["1".to_owned()],
-        extent: Extent { platform: "linux/amd64".parse().unwrap(), manifests_only: false },
-        manner: Manner { new_connections: false, timeout: Duration::from_secs(30), authorities: None },
+        scope: PullScope { platform: "linux/amd64".parse().unwrap(), manifests_only: false },
+        connection: ConnectionOptions { new_connections: false, timeout: Duration::from_secs(30), authorities: None },
         clients: 4,
         schedule: Schedule { rounds: 2, length: Duration::from_secs(1) },
         live: Live::default(),
     }
 }
 
-/// As many pulls of the image with this digest in each of two rounds of a second, at a megabyte each.
+/// Measurements of these numbers of pulls in two rounds of one second, with one megabyte per pull and this digest.
 fn measured(rounds: [u64; 2], digest: u8) -> Measured {
     let mut tally = Tally::new().unwrap();
     for _ in 0..rounds.iter().sum() {
@@ -78,7 +78,7 @@ fn two_servers_are_told_as_ratios_with_their_spread() {
 fn servers_that_give_different_images_are_no_fair_comparison() {
     let (load, measured) = (load(&["http://a:1", "http://b:2"]), [measured([1, 1], 1), measured([1, 1], 2)]);
     let report = Report { load: &load, measured: &measured };
-    let warning = "the servers gave different images for team/app:1";
+    let warning = "the servers sent different images for team/app:1";
     assert_eq!(report.json()["differences"], json!([warning]));
     assert!(report.text().ends_with(&format!("Warning: {warning}")));
 }
@@ -87,8 +87,8 @@ fn servers_that_give_different_images_are_no_fair_comparison() {
 fn errors_are_told_by_kind() {
     let (load, mut measured) = (load(&["http://a:1"]), [measured([1, 1], 1)]);
     let fault = Fault::Status { status: 503, code: "UNAVAILABLE".to_owned(), sentence: "Not now".to_owned() };
-    measured[0].tally.wrong(&Wrong { part: Part::Manifest, fault });
-    measured[0].tally.wrong(&Wrong { part: Part::Blob, fault: Fault::Timeout });
+    measured[0].tally.record_failure(&PullError { part: Part::Manifest, fault });
+    measured[0].tally.record_failure(&PullError { part: Part::Blob, fault: Fault::Timeout });
     let report = Report { load: &load, measured: &measured };
     let errors = &report.json()["servers"][0]["errors"];
     assert_eq!((&errors[0]["status"], &errors[0]["code"]), (&json!(503), &json!("UNAVAILABLE")));

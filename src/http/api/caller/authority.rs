@@ -1,5 +1,5 @@
-//! Who calls the API and what they may do, decided on one directory at one time. What needs a right asks an [`Authority`]
-//! for it; the rules are in [`super`].
+//! Rights of a caller, decided on one directory at one time. Code that needs a right requests it from an
+//! [`Authority`]. The rules are described in [`super`].
 
 use std::sync::Arc;
 
@@ -19,31 +19,31 @@ use crate::domain::scope::Scope;
 use crate::domain::token::Token;
 use crate::domain::user::User;
 
-/// Somebody with an active credential, in this directory and at this time.
+/// A user with an active credential, in this directory and at this time.
 #[derive(Clone, Copy)]
 pub(in crate::http::api) struct Authority<'a> {
-    /// The identities that everything is decided on.
+    /// The identities on which every decision is based.
     pub(in crate::http::api) directory: &'a Directory,
-    /// What was proved.
+    /// The identity that the credential proves.
     pub(in crate::http::api) identity: &'a Identity,
-    /// As whom the credential acts.
+    /// The user that the credential acts as.
     pub(in crate::http::api) user: &'a Arc<User>,
     /// The time of the decision.
     pub(in crate::http::api) now: Timestamp,
-    /// What the routes share.
+    /// The state that the routes share.
     pub(in crate::http::api) state: &'a ApiState,
 }
 
-/// What a caller needs to have in a group.
+/// The right that a caller needs in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::api) enum Right {
-    /// To know that it exists and who belongs to it.
+    /// To know that the group exists, and its members.
     See,
-    /// To change it, its members and its tokens.
+    /// To change the group, its members and its tokens.
     Own,
 }
 
-/// What the credential itself needs for a request.
+/// The credential that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http::api) enum Needed {
     /// An access token with any scope.
@@ -57,7 +57,7 @@ pub(in crate::http::api) enum Needed {
 }
 
 impl<'a> Authority<'a> {
-    /// The authority of this identity; `None` for one that is no user.
+    /// Returns the authority of this identity; `None` if it is not a user.
     pub(in crate::http::api) fn of(
         state: &'a ApiState,
         directory: &'a Directory,
@@ -67,12 +67,15 @@ impl<'a> Authority<'a> {
         identity.user().map(|user| Self { directory, identity, user, now, state })
     }
 
-    /// What a change by this caller is made under.
+    /// Returns the conditions of a change by this caller: its maker, the limits, and the time.
     pub(in crate::http::api) fn terms(&self) -> Terms<'a> {
         Terms { maker: Maker::of(self.identity), by: Some(self.user.id), limits: &self.state.limits, now: self.now }
     }
 
-    /// The access token that was presented, also where that was by its old secret; there is none with a password.
+    /// Returns the access token that was presented, even by its old secret.
+    ///
+    /// # Errors
+    /// A password was presented.
     pub(in crate::http::api) fn token(&self) -> Result<&'a Arc<Token>, ApiError> {
         match self.identity {
             Identity::UserToken(token, _) => self.directory.token(token.id).ok_or(ApiError::Unauthorized),
@@ -80,8 +83,11 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// Refuses a caller who presented the old secret of this very token: whoever holds that one must not get hold of
-    /// the new one, or prolong it.
+    /// Refuses a caller who presented the old secret of this very token: the holder of the old secret must not
+    /// obtain the new one, or extend it.
+    ///
+    /// # Errors
+    /// The old secret of this token was presented.
     pub(in crate::http::api) fn check_secret(&self, token: &Token) -> Result<(), EditError> {
         match self.identity {
             Identity::UserToken(own, _) if own.id == token.id && own.credential != token.credential => {
@@ -91,18 +97,21 @@ impl<'a> Authority<'a> {
         }
     }
 
-    /// Goes on for administrators only.
+    /// Fails unless the caller is an administrator.
     pub(in crate::http::api) fn administrator(&self) -> Result<(), ApiError> {
         if self.user.admin { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
-    /// Goes on for administrators and for the user in question.
+    /// Fails unless the caller is an administrator or this user.
     pub(in crate::http::api) fn administrator_or(&self, user: UserId) -> Result<(), ApiError> {
         if self.user.id == user { Ok(()) } else { self.administrator() }
     }
 
-    /// The group with this number or path, if the caller has this right in it. One that the caller may not even see is
-    /// one that does not exist.
+    /// Returns the group with this number or path, if the caller has this right in it.
+    ///
+    /// # Errors
+    /// The group does not exist, or the caller may not see it, which is reported alike; or the caller is not its
+    /// owner.
     pub(in crate::http::api) fn group(&self, reference: &str, right: Right) -> Result<Arc<Group>, ApiError> {
         let found = match reference.parse() {
             Ok(id) => self.directory.group(GroupId(id)),
@@ -115,30 +124,33 @@ impl<'a> Authority<'a> {
         Ok(group.clone())
     }
 
-    /// Whether the caller may know of this group.
+    /// Returns whether the caller may know of this group.
     pub(in crate::http::api) fn sees(&self, group: &Group) -> bool {
         let open = group.visibility == Visibility::Public && self.state.public_groups != PublicGroups::Members;
         open || self.level(group.id).is_some()
     }
 
-    /// The caller's level in a group; an administrator has the highest everywhere.
+    /// Returns the caller's level in a group. An administrator has the highest level in every group.
     pub(in crate::http::api) fn level(&self, group: GroupId) -> Option<AccessLevel> {
         if self.user.admin { Some(AccessLevel::Owner) } else { self.own_level(group) }
     }
 
-    /// The caller's level in a group as a member of it.
+    /// Returns the caller's level in a group as a member of it.
     pub(in crate::http::api) fn own_level(&self, group: GroupId) -> Option<AccessLevel> {
         policy::access_level(self.directory, self.user.id, group, self.now)
     }
 }
 
 impl Needed {
-    /// What a request with this method needs.
+    /// Returns the credential that a request with this method needs.
     pub(in crate::http::api) fn by(method: &Method) -> Self {
         if [Method::GET, Method::HEAD].contains(method) { Self::Reading } else { Self::Writing }
     }
 
-    /// Who this credential stands for in this directory, if it is active and is enough.
+    /// Returns the identity of this credential in this directory.
+    ///
+    /// # Errors
+    /// The credential is not active, or does not suffice.
     pub(in crate::http::api) fn identify(
         self,
         directory: &Directory,
@@ -154,7 +166,10 @@ impl Needed {
         Ok(identity)
     }
 
-    /// Decides anew for a credential that was presented before, of which only the id was kept.
+    /// Repeats a decision on this directory, for a credential of which only the id was kept.
+    ///
+    /// # Errors
+    /// The credential is no longer active or does not suffice, or `decide` refuses.
     pub(in crate::http::api) fn decide_again<T>(
         self,
         state: &ApiState,

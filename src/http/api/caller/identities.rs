@@ -1,5 +1,6 @@
-//! The identities as the API sees them: snapshots to read, and changes whose caller is decided anew on the very directory that
-//! they are applied to. Holds the only handle of the API that changes anything, so that no route can leave that out.
+//! The identities as the API uses them: snapshots for reading, and changes whose caller is authorized again on the
+//! directory that they are applied to. Has the API's only handle for changes, so that no route can omit the
+//! authorization.
 
 use std::sync::Arc;
 
@@ -8,22 +9,25 @@ use jiff::Timestamp;
 use crate::actors::policy_evaluator::{ChangeError, Policy};
 use crate::domain::directory::{Directory, Write};
 
-/// The identities behind the API.
+/// The identities that the API reads and changes.
 pub(crate) struct Identities(Policy);
 
 impl Identities {
-    /// Those that this actor owns.
+    /// Creates it from the handle of the policy evaluator, which owns the identities.
     pub(crate) fn new(policy: Policy) -> Self {
         Self(policy)
     }
 
-    /// All of them as they are now. A change that was acknowledged is in it.
+    /// Returns a snapshot of all identities. It contains every change that was acknowledged.
     pub(in crate::http::api) fn directory(&self) -> Arc<Directory> {
         self.0.directory()
     }
 
-    /// Applies an edit to the directory as it is when its turn comes, at the time that it then is. For
-    /// [`super::Caller::change`] alone, which decides the caller's rights in it first.
+    /// Applies an edit to the latest directory, at the time when it is applied. To be called by
+    /// [`super::Caller::change`] only, which decides the caller's rights on that directory first.
+    ///
+    /// # Errors
+    /// The edit is refused, too many changes wait, or the change cannot be stored.
     pub(super) async fn change<T, E>(
         &self,
         edit: impl FnOnce(&Directory, Timestamp) -> Result<(Vec<Write>, T), E> + Send + 'static,

@@ -1,22 +1,23 @@
-//! One small file, or one folder, cannot be read: its group asks upstream again, and nothing else changes.
+//! Tests with one unreadable small file or folder: its group makes requests to upstream again, and nothing else
+//! changes.
 
 use super::*;
 
-/// What stands in the way, as a bad sector or wrong rights do: a folder where a file should be, and the other way round.
-const UNREADABLE: [&str; 6] = ["links file", "links shelf", "links", "tags file", "tags shelf", "group"];
+/// The damage, as by a bad sector or wrong access rights: a folder in the place of a file, or the other way round.
+const UNREADABLE: [&str; 6] = ["links file", "links shard", "links", "tags file", "tags shard", "group"];
 
-/// Puts something else in the place of a file or a folder of group B.
+/// Replaces a file or a folder of group B with something else.
 fn make_unreadable(data: &Path, what: &str) {
     let group = data.join("groups/2");
     let file = |kind| files(&group.join(kind)).pop().unwrap();
-    let shelf = |kind| file(kind).parent().unwrap().to_owned();
+    let shard = |kind| file(kind).parent().unwrap().to_owned();
     let folder = match what {
         "links file" | "tags file" => {
             let path = file(what.split(' ').next().unwrap());
             fs::remove_file(&path).unwrap();
             return fs::create_dir(path).unwrap();
         }
-        "links shelf" | "tags shelf" => shelf(what.split(' ').next().unwrap()),
+        "links shard" | "tags shard" => shard(what.split(' ').next().unwrap()),
         "links" => group.join("links"),
         _ => group,
     };
@@ -28,7 +29,7 @@ fn make_unreadable(data: &Path, what: &str) {
 fn filled(data: &Path) -> Origin {
     let (index, origin) = (Index::open(data, data).unwrap(), origin(Account::Anonymous));
     for group in [A, B] {
-        index.add_links(group, &origin, &[(digest(1), PROVEN)]).unwrap();
+        index.add_links(group, &origin, &[(digest(1), GRANTED)]).unwrap();
         index.set_tag(group, &origin, &latest(), entry(1, 100)).unwrap();
     }
     index.flush().unwrap();
@@ -51,7 +52,7 @@ fn what_cannot_be_read_decides_over_nobody_else_and_over_no_start() {
                     index.check_against_files().unwrap();
                 }
                 assert_ne!(index.trust(), Trust::Broken, "{what}");
-                assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN), "{what}");
+                assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED), "{what}");
                 assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 100)), "{what}");
                 assert!(index.has_tag(A, &origin, &latest()).unwrap(), "{what}");
                 index.link(B, &origin, &digest(1)).unwrap();
@@ -60,7 +61,7 @@ fn what_cannot_be_read_decides_over_nobody_else_and_over_no_start() {
             let index = Index::open(data.path(), data.path()).unwrap();
             let known = (index.link(B, &origin, &digest(1)).unwrap(), index.has_tag(B, &origin, &latest()).unwrap());
             let expected = match what {
-                "tags file" | "tags shelf" => (Some(PROVEN), false),
+                "tags file" | "tags shard" => (Some(GRANTED), false),
                 "group" => (None, false),
                 _ => (None, true),
             };
@@ -77,12 +78,12 @@ fn what_upstream_gives_again_is_kept_in_the_place_of_what_could_not_be_read() {
         let index = Index::open(data.path(), data.path()).unwrap();
         index.check_against_files().unwrap();
         make_unreadable(data.path(), what);
-        index.add_links(B, &origin, &[(digest(2), PROVEN)]).unwrap();
+        index.add_links(B, &origin, &[(digest(2), GRANTED)]).unwrap();
         index.set_tag(B, &origin, &latest(), entry(2, 200)).unwrap();
         drop(index);
         fs::remove_dir_all(data.path().join("index")).unwrap();
         let index = Index::open(data.path(), data.path()).unwrap();
-        assert_eq!(index.link(B, &origin, &digest(2)).unwrap(), Some(PROVEN), "{what}");
+        assert_eq!(index.link(B, &origin, &digest(2)).unwrap(), Some(GRANTED), "{what}");
         assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)), "{what}");
     }
 }
@@ -102,7 +103,7 @@ fn a_denial_the_end_of_a_tag_and_a_purge_reach_every_other_group() {
         index.forget_group(B).unwrap();
         index.remove_files(B).unwrap();
         assert_eq!(index.link(B, &origin, &digest(1)).unwrap(), None, "{what}");
-        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(PROVEN), "{what}");
+        assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED), "{what}");
     }
 }
 
@@ -114,6 +115,6 @@ fn a_database_that_is_no_folder_is_rebuilt() {
         fs::remove_dir_all(data.path().join("index")).unwrap();
         fs::write(data.path().join("index"), "no folder").unwrap();
         let index = Index::open(data.path(), data.path()).unwrap();
-        assert_eq!(index.link(B, &origin, &digest(1)).unwrap(), Some(PROVEN));
+        assert_eq!(index.link(B, &origin, &digest(1)).unwrap(), Some(GRANTED));
     }
 }

@@ -1,4 +1,4 @@
-//! How the hub behaves when it is told nothing: as Docker Hub does.
+//! Default behaviour of the hub: that of Docker Hub.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How the hub misbehaves when it is told to.
+//! Faults of the hub, on command.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the fake hub promises to the tests that are written against it.
+//! Tests of the fake hub itself.
 
 mod manners;
 mod misbehaviour;
@@ -12,7 +12,7 @@ use super::{
 
 const REPOSITORY: &str = "library/alpine";
 
-/// A hub with `library/alpine:latest` of one layer, and that layer.
+/// Returns a hub with `library/alpine:latest` of one layer, and that layer.
 fn hub_with_layer(size: u64) -> (FakeHub, Layer) {
     let hub = FakeHub::start();
     let layer = Layer::random(size, 7);
@@ -48,7 +48,7 @@ async fn token(hub: &FakeHub, login: Option<(&str, &str)>, repository: &str) -> 
     body["token"].as_str().unwrap().to_owned()
 }
 
-/// Asks the registry with a fresh anonymous token.
+/// Sends a request to the registry with a new anonymous token.
 async fn pull(hub: &FakeHub, path: &str) -> reqwest::Result<Response> {
     let token = token(hub, None, REPOSITORY).await;
     let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
@@ -56,7 +56,7 @@ async fn pull(hub: &FakeHub, path: &str) -> reqwest::Result<Response> {
     client().get(url).bearer_auth(token).header("accept", accept).send().await
 }
 
-/// Follows the redirect to the cdn, as it should be done: without the token.
+/// Follows the redirect to the cdn without the token, as clients should.
 async fn download(hub: &FakeHub, layer: &Layer, range: Option<&str>) -> reqwest::Result<Response> {
     let redirect = pull(hub, &format!("blobs/{}", layer.digest())).await?;
     let request = client().get(header(&redirect, "location"));

@@ -1,4 +1,4 @@
-//! Lists through the service, from a hub with manners that Debian's registry has not.
+//! Lists through the service, from a hub with features that Debian's registry lacks.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::*;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 
-/// A service before a hub that has these tags of `acme/app`, and the group `team` with a deploy token.
+/// A service in front of a hub that has these tags of `acme/app`, and the group `team` with a deploy token.
 struct Listed {
     engines: Engines,
     hub: FakeHub,
@@ -63,7 +63,7 @@ async fn skopeo_finds_the_signatures_of_a_hub_without_referrers() {
     }
 }
 
-/// What was signed, of a signature as skopeo stores it.
+/// Returns the signed document of a signature as skopeo stores it.
 fn payload(signature: &str) -> String {
     let signature: serde_json::Value = serde_json::from_str(signature).unwrap();
     String::from_utf8(STANDARD.decode(signature["payload"].as_str().unwrap()).unwrap()).unwrap()

@@ -1,9 +1,9 @@
-//! Real clients through the service, before a hub with the manners of registries that public bug reports tell of.
+//! Real clients through the service, in front of a hub with the behaviour of registries in public bug reports.
 
 use super::*;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 
-/// A service before a hub, and the group `team` with a deploy token.
+/// A service in front of a hub, and the group `team` with a deploy token.
 struct Before {
     engines: Engines,
     hub: FakeHub,
@@ -19,7 +19,7 @@ impl Before {
         Self { engines: Engines::start(), hub, service, token }
     }
 
-    /// Puts an image that can be unpacked under `acme/app:1`, and has every client pull it.
+    /// Pushes an image that can be unpacked as `acme/app:1`, and lets every client pull it.
     fn is_pulled_by_all(&self, content: &str) {
         let digest = self.hub.push_image("acme/app", "1", &image(content));
         let credential = Credential::of(&self.token.username, &self.token.secret);
@@ -68,12 +68,12 @@ async fn all_clients_pull_where_tokens_end_early_and_challenges_name_a_placehold
     before.is_pulled_by_all("second");
 }
 
-/// An image of one layer, which has one file with this content.
+/// Returns an image of one layer, which has one file with this content.
 fn image(content: &str) -> Image {
     Image::single(&[Layer::of(tar("file", content.as_bytes()))])
 }
 
-/// An archive of one small file (POSIX ustar).
+/// Returns an archive of one small file (POSIX ustar).
 fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     assert!(content.len() <= 512);
     let mut header = [0_u8; 512];

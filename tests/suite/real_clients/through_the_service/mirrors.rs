@@ -1,4 +1,4 @@
-//! Clients that are configured to find docker.io at a group of the service, and name images as they always did.
+//! Clients that are configured to use a group of the service as mirror of docker.io, and name images as before.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Real clients through the real service, with Debian's registry as its docker.io: they get what is upstream, byte for byte,
-//! or a sentence that says what to do.
+//! Real clients through the real service, with Debian's registry as its docker.io: they get upstream's content,
+//! byte for byte, or a message that states what to do.
 
 mod lists;
 mod manners;
@@ -14,10 +14,10 @@ use serde_json::json;
 use super::{Client, Credential, DebianRegistry, Engines};
 use crate::service::{Config, Group, Service, Token};
 
-/// A service before a registry, and the group `team` with a deploy token.
+/// A service in front of a registry, and the group `team` with a deploy token.
 struct Scene {
     engines: Engines,
-    /// Upstream, for as long as it is up.
+    /// Upstream, while it is running.
     registry: Option<DebianRegistry>,
     service: Service,
     team: Group,
@@ -26,12 +26,12 @@ struct Scene {
     _folder: tempfile::TempDir,
 }
 
-/// The account that the service has at a registry that wants tokens.
+/// The service's account at a registry that requires tokens.
 const ACCOUNT: Credential<'_> = Credential::of("account", "secret-of-the-account");
 
 impl Scene {
-    /// Upstream is open, and has these images (see [`DebianRegistry::push`]). The service asks it each time whether a tag
-    /// has moved.
+    /// Starts a service with an open upstream that has these images (see [`DebianRegistry::push`]). The service
+    /// revalidates tags at each pull.
     async fn with_open_registry(images: &[impl AsRef<str>]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = DebianRegistry::plain(folder.path());
@@ -40,7 +40,8 @@ impl Scene {
         Self::start(folder, registry, images, config).await
     }
 
-    /// Upstream opens `library/` to those with a token for [`ACCOUNT`], which the service uses for `team` alone.
+    /// Starts a service whose upstream requires a token for [`ACCOUNT`] for `library/`, which the service
+    /// uses for `team` only.
     async fn with_guarded_registry(images: &[impl AsRef<str>]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let images = push(&DebianRegistry::plain(folder.path()), images);
@@ -64,7 +65,7 @@ impl Scene {
         Self { engines: Engines::start(), registry: Some(registry), service, team, token, images, _folder: folder }
     }
 
-    /// `HOST:PORT` of the service.
+    /// Returns `HOST:PORT` of the service.
     fn host(&self) -> String {
         self.service.address.to_string()
     }
@@ -78,20 +79,20 @@ impl Scene {
         client.pull(&self.engines, &self.host(), self.credential(), &of(&self.team.path, image))
     }
 
-    /// The digest of `NAME:TAG` upstream.
+    /// Returns the digest of `NAME:TAG` upstream.
     fn digest(&self, image: &str) -> &str {
         let found = self.images.iter().find(|(reference, _)| reference == image);
         &found.unwrap_or_else(|| panic!("{image} was not pushed")).1
     }
 
-    /// Asserts that the client gets from the service what upstream has, by tag or by digest.
+    /// Asserts that the client gets upstream's content from the service, by tag or by digest.
     fn assert_pulls(&self, client: Client, image: &str, digest: &str) {
         let digests = self.pull(client, image).unwrap_or_else(|said| panic!("{client:?} {image}: {said}"));
         assert!(digests.iter().any(|known| known == digest), "{client:?} {image}: {digests:?}");
     }
 }
 
-/// The path of an image for a group.
+/// Returns the path of an image for a group.
 fn of(group: &str, image: &str) -> String {
     format!("{group}/dependency_proxy/containers/{image}")
 }
@@ -100,7 +101,7 @@ fn push(registry: &DebianRegistry, images: &[impl AsRef<str>]) -> Vec<(String, S
     registry.push(&images.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }
 
-/// Fields of a deploy token that may pull, and expires at this time.
+/// Returns the fields of a deploy token that may pull and expires at this time.
 fn expiring(name: &str, at: jiff::Timestamp) -> serde_json::Value {
     json!({"name": name, "scopes": ["read_registry", "write_registry"], "expires_at": at.to_string()})
 }

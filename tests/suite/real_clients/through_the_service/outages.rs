@@ -1,4 +1,4 @@
-//! Pulls while upstream is down: what is cached goes on, the rest says why it does not.
+//! Pulls while upstream is unavailable: cached images are served, others fail with a reason.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 async fn what_is_cached_is_pulled_while_upstream_is_down_and_the_rest_says_so() {
     let mut scene = Scene::with_open_registry(&["library/cached:1=oci-index", "library/cold:1=oci"]).await;
     let (cached, digest) = scene.images[0].clone();
-    // Skopeo takes every platform of the image.
+    // Skopeo pulls every platform of the image.
     scene.assert_pulls(Client::Skopeo, &cached, &digest);
     drop(scene.registry.take());
     for client in Client::ALL {

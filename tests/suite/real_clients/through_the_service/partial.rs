@@ -1,4 +1,4 @@
-//! A client that pulls a share of a layer: podman with zstd:chunked.
+//! A client that pulls a part of a layer: podman with zstd:chunked.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ fn run(arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-/// How many bytes of blobs came from upstream.
+/// Returns the number of bytes of blobs from upstream.
 async fn fetched(service: &Service) -> u64 {
     let metrics = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix("dependency_proxy_fetched_bytes_total "));

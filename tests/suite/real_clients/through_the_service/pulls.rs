@@ -1,11 +1,11 @@
-//! Logins and pulls that work.
+//! Successful logins and pulls.
 
 use std::collections::BTreeSet;
 use std::thread;
 
 use super::*;
 
-/// The forms of images, each for one client that is the first to ask for it.
+/// Returns images in these forms, each for one client, which is the first to request it.
 fn images_of(client: Client, forms: &[&str]) -> Vec<String> {
     forms.iter().map(|form| format!("library/{}:{form}={form}", name(client))).collect()
 }
@@ -27,7 +27,7 @@ async fn every_client_logs_in_and_pulls_every_kind_of_image_by_digest_and_by_tag
         for form in FORMS {
             let image = format!("library/{}:{form}", name(client));
             let digest = scene.digest(&image);
-            // The first that the service hears of the image is its digest.
+            // The service gets the first request for the image by its digest.
             scene.assert_pulls(client, &format!("{}@{digest}", name(client)), digest);
             scene.assert_pulls(client, &image, digest);
         }
@@ -44,7 +44,7 @@ async fn every_client_pulls_what_the_service_has_an_account_for() {
         scene.assert_pulls(client, &single, scene.digest(&single));
         scene.assert_pulls(client, &format!("{}@{}", name(client), scene.digest(&multi)), scene.digest(&multi));
     }
-    // Another group may not use the account: neither for what is cached nor for what is not.
+    // Another group may not use the account, neither for cached images nor for others.
     let other = scene.service.group("other").await;
     let token = scene.service.deploy_token(&other, "ci").await;
     let credential = Credential::of(&token.username, &token.secret);
@@ -105,11 +105,11 @@ async fn clients_that_pull_one_image_at_the_same_time_share_its_downloads() {
             scope.spawn(move || scene.assert_pulls(client, "big:1", digest));
         }
     });
-    // Two platforms, each with a configuration and two layers; skopeo takes all of them, the others their own.
+    // Two platforms, each with a configuration and two layers; skopeo pulls all of them, the others only their own.
     assert_eq!(downloads(&scene).await, 6);
 }
 
-/// How many blobs the service has asked upstream for.
+/// Returns the number of blobs that the service requested from upstream.
 async fn downloads(scene: &Scene) -> u64 {
     let metrics =
         reqwest::get(format!("http://{}/metrics", scene.service.metrics)).await.unwrap().text().await.unwrap();

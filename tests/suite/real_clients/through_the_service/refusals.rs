@@ -1,10 +1,10 @@
-//! What a script sees that may not, or asks for what is not there: an end, within seconds, with our sentence.
+//! Refusals, as a script sees them: the client ends within seconds, with our message.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Runs something that has to fail soon; returns what the client said.
+/// Runs something that must fail soon. Returns the client's output.
 fn refused<T: std::fmt::Debug>(call: impl FnOnce() -> Result<T, String>) -> String {
     let begun = Instant::now();
     let said = call().unwrap_err();
@@ -17,7 +17,7 @@ impl Scene {
         refused(|| client.pull(&self.engines, &self.host(), credential, path))
     }
 
-    /// Tokens that do not open `team`, and what their users are told.
+    /// Returns tokens that may not pull from `team`, with the messages for their users.
     async fn useless_tokens(&self) -> Vec<(Token, String)> {
         let (service, team) = (&self.service, &self.team);
         let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
@@ -50,7 +50,7 @@ impl Scene {
 async fn a_pull_with_a_credential_that_does_not_suffice_ends_at_once_with_the_reason() {
     let scene = Scene::with_open_registry(&["library/tool:1=oci"]).await;
     let image = of("team", "tool:1");
-    // Cached, so that nothing but the credential can be the reason.
+    // Cached, so that only the credential can be the reason.
     scene.assert_pulls(Client::Docker, "tool:1", scene.digest("library/tool:1"));
     let tokens = scene.useless_tokens().await;
     let mut cases: Vec<_> =
@@ -68,7 +68,8 @@ async fn a_pull_with_a_credential_that_does_not_suffice_ends_at_once_with_the_re
     }
 }
 
-/// What other clients than docker show of a sentence: of an answer of the token endpoint only the status, and ctr never more.
+/// Returns the part of a message that clients other than docker show: of a response of the token endpoint only the
+/// status, and ctr never more.
 fn shown_by(client: Client, told: &str) -> &str {
     match client {
         Client::Ctr => "403 Forbidden",

@@ -1,16 +1,16 @@
-//! Servers that fail: each kind of error is told as such.
+//! Failing servers: errors are counted by kind.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// How many errors of this kind the first server had.
+/// Returns the number of errors of this kind at the first server.
 fn errors(report: &Value, kind: &str) -> u64 {
     let errors = report["servers"][0]["errors"].as_array().unwrap();
     errors.iter().filter(|error| error["kind"] == kind).map(|error| error["count"].as_u64().unwrap()).sum()
 }
 
-/// A hub with one image, and the arguments to pull it.
+/// Returns a hub with one image, and the arguments to pull it.
 fn hub_and_line() -> (FakeHub, String) {
     let hub = FakeHub::start();
     hub.push_image("library/app", "1", &image(1));
@@ -24,7 +24,7 @@ async fn wrong_content_is_told_and_is_a_failure() {
     hub.on(Kind::BlobDownload).after(4 + 4).times(1).flip_byte(5);
     let output = bench(&format!("{line} --pulls 5"));
     assert_eq!((output.status.code(), errors(&json(&output), "wrong digest")), (Some(1), 1), "{}", json(&output));
-    assert!(told(&output).contains("1 digests did not hold"), "{}", told(&output));
+    assert!(told(&output).contains("1 digests did not match"), "{}", told(&output));
     assert_eq!(json(&output)["servers"][0]["pulls"], 4);
 }
 
@@ -103,7 +103,7 @@ async fn a_server_that_dies_is_told_and_holds_nobody_up() {
     let line = pull_from(&service, &token, &folder);
     let child = start(&format!("{line} --image app:1 --clients 8 --duration 5s --json"));
     let deadline = Instant::now() + Duration::from_secs(30);
-    // The first is not counted.
+    // The first one is not counted.
     while service.log().matches("\"manifest\"").count() < 20 {
         assert!(Instant::now() < deadline, "nothing is pulled");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,4 +1,4 @@
-//! Other registries than this service and the fake hub: Debian's, open, with passwords and with tokens, and TLS.
+//! Registries other than this service and the fake hub: Debian's, open, with passwords and with tokens, and TLS.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::real_clients::{Credential, DebianRegistry};
 
 const ALICE: Credential<'_> = Credential::of("alice", "secret-of-alice");
 
-/// The arguments for a login whose secret is in a file of this folder.
+/// Returns the arguments for a login whose secret is in a file of this folder.
 fn login(credential: Credential<'_>, folder: &tempfile::TempDir) -> String {
     let file = folder.path().join("secret");
     std::fs::write(&file, credential.password).unwrap();
@@ -55,7 +55,7 @@ async fn tls_is_trusted_by_the_authority_that_is_named() {
     let distrusted = bench(&format!("--url {url} --group team --image app:1"));
     assert!(told(&distrusted).contains("no TLS"), "{}", told(&distrusted));
     assert_eq!(distrusted.status.code(), Some(3));
-    // Who is not logged in gets this far and no further.
+    // Without a login nothing beyond this step succeeds.
     let trusted = bench(&format!("--url {url} --group team --image app:1 --ca-file {}", fixture("authority.pem")));
     assert_eq!(trusted.status.code(), Some(1), "{}", told(&trusted));
     assert!(told(&trusted).contains("(403)"), "{}", told(&trusted));
