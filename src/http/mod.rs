@@ -14,33 +14,27 @@
 //! The middleware [`mod@around`] gives each request an id and counts its response.
 
 mod api;
-mod around;
-mod authorized;
-mod body;
-mod credentials;
-mod error;
+mod authorization_header;
+mod form_body;
 mod health;
-mod lane;
 mod long_body;
-mod measured;
-mod multipart;
-mod paths;
+mod middleware;
 mod public_url;
+mod query;
 mod refusals;
 mod registry;
-mod request_body;
-mod state;
-mod token;
+mod request_metrics;
+mod send_queue;
 
 use actix_web::{Route, guard, web};
 
 pub(crate) use api::{ApiState, Identities, Pace};
-pub(crate) use around::around;
-pub(crate) use lane::Lane;
-pub(crate) use paths::Paths;
+pub(crate) use middleware::around;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::Refusals;
-pub(crate) use state::{CurrentUpstreams, RegistryOptions, RegistryState};
+pub(crate) use registry::path_cache::Paths;
+pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
+pub(crate) use send_queue::SendQueue;
 
 /// Registers every public route. All other paths go to the registry, which parses them itself: actix's path
 /// patterns would be matched anew at every pull.
@@ -48,7 +42,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", get().to(health::alive))
         .route("/readyz", get().to(health::ready))
-        .route("/jwt/auth", web::route().to(token::handle))
+        .route("/jwt/auth", web::route().to(registry::token::handle))
         .configure(api::configure)
         .default_service(web::route().to(registry::handle));
 }

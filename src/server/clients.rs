@@ -60,8 +60,8 @@ impl Port {
                     let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
                     let socket = socket.check_first_byte(self.warned.first_byte(peer.ip()));
                     Box::pin(async move {
-                        let lane = socket.lane();
-                        serve_connection(&http, Sequence::new(socket, lane, unread), peer).await;
+                        let queue = socket.queue();
+                        serve_connection(&http, Sequence::new(socket, queue, unread), peer).await;
                     })
                 })
             }
@@ -71,13 +71,13 @@ impl Port {
                 Box::new(move |tcp, peer| {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
                     let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
-                    let lane = socket.lane();
-                    lane.encrypt();
+                    let queue = socket.queue();
+                    queue.encrypt();
                     let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
                     Box::pin(async move {
                         // A failed handshake is reported to the client by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            serve_connection(&http, Sequence::new(stream, lane, unread), peer).await;
+                            serve_connection(&http, Sequence::new(stream, queue, unread), peer).await;
                         }
                     })
                 })
@@ -113,7 +113,7 @@ where
         .h1_write_buffer_size(connections::WRITE_BUFFER_BYTES)
         .on_connect_ext(|io: &Sequence<T>, data| {
             connections::count(data);
-            data.insert(io.lane());
+            data.insert(io.queue());
         });
     let app = app.into_factory().map_err(|error| error.into().error_response());
     let made = http.finish(map_config(app, |_| AppConfig::default())).new_service(()).await;

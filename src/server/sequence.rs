@@ -15,12 +15,12 @@ use super::framing::{Fault, Framing};
 use super::patience::Deadline;
 use super::unread::Unread;
 use crate::actors::places::refused;
-use crate::http::Lane;
+use crate::http::SendQueue;
 
 /// A connection whose requests are read one after the other.
 pub(super) struct Sequence<T> {
     io: T,
-    lane: Lane,
+    queue: SendQueue,
     framing: Framing,
     /// Number of requests that the parser got completely.
     complete_requests: u64,
@@ -88,12 +88,12 @@ impl Refusal {
 }
 
 impl<T> Sequence<T> {
-    /// Creates the sequence. The lane of the connection records when responses begin.
-    pub(super) fn new(io: T, lane: Lane, unread: Unread) -> Self {
+    /// Creates the sequence. The queue of the connection records when responses begin.
+    pub(super) fn new(io: T, queue: SendQueue, unread: Unread) -> Self {
         let (framing, linger) = (Framing::default(), Deadline::new(LINGER_TIMEOUT));
         Self {
             io,
-            lane,
+            queue,
             framing,
             complete_requests: 0,
             present_bytes: 0,
@@ -105,14 +105,14 @@ impl<T> Sequence<T> {
         }
     }
 
-    /// Returns the lane of the connection.
-    pub(super) fn lane(&self) -> Lane {
-        self.lane.clone()
+    /// Returns the queue of the connection.
+    pub(super) fn queue(&self) -> SendQueue {
+        self.queue.clone()
     }
 
     /// Returns whether the present request is complete, and its response has not begun.
     fn is_waiting(&self) -> bool {
-        self.framing.is_complete() && self.lane.begun() < self.complete_requests
+        self.framing.is_complete() && self.queue.begun() < self.complete_requests
     }
 
     /// Returns the number of these bytes that the parser may have now.
@@ -123,7 +123,7 @@ impl<T> Sequence<T> {
         }
         let taken = self.framing.take(bytes);
         self.present_bytes += taken;
-        self.lane.set_last(self.is_last());
+        self.queue.set_last(self.is_last());
         if self.framing.is_complete() {
             self.complete_requests += 1;
             self.longest = self.longest.max(self.present_bytes);
@@ -135,7 +135,7 @@ impl<T> Sequence<T> {
     /// least the parser's buffer, and those of the next requests.
     fn unread_bytes(&self) -> usize {
         let has_begun =
-            self.lane.begun() > self.complete_requests || (self.framing.is_complete() && !self.is_waiting());
+            self.queue.begun() > self.complete_requests || (self.framing.is_complete() && !self.is_waiting());
         let present_bytes = if has_begun { 0 } else { self.present_bytes.min(MAX_PARSER_BYTES) };
         self.held.len() + present_bytes.max(self.longest.min(MAX_PERSISTENT_REQUEST_BYTES))
     }
@@ -169,7 +169,7 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
         }
         self.ended = buffer.filled().len() == before;
         if self.ended {
-            self.lane.set_half_closed();
+            self.queue.set_half_closed();
         }
         Poll::Ready(Ok(()))
     }
@@ -187,7 +187,7 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             // `poll_more` registered the task, which is woken when more arrives.
             true => Poll::Pending,
             false => {
-                self.lane.wake_at_next_response(cx.waker());
+                self.queue.wake_at_next_response(cx.waker());
                 Poll::Pending
             }
         }
@@ -208,12 +208,12 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             return Poll::Pending;
         }
         self.ended = true;
-        self.lane.set_half_closed();
+        self.queue.set_half_closed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.lane.is_cut() {
+        if self.queue.is_cut() {
             return self.poll_linger(cx, buffer);
         }
         // The connection closes after the response to the last request. Bytes that arrive until then are ignored.
@@ -226,7 +226,7 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
             let before = buffer.filled().len();
             if self.present_bytes > 0 && !self.framing.is_complete() {
                 // A response may begin, and close the connection, before more of the request arrives.
-                self.lane.wake_at_next_response(cx.waker());
+                self.queue.wake_at_next_response(cx.waker());
             }
             ready!(self.poll_more(cx, buffer))?;
             let taken = self.take(&buffer.filled()[before..]);
@@ -241,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
     /// Ends the connection. The client gets the reason in a response, if the socket accepts it at once and it is
     /// the first response on the connection, to its first request.
     fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) -> io::Error {
-        if self.lane.begun() == 0 && (self.complete_requests == 0 || !self.lane.is_pending()) {
+        if self.queue.begun() == 0 && (self.complete_requests == 0 || !self.queue.is_pending()) {
             let _ = Pin::new(&mut self.io).poll_write(cx, refusal.response().as_bytes()).is_ready()
                 && Pin::new(&mut self.io).poll_flush(cx).is_ready();
         }
@@ -316,15 +316,15 @@ mod tests {
     #[actix_rt::test]
     async fn the_next_request_waits_for_the_response_to_the_present_one_and_the_end_for_both() {
         let (io, mut client) = duplex(1000);
-        let lane = Lane::default();
-        let mut sequence = Sequence::new(io, lane.clone(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
+        let queue = SendQueue::default();
+        let mut sequence = Sequence::new(io, queue.clone(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
         client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), FIRST);
         assert_eq!(read(&mut sequence).await, None);
         let begin = async {
             actix_rt::task::yield_now().await;
-            drop(lane.begin_request());
+            drop(queue.begin_request());
         };
         let (second, ()) = tokio::join!(read(&mut sequence), begin);
         assert_eq!(second.unwrap(), SECOND);
@@ -334,7 +334,8 @@ mod tests {
     #[actix_rt::test]
     async fn what_is_held_is_bounded() {
         let (io, mut client) = duplex(100);
-        let mut sequence = Sequence::new(io, Lane::default(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
+        let mut sequence =
+            Sequence::new(io, SendQueue::default(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
         let flood = async { client.write_all(&SECOND.repeat(10_000)).await };
         let (flooded, ()) = tokio::join!(timeout(Duration::from_millis(200), flood), async {
             assert_eq!(read(&mut sequence).await.unwrap(), SECOND);
@@ -344,11 +345,11 @@ mod tests {
         assert!(sequence.held.len() <= MAX_HELD_BYTES + 100);
     }
 
-    /// Returns the connection on which this was sent, as the parser reads it, its lane, and its client.
-    async fn sent(request: &str, budget: &UnreadBudget) -> (Sequence<DuplexStream>, Lane, DuplexStream) {
-        let ((io, mut client), lane) = (duplex(1 << 20), Lane::default());
+    /// Returns the connection on which this was sent, as the parser reads it, its queue, and its client.
+    async fn sent(request: &str, budget: &UnreadBudget) -> (Sequence<DuplexStream>, SendQueue, DuplexStream) {
+        let ((io, mut client), queue) = (duplex(1 << 20), SendQueue::default());
         client.write_all(request.as_bytes()).await.unwrap();
-        (Sequence::new(io, lane.clone(), budget.enter(CLIENT)), lane, client)
+        (Sequence::new(io, queue.clone(), budget.enter(CLIENT)), queue, client)
     }
 
     async fn read_all(sequence: &mut Sequence<DuplexStream>, request: &str) {
@@ -365,7 +366,7 @@ mod tests {
     #[actix_rt::test]
     async fn long_requests_take_from_the_budget_and_one_that_finds_none_is_told_so() {
         let (budget, long) = (UnreadBudget::new(10 << 10, Vec::new()), long(10 << 10));
-        let (mut sequence, lane, _client) = sent(&long, &budget).await;
+        let (mut sequence, queue, _client) = sent(&long, &budget).await;
         read_all(&mut sequence, &long).await;
         let (mut refused, _, mut other) = sent(&long, &budget).await;
         let mut buffer = vec![0; long.len()];
@@ -375,7 +376,7 @@ mod tests {
         other.read_to_string(&mut received).await.unwrap();
         let (head, body) = received.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}\r\n", body.len())));
-        drop(lane.begin_request());
+        drop(queue.begin_request());
         assert_eq!(read(&mut sequence).await, None);
         assert!(!budget.enter(CLIENT).resize(14 << 10), "the parser keeps its buffer");
         drop(sequence);
@@ -385,11 +386,11 @@ mod tests {
     #[actix_rt::test]
     async fn a_very_long_request_is_the_last_of_its_connection_and_gives_everything_back() {
         let (budget, long) = (UnreadBudget::new(128 << 10, Vec::new()), long(100 << 10));
-        let (mut sequence, lane, mut client) = sent(&long, &budget).await;
+        let (mut sequence, queue, mut client) = sent(&long, &budget).await;
         read_all(&mut sequence, &long).await;
         client.write_all(SECOND).await.unwrap();
-        assert!(lane.is_last());
-        drop(lane.begin_request());
+        assert!(queue.is_last());
+        drop(queue.begin_request());
         assert_eq!(read(&mut sequence).await, None);
         assert!(budget.enter(CLIENT).resize(100 << 10));
     }
@@ -397,10 +398,10 @@ mod tests {
     #[actix_rt::test]
     async fn nothing_follows_a_request_that_says_that_it_is_the_last() {
         let last = "GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
-        let (mut sequence, lane, mut client) = sent(last, &UnreadBudget::new(1 << 20, Vec::new())).await;
+        let (mut sequence, queue, mut client) = sent(last, &UnreadBudget::new(1 << 20, Vec::new())).await;
         client.write_all(SECOND).await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), last.as_bytes());
-        drop(lane.begin_request());
+        drop(queue.begin_request());
         assert_eq!(read(&mut sequence).await, None);
     }
 

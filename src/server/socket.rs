@@ -1,4 +1,4 @@
-//! A client's TCP connection. Its flush sends file ranges from the lane after all that was written before. It times
+//! A client's TCP connection. Its flush sends file ranges from the queue after all that was written before. It times
 //! out if the client neither acknowledges bytes nor finishes a request. Knows no HTTP.
 
 use std::io::{self, IoSlice};
@@ -17,12 +17,12 @@ use super::half_closed::HalfClosed;
 use super::idlers::{Idlers, Member};
 use super::mistaken_tls::FirstByte;
 use super::patience::Deadline;
-use crate::http::Lane;
+use crate::http::SendQueue;
 
-/// A connection with its lane.
+/// A connection with its queue.
 pub(super) struct Socket {
     tcp: TcpStream,
-    lane: Lane,
+    queue: SendQueue,
     /// Time from the first byte of a request to the first byte of its response.
     request: Deadline,
     /// Time for which the client has acknowledged nothing.
@@ -51,7 +51,7 @@ impl Socket {
         let blocked = Blocked::new(client_timeout);
         Self {
             tcp,
-            lane: Lane::default(),
+            queue: SendQueue::default(),
             request,
             blocked,
             idle,
@@ -72,9 +72,9 @@ impl Socket {
         Self { first_byte: Some(first_byte), ..self }
     }
 
-    /// Returns the lane of this connection.
-    pub(super) fn lane(&self) -> Lane {
-        self.lane.clone()
+    /// Returns the queue of this connection.
+    pub(super) fn queue(&self) -> SendQueue {
+        self.queue.clone()
     }
 
     /// Writes with `MSG_MORE` (send(2)). The kernel holds a partial segment back, for 200 ms at most, so that the
@@ -92,15 +92,15 @@ impl Socket {
 
     /// Sends as many bytes of the file range as the kernel accepts at once.
     fn poll_send_from_lane(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waiting = self.lane.waiting();
+        let waiting = self.queue.waiting();
         if waiting.is_some_and(|part| part.length >= MIN_CORKED_BYTES) {
             self.cork(true)?;
         }
         let sent = match self.tcp.poll_write_ready(cx)? {
-            Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.lane.send_to(&self.tcp))),
-            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || self.lane.send_to(&self.tcp)),
+            Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.queue.send_to(&self.tcp))),
+            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || self.queue.send_to(&self.tcp)),
         };
-        if self.lane.is_empty() && !waiting.is_some_and(|part| part.followed) {
+        if self.queue.is_empty() && !waiting.is_some_and(|part| part.followed) {
             self.cork(false)?;
         }
         sent
@@ -138,7 +138,7 @@ impl Socket {
     /// An unfinished request counts as idle only when the maximum number of connections is reached; otherwise it
     /// has a timeout of its own.
     fn is_idle_for_too_long(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.blocked.is_waiting() || !self.lane.is_idle() {
+        if self.blocked.is_waiting() || !self.queue.is_idle() {
             self.idle.end();
             self.member.set_busy();
             return false;
@@ -190,7 +190,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
-        let written = if me.lane.is_empty() && !me.lane.is_ending() {
+        let written = if me.queue.is_empty() && !me.queue.is_ending() {
             Pin::new(&mut me.tcp).poll_write(cx, bytes)
         } else {
             me.poll_write_with_more(cx, bytes)
@@ -212,27 +212,27 @@ impl AsyncWrite for Socket {
         self.tcp.is_write_vectored()
     }
 
-    /// Sends the file range that is in the lane. Once it is sent, the task is woken instead of polled at once, so
+    /// Sends the file range that is in the queue. Once it is sent, the task is woken instead of polled at once, so
     /// that other connections get their turn before its body puts the next range.
     ///
     /// # Errors
     /// The client acknowledges nothing for too long, or has closed its sending side and is gone.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = self.get_mut();
-        if me.lane.is_half_closed() {
+        if me.queue.is_half_closed() {
             me.request.check(cx)?;
-            let expected = me.lane.is_pending() || me.blocked.is_waiting();
+            let expected = me.queue.is_pending() || me.blocked.is_waiting();
             me.half_closed.check(cx, &me.tcp, expected)?;
         }
-        while let Some(before) = me.lane.length() {
+        while let Some(before) = me.queue.length() {
             match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
                     // Bytes that the client has sent meanwhile are its next request. That one waits for this
                     // response, not for the client.
                     me.request.end();
-                    me.blocked.sent(before - me.lane.length().unwrap_or_default());
+                    me.blocked.sent(before - me.queue.length().unwrap_or_default());
                     me.half_closed.sent();
-                    if me.lane.is_empty() {
+                    if me.queue.is_empty() {
                         cx.waker().wake_by_ref();
                     }
                 }

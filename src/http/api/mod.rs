@@ -50,15 +50,7 @@ mod tokens;
 mod users;
 
 #[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod lifetimes;
-#[cfg(test)]
-mod maxima;
-#[cfg(test)]
-mod rights;
-#[cfg(test)]
-mod wire;
+mod tests;
 
 use actix_web::{Resource, web};
 

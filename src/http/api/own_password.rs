@@ -14,7 +14,7 @@ use crate::actors::token_issuer::IssueError;
 use crate::domain::edit::EditError;
 use crate::domain::edit::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
-use crate::http::credentials::Presented;
+use crate::http::authorization_header::AuthorizationHeader;
 
 /// Changes the password of the caller, who presents a personal access token, or the user name and password. Login
 /// tokens that were issued for the old password become invalid; access tokens stay.
@@ -44,7 +44,7 @@ pub(super) async fn change(
 
 async fn caller(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {
     let has_token = request.headers().contains_key("private-token");
-    if !has_token && matches!(Presented::by(request), Presented::Basic(..)) {
+    if !has_token && matches!(AuthorizationHeader::by(request), AuthorizationHeader::Basic(..)) {
         own_token::by_password(request, state).await
     } else {
         Caller::by_token(request)

@@ -13,7 +13,7 @@ use super::state::ApiState;
 use crate::actors::token_issuer::IssueError;
 use crate::auth::secret::Kind;
 use crate::domain::edit::token as edit;
-use crate::http::credentials::Presented;
+use crate::http::authorization_header::AuthorizationHeader;
 
 /// Creates a personal access token for the user whose name and password are in `Authorization: Basic`.
 pub(super) async fn create(
@@ -35,7 +35,9 @@ pub(super) async fn create(
 /// # Errors
 /// The login is missing or wrong, or there are too many of them.
 pub(super) async fn by_password(request: &HttpRequest, state: web::Data<ApiState>) -> Result<Caller, ApiError> {
-    let Presented::Basic(username, password) = Presented::by(request) else { return Err(ApiError::Unauthorized) };
+    let AuthorizationHeader::Basic(username, password) = AuthorizationHeader::by(request) else {
+        return Err(ApiError::Unauthorized);
+    };
     let address = state.public_url.client(request);
     let proved = state.tokens.identify_by_password(&username, password, address).await.map_err(refused)?;
     let caller = Caller::with(state, request, Needed::Password, |directory| directory.credential(proved));

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use crate::domain::access::AccessLevel;
 use crate::domain::overlap::{Overlap, OverlapError};
 use crate::domain::scope::{Scope, Scopes};
-use crate::http::request_body::{self, BodyFault};
+use crate::http::form_body::{self, BodyFault};
 
 /// The parameters of one request. It has no `Debug`, because they may contain secrets.
 pub(crate) struct Params(Map<String, Value>);
@@ -149,7 +149,7 @@ impl FromRequest for Params {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = request_body::whole(request, payload);
+        let body = form_body::whole(request, payload);
         let query = request.query_string().to_owned();
         let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = header.unwrap_or_default().to_ascii_lowercase();

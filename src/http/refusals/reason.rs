@@ -1,11 +1,11 @@
 //! The labels under which refusals are counted: a few fixed words, independent of the client.
 
-use super::super::error::RegistryError;
 use crate::actors::failure::Cause;
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;
 use crate::domain::policy::{PullDenial, Refusal};
+use crate::http::registry::error::RegistryError;
 
 /// The label of a request without a credential, with which every login begins.
 pub(super) const LOGIN_NEEDED: &str = "login_needed";

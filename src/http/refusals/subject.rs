@@ -6,14 +6,14 @@ use std::sync::Arc;
 use actix_web::{HttpMessage, HttpRequest};
 use secrecy::ExposeSecret;
 
-use super::super::credentials::Presented;
-use super::super::state::RegistryState;
 use crate::auth::secret;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::{CredentialId, UserId};
 use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
+use crate::http::authorization_header::AuthorizationHeader;
+use crate::http::registry::state::RegistryState;
 
 /// The principal and the credential of a refused request. All fields are empty if it presented none that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,16 +36,18 @@ impl Subject {
         if let Some(secret) = request.headers().get("private-token").and_then(|value| value.to_str().ok()) {
             return Self::by_secret(&directory, secret);
         }
-        match Presented::by(request) {
-            Presented::Nothing | Presented::Malformed => Self::default(),
-            Presented::Bearer(token) => match state.tokens.credential_of_bearer(token) {
+        match AuthorizationHeader::by(request) {
+            AuthorizationHeader::Nothing | AuthorizationHeader::Malformed => Self::default(),
+            AuthorizationHeader::Bearer(token) => match state.tokens.credential_of_bearer(token) {
                 Some(credential) => directory.credential(credential).map_or_else(
                     || Self { credential: Some(credential), ..Self::default() },
                     |found| Self::by(&directory, found),
                 ),
                 None => Self::by_secret(&directory, token),
             },
-            Presented::Basic(username, secret) => Self::by_login(&directory, &username, secret.expose_secret()),
+            AuthorizationHeader::Basic(username, secret) => {
+                Self::by_login(&directory, &username, secret.expose_secret())
+            }
         }
     }
 

@@ -8,11 +8,6 @@ use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANG
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::super::authorized::Authorized;
-use super::super::body::BlobBody;
-use super::super::error::RegistryError;
-use super::super::multipart::{MultipartBody, content_range};
-use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
 use crate::actors::failure::{Cause, PullFailure, image_name};
@@ -21,6 +16,11 @@ use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::image_path::Target;
+use crate::http::registry::authorized::Authorized;
+use crate::http::registry::body::BlobBody;
+use crate::http::registry::error::RegistryError;
+use crate::http::registry::multipart::{MultipartBody, content_range};
+use crate::http::registry::state::RegistryState;
 use crate::telemetry::CountersBy;
 
 static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {

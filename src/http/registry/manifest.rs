@@ -7,17 +7,17 @@ use actix_web::http::Method;
 use actix_web::http::header::{AGE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::super::authorized::Authorized;
-use super::super::body::BlobBody;
-use super::super::error::RegistryError;
 use super::super::long_body;
-use super::super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::failure::{PullFailure, image_name};
 use crate::actors::manifests::{PullManifest, Pulled, PulledManifest, Source};
 use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
+use crate::http::registry::authorized::Authorized;
+use crate::http::registry::body::BlobBody;
+use crate::http::registry::error::RegistryError;
+use crate::http::registry::state::RegistryState;
 use crate::telemetry::served_bytes;
 
 /// Header with the reason why a stale manifest could not be revalidated. For people, and for the command `check`.

@@ -1,9 +1,16 @@
 //! The registry's routes below `/v2` (OCI distribution specification, "Pull"). All but the version check need an
 //! [`Authorized`] value.
 
+mod authorized;
 mod blob;
+mod body;
+pub(super) mod error;
 mod list;
 mod manifest;
+mod multipart;
+pub(super) mod path_cache;
+pub(super) mod state;
+pub(super) mod token;
 
 use actix_web::http::Method;
 use actix_web::http::header::{ETAG, HeaderName, HeaderValue};
@@ -11,11 +18,12 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 
-use super::authorized::{self, Authorized, query_value};
-use super::error::RegistryError;
-use super::state::RegistryState;
+use self::authorized::Authorized;
+use self::error::RegistryError;
+use self::state::RegistryState;
 use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
+use crate::http::query::query_value;
 
 /// Responds to every request at and below `/v2`. Any other path is not found.
 pub(super) async fn handle(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {

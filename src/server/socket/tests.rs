@@ -43,12 +43,12 @@ async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
 async fn a_part_leaves_after_what_was_written_before_and_before_what_follows() {
     let (mut socket, mut client) = connected().await;
     let (_folder, spooled, bytes) = file(3_000_000);
-    let lane = socket.lane().enter();
+    let queue = socket.queue().enter();
     let send = async {
         socket.write_all(b"head").await.unwrap();
-        lane.put(Part::new(spooled.file().clone(), 10..3_000_000), Counter::noop());
+        queue.put(Part::new(spooled.file().clone(), 10..3_000_000), Counter::noop());
         socket.flush().await.unwrap();
-        assert!(lane.is_done());
+        assert!(queue.is_done());
         socket.write_all(b"next").await.unwrap();
         socket.flush().await.unwrap();
     };
@@ -60,12 +60,12 @@ async fn a_part_leaves_after_what_was_written_before_and_before_what_follows() {
 async fn the_end_of_a_long_part_waits_for_what_follows_at_once_and_for_nothing_else() {
     let (mut socket, mut client) = connected().await;
     let (_folder, spooled, bytes) = file(2_000_000);
-    let lane = socket.lane().enter();
+    let queue = socket.queue().enter();
     let send = async {
-        lane.put(Part::new(spooled.file().clone(), 0..1_000_000).followed(), Counter::noop());
+        queue.put(Part::new(spooled.file().clone(), 0..1_000_000).followed(), Counter::noop());
         socket.flush().await.unwrap();
-        assert!(lane.is_done() && tcp_cork(&socket.tcp).unwrap());
-        lane.put(Part::new(spooled.file().clone(), 1_000_000..2_000_000), Counter::noop());
+        assert!(queue.is_done() && tcp_cork(&socket.tcp).unwrap());
+        queue.put(Part::new(spooled.file().clone(), 1_000_000..2_000_000), Counter::noop());
         socket.flush().await.unwrap();
         assert!(!tcp_cork(&socket.tcp).unwrap());
     };
@@ -77,10 +77,10 @@ async fn the_end_of_a_long_part_waits_for_what_follows_at_once_and_for_nothing_e
 async fn a_file_that_is_shorter_than_its_part_is_an_error() {
     let (mut socket, mut client) = connected().await;
     let (_folder, spooled, bytes) = file(1000);
-    let lane = socket.lane().enter();
-    lane.put(Part::new(spooled.file().clone(), 0..1001), Counter::noop());
+    let queue = socket.queue().enter();
+    queue.put(Part::new(spooled.file().clone(), 0..1001), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
-    assert!(!lane.is_done());
+    assert!(!queue.is_done());
     assert!(read(&mut client, 1000).await == bytes);
 }
 
@@ -88,11 +88,11 @@ async fn a_file_that_is_shorter_than_its_part_is_an_error() {
 async fn an_answer_that_goes_away_in_the_middle_takes_its_connection_with_it() {
     let (mut socket, _client) = connected().await;
     let (_folder, spooled, _) = file(1000);
-    let lane = socket.lane().enter();
-    lane.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
-    drop(lane);
+    let queue = socket.queue().enter();
+    queue.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+    drop(queue);
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
-    let next = socket.lane().enter();
+    let next = socket.queue().enter();
     next.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted, "nor does another follow");
 }
@@ -102,10 +102,10 @@ async fn an_answer_that_was_sent_leaves_its_connection_usable() {
     let (mut socket, mut client) = connected().await;
     let (_folder, spooled, bytes) = file(1000);
     for _ in 0..2 {
-        let lane = socket.lane().enter();
-        lane.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+        let queue = socket.queue().enter();
+        queue.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
         socket.flush().await.unwrap();
-        drop(lane);
+        drop(queue);
         assert!(read(&mut client, 1000).await == bytes);
     }
 }
@@ -114,15 +114,15 @@ async fn an_answer_that_was_sent_leaves_its_connection_usable() {
 async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     let (_folder, spooled, bytes) = file(10_000_000);
     let (mut socket, _client) = connected().await;
-    let lane = socket.lane().enter();
-    lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    let queue = socket.queue().enter();
+    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::TimedOut);
     let (mut socket, _client) = connected().await;
     assert_eq!(socket.write_all(&bytes).await.unwrap_err().kind(), ErrorKind::TimedOut);
 
     let (mut socket, mut client) = connected().await;
-    let lane = socket.lane().enter();
-    lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    let queue = socket.queue().enter();
+    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     let read_slowly = async {
         for _ in 0..100 {
             tokio::time::sleep(CLIENT_TIMEOUT / 30).await;
@@ -138,7 +138,7 @@ async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
     let (_folder, spooled, bytes) = file(10_000_000);
     for written in [false, true] {
         let (mut socket, mut client) = connected().await;
-        let lane = socket.lane().enter();
+        let queue = socket.queue().enter();
         // A small part of the bytes that the send buffer holds.
         let read_slowly = async {
             for _ in 0..100 {
@@ -150,7 +150,7 @@ async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
             match written {
                 true => socket.write_all(&bytes).await,
                 false => {
-                    lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+                    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
                     socket.flush().await
                 }
             }
@@ -167,8 +167,8 @@ async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() 
     let (_folder, spooled, _) = file(10_000_000);
     let (mut socket, mut client) = connected().await;
     socket.write_all(b"head").await.unwrap();
-    let lane = socket.lane().enter();
-    lane.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    let queue = socket.queue().enter();
+    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     client.write_all(b"GET /next").await.unwrap();
     let read_slowly = async {
         read(&mut client, 4).await;
@@ -217,7 +217,7 @@ async fn a_client_that_wants_nothing_is_given_up_unless_it_is_being_answered() {
     assert_eq!(silent.read(&mut request).await.unwrap(), 0, "as if it had left");
 
     let (mut socket, mut client) = connected().await;
-    let in_progress = socket.lane().begin();
+    let in_progress = socket.queue().begin();
     let waited = tokio::time::timeout(CLIENT_TIMEOUT * 3, socket.read(&mut request)).await;
     assert!(waited.is_err(), "it waits for what takes its time here");
     drop(in_progress);

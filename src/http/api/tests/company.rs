@@ -13,10 +13,6 @@ use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::caller::Identities;
-use super::configure;
-use super::pace::Pace;
-use super::state::{ApiState, Purge};
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::Policy;
@@ -33,6 +29,10 @@ use crate::domain::policy::PublicGroups;
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
+use crate::http::api::caller::Identities;
+use crate::http::api::configure;
+use crate::http::api::pace::Pace;
+use crate::http::api::state::{ApiState, Purge};
 
 /// The API over the identities of the company.
 pub(super) struct Company {

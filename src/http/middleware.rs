@@ -11,10 +11,10 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 
-use super::lane::Lane;
-use super::measured::Measured;
-use super::refusals;
 use crate::auth::random;
+use crate::http::refusals;
+use crate::http::request_metrics::Measured;
+use crate::http::send_queue::SendQueue;
 use crate::telemetry::RequestId;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,24 +24,24 @@ pub(crate) async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let lane = request.conn_data::<Lane>().cloned();
-    let pending = lane.as_ref().map(Lane::begin_request);
+    let queue = request.conn_data::<SendQueue>().cloned();
+    let pending = queue.as_ref().map(SendQueue::begin_request);
     let (id, measured) = (next_request_id(), Measured::begin(request.path()));
     let mut response = id.during(pin!(next.call(request))).await?;
     let status = response.status();
     measured.record(status.as_u16());
     if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
-        && let Some(lane) = &lane
+        && let Some(queue) = &queue
     {
-        lane.cut_request();
+        queue.cut_request();
     }
     refusals::trace(&response, id);
     drop(pending);
-    if let Some(lane) = lane {
-        if lane.is_last() {
+    if let Some(queue) = queue {
+        if queue.is_last() {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
-        mark_end(&response, &lane);
+        mark_end(&response, &queue);
     }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
@@ -51,13 +51,13 @@ pub(crate) async fn around(
 
 /// Marks the connection as ending behind this response, if its bytes are all available. Many clients open a
 /// connection for each request; response and FIN then leave in one packet.
-fn mark_end(response: &ServiceResponse<impl MessageBody>, lane: &Lane) {
+fn mark_end(response: &ServiceResponse<impl MessageBody>, queue: &SendQueue) {
     let request = response.request().head();
     let closes = request.connection_type() == ConnectionType::Close;
     // If a handler did not read the request's body, the server reads the rest of it before it closes the
     // connection.
     let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| request.headers().contains_key(name));
-    lane.set_ending(closes && !has_body && lane.is_idle());
+    queue.set_ending(closes && !has_body && queue.is_idle());
 }
 
 /// Returns an id that this thread has not used for a long time: all 2^32 others come first. Ids distinguish

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::public_url::PublicUrl;
-use super::refusals::Refusals;
 use crate::actors::blob_cache::Blobs;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
@@ -16,6 +14,8 @@ use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
+use crate::http::public_url::PublicUrl;
+use crate::http::refusals::Refusals;
 
 /// The configured upstreams: a snapshot that is replaced as a whole.
 pub(crate) type CurrentUpstreams = Arc<ArcSwap<Upstreams>>;

@@ -10,11 +10,11 @@ use percent_encoding::percent_decode_str;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::authorized::query_value;
 use crate::domain::group::GroupPath;
 use crate::domain::image_path::{ImagePath, ImagePathError, Target};
 use crate::domain::origin::Origin;
 use crate::domain::upstream::Upstreams;
+use crate::http::query::query_value;
 
 /// The cache of one thread, as `app_data`.
 #[derive(Default)]
@@ -28,13 +28,13 @@ struct PathCache {
 
 /// A parsed path: the content that a request is for.
 #[derive(Debug)]
-pub(super) struct ParsedPath {
+pub(in crate::http) struct ParsedPath {
     /// The group that pulls.
-    pub(super) group: GroupPath,
+    pub(in crate::http) group: GroupPath,
     /// The upstream, account and repository from which that group has the image.
-    pub(super) origin: Origin,
+    pub(in crate::http) origin: Origin,
     /// The part of the image that is requested.
-    pub(super) target: Target,
+    pub(in crate::http) target: Target,
 }
 
 /// Estimate of an entry's memory in bytes, from the length of its path.
@@ -74,7 +74,10 @@ impl Paths {
     ///
     /// # Errors
     /// The path is malformed, names no upstream of this service, or is no route of the registry.
-    pub(super) fn parse(request: &HttpRequest, upstreams: &Arc<Upstreams>) -> Result<Rc<ParsedPath>, ImagePathError> {
+    pub(in crate::http) fn parse(
+        request: &HttpRequest,
+        upstreams: &Arc<Upstreams>,
+    ) -> Result<Rc<ParsedPath>, ImagePathError> {
         let uri = request.uri().path_and_query().map_or("", |uri| uri.as_str());
         let Some(Self(paths)) = request.app_data::<Self>() else {
             return ParsedPath::of(request, upstreams).map(Rc::new);

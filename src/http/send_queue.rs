@@ -1,7 +1,7 @@
 //! State of one connection that its response bodies and its socket share: the file range to send next, whether a
 //! response is in progress, and whether the connection closes after it. Used within one thread.
 //!
-//! A body puts one file range at a time into the lane. The socket sends it in its flush, after all that was written
+//! A body puts one file range at a time into the queue. The socket sends it in its flush, after all that was written
 //! before, and wakes the task, so that the body can put the next one.
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use crate::actors::blob_cache::Part;
 
 /// Handle of the state of one connection. Cheap to clone; all clones share the state.
 #[derive(Clone, Default)]
-pub(crate) struct Lane(Rc<Shared>);
+pub(crate) struct SendQueue(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -53,14 +53,14 @@ enum State {
 
 /// The right of a body to send files on its connection. If it is dropped while a file range is being sent, the
 /// connection is closed.
-pub(crate) struct Sending {
-    lane: Lane,
+pub(crate) struct PendingSend {
+    queue: SendQueue,
     _in_progress: InProgress,
 }
 
 /// The file range that a socket is about to send, as far as it affects the socket's options.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct NextSend {
     /// Number of bytes that remain.
     pub(crate) length: u64,
     /// True if more bytes follow without delay.
@@ -68,19 +68,19 @@ pub(crate) struct Waiting {
 }
 
 /// A request or a response body in progress. The connection is not idle while one exists.
-pub(crate) struct InProgress(Lane);
+pub(crate) struct InProgress(SendQueue);
 
 /// A request whose response has not begun. Dropping it marks the response as begun.
-pub(crate) struct Pending {
-    lane: Lane,
+pub(crate) struct PendingRequest {
+    queue: SendQueue,
     _in_progress: InProgress,
 }
 
-impl Sending {
+impl PendingSend {
     /// Hands a file range to the socket, which adds the bytes that it sends to `sent`. The previous range must have
     /// been sent.
     pub(crate) fn put(&self, part: Part, sent: Counter) {
-        let mut state = self.lane.0.state.borrow_mut();
+        let mut state = self.queue.0.state.borrow_mut();
         if let State::Empty = *state {
             *state = State::Part(part, sent);
         }
@@ -88,18 +88,18 @@ impl Sending {
 
     /// Returns whether the socket accepts files.
     pub(crate) fn takes_files(&self) -> bool {
-        self.lane.takes_files()
+        self.queue.takes_files()
     }
 
     /// Returns whether everything was sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.lane.is_empty()
+        self.queue.is_empty()
     }
 }
 
-impl Drop for Sending {
+impl Drop for PendingSend {
     fn drop(&mut self) {
-        let mut state = self.lane.0.state.borrow_mut();
+        let mut state = self.queue.0.state.borrow_mut();
         if let State::Part(..) = *state {
             *state = State::Cut;
         }
@@ -112,20 +112,20 @@ impl Drop for InProgress {
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
-        self.lane.0.begun.update(|begun| begun + 1);
-        if let Some(waker) = self.lane.0.next_response.take() {
+        self.queue.0.begun.update(|begun| begun + 1);
+        if let Some(waker) = self.queue.0.next_response.take() {
             waker.wake();
         }
     }
 }
 
-impl Lane {
+impl SendQueue {
     /// Registers a request, whose response begins when the returned value is dropped.
-    pub(crate) fn begin_request(&self) -> Pending {
+    pub(crate) fn begin_request(&self) -> PendingRequest {
         self.0.requested.update(|requested| requested + 1);
-        Pending { lane: self.clone(), _in_progress: self.begin() }
+        PendingRequest { queue: self.clone(), _in_progress: self.begin() }
     }
 
     /// Returns whether there is a request whose response has not begun.
@@ -174,8 +174,8 @@ impl Lane {
     }
 
     /// Registers the body of a response.
-    pub(crate) fn enter(&self) -> Sending {
-        Sending { lane: self.clone(), _in_progress: self.begin() }
+    pub(crate) fn enter(&self) -> PendingSend {
+        PendingSend { queue: self.clone(), _in_progress: self.begin() }
     }
 
     /// Registers a request or a response body as in progress.
@@ -215,9 +215,9 @@ impl Lane {
     }
 
     /// Returns the file range that is to be sent, if there is one.
-    pub(crate) fn waiting(&self) -> Option<Waiting> {
+    pub(crate) fn waiting(&self) -> Option<NextSend> {
         match &*self.0.state.borrow() {
-            State::Part(part, _) => Some(Waiting { length: part.length(), followed: part.is_followed() }),
+            State::Part(part, _) => Some(NextSend { length: part.length(), followed: part.is_followed() }),
             State::Empty | State::Cut => None,
         }
     }

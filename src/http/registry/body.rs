@@ -2,7 +2,7 @@
 //! length is known from the start. If the source ends earlier, the body fails, which cuts the connection; it never
 //! ends cleanly.
 //!
-//! If the connection's [`Lane`] accepts files, large file ranges are handed to the socket, which sends them with
+//! If the connection's [`SendQueue`] accepts files, large file ranges are handed to the socket, which sends them with
 //! `sendfile(2)`. Small responses, and bytes that are not in a file, are written like any other body.
 
 use std::convert::Infallible;
@@ -15,8 +15,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::lane::{Lane, Sending};
 use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
+use crate::http::send_queue::{PendingSend, SendQueue};
 use crate::telemetry::{RequestId, served_bytes};
 
 /// Longest response in bytes that is copied behind its head. It leaves in one write with the head, which is cheaper
@@ -29,7 +29,7 @@ pub(super) struct BlobBody {
     remaining: u64,
     chunks: Pieces,
     /// The right to send files on the connection. It also keeps the connection from counting as idle.
-    lane: Option<Sending>,
+    queue: Option<PendingSend>,
     /// The id of the request, for log lines that are written after the head has been sent.
     request: Option<RequestId>,
 }
@@ -59,10 +59,10 @@ impl BlobBody {
             return response.body(bytes);
         }
         let length = range.end.saturating_sub(range.start);
-        let lane = request.conn_data::<Lane>();
-        let zero_copy = length > MAX_COPIED_BYTES && lane.is_some_and(Lane::takes_files);
+        let queue = request.conn_data::<SendQueue>();
+        let zero_copy = length > MAX_COPIED_BYTES && queue.is_some_and(SendQueue::takes_files);
         let chunks = blob.pieces(range, if zero_copy { Giving::Lend } else { Giving::Read });
-        let body = Self { lane: lane.map(Lane::enter), ..Self::of(length, chunks) };
+        let body = Self { queue: queue.map(SendQueue::enter), ..Self::of(length, chunks) };
         if !zero_copy {
             return response.body(body);
         }
@@ -78,12 +78,12 @@ impl BlobBody {
 
     /// Creates the body for this many bytes that are copied, as part of the response to this request.
     pub(super) fn read(request: &HttpRequest, length: u64, chunks: Pieces) -> Self {
-        Self { lane: request.conn_data::<Lane>().map(Lane::enter), ..Self::of(length, chunks) }
+        Self { queue: request.conn_data::<SendQueue>().map(SendQueue::enter), ..Self::of(length, chunks) }
     }
 
     /// Creates the body for this many bytes of these chunks. It belongs to no connection.
     pub(super) fn of(length: u64, chunks: Pieces) -> Self {
-        Self { size: BodySize::Sized(length), remaining: length, chunks, lane: None, request: RequestId::present() }
+        Self { size: BodySize::Sized(length), remaining: length, chunks, queue: None, request: RequestId::present() }
     }
 
     /// Returns bytes to the server, or hands a file range to the socket. In the second case the body is pending
@@ -93,13 +93,13 @@ impl BlobBody {
             return Poll::Ready(Some(Err(BodyError::Length)));
         };
         self.remaining = remaining;
-        match (chunk, &self.lane) {
+        match (chunk, &self.queue) {
             (Piece::Bytes(bytes), _) => {
                 served_bytes().increment(bytes.len() as u64);
                 Poll::Ready(Some(Ok(bytes)))
             }
-            (Piece::Part(part), Some(lane)) if lane.takes_files() => {
-                lane.put(part, served_bytes().clone());
+            (Piece::Part(part), Some(queue)) if queue.takes_files() => {
+                queue.put(part, served_bytes().clone());
                 Poll::Pending
             }
             (Piece::Part(_), _) => Poll::Ready(Some(Err(BodyError::Length))),
@@ -131,7 +131,7 @@ impl MessageBody for BlobBody {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        if self.lane.as_ref().is_some_and(|lane| !lane.is_done()) {
+        if self.queue.as_ref().is_some_and(|queue| !queue.is_done()) {
             // The socket's flush wakes this task once the range is sent.
             return Poll::Pending;
         }

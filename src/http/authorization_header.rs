@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 /// A parsed header.
 #[derive(Debug)]
-pub(super) enum Presented<'a> {
+pub(super) enum AuthorizationHeader<'a> {
     /// The request has no such header.
     Nothing,
     /// A user name and a password, or a token in its place.
@@ -21,7 +21,7 @@ pub(super) enum Presented<'a> {
     Malformed,
 }
 
-impl<'a> Presented<'a> {
+impl<'a> AuthorizationHeader<'a> {
     /// Parses the header of this request.
     pub(super) fn by(request: &'a HttpRequest) -> Self {
         let mut headers = request.headers().get_all(AUTHORIZATION);
@@ -61,17 +61,19 @@ mod tests {
     fn a_secret_may_contain_colons() {
         let header = format!("bAsIc {}", STANDARD.encode("alice:a:b"));
         let request = request(&header);
-        let Presented::Basic(username, secret) = Presented::by(&request) else { panic!("not basic") };
+        let AuthorizationHeader::Basic(username, secret) = AuthorizationHeader::by(&request) else {
+            panic!("not basic")
+        };
         assert_eq!((username.as_str(), secret.expose_secret()), ("alice", "a:b"));
     }
 
     #[test]
     fn what_cannot_be_read_is_malformed() {
         for header in ["Basic", "Basic !!!", "Basic YWxpY2U=", "Digest x", ""] {
-            assert!(matches!(Presented::by(&request(header)), Presented::Malformed), "{header}");
+            assert!(matches!(AuthorizationHeader::by(&request(header)), AuthorizationHeader::Malformed), "{header}");
         }
         let twice = TestRequest::default().append_header((AUTHORIZATION, "Bearer a"));
         let twice = twice.append_header((AUTHORIZATION, "Bearer b")).to_http_request();
-        assert!(matches!(Presented::by(&twice), Presented::Malformed));
+        assert!(matches!(AuthorizationHeader::by(&twice), AuthorizationHeader::Malformed));
     }
 }

@@ -13,10 +13,10 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 
-use super::body::{BlobBody, BodyError};
 use crate::actors::blob_cache::OpenedBlob;
 use crate::auth::random;
 use crate::domain::byte_range::total_length;
+use crate::http::registry::body::{BlobBody, BodyError};
 
 /// The parts, each preceded by its headers, and the closing delimiter. The bytes of the parts are copied, not
 /// handed to the socket as files, because they are few.

@@ -9,17 +9,21 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::credentials::Presented;
-use super::error::RegistryError;
-use super::refusals::Subject;
-use super::request_body::{self, BodyFault};
-use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
+use crate::http::authorization_header::AuthorizationHeader;
+use crate::http::form_body::{self, BodyFault};
+use crate::http::refusals::Subject;
+use crate::http::registry::error::RegistryError;
+use crate::http::registry::state::RegistryState;
 
 /// Responds to `GET` and `POST /jwt/auth`.
-pub(super) async fn handle(request: HttpRequest, payload: Payload, state: Data<RegistryState>) -> HttpResponse {
-    let body = request_body::whole(&request, &mut payload.into_inner()).await;
+pub(in crate::http) async fn handle(
+    request: HttpRequest,
+    payload: Payload,
+    state: Data<RegistryState>,
+) -> HttpResponse {
+    let body = form_body::whole(&request, &mut payload.into_inner()).await;
     issue(&request, body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
 }
 
@@ -87,10 +91,10 @@ struct TokenRequest {
 impl TokenRequest {
     fn from_query(request: &HttpRequest) -> Self {
         let mut fields = Fields::of(request.query_string().as_bytes());
-        let credentials = match Presented::by(request) {
-            Presented::Basic(username, secret) => Ok(Some((username, secret))),
-            Presented::Nothing => Ok(None),
-            Presented::Bearer(_) | Presented::Malformed => Err(Refusal::Unknown),
+        let credentials = match AuthorizationHeader::by(request) {
+            AuthorizationHeader::Basic(username, secret) => Ok(Some((username, secret))),
+            AuthorizationHeader::Nothing => Ok(None),
+            AuthorizationHeader::Bearer(_) | AuthorizationHeader::Malformed => Err(Refusal::Unknown),
         };
         Self { service: fields.take("service"), to_pull: fields.take("scope").is_some(), credentials }
     }

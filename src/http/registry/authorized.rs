@@ -7,15 +7,15 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use jiff::Timestamp;
 
-use super::credentials::Presented;
-use super::error::RegistryError;
-use super::paths::{ParsedPath, Paths};
-use super::state::RegistryState;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
 use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
 use crate::domain::policy::{self, Identity};
+use crate::http::authorization_header::AuthorizationHeader;
+use crate::http::registry::error::RegistryError;
+use crate::http::registry::path_cache::{ParsedPath, Paths};
+use crate::http::registry::state::RegistryState;
 
 /// Proof that the caller may pull this image through this group at this moment. Created by [`Authorized::check`]
 /// only.
@@ -40,14 +40,14 @@ fn identify_in(
     request: &HttpRequest,
     now: Timestamp,
 ) -> Result<Identity, RegistryError> {
-    let identity = match Presented::by(request) {
-        Presented::Nothing => return Err(RegistryError::LoginNeeded),
-        Presented::Malformed => return Err(RegistryError::BadBearer(None)),
-        Presented::Bearer(token) => {
+    let identity = match AuthorizationHeader::by(request) {
+        AuthorizationHeader::Nothing => return Err(RegistryError::LoginNeeded),
+        AuthorizationHeader::Malformed => return Err(RegistryError::BadBearer(None)),
+        AuthorizationHeader::Bearer(token) => {
             let identity = state.tokens.identify_bearer(directory, token, now);
             identity.map_err(|error| RegistryError::BadBearer(Some(error)))?
         }
-        Presented::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
+        AuthorizationHeader::Basic(username, secret) => state.tokens.identify_token(directory, &username, &secret)?,
     };
     if let Some(credential) = identity.credential() {
         state.last_used.note(credential, now);
@@ -89,13 +89,4 @@ impl Authorized {
     pub(super) fn target(&self) -> &Target {
         &self.path.target
     }
-}
-
-/// Returns the value of the first query parameter of this name, decoded.
-pub(super) fn query_value(request: &HttpRequest, name: &str) -> Option<String> {
-    if request.query_string().is_empty() {
-        return None;
-    }
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
-    pairs.into_iter().find_map(|(key, value)| (key == name).then_some(value))
 }

@@ -8,8 +8,6 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICAT
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::refusals::Refused;
-use super::state::RegistryState;
 use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
@@ -18,11 +16,13 @@ use crate::domain::image_path::{ImagePathError, Target};
 use crate::domain::list_query::ListQueryError;
 use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
+use crate::http::refusals::Refused;
+use crate::http::registry::state::RegistryState;
 use crate::telemetry::RequestId;
 
 /// Failure of a request to the registry's routes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
+pub(in crate::http) enum RegistryError {
     /// No credential was presented.
     #[error("Log in first")]
     LoginNeeded,
@@ -109,7 +109,7 @@ struct Answer {
 
 impl RegistryError {
     /// Returns the response to this request.
-    pub(super) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
+    pub(in crate::http) fn respond(&self, state: &RegistryState, request: &HttpRequest) -> HttpResponse {
         let answer = self.answer();
         let mut response = HttpResponse::build(answer.status);
         if answer.status == StatusCode::UNAUTHORIZED && !matches!(self, Self::NotIssued { .. }) {
