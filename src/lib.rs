@@ -57,6 +57,7 @@
 //!    upstream was seen to give them to that account; a manifest's naming them is not enough.
 
 pub mod actors;
+pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod domain;

@@ -1,33 +1,16 @@
 //! Composition, start and stop: builds a running server from the settings. Contains no rule about pulls.
 
-mod addresses;
-mod admin_reset;
-mod blocked;
+mod bootstrap;
 mod check;
-mod clients;
-mod connections;
-mod first_start;
-mod framing;
-mod half_closed;
-mod idlers;
-mod listeners;
-mod mistaken_tls;
+mod components;
+mod error;
+mod net;
 mod options;
-mod parts;
-mod patience;
 mod process;
 mod reload;
-mod restore;
-mod sequence;
 mod signals;
-mod socket;
-mod tls;
-mod turnover;
-mod unread;
 mod upstream_check;
-mod workers;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,29 +18,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 
-pub use admin_reset::{AdminReset, ResetError, reset_admin};
+pub use bootstrap::FirstStart;
 pub use check::check;
-pub use first_start::FirstStart;
+pub use error::StartError;
+pub use net::tls::TlsError;
 pub use process::{raise_open_files, run};
 pub use reload::Reloadable;
-pub use restore::{Comparison, PlannedRestore, RestoreError, Restored, plan_restore};
-pub use tls::TlsError;
 pub use upstream_check::{UpstreamCheckError, UpstreamStep, check_upstream, default_image};
 
-use self::parts::{Handles, Stores};
+use self::components::{Handles, Stores};
+use self::net::tls::Reload;
+use self::net::workers::Workers;
+use self::net::{listeners, tls};
 use self::signals::{Action, Signals};
-use self::tls::Reload;
-use self::workers::Workers;
 use crate::actors::janitor::Tidying;
-use crate::auth::jwt::{KeyError, KeySet, Signer};
+use crate::auth::jwt::{KeySet, Signer};
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
 use crate::http::Refusals;
 use crate::settings::Settings;
 use crate::store::data_dir::DataDir;
-use crate::store::error::{OpenError, StoreError};
 use crate::telemetry::Metrics;
-use crate::upstream::SetupError;
 
 /// A server that accepts connections.
 pub struct RunningServer {
@@ -77,56 +58,6 @@ pub struct RunningServer {
     reloadable: Reloadable,
     /// Lock on the data folder. The last field, so that it is released when nothing writes any more.
     _data: DataDir,
-}
-
-/// Reason why the server does not start. The text is for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder, or a file in it, cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The store cannot be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The settings of an upstream cannot be used.
-    #[error(transparent)]
-    Upstream(#[from] SetupError),
-    /// The key file cannot be used.
-    #[error("the keys that sign tokens, {}: {error}", path.display())]
-    Keys {
-        /// The path of the file.
-        path: std::path::PathBuf,
-        /// The problem with its content.
-        error: KeyError,
-    },
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The error of the operating system.
-        error: io::Error,
-    },
-    /// The kernel does not have this TCP congestion control, or does not allow it.
-    #[error(
-        "server.tcp_congestion_control: the kernel does not let this service use '{name}': {error}; \
-         sysctl net.ipv4.tcp_allowed_congestion_control lists those that it allows"
-    )]
-    CongestionControl {
-        /// Its name, as in the settings.
-        name: String,
-        /// The error of the operating system.
-        error: io::Error,
-    },
-    /// Handlers for signals cannot be installed, so nothing could stop the process in an orderly way.
-    #[error("signals cannot be handled: {0}")]
-    Signals(io::Error),
-    /// The TLS files cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The first records could not be created.
-    #[error("the first administrator could not be created: {0}")]
-    FirstStart(String),
 }
 
 /// Opens the store, starts the actors and listens. Must be called within an actix system.
@@ -153,7 +84,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let stores = Stores::open(&data, &settings)?;
     let signer = signer(&data, &settings)?;
     let handles = Handles::start(stores, signer, &settings)?;
-    let first_start = first_start::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
+    let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     warn_of_missing_groups(&settings.upstreams.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());

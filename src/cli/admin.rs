@@ -8,7 +8,8 @@ use super::confirmation::Confirmation;
 use super::failure::Failure;
 use super::output::{print_line, print_note};
 use super::restoring;
-use crate::server::{self, Comparison, Restored};
+use crate::admin::reset::reset_admin;
+use crate::admin::restore::{Comparison, Restored, plan_restore};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -52,11 +53,11 @@ impl AdminArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.verb {
             AdminVerb::Reset { data } => {
-                let reset = server::reset_admin(&data)?;
+                let reset = reset_admin(&data)?;
                 print_line(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
             AdminVerb::Restore { data, from, revoke_them, up_to, confirmation } => {
-                let mut plan = server::plan_restore(&data, &from, up_to)?;
+                let mut plan = plan_restore(&data, &from, up_to)?;
                 restoring::describe(&plan, revoke_them);
                 if revoke_them {
                     plan.revoke_regained()?;

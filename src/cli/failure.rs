@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::server::{ResetError, RestoreError, StartError};
+use crate::admin::reset::ResetError;
+use crate::admin::restore::RestoreError;
+use crate::server::StartError;
 use crate::settings::SettingsErrors;
 use crate::telemetry::TelemetryError;
 

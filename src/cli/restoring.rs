@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::output::{Columns, list, print_line};
+use crate::admin::restore::{Comparison, PlannedRestore};
 use crate::domain::regained::{Cause, Regained, Subject};
 use crate::domain::token::{Token, TokenOwner};
-use crate::server::{Comparison, PlannedRestore};
 
 const COLUMNS: Columns = &["kind", "name", "group", "owner", "since"];
 

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::{listeners, options, tls};
+use super::net::{listeners, tls};
+use super::options;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::settings::{Settings, SettingsError};
 use crate::store::data_dir::{check_folder, check_new_file, read_if_any};

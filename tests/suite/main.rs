@@ -31,7 +31,7 @@ mod purge;
 mod readme;
 mod real_clients;
 mod registries;
-mod rooms;
+mod layers;
 mod sending;
 mod service;
 mod upstream_client;

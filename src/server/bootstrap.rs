@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::StartError;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::auth::{random, secret};
 use crate::domain::bootstrap::{FirstRecords, GROUP};
 use crate::domain::user::Password;
+use crate::server::StartError;
 use crate::settings::Bootstrap;
 use crate::store::data_dir::DataDir;
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::framing::{Fault, Framing};
-use super::patience::Deadline;
-use super::unread::Unread;
 use crate::actors::places::refused;
 use crate::http::SendQueue;
+use crate::server::net::deadline::Deadline;
+use crate::server::net::framing::{Fault, Framing};
+use crate::server::net::unread::Unread;
 
 /// A connection whose requests are read one after the other.
 pub(super) struct Sequence<T> {
@@ -300,7 +300,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::server::unread::UnreadBudget;
+    use crate::server::net::unread::UnreadBudget;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const FIRST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";

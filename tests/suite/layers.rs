@@ -8,9 +8,10 @@ use std::path::Path;
 use source::{Source, sources};
 
 /// The layers that each layer may use. A new layer needs a row here.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
-    ("cli", &["server", "settings", "telemetry", "auth", "domain"]),
+    ("cli", &["server", "admin", "settings", "telemetry", "auth", "domain"]),
+    ("admin", &["store", "auth", "domain"]),
     ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
     // Neither the store nor upstream.
     ("http", &["actors", "auth", "domain", "telemetry"]),
@@ -43,8 +44,8 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
         &[
             ("store/", "locks and measures"),
             ("server/process.rs", "raises the limit of open files"),
-            ("server/socket.rs", "tells the system that a file follows"),
-            ("server/listeners.rs", "shares its own port among threads"),
+            ("server/net/socket.rs", "tells the system that a file follows"),
+            ("server/net/listeners.rs", "shares its own port among threads"),
             ("telemetry/log_output.rs", "writes to standard error without a lock"),
         ],
     ),
@@ -62,7 +63,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
     ("comfy_table", &[("cli/", "prints tables")]),
     ("indicatif", &[("cli/bench/progress.rs", "shows that it goes on")]),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
-    ("metrics_exporter_prometheus", &[("telemetry.rs", "collects what the rooms count")]),
+    ("metrics_exporter_prometheus", &[("telemetry.rs", "collects what the layers count")]),
 ];
 
 const FILES: &[(&str, &str)] = &[
@@ -70,7 +71,7 @@ const FILES: &[(&str, &str)] = &[
     ("settings", "reads the files that the operator names"),
     ("upstream/clients.rs", "reads the certificates that the operator names"),
     ("cli/connection.rs", "reads and writes the file of a secret that a person names"),
-    ("server/tls.rs", "reads the certificate that the operator names"),
+    ("server/net/tls.rs", "reads the certificate that the operator names"),
     ("telemetry/process.rs", "reads what the system says of this process"),
     ("actors/blob_cache/", "holds open files that the store lends, and no path"),
 ];
@@ -104,7 +105,7 @@ const IMPURE: [(&str, &[&str]); 2] = [
 ];
 
 #[test]
-fn every_room_names_only_what_it_may() {
+fn every_layer_names_only_what_it_may() {
     let found = violations(Path::new(env!("CARGO_MANIFEST_DIR")));
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
@@ -119,10 +120,10 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn what_is_planted_in_the_wrong_room_is_found() {
-    let house = tempfile::tempdir().unwrap();
+fn what_is_planted_in_the_wrong_layer_is_found() {
+    let root = tempfile::tempdir().unwrap();
     let plant = |path: &str, text: &str| {
-        let path = house.path().join("src").join(path);
+        let path = root.path().join("src").join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
@@ -139,7 +140,7 @@ fn what_is_planted_in_the_wrong_room_is_found() {
     plant("http/api.rs", "//! Text.\n#[cfg(test)]\nmod fixture;\n");
     plant("http/api/fixture.rs", "//! Text.\nuse crate::store::identity;\n");
     plant("cellar/mod.rs", "//! Text.\nuse crate::domain::digest;\n");
-    let found = violations(house.path());
+    let found = violations(root.path());
     let places = [
         "src/actors/client.rs:3: reqwest",
         "src/cellar/mod.rs:2: crate::domain",
@@ -158,33 +159,33 @@ fn what_is_planted_in_the_wrong_room_is_found() {
 /// Returns a sentence for each violation, which begins with `file:line: name`.
 fn violations(root: &Path) -> Vec<String> {
     let product = sources(&root.join("src"));
-    product.iter().flat_map(|source| [wrong_rooms(source), wrong_names(source), impure(source)].concat()).collect()
+    product.iter().flat_map(|source| [wrong_layers(source), wrong_names(source), impure(source)].concat()).collect()
 }
 
-fn wrong_rooms(source: &Source) -> Vec<String> {
-    let room = source.room();
-    let row = MAY_NAME.iter().find(|(name, _)| *name == room).map_or(&[] as &[&str], |(_, may)| may);
-    let wrong = |name: &String| name != room && is_room(name) && !row.contains(&name.as_str());
+fn wrong_layers(source: &Source) -> Vec<String> {
+    let layer = source.layer();
+    let row = MAY_NAME.iter().find(|(name, _)| *name == layer).map_or(&[] as &[&str], |(_, may)| may);
+    let wrong = |name: &String| name != layer && is_layer(name) && !row.contains(&name.as_str());
     source.report(
-        |line| source.rooms_named(line).into_iter().filter(wrong).map(|name| format!("crate::{name}")).collect(),
-        room,
+        |line| source.layers_named(line).into_iter().filter(wrong).map(|name| format!("crate::{name}")).collect(),
+        layer,
     )
 }
 
 fn wrong_names(source: &Source) -> Vec<String> {
     let banned = ONLY_IN.iter().filter(|(_, places)| !places.iter().any(|(place, _)| source.is_in(place)));
     let banned: Vec<&str> = banned.map(|(name, _)| *name).collect();
-    source.report(|line| named(line, &banned), source.room())
+    source.report(|line| named(line, &banned), source.layer())
 }
 
 fn impure(source: &Source) -> Vec<String> {
-    let room = source.room();
-    let banned = IMPURE.iter().find(|(name, _)| *name == room).map_or(&[] as &[&str], |(_, banned)| banned);
-    source.report(|line| named(line, banned), room)
+    let layer = source.layer();
+    let banned = IMPURE.iter().find(|(name, _)| *name == layer).map_or(&[] as &[&str], |(_, banned)| banned);
+    source.report(|line| named(line, banned), layer)
 }
 
-fn is_room(name: &str) -> bool {
-    MAY_NAME.iter().any(|(room, _)| *room == name)
+fn is_layer(name: &str) -> bool {
+    MAY_NAME.iter().any(|(layer, _)| *layer == name)
 }
 
 fn named(line: &str, banned: &[&str]) -> Vec<String> {

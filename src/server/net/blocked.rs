@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::patience::Deadline;
+use crate::server::net::deadline::Deadline;
 
 /// The wait for a client that accepts no more bytes.
 pub(super) struct Blocked {

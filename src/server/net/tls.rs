@@ -45,12 +45,12 @@ pub enum TlsError {
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Request to read the files again at once.
-pub(super) struct Reload(Arc<Notify>);
+pub(in crate::server) struct Reload(Arc<Notify>);
 
 impl Reload {
     /// Reads the files now. The caller states that both have been written, so their content takes effect without a
     /// second read.
-    pub(super) fn now(&self) {
+    pub(in crate::server) fn now(&self) {
         self.0.notify_one();
     }
 }
@@ -59,7 +59,7 @@ impl Reload {
 ///
 /// # Errors
 /// A file cannot be read, is not in PEM format, or does not belong to the other one.
-pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
+pub(in crate::server) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
     let pair = Pair::read(&files);
     let served = Arc::new(Served(ArcSwap::new(Arc::new(pair.certified(&files)?))));
     let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
@@ -77,7 +77,7 @@ pub(super) fn config(files: Tls) -> Result<(ServerConfig, Reload), TlsError> {
 }
 
 /// Returns all problems of these files, each with the key of its setting.
-pub(super) fn faults(files: &Tls) -> Vec<(&'static str, String)> {
+pub(in crate::server) fn faults(files: &Tls) -> Vec<(&'static str, String)> {
     let pair = Pair::read(files);
     match (pair.chain(files), pair.private_key(files)) {
         (Ok(_), Ok(_)) => pair.certified(files).err().and_then(named).into_iter().collect(),

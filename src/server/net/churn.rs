@@ -8,7 +8,7 @@ pub(super) const MAX_BRIEF_LIFETIME: Duration = Duration::from_millis(50);
 
 /// Churn of the most recent connections of one worker.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turnover {
+pub(super) struct Churn {
     /// Number of connections that were accepted since the last sample.
     accepted: usize,
     /// Number of brief connections of the worker that had ended by the last sample.
@@ -22,7 +22,7 @@ const SAMPLE_SIZE: usize = 32;
 /// Maximum age of the last sample. An older one says nothing about the present.
 const MAX_SAMPLE_AGE: Duration = Duration::from_secs(1);
 
-impl Turnover {
+impl Churn {
     /// Records an accepted connection. `brief` is the number of brief connections of the worker that have ended so
     /// far.
     pub(super) fn accepted(self, brief: usize, now: Instant) -> Self {
@@ -51,10 +51,8 @@ mod tests {
     fn connections_churn_while_many_brief_ones_come() {
         let start = Instant::now();
         // A full sample of connections arrives, by the end of which `brief` connections have ended.
-        let come = |turnover: Turnover, brief: usize| {
-            (0..SAMPLE_SIZE).fold(turnover, |turnover, _| turnover.accepted(brief, start))
-        };
-        let all_stay = come(Turnover::default(), 0);
+        let come = |churn: Churn, brief: usize| (0..SAMPLE_SIZE).fold(churn, |churn, _| churn.accepted(brief, start));
+        let all_stay = come(Churn::default(), 0);
         assert!(!all_stay.churns());
         let few_are_brief = come(all_stay, SAMPLE_SIZE / 4);
         assert!(!few_are_brief.churns());

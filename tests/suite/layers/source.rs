@@ -50,7 +50,7 @@ fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
 
 impl Source {
     /// Returns the layer: the first name below `src`.
-    pub(super) fn room(&self) -> &str {
+    pub(super) fn layer(&self) -> &str {
         self.below_src().split('/').next().unwrap().trim_end_matches(".rs")
     }
 
@@ -61,14 +61,14 @@ impl Source {
     }
 
     /// Returns a sentence for each thing that `wrong` finds in a line.
-    pub(super) fn report(&self, wrong: impl Fn(&str) -> Vec<String>, room: &str) -> Vec<String> {
+    pub(super) fn report(&self, wrong: impl Fn(&str) -> Vec<String>, layer: &str) -> Vec<String> {
         let lines = self.code();
         let found = lines.iter().flat_map(|(number, line)| wrong(line).into_iter().map(move |name| (number, name)));
-        found.map(|(number, name)| format!("{}:{number}: {name} is not for the room '{room}'", self.path)).collect()
+        found.map(|(number, name)| format!("{}:{number}: {name} is not for the layer '{layer}'", self.path)).collect()
     }
 
     /// Returns the names that follow `crate::` in a line, or a chain of `super::` that leads to the crate root.
-    pub(super) fn rooms_named(&self, line: &str) -> Vec<String> {
+    pub(super) fn layers_named(&self, line: &str) -> Vec<String> {
         let root = "super::".repeat(self.depth());
         let starts = ["crate::", "dependency_proxy::", root.as_str()];
         starts

@@ -11,7 +11,7 @@ use crate::auth::login_limit::network_of;
 /// The open connections, by address. An IPv6 client counts by its /64 network. Cheap to clone; all clones are the
 /// same.
 #[derive(Clone)]
-pub(super) struct Addresses(Arc<Shared>);
+pub(in crate::server) struct Addresses(Arc<Shared>);
 
 struct Shared {
     each: usize,

@@ -9,7 +9,7 @@ use std::thread::ThreadId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::server::listeners::listen_each;
+use crate::server::net::listeners::listen_each;
 
 /// Number of connections that each thread has served.
 type Counts = Arc<Mutex<HashMap<ThreadId, usize>>>;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// All connections of one thread. Cheap to clone; all clones are the same.
 #[derive(Clone, Default)]
-pub(super) struct Idlers(Rc<RefCell<Connections>>);
+pub(in crate::server) struct Idlers(Rc<RefCell<Connections>>);
 
 #[derive(Default)]
 struct Connections {

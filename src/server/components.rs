@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
-use super::{Reloadable, StartError, options};
 use crate::actors::blob_cache::Blobs;
 use crate::actors::expiring::ExpiringTokens;
 use crate::actors::janitor::{Parts, Tidying};
@@ -20,6 +19,7 @@ use crate::actors::token_issuer::Tokens;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::auth::jwt::Signer;
 use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
+use crate::server::{Reloadable, StartError, options};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;

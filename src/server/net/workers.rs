@@ -16,13 +16,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::addresses::{Addresses, Counted};
-use super::idlers::Idlers;
-use super::turnover::{MAX_BRIEF_LIFETIME, Turnover};
 use crate::actors::places::refused;
+use crate::server::net::addresses::{Addresses, Counted};
+use crate::server::net::churn::{Churn, MAX_BRIEF_LIFETIME};
+use crate::server::net::idlers::Idlers;
 
 /// The worker threads, which serve until they are stopped.
-pub(super) struct Workers {
+pub(in crate::server) struct Workers {
     arbiters: Vec<Arbiter>,
     stop: watch::Sender<bool>,
     permits: Arc<Semaphore>,
@@ -33,31 +33,31 @@ pub(super) struct Workers {
 
 /// Limits on the connections.
 #[derive(Clone)]
-pub(super) struct Bounds {
+pub(in crate::server) struct Bounds {
     /// Maximum number of open connections over all workers. Further ones wait in the listen queue, apart from one
     /// that each worker has accepted already. While they wait, idle connections are closed.
-    pub(super) connections: usize,
+    pub(in crate::server) connections: usize,
     /// Limit for each client address. A connection beyond it is closed at once.
-    pub(super) addresses: Addresses,
+    pub(in crate::server) addresses: Addresses,
     /// Maximum time for connections to finish once the service is stopping.
-    pub(super) stop_timeout: Duration,
+    pub(in crate::server) stop_timeout: Duration,
 }
 
 /// Notification that the service is stopping.
 #[derive(Clone)]
-pub(super) struct Stopping(watch::Receiver<bool>);
+pub(in crate::server) struct Stopping(watch::Receiver<bool>);
 
 /// State of one worker thread that the code which serves its connections uses.
 #[derive(Clone)]
-pub(super) struct Thread {
+pub(in crate::server) struct Thread {
     /// Notification that the thread is to stop.
-    pub(super) stopping: Stopping,
+    pub(in crate::server) stopping: Stopping,
     /// Its idle connections.
-    pub(super) idlers: Idlers,
+    pub(in crate::server) idlers: Idlers,
 }
 
 /// Serves one connection to its end. Created on the thread that uses it.
-pub(super) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
+pub(in crate::server) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
 
 /// Load of one worker thread, visible to the others.
 struct WorkerLoad {
@@ -105,7 +105,7 @@ const WARN_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// A listener cannot be made non-blocking.
-pub(super) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
+pub(in crate::server) fn start<M, F>(listeners: Vec<StdListener>, bounds: Bounds, make: M) -> io::Result<Workers>
 where
     M: Fn(Thread) -> F + Clone + Send + 'static,
     F: Future<Output = Serve> + 'static,
@@ -130,8 +130,8 @@ where
             let serving = async move {
                 let thread = Thread { stopping, idlers: Idlers::default() };
                 let serve = make(thread.clone()).await;
-                let turnover = Cell::default();
-                let worker = Worker { at, loads, permits, addresses, full, warned, thread, turnover, serve };
+                let churn = Cell::default();
+                let worker = Worker { at, loads, permits, addresses, full, warned, thread, churn, serve };
                 if let Err(error) = worker.run(listener, handed_over).await {
                     die(&error);
                 }
@@ -161,7 +161,7 @@ fn die(error: &dyn std::fmt::Display) {
 
 impl Workers {
     /// Stops accepting, and returns once all connections have ended, at the latest after the configured time.
-    pub(super) async fn stop(self) {
+    pub(in crate::server) async fn stop(self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(self.stop_timeout, self.permits.acquire_many(self.max_connections)).await.is_err() {
             tracing::warn!("transfers that took too long were cut off");
@@ -174,7 +174,7 @@ impl Workers {
 
 impl Stopping {
     /// Returns once the service is stopping.
-    pub(super) async fn requested(mut self) {
+    pub(in crate::server) async fn requested(mut self) {
         // An error means that the sender is gone, which also stops the service.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
@@ -197,7 +197,7 @@ struct Worker {
     /// Time of the last warning, of any thread, that the maximum number of connections is reached.
     warned: Arc<Mutex<Option<Instant>>>,
     thread: Thread,
-    turnover: Cell<Turnover>,
+    churn: Cell<Churn>,
     serve: Serve,
 }
 
@@ -277,7 +277,7 @@ impl Worker {
     fn serve_or_hand_over(&self, Accepted { tcp, peer, counted }: Accepted, permit: OwnedSemaphorePermit) {
         let served = ActiveConnection::new(&self.loads, self.at, peer, (permit, counted));
         let brief = self.loads[self.at].brief.load(Ordering::Relaxed);
-        self.turnover.set(self.turnover.get().accepted(brief, served.since));
+        self.churn.set(self.churn.get().accepted(brief, served.since));
         let Some(least_loaded) = self.least_loaded() else { return self.serve(tcp, served) };
         // If the other thread has gone, the service is stopping, and this connection is dropped like all others.
         if let Ok(tcp) = tcp.into_std() {
@@ -289,7 +289,7 @@ impl Worker {
     fn least_loaded(&self) -> Option<usize> {
         let serving = |at: usize| self.loads[at].serving.load(Ordering::Relaxed);
         let least = (0..self.loads.len()).min_by_key(|at| serving(*at))?;
-        let slack = if self.turnover.get().churns() { SLACK_DURING_CHURN } else { SLACK };
+        let slack = if self.churn.get().churns() { SLACK_DURING_CHURN } else { SLACK };
         (serving(self.at) > serving(least) + slack).then_some(least)
     }
 

@@ -13,24 +13,24 @@ use rustix::net::sockopt::{set_socket_reuseport, set_tcp_congestion};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
-use super::addresses::Addresses;
-use super::clients::Port;
-use super::mistaken_tls::WarnedPeers;
-use super::unread::UnreadBudget;
-use super::workers::{self, Bounds, Workers};
-use super::{StartError, options, process};
 use crate::http::{self, ApiState, Paths, RegistryState};
+use crate::server::net::addresses::Addresses;
+use crate::server::net::connection::Port;
+use crate::server::net::tls_on_plain_port::WarnedPeers;
+use crate::server::net::unread::UnreadBudget;
+use crate::server::net::workers::{self, Bounds, Workers};
+use crate::server::{StartError, options, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
 /// A bound port, with its address. If the settings have port 0, it is the one that the operating system chose.
-pub(super) type Bound = (SocketAddr, TcpListener);
+pub(in crate::server) type Bound = (SocketAddr, TcpListener);
 
 /// Serves clients on this port, over TLS if `tls` is given.
 ///
 /// # Errors
 /// A listener cannot be used.
-pub(super) fn serve_clients(
+pub(in crate::server) fn serve_clients(
     state: Data<RegistryState>,
     api: Data<ApiState>,
     settings: &Settings,
@@ -73,7 +73,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// The listener cannot be used.
-pub(super) fn serve_metrics(
+pub(in crate::server) fn serve_metrics(
     (address, listener): Bound,
     metrics: Metrics,
 ) -> Result<(SocketAddr, ServerHandle), StartError> {
@@ -108,7 +108,10 @@ const BACKLOG: u32 = 4096;
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+pub(in crate::server) fn listen_each(
+    address: SocketAddr,
+    threads: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
     // The first socket is bound without `SO_REUSEPORT`, which fails if any process uses the address. The option is
     // set afterwards, so that the other sockets of this service can join.
     let (address, first) = listen(address)?;
@@ -123,13 +126,13 @@ pub(super) fn listen_each(address: SocketAddr, threads: usize) -> Result<(Socket
 ///
 /// # Errors
 /// The kernel does not have it, or does not allow it to this process.
-pub(super) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), StartError> {
+pub(in crate::server) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), StartError> {
     let set = listeners.iter().try_for_each(|listener| set_tcp_congestion(listener, name));
     set.map_err(|error| StartError::CongestionControl { name: name.to_owned(), error: error.into() })
 }
 
 /// Tries [`control_congestion`] on a socket of its own, which is closed at once.
-pub(super) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> {
+pub(in crate::server) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     Ok(set_tcp_congestion(&socket, name)?)
 }
@@ -138,7 +141,7 @@ pub(super) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> 
 ///
 /// # Errors
 /// The address cannot be bound.
-pub(super) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
+pub(in crate::server) fn listen(address: SocketAddr) -> Result<Bound, StartError> {
     let bound = bind(address, false).and_then(|listener| Ok((listener.local_addr()?, listener)));
     bound.map_err(|error| StartError::Listen { address, error })
 }

@@ -2,48 +2,53 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Protocol};
+use actix_http::{Extensions, HttpService, KeepAlive, Protocol};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, map_config};
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
+use metrics::Gauge;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connections;
-use super::mistaken_tls::WarnedPeers;
-use super::sequence::Sequence;
-use super::socket::Socket;
-use super::unread::UnreadBudget;
-use super::workers::{Serve, Stopping, Thread};
+use crate::server::net::sequence::Sequence;
+use crate::server::net::socket::Socket;
+use crate::server::net::tls_on_plain_port::WarnedPeers;
+use crate::server::net::unread::UnreadBudget;
+use crate::server::net::workers::{Serve, Stopping, Thread};
 
 /// Settings and state that all connections of a port share.
 #[derive(Clone)]
-pub(super) struct Port {
+pub(in crate::server) struct Port {
     /// The address on which the port listens.
-    pub(super) address: SocketAddr,
+    pub(in crate::server) address: SocketAddr,
     /// Maximum time for which a client may acknowledge nothing, leave a request unfinished, or be idle.
-    pub(super) client_timeout: Duration,
+    pub(in crate::server) client_timeout: Duration,
     /// Memory for requests whose responses have not begun.
-    pub(super) unread: UnreadBudget,
+    pub(in crate::server) unread: UnreadBudget,
     /// The TLS configuration; `None` for plain HTTP.
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(in crate::server) tls: Option<Arc<ServerConfig>>,
     /// The peers that were warned about because they spoke TLS to the plain port.
-    pub(super) warned: WarnedPeers,
+    pub(in crate::server) warned: WarnedPeers,
 }
+
+/// Size of actix-http's write buffer per connection, in bytes. The next chunk of a body is requested only when less
+/// than this waits for the kernel, so it bounds the memory that a slow client takes. It fits a head plus a small
+/// body, which then leave in one write; apart, Nagle's algorithm and delayed acknowledgements add 40 ms.
+const WRITE_BUFFER_BYTES: usize = 4096;
 
 /// Maximum time of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Port {
     /// Returns the function that serves connections with this application on the present thread.
-    pub(super) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers }: Thread) -> Serve
+    pub(in crate::server) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers }: Thread) -> Serve
     where
         I: IntoServiceFactory<S, actix_http::Request> + 'static,
         S: ServiceFactory<actix_http::Request, Config = AppConfig, Response = actix_web::dev::ServiceResponse<B>>
@@ -110,9 +115,9 @@ where
         // A client that sends no more may wait for its responses. The socket itself notices when it is gone.
         .h1_allow_half_closed(true)
         .client_disconnect_timeout(Duration::from_secs(1))
-        .h1_write_buffer_size(connections::WRITE_BUFFER_BYTES)
+        .h1_write_buffer_size(WRITE_BUFFER_BYTES)
         .on_connect_ext(|io: &Sequence<T>, data| {
-            connections::count(data);
+            count(data);
             data.insert(io.queue());
         });
     let app = app.into_factory().map_err(|error| error.into().error_response());
@@ -127,4 +132,21 @@ async fn serve_connection<T>(
 ) {
     // Errors of one client are not logged, and failures of this service are logged where they occur.
     let _ = http.call((io, Protocol::Http1, Some(peer))).await;
+}
+
+static OPEN: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("dependency_proxy_connections"));
+
+/// One open connection, counted until it is dropped with the connection's data.
+struct Counted;
+
+/// Counts the connection that this data belongs to, until it ends.
+fn count(data: &mut Extensions) {
+    OPEN.increment(1);
+    data.insert(Counted);
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OPEN.decrement(1);
+    }
 }

@@ -1,0 +1,59 @@
+//! Errors that keep the service from starting.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::TlsError;
+use crate::auth::jwt::KeyError;
+use crate::store::error::{OpenError, StoreError};
+use crate::upstream::SetupError;
+
+/// Reason why the server does not start. The text is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder, or a file in it, cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The settings of an upstream cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] SetupError),
+    /// The key file cannot be used.
+    #[error("the keys that sign tokens, {}: {error}", path.display())]
+    Keys {
+        /// The path of the file.
+        path: std::path::PathBuf,
+        /// The problem with its content.
+        error: KeyError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        error: io::Error,
+    },
+    /// The kernel does not have this TCP congestion control, or does not allow it.
+    #[error(
+        "server.tcp_congestion_control: the kernel does not let this service use '{name}': {error}; \
+         sysctl net.ipv4.tcp_allowed_congestion_control lists those that it allows"
+    )]
+    CongestionControl {
+        /// Its name, as in the settings.
+        name: String,
+        /// The error of the operating system.
+        error: io::Error,
+    },
+    /// Handlers for signals cannot be installed, so nothing could stop the process in an orderly way.
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The first records could not be created.
+    #[error("the first administrator could not be created: {0}")]
+    FirstStart(String),
+}
