@@ -296,12 +296,12 @@ fn describe() {
     let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
     describe_counter!(
         "dependency_proxy_manifest_pulls_total",
-        format!("Manifests served, by cache outcome: {outcomes}")
+        format!("ManifestCacheHandle served, by cache outcome: {outcomes}")
     );
     describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache outcome: {outcomes}"));
     describe_gauge!(
         "dependency_proxy_manifest_questions",
-        "Manifests being requested from upstreams, each counted once however many clients wait for it"
+        "ManifestCacheHandle being requested from upstreams, each counted once however many clients wait for it"
     );
     describe_gauge!(
         "dependency_proxy_downloads_in_flight",
@@ -312,7 +312,7 @@ fn describe() {
     describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
     describe_counter!(
         "dependency_proxy_unstored_manifests_total",
-        "Manifests passed on without being stored or linked to the group, by reason"
+        "ManifestCacheHandle passed on without being stored or linked to the group, by reason"
     );
     describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
     describe_counter!(

@@ -55,9 +55,9 @@ use self::ports::Key;
 use self::progress::{Accepted, End, Progress};
 use self::shared::Shared;
 use self::verifier::Verifier;
-use super::manifests::Source;
 use super::places::{AdmissionLimit, Permit, Share, Shares};
 use super::unstored::{Kind, UnstoredReports};
+use crate::actors::cache_status::CacheStatus;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -213,7 +213,7 @@ impl Blobs {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
-            return Ok(stored.opened(Source::Hit));
+            return Ok(stored.opened(CacheStatus::Hit));
         }
         let late = Instant::now() + self.shared.options.answer_within;
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
@@ -253,7 +253,7 @@ impl Blobs {
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.proven => {
                     self.remember(wanted, link, forgotten);
-                    return Ok(Stored::Opened(stored.opened(Source::Hit).into()));
+                    return Ok(Stored::Opened(stored.opened(CacheStatus::Hit).into()));
                 }
                 (link, Some(stored)) => {
                     // A download puts its file in place shortly before it grants the links, so the group may be one
@@ -265,7 +265,7 @@ impl Blobs {
                         continue;
                     }
                     self.confirm(wanted, stored.length).await?;
-                    return Ok(Stored::Opened(stored.opened(Source::Revalidated).into()));
+                    return Ok(Stored::Opened(stored.opened(CacheStatus::Revalidated).into()));
                 }
                 (link, None) => return Ok(Stored::Absent(link)),
             }
@@ -424,7 +424,7 @@ impl OpenBlob {
 }
 
 impl StoredBlob {
-    fn opened(self, source: Source) -> OpenedBlob {
+    fn opened(self, source: CacheStatus) -> OpenedBlob {
         let held = match self.content {
             BlobContent::File(file) => BlobSource::File(file),
             BlobContent::Bytes(bytes) => BlobSource::Bytes(bytes),

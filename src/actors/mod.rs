@@ -3,7 +3,7 @@
 //!
 //! | actor | handle | owns |
 //! |---|---|---|
-//! | `ManifestCache` | `Manifests` | upstream requests for manifests that are under way, negative entries, backoffs |
+//! | `ManifestCache` | `ManifestCacheHandle` | upstream requests for manifests that are under way, negative entries, backoffs |
 //! | `BlobCache` | `Blobs` | running downloads, and the `HEAD` requests for blobs that are under way |
 //! | `PolicyEvaluator` | `Policy` | the directory of identities, as its only writer |
 //! | `TokenIssuer` | `Tokens` | checks of passwords, and the counts of failed logins |
@@ -15,6 +15,7 @@
 mod abort_on_panic;
 mod backoffs;
 pub mod blob_cache;
+pub mod cache_status;
 pub mod expiring;
 pub mod failure;
 mod flights;
@@ -22,7 +23,6 @@ pub mod janitor;
 pub mod last_used;
 pub mod lists;
 pub mod manifest_cache;
-pub mod manifests;
 pub mod memory_budget;
 
 pub(crate) mod places;

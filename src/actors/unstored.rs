@@ -13,8 +13,8 @@ use crate::store::room::Room;
 /// A kind of content that is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Manifests, their links and their tags.
-    Manifests,
+    /// ManifestCacheHandle, their links and their tags.
+    ManifestCacheHandle,
     /// Blobs and their links.
     Blobs,
 }
@@ -168,14 +168,16 @@ impl Last {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Manifests => "manifests",
+            Self::ManifestCacheHandle => "manifests",
             Self::Blobs => "blobs",
         }
     }
 
     fn count(self, reason: &'static str) {
         let counter = match self {
-            Self::Manifests => metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => reason),
+            Self::ManifestCacheHandle => {
+                metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => reason)
+            }
             Self::Blobs => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
         };
         counter.increment(1);
@@ -184,7 +186,7 @@ impl Kind {
     /// Returns the name of the setting that limits the length of stored content.
     fn max_bytes(self) -> &'static str {
         match self {
-            Self::Manifests => "cache.max_manifest_bytes",
+            Self::ManifestCacheHandle => "cache.max_manifest_bytes",
             Self::Blobs => "cache.max_blob_bytes",
         }
     }

@@ -98,7 +98,7 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     }
     let (image, word, value) = split_at_word(rest).ok_or(ImagePathError::NoSuchRoute)?;
     let target = match word {
-        Word::Manifests => Target::Manifest(value.parse()?),
+        Word::ManifestCacheHandle => Target::Manifest(value.parse()?),
         Word::Blobs => Target::Blob(value.parse()?),
         Word::Referrers => Target::Referrers(value.parse()?),
     };
@@ -109,7 +109,7 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// A tag or digest of a manifest follows.
-    Manifests,
+    ManifestCacheHandle,
     /// The digest of a blob follows.
     Blobs,
     /// The digest of the manifest that is referred to follows.
@@ -123,7 +123,7 @@ pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
     while let Some(slash) = path[..end].rfind('/') {
         let value = path[end..].strip_prefix('/');
         let word = match &path[slash + 1..end] {
-            "manifests" => Some(Word::Manifests),
+            "manifests" => Some(Word::ManifestCacheHandle),
             "blobs" => Some(Word::Blobs),
             "referrers" => Some(Word::Referrers),
             _ => None,
@@ -216,10 +216,10 @@ mod tests {
     #[test]
     fn the_last_word_separates_an_image_from_a_value() {
         for (path, split) in [
-            ("a/manifests/1", Some(("a", Word::Manifests, "1"))),
+            ("a/manifests/1", Some(("a", Word::ManifestCacheHandle, "1"))),
             ("a/b/blobs/sha256:0", Some(("a/b", Word::Blobs, "sha256:0"))),
             ("a/manifests/blobs/x", Some(("a/manifests", Word::Blobs, "x"))),
-            ("a/manifests/x/y", Some(("a", Word::Manifests, "x/y"))),
+            ("a/manifests/x/y", Some(("a", Word::ManifestCacheHandle, "x/y"))),
             ("a/referrers/", Some(("a", Word::Referrers, ""))),
             ("manifests/1", None),
             ("a/manifests", None),
@@ -235,7 +235,7 @@ mod tests {
         fn what_is_split_fits_together_again(path in "(/|a|manifests|blobs|ä){0,9}") {
             if let Some((image, word, value)) = split_at_word(&path) {
                 let word = match word {
-                    Word::Manifests => "manifests",
+                    Word::ManifestCacheHandle => "manifests",
                     Word::Blobs => "blobs",
                     Word::Referrers => "referrers",
                 };

@@ -12,7 +12,7 @@ use crate::actors::expiring::ExpiringTokens;
 use crate::actors::janitor::{Parts, Tidying};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
-use crate::actors::manifests::Manifests;
+use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
@@ -48,7 +48,7 @@ pub(super) struct Handles {
     pub(super) tokens: Tokens,
     /// Handle of the janitor, which runs background tasks.
     pub(super) tidying: Tidying,
-    manifests: Manifests,
+    manifests: ManifestCacheHandle,
     blobs: Blobs,
     lists: Lists,
     last_used: LastUsed,
@@ -92,7 +92,7 @@ impl Handles {
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
         let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
-        let manifests = Manifests::start(
+        let manifests = ManifestCacheHandle::start(
             manifest_options,
             upstream.clone(),
             index.clone(),

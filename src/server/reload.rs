@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{StartError, options, warn_of_missing_groups};
-use crate::actors::manifests::Manifests;
+use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::upstream_fetcher::Upstream;
 use crate::http::CurrentUpstreams;
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 pub struct Reloadable {
     pub(super) policy: Policy,
     pub(super) upstream: Upstream,
-    pub(super) manifests: Manifests,
+    pub(super) manifests: ManifestCacheHandle,
     /// The upstreams that the routes use.
     pub(super) world: CurrentUpstreams,
 }

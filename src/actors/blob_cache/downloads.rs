@@ -14,8 +14,8 @@ use super::ports::Key;
 use super::progress::{DownloadRequest, PendingLinks, Progress};
 use super::shared::Shared;
 use crate::actors::abort_on_panic::abort_on_panic;
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::flights::{Join, SingleFlight};
-use crate::actors::manifests::Source;
 use crate::actors::places::{Share, refused};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -108,7 +108,7 @@ pub(super) struct JoinDownload {
 /// A download that was joined or begun.
 pub(super) struct Joined {
     pub(super) progress: watch::Receiver<Progress>,
-    pub(super) source: Source,
+    pub(super) source: CacheStatus,
 }
 
 impl Handler<JoinDownload> for BlobCache {
@@ -119,9 +119,9 @@ impl Handler<JoinDownload> for BlobCache {
         // A download that has ended is not reused: after a failure a new one may succeed.
         let joined = self.downloads.get(&key).is_some_and(|download| !download.is_over());
         let (running, source) = match joined {
-            true => (&self.downloads[&key], Source::Joined),
+            true => (&self.downloads[&key], CacheStatus::Coalesced),
             false => match begin {
-                Some(share) => (self.begin(key, expected, share, ctx.address())?, Source::Miss),
+                Some(share) => (self.begin(key, expected, share, ctx.address())?, CacheStatus::Miss),
                 None => return Ok(None),
             },
         };

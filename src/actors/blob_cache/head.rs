@@ -8,7 +8,7 @@ use super::downloads::{JoinDownload, Joined};
 use super::ports::Key;
 use super::progress::Progress;
 use super::{BlobError, Blobs, OpenBlob, Stored};
-use crate::actors::manifests::Source;
+use crate::actors::cache_status::CacheStatus;
 use crate::domain::download::Expected;
 use crate::upstream::{ContentHead, UpstreamError};
 
@@ -20,25 +20,25 @@ impl Blobs {
     /// # Errors
     ///
     /// Fails as [`Blobs::open`] does, within the same time, or if upstream does not report the length.
-    pub async fn head(&self, wanted: OpenBlob) -> Result<(u64, Source), BlobError> {
+    pub async fn head(&self, wanted: OpenBlob) -> Result<(u64, CacheStatus), BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
-            return Ok((stored.length, Source::Hit));
+            return Ok((stored.length, CacheStatus::Hit));
         }
         let late = Instant::now() + self.shared.options.answer_within;
         timeout_at(late, self.look_for_length(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
-    async fn look_for_length(&self, wanted: &OpenBlob, late: Instant) -> Result<(u64, Source), BlobError> {
+    async fn look_for_length(&self, wanted: &OpenBlob, late: Instant) -> Result<(u64, CacheStatus), BlobError> {
         if let Stored::Opened(opened) = self.stored(wanted, late).await? {
             return Ok((opened.length(), opened.source()));
         }
         let key = wanted.key();
         let running = self.running(&key).await?;
         match running.and_then(|progress| progress.borrow().accepted.as_ref().map(|accepted| accepted.length)) {
-            Some(length) => Ok((length, Source::Joined)),
-            None => Ok((self.length_upstream(key).await?, Source::Miss)),
+            Some(length) => Ok((length, CacheStatus::Coalesced)),
+            None => Ok((self.length_upstream(key).await?, CacheStatus::Miss)),
         }
     }
 

@@ -17,7 +17,7 @@ use super::ports::Key;
 use super::progress::{End, Progress};
 use super::range_stream::RangeStream;
 use super::shared::Shared;
-use crate::actors::manifests::Source;
+use crate::actors::cache_status::CacheStatus;
 use crate::domain::byte_range::{RangeSet, Selected};
 use crate::store::blobs::BlobFile;
 use crate::store::error::StoreError;
@@ -38,7 +38,7 @@ pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
 /// An open blob that the client may read.
 pub struct OpenedBlob {
     length: u64,
-    source: Source,
+    source: CacheStatus,
     held: BlobSource,
 }
 
@@ -67,18 +67,18 @@ pub(super) struct Follower {
 }
 
 impl OpenedBlob {
-    pub(super) fn new(length: u64, source: Source, held: BlobSource) -> Self {
+    pub(super) fn new(length: u64, source: CacheStatus, held: BlobSource) -> Self {
         Self { length, source, held }
     }
 
     /// Creates a blob without bytes, for requested ranges that lie beyond its end.
     pub(super) fn without_parts(length: u64) -> Self {
-        Self::new(length, Source::Miss, BlobSource::Bytes(Bytes::new()))
+        Self::new(length, CacheStatus::Miss, BlobSource::Bytes(Bytes::new()))
     }
 
     /// Creates a blob of which unverified ranges come from upstream.
     pub(super) fn ranges(length: u64, stream: RangeStream) -> Self {
-        Self::new(length, Source::Miss, BlobSource::Ranges(stream.into()))
+        Self::new(length, CacheStatus::Miss, BlobSource::Ranges(stream.into()))
     }
 
     /// Returns what these ranges select of the blob. Ignores the ranges and selects the whole blob if there are
@@ -100,7 +100,7 @@ impl OpenedBlob {
     }
 
     /// Returns the source of the blob.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> CacheStatus {
         self.source
     }
 

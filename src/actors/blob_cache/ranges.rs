@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::progress::Progress;
 use super::range_stream::RangeStream;
 use super::{BlobError, Blobs, JoinDownload, Key, OpenBlob, OpenedBlob, Stored};
-use crate::actors::manifests::Source;
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::places::{Permit, Share};
 use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length, upstream_requests};
 use crate::domain::download::Expected;
@@ -90,7 +90,7 @@ impl Blobs {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
-            return Ok(stored.opened(Source::Hit));
+            return Ok(stored.opened(CacheStatus::Hit));
         }
         if let Some(start) = ranges.rest_from()
             && !self.is_far_ahead(&wanted.key(), start).await?

@@ -350,7 +350,7 @@ async fn two_hundred_clients_arriving_over_time_cause_one_request() {
     });
     let sources = join_all(clients).await;
     assert_eq!(scene.upstream.gets(), [0]);
-    assert_eq!(sources.iter().filter(|&&source| source == Source::Miss).count(), 1);
+    assert_eq!(sources.iter().filter(|&&source| source == CacheStatus::Miss).count(), 1);
     assert!(scene.committed().await.unwrap() == scene.upstream.content);
     join_all((0..7).map(|group| scene.until_linked(group))).await;
 }
@@ -359,7 +359,7 @@ async fn two_hundred_clients_arriving_over_time_cause_one_request() {
 async fn the_first_bytes_leave_while_the_rest_is_still_far_away() {
     let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::CutAt(50_000), Reply::Silence]));
     let blob = scene.open(1).await.unwrap();
-    assert_eq!((blob.length(), blob.source()), (100_000, Source::Miss));
+    assert_eq!((blob.length(), blob.source()), (100_000, CacheStatus::Miss));
     let (bytes, error) = read_range(blob, 0..50_000).await;
     assert!(error.is_none() && bytes == scene.upstream.content[..50_000]);
 }
@@ -372,7 +372,7 @@ async fn a_committed_and_linked_blob_is_a_file_and_asks_nobody() {
     scene.until_linked(1).await;
     for _ in 0..3 {
         let blob = scene.open(1).await.unwrap();
-        assert_eq!(blob.source(), Source::Hit);
+        assert_eq!(blob.source(), CacheStatus::Hit);
         assert_eq!(read_range(blob, 10..20).await.0, scene.upstream.content[10..20]);
     }
     assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 0));
@@ -470,7 +470,7 @@ async fn without_a_link_upstream_decides_once_for_all_who_ask() {
         assert!(read(opened.unwrap()).await.0 == scene.upstream.content);
     }
     assert_eq!((scene.upstream.gets().len(), scene.upstream.head_requests.load(Ordering::SeqCst)), (1, 1));
-    assert_eq!(scene.blobs.open(wanted).await.unwrap().source(), Source::Hit);
+    assert_eq!(scene.blobs.open(wanted).await.unwrap().source(), CacheStatus::Hit);
     assert_eq!(scene.upstream.head_requests.load(Ordering::SeqCst), 1);
 }
 

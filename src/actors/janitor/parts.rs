@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::super::blob_cache::Blobs;
 use super::super::expiring::ExpiringTokens;
 use super::super::last_used::LastUsed;
-use super::super::manifests::Manifests;
 use super::super::policy_evaluator::Policy;
+use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
 use crate::store::durable::Leftovers;
@@ -24,7 +24,7 @@ pub struct Parts {
     /// Times of last use.
     pub last_used: LastUsed,
     /// The manifests, with their links in memory.
-    pub manifests: Manifests,
+    pub manifests: ManifestCacheHandle,
     /// The blob cache, with its links in memory.
     pub blobs: Blobs,
     /// The identities on disk.

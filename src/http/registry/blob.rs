@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::failure::{Cause, PullFailure, image_name};
-use crate::actors::manifests::{CACHE_WORDS, Source};
 use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
@@ -24,7 +24,10 @@ use crate::http::registry::state::RegistryState;
 use crate::telemetry::CountersBy;
 
 static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
-    CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word))
+    CountersBy::new(
+        &CacheStatus::LABELS,
+        |word| metrics::counter!("dependency_proxy_blob_pulls_total", "cache" => word),
+    )
 });
 
 /// Responds to `GET` and `HEAD` of a blob. A `HEAD` ignores `Range`, which is defined for `GET` only (RFC 9110,
@@ -90,7 +93,7 @@ fn ranges(request: &HttpRequest, digest: &Digest) -> Result<Option<RangeSet>, Ra
 }
 
 /// Starts a response with the headers that `GET` and `HEAD` have in common.
-fn response(digest: &Digest, source: Source) -> HttpResponseBuilder {
+fn response(digest: &Digest, source: CacheStatus) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     name_content(&mut response, digest)
         .insert_header(API_VERSION)
@@ -117,8 +120,8 @@ fn client(request: &HttpRequest, authorized: &Authorized) -> u64 {
     authorized.identity().credential().map_or_else(address, CredentialId::half)
 }
 
-fn log(authorized: &Authorized, digest: &Digest, found: Result<Source, &BlobError>) {
-    let word = found.map_or("failed", Source::word);
+fn log(authorized: &Authorized, digest: &Digest, found: Result<CacheStatus, &BlobError>) {
+    let word = found.map_or("failed", CacheStatus::word);
     PULLS.count(word);
     tracing::debug!(
         principal = authorized.identity().principal(),

@@ -1,4 +1,4 @@
-//! Manifests and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
+//! ManifestCacheHandle and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
 //! manifests").
 
 use std::time::Instant;
@@ -9,8 +9,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::long_body;
 use super::{API_VERSION, X_CACHE, name_content};
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::failure::{PullFailure, image_name};
-use crate::actors::manifests::{PullManifest, Pulled, PulledManifest, Source};
+use crate::actors::manifest_cache::{PullManifest, Pulled, PulledManifest};
 use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
@@ -89,7 +90,7 @@ fn loggable(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
 /// Returns the cache status for the log. A stored manifest is not a hit while its blobs pass through without being
 /// stored.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
-    if pulled.source == Source::Hit && state.blobs.pass_through(authorized.origin()) {
+    if pulled.source == CacheStatus::Hit && state.blobs.pass_through(authorized.origin()) {
         return "passed_through";
     }
     pulled.source.word()

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::actors::blob_cache::Blobs;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
-use crate::actors::manifests::Manifests;
+use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::Policy;
 use crate::actors::token_issuer::Tokens;
 use crate::domain::policy::PublicGroups;
@@ -27,7 +27,7 @@ pub(crate) struct RegistryState {
     /// Issues and verifies bearer tokens.
     pub(crate) tokens: Tokens,
     /// Handle of the manifest cache.
-    pub(crate) manifests: Manifests,
+    pub(crate) manifests: ManifestCacheHandle,
     /// Handle of the blob cache.
     pub(crate) blobs: Blobs,
     /// Lists, which are passed through from upstream.

@@ -193,7 +193,7 @@ async fn ranges_without_a_link_to_a_stored_blob_are_for_upstream_to_decide() {
     let ranges = set("5-9");
     assert!(matches!(scene.blobs.open_ranges(wanted.clone(), &ranges).await, Err(BlobError::Denied { .. })));
     let opened = scene.blobs.open_ranges(wanted, &ranges).await.unwrap();
-    assert_eq!(opened.source(), Source::Revalidated);
+    assert_eq!(opened.source(), CacheStatus::Revalidated);
     assert_eq!(read_range(opened, 5..10).await.0, scene.upstream.content[5..10]);
     assert!(scene.upstream.requested_ranges().is_empty());
 }

@@ -1,5 +1,5 @@
 //! One pull of a manifest that is not answered from memory: served from the store if the group has a granted link
-//! and the tag is fresh, otherwise decided by upstream. Decides only; the `Shelf` and the [`ManifestCache`] store.
+//! and the tag is fresh, otherwise decided by upstream. Decides only; the `CachedManifests` and the [`ManifestCache`] store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,12 +10,14 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use tokio::time::{timeout, timeout_at};
 
-use super::pulled::{Leased, PullManifest, PulledManifest, Source};
-use super::shelf::{Known, Shelf, is_fresh};
+use super::CacheTimes;
+use super::coordinator::ManifestCache;
+use super::request::{FetchManifest, HeadManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
+use super::response::SharedOutcome;
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::failure::Cause;
-use crate::actors::manifest_cache::{
-    CacheTimes, FetchManifest, HeadManifest, ManifestCache, ManifestKey, RevalidationTimedOut, SharedOutcome, Since,
-};
+use crate::actors::manifest_cache::cache::{CachedManifests, Known, is_fresh};
+use crate::actors::manifest_cache::response::{Leased, PulledManifest};
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;
@@ -24,7 +26,7 @@ use crate::upstream::{ContentHead, ManifestHead};
 
 /// A pull under way.
 pub(super) struct Pull<'a> {
-    pub(super) shelf: &'a Arc<Shelf>,
+    pub(super) cache: &'a Arc<CachedManifests>,
     pub(super) actor: &'a Addr<ManifestCache>,
     pub(super) request: &'a PullManifest,
     /// The settings at the time of the request.
@@ -57,7 +59,7 @@ impl Pull<'_> {
     /// Fails if upstream refuses it, or cannot deliver it and no stale manifest may be served, or if
     /// there is no memory.
     pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
-        match self.shelf.look_up(self.request).await? {
+        match self.cache.look_up(self.request).await? {
             Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
             Some(Known { manifest: Some(manifest), .. }) => {
                 // Its lease must not hold the group's share during the upstream request.
@@ -74,13 +76,13 @@ impl Pull<'_> {
     async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
         if tag.is_none_or(|entry| is_fresh(&entry, self.request.tag_freshness)) {
-            return Ok(PulledManifest::new(leased, Source::Hit, checked_at));
+            return Ok(PulledManifest::new(leased, CacheStatus::Hit, checked_at));
         }
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
         let Leased { manifest, lease: _ } = leased;
         let outcome = match self.request_head(true).await {
             Ok((head, _)) => match self.confirmed(head.affirmed(), Some(&manifest)).await? {
-                Some(confirmed) => Ok(PulledManifest::new(confirmed, Source::Revalidated, Some(Timestamp::now()))),
+                Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
                 None => {
                     // After a `HEAD` that timed out, the `GET` gets a short time only.
                     let limit = if head == ManifestHead::TooSlow {
@@ -98,11 +100,11 @@ impl Pull<'_> {
         };
         match outcome {
             Err(Cause::NotFound) => {
-                self.shelf.drop_tag(self.request).await;
+                self.cache.drop_tag(self.request).await;
                 Err(Cause::NotFound)
             }
             Err(cause) if cause.is_denial() => {
-                self.shelf.deny_tag(self.request).await;
+                self.cache.deny_tag(self.request).await;
                 Err(cause)
             }
             Err(_) if tag.is_some_and(|entry| entry.denied) => Err(Cause::Denied { message: None }),
@@ -110,13 +112,13 @@ impl Pull<'_> {
                 Err(Cause::AccountGraceOver)
             }
             Err(cause) => {
-                let leased = self.shelf.leased(self.request.group, manifest).await?;
-                let stale = PulledManifest::new(leased, Source::Stale, checked_at);
+                let leased = self.cache.leased(self.request.group, manifest).await?;
+                let stale = PulledManifest::new(leased, CacheStatus::Stale, checked_at);
                 Ok(PulledManifest { stale_because: Some(Arc::new(cause)), ..stale })
             }
             // The `HEAD` was inconclusive, and the `GET` shows that the tag has not moved.
             Ok(pulled) if pulled.digest == manifest.digest => {
-                Ok(PulledManifest { source: Source::Revalidated, ..pulled })
+                Ok(PulledManifest { source: CacheStatus::Revalidated, ..pulled })
             }
             pulled => pulled,
         }
@@ -126,7 +128,7 @@ impl Pull<'_> {
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, coalesced) = self.request_head(false).await?;
         let Some(manifest) = self.confirmed(head.affirmed(), None).await? else { return self.fetch().await };
-        let source = if coalesced { Source::Joined } else { Source::Revalidated };
+        let source = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
 
@@ -140,14 +142,14 @@ impl Pull<'_> {
         let Some(head) = head else { return Ok(None) };
         let Some(digest) = head.digest.filter(|digest| self.fits(digest)) else { return Ok(None) };
         let stored = match read.filter(|manifest| manifest.digest == digest) {
-            Some(manifest) => Some(self.shelf.leased(self.request.group, manifest.clone()).await?),
-            None => self.shelf.stored(self.request.group, digest).await?,
+            Some(manifest) => Some(self.cache.leased(self.request.group, manifest.clone()).await?),
+            None => self.cache.stored(self.request.group, digest).await?,
         };
         let Some(leased) = stored else { return Ok(None) };
         if head.length.is_some_and(|length| length != leased.manifest.bytes.len() as u64) {
             return Ok(None);
         }
-        self.shelf.grant_stored(self.request, &leased.manifest).await;
+        self.cache.grant_stored(self.request, &leased.manifest).await;
         Ok(Some(leased))
     }
 
@@ -156,7 +158,7 @@ impl Pull<'_> {
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, coalesced) = self.request_head(false).await?;
         if let Some(manifest) = self.confirmed(head.affirmed(), None).await? {
-            return Ok(PulledManifest::new(manifest, Source::Revalidated, self.by_tag()));
+            return Ok(PulledManifest::new(manifest, CacheStatus::Revalidated, self.by_tag()));
         }
         let ManifestHead::Affirmed(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head
         else {
@@ -169,8 +171,8 @@ impl Pull<'_> {
             // A `HEAD` that names another digest than the requested one confirms nothing.
             (_, Some(_)) => return self.fetch().await,
         };
-        self.shelf.note_digest(self.request, digest, size).await;
-        let source = if coalesced { Source::Joined } else { Source::Miss };
+        self.cache.note_digest(self.request, digest, size).await;
+        let source = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Miss };
         Ok(PulledManifest { digest, media_type, size, manifest: None, source, age: None, stale_because: None })
     }
 
@@ -186,9 +188,9 @@ impl Pull<'_> {
             shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(Cause::NoMemory))?;
         }
         let (fetched, coalesced) = (shared.outcome?, shared.coalesced);
-        self.shelf.grant(self.request, &fetched).await;
-        let source = if coalesced { Source::Joined } else { Source::Miss };
-        let leased = self.shelf.leased(group, fetched.manifest).await?;
+        self.cache.grant(self.request, &fetched).await;
+        let source = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Miss };
+        let leased = self.cache.leased(group, fetched.manifest).await?;
         Ok(PulledManifest::new(leased, source, self.by_tag()))
     }
 

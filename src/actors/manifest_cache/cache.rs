@@ -11,11 +11,14 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::task::spawn_blocking;
 
-use super::super::manifest_cache::{Fetched, ManifestCacheOptions};
-use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
-use super::names::{links, named};
-use super::pulled::{Leased, PullManifest, PulledManifest, Source};
+use super::ManifestCacheOptions;
+use super::request::PullManifest;
+use super::response::Fetched;
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::failure::Cause;
+use crate::actors::manifest_cache::keys::{LinkKey, LinkOf, TagKey, TagOf};
+use crate::actors::manifest_cache::references::{links, named};
+use crate::actors::manifest_cache::response::{Leased, PulledManifest};
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::actors::unstored::UnstoredReports;
 use crate::domain::digest::Digest;
@@ -28,7 +31,7 @@ use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::manifests::{Manifest, ManifestStore};
 
 /// Cached manifests, links and tags, in memory and on disk.
-pub(super) struct Shelf {
+pub(super) struct CachedManifests {
     index: Arc<Index>,
     store: Arc<ManifestStore>,
     memory: MemoryBudget,
@@ -64,7 +67,7 @@ struct ByLength;
 /// Initial capacity hint; the cache is bounded by bytes.
 const EXPECTED_MANIFESTS: usize = 10_000;
 
-impl Shelf {
+impl CachedManifests {
     /// Creates the cache over this index and store, with the memory limits of the options.
     pub(super) fn new(
         index: Arc<Index>,
@@ -100,7 +103,7 @@ impl Shelf {
         let manifest = self.manifests.get(&digest)?;
         // If the group's share of memory is in use, the pull has to wait for it, which this function must not do.
         let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
-        Some(PulledManifest::new(Leased { manifest, lease }, Source::Hit, checked_at))
+        Some(PulledManifest::new(Leased { manifest, lease }, CacheStatus::Hit, checked_at))
     }
 
     /// Returns this manifest for a client of the group, once the group's share of memory has room for it.
@@ -127,10 +130,10 @@ impl Shelf {
     /// Fails if there is no memory for a large manifest.
     pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Result<Option<Known>, Cause> {
         let group = request.group;
-        let (shelf, wanted) = (self.clone(), request.clone());
-        let to_read = self.reserve(group, move || shelf.digest_of(&wanted)).await?;
-        let (shelf, request) = (self.clone(), request.clone());
-        let known = self.blocking(move || shelf.look_up_blocking(&request, to_read)).await.unwrap_or(None);
+        let (cache, wanted) = (self.clone(), request.clone());
+        let to_read = self.reserve(group, move || cache.digest_of(&wanted)).await?;
+        let (cache, request) = (self.clone(), request.clone());
+        let known = self.blocking(move || cache.look_up_blocking(&request, to_read)).await.unwrap_or(None);
         let Some(known) = known else { return Ok(None) };
         let manifest = self.with_lease(group, known.manifest).await?;
         Ok(Some(Known { manifest, ..known }))
@@ -144,8 +147,8 @@ impl Shelf {
     /// Fails if there is no memory for a large manifest.
     pub(super) async fn stored(self: &Arc<Self>, group: GroupId, digest: Digest) -> Result<Option<Leased>, Cause> {
         let to_read = self.reserve(group, move || Ok(Some(digest))).await?;
-        let shelf = self.clone();
-        let manifest = self.blocking(move || shelf.read(&digest, to_read)).await.unwrap_or(None);
+        let cache = self.clone();
+        let manifest = self.blocking(move || cache.read(&digest, to_read)).await.unwrap_or(None);
         self.with_lease(group, manifest).await
     }
 
@@ -155,12 +158,12 @@ impl Shelf {
         group: GroupId,
         find: impl FnOnce() -> Result<Option<Digest>, StoreError> + Send + 'static,
     ) -> Result<ToRead, Cause> {
-        let shelf = self.clone();
+        let cache = self.clone();
         let found = self.blocking(move || {
             let Some(digest) = find()? else { return Ok((None, 0)) };
-            match shelf.manifests.peek(&digest) {
+            match cache.manifests.peek(&digest) {
                 Some(manifest) => Ok((Some(manifest), 0)),
-                None => Ok((None, shelf.store.length(&digest)?)),
+                None => Ok((None, cache.store.length(&digest)?)),
             }
         });
         let (in_memory, length) = found.await.unwrap_or_default();
@@ -185,16 +188,16 @@ impl Shelf {
     /// Grants the group a link to a manifest that upstream has served to its account, and adds referenced links to
     /// the content that the manifest refers to. A failure is logged.
     pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, fetched: &Fetched) {
-        let (shelf, request, fetched) = (self.clone(), request.clone(), fetched.clone());
-        drop(self.blocking(move || shelf.grant_blocking(&request, &fetched)).await);
+        let (cache, request, fetched) = (self.clone(), request.clone(), fetched.clone());
+        drop(self.blocking(move || cache.grant_blocking(&request, &fetched)).await);
     }
 
     /// As [`Self::grant`], for a stored manifest that upstream has confirmed by a `HEAD`.
     pub(super) async fn grant_stored(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>) {
-        let (shelf, request, manifest) = (self.clone(), request.clone(), manifest.clone());
+        let (cache, request, manifest) = (self.clone(), request.clone(), manifest.clone());
         let granted = self.blocking(move || {
             let named = Arc::new(named(&manifest));
-            shelf.grant_blocking(&request, &Fetched { manifest, named, stored: true, _lease: None })
+            cache.grant_blocking(&request, &Fetched { manifest, named, stored: true, _lease: None })
         });
         drop(granted.await);
     }
@@ -203,11 +206,11 @@ impl Shelf {
     /// that digest, and their next pull by tag must find what they got. This records the digest only. It grants no
     /// access to stored bytes.
     pub(super) async fn note_digest(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
-        let (shelf, request) = (self.clone(), request.clone());
+        let (cache, request) = (self.clone(), request.clone());
         let noted = self.blocking(move || {
             let named = Link { size: Some(size), proven: false };
-            shelf.index.add_links(request.group, &request.origin, &[(digest, named)])?;
-            shelf.set_tag(&request, digest)
+            cache.index.add_links(request.group, &request.origin, &[(digest, named)])?;
+            cache.set_tag(&request, digest)
         });
         drop(noted.await);
     }
@@ -215,11 +218,11 @@ impl Shelf {
     /// Forgets a tag that upstream no longer has.
     pub(super) async fn drop_tag(self: &Arc<Self>, request: &PullManifest) {
         let Reference::Tag(tag) = request.reference.clone() else { return };
-        let (shelf, origin) = (self.clone(), request.origin.clone());
+        let (cache, origin) = (self.clone(), request.origin.clone());
         let dropped = self.blocking(move || {
             // The index first: a lookup between the two would otherwise put the old entry back into memory.
-            let dropped = shelf.index.drop_tag(&origin, &tag);
-            shelf.tags.remove(&TagOf(&origin, &tag));
+            let dropped = cache.index.drop_tag(&origin, &tag);
+            cache.tags.remove(&TagOf(&origin, &tag));
             dropped
         });
         drop(dropped.await);
@@ -228,10 +231,10 @@ impl Shelf {
     /// Records that upstream now refuses the tag's repository, so that the tag is not served stale.
     pub(super) async fn deny_tag(self: &Arc<Self>, request: &PullManifest) {
         let Reference::Tag(tag) = request.reference.clone() else { return };
-        let (shelf, origin) = (self.clone(), request.origin.clone());
+        let (cache, origin) = (self.clone(), request.origin.clone());
         let denied = self.blocking(move || {
-            let denied = shelf.index.deny_tag(&origin, &tag);
-            shelf.tags.remove(&TagOf(&origin, &tag));
+            let denied = cache.index.deny_tag(&origin, &tag);
+            cache.tags.remove(&TagOf(&origin, &tag));
             denied
         });
         drop(denied.await);

@@ -1,4 +1,4 @@
-//! The request and the result of a pull of a manifest. Data types only.
+//! Results of the manifest cache, for its callers and within it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,28 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::failure::Cause;
+use crate::actors::flights::Recall;
 use crate::actors::memory_budget::Lease;
 use crate::domain::digest::Digest;
-use crate::domain::id::GroupId;
-use crate::domain::origin::Origin;
-use crate::domain::reference::Reference;
+use crate::domain::manifest::Named;
 use crate::store::manifests::Manifest;
-
-/// Request for a manifest on behalf of a group. The caller has checked that the group may pull.
-#[derive(Clone, Debug)]
-pub struct PullManifest {
-    /// The group on whose behalf the manifest is pulled.
-    pub group: GroupId,
-    /// The upstream, account and repository of the image.
-    pub origin: Origin,
-    /// The tag or digest of the manifest.
-    pub reference: Reference,
-    /// True for a `HEAD` request.
-    pub head: bool,
-    /// Time to live of the tags of this upstream.
-    pub tag_freshness: Duration,
-}
 
 /// A pulled manifest.
 #[derive(Clone, Debug)]
@@ -41,7 +26,7 @@ pub struct PulledManifest {
     /// The manifest itself; `None` only for a `HEAD` of a manifest that is not stored.
     pub manifest: Option<Leased>,
     /// The source of the manifest.
-    pub source: Source,
+    pub source: CacheStatus,
     /// Time since upstream last confirmed what the tag stands for; `None` for a digest.
     pub age: Option<Duration>,
     /// The failure of the revalidation, if the manifest is served stale.
@@ -55,28 +40,31 @@ pub struct Leased {
     pub(super) lease: Option<Arc<Lease>>,
 }
 
-/// Source of a response: the outcome of the cache lookup (compare RFC 9211, `Cache-Status`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The cache, without an upstream request.
-    Hit,
-    /// The cache, after upstream confirmed the content.
-    Revalidated,
-    /// The cache, because upstream sent no usable response.
-    Stale,
-    /// Upstream, by a request that this client caused.
-    Miss,
-    /// Upstream, by a request that another client had caused already (coalesced).
-    Joined,
+/// A verified manifest.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    pub(super) manifest: Arc<Manifest>,
+    /// The content that it refers to.
+    pub(super) named: Arc<Named>,
+    /// True if it was stored; false if it is too long or the store failed.
+    pub(super) stored: bool,
+    /// The lease of the group for which it was fetched, if it is large. Held so that the group's share stays in use.
+    pub(super) _lease: Option<Arc<Lease>>,
 }
 
-/// Values of the metric label `cache`: the words of [`Source`], and `failed` for a pull without a
-/// response from any source.
-pub const CACHE_WORDS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
+/// An outcome that several callers may share.
+#[derive(Clone, Debug)]
+pub(super) struct SharedOutcome<T> {
+    pub(super) outcome: Result<T, Cause>,
+    /// True if another caller's request was under way already, or had just ended.
+    pub(super) coalesced: bool,
+    /// True if a request was sent to upstream for this caller.
+    pub(super) sent: bool,
+}
 
 impl PulledManifest {
     /// Creates the result for this manifest. For a tag, `checked_at` is the time at which upstream last confirmed it.
-    pub(super) fn new(leased: Leased, source: Source, checked_at: Option<Timestamp>) -> Self {
+    pub(super) fn new(leased: Leased, source: CacheStatus, checked_at: Option<Timestamp>) -> Self {
         let manifest = &leased.manifest;
         Self {
             digest: manifest.digest,
@@ -97,15 +85,19 @@ impl Leased {
     }
 }
 
-impl Source {
-    /// Returns the value of the response header `X-Cache`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Revalidated => "revalidated",
-            Self::Stale => "stale",
-            Self::Miss => "miss",
-            Self::Joined => "joined",
-        }
+impl Fetched {
+    /// Returns a function that returns this manifest again as long as another holder keeps it in memory.
+    pub(super) fn recall(&self) -> Recall<Result<Self, Cause>> {
+        let (manifest, named, stored) = (Arc::downgrade(&self.manifest), Arc::downgrade(&self.named), self.stored);
+        Box::new(move || {
+            Some(Ok(Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored, _lease: None }))
+        })
+    }
+}
+
+impl<T> SharedOutcome<T> {
+    /// Returns a failure for which no request was sent.
+    pub(super) fn at_once(cause: Cause) -> Self {
+        Self { outcome: Err(cause), coalesced: false, sent: false }
     }
 }

@@ -2,12 +2,6 @@
 //! through upstream. A hit sends no message and makes no upstream request. Upstream requests are coalesced and
 //! bounded by the [`ManifestCache`].
 
-mod keys;
-mod names;
-mod pull;
-mod pulled;
-mod shelf;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -16,18 +10,18 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 
-pub use self::pulled::{CACHE_WORDS, Leased, PullManifest, PulledManifest, Source};
-
-use self::pull::Pull;
-use self::shelf::Shelf;
-use super::failure::{Cause, PullFailure, image_name};
-use super::manifest_cache::{
-    CacheTimes, CurrentTimes, ForgetRecent, ForgetUpstreams, ManifestCache, ManifestCacheOptions,
-};
-use super::memory_budget::MemoryBudget;
-use super::places::AdmissionLimit;
-use super::unstored::{Kind, UnstoredReports};
-use super::upstream_fetcher::Upstream;
+use super::coordinator::ManifestCache;
+use super::pull::Pull;
+use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
+use super::response::PulledManifest;
+use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
+use crate::actors::cache_status::CacheStatus;
+use crate::actors::failure::{Cause, PullFailure, image_name};
+use crate::actors::manifest_cache::cache::CachedManifests;
+use crate::actors::memory_budget::MemoryBudget;
+use crate::actors::places::AdmissionLimit;
+use crate::actors::unstored::{Kind, UnstoredReports};
+use crate::actors::upstream_fetcher::Upstream;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
@@ -38,11 +32,11 @@ use crate::telemetry::CountersBy;
 
 /// Handle that pulls manifests. Cheap to clone.
 #[derive(Clone)]
-pub struct Manifests(Arc<Inner>);
+pub struct ManifestCacheHandle(Arc<Inner>);
 
 struct Inner {
     actor: Addr<ManifestCache>,
-    shelf: Arc<Shelf>,
+    cache: Arc<CachedManifests>,
     waiters: AdmissionLimit,
     times: CurrentTimes,
 }
@@ -57,7 +51,10 @@ pub struct Pulled {
 }
 
 static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
-    CountersBy::new(&CACHE_WORDS, |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word))
+    CountersBy::new(
+        &CacheStatus::LABELS,
+        |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word),
+    )
 });
 
 /// Maximum time of a pull. Clients give up if no response begins within 30 s.
@@ -69,7 +66,7 @@ const RATE_LIMIT_TIMEOUT: Duration = Duration::from_secs(18);
 /// First pause before a retry after a rate limit, if upstream sends no `Retry-After`. It doubles with each retry.
 const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-impl Manifests {
+impl ManifestCacheHandle {
     /// Starts the actor on this arbiter.
     pub fn start(
         options: ManifestCacheOptions,
@@ -79,12 +76,12 @@ impl Manifests {
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.room().clone()));
-        let shelf = Arc::new(Shelf::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
-        let relieved = Arc::downgrade(&shelf);
+        let unstored = Arc::new(UnstoredReports::new(Kind::ManifestCacheHandle, store.room().clone()));
+        let cache = Arc::new(CachedManifests::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
+        let relieved = Arc::downgrade(&cache);
         memory.relieve_with(move || {
-            if let Some(shelf) = relieved.upgrade() {
-                shelf.give_up_memory();
+            if let Some(cache) = relieved.upgrade() {
+                cache.give_up_memory();
             }
         });
         let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
@@ -93,13 +90,13 @@ impl Manifests {
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored)
         });
-        Self(Arc::new(Inner { actor, shelf, waiters, times }))
+        Self(Arc::new(Inner { actor, cache, waiters, times }))
     }
 
     /// Pulls the manifest that this reference stands for, if the group may have it.
     pub async fn pull(&self, request: PullManifest) -> Pulled {
         let calls = AtomicU32::new(0);
-        let pulled = match self.0.shelf.remembered(&request) {
+        let pulled = match self.0.cache.remembered(&request) {
             Some(pulled) => Ok(pulled),
             None => timeout(PULL_TIMEOUT, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
@@ -120,7 +117,7 @@ impl Manifests {
 
     /// Drops a group's links from memory, after they were removed from the index.
     pub fn forget_group(&self, group: GroupId) {
-        self.0.shelf.forget_group(group);
+        self.0.cache.forget_group(group);
         self.0.actor.do_send(ForgetRecent);
     }
 
@@ -130,7 +127,7 @@ impl Manifests {
     ///
     /// Fails if the store fails.
     pub fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.0.shelf.remove_unlinked(digest)
+        self.0.cache.remove_unlinked(digest)
     }
 }
 
@@ -142,7 +139,7 @@ impl Inner {
         let (start, mut pause) = (Instant::now(), FIRST_RETRY_INTERVAL);
         loop {
             let pull = Pull {
-                shelf: &self.shelf,
+                cache: &self.cache,
                 actor: &self.actor,
                 request,
                 times: **self.times.load(),

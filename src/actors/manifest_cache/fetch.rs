@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::{Fetched, ManifestKey};
+use super::request::ManifestKey;
+use super::response::Fetched;
 use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
 use crate::actors::unstored::UnstoredReports;

@@ -1,0 +1,33 @@
+//! Outcomes of a cache lookup (compare RFC 9211, `Cache-Status`), as the header `X-Cache` and metrics name them.
+
+/// Outcome of the cache lookup of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// The cache, without an upstream request.
+    Hit,
+    /// The cache, after upstream confirmed the content.
+    Revalidated,
+    /// The cache, because upstream sent no usable response.
+    Stale,
+    /// Upstream, by a request that this client caused.
+    Miss,
+    /// Upstream, by a request that another client had caused already (coalesced).
+    Coalesced,
+}
+
+impl CacheStatus {
+    /// Values of the metric label `cache`: the words of [`CacheStatus`], and `failed` for a pull without a
+    /// response from any source.
+    pub const LABELS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
+
+    /// Returns the value of the response header `X-Cache`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Coalesced => "joined",
+        }
+    }
+}
