@@ -31,7 +31,7 @@ use self::net::tls::Reload;
 use self::net::workers::Workers;
 use self::net::{listeners, tls};
 use self::signals::{Action, Signals};
-use crate::actors::janitor::Tidying;
+use crate::actors::janitor::JanitorHandle;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::domain::directory::Directory;
 use crate::domain::upstream::Upstreams;
@@ -51,7 +51,7 @@ pub struct RunningServer {
     workers: Workers,
     metrics: Option<ServerHandle>,
     stopping: Arc<AtomicBool>,
-    tidying: Tidying,
+    tidying: JanitorHandle,
     refusals: Refusals,
     signals: Signals,
     reload_tls: Option<Reload>,

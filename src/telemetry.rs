@@ -15,10 +15,9 @@ mod request;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
-use std::panic;
 use std::sync::OnceLock;
-use std::thread;
 use std::time::Duration;
+use std::{panic, thread};
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -298,18 +297,24 @@ fn describe() {
         "dependency_proxy_manifest_pulls_total",
         format!("ManifestCacheHandle served, by cache outcome: {outcomes}")
     );
-    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache outcome: {outcomes}"));
+    describe_counter!(
+        "dependency_proxy_blob_pulls_total",
+        format!("BlobCacheHandle served, by cache outcome: {outcomes}")
+    );
     describe_gauge!(
         "dependency_proxy_manifest_questions",
         "ManifestCacheHandle being requested from upstreams, each counted once however many clients wait for it"
     );
     describe_gauge!(
         "dependency_proxy_downloads_in_flight",
-        "Blobs being downloaded, each counted once however many clients read it"
+        "BlobCacheHandle being downloaded, each counted once however many clients read it"
     );
     describe_gauge!("dependency_proxy_connections", "Open client connections");
     describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
-    describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
+    describe_counter!(
+        "dependency_proxy_unstored_blobs_total",
+        "BlobCacheHandle passed on without being stored, by reason"
+    );
     describe_counter!(
         "dependency_proxy_unstored_manifests_total",
         "ManifestCacheHandle passed on without being stored or linked to the group, by reason"

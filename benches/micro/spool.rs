@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use actix_rt::{Arbiter, SystemRunner};
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
-use dependency_proxy::actors::blob_cache::{BlobCacheOptions, BlobUpstream, Blobs, Giving, OpenBlob};
+use dependency_proxy::actors::blob_cache::{BlobCacheHandle, BlobCacheOptions, BlobUpstream, OpenBlob, Transfer};
 use dependency_proxy::auth::sha256;
 use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::id::GroupId;
@@ -32,13 +32,13 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fan-out of a spool of 8 MiB");
     group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(5));
-    for (word, giving) in [("read", Giving::Read), ("lent", Giving::Lend)] {
+    for (word, transfer) in [("read", Transfer::Copy), ("lent", Transfer::ZeroCopy)] {
         for readers in [1, 100, 1000] {
             group.throughput(Throughput::Bytes((readers * BLOB_BYTES) as u64));
             group.bench_function(format!("{word}/{readers} readers"), |bencher| {
                 let system = actix_rt::System::new();
                 let house = Fixture::new();
-                bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers, giving)).sum());
+                bencher.iter_custom(|rounds| (0..rounds).map(|_| house.download(&system, readers, transfer)).sum());
             });
         }
     }
@@ -49,7 +49,7 @@ pub fn bench(criterion: &mut Criterion) {
 struct Fixture {
     folder: TempDir,
     hub: Arc<Hub>,
-    blobs: Blobs,
+    blobs: BlobCacheHandle,
     files: BlobFiles,
     cache: Arbiter,
     workers: Vec<Arbiter>,
@@ -103,16 +103,16 @@ impl Fixture {
         let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let blobs = Blobs::start(&cache.handle(), hub.clone(), index, files.clone(), spool, OPTIONS);
+        let blobs = BlobCacheHandle::start(&cache.handle(), hub.clone(), index, files.clone(), spool, OPTIONS);
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
         Self { folder, hub, blobs, files, cache, workers }
     }
 
     /// Downloads a blob that is not stored, with this number of readers. Returns the duration.
-    fn download(&self, system: &SystemRunner, readers: usize, giving: Giving) -> Duration {
+    fn download(&self, system: &SystemRunner, readers: usize, transfer: Transfer) -> Duration {
         let digest = self.hub.next();
         let begun = Instant::now();
-        let read = system.block_on(join_all((0..readers).map(|reader| self.reader(reader, digest, giving))));
+        let read = system.block_on(join_all((0..readers).map(|reader| self.reader(reader, digest, transfer))));
         let took = begun.elapsed();
         assert!(read.into_iter().all(|read| read == Ok(BLOB_BYTES as u64)));
         self.forget(&digest);
@@ -120,13 +120,13 @@ impl Fixture {
     }
 
     /// Starts a reader on one of the threads. Its number of bytes arrives on the channel.
-    fn reader(&self, reader: usize, digest: Digest, giving: Giving) -> oneshot::Receiver<u64> {
+    fn reader(&self, reader: usize, digest: Digest, transfer: Transfer) -> oneshot::Receiver<u64> {
         let (done, read) = oneshot::channel();
         let (blobs, wanted) = (self.blobs.clone(), OpenBlob { group: GroupId(1), origin: origin(), digest });
         self.workers[reader % self.workers.len()].spawn(async move {
             let blob = blobs.open(wanted).await.unwrap();
-            let pieces = blob.pieces(0..BLOB_BYTES as u64, giving);
-            let length = pieces.fold(0, async |read, piece| read + piece.unwrap().length()).await;
+            let chunks = blob.chunks(0..BLOB_BYTES as u64, transfer);
+            let length = chunks.fold(0, async |read, piece| read + piece.unwrap().length()).await;
             done.send(length).unwrap();
         });
         read

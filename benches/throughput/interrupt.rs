@@ -1,9 +1,8 @@
 //! Ctrl-C and SIGTERM: ends every server, removes every folder, and ends the bench.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -2,10 +2,9 @@
 //! Linux. The machine may be set to pace what it sends (BBR), which hides the differences between servers. Other
 //! processes are not affected.
 
-use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 /// Default congestion control of Linux.
 const CUBIC: &str = "cubic";

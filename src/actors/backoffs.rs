@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-use super::failure::{Cause, CountsAgainst};
+use super::pull_failure::{Cause, CountsAgainst};
 use crate::domain::backoff::Backoff;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;

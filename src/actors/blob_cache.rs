@@ -13,94 +13,44 @@
 //! A request for the whole of a blob that is not stored, or for the rest of it (`bytes=N-`, after an interrupted
 //! pull), begins a download. A `HEAD` and a bounded range begin none: see `head` and `ranges`.
 
-mod alone;
-mod downloads;
+//!
+//! | file | content |
+//! |---|---|
+//! | [`handle`] | [`BlobCacheHandle`]: opens a blob, within its limits of time and number. A hit ends here |
+//! | `handle::head`, `handle::ranges`, [`range_stream`] | requests that begin no download |
+//! | [`coordinator`] | the actor: one download per blob, and one `HEAD` |
+//! | [`download_task`], [`progress`], [`writer`], [`context`] | one download: from upstream to the spool file, and what its readers see of it |
+//! | [`pass_through`] | an upstream stream for one client, if the blob is not stored |
+//! | [`reader`], [`chunk`] | the bytes of an open blob, for one client |
+//! | [`verifier`], [`repeats`] | stored blobs are read back and compared with their digest |
+//! | [`request`], [`error`], [`upstream`] | data types; the upstream operations that the cache uses |
+
+mod chunk;
+mod context;
+mod coordinator;
+mod download_task;
 mod error;
-mod flight;
-mod head;
-mod opened;
-mod piece;
-mod ports;
+mod handle;
+mod pass_through;
 mod progress;
 mod range_stream;
-mod ranges;
+mod reader;
 mod repeats;
-mod shared;
-#[cfg(test)]
-mod tests;
+mod request;
+mod upstream;
 mod verifier;
 mod writer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix::prelude::*;
-use quick_cache::sync::Cache;
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout, timeout_at};
-
-pub use self::downloads::BlobCache;
+pub use self::chunk::{Chunk, FileRange, Transfer};
+pub use self::coordinator::BlobCache;
 pub use self::error::BlobError;
-pub use self::opened::{OpenedBlob, Pieces};
-pub use self::piece::{Giving, Part, Piece};
-pub use self::ports::BlobUpstream;
+pub use self::handle::BlobCacheHandle;
+pub use self::reader::{BlobReader, Chunks};
+pub use self::request::OpenBlob;
+pub use self::upstream::BlobUpstream;
 pub use self::verifier::VerifyOptions;
-
-use self::alone::PassThroughStream;
-use self::downloads::{ConfirmBlob, JoinDownload, Joined};
-use self::opened::{BlobSource, Follower};
-use self::ports::Key;
-use self::progress::{Accepted, End, Progress};
-use self::shared::Shared;
-use self::verifier::Verifier;
-use super::places::{AdmissionLimit, Permit, Share, Shares};
-use super::unstored::{Kind, UnstoredReports};
-use crate::actors::cache_status::CacheStatus;
-use crate::domain::digest::Digest;
-use crate::domain::download::Expected;
-use crate::domain::id::GroupId;
-use crate::domain::origin::Origin;
-use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
-use crate::store::error::StoreError;
-use crate::store::index::{Index, Link};
-use crate::store::spool::Spool;
-use crate::upstream::{ContentHead, UpstreamError};
-
-/// Maximum number of lookups per request. A lookup is repeated if the blob is committed, or its download
-/// fails, meanwhile.
-const MAX_LOOKUPS: usize = 3;
-
-/// Handle that opens blobs. Cheap to clone. Opening a committed and linked blob sends no message.
-#[derive(Clone)]
-pub struct Blobs {
-    shared: Arc<Shared>,
-    cache: Addr<BlobCache>,
-    /// Links in memory.
-    known: Arc<Cache<OpenBlob, Link>>,
-    /// Number of removals so far. A link that was read before a removal is not put into memory after it.
-    forgotten: Arc<AtomicU64>,
-    waiters: AdmissionLimit,
-    range_shares: Shares,
-    unstored_shares: Shares,
-    download_shares: Shares,
-    range_streams: AdmissionLimit,
-    /// Number of bytes per blob that were requested in ranges while the blob was not stored.
-    ranged: Arc<Cache<Key, u64>>,
-    verifier: Arc<OnceLock<Verifier>>,
-}
-
-/// Request for a blob on behalf of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OpenBlob {
-    /// The group on whose behalf the blob is requested.
-    pub group: GroupId,
-    /// The upstream, account and repository of the blob.
-    pub origin: Origin,
-    /// The digest of the blob.
-    pub digest: Digest,
-}
 
 /// Limits of the blob cache. A request beyond a maximum is refused with 503, unless stated otherwise.
 #[derive(Clone, Debug)]
@@ -122,318 +72,4 @@ pub struct BlobCacheOptions {
     /// Maximum time until a response begins. After it the client gets the error that upstream is too
     /// slow; the download goes on.
     pub answer_within: Duration,
-}
-
-/// Outcome of a lookup in the store.
-enum Stored {
-    /// The committed blob, or a download of it that has not ended yet.
-    Opened(Box<OpenedBlob>),
-    /// The blob is not stored. The group's link, if it has one.
-    Absent(Option<Link>),
-}
-
-/// Maximum number of blobs whose requested ranges are counted.
-const MAX_RANGED_BLOBS: usize = 1000;
-
-/// Maximum wait at shutdown for blobs that are being committed.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
-
-impl Blobs {
-    /// Starts the blob cache on this arbiter, where its downloads run.
-    pub fn start(
-        arbiter: &ArbiterHandle,
-        upstream: Arc<dyn BlobUpstream>,
-        index: Arc<Index>,
-        files: BlobFiles,
-        spool: Spool,
-        options: BlobCacheOptions,
-    ) -> Self {
-        let known = Arc::new(Cache::new(options.known_links));
-        let waiters = AdmissionLimit::new("blob_waiters", options.max_waiters);
-        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams);
-        let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams);
-        let range_shares = Shares::of("range_streams", options.max_range_streams);
-        let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams);
-        let download_shares = Shares::new("downloads", options.max_downloads_per_group);
-        let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
-        let (misled, committing) = Default::default();
-        let unstored = UnstoredReports::new(Kind::Blobs, files.room().clone());
-        let shared =
-            Arc::new(Shared { upstream, index, files, spool, options, unstored_streams, unstored, misled, committing });
-        let actors = Arc::clone(&shared);
-        let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
-        let (forgotten, verifier) = Default::default();
-        Self {
-            shared,
-            cache,
-            known,
-            forgotten,
-            waiters,
-            range_streams,
-            ranged,
-            range_shares,
-            unstored_shares,
-            download_shares,
-            verifier,
-        }
-    }
-
-    /// Starts the verification of the index and of stored blobs in the background. Later calls have no effect.
-    pub fn verify_stored(&self, options: VerifyOptions) {
-        self.verifier
-            .get_or_init(|| Verifier::start(self.shared.files.clone(), Arc::clone(&self.shared.index), options));
-    }
-
-    /// Records that all of an open blob is sent to a client. `client` is any number that identifies it, such as a
-    /// hash of its credential or address. A client that requests the same stored blob again within minutes may have
-    /// found it damaged, so the blob is verified then.
-    pub fn given_whole(&self, opened: &OpenedBlob, digest: &Digest, client: u64) {
-        if let Some(verifier) = self.verifier.get()
-            && opened.is_stored_file()
-        {
-            verifier.given(client, digest);
-        }
-    }
-
-    /// Waits, for a bounded time, until the blobs whose last byte was sent are stored and linked. Called at shutdown.
-    pub async fn finish(&self) {
-        if timeout(COMMIT_TIMEOUT, self.shared.committing.write()).await.is_err() {
-            tracing::warn!("the last blobs may not have been stored");
-        }
-    }
-
-    /// Opens a blob for this group: the committed file, the running download, or a new download. Returns once
-    /// upstream's acceptance and the length are certain.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream refuses or cannot deliver the blob, if a limit is reached, or after
-    /// [`answer_within`](BlobCacheOptions::answer_within).
-    pub async fn open(&self, wanted: OpenBlob) -> Result<OpenedBlob, BlobError> {
-        if let Some((link, stored)) = self.in_memory(&wanted)
-            && link.proven
-        {
-            return Ok(stored.opened(CacheStatus::Hit));
-        }
-        let late = Instant::now() + self.shared.options.answer_within;
-        timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
-    }
-
-    /// Returns true if blobs of this image are not being stored at present, so that each pull gets them from upstream.
-    pub fn pass_through(&self, image: &Origin) -> bool {
-        self.shared.unstored.concerns(image)
-    }
-
-    /// Drops the links of this group from memory, after they were removed from the index.
-    pub fn forget_group(&self, group: GroupId) {
-        // Before the removal: a lookup that read the old state sees the new count, and does not keep its link.
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.known.retain(|wanted, _| wanted.group != group);
-    }
-
-    /// Looks the blob up, and begins a download if it is not stored.
-    async fn look(&self, wanted: &OpenBlob, late: Instant) -> Result<OpenedBlob, BlobError> {
-        for _ in 0..MAX_LOOKUPS {
-            match self.stored(wanted, late).await? {
-                Stored::Opened(opened) => return Ok(*opened),
-                Stored::Absent(link) => {
-                    if let Some(opened) = self.download(wanted, link, late, true).await? {
-                        return Ok(opened);
-                    }
-                }
-            }
-        }
-        Err(BlobError::Interrupted)
-    }
-
-    /// Opens the committed blob if the group has a granted link, or if upstream confirms the blob now.
-    async fn stored(&self, wanted: &OpenBlob, late: Instant) -> Result<Stored, BlobError> {
-        for first in [true, false] {
-            let forgotten = self.forgotten.load(Ordering::SeqCst);
-            match self.look_up(wanted).await? {
-                (Some(link), Some(stored)) if link.proven => {
-                    self.remember(wanted, link, forgotten);
-                    return Ok(Stored::Opened(stored.opened(CacheStatus::Hit).into()));
-                }
-                (link, Some(stored)) => {
-                    // A download puts its file in place shortly before it grants the links, so the group may be one
-                    // of its readers. If no download runs any more, the link is looked up once again.
-                    if let Some(opened) = self.download(wanted, link, late, false).await? {
-                        return Ok(Stored::Opened(opened.into()));
-                    }
-                    if first {
-                        continue;
-                    }
-                    self.confirm(wanted, stored.length).await?;
-                    return Ok(Stored::Opened(stored.opened(CacheStatus::Revalidated).into()));
-                }
-                (link, None) => return Ok(Stored::Absent(link)),
-            }
-        }
-        Err(BlobError::Interrupted)
-    }
-
-    /// Returns the group's link and the committed blob, each if it exists.
-    async fn look_up(&self, wanted: &OpenBlob) -> Result<(Option<Link>, Option<StoredBlob>), BlobError> {
-        if let Some((link, stored)) = self.in_memory(wanted) {
-            return Ok((Some(link), Some(stored)));
-        }
-        let known = self.known.get(wanted);
-        let (shared, OpenBlob { group, origin, digest }) = (Arc::clone(&self.shared), wanted.clone());
-        let looked_up = spawn_blocking(move || {
-            let link = match known {
-                Some(link) => Some(link),
-                None => shared.index.link(group, &origin, &digest)?,
-            };
-            let expected = link.and_then(|link| link.expected().verified);
-            // The blob is downloaded from upstream instead.
-            let stored = shared.files.blob(&digest, expected).unwrap_or_else(|error| {
-                tracing::warn!(%digest, %error, "a stored blob cannot be opened");
-                None
-            });
-            Ok::<_, StoreError>((link, stored))
-        });
-        Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
-    }
-
-    /// Returns the link and the blob if both are in memory or open. This is the hit path: no blocking calls.
-    fn in_memory(&self, wanted: &OpenBlob) -> Option<(Link, StoredBlob)> {
-        let link = self.known.get(wanted)?;
-        Some((link, self.shared.files.already_open(&wanted.digest, link.expected().verified)?))
-    }
-
-    /// Keeps a link in memory, unless links were removed since the count was `forgotten`.
-    fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
-        if !self.known.contains_key(wanted) {
-            self.known.insert(wanted.clone(), link);
-            // Compared after the insertion: a removal that comes later finds the entry and removes it.
-            if self.forgotten.load(Ordering::SeqCst) != forgotten {
-                self.known.remove(wanted);
-            }
-        }
-    }
-
-    /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
-    /// must match the blob: a web page with status 200 grants nothing.
-    async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
-        let key = wanted.key();
-        let head = self.head_upstream(key.clone()).await?;
-        if !affirms(&head, &key.digest, length) {
-            // The stored file may be damaged instead.
-            if let Some(verifier) = self.verifier.get() {
-                verifier.suspect(&wanted.digest);
-            }
-            self.confirm_by_range(&key, length).await?;
-        }
-        let (shared, group) = (Arc::clone(&self.shared), wanted.group);
-        spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
-    }
-
-    /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
-    /// length may be wrong.
-    async fn confirm_by_range(&self, key: &Key, length: u64) -> Result<(), BlobError> {
-        let content = self.shared.upstream.blob_range(&key.origin, &key.digest, 0..1).await?;
-        let head = content.map(|content| content.head).unwrap_or_default();
-        match head.length {
-            _ if affirms(&head, &key.digest, length) => Ok(()),
-            Some(told) => Err(BlobError::WrongLength { expected: length, told }),
-            None => {
-                Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
-            }
-        }
-    }
-
-    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced.
-    async fn head_upstream(&self, key: Key) -> Result<ContentHead, BlobError> {
-        let _permit = self.wait()?;
-        Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
-    }
-
-    /// Follows the running download, or begins one if `begin` is set. Returns `None` if none runs, or if the blob
-    /// has been committed meanwhile.
-    async fn download(
-        &self,
-        wanted: &OpenBlob,
-        link: Option<Link>,
-        late: Instant,
-        begin: bool,
-    ) -> Result<Option<OpenedBlob>, BlobError> {
-        let _permit = self.wait()?;
-        let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
-        let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
-        let mut joined = self.join(&key, expected, unlinked, None).await?;
-        if joined.is_none() && begin {
-            let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
-            joined = self.join(&key, expected, unlinked, Some(share)).await?;
-        }
-        let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
-        let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
-        let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
-        let Progress { accepted, end, .. } = decided.map_err(|_| BlobError::Interrupted)?.clone();
-        match (end, accepted) {
-            (Some(End::Failed(error)), _) => Err(error),
-            (Some(End::AlreadyStored), _) => Ok(None),
-            (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
-                let stream = {
-                    let share = self.unstored_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
-                    PassThroughStream::begin(&self.shared, key, expected, unlinked, share).await?
-                };
-                Ok(Some(OpenedBlob::new(stream.length(), source, BlobSource::PassThrough(stream))))
-            }
-            (_, Some(Accepted { length, file })) => {
-                if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
-                    return Err(BlobError::WrongLength { expected, told: length });
-                }
-                let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
-                Ok(Some(OpenedBlob::new(length, source, BlobSource::Spool(follower))))
-            }
-            (Some(End::Done) | None, None) => Err(BlobError::Interrupted),
-        }
-    }
-
-    /// Follows the running download, or begins one if `begin` holds a permit of the group.
-    async fn join(
-        &self,
-        key: &Key,
-        expected: Expected,
-        unlinked: Option<GroupId>,
-        begin: Option<Share>,
-    ) -> Result<Option<Joined>, BlobError> {
-        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
-        self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
-    }
-
-    /// Returns a permit to wait for upstream.
-    fn wait(&self) -> Result<Permit, BlobError> {
-        self.waiters.try_acquire().ok_or(BlobError::Busy)
-    }
-}
-
-/// Returns true if the response confirms the blob with this digest and length: it names at least one, and none
-/// differs. A digest alone is enough, and so is a length alone.
-fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
-    let same_length = head.length.map(|told| told == length);
-    let same_digest = head.digest.map(|told| told == *digest);
-    matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
-}
-
-impl OpenBlob {
-    fn key(&self) -> Key {
-        Key { origin: self.origin.clone(), digest: self.digest }
-    }
-}
-
-impl StoredBlob {
-    fn opened(self, source: CacheStatus) -> OpenedBlob {
-        let held = match self.content {
-            BlobContent::File(file) => BlobSource::File(file),
-            BlobContent::Bytes(bytes) => BlobSource::Bytes(bytes),
-        };
-        OpenedBlob::new(self.length, source, held)
-    }
-}
-
-/// Returns the error for a request whose time is over: upstream's last error, if there was one.
-fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
-    progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
 }

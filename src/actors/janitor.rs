@@ -1,8 +1,8 @@
 //! The Janitor does background work: it writes the times at which credentials were last used, exports the
 //! identities after changes, forgets old tombstones, and removes the cached content of purged and deleted groups.
 
-mod parts;
 mod purges;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use actix::prelude::*;
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
-pub use self::parts::Parts;
+pub use self::tasks::Parts;
 
-use self::parts::report;
 use self::purges::Purges;
+use self::tasks::report;
 use super::abort_on_panic::abort_on_panic;
-use super::blob_cache::Blobs;
+use super::blob_cache::BlobCacheHandle;
 use crate::domain::edit::retention;
 use crate::domain::id::GroupId;
 use crate::store::index::Index;
@@ -33,10 +33,10 @@ pub struct Janitor {
 
 /// Handle of the [`Janitor`].
 #[derive(Clone)]
-pub struct Tidying {
+pub struct JanitorHandle {
     actor: Addr<Janitor>,
     index: Arc<Index>,
-    blobs: Blobs,
+    blobs: BlobCacheHandle,
 }
 
 /// Queues the purge of a group's cache.
@@ -68,7 +68,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 /// Interval of the sweep for deleted groups. A download that ends after its group was deleted leaves files until then.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-impl Tidying {
+impl JanitorHandle {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
         let (index, blobs) = (parts.index.clone(), parts.blobs.clone());

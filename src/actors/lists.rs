@@ -1,8 +1,8 @@
 //! Lists that are passed through from upstream: tags and referrers. Never stored.
 
-use super::failure::{Cause, PullFailure};
 use super::memory_budget::{CollectError, MemoryBudget, Reservation};
-use super::upstream_fetcher::Upstream;
+use super::pull_failure::{Cause, PullFailure};
+use super::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::list_query::ListQuery;
@@ -13,13 +13,13 @@ use crate::upstream::{MAX_LIST_BYTES, UpstreamError};
 /// Handle that requests lists from upstream.
 #[derive(Clone)]
 pub struct Lists {
-    upstream: Upstream,
+    upstream: UpstreamHandle,
     memory: MemoryBudget,
 }
 
 impl Lists {
     /// Returns a handle that uses this upstream client, and memory of this budget.
-    pub fn new(upstream: Upstream, memory: MemoryBudget) -> Self {
+    pub fn new(upstream: UpstreamHandle, memory: MemoryBudget) -> Self {
         Self { upstream, memory }
     }
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 pub(super) use self::collecting::{CollectError, Collected};
 use self::ledger::{Claim, Ledger};
-use super::places::refused;
+use super::admission::refused;
 use crate::domain::id::GroupId;
 use crate::store::large_buffer::SMALL_BYTES;
 

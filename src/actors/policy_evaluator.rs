@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
-use super::places::AdmissionLimit;
+use super::admission::AdmissionLimit;
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
@@ -30,7 +30,7 @@ pub struct PolicyEvaluator {
 
 /// Handle of the directory: reads a snapshot without a message, and sends changes to the actor.
 #[derive(Clone)]
-pub struct Policy {
+pub struct PolicyEvaluatorHandle {
     published: Arc<ArcSwap<Directory>>,
     actor: Addr<PolicyEvaluator>,
     waiting: AdmissionLimit,
@@ -84,7 +84,7 @@ struct Waiting {
     acknowledge: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
-impl Policy {
+impl PolicyEvaluatorHandle {
     /// Starts the actor on this arbiter, with the directory that the store holds. At most `max_waiting`
     /// changes wait at a time.
     ///
@@ -236,9 +236,9 @@ mod tests {
         Ok((vec![Write::Put(Record::Service(service))], last_user))
     }
 
-    fn start(data: &std::path::Path) -> Policy {
+    fn start(data: &std::path::Path) -> PolicyEvaluatorHandle {
         let store = Arc::new(IdentityStore::open(data).unwrap());
-        Policy::start(store, &Arbiter::current(), 1000).unwrap()
+        PolicyEvaluatorHandle::start(store, &Arbiter::current(), 1000).unwrap()
     }
 
     #[actix_rt::test]
@@ -267,7 +267,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut store = IdentityStore::open(data.path()).unwrap();
         store.fill_up();
-        let policy = Policy::start(Arc::new(store), &Arbiter::current(), 1000).unwrap();
+        let policy = PolicyEvaluatorHandle::start(Arc::new(store), &Arbiter::current(), 1000).unwrap();
         for _ in 0..2 {
             assert_eq!(policy.change(count_up).await, Err(ChangeError::Full));
         }

@@ -2,7 +2,7 @@
 //! and signs bearer tokens itself, without a message. The actor [`TokenIssuer`] (in `passwords`) checks passwords: it
 //! is the queue before the slow hashing. A secret that is an access token is never hashed as a password.
 
-mod passwords;
+mod password_verifier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use self::passwords::CheckPassword;
-pub use self::passwords::{PasswordError, PasswordOptions, TokenIssuer};
-use super::policy_evaluator::Policy;
+use self::password_verifier::CheckPassword;
+pub use self::password_verifier::{PasswordError, PasswordOptions, TokenIssuer};
+use super::policy_evaluator::PolicyEvaluatorHandle;
 use crate::auth::jwt::Signer;
 use crate::auth::login::{self, BearerError, Login};
 use crate::auth::login_limit::network_of;
@@ -28,9 +28,9 @@ use crate::domain::user::Username;
 
 /// Handle that issues and verifies bearer tokens.
 #[derive(Clone)]
-pub struct Tokens {
+pub struct TokenIssuerHandle {
     actor: Addr<TokenIssuer>,
-    policy: Policy,
+    policy: PolicyEvaluatorHandle,
     signer: Arc<Signer>,
     public_groups: PublicGroups,
     /// Permits for hashing, shared with the actor.
@@ -75,11 +75,11 @@ pub enum IssueError {
     Signing,
 }
 
-impl Tokens {
+impl TokenIssuerHandle {
     /// Starts the actor on this arbiter.
     pub fn start(
         options: PasswordOptions,
-        policy: Policy,
+        policy: PolicyEvaluatorHandle,
         signer: Signer,
         public_groups: PublicGroups,
         arbiter: &ArbiterHandle,
@@ -92,7 +92,7 @@ impl Tokens {
 
     /// Starts an actor on this thread that hashes one password at a time and has no effective limits.
     #[cfg(test)]
-    pub(crate) fn over(policy: Policy) -> Result<Self, crate::auth::jwt::KeyError> {
+    pub(crate) fn over(policy: PolicyEvaluatorHandle) -> Result<Self, crate::auth::jwt::KeyError> {
         let allowance =
             crate::auth::login_limit::Allowance { burst: u32::MAX, forget_one_after: Duration::from_secs(1) };
         let options = PasswordOptions {
@@ -252,15 +252,17 @@ mod tests {
         let changed = User { password: Some(password(2)), ..user.clone() };
         for changed in [User { blocked: true, ..user.clone() }, changed] {
             let data = tempfile::tempdir().unwrap();
-            let policy = Policy::over(&Directory::from_records([Record::User(user.clone())]), data.path()).unwrap();
-            let tokens = Tokens::over(policy.clone()).unwrap();
+            let policy =
+                PolicyEvaluatorHandle::over(&Directory::from_records([Record::User(user.clone())]), data.path())
+                    .unwrap();
+            let tokens = TokenIssuerHandle::over(policy.clone()).unwrap();
             let hashing = tokens.hashing.clone().acquire_owned().await.unwrap();
             let credentials = Some(("alice".to_owned(), "the password".into()));
             let issuing = actix_rt::spawn({
                 let tokens = tokens.clone();
                 async move { tokens.issue(IssueToken { credentials, address: Ipv4Addr::LOCALHOST.into() }).await }
             });
-            while tokens.actor.send(passwords::Checking).await.unwrap() == 0 {
+            while tokens.actor.send(password_verifier::Checking).await.unwrap() == 0 {
                 actix_rt::task::yield_now().await;
             }
             let change = vec![Write::Put(Record::User(changed))];

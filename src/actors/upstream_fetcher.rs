@@ -1,5 +1,5 @@
 //! The UpstreamFetcher runs all requests to upstream registries on its own arbiter, where their
-//! connections live; its handle [`Upstream`] bounds their number. The bytes of a response go from the
+//! connections live; its handle [`UpstreamHandle`] bounds their number. The bytes of a response go from the
 //! connection to the reader, not through a mailbox.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::abort_on_panic::abort_on_panic;
-use super::places::refused;
+use super::admission::refused;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
@@ -36,7 +36,7 @@ pub struct UpstreamFetcher;
 
 /// Handle for upstream requests. A request runs on after its caller has left; dropping a stream ends its response.
 #[derive(Clone)]
-pub struct Upstream {
+pub struct UpstreamHandle {
     actor: Addr<UpstreamFetcher>,
     /// The present upstreams. Each request uses the snapshot of its beginning.
     current: Arc<ArcSwap<Current>>,
@@ -73,7 +73,7 @@ struct UpstreamPermit {
 /// Runs this work on the fetcher's arbiter, and returns its result.
 struct RunRequest<T>(Box<dyn FnOnce() -> BoxFuture<'static, Result<T, UpstreamError>> + Send>);
 
-impl Upstream {
+impl UpstreamHandle {
     /// Starts the actor on this arbiter.
     ///
     /// # Errors
@@ -341,7 +341,7 @@ mod tests {
     #[actix_rt::test]
     async fn a_panic_in_the_work_is_an_error_of_its_caller_alone() {
         let arbiter = Arbiter::new();
-        let upstream = Upstream::start(Vec::new(), &arbiter.handle()).unwrap();
+        let upstream = UpstreamHandle::start(Vec::new(), &arbiter.handle()).unwrap();
         let (boom, fine) = tokio::join!(
             upstream.run(|_| async { if true { panic!("in a test") } else { Ok(()) } }),
             upstream.run(|_| async { Ok(7) })

@@ -99,7 +99,7 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     let (image, word, value) = split_at_word(rest).ok_or(ImagePathError::NoSuchRoute)?;
     let target = match word {
         Word::ManifestCacheHandle => Target::Manifest(value.parse()?),
-        Word::Blobs => Target::Blob(value.parse()?),
+        Word::BlobCacheHandle => Target::Blob(value.parse()?),
         Word::Referrers => Target::Referrers(value.parse()?),
     };
     Ok((image, target))
@@ -111,7 +111,7 @@ pub enum Word {
     /// A tag or digest of a manifest follows.
     ManifestCacheHandle,
     /// The digest of a blob follows.
-    Blobs,
+    BlobCacheHandle,
     /// The digest of the manifest that is referred to follows.
     Referrers,
 }
@@ -124,7 +124,7 @@ pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
         let value = path[end..].strip_prefix('/');
         let word = match &path[slash + 1..end] {
             "manifests" => Some(Word::ManifestCacheHandle),
-            "blobs" => Some(Word::Blobs),
+            "blobs" => Some(Word::BlobCacheHandle),
             "referrers" => Some(Word::Referrers),
             _ => None,
         };
@@ -217,8 +217,8 @@ mod tests {
     fn the_last_word_separates_an_image_from_a_value() {
         for (path, split) in [
             ("a/manifests/1", Some(("a", Word::ManifestCacheHandle, "1"))),
-            ("a/b/blobs/sha256:0", Some(("a/b", Word::Blobs, "sha256:0"))),
-            ("a/manifests/blobs/x", Some(("a/manifests", Word::Blobs, "x"))),
+            ("a/b/blobs/sha256:0", Some(("a/b", Word::BlobCacheHandle, "sha256:0"))),
+            ("a/manifests/blobs/x", Some(("a/manifests", Word::BlobCacheHandle, "x"))),
             ("a/manifests/x/y", Some(("a", Word::ManifestCacheHandle, "x/y"))),
             ("a/referrers/", Some(("a", Word::Referrers, ""))),
             ("manifests/1", None),
@@ -236,7 +236,7 @@ mod tests {
             if let Some((image, word, value)) = split_at_word(&path) {
                 let word = match word {
                     Word::ManifestCacheHandle => "manifests",
-                    Word::Blobs => "blobs",
+                    Word::BlobCacheHandle => "blobs",
                     Word::Referrers => "referrers",
                 };
                 prop_assert_eq!(format!("{image}/{word}/{value}"), path);

@@ -1,4 +1,4 @@
-//! ManifestCacheHandle and indexes (OCI image specification; Docker image manifest version 2, schema 2): their media types and
+//! Manifests and indexes (OCI image specification; Docker image manifest version 2, schema 2): their media types and
 //! the content that they reference. Reads only what a cache needs; the bytes are never rewritten.
 
 use serde::{Deserialize, Deserializer};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
-use crate::http::registry::state::RegistryState;
+use super::registry::state::RegistryState;
 
 /// Responds to `GET` and `HEAD /healthz`: 200 while the process can respond.
 pub(super) async fn alive() -> HttpResponse {

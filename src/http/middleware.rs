@@ -11,10 +11,10 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 
+use super::refusals;
+use super::request_metrics::Measured;
+use super::send_queue::SendQueue;
 use crate::auth::random;
-use crate::http::refusals;
-use crate::http::request_metrics::Measured;
-use crate::http::send_queue::SendQueue;
 use crate::telemetry::RequestId;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -19,9 +19,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use self::allowance::{Admission, Allowances, Source};
 pub(super) use self::subject::Subject;
+use super::registry::state::RegistryState;
 use crate::auth::secret::redacted;
 use crate::domain::image_path::split_at_word;
-use crate::http::registry::state::RegistryState;
 use crate::telemetry::RequestId;
 
 /// A refusal and its reason, as an extension of the response.

@@ -68,7 +68,7 @@ fn content(path: &str) -> &'static str {
     }
     match split_at_word(path) {
         Some((_, Word::ManifestCacheHandle, _)) => "manifest",
-        Some((_, Word::Blobs, _)) => "blob",
+        Some((_, Word::BlobCacheHandle, _)) => "blob",
         Some((_, Word::Referrers, _)) => "referrers",
         None => "other",
     }

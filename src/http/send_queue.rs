@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use metrics::Counter;
 
-use crate::actors::blob_cache::Part;
+use crate::actors::blob_cache::FileRange;
 
 /// Handle of the state of one connection. Cheap to clone; all clones share the state.
 #[derive(Clone, Default)]
@@ -45,7 +45,7 @@ struct Shared {
 enum State {
     #[default]
     Empty,
-    Part(Part, Counter),
+    FileRange(FileRange, Counter),
     /// A response was dropped in the middle of a file range. The client could not tell what follows from the rest
     /// of it, so the connection must be closed.
     Cut,
@@ -79,10 +79,10 @@ pub(crate) struct PendingRequest {
 impl PendingSend {
     /// Hands a file range to the socket, which adds the bytes that it sends to `sent`. The previous range must have
     /// been sent.
-    pub(crate) fn put(&self, part: Part, sent: Counter) {
+    pub(crate) fn put(&self, part: FileRange, sent: Counter) {
         let mut state = self.queue.0.state.borrow_mut();
         if let State::Empty = *state {
-            *state = State::Part(part, sent);
+            *state = State::FileRange(part, sent);
         }
     }
 
@@ -100,7 +100,7 @@ impl PendingSend {
 impl Drop for PendingSend {
     fn drop(&mut self) {
         let mut state = self.queue.0.state.borrow_mut();
-        if let State::Part(..) = *state {
+        if let State::FileRange(..) = *state {
             *state = State::Cut;
         }
     }
@@ -209,7 +209,7 @@ impl SendQueue {
     pub(crate) fn length(&self) -> Option<u64> {
         match &*self.0.state.borrow() {
             State::Empty => None,
-            State::Part(part, _) => Some(part.length()),
+            State::FileRange(part, _) => Some(part.length()),
             State::Cut => Some(0),
         }
     }
@@ -217,7 +217,7 @@ impl SendQueue {
     /// Returns the file range that is to be sent, if there is one.
     pub(crate) fn waiting(&self) -> Option<NextSend> {
         match &*self.0.state.borrow() {
-            State::Part(part, _) => Some(NextSend { length: part.length(), followed: part.is_followed() }),
+            State::FileRange(part, _) => Some(NextSend { length: part.length(), followed: part.is_followed() }),
             State::Empty | State::Cut => None,
         }
     }
@@ -241,7 +241,7 @@ impl SendQueue {
         let mut state = self.0.state.borrow_mut();
         match &mut *state {
             State::Empty => {}
-            State::Part(part, sent) => {
+            State::FileRange(part, sent) => {
                 sent.increment(part.send_to(socket)?);
                 if part.length() == 0 {
                     *state = State::Empty;

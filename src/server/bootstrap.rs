@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::Tokens;
+use super::StartError;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
 use crate::domain::bootstrap::{FirstRecords, GROUP};
 use crate::domain::user::Password;
-use crate::server::StartError;
 use crate::settings::Bootstrap;
 use crate::store::data_dir::DataDir;
 
@@ -33,8 +33,8 @@ pub struct FirstStart {
 pub(super) async fn run(
     data: &DataDir,
     bootstrap: &Bootstrap,
-    policy: &Policy,
-    tokens: &Tokens,
+    policy: &PolicyEvaluatorHandle,
+    tokens: &TokenIssuerHandle,
 ) -> Result<Option<FirstStart>, StartError> {
     if !policy.directory().is_empty() {
         return Ok(None);

@@ -7,19 +7,19 @@ use std::sync::atomic::AtomicBool;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
-use crate::actors::blob_cache::Blobs;
-use crate::actors::expiring::ExpiringTokens;
-use crate::actors::janitor::{Parts, Tidying};
+use super::{Reloadable, StartError, options};
+use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::janitor::{JanitorHandle, Parts};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::Tokens;
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::token_issuer::TokenIssuerHandle;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::jwt::Signer;
 use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
-use crate::server::{Reloadable, StartError, options};
 use crate::settings::Settings;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
@@ -43,16 +43,16 @@ pub(super) struct Stores {
 /// The handles of all actors, which are running.
 pub(super) struct Handles {
     /// Handle of the writer of identities, with the current directory.
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyEvaluatorHandle,
     /// Checks logins and issues tokens.
-    pub(super) tokens: Tokens,
+    pub(super) tokens: TokenIssuerHandle,
     /// Handle of the janitor, which runs background tasks.
-    pub(super) tidying: Tidying,
+    pub(super) tidying: JanitorHandle,
     manifests: ManifestCacheHandle,
-    blobs: Blobs,
+    blobs: BlobCacheHandle,
     lists: Lists,
     last_used: LastUsed,
-    upstream: Upstream,
+    upstream: UpstreamHandle,
 }
 
 impl Stores {
@@ -83,11 +83,16 @@ impl Handles {
     pub(super) fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
         let Stores { leftovers, identities, index, manifests: manifest_store, files, spool } = stores;
         let identity_arbiter = arbiter();
-        let upstream = Upstream::start(options::upstreams(&settings.upstreams), &arbiter())?;
-        let policy = Policy::start(identities.clone(), &identity_arbiter, settings.storage.max_waiting_changes.get())?;
+        let upstream = UpstreamHandle::start(options::upstreams(&settings.upstreams), &arbiter())?;
+        let policy = PolicyEvaluatorHandle::start(
+            identities.clone(),
+            &identity_arbiter,
+            settings.storage.max_waiting_changes.get(),
+        )?;
         let last_used = LastUsed::new(identities.last_used()?);
         let passwords = options::passwords(&settings.auth);
-        let tokens = Tokens::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
+        let tokens =
+            TokenIssuerHandle::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
         let manifest_options = options::manifests(&settings.cache);
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
@@ -101,7 +106,7 @@ impl Handles {
             &arbiter(),
         );
         let (ports, blob_options) = (Arc::new(upstream.clone()), options::blobs(&settings.cache));
-        let blobs = Blobs::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
         blobs.verify_stored(options::verification(&settings.storage));
         let parts = Parts {
             policy: policy.clone(),
@@ -115,7 +120,7 @@ impl Handles {
             expiring: ExpiringTokens::default(),
             leftovers,
         };
-        let tidying = Tidying::start(parts, &identity_arbiter);
+        let tidying = JanitorHandle::start(parts, &identity_arbiter);
         Ok(Self {
             policy,
             tokens,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::{StartError, options, warn_of_missing_groups};
 use crate::actors::manifest_cache::ManifestCacheHandle;
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::http::CurrentUpstreams;
 use crate::settings::Settings;
 
 /// Components of a running service whose settings can be reloaded.
 pub struct Reloadable {
-    pub(super) policy: Policy,
-    pub(super) upstream: Upstream,
+    pub(super) policy: PolicyEvaluatorHandle,
+    pub(super) upstream: UpstreamHandle,
     pub(super) manifests: ManifestCacheHandle,
     /// The upstreams that the routes use.
     pub(super) world: CurrentUpstreams,

@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 use url::Url;
 
 use super::options;
-use crate::actors::failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
+use crate::actors::pull_failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
 use crate::domain::challenge::Challenge;
 use crate::domain::image_path::{ImagePath, Target};
 use crate::domain::origin::{Account, Origin};

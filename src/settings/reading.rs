@@ -4,8 +4,10 @@
 use std::fmt::Display;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, IntoDeserializer};
-use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, EnumAccess, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::{Deserializer, forward_to_deserialize_any};
 
 use super::repair::Fault;

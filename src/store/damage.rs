@@ -2,9 +2,8 @@
 //! repaired here. An unreadable file is renamed, so that it is not read again and a new file can take its name.
 
 use std::fmt::Display;
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use rustix::io::Errno;
 

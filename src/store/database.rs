@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::durable;
 use super::error::StoreError;
-use super::reserve;
+use super::{durable, reserve};
 
 /// Maximum time to wait for sled's lock on the database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,7 @@
 //! Errors of the store, as its callers see them. Contains no types of sled.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use super::durable;
 

@@ -1,4 +1,4 @@
-//! ManifestCacheHandle as files, each with a small file that describes it: its media type and size. The bytes are those that
+//! Manifests as files, each with a small file that describes it: its media type and size. The bytes are those that
 //! upstream sent. A manifest is used only if its bytes still have its digest and match the description.
 
 use std::fs::{self, File};

@@ -1,10 +1,9 @@
 //! Lines on standard output and standard error that block the caller for at most a second. A plain write to a full
 //! pipe that nobody reads would block for ever.
 
-use std::io;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use super::log_output::{self, Unlocked};
 

@@ -6,9 +6,8 @@ use reqwest::header::{HeaderMap, LINK};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::answer;
 use super::error::UpstreamError;
-use super::link;
+use super::{answer, link};
 use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 

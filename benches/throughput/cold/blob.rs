@@ -3,10 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::Herd;
 use super::client::Client;
 use super::round::{rounds, watched};
-use super::{crowd, round};
+use super::{Herd, crowd, round};
 use crate::contender::{Kind, Running};
 use crate::lab::Lab;
 use crate::load::Request;

@@ -1,11 +1,10 @@
 //! Debian's docker-registry (CNCF Distribution) as a pull-through cache, with its recommended in-memory
 //! descriptor cache.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 use super::group::Group;
 use super::{Kind, Running, port, program};

@@ -1,12 +1,11 @@
 //! The processes of one server, as a process group: measured together, and ended together, even if the bench panics
 //! or is interrupted. No other process is affected.
 
-use std::fs;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 

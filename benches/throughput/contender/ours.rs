@@ -1,12 +1,11 @@
 //! The release binary, as an operator would start it, with one group, a deploy token and a member who may pull.
 //! Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

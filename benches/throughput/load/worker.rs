@@ -14,8 +14,7 @@ use tokio::task::LocalSet;
 use super::connection::{BUFFER_BYTES, Connection};
 use super::request::Request;
 use super::tally::Tally;
-use super::tls;
-use super::{Load, Target, Until};
+use super::{Load, Target, Until, tls};
 
 /// Delay after an error, so that an unavailable server does not cause a tight loop.
 const ERROR_DELAY: Duration = Duration::from_millis(10);

@@ -5,9 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::contender;
-use crate::load;
 use crate::network::Network;
+use crate::{contender, load};
 
 /// The machine, the servers' versions and the source.
 #[derive(Debug)]

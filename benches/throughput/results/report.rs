@@ -1,8 +1,7 @@
 //! Report file, for programs and for later comparisons.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::json;
 

@@ -1,10 +1,9 @@
 //! Hits: everything that is requested is in every cache before it is measured.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use super::{Row, Work};
 use crate::contender::{self, Running};

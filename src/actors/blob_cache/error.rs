@@ -1,6 +1,6 @@
 //! Errors of the blob cache. The HTTP status that a client gets is decided in the `http` layer.
 
-use crate::actors::failure::Cause;
+use crate::actors::pull_failure::Cause;
 use crate::domain::download::Failure;
 use crate::store::error::StoreError;
 use crate::upstream::UpstreamError;

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::BlobError;
-use super::ports::Key;
+use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -70,7 +70,7 @@ impl PendingLinks {
 
 /// A download to run.
 pub(super) struct DownloadRequest {
-    pub(super) key: Key,
+    pub(super) key: BlobKey,
     pub(super) expected: Expected,
     pub(super) unlinked: PendingLinks,
 }

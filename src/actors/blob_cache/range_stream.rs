@@ -11,18 +11,18 @@ use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use super::context::DownloadContext;
+use super::download_task::within_stall_timeout;
 use super::error::BlobError;
-use super::flight::within_stall_timeout;
-use super::ports::Key;
-use super::shared::Shared;
-use crate::actors::places::{Permit, Share};
+use super::upstream::BlobKey;
+use crate::actors::admission::{Permit, Share};
 use crate::domain::byte_range::upstream_requests;
 use crate::upstream::{Content, UpstreamError};
 
 /// A stream of the ranges that are still to be sent.
 pub(super) struct RangeStream {
-    shared: Arc<Shared>,
-    key: Key,
+    shared: Arc<DownloadContext>,
+    key: BlobKey,
     /// The remaining ranges. The first begins after the bytes that were returned already.
     parts: VecDeque<Range<u64>>,
     /// The upstream requests that were not sent yet.
@@ -50,8 +50,8 @@ impl RangeStream {
     ///
     /// Fails if upstream does not send the range.
     pub(super) async fn begin(
-        shared: &Arc<Shared>,
-        key: Key,
+        shared: &Arc<DownloadContext>,
+        key: BlobKey,
         parts: Vec<Range<u64>>,
     ) -> Result<Option<(Self, Option<u64>)>, BlobError> {
         let mut requests = VecDeque::from(upstream_requests(&parts));
@@ -143,7 +143,11 @@ impl Response {
     }
 }
 
-async fn request(shared: &Shared, key: &Key, range: Range<u64>) -> Result<Option<(Response, Option<u64>)>, BlobError> {
+async fn request(
+    shared: &DownloadContext,
+    key: &BlobKey,
+    range: Range<u64>,
+) -> Result<Option<(Response, Option<u64>)>, BlobError> {
     let content = shared.upstream.blob_range(&key.origin, &key.digest, range.clone()).await?;
     Ok(content.map(|Content { head, stream }| (Response { stream, unread: Bytes::new(), range }, head.length)))
 }

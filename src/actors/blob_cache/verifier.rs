@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::repeats::Repeats;
-use crate::actors::places::refused;
+use crate::actors::admission::refused;
 use crate::domain::digest::Digest;
 use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
 use crate::store::error::StoreError;

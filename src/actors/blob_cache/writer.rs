@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::context::DownloadContext;
 use super::progress::End;
-use super::shared::Shared;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Limits, Unstored};
 use crate::domain::origin::Origin;
@@ -15,7 +15,7 @@ use crate::store::spool::SpoolFile;
 
 /// The file of one download, and the hash of the bytes written to it.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<DownloadContext>,
     pub(super) spooled: SpoolFile,
     /// Hash of the bytes written so far.
     pub(super) hasher: Hasher,
@@ -29,7 +29,7 @@ impl Writer {
     /// # Errors
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
-    pub(super) fn new(shared: &Arc<Shared>, image: &Origin) -> Result<(Limits, Self), End> {
+    pub(super) fn new(shared: &Arc<DownloadContext>, image: &Origin) -> Result<(Limits, Self), End> {
         let begun = shared.files.room_left().and_then(|room| Ok((room, shared.spool.create()?)));
         let (room, spooled) = match begun {
             Ok(begun) => begun,

@@ -15,13 +15,13 @@ use super::request::{FetchManifest, ForgetRecent, ForgetUpstreams, HeadManifest,
 use super::response::{Fetched, SharedOutcome};
 use super::{CurrentTimes, ManifestCacheOptions};
 use crate::actors::abort_on_panic::abort_on_panic;
+use crate::actors::admission::refused;
 use crate::actors::backoffs::Backoffs;
-use crate::actors::failure::Cause;
-use crate::actors::flights::{Join, SingleFlight};
 use crate::actors::memory_budget::MemoryBudget;
-use crate::actors::places::refused;
-use crate::actors::unstored::UnstoredReports;
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::pull_failure::Cause;
+use crate::actors::single_flight::{Join, SingleFlight};
+use crate::actors::unstored_reports::UnstoredReports;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::id::GroupId;
 use crate::store::manifests::ManifestStore;
 use crate::upstream::ManifestHead;
@@ -58,7 +58,7 @@ impl ManifestCache {
     pub(super) fn new(
         options: &ManifestCacheOptions,
         times: CurrentTimes,
-        upstream: Upstream,
+        upstream: UpstreamHandle,
         store: Arc<ManifestStore>,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,

@@ -7,10 +7,10 @@ use tokio::task::spawn_blocking;
 
 use super::request::ManifestKey;
 use super::response::Fetched;
-use crate::actors::failure::Cause;
 use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
-use crate::actors::unstored::UnstoredReports;
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::pull_failure::Cause;
+use crate::actors::unstored_reports::UnstoredReports;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError};
@@ -23,7 +23,7 @@ use crate::upstream::{Content, ManifestHead, UpstreamError};
 /// Requests, verifies and stores manifests.
 #[derive(Clone)]
 pub(super) struct Fetcher {
-    pub(super) upstream: Upstream,
+    pub(super) upstream: UpstreamHandle,
     pub(super) store: Arc<ManifestStore>,
     pub(super) memory: MemoryBudget,
     pub(super) unstored: Arc<UnstoredReports>,

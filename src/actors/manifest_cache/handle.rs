@@ -10,18 +10,18 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 
+use super::cache::CachedManifests;
 use super::coordinator::ManifestCache;
 use super::pull::Pull;
 use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
+use crate::actors::admission::AdmissionLimit;
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::failure::{Cause, PullFailure, image_name};
-use crate::actors::manifest_cache::cache::CachedManifests;
 use crate::actors::memory_budget::MemoryBudget;
-use crate::actors::places::AdmissionLimit;
-use crate::actors::unstored::{Kind, UnstoredReports};
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::pull_failure::{Cause, PullFailure, image_name};
+use crate::actors::unstored_reports::{Kind, UnstoredReports};
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
@@ -70,7 +70,7 @@ impl ManifestCacheHandle {
     /// Starts the actor on this arbiter.
     pub fn start(
         options: ManifestCacheOptions,
-        upstream: Upstream,
+        upstream: UpstreamHandle,
         index: Arc<Index>,
         store: Arc<ManifestStore>,
         memory: MemoryBudget,

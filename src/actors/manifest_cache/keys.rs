@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use quick_cache::Equivalent;
 
-use crate::actors::manifest_cache::request::PullManifest;
+use super::request::PullManifest;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;

@@ -11,13 +11,12 @@ use jiff::Timestamp;
 use tokio::time::{timeout, timeout_at};
 
 use super::CacheTimes;
+use super::cache::{CachedManifests, Known, is_fresh};
 use super::coordinator::ManifestCache;
 use super::request::{FetchManifest, HeadManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
-use super::response::SharedOutcome;
+use super::response::{Leased, PulledManifest, SharedOutcome};
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::failure::Cause;
-use crate::actors::manifest_cache::cache::{CachedManifests, Known, is_fresh};
-use crate::actors::manifest_cache::response::{Leased, PulledManifest};
+use crate::actors::pull_failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::index::TagEntry;

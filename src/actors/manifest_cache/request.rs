@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::response::{Fetched, SharedOutcome};
-use crate::actors::failure::Cause;
+use crate::actors::pull_failure::Cause;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::failure::Cause;
-use crate::actors::flights::Recall;
 use crate::actors::memory_budget::Lease;
+use crate::actors::pull_failure::Cause;
+use crate::actors::single_flight::Recall;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::Named;
 use crate::store::manifests::Manifest;

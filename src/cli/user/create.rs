@@ -44,7 +44,7 @@ enum Entry {
     /// A password that the caller provided on standard input.
     Piped,
     /// Tokens only.
-    Tokens,
+    TokenIssuerHandle,
 }
 
 impl CreateArgs {
@@ -84,7 +84,7 @@ impl CreateArgs {
             }
             None if self.no_password => {
                 body["force_random_password"] = json!(true);
-                Entry::Tokens
+                Entry::TokenIssuerHandle
             }
             None => Entry::Piped,
         };
@@ -123,7 +123,7 @@ impl Entry {
                 format!("Next, {username} logs in with: {log_in} --password-stdin < {}", quoted(file))
             }
             Self::Piped => format!("Next, {username} logs in with this password: {log_in}"),
-            Self::Tokens => {
+            Self::TokenIssuerHandle => {
                 let create = format!("dependency-proxy token create --user {username} --name NAME");
                 format!("Next, create a token, because {username} has no password: {create}")
             }

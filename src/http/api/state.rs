@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 
 use super::caller::Identities;
 use super::pace::Pace;
-use crate::actors::janitor::{Holdings, Tidying};
+use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
-use crate::actors::token_issuer::Tokens;
+use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
@@ -19,7 +19,7 @@ pub(crate) struct ApiState {
     /// The identities.
     pub(crate) identities: Identities,
     /// Hashes and verifies passwords.
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: TokenIssuerHandle,
     /// Times of last use of the credentials.
     pub(crate) last_used: LastUsed,
     /// Removes a group's cached content.
@@ -47,7 +47,7 @@ pub(crate) trait Purge: Send + Sync {
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
 }
 
-impl Purge for Tidying {
+impl Purge for JanitorHandle {
     fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>> {
         Box::pin(self.holdings(groups))
     }

@@ -1,6 +1,6 @@
 //! The labels under which refusals are counted: a few fixed words, independent of the client.
 
-use crate::actors::failure::Cause;
+use crate::actors::pull_failure::Cause;
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::image_path::ImagePathError;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use jiff::Timestamp;
 
+use super::error::RegistryError;
+use super::path_cache::{ParsedPath, Paths};
+use super::state::RegistryState;
 use crate::domain::directory::Directory;
 use crate::domain::group::Group;
 use crate::domain::image_path::Target;
 use crate::domain::origin::Origin;
 use crate::domain::policy::{self, Identity};
 use crate::http::authorization_header::AuthorizationHeader;
-use crate::http::registry::error::RegistryError;
-use crate::http::registry::path_cache::{ParsedPath, Paths};
-use crate::http::registry::state::RegistryState;
 
 /// Proof that the caller may pull this image through this group at this moment. Created by [`Authorized::check`]
 /// only.

@@ -8,19 +8,19 @@ use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANG
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
+use super::authorized::Authorized;
+use super::body::BlobBody;
+use super::error::RegistryError;
+use super::multipart::{MultipartBody, content_range};
+use super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
-use crate::actors::blob_cache::{BlobError, OpenBlob, OpenedBlob};
+use crate::actors::blob_cache::{BlobError, BlobReader, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::failure::{Cause, PullFailure, image_name};
+use crate::actors::pull_failure::{Cause, PullFailure, image_name};
 use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::image_path::Target;
-use crate::http::registry::authorized::Authorized;
-use crate::http::registry::body::BlobBody;
-use crate::http::registry::error::RegistryError;
-use crate::http::registry::multipart::{MultipartBody, content_range};
-use crate::http::registry::state::RegistryState;
 use crate::telemetry::CountersBy;
 
 static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
@@ -54,7 +54,7 @@ pub(super) async fn pull(
         None => state.blobs.open(wanted).await,
         Some(ranges) => state.blobs.open_ranges(wanted, ranges).await,
     };
-    log(authorized, digest, opened.as_ref().map(OpenedBlob::source));
+    log(authorized, digest, opened.as_ref().map(BlobReader::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
     if ranges.is_none() {
         // A client that comes back for the same blob soon may have found it damaged: it is verified then.
@@ -67,7 +67,7 @@ pub(super) async fn pull(
 fn send(
     request: &HttpRequest,
     mut response: HttpResponseBuilder,
-    opened: OpenedBlob,
+    opened: BlobReader,
     ranges: Option<RangeSet>,
 ) -> Result<HttpResponse, RegistryError> {
     let length = opened.length();

@@ -15,7 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::actors::blob_cache::{BlobError, Giving, OpenedBlob, Piece, Pieces};
+use crate::actors::blob_cache::{BlobError, BlobReader, Chunk, Chunks, Transfer};
 use crate::http::send_queue::{PendingSend, SendQueue};
 use crate::telemetry::{RequestId, served_bytes};
 
@@ -27,7 +27,7 @@ const MAX_COPIED_BYTES: u64 = 32 * 1024;
 pub(super) struct BlobBody {
     size: BodySize,
     remaining: u64,
-    chunks: Pieces,
+    chunks: Chunks,
     /// The right to send files on the connection. It also keeps the connection from counting as idle.
     queue: Option<PendingSend>,
     /// The id of the request, for log lines that are written after the head has been sent.
@@ -47,11 +47,11 @@ pub(super) enum BodyError {
 
 impl BlobBody {
     /// Completes the response with this range of the blob, sent as the bytes become readable. The range lies within
-    /// [`OpenedBlob::length`].
+    /// [`BlobReader::length`].
     pub(super) fn respond(
         mut response: HttpResponseBuilder,
         request: &HttpRequest,
-        blob: OpenedBlob,
+        blob: BlobReader,
         range: Range<u64>,
     ) -> HttpResponse {
         if let Some(bytes) = blob.in_memory(&range) {
@@ -61,7 +61,7 @@ impl BlobBody {
         let length = range.end.saturating_sub(range.start);
         let queue = request.conn_data::<SendQueue>();
         let zero_copy = length > MAX_COPIED_BYTES && queue.is_some_and(SendQueue::takes_files);
-        let chunks = blob.pieces(range, if zero_copy { Giving::Lend } else { Giving::Read });
+        let chunks = blob.chunks(range, if zero_copy { Transfer::ZeroCopy } else { Transfer::Copy });
         let body = Self { queue: queue.map(SendQueue::enter), ..Self::of(length, chunks) };
         if !zero_copy {
             return response.body(body);
@@ -77,32 +77,32 @@ impl BlobBody {
     }
 
     /// Creates the body for this many bytes that are copied, as part of the response to this request.
-    pub(super) fn read(request: &HttpRequest, length: u64, chunks: Pieces) -> Self {
+    pub(super) fn read(request: &HttpRequest, length: u64, chunks: Chunks) -> Self {
         Self { queue: request.conn_data::<SendQueue>().map(SendQueue::enter), ..Self::of(length, chunks) }
     }
 
     /// Creates the body for this many bytes of these chunks. It belongs to no connection.
-    pub(super) fn of(length: u64, chunks: Pieces) -> Self {
+    pub(super) fn of(length: u64, chunks: Chunks) -> Self {
         Self { size: BodySize::Sized(length), remaining: length, chunks, queue: None, request: RequestId::present() }
     }
 
     /// Returns bytes to the server, or hands a file range to the socket. In the second case the body is pending
     /// until the socket has sent it.
-    fn deliver(&mut self, chunk: Piece) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn deliver(&mut self, chunk: Chunk) -> Poll<Option<Result<Bytes, BodyError>>> {
         let Some(remaining) = self.remaining.checked_sub(chunk.length()) else {
             return Poll::Ready(Some(Err(BodyError::Length)));
         };
         self.remaining = remaining;
         match (chunk, &self.queue) {
-            (Piece::Bytes(bytes), _) => {
+            (Chunk::Bytes(bytes), _) => {
                 served_bytes().increment(bytes.len() as u64);
                 Poll::Ready(Some(Ok(bytes)))
             }
-            (Piece::Part(part), Some(queue)) if queue.takes_files() => {
+            (Chunk::FileRange(part), Some(queue)) if queue.takes_files() => {
                 queue.put(part, served_bytes().clone());
                 Poll::Pending
             }
-            (Piece::Part(_), _) => Poll::Ready(Some(Err(BodyError::Length))),
+            (Chunk::FileRange(_), _) => Poll::Ready(Some(Err(BodyError::Length))),
         }
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn body(length: u64, chunks: Vec<Result<&'static str, BlobError>>) -> BlobBody {
-        BlobBody::of(length, stream::iter(chunks).map(|chunk| chunk.map(|text| Piece::Bytes(text.into()))).boxed())
+        BlobBody::of(length, stream::iter(chunks).map(|chunk| chunk.map(|text| Chunk::Bytes(text.into()))).boxed())
     }
 
     async fn read(mut body: BlobBody) -> Result<String, BodyError> {

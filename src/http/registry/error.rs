@@ -8,7 +8,8 @@ use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICAT
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use crate::actors::failure::{Cause, ConnectionFailure, PullFailure};
+use super::state::RegistryState;
+use crate::actors::pull_failure::{Cause, ConnectionFailure, PullFailure};
 use crate::actors::token_issuer::IssueError;
 use crate::auth::login::BearerError;
 use crate::domain::byte_range::{MAX_RANGES, RangeError};
@@ -17,7 +18,6 @@ use crate::domain::list_query::ListQueryError;
 use crate::domain::policy::{PullDenial, Refusal};
 use crate::domain::reference::ReferenceError;
 use crate::http::refusals::Refused;
-use crate::http::registry::state::RegistryState;
 use crate::telemetry::RequestId;
 
 /// Failure of a request to the registry's routes.
@@ -326,7 +326,7 @@ impl Answer {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use crate::actors::failure::{CountsAgainst, Peer};
+    use crate::actors::pull_failure::{CountsAgainst, Peer};
     use crate::domain::origin::{Account, Origin};
 
     fn failure(cause: Cause) -> PullFailure {

@@ -4,13 +4,13 @@ use actix_web::http::header::{HeaderName, LINK};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::long_body;
-use crate::actors::failure::PullFailure;
+use super::authorized::Authorized;
+use super::error::RegistryError;
+use super::state::RegistryState;
 use crate::actors::lists::ListAnswer;
+use crate::actors::pull_failure::PullFailure;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::{ListQuery, namespace_parameter};
-use crate::http::registry::authorized::Authorized;
-use crate::http::registry::error::RegistryError;
-use crate::http::registry::state::RegistryState;
 
 /// The filters that upstream applied to a list of referrers (OCI distribution specification, "Listing Referrers").
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");

@@ -1,4 +1,4 @@
-//! ManifestCacheHandle and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
+//! Manifests and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
 //! manifests").
 
 use std::time::Instant;
@@ -8,17 +8,17 @@ use actix_web::http::header::{AGE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::long_body;
+use super::authorized::Authorized;
+use super::body::BlobBody;
+use super::error::RegistryError;
+use super::state::RegistryState;
 use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::failure::{PullFailure, image_name};
 use crate::actors::manifest_cache::{PullManifest, Pulled, PulledManifest};
+use crate::actors::pull_failure::{PullFailure, image_name};
 use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
-use crate::http::registry::authorized::Authorized;
-use crate::http::registry::body::BlobBody;
-use crate::http::registry::error::RegistryError;
-use crate::http::registry::state::RegistryState;
 use crate::telemetry::served_bytes;
 
 /// Header with the reason why a stale manifest could not be revalidated. For people, and for the command `check`.

@@ -13,10 +13,10 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 
-use crate::actors::blob_cache::OpenedBlob;
+use super::body::{BlobBody, BodyError};
+use crate::actors::blob_cache::BlobReader;
 use crate::auth::random;
 use crate::domain::byte_range::total_length;
-use crate::http::registry::body::{BlobBody, BodyError};
 
 /// The parts, each preceded by its headers, and the closing delimiter. The bytes of the parts are copied, not
 /// handed to the socket as files, because they are few.
@@ -39,7 +39,7 @@ impl MultipartBody {
     pub(super) fn respond(
         mut response: HttpResponseBuilder,
         request: &HttpRequest,
-        blob: OpenedBlob,
+        blob: BlobReader,
         parts: Vec<Range<u64>>,
     ) -> HttpResponse {
         // Random, so that the content does not contain it.
@@ -122,16 +122,15 @@ impl MessageBody for MultipartBody {
 mod tests {
     use std::future::poll_fn;
 
-    use futures::StreamExt;
-    use futures::stream;
+    use futures::{StreamExt, stream};
 
     use super::*;
-    use crate::actors::blob_cache::Piece;
+    use crate::actors::blob_cache::Chunk;
 
-    async fn read(parts: &[Range<u64>], pieces: &[&'static str]) -> (u64, Result<String, BodyError>) {
-        let pieces: Vec<_> =
-            pieces.iter().map(|piece| Ok(Piece::Bytes(Bytes::from_static(piece.as_bytes())))).collect();
-        let bytes = BlobBody::of(total_length(parts), stream::iter(pieces).boxed());
+    async fn read(parts: &[Range<u64>], chunks: &[&'static str]) -> (u64, Result<String, BodyError>) {
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Ok(Chunk::Bytes(Bytes::from_static(chunk.as_bytes())))).collect();
+        let bytes = BlobBody::of(total_length(parts), stream::iter(chunks).boxed());
         let mut body = MultipartBody::new(Framing { boundary: "XX".to_owned(), whole: 10 }, parts.to_vec(), bytes);
         let (length, mut text) = (body.length, String::new());
         while let Some(bytes) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
@@ -155,8 +154,8 @@ mod tests {
 
     #[actix_rt::test]
     async fn what_ends_early_or_runs_over_a_part_is_an_error() {
-        for pieces in [&["h"][..], &["hi"], &["hia"], &[]] {
-            assert!(matches!(read(&[7..9, 0..1], pieces).await.1, Err(BodyError::Length)), "{pieces:?}");
+        for chunks in [&["h"][..], &["hi"], &["hia"], &[]] {
+            assert!(matches!(read(&[7..9, 0..1], chunks).await.1, Err(BodyError::Length)), "{chunks:?}");
         }
     }
 }

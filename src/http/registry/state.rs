@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::actors::blob_cache::Blobs;
+use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::Tokens;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::domain::policy::PublicGroups;
 use crate::domain::upstream::Upstreams;
 use crate::http::public_url::PublicUrl;
@@ -23,13 +23,13 @@ pub(crate) type CurrentUpstreams = Arc<ArcSwap<Upstreams>>;
 /// Shared state of the registry's routes, as `web::Data`.
 pub(crate) struct RegistryState {
     /// Handle of the policy evaluator, with the current directory of identities.
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyEvaluatorHandle,
     /// Issues and verifies bearer tokens.
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: TokenIssuerHandle,
     /// Handle of the manifest cache.
     pub(crate) manifests: ManifestCacheHandle,
     /// Handle of the blob cache.
-    pub(crate) blobs: Blobs,
+    pub(crate) blobs: BlobCacheHandle,
     /// Lists, which are passed through from upstream.
     pub(crate) lists: Lists,
     /// Times of last use of the credentials.

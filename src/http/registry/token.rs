@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use super::error::RegistryError;
+use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
 use crate::http::authorization_header::AuthorizationHeader;
 use crate::http::form_body::{self, BodyFault};
 use crate::http::refusals::Subject;
-use crate::http::registry::error::RegistryError;
-use crate::http::registry::state::RegistryState;
 
 /// Responds to `GET` and `POST /jwt/auth`.
 pub(in crate::http) async fn handle(

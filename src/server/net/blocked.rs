@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::server::net::deadline::Deadline;
+use super::deadline::Deadline;
 
 /// The wait for a client that accepts no more bytes.
 pub(super) struct Blocked {

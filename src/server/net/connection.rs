@@ -17,11 +17,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::server::net::sequence::Sequence;
-use crate::server::net::socket::Socket;
-use crate::server::net::tls_on_plain_port::WarnedPeers;
-use crate::server::net::unread::UnreadBudget;
-use crate::server::net::workers::{Serve, Stopping, Thread};
+use super::sequence::Sequence;
+use super::socket::Socket;
+use super::tls_on_plain_port::WarnedPeers;
+use super::unread::UnreadBudget;
+use super::workers::{Serve, Stopping, Thread};
 
 /// Settings and state that all connections of a port share.
 #[derive(Clone)]

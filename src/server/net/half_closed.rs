@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::server::net::deadline::Deadline;
+use super::deadline::Deadline;
 
 /// State of such a client.
 pub(super) struct HalfClosed {

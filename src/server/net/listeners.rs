@@ -13,12 +13,12 @@ use rustix::net::sockopt::{set_socket_reuseport, set_tcp_congestion};
 use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 
+use super::addresses::Addresses;
+use super::connection::Port;
+use super::tls_on_plain_port::WarnedPeers;
+use super::unread::UnreadBudget;
+use super::workers::{self, Bounds, Workers};
 use crate::http::{self, ApiState, Paths, RegistryState};
-use crate::server::net::addresses::Addresses;
-use crate::server::net::connection::Port;
-use crate::server::net::tls_on_plain_port::WarnedPeers;
-use crate::server::net::unread::UnreadBudget;
-use crate::server::net::workers::{self, Bounds, Workers};
 use crate::server::{StartError, options, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::actors::places::refused;
+use super::deadline::Deadline;
+use super::framing::{Fault, Framing};
+use super::unread::Unread;
+use crate::actors::admission::refused;
 use crate::http::SendQueue;
-use crate::server::net::deadline::Deadline;
-use crate::server::net::framing::{Fault, Framing};
-use crate::server::net::unread::Unread;
 
 /// A connection whose requests are read one after the other.
 pub(super) struct Sequence<T> {

@@ -12,12 +12,12 @@ use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::blocked::Blocked;
+use super::deadline::Deadline;
+use super::half_closed::HalfClosed;
+use super::idlers::{Idlers, Member};
+use super::tls_on_plain_port::FirstByte;
 use crate::http::SendQueue;
-use crate::server::net::blocked::Blocked;
-use crate::server::net::deadline::Deadline;
-use crate::server::net::half_closed::HalfClosed;
-use crate::server::net::idlers::{Idlers, Member};
-use crate::server::net::tls_on_plain_port::FirstByte;
 
 /// A connection with its queue.
 pub(super) struct Socket {

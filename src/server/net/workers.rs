@@ -16,10 +16,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::actors::places::refused;
-use crate::server::net::addresses::{Addresses, Counted};
-use crate::server::net::churn::{Churn, MAX_BRIEF_LIFETIME};
-use crate::server::net::idlers::Idlers;
+use super::addresses::{Addresses, Counted};
+use super::churn::{Churn, MAX_BRIEF_LIFETIME};
+use super::idlers::Idlers;
+use crate::actors::admission::refused;
 
 /// The worker threads, which serve until they are stopped.
 pub(in crate::server) struct Workers {

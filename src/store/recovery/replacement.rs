@@ -9,9 +9,8 @@
 //! | [`Replacement::switch`] | the new journal, and a database that a start rebuilds from it |
 //! | [`Switched::settle`] | the new journal, and the previous files in `identity.replaced-N/` |
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::super::changes::{self, Position, Records};
 use super::super::durable::{self, NewFile};

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use dependency_proxy::actors::upstream_fetcher::Upstream;
+use dependency_proxy::actors::upstream_fetcher::UpstreamHandle;
 use dependency_proxy::upstream::UpstreamError;
 
 use super::*;
 use crate::fake_hub::Kind;
 
-fn start(options: UpstreamOptions) -> (Arbiter, Upstream) {
+fn start(options: UpstreamOptions) -> (Arbiter, UpstreamHandle) {
     let arbiter = Arbiter::new();
-    let upstream = Upstream::start(vec![options], &arbiter.handle()).unwrap();
+    let upstream = UpstreamHandle::start(vec![options], &arbiter.handle()).unwrap();
     (arbiter, upstream)
 }
 

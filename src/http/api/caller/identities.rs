@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::actors::policy_evaluator::{ChangeError, Policy};
+use crate::actors::policy_evaluator::{ChangeError, PolicyEvaluatorHandle};
 use crate::domain::directory::{Directory, Write};
 
 /// The identities that the API reads and changes.
-pub(crate) struct Identities(Policy);
+pub(crate) struct Identities(PolicyEvaluatorHandle);
 
 impl Identities {
     /// Creates it from the handle of the policy evaluator, which owns the identities.
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: PolicyEvaluatorHandle) -> Self {
         Self(policy)
     }
 

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
-use crate::actors::policy_evaluator::Policy;
-use crate::actors::token_issuer::Tokens;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
@@ -125,8 +125,8 @@ impl Company {
 
     pub(super) fn open_with(records: &Directory, public_groups: PublicGroups, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let policy = Policy::over(records, data.path()).unwrap();
-        let tokens = Tokens::over(policy.clone()).unwrap();
+        let policy = PolicyEvaluatorHandle::over(records, data.path()).unwrap();
+        let tokens = TokenIssuerHandle::over(policy.clone()).unwrap();
         let purged = Arc::new(Purged::default());
         let vault = vec!["vault/keys".parse().unwrap()];
         let account = AccountRule { username: "robot".to_owned(), groups: vault, images: Vec::new() };

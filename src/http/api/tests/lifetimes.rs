@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
+use super::company::{Body, Company, Response, records, secret_of};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
-use crate::http::api::tests::company::{Body, Company, Response, records, secret_of};
 
 /// Returns the date this many days from now.
 fn day(ahead: i64) -> String {

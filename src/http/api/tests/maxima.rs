@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
+use super::company::{Body, Company, records};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::TokenOwner;
-use crate::http::api::tests::company::{Body, Company, records};
 
 /// Calls as the owner of `team`, or as an administrator where the route requires one.
 async fn call(company: &Company, method: &str, path: &str, body: &Value) -> (u16, Value) {

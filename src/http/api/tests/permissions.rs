@@ -1,6 +1,6 @@
 //! Access test: every route of the API with every kind of caller, each call on a company of its own.
 
-use crate::http::api::tests::company::{Body, Company, records};
+use super::company::{Body, Company, records};
 
 const CALLERS: [&str; 10] =
     ["admin", "reader", "owner", "maintainer", "guest", "stranger", "bot", "registry", "deploy", "nobody"];

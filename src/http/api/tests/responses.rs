@@ -4,6 +4,7 @@
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
+use super::company::{Body, Company, Response, records, secret_of};
 use crate::auth::{password, secret};
 use crate::domain::directory::{Credential, Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
@@ -11,7 +12,6 @@ use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::Token;
 use crate::domain::user::User;
-use crate::http::api::tests::company::{Body, Company, Response, records, secret_of};
 
 fn company() -> Company {
     Company::open(&records())

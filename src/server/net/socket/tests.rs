@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
-use crate::actors::blob_cache::Part;
+use crate::actors::blob_cache::FileRange;
 use crate::store::spool::{Spool, SpoolFile};
 
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -46,7 +46,7 @@ async fn a_part_leaves_after_what_was_written_before_and_before_what_follows() {
     let queue = socket.queue().enter();
     let send = async {
         socket.write_all(b"head").await.unwrap();
-        queue.put(Part::new(spooled.file().clone(), 10..3_000_000), Counter::noop());
+        queue.put(FileRange::new(spooled.file().clone(), 10..3_000_000), Counter::noop());
         socket.flush().await.unwrap();
         assert!(queue.is_done());
         socket.write_all(b"next").await.unwrap();
@@ -62,10 +62,10 @@ async fn the_end_of_a_long_part_waits_for_what_follows_at_once_and_for_nothing_e
     let (_folder, spooled, bytes) = file(2_000_000);
     let queue = socket.queue().enter();
     let send = async {
-        queue.put(Part::new(spooled.file().clone(), 0..1_000_000).followed(), Counter::noop());
+        queue.put(FileRange::new(spooled.file().clone(), 0..1_000_000).followed(), Counter::noop());
         socket.flush().await.unwrap();
         assert!(queue.is_done() && tcp_cork(&socket.tcp).unwrap());
-        queue.put(Part::new(spooled.file().clone(), 1_000_000..2_000_000), Counter::noop());
+        queue.put(FileRange::new(spooled.file().clone(), 1_000_000..2_000_000), Counter::noop());
         socket.flush().await.unwrap();
         assert!(!tcp_cork(&socket.tcp).unwrap());
     };
@@ -78,7 +78,7 @@ async fn a_file_that_is_shorter_than_its_part_is_an_error() {
     let (mut socket, mut client) = connected().await;
     let (_folder, spooled, bytes) = file(1000);
     let queue = socket.queue().enter();
-    queue.put(Part::new(spooled.file().clone(), 0..1001), Counter::noop());
+    queue.put(FileRange::new(spooled.file().clone(), 0..1001), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
     assert!(!queue.is_done());
     assert!(read(&mut client, 1000).await == bytes);
@@ -89,11 +89,11 @@ async fn an_answer_that_goes_away_in_the_middle_takes_its_connection_with_it() {
     let (mut socket, _client) = connected().await;
     let (_folder, spooled, _) = file(1000);
     let queue = socket.queue().enter();
-    queue.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+    queue.put(FileRange::new(spooled.file().clone(), 0..1000), Counter::noop());
     drop(queue);
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
     let next = socket.queue().enter();
-    next.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+    next.put(FileRange::new(spooled.file().clone(), 0..1000), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::ConnectionAborted, "nor does another follow");
 }
 
@@ -103,7 +103,7 @@ async fn an_answer_that_was_sent_leaves_its_connection_usable() {
     let (_folder, spooled, bytes) = file(1000);
     for _ in 0..2 {
         let queue = socket.queue().enter();
-        queue.put(Part::new(spooled.file().clone(), 0..1000), Counter::noop());
+        queue.put(FileRange::new(spooled.file().clone(), 0..1000), Counter::noop());
         socket.flush().await.unwrap();
         drop(queue);
         assert!(read(&mut client, 1000).await == bytes);
@@ -115,14 +115,14 @@ async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     let (_folder, spooled, bytes) = file(10_000_000);
     let (mut socket, _client) = connected().await;
     let queue = socket.queue().enter();
-    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    queue.put(FileRange::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     assert_eq!(socket.flush().await.unwrap_err().kind(), ErrorKind::TimedOut);
     let (mut socket, _client) = connected().await;
     assert_eq!(socket.write_all(&bytes).await.unwrap_err().kind(), ErrorKind::TimedOut);
 
     let (mut socket, mut client) = connected().await;
     let queue = socket.queue().enter();
-    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    queue.put(FileRange::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     let read_slowly = async {
         for _ in 0..100 {
             tokio::time::sleep(CLIENT_TIMEOUT / 30).await;
@@ -150,7 +150,7 @@ async fn a_client_is_slow_as_long_as_it_acknowledges_anything() {
             match written {
                 true => socket.write_all(&bytes).await,
                 false => {
-                    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+                    queue.put(FileRange::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
                     socket.flush().await
                 }
             }
@@ -168,7 +168,7 @@ async fn a_client_that_asks_for_more_before_it_has_everything_is_not_given_up() 
     let (mut socket, mut client) = connected().await;
     socket.write_all(b"head").await.unwrap();
     let queue = socket.queue().enter();
-    queue.put(Part::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
+    queue.put(FileRange::new(spooled.file().clone(), 0..10_000_000), Counter::noop());
     client.write_all(b"GET /next").await.unwrap();
     let read_slowly = async {
         read(&mut client, 4).await;

@@ -11,7 +11,7 @@ fn set(ranges: &str) -> RangeSet {
 }
 
 impl Scene {
-    async fn open_ranges(&self, group: u64, ranges: &str) -> Result<OpenedBlob, BlobError> {
+    async fn open_ranges(&self, group: u64, ranges: &str) -> Result<BlobReader, BlobError> {
         self.blobs.open_ranges(self.wanted(group), &set(ranges)).await
     }
 

@@ -9,41 +9,41 @@ use bytes::Bytes;
 use crate::store::blobs::BlobFile;
 
 /// A chunk: consecutive bytes of a blob that may be sent to the client.
-pub enum Piece {
+pub enum Chunk {
     /// Bytes in the memory of this process.
     Bytes(Bytes),
     /// A range of the blob's file.
-    Part(Part),
+    FileRange(FileRange),
 }
 
 /// Transfer of bytes that are in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Giving {
-    /// Copied, as small chunks in memory ([`Piece::Bytes`]).
-    Read,
-    /// Zero-copy, as large file ranges ([`Piece::Part`]).
-    Lend,
+pub enum Transfer {
+    /// Copied, as small chunks in memory ([`Chunk::Bytes`]).
+    Copy,
+    /// Zero-copy, as large file ranges ([`Chunk::FileRange`]).
+    ZeroCopy,
 }
 
 /// A file range that may be sent to the client and is in the page cache. It shrinks as its bytes are sent.
 #[derive(Debug)]
-pub struct Part {
+pub struct FileRange {
     file: BlobFile,
     rest: Range<u64>,
     followed: bool,
 }
 
-impl Piece {
+impl Chunk {
     /// Returns the number of bytes of the chunk.
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Part(part) => part.length(),
+            Self::FileRange(part) => part.length(),
         }
     }
 }
 
-impl Part {
+impl FileRange {
     /// Creates a file range, which has to be in the page cache.
     pub(crate) fn new(file: BlobFile, range: Range<u64>) -> Self {
         Self { file, rest: range, followed: false }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures::future::BoxFuture;
 
-use crate::actors::upstream_fetcher::Upstream;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 use crate::upstream::{Content, ContentHead, UpstreamError};
@@ -28,7 +28,7 @@ pub trait BlobUpstream: Send + Sync + 'static {
     fn head_blob(&self, origin: &Origin, digest: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>>;
 }
 
-impl BlobUpstream for Upstream {
+impl BlobUpstream for UpstreamHandle {
     fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
         let (upstream, origin, digest) = (self.clone(), origin.clone(), *digest);
         Box::pin(async move { upstream.blob(&origin, &digest, from).await })
@@ -52,7 +52,7 @@ impl BlobUpstream for Upstream {
 
 /// Key under which downloads are shared: a blob, as this account gets it from this repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct BlobKey {
     pub(super) origin: Origin,
     pub(super) digest: Digest,
 }

@@ -4,22 +4,23 @@
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::downloads::{JoinDownload, Joined};
-use super::ports::Key;
-use super::progress::Progress;
-use super::{BlobError, Blobs, OpenBlob, Stored};
+use super::Stored;
+use crate::actors::blob_cache::coordinator::{JoinDownload, Joined};
+use crate::actors::blob_cache::progress::Progress;
+use crate::actors::blob_cache::upstream::BlobKey;
+use crate::actors::blob_cache::{BlobCacheHandle, BlobError, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::download::Expected;
 use crate::upstream::{ContentHead, UpstreamError};
 
-impl Blobs {
+impl BlobCacheHandle {
     /// Returns the length of a blob in bytes and its source: the stored file, the running download, or
     /// upstream's `HEAD`, which decides whether the blob exists for this group's account. Concurrent
     /// upstream requests are coalesced.
     ///
     /// # Errors
     ///
-    /// Fails as [`Blobs::open`] does, within the same time, or if upstream does not report the length.
+    /// Fails as [`BlobCacheHandle::open`] does, within the same time, or if upstream does not report the length.
     pub async fn head(&self, wanted: OpenBlob) -> Result<(u64, CacheStatus), BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
@@ -48,7 +49,7 @@ impl Blobs {
     /// # Errors
     ///
     /// Fails if the actor does not reply.
-    pub(super) async fn running(&self, key: &Key) -> Result<Option<watch::Receiver<Progress>>, BlobError> {
+    pub(super) async fn running(&self, key: &BlobKey) -> Result<Option<watch::Receiver<Progress>>, BlobError> {
         let look = JoinDownload { key: key.clone(), expected: Expected::default(), unlinked: None, begin: None };
         let joined = self.cache.send(look).await.map_err(|_| BlobError::Interrupted)??;
         Ok(joined.map(|Joined { progress, .. }| progress))
@@ -59,7 +60,7 @@ impl Blobs {
     /// # Errors
     ///
     /// Fails if upstream does not have the blob, does not report its length, or names another digest.
-    pub(super) async fn length_upstream(&self, key: Key) -> Result<u64, BlobError> {
+    pub(super) async fn length_upstream(&self, key: BlobKey) -> Result<u64, BlobError> {
         let ContentHead { length, digest, .. } = self.head_upstream(key.clone()).await?;
         if digest.is_some_and(|digest| digest != key.digest) {
             return Err(UpstreamError::InvalidResponse { what: "another digest than the blob's" }.into());

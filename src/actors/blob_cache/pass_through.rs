@@ -14,11 +14,11 @@ use futures::stream::{self, BoxStream};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::super::places::{Permit, Share};
+use super::context::DownloadContext;
+use super::download_task::within_stall_timeout;
 use super::error::BlobError;
-use super::flight::within_stall_timeout;
-use super::ports::Key;
-use super::shared::Shared;
+use super::upstream::BlobKey;
+use crate::actors::admission::{Permit, Share};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Expected, MAX_FRUITLESS_TRIES, pause_before};
 use crate::domain::id::GroupId;
@@ -26,8 +26,8 @@ use crate::upstream::{Content, UpstreamError};
 
 /// An upstream stream for one client. The number of such streams is bounded; each holds a permit.
 pub(super) struct PassThroughStream {
-    shared: Arc<Shared>,
-    key: Key,
+    shared: Arc<DownloadContext>,
+    key: BlobKey,
     length: u64,
     /// Number of bytes that were received and hashed.
     position: u64,
@@ -49,8 +49,8 @@ impl PassThroughStream {
     ///
     /// Fails if all permits are in use, if upstream does not deliver the blob, or if its length is wrong or unknown.
     pub(super) async fn begin(
-        shared: &Arc<Shared>,
-        key: Key,
+        shared: &Arc<DownloadContext>,
+        key: BlobKey,
         expected: Expected,
         unlinked: Option<GroupId>,
         share: Share,
@@ -86,8 +86,8 @@ impl PassThroughStream {
     ///
     /// Fails if all permits are in use.
     pub(super) fn after(
-        shared: Arc<Shared>,
-        key: Key,
+        shared: Arc<DownloadContext>,
+        key: BlobKey,
         length: u64,
         at: u64,
         hasher: Hasher,
@@ -196,8 +196,8 @@ impl PassThroughStream {
 
 /// Requests the blob from a byte on; the whole must have the expected length.
 async fn resume(
-    shared: &Shared,
-    key: &Key,
+    shared: &DownloadContext,
+    key: &BlobKey,
     from: u64,
     expected: u64,
 ) -> Result<BoxStream<'static, Result<Bytes, UpstreamError>>, BlobError> {
@@ -208,6 +208,6 @@ async fn resume(
     }
 }
 
-fn permit(shared: &Shared) -> Result<Permit, BlobError> {
+fn permit(shared: &DownloadContext) -> Result<Permit, BlobError> {
     shared.unstored_streams.try_acquire().ok_or(BlobError::Busy)
 }

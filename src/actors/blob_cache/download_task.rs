@@ -14,10 +14,10 @@ use tokio::sync::{OwnedRwLockReadGuard, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::context::DownloadContext;
 use super::error::BlobError;
-use super::ports::Key;
 use super::progress::{Accepted, DownloadRequest, End, Progress};
-use super::shared::Shared;
+use super::upstream::BlobKey;
 use super::writer::{self, Writer};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
@@ -39,7 +39,7 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(15);
 
 /// Runs a download to its end, and publishes the outcome. If the task is lost, the dropped sender is an
 /// error for its readers.
-pub(super) async fn run(shared: Arc<Shared>, order: DownloadRequest, progress: watch::Sender<Progress>) {
+pub(super) async fn run(shared: Arc<DownloadContext>, order: DownloadRequest, progress: watch::Sender<Progress>) {
     let ended = match prepare(&shared, &order).await {
         Ok(Ok((machine, writer))) => DownloadTask::new(shared, order, &progress, machine, writer).drive().await,
         Ok(Err(end)) => Ok(end),
@@ -55,7 +55,10 @@ type Lost = JoinError;
 
 /// Returns the state machine and the file of a new download, or its outcome if there is nothing to
 /// download or to store.
-async fn prepare(shared: &Arc<Shared>, order: &DownloadRequest) -> Result<Result<(Download, Writer), End>, Lost> {
+async fn prepare(
+    shared: &Arc<DownloadContext>,
+    order: &DownloadRequest,
+) -> Result<Result<(Download, Writer), End>, Lost> {
     let (shared, key, expected) = (Arc::clone(shared), order.key.clone(), order.expected);
     spawn_blocking(move || match shared.files.blob(&key.digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
@@ -69,7 +72,7 @@ async fn prepare(shared: &Arc<Shared>, order: &DownloadRequest) -> Result<Result
 }
 
 struct DownloadTask<'a> {
-    shared: Arc<Shared>,
+    shared: Arc<DownloadContext>,
     order: DownloadRequest,
     progress: &'a watch::Sender<Progress>,
     machine: Download,
@@ -93,7 +96,7 @@ struct DownloadTask<'a> {
 
 impl<'a> DownloadTask<'a> {
     fn new(
-        shared: Arc<Shared>,
+        shared: Arc<DownloadContext>,
         order: DownloadRequest,
         progress: &'a watch::Sender<Progress>,
         machine: Download,
@@ -160,7 +163,7 @@ impl<'a> DownloadTask<'a> {
         // The old stream holds a permit of its upstream, which this request may need.
         self.stream = None;
         sleep(pause.max(self.requested_pause())).await;
-        let Key { origin, digest } = &self.order.key;
+        let BlobKey { origin, digest } = &self.order.key;
         match self.shared.upstream.blob(origin, digest, from).await {
             Ok(Content { head, stream }) => {
                 self.stream = Some(stream);
@@ -180,7 +183,7 @@ impl<'a> DownloadTask<'a> {
     }
 
     async fn request_length(&self) -> Event {
-        let Key { origin, digest } = &self.order.key;
+        let BlobKey { origin, digest } = &self.order.key;
         // A refused `HEAD` does not end the download: upstream is already sending the content.
         Event::LengthTold(self.shared.upstream.head_blob(origin, digest).await.ok().and_then(|head| head.length))
     }

@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::super::abort_on_panic::abort_on_panic;
-use super::super::places::refused;
+use crate::actors::abort_on_panic::abort_on_panic;
+use crate::actors::admission::refused;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;

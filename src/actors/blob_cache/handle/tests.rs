@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::*;
+use crate::actors::blob_cache::{Chunk, Chunks, Transfer};
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
@@ -93,19 +94,19 @@ impl FakeUpstream {
         self.blob_requests.lock().unwrap().clone()
     }
 
-    fn pieces(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Arriving> {
+    fn chunks(&self, from: u64, to: usize, corrupt: Option<usize>) -> BoxStream<'static, Arriving> {
         let mut content = self.content.to_vec();
         if let Some(at) = corrupt {
             content[at] ^= 1;
         }
-        let pieces: Vec<Bytes> = content[from as usize..to].chunks(self.chunk).map(Bytes::copy_from_slice).collect();
+        let chunks: Vec<Bytes> = content[from as usize..to].chunks(self.chunk).map(Bytes::copy_from_slice).collect();
         let pause = self.pause;
-        stream::iter(pieces)
-            .then(move |piece| async move {
+        stream::iter(chunks)
+            .then(move |chunk| async move {
                 if !pause.is_zero() {
                     sleep(pause).await;
                 }
-                Ok(piece)
+                Ok(chunk)
             })
             .boxed()
     }
@@ -122,17 +123,17 @@ impl BlobUpstream for FakeUpstream {
         let whole = self.content.len();
         let mut length = Some(whole as u64);
         let stream = match reply {
-            None => self.pieces(from, whole, None),
+            None => self.chunks(from, whole, None),
             Some(Reply::Refuse(error)) => return Box::pin(async { Err(error) }),
-            Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
-            Some(Reply::EndAt(at)) => self.pieces(from, at, None),
-            Some(Reply::Corrupt(at)) => self.pieces(from, whole, Some(at)),
+            Some(Reply::CutAt(at)) => self.chunks(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
+            Some(Reply::EndAt(at)) => self.chunks(from, at, None),
+            Some(Reply::Corrupt(at)) => self.chunks(from, whole, Some(at)),
             Some(Reply::Tell(reported)) => {
                 length = reported;
-                self.pieces(from, whole, None)
+                self.chunks(from, whole, None)
             }
             Some(Reply::PanicAt(at)) => {
-                self.pieces(from, at, None).chain(stream::once(async { panic!("a fault of ours") })).boxed()
+                self.chunks(from, at, None).chain(stream::once(async { panic!("a fault of ours") })).boxed()
             }
             Some(Reply::Silence) => stream::pending().boxed(),
         };
@@ -155,14 +156,14 @@ impl BlobUpstream for FakeUpstream {
         let stream = match self.ranges.lock().unwrap().pop_front() {
             Some(Reply::Refuse(error)) => return Box::pin(async { Err(error) }),
             Some(Reply::Silence) => return Box::pin(async { Ok(None) }),
-            Some(Reply::CutAt(at)) => self.pieces(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
-            Some(Reply::EndAt(at)) => self.pieces(from, at, None),
+            Some(Reply::CutAt(at)) => self.chunks(from, at, None).chain(stream::iter([Err(broken())])).boxed(),
+            Some(Reply::EndAt(at)) => self.chunks(from, at, None),
             Some(Reply::Tell(reported)) => {
                 length = reported;
-                self.pieces(from, end, None)
+                self.chunks(from, end, None)
             }
-            Some(Reply::Corrupt(_) | Reply::PanicAt(_)) => self.pieces(from, end + 1, None),
-            None => self.pieces(from, end, None),
+            Some(Reply::Corrupt(_) | Reply::PanicAt(_)) => self.chunks(from, end + 1, None),
+            None => self.chunks(from, end, None),
         };
         let head = ContentHead { length, ..ContentHead::default() };
         Box::pin(async { Ok(Some(Content { head, stream })) })
@@ -185,7 +186,7 @@ impl BlobUpstream for FakeUpstream {
 struct Scene {
     folder: TempDir,
     arbiter: Arbiter,
-    blobs: Blobs,
+    blobs: BlobCacheHandle,
     upstream: Arc<FakeUpstream>,
     index: Arc<Index>,
     digest: Digest,
@@ -221,7 +222,7 @@ impl Scene {
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open_with(folder.path(), write).unwrap();
         let (fake, links) = (Arc::clone(&upstream), Arc::clone(&index));
-        let blobs = Blobs::start(&arbiter.handle(), fake, links, files, spool, options);
+        let blobs = BlobCacheHandle::start(&arbiter.handle(), fake, links, files, spool, options);
         Self { folder, arbiter, blobs, upstream, index, digest }
     }
 
@@ -229,7 +230,7 @@ impl Scene {
         OpenBlob { group: GroupId(group), origin: origin(), digest: self.digest }
     }
 
-    async fn open(&self, group: u64) -> Result<OpenedBlob, BlobError> {
+    async fn open(&self, group: u64) -> Result<BlobReader, BlobError> {
         self.blobs.open(self.wanted(group)).await
     }
 
@@ -289,35 +290,35 @@ fn origin() -> Origin {
 }
 
 /// Reads the whole blob: its bytes, and the error that ended them.
-async fn read(blob: OpenedBlob) -> (Vec<u8>, Option<BlobError>) {
+async fn read(blob: BlobReader) -> (Vec<u8>, Option<BlobError>) {
     let length = blob.length();
     read_range(blob, 0..length).await
 }
 
-async fn read_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
-    collect(blob.pieces(range, Giving::Read)).await
+async fn read_range(blob: BlobReader, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+    collect(blob.chunks(range, Transfer::Copy)).await
 }
 
 /// As [`read_range`], with zero-copy transfer to a socket.
-async fn send_range(blob: OpenedBlob, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
-    collect(blob.pieces(range, Giving::Lend)).await
+async fn send_range(blob: BlobReader, range: Range<u64>) -> (Vec<u8>, Option<BlobError>) {
+    collect(blob.chunks(range, Transfer::ZeroCopy)).await
 }
 
-async fn collect(mut pieces: Pieces) -> (Vec<u8>, Option<BlobError>) {
+async fn collect(mut chunks: Chunks) -> (Vec<u8>, Option<BlobError>) {
     let mut bytes = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        match piece {
-            Ok(piece) => bytes.extend(taken(piece).await),
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => bytes.extend(taken(chunk).await),
             Err(error) => return (bytes, Some(error)),
         }
     }
     (bytes, None)
 }
 
-async fn taken(piece: Piece) -> Vec<u8> {
-    let mut part = match piece {
-        Piece::Bytes(bytes) => return bytes.to_vec(),
-        Piece::Part(part) => part,
+async fn taken(chunk: Chunk) -> Vec<u8> {
+    let mut part = match chunk {
+        Chunk::Bytes(bytes) => return bytes.to_vec(),
+        Chunk::FileRange(part) => part,
     };
     let (socket, other) = UnixStream::pair().unwrap();
     let length = part.length() as usize;
@@ -421,10 +422,10 @@ async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows(
     assert!(send_range(growing, 5..(6 << 20) - 1).await.0 == content[5..content.len() - 1]);
     scene.until_committed().await;
     scene.until_linked(1).await;
-    let parts: Vec<_> = scene.open(1).await.unwrap().pieces(10..6 << 20, Giving::Lend).collect().await;
-    let file_range = |chunk: Result<Piece, _>| match chunk {
-        Ok(Piece::Part(part)) => (part.length(), part.is_followed()),
-        Ok(Piece::Bytes(_)) | Err(_) => panic!("no file range"),
+    let parts: Vec<_> = scene.open(1).await.unwrap().chunks(10..6 << 20, Transfer::ZeroCopy).collect().await;
+    let file_range = |chunk: Result<Chunk, _>| match chunk {
+        Ok(Chunk::FileRange(part)) => (part.length(), part.is_followed()),
+        Ok(Chunk::Bytes(_)) | Err(_) => panic!("no file range"),
     };
     assert_eq!(
         parts.into_iter().map(file_range).collect::<Vec<_>>(),
@@ -452,8 +453,8 @@ async fn what_the_disk_has_no_room_for_is_given_as_bytes_after_what_was_lent() {
 async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
     let scene = stocked([]).await;
     scene.until_linked(1).await;
-    let mut pieces = scene.open(1).await.unwrap().pieces(0..100_000, Giving::Lend);
-    let Some(Ok(Piece::Part(mut part))) = pieces.next().await else { panic!("no file range") };
+    let mut chunks = scene.open(1).await.unwrap().chunks(0..100_000, Transfer::ZeroCopy);
+    let Some(Ok(Chunk::FileRange(mut part))) = chunks.next().await else { panic!("no file range") };
     let hex = scene.digest.hex();
     let path = scene.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex);
     File::options().write(true).open(path).unwrap().set_len(10).unwrap();
@@ -610,7 +611,7 @@ async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
     drop(scene.open(1).await.unwrap());
     let slow = scene.open(1).await.unwrap();
     let length = slow.length();
-    let mut slow = slow.pieces(0..length, Giving::Read);
+    let mut slow = slow.chunks(0..length, Transfer::Copy);
     let first = slow.next().await.unwrap().unwrap();
     assert!(first.length() <= 64 * 1024, "a client holds one chunk");
     assert!(scene.committed().await.unwrap() == scene.upstream.content);

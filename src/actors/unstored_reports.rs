@@ -13,10 +13,10 @@ use crate::store::room::Room;
 /// A kind of content that is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// ManifestCacheHandle, their links and their tags.
+    /// Manifests, their links and their tags.
     ManifestCacheHandle,
     /// Blobs and their links.
-    Blobs,
+    BlobCacheHandle,
 }
 
 /// Counts and logs what is not stored.
@@ -169,7 +169,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::ManifestCacheHandle => "manifests",
-            Self::Blobs => "blobs",
+            Self::BlobCacheHandle => "blobs",
         }
     }
 
@@ -178,7 +178,7 @@ impl Kind {
             Self::ManifestCacheHandle => {
                 metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => reason)
             }
-            Self::Blobs => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
+            Self::BlobCacheHandle => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
         };
         counter.increment(1);
     }
@@ -187,7 +187,7 @@ impl Kind {
     fn max_bytes(self) -> &'static str {
         match self {
             Self::ManifestCacheHandle => "cache.max_manifest_bytes",
-            Self::Blobs => "cache.max_blob_bytes",
+            Self::BlobCacheHandle => "cache.max_blob_bytes",
         }
     }
 }

@@ -8,24 +8,24 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::watch;
 
+use super::context::DownloadContext;
+use super::download_task;
 use super::error::BlobError;
-use super::flight;
-use super::ports::Key;
 use super::progress::{DownloadRequest, PendingLinks, Progress};
-use super::shared::Shared;
+use super::upstream::BlobKey;
 use crate::actors::abort_on_panic::abort_on_panic;
+use crate::actors::admission::{Share, refused};
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::flights::{Join, SingleFlight};
-use crate::actors::places::{Share, refused};
+use crate::actors::single_flight::{Join, SingleFlight};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
 
 /// Owner of the running downloads and `HEAD` requests; see the module.
 pub struct BlobCache {
-    shared: Arc<Shared>,
-    downloads: HashMap<Key, Running>,
-    heads: SingleFlight<Key, Confirmed>,
+    shared: Arc<DownloadContext>,
+    downloads: HashMap<BlobKey, Running>,
+    heads: SingleFlight<BlobKey, Confirmed>,
 }
 
 struct Running {
@@ -44,13 +44,13 @@ impl Running {
 pub(super) type Confirmed = Result<ContentHead, UpstreamError>;
 
 impl BlobCache {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<DownloadContext>) -> Self {
         let heads = SingleFlight::new(shared.options.max_waiters);
         Self { shared, downloads: HashMap::new(), heads }
     }
 
     /// Starts a download, in place of one that has ended.
-    fn begin(&mut self, key: Key, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
+    fn begin(&mut self, key: BlobKey, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
         if self.downloads.len() >= self.shared.options.max_downloads {
             refused("downloads");
@@ -61,7 +61,7 @@ impl BlobCache {
         let expected = self.shared.trusted(&key, expected);
         let order = DownloadRequest { key: key.clone(), expected, unlinked: unlinked.clone() };
         // A panic drops the sender, which is an error for all readers. The outer task reports the end in any case.
-        let download = actix_rt::spawn(flight::run(Arc::clone(&self.shared), order, sender));
+        let download = actix_rt::spawn(download_task::run(Arc::clone(&self.shared), order, sender));
         let ended = key.clone();
         actix_rt::spawn(async move {
             let _ = download.await;
@@ -72,7 +72,7 @@ impl BlobCache {
         Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
     }
 
-    fn start_head(&self, key: Key, me: Addr<Self>) {
+    fn start_head(&self, key: BlobKey, me: Addr<Self>) {
         let head = self.shared.upstream.head_blob(&key.origin, &key.digest);
         actix_rt::spawn(async move {
             // A separate task: a panic becomes an error, so that no caller waits forever.
@@ -97,7 +97,7 @@ impl Drop for BlobCache {
 #[derive(Message)]
 #[rtype(result = "Result<Option<Joined>, BlobError>")]
 pub(super) struct JoinDownload {
-    pub(super) key: Key,
+    pub(super) key: BlobKey,
     pub(super) expected: Expected,
     /// The group of the reader, if it has no link yet. It gets one after the download.
     pub(super) unlinked: Option<GroupId>,
@@ -135,7 +135,7 @@ impl Handler<JoinDownload> for BlobCache {
 /// Reports that a download has ended, with any outcome.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct DownloadEnded(Key);
+struct DownloadEnded(BlobKey);
 
 impl Handler<DownloadEnded> for BlobCache {
     type Result = ();
@@ -152,7 +152,7 @@ impl Handler<DownloadEnded> for BlobCache {
 /// Sends a `HEAD` for a blob to upstream, or waits for the one that is under way.
 #[derive(Message)]
 #[rtype(result = "Confirmed")]
-pub(super) struct ConfirmBlob(pub(super) Key);
+pub(super) struct ConfirmBlob(pub(super) BlobKey);
 
 impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
@@ -176,7 +176,7 @@ impl Handler<ConfirmBlob> for BlobCache {
 /// Reports the outcome of a `HEAD`.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct BlobConfirmed(Key, Confirmed);
+struct BlobConfirmed(BlobKey, Confirmed);
 
 impl Handler<BlobConfirmed> for BlobCache {
     type Result = ();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::blob_cache::Blobs;
-use super::super::expiring::ExpiringTokens;
-use super::super::last_used::LastUsed;
-use super::super::policy_evaluator::Policy;
+use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
+use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
 use crate::store::durable::Leftovers;
@@ -20,13 +20,13 @@ use crate::store::index::Index;
 #[derive(Clone)]
 pub struct Parts {
     /// The owner of the identities.
-    pub policy: Policy,
+    pub policy: PolicyEvaluatorHandle,
     /// Times of last use.
     pub last_used: LastUsed,
     /// The manifests, with their links in memory.
     pub manifests: ManifestCacheHandle,
     /// The blob cache, with its links in memory.
-    pub blobs: Blobs,
+    pub blobs: BlobCacheHandle,
     /// The identities on disk.
     pub identities: Arc<IdentityStore>,
     /// The index on disk.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::RwLock;
 
-use super::super::places::AdmissionLimit;
-use super::super::unstored::UnstoredReports;
 use super::BlobCacheOptions;
-use super::ports::{BlobUpstream, Key};
+use super::upstream::{BlobKey, BlobUpstream};
+use crate::actors::admission::AdmissionLimit;
+use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
@@ -19,8 +19,8 @@ use crate::store::spool::Spool;
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
 const MAX_WRONG_CLAIMS: usize = 1_000;
 
-/// Shared context. Only the permits, the reports and the remembered wrong lengths change.
-pub(super) struct Shared {
+/// Shared context of all downloads. Only the permits, the reports and the remembered wrong lengths change.
+pub(super) struct DownloadContext {
     pub(super) upstream: Arc<dyn BlobUpstream>,
     pub(super) index: Arc<Index>,
     pub(super) files: BlobFiles,
@@ -29,16 +29,16 @@ pub(super) struct Shared {
     pub(super) unstored_streams: AdmissionLimit,
     pub(super) unstored: UnstoredReports,
     /// Blobs whose length a manifest may state wrongly.
-    pub(super) misled: Mutex<HashSet<Key>>,
+    pub(super) misled: Mutex<HashSet<BlobKey>>,
     /// BlobSource for reading from before a blob's last byte is released until the blob is stored and linked. A
     /// shutdown waits for the write lock.
     pub(super) committing: Arc<RwLock<()>>,
 }
 
-impl Shared {
+impl DownloadContext {
     /// Grants the group a link. Blocks. A failure is only logged: without the link the next request asks
     /// upstream again.
-    pub(super) fn link(&self, group: GroupId, key: &Key, size: u64) {
+    pub(super) fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
         let link = Link { size: Some(size), proven: true };
         match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
             Ok(()) => {}
@@ -49,7 +49,7 @@ impl Shared {
 
     /// Records that a download failed that relied on a manifest's length. The next download of the blob
     /// does not use it.
-    pub(super) fn distrust(&self, key: &Key) {
+    pub(super) fn distrust(&self, key: &BlobKey) {
         let mut misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
         if misled.len() >= MAX_WRONG_CLAIMS {
             misled.clear();
@@ -58,7 +58,7 @@ impl Shared {
     }
 
     /// Returns the expected length without a manifest's claim, if a download that relied on that claim failed before.
-    pub(super) fn trusted(&self, key: &Key, expected: Expected) -> Expected {
+    pub(super) fn trusted(&self, key: &BlobKey, expected: Expected) -> Expected {
         let misled = self.misled.lock().unwrap_or_else(PoisonError::into_inner);
         Expected { claimed: expected.claimed.filter(|_| !misled.contains(key)), ..expected }
     }

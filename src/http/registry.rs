@@ -21,9 +21,9 @@ use bytes::Bytes;
 use self::authorized::Authorized;
 use self::error::RegistryError;
 use self::state::RegistryState;
+use super::query::query_value;
 use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
-use crate::http::query::query_value;
 
 /// Responds to every request at and below `/v2`. Any other path is not found.
 pub(super) async fn handle(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {

@@ -29,11 +29,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::progress::Progress;
-use super::range_stream::RangeStream;
-use super::{BlobError, Blobs, JoinDownload, Key, OpenBlob, OpenedBlob, Stored};
+use super::Stored;
+use crate::actors::admission::{Permit, Share};
+use crate::actors::blob_cache::coordinator::JoinDownload;
+use crate::actors::blob_cache::progress::Progress;
+use crate::actors::blob_cache::range_stream::RangeStream;
+use crate::actors::blob_cache::upstream::BlobKey;
+use crate::actors::blob_cache::{BlobCacheHandle, BlobError, BlobReader, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
-use crate::actors::places::{Permit, Share};
 use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length, upstream_requests};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -66,7 +69,7 @@ enum Way {
     /// The download, which begins if none is running.
     Download,
     /// Ranges from upstream, or an empty response because no range can be satisfied.
-    Opened(Box<OpenedBlob>),
+    Opened(Box<BlobReader>),
 }
 
 /// Outcome of a request for ranges.
@@ -78,15 +81,15 @@ enum Requested {
     Ignored,
 }
 
-impl Blobs {
-    /// Opens a blob to read these ranges of it. As [`Blobs::open`], but the ranges of a blob that is not stored may
+impl BlobCacheHandle {
+    /// Opens a blob to read these ranges of it. As [`BlobCacheHandle::open`], but the ranges of a blob that is not stored may
     /// come directly from upstream and unverified; see the module `ranges`. Only the ranges that
-    /// [`OpenedBlob::select`] returns may be read.
+    /// [`BlobReader::select`] returns may be read.
     ///
     /// # Errors
     ///
-    /// Fails as [`Blobs::open`] does.
-    pub async fn open_ranges(&self, wanted: OpenBlob, ranges: &RangeSet) -> Result<OpenedBlob, BlobError> {
+    /// Fails as [`BlobCacheHandle::open`] does.
+    pub async fn open_ranges(&self, wanted: OpenBlob, ranges: &RangeSet) -> Result<BlobReader, BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.proven
         {
@@ -102,7 +105,7 @@ impl Blobs {
     }
 
     /// Returns true if a download is running that will not reach this byte soon.
-    async fn is_far_ahead(&self, key: &Key, start: u64) -> Result<bool, BlobError> {
+    async fn is_far_ahead(&self, key: &BlobKey, start: u64) -> Result<bool, BlobError> {
         let running = if start < NEAR_BYTES { None } else { self.running(key).await? };
         Ok(running.is_some_and(|progress| progress.borrow().readable.saturating_add(NEAR_BYTES) <= start))
     }
@@ -112,7 +115,7 @@ impl Blobs {
         wanted: &OpenBlob,
         ranges: &RangeSet,
         late: Instant,
-    ) -> Result<OpenedBlob, BlobError> {
+    ) -> Result<BlobReader, BlobError> {
         let key = wanted.key();
         for lookup in 0..MAX_LOOKUPS {
             let link = match self.stored(wanted, late).await? {
@@ -195,10 +198,10 @@ impl Blobs {
                 (Ok(Requested::Ignored), _) => return Ok(Way::Download),
                 (Ok(Requested::Stream(stream)), _) => {
                     self.count_ranges(wanted.group, key, total, bytes);
-                    return Ok(Way::Opened(OpenedBlob::ranges(bytes, stream.holding(permits)).into()));
+                    return Ok(Way::Opened(BlobReader::ranges(bytes, stream.holding(permits)).into()));
                 }
                 (Ok(Requested::Nothing), Length::Known(_)) => {
-                    return Ok(Way::Opened(OpenedBlob::without_parts(bytes).into()));
+                    return Ok(Way::Opened(BlobReader::without_parts(bytes).into()));
                 }
                 (Err(BlobError::WrongLength { told, .. }), Length::Claimed(_)) => length = Length::Known(told),
                 (
@@ -213,7 +216,12 @@ impl Blobs {
     }
 
     /// Requests these ranges of a blob with an expected length of `expected` bytes.
-    async fn request_parts(&self, key: &Key, parts: Vec<Range<u64>>, expected: u64) -> Result<Requested, BlobError> {
+    async fn request_parts(
+        &self,
+        key: &BlobKey,
+        parts: Vec<Range<u64>>,
+        expected: u64,
+    ) -> Result<Requested, BlobError> {
         if parts.is_empty() {
             return Ok(Requested::Nothing);
         }
@@ -226,7 +234,7 @@ impl Blobs {
 
     /// Counts the bytes of requested ranges, and begins a download once they exceed the length of the blob. That
     /// download grants no link to the groups that requested the ranges.
-    fn count_ranges(&self, group: GroupId, key: Key, bytes: u64, length: u64) {
+    fn count_ranges(&self, group: GroupId, key: BlobKey, bytes: u64, length: u64) {
         if self.shared.options.max_blob_bytes.is_some_and(|max| length > max) {
             return;
         }

@@ -10,13 +10,13 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::alone::PassThroughStream;
+use super::chunk::{Chunk, FileRange, Transfer};
+use super::context::DownloadContext;
 use super::error::BlobError;
-use super::piece::{Giving, Part, Piece};
-use super::ports::Key;
+use super::pass_through::PassThroughStream;
 use super::progress::{End, Progress};
 use super::range_stream::RangeStream;
-use super::shared::Shared;
+use super::upstream::BlobKey;
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::byte_range::{RangeSet, Selected};
 use crate::store::blobs::BlobFile;
@@ -33,10 +33,10 @@ const RANGE_BYTES: u64 = 2 * 1024 * 1024;
 const MAX_LOADED_BYTES: u64 = 1024 * 1024;
 
 /// The bytes of a blob as a stream of chunks.
-pub type Pieces = BoxStream<'static, Result<Piece, BlobError>>;
+pub type Chunks = BoxStream<'static, Result<Chunk, BlobError>>;
 
 /// An open blob that the client may read.
-pub struct OpenedBlob {
+pub struct BlobReader {
     length: u64,
     source: CacheStatus,
     held: BlobSource,
@@ -59,14 +59,14 @@ pub(super) enum BlobSource {
 /// A reader of a download.
 #[derive(Clone)]
 pub(super) struct Follower {
-    pub(super) shared: Arc<Shared>,
-    pub(super) key: Key,
+    pub(super) shared: Arc<DownloadContext>,
+    pub(super) key: BlobKey,
     pub(super) file: BlobFile,
     pub(super) length: u64,
     pub(super) progress: watch::Receiver<Progress>,
 }
 
-impl OpenedBlob {
+impl BlobReader {
     pub(super) fn new(length: u64, source: CacheStatus, held: BlobSource) -> Self {
         Self { length, source, held }
     }
@@ -120,34 +120,34 @@ impl OpenedBlob {
     /// Returns these bytes as chunks, as soon as they arrive; the last byte of the blob only once the digest is
     /// verified. An error is the last item, and means that the rest will not come. Bytes that are not in a file are
     /// always copied. The stream must be polled in a tokio runtime.
-    pub fn pieces(self, range: Range<u64>, giving: Giving) -> Pieces {
+    pub fn chunks(self, range: Range<u64>, giving: Transfer) -> Chunks {
         match self.held {
             BlobSource::File(file) => stream::try_unfold((file, range), move |(file, range)| async move {
-                Ok(next_piece(&file, &range, giving).await?.map(|piece| {
-                    let rest = range.start + piece.length()..range.end;
-                    (piece, (file, rest))
+                Ok(next_piece(&file, &range, giving).await?.map(|chunk| {
+                    let rest = range.start + chunk.length()..range.end;
+                    (chunk, (file, rest))
                 }))
             })
             .boxed(),
             BlobSource::Bytes(_) => stream::iter(
-                self.in_memory(&range).filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Piece::Bytes(bytes))),
+                self.in_memory(&range).filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Chunk::Bytes(bytes))),
             )
             .boxed(),
             BlobSource::Spool(follower) => follow(follower, range, giving),
-            BlobSource::PassThrough(stream) => stream.bytes(range).map_ok(Piece::Bytes).boxed(),
-            BlobSource::Ranges(stream) => stream.bytes(&[range]).map_ok(Piece::Bytes).boxed(),
+            BlobSource::PassThrough(stream) => stream.bytes(range).map_ok(Chunk::Bytes).boxed(),
+            BlobSource::Ranges(stream) => stream.bytes(&[range]).map_ok(Chunk::Bytes).boxed(),
         }
     }
 
-    /// Returns the bytes of several ranges, one after the other. They must be those that [`OpenedBlob::select`]
+    /// Returns the bytes of several ranges, one after the other. They must be those that [`BlobReader::select`]
     /// returned. No item has bytes of two ranges.
-    pub fn parts(self, parts: Vec<Range<u64>>) -> Pieces {
+    pub fn parts(self, parts: Vec<Range<u64>>) -> Chunks {
         let Self { length, source, held } = self;
         if let BlobSource::Ranges(stream) = held {
-            return stream.bytes(&parts).map_ok(Piece::Bytes).boxed();
+            return stream.bytes(&parts).map_ok(Chunk::Bytes).boxed();
         }
         let part = move |part| match held.again() {
-            Some(held) => Self::new(length, source, held).pieces(part, Giving::Read),
+            Some(held) => Self::new(length, source, held).chunks(part, Transfer::Copy),
             None => stream::iter([Err(BlobError::Interrupted)]).boxed(),
         };
         stream::iter(parts).flat_map(part).boxed()
@@ -169,22 +169,22 @@ impl BlobSource {
 /// State of a reader of a download: it reads the file, or its own upstream stream once the download has spilled.
 enum Following {
     Spool(Follower, Range<u64>),
-    PassThrough(Pieces),
+    PassThrough(Chunks),
 }
 
 /// Returns these bytes of a download as chunks.
-fn follow(follower: Follower, range: Range<u64>, giving: Giving) -> Pieces {
+fn follow(follower: Follower, range: Range<u64>, giving: Transfer) -> Chunks {
     stream::try_unfold(Following::Spool(follower, range), move |following| async move {
         match following {
             Following::Spool(follower, range) => follower.next(range, giving).await,
-            Following::PassThrough(pieces) => next_passed_through(pieces).await,
+            Following::PassThrough(chunks) => next_passed_through(chunks).await,
         }
     })
     .boxed()
 }
 
-async fn next_passed_through(mut pieces: Pieces) -> Result<Option<(Piece, Following)>, BlobError> {
-    Ok(pieces.next().await.transpose()?.map(|piece| (piece, Following::PassThrough(pieces))))
+async fn next_passed_through(mut chunks: Chunks) -> Result<Option<(Chunk, Following)>, BlobError> {
+    Ok(chunks.next().await.transpose()?.map(|chunk| (chunk, Following::PassThrough(chunks))))
 }
 
 impl Follower {
@@ -195,7 +195,7 @@ impl Follower {
     }
 
     /// Waits for the next chunk of the range. Returns it with the state for the rest of the range.
-    async fn next(mut self, range: Range<u64>, giving: Giving) -> Result<Option<(Piece, Following)>, BlobError> {
+    async fn next(mut self, range: Range<u64>, giving: Transfer) -> Result<Option<(Chunk, Following)>, BlobError> {
         if range.is_empty() {
             return Ok(None);
         }
@@ -204,15 +204,15 @@ impl Follower {
                 let progress = self.progress.borrow_and_update();
                 (progress.readable.min(range.end), progress.end.clone())
             };
-            if let Some(piece) = next_piece(&self.file, &(range.start..readable), giving).await? {
-                let rest = range.start + piece.length()..range.end;
-                return Ok(Some((piece, Following::Spool(self, rest))));
+            if let Some(chunk) = next_piece(&self.file, &(range.start..readable), giving).await? {
+                let rest = range.start + chunk.length()..range.end;
+                return Ok(Some((chunk, Following::Spool(self, rest))));
             }
             match end {
                 None => self.progress.changed().await.map_err(|_| BlobError::Interrupted)?,
                 Some(End::Spilled { at, hasher }) => {
                     let stream = PassThroughStream::after(self.shared, self.key, self.length, at, hasher)?;
-                    return next_passed_through(stream.bytes(range).map_ok(Piece::Bytes).boxed()).await;
+                    return next_passed_through(stream.bytes(range).map_ok(Chunk::Bytes).boxed()).await;
                 }
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Done | End::AlreadyStored | End::Unstored) => return Err(BlobError::Interrupted),
@@ -229,15 +229,15 @@ fn next_length(range: &Range<u64>) -> u64 {
 }
 
 /// Returns the first chunk of a range of a file, or `None` if the range is empty.
-async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Giving) -> Result<Option<Piece>, BlobError> {
+async fn next_piece(file: &BlobFile, range: &Range<u64>, giving: Transfer) -> Result<Option<Chunk>, BlobError> {
     if range.is_empty() {
         return Ok(None);
     }
     Ok(Some(match giving {
-        Giving::Read => Piece::Bytes(read(file, range.start..range.end.min(range.start + MAX_CHUNK_BYTES)).await?),
-        Giving::Lend => {
+        Transfer::Copy => Chunk::Bytes(read(file, range.start..range.end.min(range.start + MAX_CHUNK_BYTES)).await?),
+        Transfer::ZeroCopy => {
             let next = file_range(file, range.start..range.start + next_length(range)).await?;
-            Piece::Part(if next.length() < range.end - range.start { next.followed() } else { next })
+            Chunk::FileRange(if next.length() < range.end - range.start { next.followed() } else { next })
         }
     }))
 }
@@ -261,11 +261,11 @@ async fn read(file: &BlobFile, range: Range<u64>) -> Result<Bytes, BlobError> {
 
 /// Returns a file range that can be sent without waiting for the disk. If the range is not in the page cache, its
 /// beginning is loaded on a blocking thread first, and the result is shorter.
-async fn file_range(file: &BlobFile, mut range: Range<u64>) -> Result<Part, BlobError> {
+async fn file_range(file: &BlobFile, mut range: Range<u64>) -> Result<FileRange, BlobError> {
     if !file.is_cached(&range)? {
         range.end = range.end.min(range.start + MAX_LOADED_BYTES);
         let (file, range) = (file.clone(), range.clone());
         spawn_blocking(move || file.load(&range)).await.map_err(|_| BlobError::Interrupted)??;
     }
-    Ok(Part::new(file.clone(), range))
+    Ok(FileRange::new(file.clone(), range))
 }
