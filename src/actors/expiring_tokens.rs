@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::commands::summary::token_name;
 use crate::domain::directory::Directory;
-use crate::domain::edit::summary::token_name;
 use crate::domain::token::Token;
 
 /// The time of the last report. Cheap to clone; clones share their state.

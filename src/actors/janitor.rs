@@ -17,7 +17,7 @@ use self::purges::Purges;
 use self::tasks::report;
 use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::BlobCacheHandle;
-use crate::domain::edit::retention;
+use crate::domain::commands::retention;
 use crate::domain::id::GroupId;
 use crate::store::index::Index;
 
@@ -155,7 +155,7 @@ impl Janitor {
         let parts = self.parts.clone();
         actix_rt::spawn(async move {
             let max = parts.max_tombstones;
-            let forget = move |directory: &_| retention::forget(directory, max, Timestamp::now());
+            let forget = move |directory: &_| retention::expire(directory, max, Timestamp::now());
             let forgotten = parts.policy.change(forget).await;
             if let Err(error) = forgotten {
                 tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");

@@ -12,10 +12,10 @@
 //!   the old secret stays valid for that time, `old_secret_expires_at` contains its end, and the token keeps its
 //!   number. An access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which
 //!   GitLab does not rotate, have 24 hours without it; 0 ends the old secret at once. The rules are in
-//!   [`crate::domain::edit::rotation`].
+//!   [`crate::domain::commands::rotation`].
 //! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot.
 //! - What a token creates does not outlive it, unless it is an administrator's token;
-//!   [`crate::domain::edit::maker`] has the details. So a token that rotates itself is not extended. It can be
+//!   [`crate::domain::commands::maker`] has the details. So a token that rotates itself is not extended. It can be
 //!   extended by an administrator, by its user with the password, or, for a group access token, by an owner whose
 //!   token ends later.
 //! - A caller who creates more than the settings allow gets 400 with GitLab's `Maximum number of ... exceeded`. Too

@@ -11,8 +11,8 @@ use super::error::ApiError;
 use super::params::Params;
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
-use crate::domain::edit::maker::Ending;
-use crate::domain::edit::token::{Fresh, NewToken};
+use crate::domain::commands::maker::Ending;
+use crate::domain::commands::token::{NewCredential, NewToken};
 use crate::domain::token::{Token, TokenOwner};
 
 /// Default lifetime of an access token. The same as GitLab's.
@@ -61,9 +61,9 @@ pub(super) fn old_secret_end(caller: &Caller, token: &Token) -> Option<String> {
 }
 
 /// Generates a secret of this kind. Returns it with the data that is stored of it.
-pub(super) fn new_secret(kind: Kind) -> (SecretString, Fresh) {
+pub(super) fn new_secret(kind: Kind) -> (SecretString, NewCredential) {
     let made = secret::generate(kind);
-    (made.secret, Fresh { credential: random::credential_id(), secret: made.digest, brought: false })
+    (made.secret, NewCredential { credential: random::credential_id(), secret: made.digest, brought: false })
 }
 
 /// Reads the description of a new token of this kind from the parameters. Returns it with its secret. It is valid
@@ -73,13 +73,13 @@ pub(super) fn new_secret(kind: Kind) -> (SecretString, Fresh) {
 /// A parameter is missing or invalid.
 pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, SecretString), ApiError> {
     params.require(&["name", "scopes"])?;
-    let (secret, fresh) = new_secret(kind);
+    let (secret, new_credential) = new_secret(kind);
     let new = NewToken {
         name: params.required_text("name")?,
         description: params.text("description")?.unwrap_or_default(),
         scopes: params.scopes()?,
         ending: params.day("expires_at")?.map_or(Ending::InDays(LIFE_DAYS), Ending::At),
-        fresh,
+        new_credential,
     };
     Ok((new, secret))
 }

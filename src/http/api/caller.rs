@@ -35,9 +35,9 @@ pub(crate) use self::identities::Identities;
 use super::error::ApiError;
 use super::state::ApiState;
 use crate::auth::secret;
+use crate::domain::commands::CommandResult;
+use crate::domain::commands::summary::summary;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::edit::Edit;
-use crate::domain::edit::summary::summary;
 use crate::domain::id::{CredentialId, GroupId};
 use crate::domain::policy::Identity;
 use crate::domain::user::User;
@@ -149,7 +149,7 @@ impl Caller {
         &self,
         what: &'static str,
         permission: Permission<D, G>,
-        edit: impl FnOnce(&Authority<'_>, G) -> Edit<T> + Send + 'static,
+        edit: impl FnOnce(&Authority<'_>, G) -> CommandResult<T> + Send + 'static,
     ) -> Result<T, ApiError>
     where
         D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,

@@ -17,8 +17,8 @@ use super::personal_tokens::revoked;
 use super::rotations::{extended, rotated_deploy_token};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
-use crate::domain::edit::maker::Ending;
-use crate::domain::edit::token::{self as edit, Fresh, NewToken};
+use crate::domain::commands::maker::Ending;
+use crate::domain::commands::token::{self as edit, NewCredential, NewToken};
 use crate::domain::group::Group;
 use crate::domain::id::{GroupId, TokenId};
 use crate::domain::token::{Token, TokenOwner};
@@ -38,13 +38,13 @@ pub(super) async fn create(caller: Caller, path: web::Path<String>, params: Para
         if brings { caller.administrator().map(|()| group) } else { Ok(group) }
     })?;
     params.require(&["name", "scopes"])?;
-    let (secret, fresh) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| new_secret(Kind::Deploy));
+    let (secret, new_credential) = brought?.map(taken_over).transpose()?.unwrap_or_else(|| new_secret(Kind::Deploy));
     let new = NewToken {
         name: params.required_text("name")?,
         description: String::new(),
         scopes: params.scopes()?,
         ending: params.time("expires_at")?.map_or(Ending::Never, Ending::At),
-        fresh,
+        new_credential,
     };
     let username = params.text("username")?.filter(|name| !name.is_empty());
     let create = move |caller: &Authority<'_>, group: Arc<Group>| {
@@ -126,12 +126,12 @@ fn listed(
 }
 
 /// Returns a secret that an administrator supplied, with the data that is stored of it.
-fn taken_over(secret: SecretString) -> Result<(SecretString, Fresh), ApiError> {
+fn taken_over(secret: SecretString) -> Result<(SecretString, NewCredential), ApiError> {
     let reason = match secret.expose_secret().chars().count() {
         0..MIN_BROUGHT_CHARS => format!("is too short (minimum is {MIN_BROUGHT_CHARS} characters)"),
         MIN_BROUGHT_CHARS..=MAX_BROUGHT_CHARS => {
             let digest = secret::digest(secret.expose_secret());
-            return Ok((secret, Fresh { credential: random::credential_id(), secret: digest, brought: true }));
+            return Ok((secret, NewCredential { credential: random::credential_id(), secret: digest, brought: true }));
         }
         _ => format!("is too long (maximum is {MAX_BROUGHT_CHARS} characters)"),
     };

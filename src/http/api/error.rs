@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
 use crate::actors::policy_evaluator::ChangeError;
-use crate::domain::edit::{EditError, Thing};
+use crate::domain::commands::{CommandError, Resource};
 use crate::http::refusals::Refused;
 
 /// Reason why a request to the API was not carried out.
@@ -63,7 +63,7 @@ pub(crate) enum ApiError {
     TooSlow,
     /// The change was refused or could not be stored.
     #[error("the change was not made: {0}")]
-    Failed(#[from] ChangeError<EditError>),
+    Failed(#[from] ChangeError<CommandError>),
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
@@ -135,8 +135,8 @@ impl ApiError {
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "wrong_method",
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
-            Self::Failed(ChangeError::Refused(EditError::Missing(_))) => "not_found",
-            Self::Failed(ChangeError::Refused(EditError::Inactive)) => "unauthorized",
+            Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
+            Self::Failed(ChangeError::Refused(CommandError::Inactive)) => "unauthorized",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_)) => "store",
@@ -183,32 +183,32 @@ fn seconds(wait: &Duration) -> u64 {
 const FULL: &str = "507 Insufficient Storage - the disk that holds the identities (storage.data_dir) is full: the change was not made; \
                     free some space there and try again";
 
-fn edit_status(error: &EditError) -> StatusCode {
+fn edit_status(error: &CommandError) -> StatusCode {
     match error {
-        EditError::Missing(_) => StatusCode::NOT_FOUND,
-        EditError::Invalid { .. } => StatusCode::BAD_REQUEST,
-        EditError::Conflict(_) => StatusCode::CONFLICT,
-        EditError::Inactive => StatusCode::UNAUTHORIZED,
-        EditError::Forbidden | EditError::Refused(_) => StatusCode::FORBIDDEN,
+        CommandError::Missing(_) => StatusCode::NOT_FOUND,
+        CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        CommandError::Conflict(_) => StatusCode::CONFLICT,
+        CommandError::Inactive => StatusCode::UNAUTHORIZED,
+        CommandError::Forbidden | CommandError::Refused(_) => StatusCode::FORBIDDEN,
     }
 }
 
-fn edit_body(error: &EditError) -> Value {
+fn edit_body(error: &CommandError) -> Value {
     match error {
-        EditError::Missing(thing @ (Thing::User | Thing::Group)) => {
+        CommandError::Missing(thing @ (Resource::User | Resource::Group)) => {
             json!({"message": format!("404 {thing} Not Found")})
         }
-        EditError::Missing(Thing::Member | Thing::Token) => json!({"message": "404 Not found"}),
-        EditError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
-        EditError::Conflict(text) => json!({"message": text}),
-        EditError::Inactive => json!({"message": "401 Unauthorized"}),
-        EditError::Forbidden => json!({"message": error.to_string()}),
-        EditError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
+        CommandError::Missing(Resource::Member | Resource::Token) => json!({"message": "404 Not found"}),
+        CommandError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+        CommandError::Conflict(text) => json!({"message": text}),
+        CommandError::Inactive => json!({"message": "401 Unauthorized"}),
+        CommandError::Forbidden => json!({"message": error.to_string()}),
+        CommandError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
     }
 }
 
-impl From<EditError> for ApiError {
-    fn from(error: EditError) -> Self {
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
         Self::Failed(ChangeError::Refused(error))
     }
 }

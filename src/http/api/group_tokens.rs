@@ -15,7 +15,7 @@ use super::personal_tokens::revoked;
 use super::rotations::{extended, rotated};
 use crate::auth::secret::Kind;
 use crate::domain::access::AccessLevel;
-use crate::domain::edit::token as edit;
+use crate::domain::commands::token as edit;
 use crate::domain::id::{GroupId, TokenId};
 use crate::domain::token::{Token, TokenOwner};
 

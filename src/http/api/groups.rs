@@ -11,9 +11,9 @@ use super::error::ApiError;
 use super::page::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
+use crate::domain::commands::CommandResult;
+use crate::domain::commands::group::{self as edit, GroupChange, NewGroup};
 use crate::domain::directory::Directory;
-use crate::domain::edit::Edit;
-use crate::domain::edit::group::{self as edit, GroupChange, NewGroup};
 use crate::domain::group::{Group, GroupPath, Visibility};
 use crate::domain::id::GroupId;
 
@@ -124,7 +124,7 @@ pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<Htt
 }
 
 /// Adds the paths to the result of an edit at which there is no group any more.
-fn with_vacated<T>(directory: &Directory, edit: Edit<T>) -> Edit<(T, Vec<GroupPath>)> {
+fn with_vacated<T>(directory: &Directory, edit: CommandResult<T>) -> CommandResult<(T, Vec<GroupPath>)> {
     edit.map(|(writes, value)| {
         let vacated = directory.vacated_by(&writes);
         (writes, (value, vacated))

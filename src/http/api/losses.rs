@@ -12,9 +12,9 @@ use super::error::ApiError;
 use super::params::Params;
 use super::{group_tokens, personal_tokens, users};
 use crate::actors::janitor::Holdings;
+use crate::domain::commands::loss::Loss;
+use crate::domain::commands::{group, token, user};
 use crate::domain::directory::{Directory, Write};
-use crate::domain::edit::loss::Loss;
-use crate::domain::edit::{group, token, user};
 use crate::domain::id::GroupId;
 use crate::domain::token::{Token, TokenOwner};
 

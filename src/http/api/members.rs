@@ -14,7 +14,7 @@ use super::page::Page;
 use super::params::{Params, number};
 use super::users;
 use crate::domain::access::Membership;
-use crate::domain::edit::member::{self as edit, MemberChange, NewMember};
+use crate::domain::commands::member::{self as edit, MemberChange, NewMember};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::user::User;
 

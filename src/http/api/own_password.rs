@@ -11,8 +11,8 @@ use super::params::Params;
 use super::state::ApiState;
 use super::users::{full, hashed};
 use crate::actors::token_issuer::IssueError;
-use crate::domain::edit::EditError;
-use crate::domain::edit::user::{self as edit, UserChange};
+use crate::domain::commands::CommandError;
+use crate::domain::commands::user::{self as edit, UserChange};
 use crate::domain::id::UserId;
 use crate::http::authorization_header::AuthorizationHeader;
 
@@ -34,7 +34,7 @@ pub(super) async fn change(
     let change = move |caller: &Authority<'_>, own: UserId| {
         // The password was hashed and compared outside of the change, so it may have been changed meanwhile.
         if caller.user.password.as_ref().is_none_or(|present| present.credential != proved) {
-            return Err(EditError::Invalid { field: "current_password", reason: "is invalid".to_owned() });
+            return Err(CommandError::Invalid { field: "current_password", reason: "is invalid".to_owned() });
         }
         edit::update(caller.directory, own, UserChange { password, ..UserChange::default() })
     };

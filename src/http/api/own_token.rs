@@ -12,7 +12,7 @@ use super::params::Params;
 use super::state::ApiState;
 use crate::actors::token_issuer::IssueError;
 use crate::auth::secret::Kind;
-use crate::domain::edit::token as edit;
+use crate::domain::commands::token as edit;
 use crate::http::authorization_header::AuthorizationHeader;
 
 /// Creates a personal access token for the user whose name and password are in `Authorization: Basic`.

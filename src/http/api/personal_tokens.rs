@@ -14,7 +14,7 @@ use super::params::{Params, number};
 use super::rotations::{extended, rotated};
 use super::users;
 use crate::auth::secret::Kind;
-use crate::domain::edit::token as edit;
+use crate::domain::commands::token as edit;
 use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::Token;
 

@@ -11,8 +11,8 @@ use super::caller::{Authority, Caller, Permission};
 use super::error::ApiError;
 use super::params::Params;
 use crate::auth::secret::Kind;
-use crate::domain::edit::maker::Ending;
-use crate::domain::edit::rotation::{self, Rotation};
+use crate::domain::commands::maker::Ending;
+use crate::domain::commands::rotation::{self, Rotation};
 use crate::domain::overlap::Overlap;
 use crate::domain::token::{Token, TokenOwner};
 
@@ -82,8 +82,8 @@ async fn with_new_secret<D>(
 where
     D: Fn(&Authority<'_>) -> Result<Arc<Token>, ApiError> + Send + 'static,
 {
-    let (secret, fresh) = new_secret(kind_of(&token.granted));
-    let rotation = Rotation { ending, fresh, overlap };
+    let (secret, new_credential) = new_secret(kind_of(&token.granted));
+    let rotation = Rotation { ending, new_credential, overlap };
     let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
         caller.check_secret(&token)?;
         rotation::rotate(caller.directory, token.id, rotation, &caller.terms())

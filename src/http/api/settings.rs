@@ -7,7 +7,7 @@ use serde_json::json;
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
 use super::params::Params;
-use crate::domain::edit::service as edit;
+use crate::domain::commands::service as edit;
 
 /// Handles `GET /application/settings`.
 pub(super) async fn show(caller: Caller) -> Result<HttpResponse, ApiError> {

@@ -13,7 +13,7 @@ use super::page::Page;
 use super::params::{Params, number};
 use crate::auth::random;
 use crate::auth::secret::{Form, form};
-use crate::domain::edit::user::{self as edit, NewUser, UserChange};
+use crate::domain::commands::user::{self as edit, NewUser, UserChange};
 use crate::domain::id::UserId;
 use crate::domain::user::{Password, User, Username};
 

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::super::error::ApiError;
 use super::super::state::ApiState;
 use crate::domain::access::AccessLevel;
+use crate::domain::commands::maker::Maker;
+use crate::domain::commands::{CommandError, Terms};
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::edit::maker::Maker;
-use crate::domain::edit::{EditError, Terms};
 use crate::domain::group::{Group, Visibility};
 use crate::domain::id::{CredentialId, GroupId, UserId};
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
@@ -88,10 +88,10 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// The old secret of this token was presented.
-    pub(in crate::http::api) fn check_secret(&self, token: &Token) -> Result<(), EditError> {
+    pub(in crate::http::api) fn check_secret(&self, token: &Token) -> Result<(), CommandError> {
         match self.identity {
             Identity::UserToken(own, _) if own.id == token.id && own.credential != token.credential => {
-                Err(EditError::Refused("The old secret of a token cannot rotate or extend it"))
+                Err(CommandError::Refused("The old secret of a token cannot rotate or extend it"))
             }
             Identity::Nobody | Identity::User(..) | Identity::UserToken(..) | Identity::DeployToken(_) => Ok(()),
         }

@@ -19,9 +19,9 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::auth::{random, secret};
 use crate::domain::access::AccessLevel;
+use crate::domain::commands::maker::{Ending, Maker};
+use crate::domain::commands::{CommandResult, Terms, group, member, token, user};
 use crate::domain::directory::Directory;
-use crate::domain::edit::maker::{Ending, Maker};
-use crate::domain::edit::{Edit, Terms, group, member, token, user};
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::Limits;
@@ -205,7 +205,7 @@ impl Purge for Purged {
     }
 }
 
-fn apply<T>(directory: &mut Directory, edit: impl FnOnce(&Directory) -> Edit<T>) {
+fn apply<T>(directory: &mut Directory, edit: impl FnOnce(&Directory) -> CommandResult<T>) {
     let (writes, _) = edit(directory).unwrap();
     directory.apply(&writes);
 }
@@ -218,6 +218,6 @@ fn new_token(name: &str, scopes: &[&str]) -> token::NewToken {
         description: String::new(),
         scopes: Scopes::try_from(scopes).unwrap(),
         ending: Ending::Never,
-        fresh: token::Fresh { credential: random::credential_id(), secret, brought: false },
+        new_credential: token::NewCredential { credential: random::credential_id(), secret, brought: false },
     }
 }

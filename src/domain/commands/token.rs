@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::Ending;
-use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_name, check_number};
+use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey};
@@ -28,12 +28,12 @@ pub struct NewToken {
     /// The requested end.
     pub ending: Ending,
     /// The secret.
-    pub fresh: Fresh,
+    pub new_credential: NewCredential,
 }
 
 /// The digest and credential id of a new secret.
 #[derive(Clone, Copy, Debug)]
-pub struct Fresh {
+pub struct NewCredential {
     /// The id of the credential, generated for this secret.
     pub credential: CredentialId,
     /// The SHA-256 of the secret.
@@ -47,17 +47,17 @@ pub struct Fresh {
 /// # Errors
 /// Fails if the user does not exist or is a bot, a field is not valid, a limit is reached, or the end is later than
 /// allowed.
-pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms: &Terms<'_>) -> Edit<Token> {
+pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms: &Terms<'_>) -> CommandResult<Token> {
     match directory.user(user) {
-        None => return Err(EditError::Missing(Thing::User)),
+        None => return Err(CommandError::Missing(Resource::User)),
         Some(user) if user.bot_of.is_some() => {
-            return Err(EditError::Refused("The bot of a group access token cannot have other tokens"));
+            return Err(CommandError::Refused("The bot of a group access token cannot have other tokens"));
         }
         Some(_) => {}
     }
-    let mut draft = Draft::of(directory);
-    let token = put(directory, &mut draft, TokenOwner::Personal { user }, new, None, terms)?;
-    Ok(draft.finish(token))
+    let mut builder = ChangeBuilder::of(directory);
+    let token = put(directory, &mut builder, TokenOwner::Personal { user }, new, None, terms)?;
+    Ok(builder.finish(token))
 }
 
 /// Creates a group access token: a bot, the bot's membership with this level, and the token, all in one change.
@@ -70,17 +70,17 @@ pub fn create_group(
     level: AccessLevel,
     new: NewToken,
     terms: &Terms<'_>,
-) -> Edit<Token> {
-    directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
-    let mut draft = Draft::of(directory);
-    let bot = bot(directory, &mut draft, group, &new, terms.now)?;
+) -> CommandResult<Token> {
+    directory.group(group).ok_or(CommandError::Missing(Resource::Group))?;
+    let mut builder = ChangeBuilder::of(directory);
+    let bot = bot(directory, &mut builder, group, &new, terms.now)?;
     let created_at = terms.now;
     let membership = Membership { group, user: bot.id, level, expires_at: None, created_at, made_by: None };
     let owner = TokenOwner::Group { group, bot: bot.id };
-    draft.put(Record::User(bot));
-    draft.put(Record::Membership(membership));
-    let token = put(directory, &mut draft, owner, new, None, terms)?;
-    Ok(draft.finish(token))
+    builder.put(Record::User(bot));
+    builder.put(Record::Membership(membership));
+    let token = put(directory, &mut builder, owner, new, None, terms)?;
+    Ok(builder.finish(token))
 }
 
 /// Creates a deploy token. `username` must be sent with the token; without one it is `gitlab+deploy-token-N`. With a
@@ -95,12 +95,12 @@ pub fn create_deploy(
     username: Option<String>,
     new: NewToken,
     terms: &Terms<'_>,
-) -> Edit<Token> {
-    directory.group(group).ok_or(EditError::Missing(Thing::Group))?;
+) -> CommandResult<Token> {
+    directory.group(group).ok_or(CommandError::Missing(Resource::Group))?;
     if new.scopes.contains(Scope::Api) || new.scopes.contains(Scope::ReadApi) {
-        return Err(EditError::invalid("scopes", "can only be those of a registry"));
+        return Err(CommandError::invalid("scopes", "can only be those of a registry"));
     }
-    let supplied = new.fresh.brought;
+    let supplied = new.new_credential.brought;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".+_-".contains(&byte) || (supplied && byte == b'$');
     check_length("username", username.as_deref().unwrap_or_default(), MAX_NAME_CHARS)?;
     let well_formed = |name: &String| !name.is_empty() && name.bytes().all(allowed);
@@ -112,13 +112,13 @@ pub fn create_deploy(
             }
             false => "can contain only letters, digits, '_', '-', '+', and '.'",
         };
-        return Err(EditError::invalid("username", reason));
+        return Err(CommandError::invalid("username", reason));
     }
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     let number = directory.service().last_token + 1;
     let username = username.unwrap_or_else(|| format!("gitlab+deploy-token-{number}"));
-    let token = put(directory, &mut draft, TokenOwner::Deploy { group, username }, new, None, terms)?;
-    Ok(draft.finish(token))
+    let token = put(directory, &mut builder, TokenOwner::Deploy { group, username }, new, None, terms)?;
+    Ok(builder.finish(token))
 }
 
 /// Ends a token and everything that it made. A personal token is kept and listed as revoked. A group access token is
@@ -126,11 +126,11 @@ pub fn create_deploy(
 ///
 /// # Errors
 /// Fails if the token does not exist.
-pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> Edit<()> {
+pub fn revoke(directory: &Directory, id: TokenId, now: Timestamp) -> CommandResult<()> {
     let token = find(directory, id)?;
-    let mut draft = Draft::of(directory);
-    draft.end(directory, token, now);
-    Ok(draft.finish(()))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.end(directory, token, now);
+    Ok(builder.finish(()))
 }
 
 /// Returns true if `token` ends with `maker`: it was made by it or rests on it, directly or indirectly.
@@ -149,24 +149,24 @@ pub(super) fn ends_with(directory: &Directory, token: TokenId, maker: TokenId) -
     false
 }
 
-pub(super) fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, EditError> {
-    directory.token(id).ok_or(EditError::Missing(Thing::Token))
+pub(super) fn find(directory: &Directory, id: TokenId) -> Result<&Arc<Token>, CommandError> {
+    directory.token(id).ok_or(CommandError::Missing(Resource::Token))
 }
 
 fn bot(
     directory: &Directory,
-    draft: &mut Draft,
+    builder: &mut ChangeBuilder,
     group: GroupId,
     new: &NewToken,
     now: Timestamp,
-) -> Result<User, EditError> {
-    let text = format!("group_{group}_bot_{}", new.fresh.credential);
-    let username: Username = text.parse().map_err(|_| EditError::invalid("username", "is invalid"))?;
+) -> Result<User, CommandError> {
+    let text = format!("group_{group}_bot_{}", new.new_credential.credential);
+    let username: Username = text.parse().map_err(|_| CommandError::invalid("username", "is invalid"))?;
     if directory.user_named(&text).is_some() {
-        return Err(EditError::Conflict("Username has already been taken".to_owned()));
+        return Err(CommandError::Conflict("Username has already been taken".to_owned()));
     }
     Ok(User {
-        id: draft.next_user(),
+        id: builder.next_user(),
         email: format!("{text}@noreply.localhost"),
         username,
         name: new.name.clone(),
@@ -184,25 +184,25 @@ fn bot(
 /// Fails if a field is not valid, the secret is taken, a limit is reached, or the end is later than allowed.
 pub(super) fn put(
     directory: &Directory,
-    draft: &mut Draft,
+    builder: &mut ChangeBuilder,
     owner: TokenOwner,
     new: NewToken,
     replaced: Option<TokenId>,
     terms: &Terms<'_>,
-) -> Result<Token, EditError> {
+) -> Result<Token, CommandError> {
     check(&new)?;
     let basis = basis(directory, &owner, terms);
     let expires_at = new.ending.of_token(terms, basis, max_days(&owner, terms))?;
-    make_room(directory, draft, &owner, replaced, terms)?;
-    take_secret(directory, draft, &new.fresh)?;
+    make_room(directory, builder, &owner, replaced, terms)?;
+    take_secret(directory, builder, &new.new_credential)?;
     let token = Token {
-        id: draft.next_token(),
-        credential: new.fresh.credential,
+        id: builder.next_token(),
+        credential: new.new_credential.credential,
         owner,
         name: new.name,
         description: new.description,
         scopes: new.scopes,
-        secret: new.fresh.secret,
+        secret: new.new_credential.secret,
         created_at: terms.now,
         expires_at,
         revoked_at: None,
@@ -212,7 +212,7 @@ pub(super) fn put(
         created_by: terms.by,
         rests_on: basis.map(|token| token.id),
     };
-    draft.put(Record::Token(token.clone()));
+    builder.put(Record::Token(token.clone()));
     Ok(token)
 }
 
@@ -234,16 +234,20 @@ pub(super) fn max_days(owner: &TokenOwner, terms: &Terms<'_>) -> u32 {
 ///
 /// # Errors
 /// Fails if another token has the secret.
-pub(super) fn take_secret(directory: &Directory, draft: &mut Draft, fresh: &Fresh) -> Result<(), EditError> {
-    match directory.secret(&fresh.secret) {
+pub(super) fn take_secret(
+    directory: &Directory,
+    builder: &mut ChangeBuilder,
+    new_credential: &NewCredential,
+) -> Result<(), CommandError> {
+    match directory.secret(&new_credential.secret) {
         None => Ok(()),
         // Removed now: when retention removed the tombstone later, it would also remove the lookup entry of the
         // secret, which then belongs to the new token.
         Some(Credential::Deleted(stone)) => {
-            draft.remove(RecordKey::Tombstone(stone.credential));
+            builder.remove(RecordKey::Tombstone(stone.credential));
             Ok(())
         }
-        Some(_) => Err(EditError::invalid("token", "has already been taken")),
+        Some(_) => Err(CommandError::invalid("token", "has already been taken")),
     }
 }
 
@@ -251,11 +255,11 @@ pub(super) fn take_secret(directory: &Directory, draft: &mut Draft, fresh: &Fres
 /// is kept. `replaced` is a token that ends now.
 fn make_room(
     directory: &Directory,
-    draft: &mut Draft,
+    builder: &mut ChangeBuilder,
     owner: &TokenOwner,
     replaced: Option<TokenId>,
     terms: &Terms<'_>,
-) -> Result<(), EditError> {
+) -> Result<(), CommandError> {
     let (things, max) = match owner {
         TokenOwner::Personal { .. } => ("personal access tokens", terms.limits.personal_tokens),
         TokenOwner::Group { .. } => ("group access tokens", terms.limits.group_tokens),
@@ -267,12 +271,12 @@ fn make_room(
     let kept = max.saturating_sub(usize::from(replaced.is_some()));
     ended.sort_by_key(|token| (token.revoked_at.or(token.expires_at), token.id));
     for token in ended.iter().take(ended.len().saturating_sub(kept)) {
-        draft.forget(directory, token, terms.now);
+        builder.forget(directory, token, terms.now);
     }
     Ok(())
 }
 
-fn check(new: &NewToken) -> Result<(), EditError> {
+fn check(new: &NewToken) -> Result<(), CommandError> {
     check_name(&new.name)?;
     check_length("description", &new.description, MAX_NAME_CHARS)?;
     Ok(())

@@ -16,22 +16,21 @@ pub mod retention;
 pub mod rotation;
 pub mod service;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 pub mod token;
 pub mod user;
 
-#[cfg(test)]
-mod consistency;
-
-use super::access::Membership;
-use super::directory::{Directory, Record, RecordKey, Service, Write};
-use super::id::{GroupId, TokenId, UserId};
-use super::limits::{Limits, MAX_NAME_CHARS};
-use super::token::{Token, TokenOwner, Tombstone};
+use crate::domain::access::Membership;
+use crate::domain::directory::{Directory, Record, RecordKey, Service, Write};
+use crate::domain::id::{GroupId, TokenId, UserId};
+use crate::domain::limits::{Limits, MAX_NAME_CHARS};
+use crate::domain::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
 use std::collections::HashSet;
 
 /// The writes of a change and its result, or the reason why it is refused.
-pub type Edit<T> = Result<(Vec<Write>, T), EditError>;
+pub type CommandResult<T> = Result<(Vec<Write>, T), CommandError>;
 
 /// The conditions under which a change is made.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +47,10 @@ pub struct Terms<'a> {
 
 /// The reason why a change is refused. The texts are for the user who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
+pub enum CommandError {
     /// The object of the change does not exist, or no longer.
     #[error("{0} not found")]
-    Missing(Thing),
+    Missing(Resource),
     /// A field has a value that is not allowed.
     #[error("{field} {reason}")]
     Invalid {
@@ -77,7 +76,7 @@ pub enum EditError {
 
 /// The kind of object that a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thing {
+pub enum Resource {
     /// A user.
     User,
     /// A group.
@@ -88,45 +87,45 @@ pub enum Thing {
     Token,
 }
 
-impl EditError {
+impl CommandError {
     fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }
 }
 
 /// Checks a name: not empty, not too long, one line.
-fn check_name(name: &str) -> Result<(), EditError> {
+fn check_name(name: &str) -> Result<(), CommandError> {
     if name.is_empty() {
-        return Err(EditError::invalid("name", "can't be blank"));
+        return Err(CommandError::invalid("name", "can't be blank"));
     }
     check_line("name", name, MAX_NAME_CHARS)
 }
 
 /// Checks the length of a text of one line. Control characters would break lists and logs.
-fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
+fn check_line(field: &'static str, text: &str, max_chars: usize) -> Result<(), CommandError> {
     if text.contains(char::is_control) {
-        return Err(EditError::invalid(field, "can't contain line breaks or other control characters"));
+        return Err(CommandError::invalid(field, "can't contain line breaks or other control characters"));
     }
     check_length(field, text, max_chars)
 }
 
 /// Checks the length of a text. The error has GitLab's wording.
-fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(), EditError> {
+fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(), CommandError> {
     match text.chars().count() > max_chars {
-        true => Err(EditError::invalid(field, format!("is too long (maximum is {max_chars} characters)"))),
+        true => Err(CommandError::invalid(field, format!("is too long (maximum is {max_chars} characters)"))),
         false => Ok(()),
     }
 }
 
 /// Checks that one more can be added where `there` of them exist.
-fn check_number(things: &str, there: usize, max: usize) -> Result<(), EditError> {
+fn check_number(things: &str, there: usize, max: usize) -> Result<(), CommandError> {
     match there < max {
         true => Ok(()),
-        false => Err(EditError::invalid("base", format!("Maximum number of {things} ({max}) exceeded"))),
+        false => Err(CommandError::invalid("base", format!("Maximum number of {things} ({max}) exceeded"))),
     }
 }
 
-impl std::fmt::Display for Thing {
+impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::User => "User",
@@ -138,7 +137,7 @@ impl std::fmt::Display for Thing {
 }
 
 /// A change under construction.
-struct Draft {
+struct ChangeBuilder {
     service: Service,
     numbered: bool,
     writes: Vec<Write>,
@@ -146,7 +145,7 @@ struct Draft {
     ended: HashSet<TokenId>,
 }
 
-impl Draft {
+impl ChangeBuilder {
     fn of(directory: &Directory) -> Self {
         Self { service: directory.service().clone(), numbered: false, writes: Vec::new(), ended: HashSet::new() }
     }

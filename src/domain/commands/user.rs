@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Thing, check_line, check_name, member};
+use super::{ChangeBuilder, CommandError, CommandResult, Resource, check_line, check_name, member};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::UserId;
@@ -43,13 +43,13 @@ pub struct UserChange {
 ///
 /// # Errors
 /// Fails if the user name or email address is taken, or a field is not valid.
-pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User> {
+pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> CommandResult<User> {
     check_name(&new.name)?;
     check_line("email", &new.email, MAX_NAME_CHARS)?;
     check_unique(directory, None, Some(&new.username), Some(&new.email))?;
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     let user = User {
-        id: draft.next_user(),
+        id: builder.next_user(),
         username: new.username,
         name: new.name,
         email: new.email,
@@ -59,8 +59,8 @@ pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User>
         password: new.password,
         created_at: now,
     };
-    draft.put(Record::User(user.clone()));
-    Ok(draft.finish(user))
+    builder.put(Record::User(user.clone()));
+    Ok(builder.finish(user))
 }
 
 /// Changes a user.
@@ -68,10 +68,10 @@ pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> Edit<User>
 /// # Errors
 /// Fails if the user does not exist, is a bot, or is the last administrator and would no longer be one; if the user
 /// name or email address is taken; or if a field is not valid.
-pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<User> {
+pub fn update(directory: &Directory, id: UserId, change: UserChange) -> CommandResult<User> {
     let mut user = find(directory, id)?;
     if user.bot_of.is_some() {
-        return Err(EditError::Refused(
+        return Err(CommandError::Refused(
             "The bot of a group access token cannot be changed. Rotate or revoke its token instead",
         ));
     }
@@ -86,16 +86,16 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> Edit<Use
     user.password = change.password.or(user.password);
     check_name(&user.name)?;
     check_line("email", &user.email, MAX_NAME_CHARS)?;
-    let mut draft = Draft::of(directory);
-    draft.put(Record::User(user.clone()));
-    Ok(draft.finish(user))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.put(Record::User(user.clone()));
+    Ok(builder.finish(user))
 }
 
 /// Blocks a user and so all tokens of the user.
 ///
 /// # Errors
 /// Fails if the user does not exist or is the last administrator.
-pub fn block(directory: &Directory, id: UserId) -> Edit<()> {
+pub fn block(directory: &Directory, id: UserId) -> CommandResult<()> {
     set_blocked(directory, id, true)
 }
 
@@ -103,7 +103,7 @@ pub fn block(directory: &Directory, id: UserId) -> Edit<()> {
 ///
 /// # Errors
 /// Fails if the user does not exist.
-pub fn unblock(directory: &Directory, id: UserId) -> Edit<()> {
+pub fn unblock(directory: &Directory, id: UserId) -> CommandResult<()> {
     set_blocked(directory, id, false)
 }
 
@@ -112,32 +112,32 @@ pub fn unblock(directory: &Directory, id: UserId) -> Edit<()> {
 /// # Errors
 /// Fails if the user does not exist or is the last administrator, and, without `force`, if the user is the only owner
 /// of a group.
-pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) -> Edit<()> {
+pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) -> CommandResult<()> {
     let user = find(directory, id)?;
     check_other_administrator(directory, &user)?;
     let owned = |level| level == AccessLevel::Owner;
     let mut owns = directory.memberships().filter(|member| member.user == id && owned(member.level));
     if user.bot_of.is_none() && !force && owns.any(|own| member::is_last_owner(directory, own, now)) {
-        return Err(EditError::Conflict("User cannot be removed while is the sole-owner of a group".to_owned()));
+        return Err(CommandError::Conflict("User cannot be removed while is the sole-owner of a group".to_owned()));
     }
-    let mut draft = Draft::of(directory);
-    draft.delete_user(directory, id, now);
-    Ok(draft.finish(()))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.delete_user(directory, id, now);
+    Ok(builder.finish(()))
 }
 
-fn set_blocked(directory: &Directory, id: UserId, blocked: bool) -> Edit<()> {
+fn set_blocked(directory: &Directory, id: UserId, blocked: bool) -> CommandResult<()> {
     let mut user = find(directory, id)?;
     if blocked {
         check_other_administrator(directory, &user)?;
     }
     user.blocked = blocked;
-    let mut draft = Draft::of(directory);
-    draft.put(Record::User(user));
-    Ok(draft.finish(()))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.put(Record::User(user));
+    Ok(builder.finish(()))
 }
 
-fn find(directory: &Directory, id: UserId) -> Result<User, EditError> {
-    directory.user(id).map(|user| User::clone(user)).ok_or(EditError::Missing(Thing::User))
+fn find(directory: &Directory, id: UserId) -> Result<User, CommandError> {
+    directory.user(id).map(|user| User::clone(user)).ok_or(CommandError::Missing(Resource::User))
 }
 
 fn check_unique(
@@ -145,23 +145,23 @@ fn check_unique(
     own: Option<UserId>,
     username: Option<&Username>,
     email: Option<&str>,
-) -> Result<(), EditError> {
+) -> Result<(), CommandError> {
     let email = email.filter(|email| !email.is_empty());
     let same_email = |user: &User| email.is_some_and(|email| user.email.eq_ignore_ascii_case(email));
     if directory.users().any(|user| Some(user.id) != own && same_email(user)) {
-        return Err(EditError::Conflict("Email has already been taken".to_owned()));
+        return Err(CommandError::Conflict("Email has already been taken".to_owned()));
     }
     match username.and_then(|name| directory.user_named(name.as_str())) {
-        Some(user) if Some(user.id) != own => Err(EditError::Conflict("Username has already been taken".to_owned())),
+        Some(user) if Some(user.id) != own => Err(CommandError::Conflict("Username has already been taken".to_owned())),
         _ => Ok(()),
     }
 }
 
 /// Checks that this user is not the only administrator who is not blocked.
-fn check_other_administrator(directory: &Directory, user: &User) -> Result<(), EditError> {
+fn check_other_administrator(directory: &Directory, user: &User) -> Result<(), CommandError> {
     let other = |candidate: &User| candidate.admin && !candidate.blocked && candidate.id != user.id;
     if user.admin && !directory.users().any(|candidate| other(candidate)) {
-        return Err(EditError::Refused("The last administrator cannot be demoted, blocked or deleted"));
+        return Err(CommandError::Refused("The last administrator cannot be demoted, blocked or deleted"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::{Maker, end_of_membership};
-use super::{Draft, Edit, EditError, Terms, Thing, check_number};
+use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::id::{GroupId, UserId};
@@ -30,14 +30,14 @@ pub struct NewMember {
 /// # Errors
 /// Fails if the group or user does not exist, the user is a bot or a member already, the limit is reached, the level
 /// is below an inherited one, or the end is later than that of the maker.
-pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> Edit<Membership> {
-    directory.group(new.group).ok_or(EditError::Missing(Thing::Group))?;
-    let user = directory.user(new.user).ok_or(EditError::Missing(Thing::User))?;
+pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> CommandResult<Membership> {
+    directory.group(new.group).ok_or(CommandError::Missing(Resource::Group))?;
+    let user = directory.user(new.user).ok_or(CommandError::Missing(Resource::User))?;
     if user.bot_of.is_some() {
-        return Err(EditError::invalid("user", "cannot be added: it is the bot of a group access token"));
+        return Err(CommandError::invalid("user", "cannot be added: it is the bot of a group access token"));
     }
     if directory.membership(new.group, new.user).is_some() {
-        return Err(EditError::Conflict("Member already exists".to_owned()));
+        return Err(CommandError::Conflict("Member already exists".to_owned()));
     }
     let NewMember { group, user, level, expires_at } = new;
     let person = |member: &&Arc<Membership>| directory.user(member.user).is_some_and(|user| user.bot_of.is_none());
@@ -70,8 +70,8 @@ pub fn update(
     user: UserId,
     change: MemberChange,
     terms: &Terms<'_>,
-) -> Edit<Membership> {
-    let old = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
+) -> CommandResult<Membership> {
+    let old = directory.membership(group, user).ok_or(CommandError::Missing(Resource::Member))?;
     let mut new = Membership::clone(old);
     new.level = change.level.unwrap_or(old.level);
     new.expires_at = change.expires_at.unwrap_or(old.expires_at);
@@ -80,11 +80,11 @@ pub fn update(
         maker @ Maker::Token { .. } => {
             let prolonged = old.expires_at.is_some_and(|old| new.expires_at.is_none_or(|new| new > old));
             if prolonged && maker != terms.maker && old.made_by == maker.token() {
-                return Err(EditError::Refused(RESTS_ON_TOKEN));
+                return Err(CommandError::Refused(RESTS_ON_TOKEN));
             }
             if new.level > old.level || prolonged {
                 if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
-                    return Err(EditError::Refused(
+                    return Err(CommandError::Refused(
                         "A group access token cannot raise or prolong the membership of another",
                     ));
                 }
@@ -106,24 +106,24 @@ pub fn update(
 /// # Errors
 /// Fails if it does not exist, is that of the last owner, or is that of a token's bot, which ends only with the
 /// token.
-pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestamp) -> Edit<()> {
-    let member = directory.membership(group, user).ok_or(EditError::Missing(Thing::Member))?;
+pub fn remove(directory: &Directory, group: GroupId, user: UserId, now: Timestamp) -> CommandResult<()> {
+    let member = directory.membership(group, user).ok_or(CommandError::Missing(Resource::Member))?;
     if directory.user(user).is_some_and(|user| user.bot_of.is_some()) {
-        return Err(EditError::Refused("This member is the bot of a group access token. Revoke the token instead"));
+        return Err(CommandError::Refused("This member is the bot of a group access token. Revoke the token instead"));
     }
     if is_last_owner(directory, member, now) {
         return Err(LAST_OWNER);
     }
-    let mut draft = Draft::of(directory);
-    draft.remove(RecordKey::Membership(group, user));
-    Ok(draft.finish(()))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.remove(RecordKey::Membership(group, user));
+    Ok(builder.finish(()))
 }
 
 const RESTS_ON_TOKEN: &str =
     "This membership was given by a group access token, as was your own; another owner can prolong it";
 
-const LAST_OWNER: EditError =
-    EditError::Refused("The last owner of a group cannot be removed or demoted, nor given an expiry date");
+const LAST_OWNER: CommandError =
+    CommandError::Refused("The last owner of a group cannot be removed or demoted, nor given an expiry date");
 
 /// Returns true if this membership is the one that keeps its group from having no owner: no other person owns the
 /// group or a group above it.
@@ -136,18 +136,18 @@ pub fn is_last_owner(directory: &Directory, member: &Membership, now: Timestamp)
     owns(member) && person(member.user) && !around.any(|candidate| other(candidate) || own_above(candidate))
 }
 
-fn check(directory: &Directory, new: &Membership, now: Timestamp) -> Result<(), EditError> {
+fn check(directory: &Directory, new: &Membership, now: Timestamp) -> Result<(), CommandError> {
     let parent = directory.group(new.group).and_then(|group| group.parent);
     let inherited = parent.and_then(|parent| policy::access_level(directory, new.user, parent, now));
     if inherited > Some(new.level) {
         let reason = "should be greater than or equal to the one inherited from a group above";
-        return Err(EditError::invalid("access_level", reason));
+        return Err(CommandError::invalid("access_level", reason));
     }
     Ok(())
 }
 
-fn put(directory: &Directory, member: Membership) -> Edit<Membership> {
-    let mut draft = Draft::of(directory);
-    draft.put(Record::Membership(member.clone()));
-    Ok(draft.finish(member))
+fn put(directory: &Directory, member: Membership) -> CommandResult<Membership> {
+    let mut builder = ChangeBuilder::of(directory);
+    builder.put(Record::Membership(member.clone()));
+    Ok(builder.finish(member))
 }

@@ -26,7 +26,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{EditError, Terms};
+use super::{CommandError, Terms};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
 use crate::domain::id::{GroupId, TokenId};
@@ -134,23 +134,23 @@ impl Ending {
         terms: &Terms<'_>,
         basis: Option<&Token>,
         max_days: u32,
-    ) -> Result<Option<Timestamp>, EditError> {
+    ) -> Result<Option<Timestamp>, CommandError> {
         let maker = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
         let setting = latest(max_days, terms.now);
         let bound = [maker, setting].into_iter().flatten().min();
         let end = match self {
             Self::At(end) if end <= terms.now => {
-                return Err(EditError::invalid("expires_at", "must be in the future"));
+                return Err(CommandError::invalid("expires_at", "must be in the future"));
             }
             Self::Kept(end) if end <= terms.now => {
                 let reason =
                     format!("is missing: the token expired on {}, so its rotation must name a new end", date(end));
-                return Err(EditError::invalid("expires_at", reason));
+                return Err(CommandError::invalid("expires_at", reason));
             }
             Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond(maker, "makes")),
             Self::At(end) if setting.is_some_and(|bound| end > bound) => {
                 let reason = format!("must be within {max_days} days, the maximum lifetime of such a token here");
-                return Err(EditError::invalid("expires_at", reason));
+                return Err(CommandError::invalid("expires_at", reason));
             }
             Self::At(end) | Self::Kept(end) => Some(end),
             Self::InDays(days) => Some(start_of_day(terms.now, days)),
@@ -171,7 +171,7 @@ pub(super) fn check_extension(
     end: Timestamp,
     max_days: u32,
     terms: &Terms<'_>,
-) -> Result<(), EditError> {
+) -> Result<(), CommandError> {
     let end_of =
         |token: Option<TokenId>| token.and_then(|token| directory.token(token)).and_then(|token| token.expires_at);
     let basis = token.group().and_then(|group| terms.maker.basis(directory, group, terms.now));
@@ -185,7 +185,7 @@ pub(super) fn check_extension(
     if latest(max_days, token.created_at).is_some_and(|bound| end > bound) {
         let made = date(token.created_at);
         let reason = format!("must be within {max_days} days of {made}, when its secret was made: rotate it instead");
-        return Err(EditError::invalid("expires_at", reason));
+        return Err(CommandError::invalid("expires_at", reason));
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ pub(super) fn check_extension(
 ///
 /// # Errors
 /// Fails if the requested end is later than that of the maker.
-pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, EditError> {
+pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, CommandError> {
     match (end, maker.end()) {
         (Some(end), Some(bound)) if end > bound => Err(beyond(Some(bound), "makes")),
         (end, bound) => Ok(end.or(bound)),
@@ -203,9 +203,9 @@ pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<
 
 /// Returns the refusal of an end that is later than that of the token that makes, made or extends this one, as `does`
 /// states.
-fn beyond(bound: Option<Timestamp>, does: &str) -> EditError {
+fn beyond(bound: Option<Timestamp>, does: &str) -> CommandError {
     let day = bound.map(date).unwrap_or_default();
-    EditError::invalid("expires_at", format!("must not be after {day}, when the token that {does} it expires"))
+    CommandError::invalid("expires_at", format!("must not be after {day}, when the token that {does} it expires"))
 }
 
 fn date(at: Timestamp) -> String {

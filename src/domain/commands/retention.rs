@@ -2,37 +2,37 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Draft, Edit};
+use super::{ChangeBuilder, CommandResult};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::token::{Token, Tombstone};
 
 /// Removes tombstones older than [`Tombstone::DAYS`] days, and the oldest of those beyond `max_tombstones`; tokens
 /// that were revoked or expired more than that time ago; and old secrets that ended more than that time ago. Returns
 /// the number of writes. Never fails.
-pub fn forget(directory: &Directory, max_tombstones: usize, now: Timestamp) -> Edit<usize> {
+pub fn expire(directory: &Directory, max_tombstones: usize, now: Timestamp) -> CommandResult<usize> {
     let age = SignedDuration::from_hours(24 * Tombstone::DAYS);
     let old = |at: Timestamp| now.duration_since(at) > age;
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     let mut stones: Vec<_> = directory.tombstones().map(|stone| (stone.deleted_at, stone.credential)).collect();
     stones.sort_unstable();
     let too_many = stones.len().saturating_sub(max_tombstones);
     for (index, (deleted_at, credential)) in stones.into_iter().enumerate() {
         if index < too_many || old(deleted_at) {
-            draft.remove(RecordKey::Tombstone(credential));
+            builder.remove(RecordKey::Tombstone(credential));
         }
     }
     for token in directory.tokens() {
         if token.revoked_at.is_some_and(old) {
-            draft.ended.insert(token.id);
-            draft.remove(RecordKey::Token(token.id));
+            builder.ended.insert(token.id);
+            builder.remove(RecordKey::Token(token.id));
         } else if token.expires_at.is_some_and(old) {
-            draft.forget(directory, token, now);
+            builder.forget(directory, token, now);
         } else if token.old_secret.is_some_and(|secret| old(secret.expires_at)) {
-            draft.put(Record::Token(Token { old_secret: None, ..Token::clone(token) }));
+            builder.put(Record::Token(Token { old_secret: None, ..Token::clone(token) }));
         }
     }
-    let forgotten = draft.writes.len();
-    Ok(draft.finish(forgotten))
+    let forgotten = builder.writes.len();
+    Ok(builder.finish(forgotten))
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
 
     fn left(records: Vec<Record>, max_tombstones: usize) -> Directory {
         let mut directory = Directory::from_records(records);
-        let (writes, forgotten) = forget(&directory, max_tombstones, days_ago(0)).unwrap();
+        let (writes, forgotten) = expire(&directory, max_tombstones, days_ago(0)).unwrap();
         assert_eq!(writes.len(), forgotten);
         directory.apply(&writes);
         directory

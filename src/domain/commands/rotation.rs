@@ -13,8 +13,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::maker::{self, Ending};
-use super::token::{self, Fresh, NewToken};
-use super::{Draft, Edit, EditError, Terms};
+use super::token::{self, NewCredential, NewToken};
+use super::{ChangeBuilder, CommandError, CommandResult, Terms};
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
@@ -26,7 +26,7 @@ pub struct Rotation {
     /// The new end; `None` keeps the present end as far as that is possible.
     pub ending: Option<Ending>,
     /// The new secret.
-    pub fresh: Fresh,
+    pub new_credential: NewCredential,
     /// The time for which the old secret stays valid.
     pub overlap: Overlap,
 }
@@ -36,10 +36,10 @@ pub struct Rotation {
 /// # Errors
 /// Fails if the token is revoked, has expired and is not a group's, made the token that rotates it, or cannot have
 /// this end or secret.
-pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
+pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Terms<'_>) -> CommandResult<Token> {
     let old = token::find(directory, id)?;
     if old.revoked_at.is_some() || !(old.is_active(terms.now) || old.group().is_some()) {
-        return Err(EditError::Inactive);
+        return Err(CommandError::Inactive);
     }
     check_maker(directory, old, terms, ["A token cannot rotate the one that made it", ROTATES_BASIS])?;
     if old.user().is_some() && rotation.overlap.is_none() {
@@ -53,15 +53,15 @@ pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Te
 ///
 /// # Errors
 /// Fails if the token is not active, made the token that extends it, or cannot have this end.
-pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> Edit<Token> {
+pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> CommandResult<Token> {
     let token = token::find(directory, id)?;
     if !token.is_active(terms.now) {
         let text = "A token that is revoked or has expired cannot be extended: rotate it, or make another";
-        return Err(EditError::Refused(text));
+        return Err(CommandError::Refused(text));
     }
     check_maker(directory, token, terms, ["A token cannot extend the one that made it", EXTENDS_BASIS])?;
     if end <= terms.now {
-        return Err(EditError::invalid("expires_at", "must be in the future"));
+        return Err(CommandError::invalid("expires_at", "must be in the future"));
     }
     maker::check_extension(directory, token, end, token::max_days(&token.owner, terms), terms)?;
     let gains = token.expires_at.is_some_and(|present| end > present);
@@ -69,42 +69,52 @@ pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<
     let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
     let rests_on = token.rests_on.or(basis.filter(|_| gains));
     let extended = Token { expires_at: Some(end), made_by, rests_on, ..Token::clone(token) };
-    let mut draft = Draft::of(directory);
-    draft.put(Record::Token(extended.clone()));
-    Ok(draft.finish(extended))
+    let mut builder = ChangeBuilder::of(directory);
+    builder.put(Record::Token(extended.clone()));
+    Ok(builder.finish(extended))
 }
 
 /// Revokes an access token and creates a successor, which becomes the maker of everything that the old one made.
-fn replace_token(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
-    let mut draft = Draft::of(directory);
-    draft.tombstone_old_secret(old, terms.now);
+fn replace_token(
+    directory: &Directory,
+    old: &Arc<Token>,
+    rotation: Rotation,
+    terms: &Terms<'_>,
+) -> CommandResult<Token> {
+    let mut builder = ChangeBuilder::of(directory);
+    builder.tombstone_old_secret(old, terms.now);
     let ending = rotation.ending_of(old);
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
-    let new = NewToken { name, description, scopes, ending, fresh: rotation.fresh };
-    let mut token = token::put(directory, &mut draft, owner, new, Some(old.id), terms)?;
+    let new = NewToken { name, description, scopes, ending, new_credential: rotation.new_credential };
+    let mut token = token::put(directory, &mut builder, owner, new, Some(old.id), terms)?;
     // A token that rotates itself does not become its own maker.
     if terms.maker.token() == Some(old.id) {
         (token.made_by, token.rests_on) = (old.made_by, old.rests_on);
-        draft.put(Record::Token(token.clone()));
+        builder.put(Record::Token(token.clone()));
     }
     let (revoked_at, replaced_by) = (Some(terms.now), Some(token.id));
-    draft.put(Record::Token(Token { revoked_at, replaced_by, old_secret: None, ..Token::clone(old) }));
-    draft.hand_on(directory, old.id, token.id);
-    Ok(draft.finish(token))
+    builder.put(Record::Token(Token { revoked_at, replaced_by, old_secret: None, ..Token::clone(old) }));
+    builder.hand_on(directory, old.id, token.id);
+    Ok(builder.finish(token))
 }
 
 /// Gives a token another secret beside the old one.
-fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, terms: &Terms<'_>) -> Edit<Token> {
-    let mut draft = Draft::of(directory);
+fn replace_secret(
+    directory: &Directory,
+    old: &Arc<Token>,
+    rotation: Rotation,
+    terms: &Terms<'_>,
+) -> CommandResult<Token> {
+    let mut builder = ChangeBuilder::of(directory);
     let basis = token::basis(directory, &old.owner, terms);
     let expires_at = rotation.ending_of(old).of_token(terms, basis, token::max_days(&old.owner, terms))?;
-    token::take_secret(directory, &mut draft, &rotation.fresh)?;
+    token::take_secret(directory, &mut builder, &rotation.new_credential)?;
     let end = [Some(rotation.overlap.end(terms.now)), old.expires_at, expires_at].into_iter().flatten().min();
     let old_secret = OldSecret { secret: old.secret, credential: old.credential, expires_at: end.unwrap_or(terms.now) };
     let itself = terms.maker.token() == Some(old.id);
     let token = Token {
-        credential: rotation.fresh.credential,
-        secret: rotation.fresh.secret,
+        credential: rotation.new_credential.credential,
+        secret: rotation.new_credential.secret,
         created_at: terms.now,
         expires_at,
         made_by: if itself { old.made_by } else { terms.maker.token() },
@@ -112,9 +122,9 @@ fn replace_secret(directory: &Directory, old: &Arc<Token>, rotation: Rotation, t
         old_secret: Some(old_secret),
         ..Token::clone(old)
     };
-    draft.put(Record::Token(token.clone()));
-    draft.tombstone_old_secret(old, terms.now);
-    Ok(draft.finish(token))
+    builder.put(Record::Token(token.clone()));
+    builder.tombstone_old_secret(old, terms.now);
+    Ok(builder.finish(token))
 }
 
 impl Rotation {
@@ -133,14 +143,14 @@ fn check_maker(
     token: &Token,
     terms: &Terms<'_>,
     [made_it, rests_on_it]: [&'static str; 2],
-) -> Result<(), EditError> {
+) -> Result<(), CommandError> {
     let caller = terms.maker.token().filter(|caller| *caller != token.id);
     if caller.is_some_and(|caller| token::ends_with(directory, caller, token.id)) {
-        return Err(EditError::Refused(made_it));
+        return Err(CommandError::Refused(made_it));
     }
     let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
     if basis.is_some_and(|basis| basis == token.id || token::ends_with(directory, basis, token.id)) {
-        return Err(EditError::Refused(rests_on_it));
+        return Err(CommandError::Refused(rests_on_it));
     }
     Ok(())
 }

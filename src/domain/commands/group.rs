@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Draft, Edit, EditError, Terms, Thing, check_length, check_name, check_number};
+use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
 use crate::domain::group::{Group, GroupPath, Visibility};
@@ -62,7 +62,7 @@ pub struct GroupChange {
 /// Fails if the path is taken, reserved or, for a top-level group, the name of an upstream; if it would give the use
 /// of an account and the creator is no administrator; if a limit is reached; or if the parent does not exist or a
 /// field is not valid.
-pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms: &Terms<'_>) -> Edit<Group> {
+pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms: &Terms<'_>) -> CommandResult<Group> {
     let now = terms.now;
     let parent = match new.parent {
         Some(id) => Some(find(directory, id)?),
@@ -76,9 +76,9 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
     let inherited = parent.map_or(Visibility::Private, |parent| parent.visibility);
     let visibility = new.visibility.unwrap_or(inherited);
     check_not_wider(visibility, parent)?;
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     let group = Group {
-        id: draft.next_group(),
+        id: builder.next_group(),
         name: new.name,
         path,
         description: new.description,
@@ -87,15 +87,15 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
         proxy_enabled: None,
         created_at: now,
     };
-    draft.put(Record::Group(group.clone()));
+    builder.put(Record::Group(group.clone()));
     let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
     if level < Some(AccessLevel::Owner) && directory.user(new.creator).is_some() {
         let user = new.creator;
         let level = AccessLevel::Owner;
         let membership = Membership { group: group.id, user, level, expires_at: None, created_at: now, made_by: None };
-        draft.put(Record::Membership(membership));
+        builder.put(Record::Membership(membership));
     }
-    Ok(draft.finish(group))
+    Ok(builder.finish(group))
 }
 
 /// Changes a group on behalf of the user `by`.
@@ -108,11 +108,11 @@ pub fn update(
     id: GroupId,
     change: GroupChange,
     by: UserId,
-) -> Edit<Group> {
+) -> CommandResult<Group> {
     let old = find(directory, id)?;
     let parent = old.parent.and_then(|parent| directory.group(parent));
     let mut group = Group::clone(old);
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     if let Some(visibility) = change.visibility {
         check_not_wider(visibility, parent)?;
         check_covers_children(directory, id, visibility)?;
@@ -136,10 +136,10 @@ pub fn update(
             )?;
         }
         check_free(directory, &group.path, Some(id))?;
-        move_below(directory, &mut draft, &old.path, &group.path)?;
+        move_below(directory, &mut builder, &old.path, &group.path)?;
     }
-    draft.put(Record::Group(group.clone()));
-    Ok(draft.finish(group))
+    builder.put(Record::Group(group.clone()));
+    Ok(builder.finish(group))
 }
 
 /// Deletes a group and all groups below it, with their members, bots and tokens, which leave tombstones. Returns the
@@ -147,27 +147,27 @@ pub fn update(
 ///
 /// # Errors
 /// Fails if the group does not exist.
-pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> Edit<Vec<GroupId>> {
+pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> CommandResult<Vec<GroupId>> {
     let top = find(directory, id)?;
     let groups: Vec<GroupId> = within(directory, &top.path).map(|group| group.id).collect();
     let goes = |group: Option<GroupId>| group.is_some_and(|group| groups.contains(&group));
-    let mut draft = Draft::of(directory);
+    let mut builder = ChangeBuilder::of(directory);
     let mut tokens = HashSet::new();
     for token in directory.tokens().filter(|token| goes(token.group())) {
-        draft.delete_token(token, now);
+        builder.delete_token(token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {
-        draft.remove(RecordKey::Membership(member.group, member.user));
+        builder.remove(RecordKey::Membership(member.group, member.user));
     }
     for bot in directory.users().filter(|user| goes(user.bot_of)) {
-        draft.delete_user(directory, bot.id, now);
+        builder.delete_user(directory, bot.id, now);
     }
-    draft.end_made_by(directory, tokens, now);
+    builder.end_made_by(directory, tokens, now);
     for group in &groups {
-        draft.remove(RecordKey::Group(*group));
+        builder.remove(RecordKey::Group(*group));
     }
-    Ok(draft.finish(groups))
+    Ok(builder.finish(groups))
 }
 
 /// Returns the group at this path and all groups below it.
@@ -175,11 +175,11 @@ pub fn within<'a>(directory: &'a Directory, path: &'a GroupPath) -> impl Iterato
     directory.groups().filter(move |group| group.path.is_within(path))
 }
 
-fn find(directory: &Directory, id: GroupId) -> Result<&Arc<Group>, EditError> {
-    directory.group(id).ok_or(EditError::Missing(Thing::Group))
+fn find(directory: &Directory, id: GroupId) -> Result<&Arc<Group>, CommandError> {
+    directory.group(id).ok_or(CommandError::Missing(Resource::Group))
 }
 
-fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> Result<GroupPath, EditError> {
+fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> Result<GroupPath, CommandError> {
     let like_upstream = |name: &str| {
         let host = name.split_once(':').map_or(name, |(host, _)| host);
         part.eq_ignore_ascii_case(name) || part.eq_ignore_ascii_case(host)
@@ -187,7 +187,7 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
     // `HOST/docker.io/library/alpine` is an image whose group was left out. Below the top level no route begins with
     // such a name.
     if parent.is_none() && upstreams.names().any(|name| like_upstream(name.as_str())) {
-        return Err(EditError::invalid("path", format!("'{part}' is the name of an upstream")));
+        return Err(CommandError::invalid("path", format!("'{part}' is the name of an upstream")));
     }
     check_length("path", part, MAX_NAME_CHARS)?;
     let path = match parent {
@@ -196,33 +196,33 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
         None => part.parse(),
     };
     let new = path.and_then(|path| path.check_new().map(|()| path));
-    new.map_err(|error| EditError::invalid("path", error.to_string()))
+    new.map_err(|error| CommandError::invalid("path", error.to_string()))
 }
 
 /// Checks that one more group can be created below `parent`, by number and depth.
-fn check_room(directory: &Directory, limits: &Limits, parent: &Group) -> Result<(), EditError> {
+fn check_room(directory: &Directory, limits: &Limits, parent: &Group) -> Result<(), CommandError> {
     if directory.lineage(parent.id).count() >= limits.group_depth {
-        return Err(EditError::invalid("parent_id", "has too deep level of nesting"));
+        return Err(CommandError::invalid("parent_id", "has too deep level of nesting"));
     }
     let top = directory.lineage(parent.id).last().map_or(&parent.path, |top| &top.path);
     check_number("subgroups", within(directory, top).count() - 1, limits.subgroups)
 }
 
-fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> Result<(), EditError> {
+fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> Result<(), CommandError> {
     match directory.group_at(path) {
-        Some(group) if Some(group.id) != own => Err(EditError::invalid("path", "has already been taken")),
+        Some(group) if Some(group.id) != own => Err(CommandError::invalid("path", "has already been taken")),
         _ => Ok(()),
     }
 }
 
-fn check_text(name: &str, description: &str) -> Result<(), EditError> {
+fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
     check_name(name)?;
     check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
 }
 
-fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), EditError> {
+fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), CommandError> {
     match parent {
-        Some(parent) if visibility > parent.visibility => Err(EditError::invalid(
+        Some(parent) if visibility > parent.visibility => Err(CommandError::invalid(
             "visibility_level",
             format!("{visibility} is not allowed since the parent group has a {} visibility.", parent.visibility),
         )),
@@ -230,28 +230,33 @@ fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Resul
     }
 }
 
-fn check_covers_children(directory: &Directory, id: GroupId, visibility: Visibility) -> Result<(), EditError> {
+fn check_covers_children(directory: &Directory, id: GroupId, visibility: Visibility) -> Result<(), CommandError> {
     let wider = |group: &Arc<Group>| group.parent == Some(id) && group.visibility > visibility;
     if directory.groups().any(wider) {
         let reason = format!("{visibility} is not allowed since there are sub-groups with higher visibility.");
-        return Err(EditError::invalid("visibility_level", reason));
+        return Err(CommandError::invalid("visibility_level", reason));
     }
     Ok(())
 }
 
-fn move_below(directory: &Directory, draft: &mut Draft, from: &GroupPath, to: &GroupPath) -> Result<(), EditError> {
+fn move_below(
+    directory: &Directory,
+    builder: &mut ChangeBuilder,
+    from: &GroupPath,
+    to: &GroupPath,
+) -> Result<(), CommandError> {
     for group in within(directory, from).filter(|group| group.path != *from) {
         let path = moved_path(&group.path, from, to)?;
-        draft.put(Record::Group(Group { path, ..Group::clone(group) }));
+        builder.put(Record::Group(Group { path, ..Group::clone(group) }));
     }
     Ok(())
 }
 
 /// Returns the new path of a group at `path`, which is `from` or below it, when `from` becomes `to`.
-fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<GroupPath, EditError> {
+fn moved_path(path: &GroupPath, from: &GroupPath, to: &GroupPath) -> Result<GroupPath, CommandError> {
     let below = &path.as_str()[from.as_str().len()..];
     let moved = format!("{to}{below}").parse();
-    moved.map_err(|_| EditError::invalid("path", "is too long for the groups below it"))
+    moved.map_err(|_| CommandError::invalid("path", "is too long for the groups below it"))
 }
 
 /// Checks that the user is an administrator if the path `to` gives the use of an account that `from` does not.
@@ -261,7 +266,7 @@ fn check_account(
     by: UserId,
     from: Option<&GroupPath>,
     to: &GroupPath,
-) -> Result<(), EditError> {
+) -> Result<(), CommandError> {
     let administrator = directory.user(by).is_some_and(|user| user.admin);
-    if !administrator && upstreams.gives_account(from, to) { Err(EditError::Forbidden) } else { Ok(()) }
+    if !administrator && upstreams.gives_account(from, to) { Err(CommandError::Forbidden) } else { Ok(()) }
 }

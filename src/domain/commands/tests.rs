@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::maker::{Ending, Maker};
-use super::rotation::{self, Rotation};
-use super::token::{Fresh, NewToken};
-use super::{Edit, EditError, Terms, group, member, retention, service, token, user};
 use crate::domain::access::AccessLevel;
+use crate::domain::commands::maker::{Ending, Maker};
+use crate::domain::commands::rotation::{self, Rotation};
+use crate::domain::commands::token::{NewCredential, NewToken};
+use crate::domain::commands::{CommandError, CommandResult, Terms, group, member, retention, service, token, user};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey, Write};
 use crate::domain::group::Visibility;
@@ -110,7 +110,7 @@ proptest! {
     }
 }
 
-fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp) -> Result<Vec<Write>, EditError> {
+fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp) -> Result<Vec<Write>, CommandError> {
     let at = *now;
     let made_by = |by: Option<u64>| match by.and_then(|id| directory.token(TokenId(id))) {
         Some(token) if token.is_active(at) => {
@@ -169,9 +169,9 @@ fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp)
             writes(token::create_deploy(directory, GroupId(group), None, new_token(index, secret), &under(by)))
         }
         Step::Rotate { token, overlap, by } => {
-            let fresh = new_token(index, None).fresh;
+            let new_credential = new_token(index, None).new_credential;
             let overlap = format!("{}h", 24 * u16::from(overlap)).parse().unwrap();
-            let rotation = Rotation { ending: Some(Ending::InDays(7)), fresh, overlap };
+            let rotation = Rotation { ending: Some(Ending::InDays(7)), new_credential, overlap };
             writes(rotation::rotate(directory, TokenId(token), rotation, &under(by)))
         }
         Step::Extend { token, days, by } => {
@@ -181,7 +181,7 @@ fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp)
         Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),
         Step::Forget { days } => {
             *now += SignedDuration::from_hours(24 * i64::from(days));
-            writes(retention::forget(directory, 5, *now))
+            writes(retention::expire(directory, 5, *now))
         }
         Step::Switch { enabled } => writes(service::switch_proxy(directory, enabled)),
     }
@@ -264,7 +264,7 @@ fn check_numbers(
     Ok(())
 }
 
-fn writes<T>(edit: Edit<T>) -> Result<Vec<Write>, EditError> {
+fn writes<T>(edit: CommandResult<T>) -> Result<Vec<Write>, CommandError> {
     edit.map(|(writes, _)| writes)
 }
 
@@ -279,14 +279,14 @@ fn new_token(index: usize, secret: Option<u8>) -> NewToken {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&index.to_be_bytes());
     let secret = Digest::from_bytes(secret.map_or(digest, |byte| [byte + 100; 32]));
-    let fresh = Fresh { credential: CredentialId::from_random(bits), secret, brought: false };
+    let new_credential = NewCredential { credential: CredentialId::from_random(bits), secret, brought: false };
     let name = "A token".to_owned();
     NewToken {
         name,
         description: String::new(),
         scopes: Scopes::pull(),
         ending: Ending::InDays(index as i64 % 40 + 1),
-        fresh,
+        new_credential,
     }
 }
 
