@@ -8,4 +8,4 @@ pub mod password;
 pub mod random;
 pub mod secret;
 pub mod sha256;
-mod verified;
+mod token_cache;

@@ -2,10 +2,10 @@
 
 mod bootstrap;
 mod check;
+mod component_options;
 mod components;
 mod error;
 mod net;
-mod options;
 mod process;
 mod reload;
 mod signals;
@@ -73,7 +73,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     // The ports come before anything is created: a first start that cannot listen must not consume the message that
     // explains how to pull.
     let (tls, reload_tls) = settings.server.tls.clone().map(tls::config).transpose()?.unzip();
-    let clients = listeners::listen_each(settings.server.listen, options::workers(&settings.server))?;
+    let clients = listeners::listen_each(settings.server.listen, component_options::workers(&settings.server))?;
     if let Some(name) = &settings.server.tcp_congestion_control {
         listeners::control_congestion(&clients.1, name)?;
     }
@@ -139,7 +139,7 @@ impl RunningServer {
 /// Warns about accounts at upstreams that are reserved for groups which do not exist. With a misspelt path no group
 /// gets the account.
 fn warn_of_missing_groups(upstreams: &Upstreams, directory: &Directory) {
-    for kept in upstreams.kept_paths().filter(|kept| directory.group_at(kept.group).is_none()) {
+    for kept in upstreams.reserved_paths().filter(|kept| directory.group_at(kept.group).is_none()) {
         tracing::warn!(
             upstream = %kept.upstream,
             account = kept.account,

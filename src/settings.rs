@@ -6,17 +6,17 @@
 //! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
 //! file of a key but not its line.
 
+mod deserializer;
+mod formats;
 mod keys;
+mod layers;
 mod limits;
 mod quantity;
-mod reading;
 mod repair;
 mod secrets;
 mod sections;
 mod server;
-mod tree;
 mod upstreams;
-mod written;
 
 #[cfg(test)]
 mod tests;
@@ -27,16 +27,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::layers::Place;
 pub use keys::Keys;
 pub use limits::Limits;
 pub use quantity::parse_duration;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
-pub use tree::Place;
 pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
 
+use self::layers::Node;
 use repair::Fault;
-use tree::Node;
 
 /// All settings, validated.
 #[derive(Debug)]
@@ -143,10 +143,10 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         check: impl FnOnce(&Self) -> Vec<SettingsError>,
     ) -> Result<Self, SettingsErrors> {
-        let mut defaults = tree::parse("config/default.toml", DEFAULTS)?;
+        let mut defaults = layers::parse("config/default.toml", DEFAULTS)?;
         let mut tree = defaults.clone();
         if let Some((name, text)) = file {
-            tree.overlay(tree::parse(name, text)?);
+            tree.overlay(layers::parse(name, text)?);
         }
         let mut errors = set_variables(&mut tree, environment);
         let unreadable = secrets::load_secret_files(&mut tree);
@@ -177,7 +177,7 @@ impl Settings {
     pub fn refuse(&self, path: &[&str], problem: String) -> SettingsError {
         let place =
             self.keys.place(path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
-        SettingsError::Refused { place, key: tree::dotted(path.iter().copied()), problem }
+        SettingsError::Refused { place, key: layers::dotted(path.iter().copied()), problem }
     }
 }
 
@@ -186,7 +186,7 @@ fn set_variables(tree: &mut Node, environment: impl IntoIterator<Item = (OsStrin
     let mut errors = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.to_str() else { continue };
-        let set = if name.starts_with(tree::VARIABLE_PREFIX) {
+        let set = if name.starts_with(layers::VARIABLE_PREFIX) {
             tree.set_variable(name, value)
         } else {
             tree.refuse_misspelt(name)

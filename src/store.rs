@@ -2,14 +2,15 @@
 //! the file system. All functions block, unless their documentation states otherwise: call them on a blocking
 //! thread. Knows nothing of requests, upstreams or actors.
 
+pub mod atomic_file;
 pub mod blobs;
 mod changes;
 mod damage;
 pub mod data_dir;
 mod database;
-pub mod durable;
 pub mod error;
 pub mod export;
+pub mod free_space;
 pub mod identity;
 pub mod index;
 mod index_file;
@@ -20,5 +21,4 @@ pub mod manifests;
 mod records;
 mod recovery;
 mod reserve;
-pub mod room;
 pub mod spool;

@@ -4,11 +4,11 @@
 //! are secrets. No filter can change that, so a log at any level can be shown to others. No metric has a group, a
 //! user or an image in a label.
 
+mod buffered_writer;
 mod counters;
 mod human;
 pub mod in_time;
 mod json;
-mod lines;
 mod log_output;
 mod process;
 mod request;
@@ -32,9 +32,9 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 pub use self::counters::{CountersBy, served_bytes};
 pub use self::request::{Entered, RequestId};
 
+use self::buffered_writer::Lines;
 use self::human::Human;
 use self::json::Json;
-use self::lines::Lines;
 use self::log_output::Unlocked;
 
 /// The filter of log events, in the syntax of tracing's `EnvFilter`.

@@ -14,7 +14,6 @@
 //! have log output of their own; their level must stay at `warn`.
 
 mod address;
-mod answer;
 mod authorization;
 mod clients;
 mod connection_error;
@@ -23,13 +22,14 @@ mod error;
 mod failure_body;
 mod head_support;
 mod hosts;
-mod link;
+mod link_header;
 mod list;
 mod options;
 mod rate_limit;
-mod realm;
 mod refused_accounts;
 mod registry;
+mod response;
+mod token_realm;
 mod tokens;
 mod transport;
 
@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
-pub use list::{ListAnswer, MAX_LIST_BYTES};
+pub use list::{ListPage, MAX_LIST_BYTES};
 pub use options::{AccountOptions, SetupError, UpstreamOptions};
 
 use crate::domain::challenge::Challenge;
@@ -159,7 +159,7 @@ impl Registries {
     /// # Errors
     ///
     /// Fails if upstream does not send one.
-    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
+    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
         self.of(origin)?.tags(origin, query).await
     }
 
@@ -173,7 +173,7 @@ impl Registries {
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
-    ) -> Result<ListAnswer, UpstreamError> {
+    ) -> Result<ListPage, UpstreamError> {
         self.of(origin)?.referrers(origin, digest, query).await
     }
 

@@ -87,7 +87,7 @@ fn fill(folder: &Path, kind: Kind, entries: u64) {
 /// Adds links of one repository.
 fn add_links(index: &Index, numbers: Range<u64>) {
     let (group, origin) = (group(numbers.start), origin(numbers.start));
-    let link = |number| (digest(number), Link { size: Some(number), proven: true });
+    let link = |number| (digest(number), Link::granted(Some(number)));
     index.add_links(group, &origin, &numbers.map(link).collect::<Vec<_>>()).unwrap();
 }
 

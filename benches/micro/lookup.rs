@@ -47,7 +47,7 @@ fn cases(kind: Kind) -> [(&'static str, bool, LookUp); 2] {
         Kind::Links => [
             ("link/there", true, |index, number| {
                 let link = index.link(filled::group(number), &filled::origin(number), &filled::digest(number));
-                link.unwrap().is_some_and(|link| link.proven)
+                link.unwrap().is_some_and(|link| link.is_granted())
             }),
             ("link/of another group", false, |index, number| {
                 index.link(STRANGER, &filled::origin(number), &filled::digest(number)).unwrap().is_some()

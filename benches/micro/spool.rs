@@ -94,7 +94,7 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     max_downloads_per_group: 64,
     known_links: 1000,
     max_blob_bytes: None,
-    answer_within: Duration::from_secs(60),
+    response_timeout: Duration::from_secs(60),
 };
 
 impl Fixture {

@@ -71,5 +71,5 @@ pub struct BlobCacheOptions {
     pub max_blob_bytes: Option<u64>,
     /// Maximum time until a response begins. After it the client gets the error that upstream is too
     /// slow; the download goes on.
-    pub answer_within: Duration,
+    pub response_timeout: Duration,
 }

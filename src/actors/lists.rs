@@ -7,7 +7,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
-pub use crate::upstream::ListAnswer;
+pub use crate::upstream::ListPage;
 use crate::upstream::{MAX_LIST_BYTES, UpstreamError};
 
 /// Handle that requests lists from upstream.
@@ -29,7 +29,7 @@ impl Lists {
     /// # Errors
     ///
     /// Fails if upstream does not send a list, or if the group's share of memory is in use for too long.
-    pub async fn tags(&self, group: GroupId, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, PullFailure> {
+    pub async fn tags(&self, group: GroupId, origin: &Origin, query: &ListQuery) -> Result<ListPage, PullFailure> {
         self.within_budget(group, self.upstream.tags(origin, query)).await.map_err(|error| {
             let cause = Cause::from(&error);
             let cause = if cause == Cause::NotFound { Cause::NoRepository } else { cause };
@@ -49,7 +49,7 @@ impl Lists {
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
-    ) -> Result<ListAnswer, PullFailure> {
+    ) -> Result<ListPage, PullFailure> {
         self.within_budget(group, self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
             let failure = failure(origin, "the list of referrers", without_api(Cause::from(&error)));
             let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
@@ -64,11 +64,11 @@ impl Lists {
     async fn within_budget(
         &self,
         group: GroupId,
-        list: impl Future<Output = Result<ListAnswer, UpstreamError>>,
-    ) -> Result<ListAnswer, CollectError> {
+        list: impl Future<Output = Result<ListPage, UpstreamError>>,
+    ) -> Result<ListPage, CollectError> {
         let reservation = self.memory.reserve(group, MAX_LIST_BYTES as u64).await?;
         let list = list.await?;
-        Ok(ListAnswer { body: Reservation::hold(reservation, list.body), ..list })
+        Ok(ListPage { body: Reservation::hold(reservation, list.body), ..list })
     }
 }
 

@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use crate::domain::download::Unstored;
 use crate::domain::origin::Origin;
-use crate::store::room::Room;
+use crate::store::free_space::FreeSpace;
 
 /// A kind of content that is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Manifests, their links and their tags.
-    ManifestCacheHandle,
+    Manifests,
     /// Blobs and their links.
-    BlobCacheHandle,
+    Blobs,
 }
 
 /// Counts and logs what is not stored.
 pub(super) struct UnstoredReports {
     kind: Kind,
-    room: Room,
+    free_space: FreeSpace,
     last: Mutex<Last>,
     /// True if any image is remembered. Lets the usual pull skip the mutex.
     any: AtomicBool,
@@ -54,9 +54,9 @@ const IMAGE_TTL: Duration = Duration::from_secs(10 * 60);
 const MAX_IMAGES: usize = 1_000;
 
 impl UnstoredReports {
-    /// Creates the reports about one kind of content. `room` is the folder in which that content is stored.
-    pub(super) fn new(kind: Kind, room: Room) -> Self {
-        Self { kind, room, last: Mutex::default(), any: AtomicBool::new(false) }
+    /// Creates the reports about one kind of content. `free_space` is the folder in which that content is stored.
+    pub(super) fn new(kind: Kind, free_space: FreeSpace) -> Self {
+        Self { kind, free_space, last: Mutex::default(), any: AtomicBool::new(false) }
     }
 
     /// Counts and logs that some content is not stored; `image` is the image that it belongs to, if that is known.
@@ -111,14 +111,14 @@ impl UnstoredReports {
     }
 
     fn warn(&self, reason: Unstored) {
-        let (kind, folder) = (self.kind.name(), self.room.folder().display());
-        let free_bytes = self.room.free().ok();
+        let (kind, folder) = (self.kind.name(), self.free_space.folder().display());
+        let free_bytes = self.free_space.free().ok();
         match reason {
-            Unstored::NoRoom => tracing::warn!(
+            Unstored::NoSpace => tracing::warn!(
                 reason = reason.word(),
                 %folder,
                 free_bytes,
-                min_free = %self.room.min_free(),
+                min_free = %self.free_space.min_free(),
                 setting = "storage.min_free",
                 "the disk of the cache is full, so {kind} are passed on to clients without being stored: free some space in this \
                  folder, or move it to a larger disk"
@@ -168,17 +168,17 @@ impl Last {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::ManifestCacheHandle => "manifests",
-            Self::BlobCacheHandle => "blobs",
+            Self::Manifests => "manifests",
+            Self::Blobs => "blobs",
         }
     }
 
     fn count(self, reason: &'static str) {
         let counter = match self {
-            Self::ManifestCacheHandle => {
+            Self::Manifests => {
                 metrics::counter!("dependency_proxy_unstored_manifests_total", "reason" => reason)
             }
-            Self::BlobCacheHandle => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
+            Self::Blobs => metrics::counter!("dependency_proxy_unstored_blobs_total", "reason" => reason),
         };
         counter.increment(1);
     }
@@ -186,8 +186,8 @@ impl Kind {
     /// Returns the name of the setting that limits the length of stored content.
     fn max_bytes(self) -> &'static str {
         match self {
-            Self::ManifestCacheHandle => "cache.max_manifest_bytes",
-            Self::BlobCacheHandle => "cache.max_blob_bytes",
+            Self::Manifests => "cache.max_manifest_bytes",
+            Self::Blobs => "cache.max_blob_bytes",
         }
     }
 }

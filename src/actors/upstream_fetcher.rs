@@ -21,7 +21,7 @@ use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{
-    Content, ContentHead, ListAnswer, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
+    Content, ContentHead, ListPage, ManifestHead, Registries, SetupError, UpstreamError, UpstreamOptions,
 };
 
 /// Maximum time that a short request waits for its permit. Together with the time until its response begins, it has
@@ -175,7 +175,7 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails as [`Self::head_manifest`] does.
-    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
+    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
         let (target, query) = (origin.clone(), query.clone());
         self.short_request(origin, |registries| async move { registries.tags(&target, &query).await }).await
     }
@@ -190,7 +190,7 @@ impl UpstreamHandle {
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
-    ) -> Result<ListAnswer, UpstreamError> {
+    ) -> Result<ListPage, UpstreamError> {
         let (target, digest, query) = (origin.clone(), *digest, query.clone());
         self.short_request(
             origin,

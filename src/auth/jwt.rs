@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 
 use super::random;
-use super::verified::Verified;
+use super::token_cache::TokenCache;
 use crate::domain::id::CredentialId;
 
 /// A signer and verifier of tokens. The first key signs and each key verifies, so that keys can be rotated.
@@ -16,7 +16,7 @@ pub struct Signer {
     keys: Vec<SigningKey>,
     audience: String,
     lifetime_secs: i64,
-    verified: Verified,
+    verified: TokenCache,
 }
 
 struct SigningKey {
@@ -128,7 +128,7 @@ impl Signer {
         if keys.is_empty() {
             return Err(KeyError::Empty);
         }
-        Ok(Self { keys, audience: audience.to_owned(), lifetime_secs, verified: Verified::default() })
+        Ok(Self { keys, audience: audience.to_owned(), lifetime_secs, verified: TokenCache::default() })
     }
 
     /// Signs a token for this principal and credential.

@@ -1,9 +1,9 @@
 //! `bench`: a load generator. Its clients pull whole images from this service, or from any registry or mirror, and
 //! measure latency and throughput. It starts no service and stores nothing.
 
+mod arguments;
 mod fault;
 mod open_files;
-mod options;
 mod platform;
 mod progress;
 mod pull;
@@ -19,9 +19,9 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+pub(super) use self::arguments::BenchArgs;
 use super::failure::Failure;
 use super::output::{print_error, print_line, printable};
-pub(super) use options::BenchArgs;
 use progress::Progress;
 use report::Report;
 use rounds::{Load, Measured, origin};

@@ -21,11 +21,11 @@ mod tests;
 pub mod token;
 pub mod user;
 
-use crate::domain::access::Membership;
-use crate::domain::directory::{Directory, Record, RecordKey, Service, Write};
-use crate::domain::id::{GroupId, TokenId, UserId};
-use crate::domain::limits::{Limits, MAX_NAME_CHARS};
-use crate::domain::token::{Token, TokenOwner, Tombstone};
+use super::access::Membership;
+use super::directory::{Directory, Record, RecordKey, Service, Write};
+use super::id::{GroupId, TokenId, UserId};
+use super::limits::{Limits, MAX_NAME_CHARS};
+use super::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
 use std::collections::HashSet;
 

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 /// Maximum number of consecutive requests without new bytes; after the last of them the download fails.
-pub const MAX_FRUITLESS_TRIES: u32 = 5;
+pub const MAX_FRUITLESS_ATTEMPTS: u32 = 5;
 
 /// One download of one blob, from the first request to the committed file.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Limits {
     /// Maximum length of a blob that is stored; `None`: no maximum.
     pub max_length: Option<u64>,
     /// The space that is left for blobs on the disk.
-    pub room: u64,
+    pub free_space: u64,
 }
 
 /// The next action of the driver. For each, except [`Action::End`], the driver reports one of the events that are
@@ -126,7 +126,7 @@ pub enum Unstored {
     /// The blob is longer than the configured maximum.
     TooLong,
     /// The disk has no space for the blob.
-    NoRoom,
+    NoSpace,
     /// The store failed for another reason.
     StoreFailed,
 }
@@ -136,7 +136,7 @@ impl Unstored {
     pub fn word(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
-            Self::NoRoom => "no_room",
+            Self::NoSpace => "no_room",
             Self::StoreFailed => "store_failed",
         }
     }
@@ -285,7 +285,7 @@ impl Download {
 
     fn interrupted(&mut self, retryable: bool) -> Action {
         self.fruitless += 1;
-        if !retryable || self.fruitless >= MAX_FRUITLESS_TRIES {
+        if !retryable || self.fruitless >= MAX_FRUITLESS_ATTEMPTS {
             return fail(Failure::Upstream);
         }
         Action::Ask { from: self.written, pause: pause_before(self.fruitless) }
@@ -313,8 +313,8 @@ impl Limits {
     fn refuses(&self, length: u64) -> Option<Unstored> {
         if self.max_length.is_some_and(|max| length > max) {
             Some(Unstored::TooLong)
-        } else if self.room == 0 || length > self.room {
-            Some(Unstored::NoRoom)
+        } else if self.free_space == 0 || length > self.free_space {
+            Some(Unstored::NoSpace)
         } else {
             None
         }
@@ -337,7 +337,7 @@ mod tests {
 
     use super::*;
 
-    const ROOMY: Limits = Limits { max_length: None, room: u64::MAX };
+    const ROOMY: Limits = Limits { max_length: None, free_space: u64::MAX };
 
     fn run(length: Option<u64>, limits: Limits, events: &[Event]) -> Download {
         let mut download = Download::new(Expected { verified: length, claimed: None }, limits);
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(download.on(cut), Action::Ask { from: 4, pause: Duration::from_millis(100) });
         assert_eq!(download.on(Event::Answered(Some(10))), Action::Receive);
         assert_eq!(download.on(Event::Ended), Action::Ask { from: 4, pause: Duration::from_millis(200) });
-        for _ in 2..MAX_FRUITLESS_TRIES {
+        for _ in 2..MAX_FRUITLESS_ATTEMPTS {
             download.on(cut);
         }
         assert_eq!(download.next(), fail(Failure::Upstream));
@@ -430,13 +430,13 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_has_no_room_is_not_stored() {
-        let small = Limits { max_length: Some(5), room: 3 };
+        let small = Limits { max_length: Some(5), free_space: 3 };
         let long = Action::End(Outcome::Unstored(Unstored::TooLong));
-        let no_room = Action::End(Outcome::Unstored(Unstored::NoRoom));
+        let no_room = Action::End(Outcome::Unstored(Unstored::NoSpace));
         assert_eq!(run(Some(6), small, &[]).next(), long);
         assert_eq!(run(None, small, &[Event::Answered(Some(6))]).next(), long);
         assert_eq!(run(None, small, &[Event::Answered(Some(4))]).next(), no_room);
-        assert_eq!(run(None, Limits { room: 0, ..ROOMY }, &[]).next(), no_room);
+        assert_eq!(run(None, Limits { free_space: 0, ..ROOMY }, &[]).next(), no_room);
         let endless = [Event::Answered(None), Event::LengthTold(None), Event::Received(6)];
         assert_eq!(run(None, small, &endless).next(), long);
     }

@@ -34,7 +34,7 @@ pub struct AccountRule {
 
 /// The path of a group for which an account at an upstream is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeptPath<'a> {
+pub struct ReservedPath<'a> {
     /// The upstream.
     pub upstream: &'a UpstreamName,
     /// The account's user name there.
@@ -86,10 +86,10 @@ impl Upstreams {
     }
 
     /// Returns the group paths for which accounts are reserved, with the upstream and the account's user name there.
-    pub fn kept_paths(&self) -> impl Iterator<Item = KeptPath<'_>> {
+    pub fn reserved_paths(&self) -> impl Iterator<Item = ReservedPath<'_>> {
         self.0.iter().flat_map(|(upstream, known)| {
             known.accounts.iter().flat_map(move |rule| {
-                rule.groups.iter().map(move |group| KeptPath { upstream, account: &rule.username, group })
+                rule.groups.iter().map(move |group| ReservedPath { upstream, account: &rule.username, group })
             })
         })
     }

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::component_options;
 use super::net::{listeners, tls};
-use super::options;
 use crate::auth::jwt::{KeySet, Signer};
 use crate::settings::{Settings, SettingsError};
 use crate::store::data_dir::{check_folder, check_new_file, read_if_any};
@@ -65,7 +65,7 @@ fn keys(settings: &Settings) -> Vec<SettingsError> {
 /// Checks the certificate authorities, proxies and hosts of the upstreams.
 fn upstreams(settings: &Settings) -> Vec<SettingsError> {
     let fault = |upstream| {
-        let error = Registries::new(vec![options::upstream(upstream)]).err()?;
+        let error = Registries::new(vec![component_options::upstream(upstream)]).err()?;
         Some(settings.refuse(&["upstreams", error.upstream.as_str(), error.key], error.reason.clone()))
     };
     settings.upstreams.iter().filter_map(fault).collect()

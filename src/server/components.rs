@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
-use super::{Reloadable, StartError, options};
+use super::{Reloadable, StartError, component_options};
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::janitor::{JanitorHandle, Parts};
@@ -21,18 +21,18 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::jwt::Signer;
 use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::settings::Settings;
+use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
-use crate::store::durable::Leftovers;
+use crate::store::free_space::FreeSpace;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
-use crate::store::room::Room;
 use crate::store::spool::Spool;
 
 /// All stores on disk, opened.
 pub(super) struct Stores {
-    leftovers: Leftovers,
+    leftovers: TempFileSweep,
     identities: Arc<IdentityStore>,
     index: Arc<Index>,
     manifests: Arc<ManifestStore>,
@@ -63,12 +63,12 @@ impl Stores {
     pub(super) fn open(data: &DataDir, settings: &Settings) -> Result<Self, StartError> {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
-        let room = |folder: &Path| Room::new(folder, storage.min_free).beside_identities(data.path());
+        let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
         Ok(Self {
-            leftovers: Leftovers::below(&[data.path(), cache]),
+            leftovers: TempFileSweep::below(&[data.path(), cache]),
             identities: Arc::new(IdentityStore::open(data.path())?),
-            index: Arc::new(Index::open(data.path(), cache)?.within(vec![room(cache), room(data.path())])),
-            manifests: Arc::new(ManifestStore::new(cache).within(room(cache))),
+            index: Arc::new(Index::open(data.path(), cache)?.within(vec![free_space(cache), free_space(data.path())])),
+            manifests: Arc::new(ManifestStore::new(cache).within(free_space(cache))),
             files: BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path()),
             spool: Spool::open(cache)?,
         })
@@ -83,17 +83,17 @@ impl Handles {
     pub(super) fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
         let Stores { leftovers, identities, index, manifests: manifest_store, files, spool } = stores;
         let identity_arbiter = arbiter();
-        let upstream = UpstreamHandle::start(options::upstreams(&settings.upstreams), &arbiter())?;
+        let upstream = UpstreamHandle::start(component_options::upstreams(&settings.upstreams), &arbiter())?;
         let policy = PolicyEvaluatorHandle::start(
             identities.clone(),
             &identity_arbiter,
             settings.storage.max_waiting_changes.get(),
         )?;
         let last_used = LastUsed::new(identities.last_used()?);
-        let passwords = options::passwords(&settings.auth);
+        let passwords = component_options::passwords(&settings.auth);
         let tokens =
             TokenIssuerHandle::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
-        let manifest_options = options::manifests(&settings.cache);
+        let manifest_options = component_options::manifests(&settings.cache);
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
         let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
@@ -105,9 +105,9 @@ impl Handles {
             memory.clone(),
             &arbiter(),
         );
-        let (ports, blob_options) = (Arc::new(upstream.clone()), options::blobs(&settings.cache));
+        let (ports, blob_options) = (Arc::new(upstream.clone()), component_options::blobs(&settings.cache));
         let blobs = BlobCacheHandle::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
-        blobs.verify_stored(options::verification(&settings.storage));
+        blobs.verify_stored(component_options::verification(&settings.storage));
         let parts = Parts {
             policy: policy.clone(),
             last_used: last_used.clone(),
@@ -157,7 +157,7 @@ impl Handles {
             purge: Arc::new(self.tidying),
             upstreams: upstreams.clone(),
             limits: settings.limits.maxima(),
-            pace: options::pace(&settings.limits),
+            pace: component_options::pace(&settings.limits),
             public_groups,
             proxy_enabled: settings.proxy.enabled,
             public_url: public_url.clone(),

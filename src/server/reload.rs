@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{StartError, options, warn_of_missing_groups};
+use super::{StartError, component_options, warn_of_missing_groups};
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -33,11 +33,11 @@ impl Reloadable {
     /// # Errors
     /// An upstream cannot be used with these settings. Nothing has changed then.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
-        let changed = self.upstream.change(options::upstreams(&settings.upstreams))?;
+        let changed = self.upstream.change(component_options::upstreams(&settings.upstreams))?;
         let world = settings.upstreams.world();
         warn_of_missing_groups(&world, &self.policy.directory());
         self.world.store(Arc::new(world));
-        self.manifests.change(options::times(&settings.cache), changed);
+        self.manifests.change(component_options::times(&settings.cache), changed);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::lookup_host;
 use url::Url;
 
-use super::options;
+use super::component_options;
 use crate::actors::pull_failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
 use crate::domain::challenge::Challenge;
 use crate::domain::image_path::{ImagePath, Target};
@@ -72,7 +72,7 @@ pub async fn check_upstream(
         Some((path, reference)) => Some(resolved(settings, name, path, reference)?),
         None => None,
     };
-    let registries = Registries::new(vec![options::upstream(upstream)])?;
+    let registries = Registries::new(vec![component_options::upstream(upstream)])?;
     Ok(Check { upstream, registries, image }.run(report).await)
 }
 
@@ -190,7 +190,7 @@ impl Check<'_> {
 
     async fn head_or_get(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
         match self.registries.head_manifest(origin, reference).await? {
-            ManifestHead::Affirmed(head) => Ok(head),
+            ManifestHead::Confirmed(head) => Ok(head),
             ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::TooSlow => {
                 Ok(self.registries.manifest(origin, reference).await?.head)
             }

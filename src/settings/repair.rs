@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::tree::{Node, Place, Value, dotted};
-use super::{Sections, Settings, SettingsError, reading};
+use super::layers::{Node, Place, Value, dotted};
+use super::{Sections, Settings, SettingsError, deserializer};
 
 /// Maximum number of faults that are reported.
 const MAX_FAULTS: usize = 100;
@@ -77,7 +77,7 @@ pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -
 }
 
 fn attempt(tree: &Node) -> Result<Settings, Fault> {
-    reading::read::<Sections>(tree)?.check().map_err(|problem| problem.locate(tree))
+    deserializer::read::<Sections>(tree)?.check().map_err(|problem| problem.locate(tree))
 }
 
 /// Moves a fault of an upstream to `[upstream_defaults]` if the value was set there: it is reported once,

@@ -1,8 +1,8 @@
 //! Secrets in files: the content of the file named by `password_file` becomes the value of `password`. No
 //! message repeats a secret.
 
+use super::layers::{Node, Value};
 use super::repair::Fault;
-use super::tree::{Node, Value};
 
 const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 

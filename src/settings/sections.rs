@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{ValidationError, quantity, written};
+use super::{ValidationError, formats, quantity};
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::is_like_gitlabs;
@@ -42,10 +42,10 @@ pub struct Bootstrap {
     /// User name of the first administrator.
     pub admin_username: Username,
     /// Password of the first administrator; `None`: a random one.
-    #[serde(deserialize_with = "written::secret")]
+    #[serde(deserialize_with = "formats::secret")]
     pub admin_password: Option<SecretString>,
     /// API token of the first administrator, at least 20 characters; `None`: no token.
-    #[serde(deserialize_with = "written::secret")]
+    #[serde(deserialize_with = "formats::secret")]
     pub admin_token: Option<SecretString>,
 }
 
@@ -54,7 +54,7 @@ pub struct Bootstrap {
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The name of this service in its challenges.
-    #[serde(deserialize_with = "written::some_text")]
+    #[serde(deserialize_with = "formats::some_text")]
     pub service: String,
     /// Time for which a JWT is accepted; at least `token_advertised`.
     #[serde(deserialize_with = "quantity::duration")]
@@ -63,7 +63,7 @@ pub struct Auth {
     #[serde(deserialize_with = "quantity::duration")]
     pub token_advertised: Duration,
     /// The file of the keys that sign JWTs; `None`: `jwt-keys` in the data folder, see [`Auth::key_file_in`].
-    #[serde(deserialize_with = "written::path")]
+    #[serde(deserialize_with = "formats::path")]
     pub key_file: Option<PathBuf>,
     /// Callers who may pull from public groups.
     pub public_groups: PublicGroups,

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ValidationError, quantity, written};
+use super::{ValidationError, formats, quantity};
 
 /// Listeners, connections and TLS.
 #[derive(Clone, Debug)]
@@ -64,11 +64,11 @@ impl Server {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
-    #[serde(deserialize_with = "written::address")]
+    #[serde(deserialize_with = "formats::address")]
     listen: SocketAddr,
-    #[serde(deserialize_with = "written::optional_address")]
+    #[serde(deserialize_with = "formats::optional_address")]
     metrics_listen: Option<SocketAddr>,
-    #[serde(deserialize_with = "written::optional_url")]
+    #[serde(deserialize_with = "formats::optional_url")]
     external_url: Option<Url>,
     trusted_proxies: Vec<Network>,
     workers: usize,
@@ -80,11 +80,11 @@ pub(super) struct RawServer {
     client_timeout: Duration,
     #[serde(deserialize_with = "quantity::timeout")]
     shutdown_timeout: Duration,
-    #[serde(deserialize_with = "written::text")]
+    #[serde(deserialize_with = "formats::text")]
     tcp_congestion_control: Option<String>,
-    #[serde(deserialize_with = "written::path")]
+    #[serde(deserialize_with = "formats::path")]
     tls_certificate: Option<PathBuf>,
-    #[serde(deserialize_with = "written::path")]
+    #[serde(deserialize_with = "formats::path")]
     tls_key: Option<PathBuf>,
 }
 

@@ -10,9 +10,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::tree::Node;
-use super::written::{Host, InOrder};
-use super::{ValidationError, quantity, written};
+use super::formats::{Host, InOrder};
+use super::layers::Node;
+use super::{ValidationError, formats, quantity};
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream, Upstreams};
@@ -133,9 +133,9 @@ pub(super) struct Defaults {
     header_timeout: Duration,
     #[serde(deserialize_with = "quantity::timeout")]
     idle_timeout: Duration,
-    #[serde(deserialize_with = "written::proxy")]
+    #[serde(deserialize_with = "formats::proxy")]
     proxy: HttpProxy,
-    #[serde(deserialize_with = "written::path")]
+    #[serde(deserialize_with = "formats::path")]
     ca_file: Option<PathBuf>,
 }
 
@@ -146,13 +146,13 @@ pub(super) struct RawUpstreams(BTreeMap<UpstreamName, RawUpstream>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawUpstream {
-    #[serde(deserialize_with = "written::url")]
+    #[serde(deserialize_with = "formats::url")]
     url: Url,
     #[serde(default = "switched_on")]
     enabled: bool,
-    #[serde(default, deserialize_with = "written::text")]
+    #[serde(default, deserialize_with = "formats::text")]
     username: Option<String>,
-    #[serde(default, deserialize_with = "written::secret")]
+    #[serde(default, deserialize_with = "formats::secret")]
     password: Option<SecretString>,
     #[serde(default)]
     groups: Vec<GroupPath>,
@@ -164,9 +164,9 @@ struct RawUpstream {
     auth_hosts: Vec<Host>,
     #[serde(default)]
     redirect_hosts: Vec<Host>,
-    #[serde(deserialize_with = "written::proxy")]
+    #[serde(deserialize_with = "formats::proxy")]
     proxy: HttpProxy,
-    #[serde(deserialize_with = "written::path")]
+    #[serde(deserialize_with = "formats::path")]
     ca_file: Option<PathBuf>,
     max_concurrent: NonZeroUsize,
     max_waiting: usize,
@@ -183,9 +183,9 @@ struct RawUpstream {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAccount {
-    #[serde(default, deserialize_with = "written::text")]
+    #[serde(default, deserialize_with = "formats::text")]
     username: Option<String>,
-    #[serde(default, deserialize_with = "written::secret")]
+    #[serde(default, deserialize_with = "formats::secret")]
     password: Option<SecretString>,
     #[serde(default)]
     groups: Vec<GroupPath>,

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use super::atomic_file;
 use super::damage::{self, Kind};
-use super::durable;
 use super::error::StoreError;
-use super::room::Room;
+use super::free_space::FreeSpace;
 use super::spool::SpoolFile;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -30,7 +30,7 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 #[derive(Clone, Debug)]
 pub struct BlobFiles {
     folder: PathBuf,
-    room: Room,
+    free_space: FreeSpace,
     /// Blobs that were requested recently: their files stay open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
@@ -66,14 +66,14 @@ impl BlobFiles {
     /// Fails if the folder cannot be created.
     pub fn open(cache_dir: &Path, min_free: MinFree, open: usize) -> Result<Self, StoreError> {
         let folder = cache_dir.join("blobs").join("sha256");
-        durable::create_folder(&folder)?;
-        let room = Room::new(&folder, min_free);
-        Ok(Self { folder, room, open: Arc::new(Cache::new(open)) })
+        atomic_file::create_folder(&folder)?;
+        let free_space = FreeSpace::new(&folder, min_free);
+        Ok(Self { folder, free_space, open: Arc::new(Cache::new(open)) })
     }
 
     /// Returns the same blobs, but never uses the disk space reserved for the identities in the folder `data`.
     pub fn beside_identities(mut self, data: &Path) -> Self {
-        self.room = self.room.beside_identities(data);
+        self.free_space = self.free_space.beside_identities(data);
         self
     }
 
@@ -165,7 +165,7 @@ impl BlobFiles {
     ///
     /// Fails if the file cannot be removed or its folder cannot be synced.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let removed = durable::remove_file(&self.path(digest));
+        let removed = atomic_file::remove_file(&self.path(digest));
         // Also after a failure: an open file would keep the disk space in use.
         self.open.remove(digest);
         Ok(removed?)
@@ -189,12 +189,12 @@ impl BlobFiles {
     ///
     /// Fails if the file system does not report its free space.
     pub fn room_left(&self) -> Result<u64, StoreError> {
-        self.room.left()
+        self.free_space.left()
     }
 
     /// Returns the disk space that is available to the blobs.
-    pub fn room(&self) -> &Room {
-        &self.room
+    pub fn free_space(&self) -> &FreeSpace {
+        &self.free_space
     }
 
     /// Returns the number of free bytes on the disk that a process without root rights may use.
@@ -203,7 +203,7 @@ impl BlobFiles {
     ///
     /// Fails if the file system does not report its free space.
     pub fn free(&self) -> Result<u64, StoreError> {
-        Ok(durable::free_bytes(&self.folder)?)
+        Ok(atomic_file::free_bytes(&self.folder)?)
     }
 
     /// Returns the path of the file of this digest, whether or not it exists.
@@ -380,9 +380,9 @@ mod tests {
     #[test]
     fn room_is_what_the_disk_has_beyond_what_is_kept_free() {
         let folder = tempfile::tempdir().unwrap();
-        let room = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room_left().unwrap();
-        assert!(room(MinFree::Bytes(0)) > 0);
-        assert_eq!(room(MinFree::Bytes(u64::MAX)), 0);
-        assert_eq!(room(MinFree::Percent(100)), 0);
+        let free_space = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room_left().unwrap();
+        assert!(free_space(MinFree::Bytes(0)) > 0);
+        assert_eq!(free_space(MinFree::Bytes(u64::MAX)), 0);
+        assert_eq!(free_space(MinFree::Percent(100)), 0);
     }
 }

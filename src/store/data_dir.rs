@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, FlockOperation, access, flock};
 
-use super::durable;
+use super::atomic_file;
 use super::error::{OpenError, StoreError};
 
 /// Exclusive use of a data folder, and of a cache folder if one was added. No other process can open them while
@@ -75,7 +75,7 @@ impl DataDir {
         match std::fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = make().map_err(|error| fail(StoreError::Io(error.to_string())))?;
-                durable::write_file(path, text.as_bytes()).map_err(|error| fail(error.into()))?;
+                atomic_file::write_file(path, text.as_bytes()).map_err(|error| fail(error.into()))?;
                 Ok(text)
             }
             read => read.map_err(|error| fail(error.into())),
@@ -90,7 +90,7 @@ impl DataDir {
     /// Fails if the file cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, OpenError> {
         let path = self.path.join(name);
-        match durable::write_file(&path, text.as_bytes()) {
+        match atomic_file::write_file(&path, text.as_bytes()) {
             Ok(()) => Ok(path),
             Err(error) => Err(OpenError::Io { path, error: error.into() }),
         }
@@ -196,7 +196,7 @@ fn chown(folder: &Path, owner: &Metadata) -> io::Result<()> {
 /// Creates the folder, accessible to this service's user only, if it is missing.
 fn create(path: &Path) -> io::Result<()> {
     if !path.is_dir() {
-        durable::create_folder(path)?;
+        atomic_file::create_folder(path)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     }
     Ok(())

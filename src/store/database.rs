@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::{durable, reserve};
+use super::{atomic_file, reserve};
 
 /// Maximum time to wait for sled's lock on the database.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,9 +39,9 @@ impl Database {
     ///
     /// Fails if the disk is full, the files are damaged, or the database stays locked for [`LOCK_TIMEOUT`].
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        durable::create_folder(folder)?;
+        atomic_file::create_folder(folder)?;
         // sled panics where it cannot write its first pages.
-        if !folder.join("db").exists() && durable::free_bytes(folder)? < reserve::MIN_FREE_BYTES {
+        if !folder.join("db").exists() && atomic_file::free_bytes(folder)? < reserve::MIN_FREE_BYTES {
             return Err(StoreError::Full);
         }
         remove_unfinished_snapshots(folder)?;
@@ -67,7 +67,7 @@ impl Database {
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Io("the disk failed before; check it and restart the service".to_owned()));
         }
-        if durable::free_bytes(&self.folder)? < self.min_free_bytes {
+        if atomic_file::free_bytes(&self.folder)? < self.min_free_bytes {
             return Err(StoreError::Full);
         }
         Ok(())

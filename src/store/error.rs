@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use super::durable;
+use super::atomic_file;
 
 /// A failed read or change of the store. Cheap to clone, so that every waiting caller can get a copy.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -107,7 +107,7 @@ impl OpenError {
         let path = path.to_owned();
         match error {
             StoreError::Full => {
-                let free = durable::free_bytes(data).unwrap_or(0);
+                let free = atomic_file::free_bytes(data).unwrap_or(0);
                 Self::Full { path, missing: needed.saturating_sub(free).max(1) }
             }
             StoreError::Io(_) | StoreError::Damaged(_) => Self::Io { path, error },

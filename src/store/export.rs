@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::atomic_file::{self, NewFile};
 use super::changes::{self, History, Position, Rest};
-use super::durable::{self, NewFile};
 use super::error::StoreError;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
@@ -119,7 +119,7 @@ impl Export {
             fs::rename(&self.path, &self.previous)?;
         }
         new.rename()?;
-        durable::sync_name(&self.path)?;
+        atomic_file::sync_name(&self.path)?;
         Ok(bytes)
     }
 

@@ -2,9 +2,9 @@
 //! The index is kept in sled for speed, and each entry also in a small file. The files are authoritative: a lost
 //! database is rebuilt from them, a damaged one is corrected by them, and until then lookups read the files.
 
-mod forgetting;
 mod holdings;
-mod rebuilding;
+mod purge;
+mod rebuild;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,14 +17,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::holdings::Holdings;
-use self::rebuilding::{Found, Trust, UNREADABLE};
+use self::rebuild::{Found, Trust, UNREADABLE};
 use super::damage::{self, Kind};
 use super::database::Database;
 use super::error::{OpenError, StoreError};
+use super::free_space::FreeSpace;
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
 use super::reserve;
-use super::room::Room;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -42,7 +42,7 @@ pub struct Index {
     /// The folder of the small files.
     groups: PathBuf,
     /// Disk space for the small files and for the database.
-    rooms: Vec<Room>,
+    free_spaces: Vec<FreeSpace>,
     /// The folder of the database.
     folder: PathBuf,
     /// A [`Trust`], as a number.
@@ -60,10 +60,20 @@ pub struct Index {
 pub struct Link {
     /// Length of the content in bytes: as upstream sent it if the link is granted, else as a manifest claims it.
     pub size: Option<u64>,
-    /// True if the link is granted: upstream was seen to serve the content to this origin's account. Otherwise the
-    /// link is referenced: a manifest of the group names the content. Then the group may request the content from
-    /// upstream, but may not read bytes that were stored for others.
-    pub proven: bool,
+    /// The right that the link gives. Stored as `true` for a granted link.
+    #[serde(rename = "proven")]
+    pub state: LinkState,
+}
+
+/// The right that a link gives to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum LinkState {
+    /// A manifest of the group names the content. The group may request it from upstream, but may not read bytes that
+    /// were stored for others.
+    Referenced,
+    /// Upstream was seen to serve the content to this origin's account. The group may read the stored bytes.
+    Granted,
 }
 
 /// The content that a tag referred to when upstream was last requested.
@@ -118,8 +128,8 @@ impl Index {
     }
 
     /// Returns the same index, limited to this disk space.
-    pub fn within(mut self, rooms: Vec<Room>) -> Self {
-        self.rooms = rooms;
+    pub fn within(mut self, free_spaces: Vec<FreeSpace>) -> Self {
+        self.free_spaces = free_spaces;
         self
     }
 
@@ -129,7 +139,7 @@ impl Index {
         if self.trust() != Trust::Broken {
             self.database.check_writable()?;
         }
-        self.rooms.iter().try_for_each(|room| room.check(bytes as u64))
+        self.free_spaces.iter().try_for_each(|free_space| free_space.check(bytes as u64))
     }
 
     fn open_complete(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
@@ -158,7 +168,7 @@ impl Index {
             tags,
             group_tags,
             groups,
-            rooms: Vec::new(),
+            free_spaces: Vec::new(),
             folder: folder.to_owned(),
             trust: AtomicU8::default(),
             found: Found::default(),
@@ -177,11 +187,11 @@ impl Index {
         let known = self.known_links(group, origin, std::slice::from_ref(digest))?.pop().flatten();
         let Some(link) = known else { return Ok(None) };
         let source = || Ok(self.sources.get(key::source(digest, origin))?);
-        let source = if link.proven { None } else { self.in_database(source).flatten() };
+        let source = if link.is_granted() { None } else { self.in_database(source).flatten() };
         self.database.settle();
         Ok(Some(match source {
             // The size in a referenced link is only the manifest's claim.
-            Some(size) => Link { size: size.as_ref().try_into().ok().map(u64::from_be_bytes), proven: true },
+            Some(size) => Link::granted(size.as_ref().try_into().ok().map(u64::from_be_bytes)),
             None => link,
         }))
     }
@@ -220,7 +230,7 @@ impl Index {
             let key = key::link(digest, group, origin);
             self.found.note(&key);
             batch.insert(key, serde_json::to_vec(link)?);
-            if link.proven {
+            if link.is_granted() {
                 self.sources.insert(key::source(digest, origin), source_value(link))?;
             }
         }
@@ -436,10 +446,37 @@ impl Index {
     }
 }
 
+impl From<bool> for LinkState {
+    fn from(granted: bool) -> Self {
+        if granted { Self::Granted } else { Self::Referenced }
+    }
+}
+
+impl From<LinkState> for bool {
+    fn from(state: LinkState) -> Self {
+        state == LinkState::Granted
+    }
+}
+
 impl Link {
+    /// Creates a granted link to content of this length in bytes, as upstream sent it.
+    pub const fn granted(size: Option<u64>) -> Self {
+        Self { size, state: LinkState::Granted }
+    }
+
+    /// Creates a link to content that a manifest names with this length in bytes.
+    pub const fn referenced(size: Option<u64>) -> Self {
+        Self { size, state: LinkState::Referenced }
+    }
+
+    /// Returns true if the group may read the stored bytes.
+    pub fn is_granted(self) -> bool {
+        self.state == LinkState::Granted
+    }
+
     /// Returns the expected length of the content: verified if the link is granted, else claimed.
     pub fn expected(self) -> Expected {
-        if self.proven {
+        if self.is_granted() {
             Expected { verified: self.size, claimed: None }
         } else {
             Expected { verified: None, claimed: self.size }
@@ -448,8 +485,9 @@ impl Link {
 
     /// Merges two links to the same content. The size in a granted link takes precedence over a manifest's claim.
     pub(super) fn merge(self, other: &Self) -> Self {
-        let (first, second) = if self.proven && !other.proven { (self, *other) } else { (*other, self) };
-        Self { size: first.size.or(second.size), proven: self.proven || other.proven }
+        let (first, second) = if self.is_granted() && !other.is_granted() { (self, *other) } else { (*other, self) };
+        let state = LinkState::from(self.is_granted() || other.is_granted());
+        Self { size: first.size.or(second.size), state }
     }
 }
 

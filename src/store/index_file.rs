@@ -19,8 +19,8 @@ use std::{fs, io};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::atomic_file;
 use super::damage::{self, Kind};
-use super::durable;
 use super::error::StoreError;
 use super::index::{Link, TagEntry};
 use super::index_key as key;
@@ -76,7 +76,7 @@ pub(super) fn append_links(
         text.extend(line(&LinkFile { origin: origin.clone(), digest: **digest, link: *link })?);
     }
     let path = links_path(groups, group, origin);
-    damage::written(Kind::Link, &path, of(group), || durable::append_small(&path, &text))
+    damage::written(Kind::Link, &path, of(group), || atomic_file::append_small(&path, &text))
 }
 
 /// Returns the links of a group to these contents from the group's files, in the order of `digests`. Fails if the
@@ -107,7 +107,7 @@ impl TagFile {
     pub(super) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
         let path = path(groups, group, "tags", &key::tag(&self.origin, &self.tag), "json");
         let line = line(self)?;
-        damage::written(Kind::Tag, &path, of(group), || durable::write_small(&path, &line))
+        damage::written(Kind::Tag, &path, of(group), || atomic_file::write_small(&path, &line))
     }
 
     /// Returns the tag of an origin as this group pulled it; `None` if it has not, or if the file is damaged. Fails
@@ -120,7 +120,7 @@ impl TagFile {
     /// Removes the file of the tag, if there is one. Fails if it cannot be removed.
     pub(super) fn remove(groups: &Path, group: GroupId, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         let path = path(groups, group, "tags", &key::tag(origin, tag), "json");
-        damage::written(Kind::Tag, &path, of(group), || durable::remove_file(&path).map(drop))
+        damage::written(Kind::Tag, &path, of(group), || atomic_file::remove_file(&path).map(drop))
     }
 }
 
@@ -134,7 +134,7 @@ pub(super) fn groups(groups: &Path) -> Result<impl Iterator<Item = Result<GroupI
 /// cannot be written.
 pub(super) fn mark_forgotten(groups: &Path, group: GroupId) -> Result<(), StoreError> {
     let path = groups.join(group.to_string()).join(FORGOTTEN);
-    damage::written(Kind::Link, &path, of(group), || durable::write_file(&path, b""))
+    damage::written(Kind::Link, &path, of(group), || atomic_file::write_file(&path, b""))
 }
 
 /// Returns true if a group is to be purged.
@@ -198,8 +198,11 @@ pub(super) fn tidy_links(path: &Path, group: GroupId) -> Result<Vec<LinkFile>, S
     if damaged > 0 {
         damage::found(Kind::Link, path, format!("{damaged} lines, group {group}"), "upstream is requested again");
         let text = links.iter().map(line).collect::<Result<Vec<_>, _>>()?.concat();
-        let rewritten =
-            if text.is_empty() { durable::remove_file(path).map(drop) } else { durable::write_small(path, &text) };
+        let rewritten = if text.is_empty() {
+            atomic_file::remove_file(path).map(drop)
+        } else {
+            atomic_file::write_small(path, &text)
+        };
         // The intact lines are used nevertheless.
         if let Err(error) = rewritten {
             tracing::warn!(path = %path.display(), %error, "damaged lines could not be removed from a file");
@@ -218,7 +221,7 @@ pub(super) fn read_tag(path: &Path, group: GroupId) -> Result<Option<TagFile>, S
     let file: Option<TagFile> = entry(line).or_else(unchecked);
     if file.is_none() {
         damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is requested again");
-        if let Err(error) = durable::remove_file(path) {
+        if let Err(error) = atomic_file::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
         }
     }

@@ -32,8 +32,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
+use super::atomic_file::{self, NewFile};
 use super::changes::{self, Entry, History, Position, Records};
-use super::durable::{self, NewFile};
 use super::error::StoreError;
 
 /// The open journal. Its methods block.
@@ -69,7 +69,7 @@ impl Journal {
         let mut new = NewFile::begin(path)?;
         let bytes = changes::write_snapshot(&mut new, at, records)?;
         let file = new.rename()?;
-        durable::sync_name(path)?;
+        atomic_file::sync_name(path)?;
         Ok(Self::over(path, State { file, bytes, snapshot_bytes: bytes, end: at, failed: false }))
     }
 
@@ -170,7 +170,7 @@ impl Journal {
         state.snapshot_bytes = snapshot_bytes;
         // Until the rename is durable, a power cut may restore the old file, which would lack later appends.
         state.failed = true;
-        durable::sync_name(&self.path)?;
+        atomic_file::sync_name(&self.path)?;
         state.failed = false;
         Ok(true)
     }
@@ -194,7 +194,7 @@ impl Journal {
         (state.bytes, state.snapshot_bytes, state.end) = (bytes, bytes, end);
         // Until the rename is durable, a power cut may restore the old file, which would lack later appends.
         state.failed = true;
-        durable::sync_name(&self.path)?;
+        atomic_file::sync_name(&self.path)?;
         state.failed = false;
         Ok(())
     }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::atomic_file;
 use super::damage::{self, Kind};
-use super::durable;
 use super::error::StoreError;
+use super::free_space::FreeSpace;
 use super::large_buffer::{LargeBuffer, SMALL_BYTES};
-use super::room::Room;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
@@ -21,7 +21,7 @@ use crate::domain::min_free::MinFree;
 /// The folder of manifests. All methods block.
 pub struct ManifestStore {
     folder: PathBuf,
-    room: Room,
+    free_space: FreeSpace,
 }
 
 /// A manifest and its digest.
@@ -56,19 +56,19 @@ impl ManifestStore {
     /// Returns the manifests below the cache folder.
     pub fn new(cache: &Path) -> Self {
         let folder = cache.join("manifests").join("sha256");
-        let room = Room::new(&folder, MinFree::Bytes(0));
-        Self { folder, room }
+        let free_space = FreeSpace::new(&folder, MinFree::Bytes(0));
+        Self { folder, free_space }
     }
 
     /// Returns the same manifests, limited to this disk space.
-    pub fn within(mut self, room: Room) -> Self {
-        self.room = room;
+    pub fn within(mut self, free_space: FreeSpace) -> Self {
+        self.free_space = free_space;
         self
     }
 
     /// Returns the disk space that is available to the manifests.
-    pub fn room(&self) -> &Room {
-        &self.room
+    pub fn free_space(&self) -> &FreeSpace {
+        &self.free_space
     }
 
     /// Stores a manifest. Once this returns it is on the disk.
@@ -82,10 +82,10 @@ impl ManifestStore {
             return Ok(());
         }
         let size = manifest.bytes.len() as u64;
-        self.room.check(size + MAX_OVERHEAD_BYTES)?;
+        self.free_space.check(size + MAX_OVERHEAD_BYTES)?;
         let text = serde_json::to_vec(&Description { media_type: manifest.media_type.clone(), size })?;
-        durable::write_file(&description, &text)?;
-        Ok(durable::write_file(&file, &manifest.bytes)?)
+        atomic_file::write_file(&description, &text)?;
+        Ok(atomic_file::write_file(&file, &manifest.bytes)?)
     }
 
     /// Returns the manifest with this digest; `None` if it is not stored. A damaged manifest is reported and
@@ -131,8 +131,8 @@ impl ManifestStore {
     /// Fails if a file cannot be removed.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let (file, description) = self.paths(digest);
-        durable::remove_file(&file)?;
-        durable::remove_file(&description)?;
+        atomic_file::remove_file(&file)?;
+        atomic_file::remove_file(&description)?;
         Ok(())
     }
 
@@ -170,7 +170,7 @@ fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Optio
     if let Some(media_type) = identified.clone() {
         let text = serde_json::to_vec(&Description { media_type, size })?;
         // On a full disk the document is identified again the next time.
-        if let Err(error) = durable::write_small(description, &text) {
+        if let Err(error) = atomic_file::write_small(description, &text) {
             tracing::debug!(%digest, %error, "a description could not be rewritten");
         }
     }

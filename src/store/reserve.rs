@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::durable;
+use super::atomic_file;
 use super::error::StoreError;
 
 /// Size of the reserve in bytes: enough for about ten thousand changes of identities.
@@ -40,7 +40,7 @@ impl Reserve {
     /// Opens the reserve in this folder: creates it if there is space for it, and deletes it if the disk is full.
     pub(super) fn open(data: &Path) -> Self {
         let reserve = Self::at(data);
-        if durable::free_bytes(data).is_ok_and(|free| free < MIN_FREE_BYTES) {
+        if atomic_file::free_bytes(data).is_ok_and(|free| free < MIN_FREE_BYTES) {
             reserve.release();
         } else {
             reserve.refill();
@@ -66,18 +66,18 @@ impl Reserve {
     pub(super) fn refill(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(folder) = self.path.parent().filter(|_| !self.is_whole()) else { return };
-        if durable::free_bytes(folder).is_ok_and(|free| free >= BYTES + 2 * MIN_FREE_BYTES)
+        if atomic_file::free_bytes(folder).is_ok_and(|free| free >= BYTES + 2 * MIN_FREE_BYTES)
             && let Err(error) = allocate(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "no space could be reserved for changes of identities");
-            let _ = durable::remove_file(&self.path);
+            let _ = atomic_file::remove_file(&self.path);
         }
     }
 
     /// Deletes the file. Returns whether it was there.
     fn release(&self) -> bool {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        match durable::remove_file(&self.path) {
+        match atomic_file::remove_file(&self.path) {
             Ok(removed) => {
                 if removed {
                     tracing::error!(path = %self.path.display(), "the disk is full: changes of identities use the reserved space from now on; free some disk space");

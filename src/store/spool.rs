@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
+use super::atomic_file;
 use super::blobs::BlobFile;
-use super::durable;
 use super::error::{OpenError, StoreError};
 
 /// Function that writes all of the bytes at an offset of a file, or fails.
@@ -49,7 +49,7 @@ impl Spool {
     pub fn open_with(cache_dir: &Path, write: WriteAt) -> Result<Self, OpenError> {
         let folder = cache_dir.join("spool");
         let at = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
-        durable::create_folder(&folder).map_err(|error| at(&folder, error))?;
+        atomic_file::create_folder(&folder).map_err(|error| at(&folder, error))?;
         for entry in fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
             let path = entry.map_err(|error| at(&folder, error))?.path();
             if path.is_dir() && !path.is_symlink() {
@@ -90,7 +90,7 @@ impl SpoolFile {
     /// Syncs the file and moves it to `to`, durably. Fails if the file cannot be synced or renamed.
     pub(super) fn persist(self, to: &Path) -> io::Result<()> {
         self.file.sync()?;
-        durable::rename(&self.path, to)?;
+        atomic_file::rename(&self.path, to)?;
         // The file has another name now: the drop must not delete it.
         let _ = self.path.keep();
         Ok(())

@@ -25,7 +25,7 @@ pub struct ContentHead {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestHead {
     /// Upstream has the manifest. The digest may be missing.
-    Affirmed(ContentHead),
+    Confirmed(ContentHead),
     /// Inconclusive, so that a `GET` must decide: upstream refused the `HEAD`, or its response was incomplete.
     Open,
     /// Inconclusive: no request was sent, because this repository did not support `HEAD` before.
@@ -36,8 +36,8 @@ pub enum ManifestHead {
 
 impl ManifestHead {
     /// Returns the head of the manifest, if upstream has confirmed that it has it.
-    pub fn affirmed(&self) -> Option<&ContentHead> {
-        if let Self::Affirmed(head) = self { Some(head) } else { None }
+    pub fn confirmed(&self) -> Option<&ContentHead> {
+        if let Self::Confirmed(head) = self { Some(head) } else { None }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::error::UpstreamError;
-use super::{answer, link};
+use super::{link_header, response};
 use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 
@@ -16,7 +16,7 @@ pub const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// A page of a list, as upstream sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListAnswer {
+pub struct ListPage {
     /// The body, of at most [`MAX_LIST_BYTES`].
     pub body: Bytes,
     /// The media type without parameters: upstream's own if it is a JSON type, else the standard type of the list.
@@ -36,7 +36,7 @@ pub(super) enum ListKind {
     Referrers,
 }
 
-impl ListAnswer {
+impl ListPage {
     /// Returns the page with these headers and this body, which was requested with the query `sent`. Fails if the
     /// body is not a list of this kind.
     pub(super) fn read(
@@ -48,7 +48,7 @@ impl ListAnswer {
         if !kind.is_list(&body) {
             return Err(UpstreamError::InvalidResponse { what: "not a list" });
         }
-        let json = answer::content_head(headers).media_type.filter(|media_type| media_type.ends_with("json"));
+        let json = response::content_head(headers).media_type.filter(|media_type| media_type.ends_with("json"));
         let media_type = json.unwrap_or_else(|| kind.media_type().to_owned());
         let filters = texts(headers, FILTERS_APPLIED).collect::<Vec<_>>().join(",");
         let filters = Some(filters).filter(|filters| !filters.is_empty());
@@ -61,8 +61,8 @@ const FILTERS_APPLIED: &str = "oci-filters-applied";
 /// Returns the query of the next page from upstream's link. A link to the same page, or without a usable query, is
 /// ignored, because clients would request it forever.
 fn next(sent: &ListQuery, headers: &HeaderMap) -> Option<ListQuery> {
-    let target = link::next_target(texts(headers, LINK.as_str()))?;
-    let next = link::query_of(target).filter(|next| next != sent);
+    let target = link_header::next_target(texts(headers, LINK.as_str()))?;
+    let next = link_header::query_of(target).filter(|next| next != sent);
     if next.is_none() {
         tracing::warn!("the link to the next page of a list leads to the same page or cannot be passed on");
     }
@@ -119,9 +119,9 @@ mod tests {
     const TAGS: &str = r#"{"name":"a","tags":["1"]}"#;
     const REFERRERS: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
-    fn read(kind: ListKind, fields: &[(&'static str, &str)], body: &str) -> Result<ListAnswer, UpstreamError> {
+    fn read(kind: ListKind, fields: &[(&'static str, &str)], body: &str) -> Result<ListPage, UpstreamError> {
         let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        ListAnswer::read(kind, &"n=1".parse().unwrap(), &headers, Bytes::from(body.to_owned()))
+        ListPage::read(kind, &"n=1".parse().unwrap(), &headers, Bytes::from(body.to_owned()))
     }
 
     #[test]

@@ -19,7 +19,6 @@ use reqwest::{Method, Response};
 use secrecy::SecretString;
 use url::Url;
 
-use super::answer::{self, Refusal};
 use super::authorization::{Login, Renewal};
 use super::clients::ClientPool;
 use super::connection_error::innermost;
@@ -27,10 +26,11 @@ use super::content::{self, Content, ContentHead, ManifestHead};
 use super::error::UpstreamError;
 use super::head_support::{HeadSupport, Outlook};
 use super::hosts::{HostPort, Hosts, Place, has_userinfo};
-use super::list::{ListAnswer, ListKind, MAX_LIST_BYTES};
+use super::list::{ListKind, ListPage, MAX_LIST_BYTES};
 use super::options::{SetupError, UpstreamOptions};
-use super::realm::{self, Credentials, TokenRequest};
 use super::refused_accounts::RefusedAccounts;
+use super::response::{self, Refusal};
+use super::token_realm::{self, Credentials, TokenRequest};
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
@@ -124,10 +124,10 @@ impl Registry {
         let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfRegistry)).await;
         let Ok(head) = head else { return Ok(ManifestHead::TooSlow) };
         pending.ended();
-        match head.map(|response| answer::affirmed_manifest(response.headers())) {
+        match head.map(|response| response::affirmed_manifest(response.headers())) {
             // Without a digest the response does not state which manifest a tag refers to.
             Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
-                Ok(ManifestHead::Affirmed(head))
+                Ok(ManifestHead::Confirmed(head))
             }
             Err(error) if !error.leaves_get_open() => Err(error),
             outcome => {
@@ -151,7 +151,7 @@ impl Registry {
         let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await;
         self.manifest_heads.get_ended(origin, &reference.to_string(), response.is_ok());
         let response = response?;
-        let head = answer::manifest_head(response.headers())?;
+        let head = response::manifest_head(response.headers())?;
         Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
     }
 
@@ -169,7 +169,7 @@ impl Registry {
         let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfStorage)).await;
         if let Ok(head) = head {
             pending.ended();
-            match head.map(|response| answer::affirmed_blob(response.headers(), digest)) {
+            match head.map(|response| response::affirmed_blob(response.headers(), digest)) {
                 Ok(Some(head)) => return Ok(head),
                 Err(error) if !error.leaves_get_open() => return Err(error),
                 Err(error) if !error.refuses_method() => {}
@@ -185,8 +185,8 @@ impl Registry {
     async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
         match self.request_twice(origin, first, Refusal::OfStorage).await {
-            Ok(response) => answer::first_byte_head(is_partial(&response), response.headers()),
-            Err(UpstreamError::WrongRange) if answer::is_empty(digest) => {
+            Ok(response) => response::first_byte_head(is_partial(&response), response.headers()),
+            Err(UpstreamError::WrongRange) if response::is_empty(digest) => {
                 Ok(ContentHead { length: Some(0), ..ContentHead::default() })
             }
             Err(error) => Err(error),
@@ -198,7 +198,7 @@ impl Registry {
         let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
         let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
         let response = self.request(origin, wanted, Refusal::OfStorage).await?;
-        let (head, skip) = answer::blob_head(is_partial(&response), response.headers(), from)?;
+        let (head, skip) = response::blob_head(is_partial(&response), response.headers(), from)?;
         Ok(content_of(head, response, skip, self.idle_timeout))
     }
 
@@ -224,12 +224,12 @@ impl Registry {
             self.ignored_ranges.refused(origin);
             return Ok(None);
         }
-        let head = answer::range_head(response.headers(), range)?;
+        let head = response::range_head(response.headers(), range)?;
         Ok(Some(content_of(head, response, 0, self.idle_timeout)))
     }
 
     /// Requests a page of the list of tags. Fails if upstream does not send one.
-    pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListAnswer, UpstreamError> {
+    pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
         let wanted = Wanted::new("list", Method::GET, "tags/list".to_owned());
         self.list(origin, ListKind::Tags, wanted, query).await
     }
@@ -240,7 +240,7 @@ impl Registry {
         origin: &Origin,
         digest: &Digest,
         query: &ListQuery,
-    ) -> Result<ListAnswer, UpstreamError> {
+    ) -> Result<ListPage, UpstreamError> {
         let wanted = Wanted::new("list", Method::GET, format!("referrers/{digest}")).accepting(&ACCEPTED[..1]);
         self.list(origin, ListKind::Referrers, wanted, query).await
     }
@@ -251,14 +251,14 @@ impl Registry {
         kind: ListKind,
         wanted: Wanted<'_>,
         query: &ListQuery,
-    ) -> Result<ListAnswer, UpstreamError> {
+    ) -> Result<ListPage, UpstreamError> {
         let wanted = Wanted { query: query.as_str(), ..wanted };
         let page = async {
             let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
             let headers = response.headers().clone();
             let content = content_of(ContentHead::default(), response, 0, self.idle_timeout);
             let body = with_timeout(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
-            ListAnswer::read(kind, query, &headers, body)
+            ListPage::read(kind, query, &headers, body)
         };
         with_timeout(LIST_TIMEOUT, page).await
     }
@@ -288,7 +288,7 @@ impl Registry {
     async fn request(&self, origin: &Origin, wanted: Wanted<'_>, refusal: Refusal) -> Result<Response, UpstreamError> {
         let successful = async {
             let received = self.send_authorized(origin, &wanted).await?;
-            answer::successful(received, refusal, &self.passwords).await
+            response::successful(received, refusal, &self.passwords).await
         };
         with_timeout(self.header_timeout, successful).await
     }
@@ -365,14 +365,14 @@ impl Registry {
             match (challenge, credentials) {
                 (Challenge::Basic, None) => Err(UpstreamError::Denied { message: None }),
                 (Challenge::Basic, Some(credentials)) => {
-                    Ok(Token::new(realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic))
+                    Ok(Token::new(token_realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic))
                 }
                 (Challenge::Bearer(challenge), credentials) => {
-                    let host = realm::host(&challenge);
+                    let host = token_realm::host(&challenge);
                     let account = credentials.clone();
-                    let token = realm::fetch_any(&transport, TokenRequest { challenge, scopes, credentials });
+                    let token = token_realm::fetch_any(&transport, TokenRequest { challenge, scopes, credentials });
                     let token = tokio::time::timeout(limit, token).await;
-                    let token = token.unwrap_or_else(|_elapsed| Err(realm::timed_out(host)));
+                    let token = token.unwrap_or_else(|_elapsed| Err(token_realm::timed_out(host)));
                     if let Some(account) = account {
                         accounts_refused.learn(&account.0, token.as_ref().err());
                     }

@@ -39,10 +39,10 @@ impl DownloadContext {
     /// Grants the group a link. Blocks. A failure is only logged: without the link the next request asks
     /// upstream again.
     pub(super) fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
-        let link = Link { size: Some(size), proven: true };
+        let link = Link::granted(Some(size));
         match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
             Ok(()) => {}
-            Err(StoreError::Full) => self.unstored.report(Unstored::NoRoom, Some(&key.origin)),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some(&key.origin)),
             Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),
         }
     }

@@ -105,7 +105,7 @@ impl<'a> DownloadTask<'a> {
         let file = writer.spooled.file().clone();
         let (writer, stream, batch) = (Some(writer), None, Vec::new());
         let written = Instant::now();
-        let (ahead, refusal, unstored, committing) = (None, None, Unstored::NoRoom, None);
+        let (ahead, refusal, unstored, committing) = (None, None, Unstored::NoSpace, None);
         Self {
             shared,
             order,

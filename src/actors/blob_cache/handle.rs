@@ -95,7 +95,7 @@ impl BlobCacheHandle {
         let download_shares = Shares::new("downloads", options.max_downloads_per_group);
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
         let (misled, committing) = Default::default();
-        let unstored = UnstoredReports::new(Kind::BlobCacheHandle, files.room().clone());
+        let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
         let shared = Arc::new(DownloadContext {
             upstream,
             index,
@@ -155,14 +155,14 @@ impl BlobCacheHandle {
     /// # Errors
     ///
     /// Fails if upstream refuses or cannot deliver the blob, if a limit is reached, or after
-    /// [`answer_within`](BlobCacheOptions::answer_within).
+    /// [`response_timeout`](BlobCacheOptions::answer_within).
     pub async fn open(&self, wanted: OpenBlob) -> Result<BlobReader, BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
-            && link.proven
+            && link.is_granted()
         {
             return Ok(stored.opened(CacheStatus::Hit));
         }
-        let late = Instant::now() + self.shared.options.answer_within;
+        let late = Instant::now() + self.shared.options.response_timeout;
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
@@ -198,7 +198,7 @@ impl BlobCacheHandle {
         for first in [true, false] {
             let forgotten = self.forgotten.load(Ordering::SeqCst);
             match self.look_up(wanted).await? {
-                (Some(link), Some(stored)) if link.proven => {
+                (Some(link), Some(stored)) if link.is_granted() => {
                     self.remember(wanted, link, forgotten);
                     return Ok(Stored::Opened(stored.opened(CacheStatus::Hit).into()));
                 }
@@ -307,7 +307,7 @@ impl BlobCacheHandle {
     ) -> Result<Option<BlobReader>, BlobError> {
         let _permit = self.wait()?;
         let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
-        let unlinked = link.is_none_or(|link| !link.proven).then_some(wanted.group);
+        let unlinked = link.is_none_or(|link| !link.is_granted()).then_some(wanted.group);
         let mut joined = self.join(&key, expected, unlinked, None).await?;
         if joined.is_none() && begin {
             let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;

@@ -20,7 +20,7 @@ use super::error::BlobError;
 use super::upstream::BlobKey;
 use crate::actors::admission::{Permit, Share};
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{Expected, MAX_FRUITLESS_TRIES, pause_before};
+use crate::domain::download::{Expected, MAX_FRUITLESS_ATTEMPTS, pause_before};
 use crate::domain::id::GroupId;
 use crate::upstream::{Content, UpstreamError};
 
@@ -186,7 +186,7 @@ impl PassThroughStream {
     async fn pause_after(&mut self, error: BlobError) -> Result<(), BlobError> {
         self.stream = None;
         self.fruitless += 1;
-        if !error.is_retryable() || self.fruitless >= MAX_FRUITLESS_TRIES {
+        if !error.is_retryable() || self.fruitless >= MAX_FRUITLESS_ATTEMPTS {
             return Err(error);
         }
         sleep(pause_before(self.fruitless)).await;

@@ -30,8 +30,8 @@ impl Writer {
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
     pub(super) fn new(shared: &Arc<DownloadContext>, image: &Origin) -> Result<(Limits, Self), End> {
-        let begun = shared.files.room_left().and_then(|room| Ok((room, shared.spool.create()?)));
-        let (room, spooled) = match begun {
+        let begun = shared.files.room_left().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
+        let (free_space, spooled) = match begun {
             Ok(begun) => begun,
             // A failure of the store does not fail the pull.
             Err(error) => {
@@ -39,7 +39,7 @@ impl Writer {
                 return Err(End::Unstored);
             }
         };
-        let limits = Limits { max_length: shared.options.max_blob_bytes, room };
+        let limits = Limits { max_length: shared.options.max_blob_bytes, free_space };
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0 }))
     }
 
@@ -88,7 +88,7 @@ impl Writer {
 /// Converts an error of the store to the reason why a blob is not stored.
 pub(super) fn unstored(error: &StoreError) -> Unstored {
     match error {
-        StoreError::Full => Unstored::NoRoom,
+        StoreError::Full => Unstored::NoSpace,
         StoreError::Io(_) | StoreError::Damaged(_) => {
             tracing::debug!(%error, "the store cannot take a blob");
             Unstored::StoreFailed

@@ -10,8 +10,8 @@ use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
+use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
-use crate::store::durable::Leftovers;
 use crate::store::error::StoreError;
 use crate::store::identity::IdentityStore;
 use crate::store::index::Index;
@@ -38,7 +38,7 @@ pub struct Parts {
     /// Reports on tokens that are about to expire.
     pub expiring: ExpiringTokens,
     /// Temporary files that killed processes have left behind.
-    pub leftovers: Leftovers,
+    pub leftovers: TempFileSweep,
 }
 
 impl Parts {

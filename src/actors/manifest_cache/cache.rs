@@ -207,7 +207,7 @@ impl CachedManifests {
     pub(super) async fn note_digest(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
         let (cache, request) = (self.clone(), request.clone());
         let noted = self.blocking(move || {
-            let named = Link { size: Some(size), proven: false };
+            let named = Link::referenced(Some(size));
             cache.index.add_links(request.group, &request.origin, &[(digest, named)])?;
             cache.set_tag(&request, digest)
         });
@@ -271,7 +271,7 @@ impl CachedManifests {
     ) -> Result<T, Cause> {
         match spawn_blocking(work).await {
             Ok(Err(StoreError::Full)) => {
-                self.unstored.report(Unstored::NoRoom, None);
+                self.unstored.report(Unstored::NoSpace, None);
                 Err(Cause::Store)
             }
             Ok(done) => Ok(done?),
@@ -323,7 +323,7 @@ impl CachedManifests {
         entry: Option<TagEntry>,
         manifest: Option<&Arc<Manifest>>,
     ) -> Result<bool, StoreError> {
-        if self.index.link(request.group, &request.origin, &digest)?.is_some_and(|link| link.proven) {
+        if self.index.link(request.group, &request.origin, &digest)?.is_some_and(|link| link.is_granted()) {
             return Ok(true);
         }
         let (Reference::Tag(tag), Some(entry), Some(manifest)) = (&request.reference, entry, manifest) else {
@@ -336,7 +336,7 @@ impl CachedManifests {
         let noted = self.index.add_links(request.group, &request.origin, &links);
         match noted.and_then(|()| self.index.set_tag(request.group, &request.origin, tag, entry)) {
             // The group may have the manifest, even if the link cannot be recorded.
-            Err(StoreError::Full) => self.unstored.report(Unstored::NoRoom, Some(&request.origin)),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some(&request.origin)),
             noted => noted?,
         }
         Ok(true)

@@ -226,7 +226,7 @@ impl Handler<HeadCompleted> for ManifestCache {
             Ok(ManifestHead::TooSlow) | Err(Cause::TimedOut) => {
                 self.backoffs.head_timed_out(&key.0.origin, Instant::now());
             }
-            Ok(ManifestHead::Affirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
+            Ok(ManifestHead::Confirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
         }
         self.heads.complete(&key, &outcome);
         self.gauge();

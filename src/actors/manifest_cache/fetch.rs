@@ -84,7 +84,7 @@ impl Fetcher {
         match spawn_blocking(move || store.put(&manifest)).await {
             Ok(Ok(())) => true,
             Ok(Err(StoreError::Full)) => {
-                self.unstored.report(Unstored::NoRoom, Some(image));
+                self.unstored.report(Unstored::NoSpace, Some(image));
                 false
             }
             Ok(Err(error)) => {

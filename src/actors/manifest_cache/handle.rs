@@ -76,7 +76,7 @@ impl ManifestCacheHandle {
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let unstored = Arc::new(UnstoredReports::new(Kind::ManifestCacheHandle, store.room().clone()));
+        let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.free_space().clone()));
         let cache = Arc::new(CachedManifests::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
         let relieved = Arc::downgrade(&cache);
         memory.relieve_with(move || {

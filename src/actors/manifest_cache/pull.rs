@@ -80,7 +80,7 @@ impl Pull<'_> {
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
         let Leased { manifest, lease: _ } = leased;
         let outcome = match self.request_head(true).await {
-            Ok((head, _)) => match self.confirmed(head.affirmed(), Some(&manifest)).await? {
+            Ok((head, _)) => match self.confirmed(head.confirmed(), Some(&manifest)).await? {
                 Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
                 None => {
                     // After a `HEAD` that timed out, the `GET` gets a short time only.
@@ -126,7 +126,7 @@ impl Pull<'_> {
     /// Serves a stored manifest to which the group has no granted link yet, if upstream confirms it.
     async fn confirm(&self) -> Result<PulledManifest, Cause> {
         let (head, coalesced) = self.request_head(false).await?;
-        let Some(manifest) = self.confirmed(head.affirmed(), None).await? else { return self.fetch().await };
+        let Some(manifest) = self.confirmed(head.confirmed(), None).await? else { return self.fetch().await };
         let source = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Revalidated };
         Ok(PulledManifest::new(manifest, source, self.by_tag()))
     }
@@ -156,10 +156,10 @@ impl Pull<'_> {
     /// that response is complete.
     async fn head(&self) -> Result<PulledManifest, Cause> {
         let (head, coalesced) = self.request_head(false).await?;
-        if let Some(manifest) = self.confirmed(head.affirmed(), None).await? {
+        if let Some(manifest) = self.confirmed(head.confirmed(), None).await? {
             return Ok(PulledManifest::new(manifest, CacheStatus::Revalidated, self.by_tag()));
         }
-        let ManifestHead::Affirmed(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head
+        let ManifestHead::Confirmed(ContentHead { media_type: Some(media_type), length: Some(size), digest }) = head
         else {
             return self.fetch().await;
         };

@@ -16,9 +16,9 @@ pub(super) fn named(manifest: &Manifest) -> Named {
 
 /// Returns the granted link to the manifest itself, and referenced links to the content that it refers to.
 pub(super) fn links(manifest: &Manifest, named: &Named) -> Vec<(Digest, Link)> {
-    let itself = (manifest.digest, Link { size: Some(manifest.bytes.len() as u64), proven: true });
+    let itself = (manifest.digest, Link::granted(Some(manifest.bytes.len() as u64)));
     let names = named.blobs.iter().chain(&named.manifests).take(MAX_NAMES);
-    let names = names.map(|named| (named.digest, Link { size: named.size, proven: false }));
+    let names = names.map(|named| (named.digest, Link::referenced(named.size)));
     std::iter::once(itself).chain(names).collect()
 }
 

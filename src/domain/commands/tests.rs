@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use super::maker::{Ending, Maker};
+use super::rotation::{self, Rotation};
+use super::token::{NewCredential, NewToken};
+use super::{CommandError, CommandResult, Terms, group, member, retention, service, token, user};
 use crate::domain::access::AccessLevel;
-use crate::domain::commands::maker::{Ending, Maker};
-use crate::domain::commands::rotation::{self, Rotation};
-use crate::domain::commands::token::{NewCredential, NewToken};
-use crate::domain::commands::{CommandError, CommandResult, Terms, group, member, retention, service, token, user};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Credential, Directory, Record, RecordKey, Write};
 use crate::domain::group::Visibility;

@@ -133,7 +133,7 @@ fn with_vacated<T>(directory: &Directory, edit: CommandResult<T>) -> CommandResu
 
 /// Warns about accounts that the settings reserve for paths at which there is no group any more.
 fn warn_of_vacated(caller: &Caller, vacated: &[GroupPath]) {
-    for kept in caller.state.upstreams.load().kept_paths().filter(|kept| vacated.contains(kept.group)) {
+    for kept in caller.state.upstreams.load().reserved_paths().filter(|kept| vacated.contains(kept.group)) {
         tracing::warn!(
             upstream = %kept.upstream,
             account = kept.account,

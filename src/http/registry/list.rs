@@ -7,7 +7,7 @@ use super::super::long_body;
 use super::authorized::Authorized;
 use super::error::RegistryError;
 use super::state::RegistryState;
-use crate::actors::lists::ListAnswer;
+use crate::actors::lists::ListPage;
 use crate::actors::pull_failure::PullFailure;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::{ListQuery, namespace_parameter};
@@ -50,7 +50,7 @@ fn query(request: &HttpRequest) -> Result<ListQuery, RegistryError> {
 }
 
 /// Responds with a page of the list. Its link to the next page leads to this service, not to upstream.
-fn respond(request: &HttpRequest, list: ListAnswer) -> HttpResponse {
+fn respond(request: &HttpRequest, list: ListPage) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.content_type(list.media_type);
     if let Some(filters) = list.filters {

@@ -19,7 +19,7 @@ use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
 use crate::http::{self, ApiState, Paths, RegistryState};
-use crate::server::{StartError, options, process};
+use crate::server::{StartError, component_options, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
@@ -53,7 +53,7 @@ pub(in crate::server) fn serve_clients(
 /// Returns the maximum numbers of connections. They are reduced if the process may not open enough files for them.
 fn bounds(settings: &Settings) -> Bounds {
     let (server, open_files) = (&settings.server, process::open_files());
-    let (connections, each) = options::connections(server, &settings.cache, open_files);
+    let (connections, each) = component_options::connections(server, &settings.cache, open_files);
     if connections < server.max_connections.get() {
         tracing::warn!(
             connections,

@@ -28,7 +28,7 @@ impl Index {
             tags += self.cached_tags(*group)?.len();
             for path in index_file::link_files(&self.groups, *group)? {
                 for entry in index_file::read_links(&path?, *group)?.links {
-                    if entry.link.proven && counted.insert(entry.digest) {
+                    if entry.link.is_granted() && counted.insert(entry.digest) {
                         bytes += entry.link.size.unwrap_or_default();
                     }
                 }

@@ -9,8 +9,8 @@ use crate::domain::origin::Account;
 const A: GroupId = GroupId(1);
 const B: GroupId = GroupId(2);
 
-const GRANTED: Link = Link { size: Some(7), proven: true };
-const REFERENCED: Link = Link { size: Some(7), proven: false };
+const GRANTED: Link = Link::granted(Some(7));
+const REFERENCED: Link = Link::referenced(Some(7));
 
 fn origin(account: Account) -> Origin {
     Origin { upstream: "docker.io".parse().unwrap(), account, repository: "library/alpine".parse().unwrap() }
@@ -56,7 +56,7 @@ fn what_is_known_of_a_link_stays_known() {
     let data = tempfile::tempdir().unwrap();
     let index = Index::open(data.path(), data.path()).unwrap();
     let origin = origin(Account::Anonymous);
-    index.add_links(A, &origin, &[(digest(1), Link { size: None, proven: true })]).unwrap();
+    index.add_links(A, &origin, &[(digest(1), Link::granted(None))]).unwrap();
     index.add_links(A, &origin, &[(digest(1), REFERENCED)]).unwrap();
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED));
 }
@@ -67,7 +67,7 @@ fn a_manifest_does_not_change_the_length_that_upstream_gave() {
     let index = Index::open(data.path(), data.path()).unwrap();
     let origin = origin(Account::Anonymous);
     index.add_links(A, &origin, &[(digest(1), GRANTED)]).unwrap();
-    index.add_links(A, &origin, &[(digest(1), Link { size: Some(8), proven: false })]).unwrap();
+    index.add_links(A, &origin, &[(digest(1), Link::referenced(Some(8)))]).unwrap();
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED));
 }
 
@@ -263,7 +263,7 @@ fn links_that_an_earlier_version_wrote_are_read_as_far_as_their_names_confirm_th
     old(digest(2), digest(3));
     let index = Index::open(data.path(), data.path()).unwrap();
     let found = [1, 2, 3].map(|byte| index.link(A, &origin, &digest(byte)).unwrap());
-    assert_eq!(found, [Some(Link { size: None, proven: true }), None, None]);
+    assert_eq!(found, [Some(Link::granted(None)), None, None]);
     drop(index);
     assert_eq!(Index::open(data.path(), data.path()).unwrap().check_against_files().unwrap(), 0);
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::super::export::{self, Backup};
 
-use super::super::durable;
 use super::super::error::StoreError;
 use super::super::records::RecordsDatabase;
 use super::Found;
 use crate::domain::directory::Directory;
+use crate::store::atomic_file;
 
 /// The files of identities in the data folder.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Files {
         if aside.exists() {
             std::fs::remove_dir_all(&aside)?;
         }
-        durable::rename(&self.database, &aside)?;
+        atomic_file::rename(&self.database, &aside)?;
         tracing::warn!(aside = %aside.display(), "the database of identities is damaged; it is moved aside and rebuilt");
         let database = RecordsDatabase::open(&self.database)?;
         database.note_last_used(last_used)?;

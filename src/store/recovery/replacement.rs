@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::super::changes::{self, Position, Records};
-use super::super::durable::{self, NewFile};
 use super::super::error::{OpenError, StoreError};
 use super::super::export;
 use super::super::reserve::{self, Reserve};
 use super::Files;
+use crate::store::atomic_file::{self, NewFile};
 
 /// Prepared identities that replace others. Dropping this value leaves the same state as a killed process.
 pub(in super::super) struct Replacement<'a> {
@@ -46,7 +46,7 @@ impl<'a> Replacement<'a> {
         let length = length.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
         let needed = length.saturating_mul(SPACE_PER_JOURNAL_BYTE).saturating_add(reserve::MIN_FREE_BYTES);
         let fail = |error| OpenError::of(&files.journal, error, &files.data, needed);
-        let has_space = || if durable::free_bytes(&files.data)? < needed { Err(StoreError::Full) } else { Ok(()) };
+        let has_space = || if atomic_file::free_bytes(&files.data)? < needed { Err(StoreError::Full) } else { Ok(()) };
         let write = || {
             let mut journal = NewFile::begin(&files.journal)?;
             changes::write_snapshot(&mut journal, position, records)?;
@@ -78,15 +78,16 @@ impl<'a> Replacement<'a> {
         }
         let names = (1_u32..).map(|number| self.files.database.with_extension(format!("replaced-{number}")));
         let Some(aside) = names.into_iter().find(|name| !is_there(name)) else { return Ok(()) };
-        durable::create_folder(&aside).map_err(|error| OpenError::Io { path: aside.clone(), error: error.into() })?;
+        atomic_file::create_folder(&aside)
+            .map_err(|error| OpenError::Io { path: aside.clone(), error: error.into() })?;
         self.aside = Some(aside.clone());
         for path in kept {
             let name = name_in(&aside, &path);
-            if fs::hard_link(&path, &name).is_err() && durable::copy_into(&aside, &path).is_err() {
+            if fs::hard_link(&path, &name).is_err() && atomic_file::copy_into(&aside, &path).is_err() {
                 self.moved.push(path);
             }
         }
-        durable::sync_folder(&aside).map_err(|error| OpenError::Io { path: aside, error: error.into() })
+        atomic_file::sync_folder(&aside).map_err(|error| OpenError::Io { path: aside, error: error.into() })
     }
 
     /// Moves the files that could not be linked, and renames the new journal to its final name: from then on a
@@ -96,7 +97,7 @@ impl<'a> Replacement<'a> {
         let failed = |path: &Path, error: io::Error| OpenError::Io { path: path.to_owned(), error: error.into() };
         for path in std::mem::take(&mut self.moved) {
             let Some(aside) = &self.aside else { continue };
-            if let Err(error) = durable::rename(&path, &name_in(aside, &path)) {
+            if let Err(error) = atomic_file::rename(&path, &name_in(aside, &path)) {
                 self.moved = done;
                 self.undo();
                 return Err(failed(&path, error));
@@ -109,7 +110,7 @@ impl<'a> Replacement<'a> {
             put_back(aside.as_deref(), &moved);
             return Err(failed(&journal, error));
         }
-        durable::sync_name(&journal).map_err(|error| failed(&journal, error))?;
+        atomic_file::sync_name(&journal).map_err(|error| failed(&journal, error))?;
         Ok(Switched { files, aside })
     }
 
@@ -132,7 +133,7 @@ impl Switched<'_> {
         let aside = self.aside?;
         for path in [export::previous(&self.files.export), self.files.export.clone()] {
             if is_there(&name_in(&aside, &path))
-                && let Err(error) = durable::remove_file(&path)
+                && let Err(error) = atomic_file::remove_file(&path)
             {
                 tracing::warn!(path = %path.display(), %error, "the previous export could not be removed");
             }
@@ -151,15 +152,15 @@ impl Files {
     /// Moves the database to this folder, together with the files that are in the folder already.
     fn move_database_to(&self, aside: &Path) -> io::Result<()> {
         if !self.database.is_dir() {
-            return durable::rename(&self.database, &name_in(aside, &self.database));
+            return atomic_file::rename(&self.database, &name_in(aside, &self.database));
         }
         for entry in fs::read_dir(aside)? {
             let path = entry?.path();
             fs::rename(&path, name_in(&self.database, &path))?;
         }
-        durable::sync_folder(&self.database)?;
+        atomic_file::sync_folder(&self.database)?;
         fs::remove_dir(aside)?;
-        durable::rename(&self.database, aside)
+        atomic_file::rename(&self.database, aside)
     }
 }
 
@@ -168,7 +169,7 @@ fn put_back(aside: Option<&Path>, moved: &[PathBuf]) {
     let Some(aside) = aside else { return };
     let mut moved = moved.iter().filter(|path| is_there(&name_in(aside, path)));
     let outcome = moved.try_for_each(|path| fs::rename(name_in(aside, path), path));
-    let outcome = outcome.and_then(|()| fs::remove_dir_all(aside)).and_then(|()| durable::sync_name(aside));
+    let outcome = outcome.and_then(|()| fs::remove_dir_all(aside)).and_then(|()| atomic_file::sync_name(aside));
     if let Err(error) = outcome {
         tracing::warn!(aside = %aside.display(), %error, "some files that were moved aside for a restore could not be moved back");
     }

@@ -18,15 +18,15 @@ use std::sync::Arc;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 
-use super::super::answer::{self, Refusal};
 use super::super::authorization::{Renewal, offered};
 use super::super::error::{RealmError, UpstreamError};
 use super::super::hosts::Place;
-use super::super::realm::{self, Credentials};
 use super::super::transport::{self, FinalResponse, Request};
 use super::{Registry, with_timeout};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
+use crate::upstream::response::{self, Refusal};
+use crate::upstream::token_realm::{self, Credentials};
 
 impl Registry {
     /// Returns the challenge in the response to `GET /v2/`; `None` if the registry requires no login.
@@ -42,7 +42,7 @@ impl Registry {
                 (401, None) => {
                     Err(UpstreamError::InvalidResponse { what: "a 401 without a challenge that can be met" })
                 }
-                _ => answer::successful(received, Refusal::OfRegistry, &self.passwords).await.map(|_| None),
+                _ => response::successful(received, Refusal::OfRegistry, &self.passwords).await.map(|_| None),
             }
         };
         with_timeout(self.header_timeout, greeting).await
@@ -86,7 +86,7 @@ impl Registry {
     }
 
     async fn ping_status(&self, credentials: Option<&Arc<Credentials>>) -> Result<u16, UpstreamError> {
-        let authorization = credentials.map(|credentials| realm::basic(credentials)).transpose()?;
+        let authorization = credentials.map(|credentials| token_realm::basic(credentials)).transpose()?;
         let response = self.ping(authorization).await?.response;
         let status = response.status().as_u16();
         transport::discard(response).await;

@@ -146,7 +146,7 @@ async fn a_token_that_was_rotated_since_has_its_old_secret_again_or_none() {
     assert_eq!(service.api("POST", &path, json!({"overlap": 0})).await.status, 200);
     service.stop();
     let revoked = restore(&service.data(), &backup, &["--revoke-them"]);
-    assert!(out(&revoked).contains("its new secret is not in the backup. Make another."), "{revoked:?}");
+    assert!(out(&revoked).contains("its new secret is not in the backup. Create another."), "{revoked:?}");
     let regained = restore(&service.data(), &backup, &["--yes"]);
     assert!(out(&regained).contains("has its old secret again, and the new one is unknown."), "{regained:?}");
     assert_eq!(rows(&regained)[0], format!("deploy token fleet team {} rotated", token.username));

@@ -54,10 +54,11 @@ impl Source {
         self.below_src().split('/').next().unwrap().trim_end_matches(".rs")
     }
 
-    /// Returns true where the file is this one below `src`, or in this folder (`/` at its end), or either
-    /// (no extension).
+    /// Returns true if the file is this one below `src`, or in this folder (`/` at its end) or the front page of it, or
+    /// either (no extension).
     pub(super) fn is_in(&self, place: &str) -> bool {
-        self.below_src().starts_with(place)
+        let front_page = place.strip_suffix('/').map(|folder| format!("{folder}.rs"));
+        self.below_src().starts_with(place) || front_page.is_some_and(|page| self.below_src() == page)
     }
 
     /// Returns a sentence for each thing that `wrong` finds in a line.

@@ -23,7 +23,7 @@ async fn a_stream_is_read_on_another_thread_than_its_connection() {
     let content = upstream.manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(
         (head, bytes(content).await.unwrap().len()),
-        (ManifestHead::Affirmed(head_of(&setup)), setup.image.bytes().len())
+        (ManifestHead::Confirmed(head_of(&setup)), setup.image.bytes().len())
     );
     let content = upstream.blob(&anonymous(), &setup.layer(), 5).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), &setup.layer.bytes()[5..]);

@@ -88,9 +88,9 @@ async fn bytes(content: Content) -> Result<Vec<u8>, UpstreamError> {
 const DENIED: UpstreamError = UpstreamError::Denied { message: None };
 
 /// Returns the content that a `HEAD` confirmed.
-fn affirmed(head: Result<ManifestHead, UpstreamError>) -> ContentHead {
+fn confirmed(head: Result<ManifestHead, UpstreamError>) -> ContentHead {
     match head.unwrap() {
-        ManifestHead::Affirmed(head) => head,
+        ManifestHead::Confirmed(head) => head,
         other => panic!("{other:?}"),
     }
 }

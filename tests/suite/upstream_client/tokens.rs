@@ -13,7 +13,7 @@ async fn one_challenge_one_token_then_only_the_question() {
     let setup = Setup::new(10);
     let registries = setup.registries();
     for _ in 0..3 {
-        let head = affirmed(registries.head_manifest(&anonymous(), &latest()).await);
+        let head = confirmed(registries.head_manifest(&anonymous(), &latest()).await);
         assert_eq!(head.digest.unwrap().to_string(), setup.image.digest());
         assert_eq!(head.media_type.as_deref(), Some(setup.image.media_type()));
         assert_eq!(head.length, Some(setup.image.bytes().len() as u64));

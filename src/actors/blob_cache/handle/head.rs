@@ -23,11 +23,11 @@ impl BlobCacheHandle {
     /// Fails as [`BlobCacheHandle::open`] does, within the same time, or if upstream does not report the length.
     pub async fn head(&self, wanted: OpenBlob) -> Result<(u64, CacheStatus), BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
-            && link.proven
+            && link.is_granted()
         {
             return Ok((stored.length, CacheStatus::Hit));
         }
-        let late = Instant::now() + self.shared.options.answer_within;
+        let late = Instant::now() + self.shared.options.response_timeout;
         timeout_at(late, self.look_for_length(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 

@@ -91,7 +91,7 @@ impl BlobCacheHandle {
     /// Fails as [`BlobCacheHandle::open`] does.
     pub async fn open_ranges(&self, wanted: OpenBlob, ranges: &RangeSet) -> Result<BlobReader, BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
-            && link.proven
+            && link.is_granted()
         {
             return Ok(stored.opened(CacheStatus::Hit));
         }
@@ -100,7 +100,7 @@ impl BlobCacheHandle {
         {
             return self.open(wanted).await;
         }
-        let late = Instant::now() + self.shared.options.answer_within;
+        let late = Instant::now() + self.shared.options.response_timeout;
         timeout_at(late, self.look_for_ranges(&wanted, ranges, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
@@ -163,7 +163,7 @@ impl BlobCacheHandle {
             return if running.is_some() { Ok(Way::Follow) } else { Err(BlobError::Busy) };
         };
         let accepted = running.and_then(|progress| progress.accepted);
-        let length = match (accepted, link.and_then(|link| Some((link.size?, link.proven)))) {
+        let length = match (accepted, link.and_then(|link| Some((link.size?, link.is_granted())))) {
             (Some(accepted), _) => Length::Known(accepted.length),
             (None, Some((size, true))) => Length::Known(size),
             (None, Some((size, false))) => Length::Claimed(size),

@@ -206,7 +206,7 @@ const ROOMY: BlobCacheOptions = BlobCacheOptions {
     max_downloads_per_group: 64,
     known_links: 1000,
     max_blob_bytes: None,
-    answer_within: Duration::from_secs(10),
+    response_timeout: Duration::from_secs(10),
 };
 
 impl Scene {
@@ -248,7 +248,7 @@ impl Scene {
 
     /// Adds the link of a manifest of the group that refers to the blob, with this size.
     fn name(&self, group: u64, size: u64) {
-        let link = Link { size: Some(size), proven: false };
+        let link = Link::referenced(Some(size));
         self.index.add_links(GroupId(group), &origin(), &[(self.digest, link)]).unwrap();
     }
 
@@ -277,7 +277,7 @@ impl Scene {
     }
 
     fn linked(&self, group: u64) -> bool {
-        self.index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.proven)
+        self.index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.is_granted())
     }
 }
 
@@ -643,7 +643,7 @@ async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams()
 #[actix_rt::test]
 async fn a_link_that_was_looked_up_before_a_purge_is_not_remembered_after_it() {
     let scene = Scene::new(FakeUpstream::of(10));
-    let (wanted, link) = (scene.wanted(1), Link { size: Some(10), proven: true });
+    let (wanted, link) = (scene.wanted(1), Link::granted(Some(10)));
     let before = scene.blobs.forgotten.load(Ordering::SeqCst);
     scene.blobs.forget_group(GroupId(1));
     scene.blobs.remember(&wanted, link, before);
@@ -681,7 +681,7 @@ async fn too_many_downloads_or_waiters_are_refused() {
 
 #[actix_rt::test]
 async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
-    let options = BlobCacheOptions { answer_within: Duration::from_millis(50), ..ROOMY };
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(50), ..ROOMY };
     let upstream = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     upstream.heads.lock().unwrap().push_back(Reply::Tell(None));
     let scene =
@@ -715,7 +715,7 @@ async fn a_forgotten_group_is_looked_up_again() {
 
 #[actix_rt::test]
 async fn an_asker_whose_time_is_over_hears_what_upstream_said() {
-    let options = BlobCacheOptions { answer_within: Duration::from_millis(60), ..ROOMY };
+    let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..ROOMY };
     let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
     let scene = Scene::with(upstream, options, |_, _, _| Ok(()));

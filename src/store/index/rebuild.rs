@@ -100,7 +100,7 @@ impl Index {
             error,
             "the small files are used until it is rebuilt at the next start",
         );
-        if let Err(error) = crate::store::durable::write_file(&self.folder.join(UNREADABLE), b"") {
+        if let Err(error) = crate::store::atomic_file::write_file(&self.folder.join(UNREADABLE), b"") {
             tracing::warn!(%error, "the index could not be marked as unreadable");
         }
     }
@@ -176,12 +176,12 @@ impl Index {
             self.found.note(&key);
             let known: Option<Link> = read(self.links.get(&key)?).ok().flatten();
             // Files of earlier versions do not state the length.
-            let same = |known: Link| known == link || (known.proven == link.proven && link.size.is_none());
+            let same = |known: Link| known == link || (known.state == link.state && link.size.is_none());
             if !known.is_some_and(same) {
                 differing += 1;
                 self.links.insert(key, serde_json::to_vec(&link)?)?;
             }
-            if link.proven && self.sources.get(key::source(&digest, &origin))?.is_none() {
+            if link.is_granted() && self.sources.get(key::source(&digest, &origin))?.is_none() {
                 self.sources.insert(key::source(&digest, &origin), source_value(&link))?;
             }
         }

@@ -10,8 +10,8 @@ use serde::de::{
 };
 use serde::{Deserializer, forward_to_deserialize_any};
 
+use super::layers::{Node, Place, Value};
 use super::repair::Fault;
-use super::tree::{Node, Place, Value};
 
 /// Reads the whole tree as a `T`. Fails with the first fault.
 pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {

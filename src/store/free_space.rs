@@ -5,19 +5,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
-use super::{durable, reserve};
+use super::{atomic_file, reserve};
 use crate::domain::min_free::MinFree;
 
 /// The disk space for the cache on the file system of one folder. Cheap to clone; each query costs a system call.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct FreeSpace {
     folder: PathBuf,
     min_free: MinFree,
     /// Minimum number of bytes to keep free for identities, whatever `min_free` is.
     reserved_bytes: u64,
 }
 
-impl Room {
+impl FreeSpace {
     /// Returns the space that the file system of `folder` has beyond `min_free`.
     pub fn new(folder: &Path, min_free: MinFree) -> Self {
         Self { folder: folder.to_owned(), min_free, reserved_bytes: 0 }
@@ -41,7 +41,7 @@ impl Room {
     /// Fails if the file system does not report its free space.
     pub fn left(&self) -> Result<u64, StoreError> {
         let Some(folder) = existing(&self.folder) else { return Ok(0) };
-        let (total, free) = durable::total_and_free_bytes(folder)?;
+        let (total, free) = atomic_file::total_and_free_bytes(folder)?;
         Ok(free.saturating_sub(self.min_free.of(total).max(self.reserved_bytes)))
     }
 
@@ -62,7 +62,7 @@ impl Room {
     /// Fails if the file system does not report its free space.
     pub fn free(&self) -> Result<u64, StoreError> {
         let Some(folder) = existing(&self.folder) else { return Ok(0) };
-        Ok(durable::total_and_free_bytes(folder)?.1)
+        Ok(atomic_file::total_and_free_bytes(folder)?.1)
     }
 
     /// Checks that the cache may write this number of bytes.
@@ -88,12 +88,12 @@ mod tests {
     #[test]
     fn the_cache_leaves_what_is_to_stay_free_and_the_reserve_of_identities_beside_it() {
         let folder = tempfile::tempdir().unwrap();
-        let room = |bytes| Room::new(&folder.path().join("cache"), MinFree::Bytes(bytes));
-        let free = room(0).left().unwrap();
-        assert!(matches!(room(free).check(1), Err(StoreError::Full)));
-        assert!(room(0).check(1).is_ok());
-        let beside = room(0).beside_identities(folder.path()).left().unwrap();
+        let free_space = |bytes| FreeSpace::new(&folder.path().join("cache"), MinFree::Bytes(bytes));
+        let free = free_space(0).left().unwrap();
+        assert!(matches!(free_space(free).check(1), Err(StoreError::Full)));
+        assert!(free_space(0).check(1).is_ok());
+        let beside = free_space(0).beside_identities(folder.path()).left().unwrap();
         assert!(beside < free, "{beside} {free}");
-        assert_eq!(room(0).beside_identities(Path::new("/proc")).reserved_bytes, 0, "another file system");
+        assert_eq!(free_space(0).beside_identities(Path::new("/proc")).reserved_bytes, 0, "another file system");
     }
 }

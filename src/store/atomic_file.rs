@@ -2,7 +2,7 @@
 //! again may skip the sync; only links are appended in place.
 //!
 //! All functions block. Files are created with mode 0600 and folders with mode 0700, for this service's user only.
-//! A process that is killed while writing leaves a temporary file, which [`Leftovers`] removes.
+//! A process that is killed while writing leaves a temporary file, which [`TempFileSweep`] removes.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -184,12 +184,12 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
 
 /// Temporary files below some folders that killed processes have left behind.
 #[derive(Clone, Debug)]
-pub struct Leftovers {
+pub struct TempFileSweep {
     folders: Vec<PathBuf>,
     before: SystemTime,
 }
 
-impl Leftovers {
+impl TempFileSweep {
     /// Selects the temporary files that exist now. Files that are written from now on are not among them.
     pub fn below(folders: &[&Path]) -> Self {
         let apart = folders.iter().filter(|folder| !folders.iter().any(|other| is_inside(folder, other)));
@@ -318,7 +318,7 @@ mod tests {
         create_folder(&below).unwrap();
         let left = write_beside(&below, b"x").unwrap();
         write_file(&below.join("file"), b"whole").unwrap();
-        let mut leftovers = Leftovers::below(&[folder.path(), &below]);
+        let mut leftovers = TempFileSweep::below(&[folder.path(), &below]);
         leftovers.before = fs::metadata(left.path()).unwrap().modified().unwrap();
         assert_eq!(leftovers.remove().unwrap(), 0);
         leftovers.before += std::time::Duration::from_secs(1);

@@ -108,7 +108,7 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         max_downloads_per_group: cache.max_downloads_per_group.get(),
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
-        answer_within: FIRST_BYTE_TIMEOUT,
+        response_timeout: FIRST_BYTE_TIMEOUT,
     }
 }
 

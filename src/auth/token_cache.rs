@@ -14,7 +14,7 @@ const TOKENS_HINT: usize = 4096;
 const MAX_CACHE_BYTES: u64 = 4 << 20;
 
 /// The claims of verified tokens.
-pub(super) struct Verified(Cache<Box<str>, Arc<Claims>, ByLength>);
+pub(super) struct TokenCache(Cache<Box<str>, Arc<Claims>, ByLength>);
 
 #[derive(Clone)]
 struct ByLength;
@@ -26,13 +26,13 @@ impl Weighter<Box<str>, Arc<Claims>> for ByLength {
     }
 }
 
-impl Default for Verified {
+impl Default for TokenCache {
     fn default() -> Self {
         Self(Cache::with_weighter(TOKENS_HINT, MAX_CACHE_BYTES, ByLength))
     }
 }
 
-impl Verified {
+impl TokenCache {
     /// Returns the cached claims of exactly this token, or those that `verify` returns. Only accepted tokens are
     /// cached.
     ///
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_token_is_verified_once_and_a_refusal_is_not_remembered() {
-        let verified = Verified::default();
+        let verified = TokenCache::default();
         assert_eq!(verified.claims("a.b.c", || Err("no")).map(|claims| claims.sub.clone()), Err("no"));
         for verify in [Ok(claims()), Err("not verified again")] {
             assert_eq!(verified.claims("a.b.c", || verify).map(|claims| claims.sub.clone()), Ok("user:7".to_owned()));

@@ -245,11 +245,11 @@ mod tests {
     #[test]
     fn a_head_affirms_only_what_it_tells_the_length_of() {
         let typed = ("content-type", ACCEPTED[2]);
-        for (length, affirmed) in [(Some("7"), true), (Some("0"), false), (None, false)] {
+        for (length, confirmed) in [(Some("7"), true), (Some("0"), false), (None, false)] {
             let all: Vec<_> = [typed].into_iter().chain(length.map(|length| ("content-length", length))).collect();
-            assert_eq!(affirmed_manifest(&headers(&all)).is_some(), affirmed, "{length:?}");
+            assert_eq!(affirmed_manifest(&headers(&all)).is_some(), confirmed, "{length:?}");
             let digest = Digest::from_bytes([7; 32]);
-            assert_eq!(affirmed_blob(&headers(&all), &digest).is_some(), affirmed, "{length:?}");
+            assert_eq!(affirmed_blob(&headers(&all), &digest).is_some(), confirmed, "{length:?}");
         }
         let nothing = EMPTY_BLOB.parse().unwrap();
         assert!(affirmed_blob(&headers(&[("content-length", "0")]), &nothing).is_some());
