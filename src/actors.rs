@@ -1,16 +1,27 @@
 //! Actors: each owns one piece of mutable state, or bounds the use of one scarce resource. This is the only layer
 //! that uses actix; its callers hold handles. No bytes of a blob pass through a mailbox.
 //!
-//! | actor | handle | owns |
-//! |---|---|---|
-//! | `ManifestCache` | `ManifestCacheHandle` | upstream requests for manifests that are under way, negative entries, backoffs |
-//! | `BlobCache` | `BlobCacheHandle` | running downloads, and the `HEAD` requests for blobs that are under way |
-//! | `PolicyEvaluator` | `PolicyEvaluatorHandle` | the directory of identities, as its only writer |
-//! | `TokenIssuer` | `TokenIssuerHandle` | checks of passwords, and the counts of failed logins |
-//! | `UpstreamFetcher` | `UpstreamHandle` | the thread on which upstream connections live |
-//! | `Janitor` | `JanitorHandle` | the timers of background work, and the queue of purges |
+//! | actor | owns | messages, from | without a message its handle |
+//! |---|---|---|---|
+//! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `CheckPassword`, from its handle | verifies tokens of every kind, and signs login tokens |
+//! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API through its handle | returns the current snapshot, on which `domain::policy` decides |
+//! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries, backoffs | `HeadManifest`, `FetchManifest`, from its handle | serves fresh manifests from memory |
+//! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the thread on which upstream connections live | `RunRequest`, from its handle | waits for a permit within each upstream's limits |
+//! | [`Janitor`](janitor) | timers of background work, the queue of purges | `Purge`, from the API; `Finish`, at stop | counts what a purge would remove |
 //!
-//! The other modules are no actors: limits, memory accounting, errors and reports that several actors share.
+//! ```text
+//!                     http (routes)
+//!       |              |              |               |              |
+//! TokenIssuer   PolicyEvaluator  ManifestCache    BlobCache       Janitor
+//!       |              |              |               |              |
+//!       |              |              +-> UpstreamFetcher <-+        |
+//!       v              v              v               v              v
+//!     auth     store: identities   store: index, manifests, blobs   store
+//! ```
+//!
+//! Messages flow downwards only, so that no two actors wait for each other. The other modules are no actors: limits,
+//! memory accounting, errors and reports that several actors share.
 
 mod abort_on_panic;
 pub(crate) mod admission;

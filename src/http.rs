@@ -7,11 +7,11 @@
 //! | `/v2/<group>/dependency_proxy/containers/<image>/manifests/<reference>` | a manifest or an index | [`registry`] |
 //! | `/v2/<group>/dependency_proxy/containers/<image>/blobs/<digest>` | a configuration or a layer | [`registry`] |
 //! | `.../tags/list`, `.../referrers/<digest>` | lists, passed through from upstream | [`registry`] |
-//! | `/jwt/auth` | a bearer token for a credential | [`token`] |
+//! | `/jwt/auth` | a bearer token for a credential | [`registry::token`] |
 //! | `/api/v4/...` | identities, in the shapes of GitLab's REST API | [`api`] |
 //! | `/healthz`, `/readyz` | liveness and readiness | [`health`] |
 //!
-//! The middleware [`mod@around`] gives each request an id and counts its response.
+//! The [`middleware`] gives each request an id and counts its response.
 
 mod api;
 mod authorization_header;
@@ -29,7 +29,7 @@ mod send_queue;
 use actix_web::{Route, guard, web};
 
 pub(crate) use api::{ApiState, Identities, Pace};
-pub(crate) use middleware::around;
+pub(crate) use middleware::instrument;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use refusals::Refusals;
 pub(crate) use registry::path_cache::Paths;

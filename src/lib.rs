@@ -1,60 +1,150 @@
 //! `dependency-proxy`: a private pull-through cache for container images.
 //!
-//! Teams ("groups") pull images through `HOST/<group path>/dependency_proxy/containers/<image>:<tag>`. The first pull fetches
-//! from the upstream registry and is streamed to the client while it is stored; every later pull is served from this machine.
-//! Who may pull is decided per group, at every request.
+//! Teams ("groups") pull images through `HOST/<group path>/dependency_proxy/containers/<image>:<tag>`. The first pull
+//! streams from the upstream registry to the client while the content is stored; later pulls are served from this
+//! machine. Access is decided per group, at every request.
 //!
-//! # Life of a pull
+//! Start here, then read the front page of the layer that you want to change: [`http`] for routes, [`actors`] for who
+//! owns what, [`store`] for what is on disk, [`upstream`] for registries, [`domain`] for the rules.
 //!
-//! 1. `GET /v2/` without a token is answered with a challenge that names `/jwt/auth` ([`http`]).
-//! 2. `GET /jwt/auth` with a user name and a secret: the [`TokenIssuer`](actors::token_issuer) finds the credential, checks that it
-//!    is active and that its scopes are enough, and signs a JWT that carries the credential's id ([`auth::jwt`]).
-//! 3. `GET /v2/<group>/dependency_proxy/containers/<image>/manifests/<tag>`: the signature, the credential, the user and the
-//!    group are checked against the present [`Directory`](domain::directory::Directory), a snapshot that the
-//!    [`PolicyEvaluator`](actors::policy_evaluator) publishes. The rules stand in [`domain::policy`].
-//! 4. The [manifests](actors::manifests) come from memory where the group has a link to them and the tag is fresh; else the
-//!    [ManifestCache](actors::manifest_cache) asks upstream, once for everyone who asks.
-//! 5. `GET .../blobs/<digest>`: a committed blob is a file. A missing one is downloaded once by the
-//!    [BlobCache](actors::blob_cache) into a growing file that every asker follows; [`domain::download`] is that download's life.
-//!    A `HEAD`, and a range that has not arrived, are requests to upstream of their own and begin no download.
+//! # Glossary
 //!
-//! # How a connection is served
+//! | term | meaning |
+//! |---|---|
+//! | request, response | HTTP, in either direction |
+//! | upstream | a registry that images are pulled from, such as docker.io |
+//! | origin | upstream + account + repository: whose view of which content |
+//! | group | a team, named by its path; groups nest |
+//! | principal, credential | who makes a request; the password or token that proves it |
+//! | login token | the JWT that the token endpoint issues; it stands for a credential, which is checked at every request |
+//! | directory | an immutable snapshot of all users, groups, members and tokens |
+//! | link | a group knows a digest. *Referenced*: a manifest of the group names it. *Granted*: upstream served it to the group's account |
+//! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
+//! | fresh, time to live (TTL) | how long an entry is used without revalidation |
+//! | single flight | several callers share one request; those who did not start it are coalesced |
+//! | admission limit, permit | a bounded number of concurrent holders, with a gauge and a refusal |
+//! | chunk, file range | bytes on their way to a client: in memory, or part of a file that `sendfile(2)` sends |
+//! | spool | the folder of downloads that are not verified yet |
+//! | actor, handle | the owner of changing state; what all others hold |
 //!
-//! Each serving thread has a listener of its own on the one port (`server::workers`): handing connections over from an accepting thread,
-//! as actix-server does, cost a third of what a connection for one request takes. The same HTTP/1 of actix-http stands over a plain
-//! socket and over TLS (`server::clients`). The plain socket sends files with `sendfile(2)` in its own flush: a body lends its
-//! connection's [`Lane`](http) a part of a file, which leaves after the head and before the next answer (`server::socket`).
+//! # Layers and allowed dependencies
 //!
-//! # Rooms, and who may use whom
+//! ```text
+//! main -> cli -> server -> http -> actors -> {upstream, store, auth} -> domain
+//!            \-> admin ----------------------> {store, auth} --------/
+//! ```
 //!
-//! `main -> cli -> server -> http -> actors -> {upstream, store, auth} -> domain`. An arrow allows everything to its right, except
-//! that `http` names neither `store` nor `upstream`. `settings` is seen by `cli` and `server` alone. A test walks the
-//! source and fails where a room names what it must not.
+//! An arrow allows everything to its right, except that `http` names neither `store` nor `upstream`. `settings` is
+//! named by `cli`, `server` and `admin` alone. A test walks `src/` and fails with file and line where a layer names
+//! what it must not (`tests/suite/layers.rs`).
 //!
-//! | room | what it is | the only one that knows |
+//! | layer | content | the only one that knows |
 //! |---|---|---|
-//! | [`domain`] | names, identities, policy, downloads: pure | |
-//! | [`auth`] | secrets, passwords, JWTs: pure but for random bits | jsonwebtoken, argon2 |
-//! | [`upstream`] | the client of registries | reqwest |
-//! | [`store`] | identities, index, blobs | sled, the file system |
-//! | [`actors`] | owners of what changes, queues before what is scarce | actix |
-//! | [`http`] | routes | actix_web |
-//! | [`settings`], [`telemetry`], [`server`] | configuration, logs and numbers, putting it all together | |
+//! | [`domain`] | names, digests, identities, policy, manifests, the download state machine: pure | |
+//! | [`auth`] | secrets, passwords, login tokens: pure but for random bits | jsonwebtoken, argon2 |
+//! | [`upstream`] | the client of registries: challenges, tokens, redirects | reqwest |
+//! | [`store`] | identities, index, manifests, blobs | sled, the file system |
+//! | [`actors`] | owners of mutable state, and queues before scarce resources | actix |
+//! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API | actix_web |
+//! | [`server`] | composition, start and stop; `net/`: listeners, sockets, TLS | |
+//! | [`admin`] | commands on a stopped data folder | |
+//! | [`cli`], [`settings`], [`telemetry`] | subcommands; configuration; logs and metrics | clap |
 //!
 //! # Invariants
 //!
 //! 1. `domain` does no I/O, reads no clock and names no framework.
-//! 2. No bytes of a blob pass through a mailbox: they go between the disk and the socket.
-//! 3. No route reaches content or a change without a checked caller: `http::authorized::Authorized` for the registry,
-//!    `http::api::caller::Caller` for the REST API.
-//! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds. Ranges of a
-//!    blob that is not stored cannot be verified: they leave as ranges, are not stored, and grant no link (`actors::blob_cache::ranges`).
-//! 5. The index can be rebuilt from the files beside manifests and links. A change of identities is on the disk before it is
-//!    acknowledged, first in a journal of its own, so that a start can tell that it is missing (`store::journal`).
-//! 6. A hit asks nobody: no upstream, no mailbox, no disk that would have to be waited for on a worker's thread.
-//! 7. Every queue has a bound, a gauge and a refusal.
-//! 8. A group sees what upstream gave it. A link (group, upstream, account, repository, digest) opens stored bytes only where
-//!    upstream was seen to give them to that account; a manifest's naming them is not enough.
+//! 2. No bytes of a blob pass through a mailbox. Actors coordinate; bytes go between disk and socket.
+//! 3. No route reaches content or a change without a checked caller: `http::registry::authorized::Authorized` for the
+//!    registry, `http::api::caller::Caller` for the REST API. Each has one constructor.
+//! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds.
+//!    Ranges of a blob that is not stored cannot be verified: they are passed on as ranges, are not stored, and grant
+//!    no link (`actors::blob_cache::ranges`).
+//! 5. A change of identities is on disk before it is acknowledged, first in a journal of its own, so that a start can
+//!    tell that it is missing (`store::journal`). The index can be rebuilt from the files beside manifests and links.
+//! 6. A hit makes no upstream request, sends no actor message, and never blocks a worker thread on disk I/O.
+//! 7. Every queue and every concurrent resource has a maximum, a gauge and a clear refusal.
+//! 8. A group sees only what upstream lets its account have. Bytes are stored once; a granted link opens them.
+//!    Without one, upstream decides, with a request of this group's account. Being named by a manifest is not enough.
+//!
+//! # A cached pull, from socket to socket
+//!
+//! Each worker thread accepts on a listener of its own (`SO_REUSEPORT`): an accept thread that hands connections
+//! over, as in actix-server, cost a third of the CPU time of a one-request connection.
+//!
+//! ```text
+//! server::net::workers      accept(2) on the worker's own listener
+//! server::net::connection   limits per address, TLS, actix-http over the socket
+//! http::middleware          request id, metrics, log line of a refusal
+//! http::registry            GET /v2/<group>/dependency_proxy/containers/<image>/manifests/<tag>
+//! http::registry::authorized   login token -> credential -> Directory snapshot -> domain::policy::pull_grant
+//! actors::manifest_cache    ManifestCacheHandle::pull: manifest, link and tag in memory and fresh -> hit
+//! http::registry::manifest  the response, bytes shared with the cache
+//!
+//! GET .../blobs/<digest>    the same way, then
+//! actors::blob_cache        BlobCacheHandle::open: granted link and open file -> BlobReader over the file
+//! http::registry::body      a chunk in memory, or a file range for the connection's send queue (http::send_queue)
+//! server::net::socket       sendfile(2) in the socket's flush, after the head and before the next response
+//! ```
+//!
+//! No message is sent, and nothing blocks.
+//!
+//! # A cold manifest
+//!
+//! ```text
+//! client      ManifestCacheHandle          ManifestCache (actor)       UpstreamFetcher (actor)      store
+//!   |  pull -------> | not in memory              |                            |                      |
+//!   |                |-- look up link, tag, file ------------------------------------------------->  | (nothing)
+//!   |                |-- FetchManifest ---------> | single flight per          |                      |
+//!   |                |                            | (origin, reference)        |                      |
+//!   |                |                            |-- limits, backoff -------> | GET /v2/...          |
+//!   |                |                            | <------- bytes ----------- |                      |
+//!   |                |                            | digest holds, is a manifest                       |
+//!   |                |                            |-- put ------------------------------------------> | file, fsync, rename
+//!   |                | <-- response, to all ----- |                            |                      |
+//!   |                |-- grant: link to the manifest, references to what it names, tag -------------> | small files, then sled
+//!   | <- response -- |                                                                                |
+//! ```
+//!
+//! A stale tag goes the same way with a `HEAD` first. If upstream does not decide in time, the stored manifest is
+//! served stale.
+//!
+//! # A cold blob
+//!
+//! ```text
+//! BlobCacheHandle::open     no granted link, or no file
+//! BlobCache (actor)         one download per (origin, digest), however many readers; the others are coalesced
+//! blob_cache::download_task GET from upstream, by Range again after an interruption (domain::download decides)
+//! blob_cache::writer        bytes to the spool file and to the hash, in batches; each batch wakes the readers
+//! BlobReader                each client follows the growing file at its own pace; the last byte waits for the digest
+//! store::blobs              digest holds: fsync, rename into place, link granted. Otherwise the readers are cut off
+//! ```
+//!
+//! A `HEAD`, and a range that has not arrived, are upstream requests of their own and begin no download.
+//!
+//! # A login
+//!
+//! `GET /v2/` without a token gets a 401 with a challenge that names `/jwt/auth`. There the
+//! [`TokenIssuer`](actors::token_issuer) verifies user name and secret and signs a login token that carries the
+//! credential's id ([`auth::jwt`]).
+//!
+//! # A change of identities
+//!
+//! ```text
+//! http::api                  Caller: an active token with the scope, and the right to this change
+//! PolicyEvaluator (actor)    single writer: decides again on the newest Directory, and computes the writes (domain::commands)
+//! store::identity            journal: append, fsync. Then sled. Several waiting changes share one fsync
+//! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it
+//! http::api                  acknowledges
+//! ```
+//!
+//! # Start and stop
+//!
+//! ```text
+//! cli::serve       settings, logging
+//! server::build    signals -> listeners -> data folder (locked) -> store -> actors -> workers
+//! serve            until SIGTERM, SIGINT or SIGQUIT
+//! stop             workers finish their responses -> metrics -> Janitor writes what is in memory -> store is closed
+//! ```
 
 pub mod actors;
 pub mod admin;

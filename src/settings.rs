@@ -123,8 +123,8 @@ impl Settings {
         Self::load_checked(file, environment, |_| Vec::new())
     }
 
-    /// The same, refused also for what `check` finds wrong with the use of their values. All errors are found at once: where
-    /// a value is wrong by itself, the others are checked beside its default.
+    /// The same, refused also for what `check` finds wrong with the use of their values. All errors are found at
+    /// once: where a value is wrong by itself, the others are checked beside its default.
     pub fn load_checked(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,

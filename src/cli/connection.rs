@@ -138,8 +138,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|error| Failure::Input(format!("{} cannot be read: {error}", file.display())))
 }
 
-/// The secret of a text of one line. A secret of several lines could not be entered at a login; the lines are rather two
-/// secrets, or a secret and something else.
+/// The secret of a text of one line. A secret of several lines could not be entered at a login; the lines are rather
+/// two secrets, or a secret and something else.
 fn secret(text: &str) -> Result<SecretString, &'static str> {
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("contains no secret"),

@@ -20,7 +20,7 @@ use crate::telemetry::RequestId;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Handles one request: middleware for all routes.
-pub(crate) async fn around(
+pub(crate) async fn instrument(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {

@@ -155,7 +155,7 @@ impl BlobCacheHandle {
     /// # Errors
     ///
     /// Fails if upstream refuses or cannot deliver the blob, if a limit is reached, or after
-    /// [`response_timeout`](BlobCacheOptions::answer_within).
+    /// [`response_timeout`](BlobCacheOptions::response_timeout).
     pub async fn open(&self, wanted: OpenBlob) -> Result<BlobReader, BlobError> {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.is_granted()

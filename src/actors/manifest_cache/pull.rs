@@ -1,5 +1,6 @@
-//! One pull of a manifest that is not answered from memory: served from the store if the group has a granted link
-//! and the tag is fresh, otherwise decided by upstream. Decides only; the `CachedManifests` and the [`ManifestCache`] store.
+//! One pull of a manifest that is not answered from memory: served from the store if the group has a granted link and
+//! the tag is fresh, otherwise decided by upstream. Decides only; the `CachedManifests` and the [`ManifestCache`]
+//! store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -44,7 +44,7 @@ pub(in crate::server) fn serve_clients(
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
         let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
-        let app = app.configure(http::configure).wrap(from_fn(http::around));
+        let app = app.configure(http::configure).wrap(from_fn(http::instrument));
         port.clone().serve(app, thread)
     };
     workers::start(listeners, bounds, serve).map_err(|error| StartError::Listen { address, error })

@@ -82,8 +82,8 @@ enum Requested {
 }
 
 impl BlobCacheHandle {
-    /// Opens a blob to read these ranges of it. As [`BlobCacheHandle::open`], but the ranges of a blob that is not stored may
-    /// come directly from upstream and unverified; see the module `ranges`. Only the ranges that
+    /// Opens a blob to read these ranges of it. As [`BlobCacheHandle::open`], but the ranges of a blob that is not
+    /// stored may come directly from upstream and unverified; see the module `ranges`. Only the ranges that
     /// [`BlobReader::select`] returns may be read.
     ///
     /// # Errors
