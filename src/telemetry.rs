@@ -261,7 +261,7 @@ impl Metrics {
         process::publish();
         if let Some(lines) = LOG.get() {
             metrics::counter!("dependency_proxy_log_lines_dropped_total").absolute(lines.dropped());
-            metrics::gauge!("dependency_proxy_log_waiting_bytes").set(lines.waiting_bytes() as f64);
+            metrics::gauge!("dependency_proxy_log_buffered_bytes").set(lines.waiting_bytes() as f64);
         }
         self.0.render()
     }
@@ -295,29 +295,29 @@ fn describe() {
     let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
     describe_counter!(
         "dependency_proxy_manifest_pulls_total",
-        format!("ManifestCacheHandle served, by cache outcome: {outcomes}")
+        format!("Manifests served, by cache outcome: {outcomes}")
     );
     describe_counter!(
         "dependency_proxy_blob_pulls_total",
-        format!("BlobCacheHandle served, by cache outcome: {outcomes}")
+        format!("Blobs served, by cache outcome: {outcomes}")
     );
     describe_gauge!(
-        "dependency_proxy_manifest_questions",
-        "ManifestCacheHandle being requested from upstreams, each counted once however many clients wait for it"
+        "dependency_proxy_manifest_requests_in_flight",
+        "Manifests being requested from upstreams, each counted once however many clients wait for it"
     );
     describe_gauge!(
         "dependency_proxy_downloads_in_flight",
-        "BlobCacheHandle being downloaded, each counted once however many clients read it"
+        "Blobs being downloaded, each counted once however many clients read it"
     );
     describe_gauge!("dependency_proxy_connections", "Open client connections");
     describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
     describe_counter!(
         "dependency_proxy_unstored_blobs_total",
-        "BlobCacheHandle passed on without being stored, by reason"
+        "Blobs passed on without being stored, by reason"
     );
     describe_counter!(
         "dependency_proxy_unstored_manifests_total",
-        "ManifestCacheHandle passed on without being stored or linked to the group, by reason"
+        "Manifests passed on without being stored or linked to the group, by reason"
     );
     describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
     describe_counter!(
@@ -356,7 +356,7 @@ fn describe() {
         "dependency_proxy_log_lines_dropped_total",
         "Log lines dropped because the log was not read or could not be written"
     );
-    describe_gauge!("dependency_proxy_log_waiting_bytes", "Bytes of log lines waiting to be written");
+    describe_gauge!("dependency_proxy_log_buffered_bytes", "Bytes of log lines waiting to be written");
     describe_gauge!("process_resident_memory_bytes", "Resident memory of this process, in bytes");
     describe_gauge!("process_open_fds", "Open file descriptors of this process, including connections");
     describe_gauge!("dependency_proxy_free_bytes", "Free bytes on the file system of the cache");

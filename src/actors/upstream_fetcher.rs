@@ -293,7 +293,7 @@ impl UpstreamLimits {
     }
 
     async fn short_request(&self) -> Result<UpstreamPermit, UpstreamError> {
-        self.permit(&self.short_requests, "question", SHORT_WAIT_TIMEOUT).await
+        self.permit(&self.short_requests, "short", SHORT_WAIT_TIMEOUT).await
     }
 
     async fn range(&self) -> Result<UpstreamPermit, UpstreamError> {

@@ -118,7 +118,8 @@ impl ManifestCache {
     }
 
     fn gauge(&self) {
-        metrics::gauge!("dependency_proxy_manifest_questions").set((self.heads.len() + self.fetches.len()) as f64);
+        metrics::gauge!("dependency_proxy_manifest_requests_in_flight")
+            .set((self.heads.len() + self.fetches.len()) as f64);
     }
 }
 

@@ -15,7 +15,7 @@ const LABELS: [(&str, &[&str]); 9] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
     ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed"]),
     ("upstream", &["docker.io", "quay.io"]),
-    ("kind", &["manifest", "manifest_head", "blob", "blob_range", "blob_head", "list", "token", "content", "question"]),
+    ("kind", &["manifest", "manifest_head", "blob", "blob_range", "blob_head", "list", "token", "content", "short"]),
     (
         "outcome",
         &[
@@ -94,7 +94,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     assert_eq!(value(&text, "dependency_proxy_served_bytes_total"), 2.0 * bytes);
     for (sample, expected) in [
         ("dependency_proxy_downloads_in_flight", 0.0),
-        ("dependency_proxy_manifest_questions", 0.0),
+        ("dependency_proxy_manifest_requests_in_flight", 0.0),
         ("dependency_proxy_queue_length{queue=\"manifest_waiters\"}", 0.0),
         ("dependency_proxy_queue_length{queue=\"blob_waiters\"}", 0.0),
         ("dependency_proxy_queue_length{queue=\"changes\"}", 0.0),
