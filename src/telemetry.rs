@@ -297,10 +297,7 @@ fn describe() {
         "dependency_proxy_manifest_pulls_total",
         format!("Manifests served, by cache outcome: {outcomes}")
     );
-    describe_counter!(
-        "dependency_proxy_blob_pulls_total",
-        format!("Blobs served, by cache outcome: {outcomes}")
-    );
+    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache outcome: {outcomes}"));
     describe_gauge!(
         "dependency_proxy_manifest_requests_in_flight",
         "Manifests being requested from upstreams, each counted once however many clients wait for it"
@@ -311,10 +308,7 @@ fn describe() {
     );
     describe_gauge!("dependency_proxy_connections", "Open client connections");
     describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
-    describe_counter!(
-        "dependency_proxy_unstored_blobs_total",
-        "Blobs passed on without being stored, by reason"
-    );
+    describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
     describe_counter!(
         "dependency_proxy_unstored_manifests_total",
         "Manifests passed on without being stored or linked to the group, by reason"

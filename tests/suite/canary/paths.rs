@@ -256,13 +256,11 @@ impl Walk {
 
     async fn purged(&self, service: &Service) {
         let folder = service.data().join("cache/groups").join(self.team.as_ref().unwrap().id.to_string());
-        for _ in 0..500 {
-            if !folder.exists() {
-                return;
-            }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while folder.exists() {
+            assert!(std::time::Instant::now() < deadline, "the group's cache is not purged");
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("the group's cache is not purged");
     }
 
     /// Revokes, blocks and deletes everything, and then uses it again.
