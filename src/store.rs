@@ -4,21 +4,11 @@
 
 pub mod atomic_file;
 pub mod blobs;
-mod changes;
 mod damage;
 pub mod data_dir;
-mod database;
+pub mod embedded;
 pub mod error;
-pub mod export;
 pub mod free_space;
-pub mod identity;
-pub mod index;
-mod index_file;
-mod index_key;
-mod journal;
 pub mod large_buffer;
 pub mod manifests;
-mod records;
-mod recovery;
-mod reserve;
 pub mod spool;

@@ -20,7 +20,7 @@ use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::domain::reference::Tag;
-use dependency_proxy::store::index::{Index, Link, TagEntry};
+use dependency_proxy::store::embedded::index::{Index, Link, TagEntry};
 use jiff::Timestamp;
 
 /// Number of groups that have entries.
@@ -31,10 +31,10 @@ const ENTRIES_PER_REPOSITORY: u64 = 1000;
 /// Source files that decide what is written: a change of one of them makes a new index necessary.
 const WRITERS: [&str; 5] = [
     include_str!("mod.rs"),
-    include_str!("../../src/store/index.rs"),
-    include_str!("../../src/store/index_key.rs"),
-    include_str!("../../src/store/index_file.rs"),
-    include_str!("../../src/store/database.rs"),
+    include_str!("../../src/store/embedded/index.rs"),
+    include_str!("../../src/store/embedded/index_key.rs"),
+    include_str!("../../src/store/embedded/index_file.rs"),
+    include_str!("../../src/store/embedded/database.rs"),
 ];
 
 /// Kind of the entries of an index.

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use dependency_proxy::domain::id::GroupId;
-use dependency_proxy::store::index::Index;
+use dependency_proxy::store::embedded::index::Index;
 
 use super::filled::{self, Kind};
 

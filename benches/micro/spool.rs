@@ -17,7 +17,7 @@ use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::min_free::MinFree;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::store::blobs::BlobFiles;
-use dependency_proxy::store::index::Index;
+use dependency_proxy::store::embedded::index::Index;
 use dependency_proxy::store::spool::Spool;
 use dependency_proxy::upstream::{Content, ContentHead, UpstreamError};
 use futures::StreamExt;

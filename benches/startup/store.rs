@@ -7,7 +7,7 @@ use dependency_proxy::domain::directory::{Record, Write};
 use dependency_proxy::domain::group::{Group, Visibility};
 use dependency_proxy::domain::id::{GroupId, UserId};
 use dependency_proxy::domain::user::User;
-use dependency_proxy::store::identity::IdentityStore;
+use dependency_proxy::store::embedded::identity::IdentityStore;
 use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
 

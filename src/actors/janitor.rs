@@ -19,9 +19,9 @@ use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::BlobCacheHandle;
 use crate::domain::commands::retention;
 use crate::domain::id::GroupId;
-use crate::store::index::Index;
+use crate::store::embedded::index::Index;
 
-pub use crate::store::index::Holdings;
+pub use crate::store::embedded::index::Holdings;
 
 /// Actor for background work; see the module.
 pub struct Janitor {

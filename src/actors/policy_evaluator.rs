@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use super::abort_on_panic::abort_on_panic;
 use super::admission::AdmissionLimit;
 use crate::domain::directory::{Directory, Write};
+use crate::store::embedded::identity::IdentityStore;
 use crate::store::error::StoreError;
-use crate::store::identity::IdentityStore;
 
 /// Single writer of the directory; see the module.
 pub struct PolicyEvaluator {

@@ -11,8 +11,8 @@ use crate::auth::random;
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::user::{Password, User};
 use crate::store::data_dir::DataDir;
+use crate::store::embedded::identity::IdentityStore;
 use crate::store::error::{OpenError, StoreError};
-use crate::store::identity::IdentityStore;
 
 /// Result of a reset.
 #[derive(Debug)]

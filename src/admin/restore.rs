@@ -11,9 +11,9 @@ use crate::domain::id::{GroupId, UserId};
 use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
 use crate::store::data_dir::DataDir;
+use crate::store::embedded::export::{self, Backup};
+use crate::store::embedded::identity::{IdentityStore, Present};
 use crate::store::error::{OpenError, StoreError};
-use crate::store::export::{self, Backup};
-use crate::store::identity::{IdentityStore, Present};
 
 /// Result of a restore.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
 use crate::store::data_dir::DataDir;
+use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::index::Index;
 use crate::store::free_space::FreeSpace;
-use crate::store::identity::IdentityStore;
-use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
 use crate::store::spool::Spool;
 

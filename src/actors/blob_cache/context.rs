@@ -12,8 +12,8 @@ use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
+use crate::store::embedded::index::{Index, Link};
 use crate::store::error::StoreError;
-use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
 
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
@@ -30,7 +30,7 @@ pub(super) struct DownloadContext {
     pub(super) unstored: UnstoredReports,
     /// Blobs whose length a manifest may state wrongly.
     pub(super) misled: Mutex<HashSet<BlobKey>>,
-    /// BlobSource for reading from before a blob's last byte is released until the blob is stored and linked. A
+    /// Held for reading from before a blob's last byte is released until the blob is stored and linked. A
     /// shutdown waits for the write lock.
     pub(super) committing: Arc<RwLock<()>>,
 }

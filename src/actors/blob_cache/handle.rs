@@ -34,8 +34,8 @@ use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
+use crate::store::embedded::index::{Index, Link};
 use crate::store::error::StoreError;
-use crate::store::index::{Index, Link};
 use crate::store::spool::Spool;
 use crate::upstream::{ContentHead, UpstreamError};
 

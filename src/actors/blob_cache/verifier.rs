@@ -13,8 +13,8 @@ use super::repeats::Repeats;
 use crate::actors::admission::refused;
 use crate::domain::digest::Digest;
 use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
+use crate::store::embedded::index::Index;
 use crate::store::error::StoreError;
-use crate::store::index::Index;
 
 /// Options of the verification of stored blobs.
 #[derive(Clone, Copy, Debug)]

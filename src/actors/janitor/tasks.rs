@@ -12,9 +12,9 @@ use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::domain::id::GroupId;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
+use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::index::Index;
 use crate::store::error::StoreError;
-use crate::store::identity::IdentityStore;
-use crate::store::index::Index;
 
 /// The handles and stores that the janitor works on.
 #[derive(Clone)]

@@ -24,8 +24,8 @@ use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
+use crate::store::embedded::index::{Index, Link, TagEntry};
 use crate::store::error::StoreError;
-use crate::store::index::{Index, Link, TagEntry};
 use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::manifests::{Manifest, ManifestStore};
 

@@ -25,8 +25,8 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
+use crate::store::embedded::index::Index;
 use crate::store::error::StoreError;
-use crate::store::index::Index;
 use crate::store::manifests::ManifestStore;
 use crate::telemetry::CountersBy;
 

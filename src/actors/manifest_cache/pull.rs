@@ -20,7 +20,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-use crate::store::index::TagEntry;
+use crate::store::embedded::index::TagEntry;
 use crate::store::manifests::Manifest;
 use crate::upstream::{ContentHead, ManifestHead};
 

@@ -12,12 +12,12 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::super::changes::{self, Position, Records};
-use super::super::error::{OpenError, StoreError};
-use super::super::export;
-use super::super::reserve::{self, Reserve};
 use super::Files;
 use crate::store::atomic_file::{self, NewFile};
+use crate::store::embedded::changes::{self, Position, Records};
+use crate::store::embedded::export;
+use crate::store::embedded::reserve::{self, Reserve};
+use crate::store::error::{OpenError, StoreError};
 
 /// Prepared identities that replace others. Dropping this value leaves the same state as a killed process.
 pub(in super::super) struct Replacement<'a> {

@@ -1,6 +1,6 @@
 //! The store of identities: users, groups, members and tokens. A change is atomic, and is on the disk before it is
-//! acknowledged: first in the [journal](super::journal), from which a start completes the
-//! [database](super::records). The [export](super::export) is a copy for backups.
+//! acknowledged: first in the [journal](crate::store::embedded::journal), from which a start completes the
+//! [database](crate::store::embedded::records). The [export](crate::store::export) is a copy for backups.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::changes::{self, Entry, Position};
-use super::damage::{self, Kind};
-use super::error::{OpenError, StoreError};
 use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
@@ -18,6 +16,8 @@ use super::recovery::{self, Files, Replacement};
 use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
 use crate::domain::id::CredentialId;
+use crate::store::damage::{self, Kind};
+use crate::store::error::{OpenError, StoreError};
 
 /// The open store of identities. All methods block.
 pub struct IdentityStore {
@@ -202,7 +202,7 @@ impl IdentityStore {
 mod tests {
     use super::*;
     use crate::domain::directory::{Record, RecordKey};
-    use crate::store::export;
+    use crate::store::embedded::export;
 
     fn service(last_user: u64) -> Record {
         Record::Service(Service { last_user, ..Service::default() })

@@ -1,5 +1,5 @@
-//! Recovery of the identities at a start: the [journal](super::journal) is authoritative, the
-//! [database](super::records) is completed from it, and the start is refused if another file knows of more changes
+//! Recovery of the identities at a start: the [journal](crate::store::journal) is authoritative, the
+//! [database](crate::store::records) is completed from it, and the start is refused if another file knows of more changes
 //! than the journal.
 //!
 //! Three files know the number of the last change: the journal, the database and the export. At most one of them is
@@ -37,13 +37,13 @@ pub use self::files::Present;
 pub(super) use self::replacement::Replacement;
 
 use super::changes::{self, History, Position, Rest};
-use super::error::{OpenError, StoreError};
 use super::export::{self, Exported};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use super::reserve;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
+use crate::store::error::{OpenError, StoreError};
 
 /// The state of the files of identities.
 struct Found {

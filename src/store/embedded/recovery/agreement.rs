@@ -1,9 +1,9 @@
 //! Check which of the files belong to one history. The numbers in files of two installations, or of a restored one,
 //! cannot be compared: the installation and the running digests distinguish them.
 
-use super::super::changes::{History, Position};
 use super::{Files, Found, FoundJournal, Witness};
 use crate::domain::id::InstallationId;
+use crate::store::embedded::changes::{History, Position};
 
 /// Relation of two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,9 +19,6 @@ use std::{fs, io};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::atomic_file;
-use super::damage::{self, Kind};
-use super::error::StoreError;
 use super::index::{Link, TagEntry};
 use super::index_key as key;
 use crate::auth::sha256;
@@ -29,6 +26,9 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
+use crate::store::atomic_file;
+use crate::store::damage::{self, Kind};
+use crate::store::error::StoreError;
 
 /// Maximum number of attempts to remove a folder that is written to at the same time.
 const MAX_REMOVAL_ATTEMPTS: usize = 10;

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::atomic_file::{self, NewFile};
 use super::changes::{self, History, Position, Rest};
-use super::error::StoreError;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record};
+use crate::store::atomic_file::{self, NewFile};
+use crate::store::error::StoreError;
 
 /// The export of an open store. Its methods block.
 pub(super) struct Export {

@@ -6,9 +6,9 @@ use std::fs;
 
 use super::*;
 use crate::domain::directory::{Record, Write};
-use crate::store::changes::Entry;
-use crate::store::identity::IdentityStore;
-use crate::store::reserve::Reserve;
+use crate::store::embedded::changes::Entry;
+use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::reserve::Reserve;
 
 const CHANGES: u64 = 6;
 

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::export::{self, Backup};
+use crate::store::embedded::export::{self, Backup};
 
-use super::super::error::StoreError;
-use super::super::records::RecordsDatabase;
 use super::Found;
 use crate::domain::directory::Directory;
 use crate::store::atomic_file;
+use crate::store::embedded::records::RecordsDatabase;
+use crate::store::error::StoreError;
 
 /// The files of identities in the data folder.
 #[derive(Clone, Debug)]

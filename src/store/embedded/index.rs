@@ -18,10 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::holdings::Holdings;
 use self::rebuild::{Found, Trust, UNREADABLE};
-use super::damage::{self, Kind};
 use super::database::Database;
-use super::error::{OpenError, StoreError};
-use super::free_space::FreeSpace;
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
 use super::reserve;
@@ -30,6 +27,9 @@ use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
+use crate::store::damage::{self, Kind};
+use crate::store::error::{OpenError, StoreError};
+use crate::store::free_space::FreeSpace;
 
 /// The open index. All methods block.
 pub struct Index {

@@ -17,20 +17,20 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::atomic_file;
-use super::error::StoreError;
+use crate::store::atomic_file;
+use crate::store::error::StoreError;
 
 /// Size of the reserve in bytes: enough for about ten thousand changes of identities.
-pub(super) const BYTES: u64 = 16 << 20;
+pub(in crate::store) const BYTES: u64 = 16 << 20;
 
 /// Free space in bytes below which the databases refuse changes, because sled does not recover from a full disk.
-pub(super) const MIN_FREE_BYTES: u64 = 4 << 20;
+pub(in crate::store) const MIN_FREE_BYTES: u64 = 4 << 20;
 
 /// Name of the preallocated file.
 const NAME: &str = "reserve";
 
 /// The reserve for the identities in one folder.
-pub(super) struct Reserve {
+pub(in crate::store) struct Reserve {
     path: PathBuf,
     /// Held while the file is created or deleted.
     changing: Mutex<()>,
@@ -38,7 +38,7 @@ pub(super) struct Reserve {
 
 impl Reserve {
     /// Opens the reserve in this folder: creates it if there is space for it, and deletes it if the disk is full.
-    pub(super) fn open(data: &Path) -> Self {
+    pub(in crate::store) fn open(data: &Path) -> Self {
         let reserve = Self::at(data);
         if atomic_file::free_bytes(data).is_ok_and(|free| free < MIN_FREE_BYTES) {
             reserve.release();
@@ -49,13 +49,13 @@ impl Reserve {
     }
 
     /// Returns the reserve in this folder without a change.
-    pub(super) fn at(data: &Path) -> Self {
+    pub(in crate::store) fn at(data: &Path) -> Self {
         Self { path: data.join(NAME), changing: Mutex::new(()) }
     }
 
     /// Runs a check for space. If the disk is full, deletes the reserve and runs the check again. Fails as the
     /// check does.
-    pub(super) fn or_release(&self, check: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    pub(in crate::store) fn or_release(&self, check: impl Fn() -> Result<(), StoreError>) -> Result<(), StoreError> {
         match check() {
             Err(StoreError::Full) if self.release() => check(),
             checked => checked,
@@ -63,7 +63,7 @@ impl Reserve {
     }
 
     /// Creates the file again once there is space for it, and some to spare. Blocks.
-    pub(super) fn refill(&self) {
+    pub(in crate::store) fn refill(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(folder) = self.path.parent().filter(|_| !self.is_whole()) else { return };
         if atomic_file::free_bytes(folder).is_ok_and(|free| free >= BYTES + 2 * MIN_FREE_BYTES)

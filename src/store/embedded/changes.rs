@@ -45,11 +45,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::error::StoreError;
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::id::InstallationId;
+use crate::store::error::StoreError;
 
 /// A position in the history of changes. The digest distinguishes histories that have the same number of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

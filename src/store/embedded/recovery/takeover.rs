@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::super::changes::{self, Position};
-use super::super::error::StoreError;
-use super::super::export;
-use super::super::journal::Journal;
-use super::super::records::RecordsDatabase;
 use super::{Files, Found, Refusal, Witness};
 use crate::domain::directory::{Directory, RecordKey};
+use crate::store::embedded::changes::{self, Position};
+use crate::store::embedded::export;
+use crate::store::embedded::journal::Journal;
+use crate::store::embedded::records::RecordsDatabase;
+use crate::store::error::StoreError;
 
 impl Found {
     /// Begins a journal with the content of the database. Fails if another file shows that there was a journal, or

@@ -7,7 +7,7 @@
 //! bit restores an older state, in which a revoked token is valid again. Therefore a change may count as stored
 //! only if a start can detect that it is missing. This file makes that possible: each line contains the digest of
 //! the previous one, only the last line may be incomplete, and the number of the last change is recorded elsewhere
-//! too (in the database, in the same batch as the change, and in the export). [`recovery`](super::recovery)
+//! too (in the database, in the same batch as the change, and in the export). [`recovery`](crate::store::embedded::recovery)
 //! describes how a start uses this.
 //!
 //! # Rules
@@ -32,9 +32,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
-use super::atomic_file::{self, NewFile};
 use super::changes::{self, Entry, History, Position, Records};
-use super::error::StoreError;
+use crate::store::atomic_file::{self, NewFile};
+use crate::store::error::StoreError;
 
 /// The open journal. Its methods block.
 pub(super) struct Journal {

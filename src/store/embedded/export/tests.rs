@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::directory::{Service, Write};
-use crate::store::changes::{Entry, Records};
+use crate::store::embedded::changes::{Entry, Records};
 
 struct Store {
     folder: tempfile::TempDir,

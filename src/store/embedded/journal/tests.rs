@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::directory::{Record, Service, Write};
-use crate::store::changes::Rest;
+use crate::store::embedded::changes::Rest;
 
 fn entry(last_user: u64) -> [Entry; 1] {
     [Entry::of(&Write::Put(Record::Service(Service { last_user, ..Service::default() }))).unwrap()]

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::changes::{Position, Rest};
-use super::super::error::{Advice, OpenError};
-use super::super::export;
-use super::super::records::RecordsDatabase;
 use super::agreement::Name;
 use super::{Files, Found, FoundJournal, Witness, read_journal};
+use crate::store::embedded::changes::{Position, Rest};
+use crate::store::embedded::export;
+use crate::store::embedded::records::RecordsDatabase;
+use crate::store::error::{Advice, OpenError};
 
 /// Beginning of the names of folders in which restores have kept the previous files.
 const REPLACED_PREFIX: &str = "identity.replaced-";
