@@ -83,7 +83,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     };
     let stores = Stores::open(&data, &settings)?;
     let signer = signer(&data, &settings)?;
-    let handles = Handles::start(stores, signer, &settings)?;
+    let handles = Handles::start(stores, signer, &settings).await?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
     warn_of_missing_groups(&settings.upstreams.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());

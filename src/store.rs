@@ -1,14 +1,28 @@
-//! Persistent storage: identities, the index of the cache, manifests and blobs. The only layer that knows sled and
-//! the file system. All functions block, unless their documentation states otherwise: call them on a blocking
-//! thread. Knows nothing of requests, upstreams or actors.
+//! Persistent storage. The only layer that knows sled and the file system. Knows nothing of requests, upstreams or
+//! actors.
+//!
+//! | module | content | calls |
+//! |---|---|---|
+//! | [`identities`] | users, groups, members, tokens, times of last use | async, with a contract |
+//! | [`content`] | what groups may read, what tags stand for, manifests | async, with a contract |
+//! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
+//! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
+//! | [`embedded`] | the engine of identities and content: sled and small files | block |
+//!
+//! Another engine is another variant of the `Engine` in [`identities`] and [`content`]: no other code depends on sled. Blobs
+//! stay files of this machine, because `sendfile(2)` sends them.
 
 pub mod atomic_file;
 pub mod blobs;
+mod blocking;
+pub mod content;
 mod damage;
 pub mod data_dir;
 pub mod embedded;
 pub mod error;
 pub mod free_space;
+pub mod identities;
 pub mod large_buffer;
+pub mod link;
 pub mod manifests;
 pub mod spool;

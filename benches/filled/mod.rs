@@ -20,7 +20,8 @@ use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::domain::reference::Tag;
-use dependency_proxy::store::embedded::index::{Index, Link, TagEntry};
+use dependency_proxy::store::embedded::index::Index;
+use dependency_proxy::store::link::{Link, TagEntry};
 use jiff::Timestamp;
 
 /// Number of groups that have entries.

@@ -17,7 +17,10 @@ use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::min_free::MinFree;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::store::blobs::BlobFiles;
+use dependency_proxy::store::content::ContentStore;
+use dependency_proxy::store::embedded::content::EmbeddedContent;
 use dependency_proxy::store::embedded::index::Index;
+use dependency_proxy::store::manifests::ManifestStore;
 use dependency_proxy::store::spool::Spool;
 use dependency_proxy::upstream::{Content, ContentHead, UpstreamError};
 use futures::StreamExt;
@@ -100,10 +103,11 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
 impl Fixture {
     fn new() -> Self {
         let (folder, hub, cache) = (tempfile::tempdir().unwrap(), Arc::new(Hub::default()), Arbiter::new());
-        let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
+        let index = Index::open(folder.path(), folder.path()).unwrap();
+        let content = ContentStore::embedded(EmbeddedContent::new(index, ManifestStore::new(folder.path())));
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let blobs = BlobCacheHandle::start(&cache.handle(), hub.clone(), index, files.clone(), spool, OPTIONS);
+        let blobs = BlobCacheHandle::start(&cache.handle(), hub.clone(), content, files.clone(), spool, OPTIONS);
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
         Self { folder, hub, blobs, files, cache, workers }
     }

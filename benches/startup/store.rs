@@ -7,7 +7,7 @@ use dependency_proxy::domain::directory::{Record, Write};
 use dependency_proxy::domain::group::{Group, Visibility};
 use dependency_proxy::domain::id::{GroupId, UserId};
 use dependency_proxy::domain::user::User;
-use dependency_proxy::store::embedded::identity::IdentityStore;
+use dependency_proxy::store::embedded::identity::EmbeddedIdentities;
 use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
 
@@ -16,7 +16,7 @@ use super::filled::GROUPS;
 /// Creates the groups of the entries, which would be purged otherwise, and an administrator, without whom
 /// the store counts as empty.
 pub fn make_groups(folder: &Path) {
-    let identities = IdentityStore::open(folder).unwrap();
+    let identities = EmbeddedIdentities::open(folder).unwrap();
     if identities.load().unwrap().is_empty() {
         let records: Vec<Write> = (1..=GROUPS).map(group).chain([administrator()]).map(Write::Put).collect();
         identities.commit(&records).unwrap();

@@ -4,12 +4,10 @@
 mod purges;
 mod tasks;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use jiff::Timestamp;
-use tokio::task::spawn_blocking;
+use tokio::task::JoinHandle;
 
 pub use self::tasks::Parts;
 
@@ -17,17 +15,16 @@ use self::purges::Purges;
 use self::tasks::report;
 use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::BlobCacheHandle;
-use crate::domain::commands::retention;
 use crate::domain::id::GroupId;
-use crate::store::embedded::index::Index;
+use crate::store::content::ContentStore;
 
-pub use crate::store::embedded::index::Holdings;
+pub use crate::store::content::Holdings;
 
 /// Actor for background work; see the module.
 pub struct Janitor {
     parts: Parts,
-    /// True while a periodic run is under way.
-    busy: bool,
+    /// The periodic run that is under way.
+    tidying: Option<JoinHandle<()>>,
     purges: Purges,
 }
 
@@ -35,7 +32,7 @@ pub struct Janitor {
 #[derive(Clone)]
 pub struct JanitorHandle {
     actor: Addr<Janitor>,
-    index: Arc<Index>,
+    content: ContentStore,
     blobs: BlobCacheHandle,
 }
 
@@ -54,11 +51,6 @@ struct Purged;
 #[rtype(result = "()")]
 struct Finish;
 
-/// Reports that a periodic run has ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Tidied;
-
 /// Interval of the periodic run: times of last use, index, export of the identities, gauges.
 const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -71,37 +63,23 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 impl JanitorHandle {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
-        let (index, blobs) = (parts.index.clone(), parts.blobs.clone());
-        let janitor = Janitor { parts, busy: false, purges: Purges::default() };
-        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), index, blobs }
+        let (content, blobs) = (parts.content.clone(), parts.blobs.clone());
+        let janitor = Janitor { parts, tidying: None, purges: Purges::default() };
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, blobs }
     }
 
     /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
     /// a link to. Returns once the purge is recorded on disk, so that it also happens if the process ends before.
     pub async fn purge(&self, group: GroupId) {
-        let index = self.index.clone();
-        match spawn_blocking(move || index.mark_forgotten(group)).await {
-            Ok(noted) => report("the note of a purge", noted),
-            Err(panic) => tracing::error!(%group, %panic, "noting a purge failed"),
-        }
+        report("the note of a purge", self.content.mark_purged(group).await);
         self.actor.do_send(Purge(group));
     }
 
     /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index
     /// cannot be read.
     pub async fn holdings(&self, groups: Vec<GroupId>) -> Option<Holdings> {
-        let index = self.index.clone();
-        match spawn_blocking(move || index.holdings(&groups)).await {
-            Ok(Ok(holdings)) => Some(holdings),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "what groups have cached could not be counted");
-                None
-            }
-            Err(panic) => {
-                tracing::error!(%panic, "counting what groups have cached failed");
-                None
-            }
-        }
+        let holdings = self.content.holdings(groups).await;
+        holdings.inspect_err(|error| tracing::warn!(%error, "what groups have cached could not be counted")).ok()
     }
 
     /// Waits for the blobs that are being stored, then writes everything that waits to be written. Called at shutdown.
@@ -114,28 +92,20 @@ impl JanitorHandle {
 }
 
 impl Janitor {
-    /// Starts a periodic run on a blocking thread, unless the one before is still under way.
-    fn tidy(&mut self, ctx: &mut Context<Self>) {
-        if self.busy {
-            return;
+    /// Starts a periodic run, unless the one before is still under way.
+    fn tidy(&mut self, _: &mut Context<Self>) {
+        if self.tidying.as_ref().is_none_or(JoinHandle::is_finished) {
+            let parts = self.parts.clone();
+            self.tidying = Some(actix_rt::spawn(async move { parts.tidy().await }));
         }
-        self.busy = true;
-        let (parts, me) = (self.parts.clone(), ctx.address());
-        actix_rt::spawn(async move {
-            if let Err(panic) = spawn_blocking(move || parts.tidy()).await {
-                tracing::error!(%panic, "tidying up failed");
-            }
-            me.do_send(Tidied);
-        });
     }
 
     fn purge(&self, group: GroupId, ctx: &Context<Self>) {
         let (parts, me) = (self.parts.clone(), ctx.address());
         actix_rt::spawn(async move {
-            match spawn_blocking(move || parts.purge(group)).await {
-                Ok(Ok(files)) => tracing::info!(%group, files, "a group's cache was purged"),
-                Ok(Err(error)) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
-                Err(panic) => tracing::error!(%group, %panic, "purging a group's cache failed"),
+            match parts.purge(group).await {
+                Ok(files) => tracing::info!(%group, files, "a group's cache was purged"),
+                Err(error) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
             }
             me.do_send(Purged);
         });
@@ -143,28 +113,12 @@ impl Janitor {
 
     fn purge_deleted(&mut self, _: &mut Context<Self>) {
         let parts = self.parts.clone();
-        actix_rt::spawn(async move {
-            match spawn_blocking(move || parts.purge_deleted()).await {
-                Ok(purged) => report("the end of deleted groups' caches", purged),
-                Err(panic) => tracing::error!(%panic, "purging the caches of deleted groups failed"),
-            }
-        });
+        actix_rt::spawn(async move { report("the end of deleted groups' caches", parts.purge_deleted().await) });
     }
 
     fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
         let parts = self.parts.clone();
-        actix_rt::spawn(async move {
-            let max = parts.max_tombstones;
-            let forget = move |directory: &_| retention::expire(directory, max, Timestamp::now());
-            let forgotten = parts.policy.change(forget).await;
-            if let Err(error) = forgotten {
-                tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
-            }
-            match spawn_blocking(move || parts.forget_last_used()).await {
-                Ok(forgotten) => report("the end of deleted credentials' times of last use", forgotten),
-                Err(panic) => tracing::error!(%panic, "forgetting when deleted credentials were last used failed"),
-            }
-        });
+        actix_rt::spawn(async move { parts.forget_old_tokens().await });
     }
 }
 
@@ -172,25 +126,13 @@ impl Actor for Janitor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let leftovers = self.parts.leftovers.clone();
-        actix_rt::spawn(spawn_blocking(move || match leftovers.remove() {
-            Ok(0) => {}
-            Ok(files) => tracing::info!(files, "removed what killed processes had left half-written"),
-            Err(error) => tracing::warn!(%error, "what killed processes left half-written could not all be removed"),
-        }));
+        let parts = self.parts.clone();
+        actix_rt::spawn(async move { parts.remove_leftovers().await });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
         ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
         // A purge that the last process acknowledged may not have run to its end.
         self.purge_deleted(ctx);
-    }
-}
-
-impl Handler<Tidied> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, _: Tidied, _: &mut Self::Context) {
-        self.busy = false;
     }
 }
 
@@ -218,12 +160,13 @@ impl Handler<Finish> for Janitor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
-        let parts = self.parts.clone();
+        let (parts, tidying) = (self.parts.clone(), self.tidying.take());
         Box::pin(async move {
-            let written = spawn_blocking(move || parts.finish());
-            if let Err(panic) = written.await {
-                tracing::error!(%panic, "the last changes could not be written");
+            // An older export that is written meanwhile must not replace the last one.
+            if let Some(tidying) = tidying {
+                drop(tidying.await);
             }
+            parts.finish().await;
         })
     }
 }

@@ -225,14 +225,6 @@ impl Reservation {
         let lease = budget.enter(&bytes, share);
         (bytes, Some(lease))
     }
-
-    /// Uses the reservation's share for other bytes, which hold their memory already. Releases the reserved memory.
-    pub(super) fn lease_of(self, bytes: &Bytes) -> Option<Arc<Lease>> {
-        let budget = self.share.budget.clone();
-        let mut share = self.share;
-        share.shrink(bytes.len() as u64);
-        (bytes.len() > SMALL_BYTES).then(|| budget.enter(bytes, share))
-    }
 }
 
 impl Held {

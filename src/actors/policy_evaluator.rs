@@ -8,17 +8,16 @@ use std::sync::Arc;
 use actix::prelude::*;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
 use super::abort_on_panic::abort_on_panic;
 use super::admission::AdmissionLimit;
 use crate::domain::directory::{Directory, Write};
-use crate::store::embedded::identity::IdentityStore;
 use crate::store::error::StoreError;
+use crate::store::identities::IdentityStore;
 
 /// Single writer of the directory; see the module.
 pub struct PolicyEvaluator {
-    store: Arc<IdentityStore>,
+    store: IdentityStore,
     published: Arc<ArcSwap<Directory>>,
     /// The published directory with all changes applied that are not durable yet.
     next: Directory,
@@ -91,8 +90,12 @@ impl PolicyEvaluatorHandle {
     /// # Errors
     ///
     /// Fails if the store cannot be read.
-    pub fn start(store: Arc<IdentityStore>, arbiter: &ArbiterHandle, max_waiting: usize) -> Result<Self, StoreError> {
-        let directory = store.load()?;
+    pub async fn start(store: IdentityStore, arbiter: &ArbiterHandle, max_waiting: usize) -> Result<Self, StoreError> {
+        let directory = store.load().await?;
+        Ok(Self::start_with(directory, store, arbiter, max_waiting))
+    }
+
+    fn start_with(directory: Directory, store: IdentityStore, arbiter: &ArbiterHandle, max_waiting: usize) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(directory.clone()));
         let actor = PolicyEvaluator {
             store,
@@ -102,15 +105,16 @@ impl PolicyEvaluatorHandle {
             committing: false,
         };
         let actor = PolicyEvaluator::start_in_arbiter(arbiter, |_| actor);
-        Ok(Self { published, actor, waiting: AdmissionLimit::new("changes", max_waiting) })
+        Self { published, actor, waiting: AdmissionLimit::new("changes", max_waiting) }
     }
 
     /// Starts an actor on this thread with these records, which are stored in this folder first.
     #[cfg(test)]
     pub(crate) fn over(records: &Directory, data: &std::path::Path) -> Result<Self, Box<dyn std::error::Error>> {
-        let store = IdentityStore::open(data)?;
+        let store = crate::store::embedded::identity::EmbeddedIdentities::open(data)?;
         store.commit(&records.records().map(Write::Put).collect::<Vec<_>>())?;
-        Ok(Self::start(Arc::new(store), &Arbiter::current(), 100)?)
+        let directory = store.load()?;
+        Ok(Self::start_with(directory, IdentityStore::embedded(store), &Arbiter::current(), 100))
     }
 
     /// Returns the current directory. It contains every change that was acknowledged.
@@ -169,8 +173,7 @@ impl PolicyEvaluator {
         let (store, directory, batch) = (self.store.clone(), self.next.clone(), mem::take(&mut self.waiting));
         actix_rt::spawn(async move {
             let writes: Vec<Write> = batch.iter().flat_map(|change| change.writes.clone()).collect();
-            let outcome = spawn_blocking(move || store.commit(&writes)).await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(StoreError::Io(panic.to_string())));
+            let outcome = store.commit(writes).await;
             me.do_send(Committed { directory, batch, outcome });
         });
     }
@@ -178,10 +181,6 @@ impl PolicyEvaluator {
 
 impl Actor for PolicyEvaluator {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(1024);
-    }
 }
 
 impl Handler<Change> for PolicyEvaluator {
@@ -228,6 +227,7 @@ impl Drop for PolicyEvaluator {
 mod tests {
     use super::*;
     use crate::domain::directory::{Record, Service};
+    use crate::store::embedded::identity::EmbeddedIdentities;
     use futures::future::join_all;
 
     fn count_up(directory: &Directory) -> Result<(Vec<Write>, u64), String> {
@@ -236,15 +236,15 @@ mod tests {
         Ok((vec![Write::Put(Record::Service(service))], last_user))
     }
 
-    fn start(data: &std::path::Path) -> PolicyEvaluatorHandle {
-        let store = Arc::new(IdentityStore::open(data).unwrap());
-        PolicyEvaluatorHandle::start(store, &Arbiter::current(), 1000).unwrap()
+    async fn start(data: &std::path::Path) -> PolicyEvaluatorHandle {
+        let store = IdentityStore::embedded(EmbeddedIdentities::open(data).unwrap());
+        PolicyEvaluatorHandle::start(store, &Arbiter::current(), 1000).await.unwrap()
     }
 
     #[actix_rt::test]
     async fn changes_that_come_together_all_happen_one_after_the_other() {
         let data = tempfile::tempdir().unwrap();
-        let policy = start(data.path());
+        let policy = start(data.path()).await;
         let mut numbers: Vec<u64> =
             join_all((0..200).map(|_| policy.change(count_up))).await.into_iter().map(Result::unwrap).collect();
         numbers.sort_unstable();
@@ -256,7 +256,7 @@ mod tests {
     #[actix_rt::test]
     async fn a_refused_change_leaves_nothing_behind() {
         let data = tempfile::tempdir().unwrap();
-        let policy = start(data.path());
+        let policy = start(data.path()).await;
         let refused = policy.change(|_| Err::<(Vec<Write>, ()), _>("no")).await;
         assert_eq!(refused, Err(ChangeError::Refused("no")));
         assert_eq!(policy.change(count_up).await, Ok(1));
@@ -265,9 +265,10 @@ mod tests {
     #[actix_rt::test]
     async fn on_a_full_disk_a_change_is_refused_and_nothing_of_it_stays() {
         let data = tempfile::tempdir().unwrap();
-        let mut store = IdentityStore::open(data.path()).unwrap();
+        let mut store = EmbeddedIdentities::open(data.path()).unwrap();
         store.fill_up();
-        let policy = PolicyEvaluatorHandle::start(Arc::new(store), &Arbiter::current(), 1000).unwrap();
+        let store = IdentityStore::embedded(store);
+        let policy = PolicyEvaluatorHandle::start(store, &Arbiter::current(), 1000).await.unwrap();
         for _ in 0..2 {
             assert_eq!(policy.change(count_up).await, Err(ChangeError::Full));
         }
@@ -280,10 +281,11 @@ mod tests {
     struct Stored;
 
     impl Handler<Stored> for PolicyEvaluator {
-        type Result = u64;
+        type Result = ResponseFuture<u64>;
 
-        fn handle(&mut self, _: Stored, _: &mut Self::Context) -> u64 {
-            self.store.load().unwrap().service().last_user
+        fn handle(&mut self, _: Stored, _: &mut Self::Context) -> Self::Result {
+            let store = self.store.clone();
+            Box::pin(async move { store.load().await.unwrap().service().last_user })
         }
     }
 }

@@ -35,7 +35,6 @@ use std::time::Duration;
 
 use super::memory_budget::{CollectError, NoMemory};
 use crate::domain::origin::{Account, Origin};
-use crate::store::error::StoreError;
 pub use crate::upstream::ConnectionFailure;
 use crate::upstream::{RealmError, UpstreamError};
 
@@ -377,13 +376,6 @@ impl From<RealmError> for Cause {
             RealmError::Failed(failure) => Self::RealmFailed { status: failure.status, message: failure.message },
             RealmError::InvalidResponse { what } => Self::InvalidResponse { what: format!("its token realm: {what}") },
         }
-    }
-}
-
-impl From<StoreError> for Cause {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the cache could not be read or written");
-        Self::Store
     }
 }
 

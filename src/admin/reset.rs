@@ -11,7 +11,7 @@ use crate::auth::random;
 use crate::domain::directory::{Directory, Record, Write};
 use crate::domain::user::{Password, User};
 use crate::store::data_dir::DataDir;
-use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::error::{OpenError, StoreError};
 
 /// Result of a reset.
@@ -54,7 +54,7 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
         return Err(ResetError::NoData(folder.to_owned()));
     }
     let data = DataDir::open(folder)?;
-    let store = IdentityStore::open(data.path())?;
+    let store = EmbeddedIdentities::open(data.path())?;
     let directory = store.load()?;
     let found = first_administrator(&directory).ok_or_else(|| ResetError::NoAdministrator(folder.to_owned()))?;
     let secret: SecretString = hex::encode(random::bytes::<16>()).into();
@@ -99,7 +99,7 @@ mod tests {
 
     fn store_with(folder: &Path, records: impl IntoIterator<Item = Record>) {
         let data = DataDir::open(folder).unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
+        let store = EmbeddedIdentities::open(data.path()).unwrap();
         store.commit(&records.into_iter().map(Write::Put).collect::<Vec<_>>()).unwrap();
     }
 
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(reset.username, "root");
         let secret = std::fs::read_to_string(&reset.password_file).unwrap();
         let data = DataDir::open(folder.path()).unwrap();
-        let directory = IdentityStore::open(data.path()).unwrap().load().unwrap();
+        let directory = EmbeddedIdentities::open(data.path()).unwrap().load().unwrap();
         let root = directory.user(UserId(2)).unwrap();
         assert!(!root.blocked && password::verify(secret.trim_end(), &root.password.as_ref().unwrap().hash));
         assert!(directory.user(UserId(1)).unwrap().blocked);

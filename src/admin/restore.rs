@@ -12,7 +12,7 @@ use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
 use crate::store::data_dir::DataDir;
 use crate::store::embedded::export::{self, Backup};
-use crate::store::embedded::identity::{IdentityStore, Present};
+use crate::store::embedded::identity::{EmbeddedIdentities, Present};
 use crate::store::error::{OpenError, StoreError};
 
 /// Result of a restore.
@@ -141,8 +141,8 @@ impl PlannedRestore {
     /// The data folder cannot be written.
     pub fn carry_out(mut self) -> Result<Restored, RestoreError> {
         let path = self.data.path();
-        skip_numbers(&mut self.directory, &IdentityStore::given_numbers(path));
-        let aside = IdentityStore::restore(path, &self.directory, self.number)?;
+        skip_numbers(&mut self.directory, &EmbeddedIdentities::given_numbers(path));
+        let aside = EmbeddedIdentities::restore(path, &self.directory, self.number)?;
         self.data.give_to_owner()?;
         let (users, groups) = (self.directory.users().count(), self.directory.groups().count());
         let (tokens, incomplete) = (self.directory.tokens().count(), self.incomplete);
@@ -152,7 +152,7 @@ impl PlannedRestore {
 
 impl Comparison {
     fn of(backup: &Directory, data: &Path) -> Self {
-        match IdentityStore::present(data) {
+        match EmbeddedIdentities::present(data) {
             Ok(None) => Self::NothingThere,
             Ok(Some(present)) if regained::are_of_one_service(backup, &present.directory) => {
                 let regained = regained::regained(backup, &present.directory, Timestamp::now());
@@ -186,7 +186,7 @@ mod tests {
         let (data, export) = (folder.path().join("data"), folder.path().join("export"));
         assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Export { .. })));
         let empty = folder.path().join("empty");
-        IdentityStore::open(&empty).unwrap().write_export().unwrap();
+        EmbeddedIdentities::open(&empty).unwrap().write_export().unwrap();
         std::fs::rename(empty.join("identity.jsonl"), &export).unwrap();
         assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Empty(_))));
         assert!(!data.exists());

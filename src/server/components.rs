@@ -23,19 +23,21 @@ use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, R
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
+use crate::store::content::ContentStore;
 use crate::store::data_dir::DataDir;
-use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::content::EmbeddedContent;
+use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::index::Index;
 use crate::store::free_space::FreeSpace;
+use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
 use crate::store::spool::Spool;
 
 /// All stores on disk, opened.
 pub(super) struct Stores {
     leftovers: TempFileSweep,
-    identities: Arc<IdentityStore>,
-    index: Arc<Index>,
-    manifests: Arc<ManifestStore>,
+    identities: IdentityStore,
+    content: ContentStore,
     files: BlobFiles,
     spool: Spool,
 }
@@ -64,11 +66,12 @@ impl Stores {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
         let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
+        let index = Index::open(data.path(), cache)?.within(vec![free_space(cache), free_space(data.path())]);
+        let manifests = ManifestStore::new(cache).within(free_space(cache));
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
-            identities: Arc::new(IdentityStore::open(data.path())?),
-            index: Arc::new(Index::open(data.path(), cache)?.within(vec![free_space(cache), free_space(data.path())])),
-            manifests: Arc::new(ManifestStore::new(cache).within(free_space(cache))),
+            identities: IdentityStore::embedded(EmbeddedIdentities::open(data.path())?),
+            content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
             files: BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path()),
             spool: Spool::open(cache)?,
         })
@@ -80,16 +83,17 @@ impl Handles {
     ///
     /// # Errors
     /// The settings of an upstream cannot be used, or the store cannot be read.
-    pub(super) fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
-        let Stores { leftovers, identities, index, manifests: manifest_store, files, spool } = stores;
+    pub(super) async fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
+        let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
         let upstream = UpstreamHandle::start(component_options::upstreams(&settings.upstreams), &arbiter())?;
         let policy = PolicyEvaluatorHandle::start(
             identities.clone(),
             &identity_arbiter,
             settings.storage.max_waiting_changes.get(),
-        )?;
-        let last_used = LastUsed::new(identities.last_used()?);
+        )
+        .await?;
+        let last_used = LastUsed::new(identities.last_used().await?);
         let passwords = component_options::passwords(&settings.auth);
         let tokens =
             TokenIssuerHandle::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
@@ -97,16 +101,10 @@ impl Handles {
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
         let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
-        let manifests = ManifestCacheHandle::start(
-            manifest_options,
-            upstream.clone(),
-            index.clone(),
-            manifest_store,
-            memory.clone(),
-            &arbiter(),
-        );
+        let manifests =
+            ManifestCacheHandle::start(manifest_options, upstream.clone(), content.clone(), memory.clone(), &arbiter());
         let (ports, blob_options) = (Arc::new(upstream.clone()), component_options::blobs(&settings.cache));
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, index.clone(), files.clone(), spool, blob_options);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, content.clone(), files.clone(), spool, blob_options);
         blobs.verify_stored(component_options::verification(&settings.storage));
         let parts = Parts {
             policy: policy.clone(),
@@ -114,7 +112,7 @@ impl Handles {
             manifests: manifests.clone(),
             blobs: blobs.clone(),
             identities,
-            index,
+            content,
             files,
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),

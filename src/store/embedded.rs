@@ -1,6 +1,16 @@
-//! The embedded store: sled and small files below the data folder and the cache folder. All functions block.
+//! The embedded engine of the store: sled, and small files below the data folder and the cache folder. All functions
+//! block.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`identity`] | identities: the [`journal`] is written first, then the [`database`]; [`recovery`] completes one from the other at a start |
+//! | [`records`], [`changes`] | identities as records in sled, and changes as lines of the journal |
+//! | [`export`], [`reserve`] | the copy for backups; disk space that is kept for changes |
+//! | [`content`] | the [`index`], with the manifests as files |
+//! | [`index`], [`index_file`], [`index_key`] | links and tags in sled, and in small files from which the index can be rebuilt |
 
 mod changes;
+pub mod content;
 mod database;
 pub mod export;
 pub mod identity;

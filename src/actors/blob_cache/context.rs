@@ -12,8 +12,9 @@ use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::store::blobs::BlobFiles;
-use crate::store::embedded::index::{Index, Link};
+use crate::store::content::{ContentStore, Grant};
 use crate::store::error::StoreError;
+use crate::store::link::Link;
 use crate::store::spool::Spool;
 
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
@@ -22,7 +23,7 @@ const MAX_WRONG_CLAIMS: usize = 1_000;
 /// Shared context of all downloads. Only the permits, the reports and the remembered wrong lengths change.
 pub(super) struct DownloadContext {
     pub(super) upstream: Arc<dyn BlobUpstream>,
-    pub(super) index: Arc<Index>,
+    pub(super) content: ContentStore,
     pub(super) files: BlobFiles,
     pub(super) spool: Spool,
     pub(super) options: BlobCacheOptions,
@@ -36,11 +37,11 @@ pub(super) struct DownloadContext {
 }
 
 impl DownloadContext {
-    /// Grants the group a link. Blocks. A failure is only logged: without the link the next request asks
+    /// Grants the group a link. A failure is only logged: without the link the next request is decided by
     /// upstream again.
-    pub(super) fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
-        let link = Link::granted(Some(size));
-        match self.index.add_links(group, &key.origin, &[(key.digest, link)]) {
+    pub(super) async fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
+        let links = vec![(key.digest, Link::granted(Some(size)))];
+        match self.content.grant(Grant { group, origin: key.origin.clone(), links, tag: None }, None).await {
             Ok(()) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some(&key.origin)),
             Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),

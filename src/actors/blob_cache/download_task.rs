@@ -281,15 +281,13 @@ impl<'a> DownloadTask<'a> {
         let Some(writer) = self.writer.take() else { return Ok(Event::CommitFailed) };
         let (shared, key, unlinked) = (Arc::clone(&self.shared), self.order.key.clone(), self.order.unlinked.clone());
         let size = self.machine.readable();
-        let commit = move || {
-            let committed = shared.files.commit(writer.spooled, &key.digest);
-            // Also if the commit failed: upstream has served the blob to the account of these groups.
-            for group in unlinked.take() {
-                shared.link(group, &key, size);
-            }
-            committed
-        };
-        Ok(match spawn_blocking(commit).await? {
+        let (files, digest) = (shared.files.clone(), key.digest);
+        let committed = spawn_blocking(move || files.commit(writer.spooled, &digest)).await?;
+        // Also if the commit failed: upstream has served the blob to the account of these groups.
+        for group in unlinked.take() {
+            shared.link(group, &key, size).await;
+        }
+        Ok(match committed {
             Ok(()) => Event::Committed,
             Err(error) => {
                 tracing::warn!(%error, "a verified blob could not be stored");

@@ -96,7 +96,7 @@ impl From<&BlobError> for Cause {
             BlobError::Busy => Self::Busy,
             BlobError::TooSlow => Self::TimedOut,
             BlobError::Interrupted => Self::Internal,
-            BlobError::Store(error) => error.clone().into(),
+            BlobError::Store(_) => Self::Store,
         }
     }
 }

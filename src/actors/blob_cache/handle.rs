@@ -34,8 +34,8 @@ use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
-use crate::store::embedded::index::{Index, Link};
-use crate::store::error::StoreError;
+use crate::store::content::ContentStore;
+use crate::store::link::Link;
 use crate::store::spool::Spool;
 use crate::upstream::{ContentHead, UpstreamError};
 
@@ -81,7 +81,7 @@ impl BlobCacheHandle {
     pub fn start(
         arbiter: &ArbiterHandle,
         upstream: Arc<dyn BlobUpstream>,
-        index: Arc<Index>,
+        content: ContentStore,
         files: BlobFiles,
         spool: Spool,
         options: BlobCacheOptions,
@@ -98,7 +98,7 @@ impl BlobCacheHandle {
         let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
         let shared = Arc::new(DownloadContext {
             upstream,
-            index,
+            content,
             files,
             spool,
             options,
@@ -127,8 +127,7 @@ impl BlobCacheHandle {
 
     /// Starts the verification of the index and of stored blobs in the background. Later calls have no effect.
     pub fn verify_stored(&self, options: VerifyOptions) {
-        self.verifier
-            .get_or_init(|| Verifier::start(self.shared.files.clone(), Arc::clone(&self.shared.index), options));
+        self.verifier.get_or_init(|| Verifier::start(self.shared.files.clone(), self.shared.content.clone(), options));
     }
 
     /// Records that all of an open blob is sent to a client. `client` is any number that identifies it, such as a
@@ -171,7 +170,7 @@ impl BlobCacheHandle {
         self.shared.unstored.concerns(image)
     }
 
-    /// Drops the links of this group from memory, after they were removed from the index.
+    /// Drops the links of this group from memory, after they were removed from the store.
     pub fn forget_group(&self, group: GroupId) {
         // Before the removal: a lookup that read the old state sees the new count, and does not keep its link.
         self.forgotten.fetch_add(1, Ordering::SeqCst);
@@ -225,22 +224,20 @@ impl BlobCacheHandle {
         if let Some((link, stored)) = self.in_memory(wanted) {
             return Ok((Some(link), Some(stored)));
         }
-        let known = self.known.get(wanted);
-        let (shared, OpenBlob { group, origin, digest }) = (Arc::clone(&self.shared), wanted.clone());
-        let looked_up = spawn_blocking(move || {
-            let link = match known {
-                Some(link) => Some(link),
-                None => shared.index.link(group, &origin, &digest)?,
-            };
-            let expected = link.and_then(|link| link.expected().verified);
+        let OpenBlob { group, origin, digest } = wanted;
+        let link = match self.known.get(wanted) {
+            Some(link) => Some(link),
+            None => self.shared.content.link(*group, origin, *digest).await?,
+        };
+        let (files, digest) = (self.shared.files.clone(), *digest);
+        let expected = link.and_then(|link| link.expected().verified);
+        let opened = spawn_blocking(move || files.blob(&digest, expected));
+        let stored = opened.await.map_err(|_| BlobError::Interrupted)?.unwrap_or_else(|error| {
             // The blob is downloaded from upstream instead.
-            let stored = shared.files.blob(&digest, expected).unwrap_or_else(|error| {
-                tracing::warn!(%digest, %error, "a stored blob cannot be opened");
-                None
-            });
-            Ok::<_, StoreError>((link, stored))
+            tracing::warn!(%digest, %error, "a stored blob cannot be opened");
+            None
         });
-        Ok(looked_up.await.map_err(|_| BlobError::Interrupted)??)
+        Ok((link, stored))
     }
 
     /// Returns the link and the blob if both are in memory or open. This is the hit path: no blocking calls.
@@ -272,8 +269,8 @@ impl BlobCacheHandle {
             }
             self.confirm_by_range(&key, length).await?;
         }
-        let (shared, group) = (Arc::clone(&self.shared), wanted.group);
-        spawn_blocking(move || shared.link(group, &key, length)).await.map_err(|_| BlobError::Interrupted)
+        self.shared.link(wanted.group, &key, length).await;
+        Ok(())
     }
 
     /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another

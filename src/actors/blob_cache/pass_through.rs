@@ -11,7 +11,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::context::DownloadContext;
@@ -176,7 +175,8 @@ impl PassThroughStream {
         }
         if let Some(group) = self.unlinked.take() {
             let (shared, key, size) = (Arc::clone(&self.shared), self.key.clone(), self.length);
-            spawn_blocking(move || shared.link(group, &key, size));
+            // The client does not wait for it.
+            actix_rt::spawn(async move { shared.link(group, &key, size).await });
         }
         Ok(())
     }

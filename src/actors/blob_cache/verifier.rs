@@ -4,7 +4,6 @@
 //! removed, and the next pull fetches it again. No request waits for the verification.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use super::repeats::Repeats;
 use crate::actors::admission::refused;
 use crate::domain::digest::Digest;
 use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
-use crate::store::embedded::index::Index;
+use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 
 /// Options of the verification of stored blobs.
@@ -57,9 +56,9 @@ const QUEUE: &str = "blob_suspects";
 
 impl Verifier {
     /// Starts the verification thread. If that fails, the error is logged and nothing is verified.
-    pub(super) fn start(files: BlobFiles, index: Arc<Index>, options: VerifyOptions) -> Self {
+    pub(super) fn start(files: BlobFiles, content: ContentStore, options: VerifyOptions) -> Self {
         let (suspects, queue) = sync_channel(MAX_SUSPECTS);
-        let work = Work { files, index, options, queue, trusted: HashMap::new(), ended: false };
+        let work = Work { files, content, options, queue, trusted: HashMap::new(), ended: false };
         if let Err(error) = thread::Builder::new().name("verifier".to_owned()).spawn(move || work.run()) {
             tracing::error!(%error, "stored blobs are not verified: no thread could be started");
         }
@@ -85,7 +84,7 @@ impl Verifier {
 
 struct Work {
     files: BlobFiles,
-    index: Arc<Index>,
+    content: ContentStore,
     options: VerifyOptions,
     queue: Receiver<Digest>,
     /// Suspected blobs that were verified successfully, with the time and the stamp of the file.
@@ -96,7 +95,7 @@ struct Work {
 impl Work {
     fn run(mut self) {
         lower_priority();
-        if let Err(error) = self.index.check_against_files() {
+        if let Err(error) = self.content.verify() {
             tracing::warn!(%error, "the index could not be compared with its files, which are used instead");
         }
         while !self.ended {

@@ -1,20 +1,21 @@
-//! The janitor's tasks, which run on a blocking thread. The actor decides when they run.
-
-use std::sync::Arc;
+//! The janitor's tasks. The actor decides when they run.
 
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::domain::commands::retention;
+use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
-use crate::store::embedded::identity::IdentityStore;
-use crate::store::embedded::index::Index;
+use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
+use crate::store::identities::IdentityStore;
 
 /// The handles and stores that the janitor works on.
 #[derive(Clone)]
@@ -27,10 +28,10 @@ pub struct Parts {
     pub manifests: ManifestCacheHandle,
     /// The blob cache, with its links in memory.
     pub blobs: BlobCacheHandle,
-    /// The identities on disk.
-    pub identities: Arc<IdentityStore>,
-    /// The index on disk.
-    pub index: Arc<Index>,
+    /// The identities in the store.
+    pub identities: IdentityStore,
+    /// The index and the manifests in the store.
+    pub content: ContentStore,
     /// The blobs on disk.
     pub files: BlobFiles,
     /// Maximum number of tombstones of deleted tokens that are kept.
@@ -41,46 +42,57 @@ pub struct Parts {
     pub leftovers: TempFileSweep,
 }
 
+/// Number of files that are removed at a time, so that a large purge does not occupy a thread for long.
+const FILES_PER_STEP: usize = 256;
+
 impl Parts {
     /// Writes what waits to be written, and updates the gauges.
-    pub(super) fn tidy(&self) {
-        report("times of last use", self.identities.note_last_used(self.last_used.take_unwritten()));
-        report("the index", self.index.flush());
-        self.identities.refill_reserve();
-        self.files.close_removed();
-        self.expiring.report(&self.policy.directory(), Timestamp::now());
-        if let Ok(free) = self.files.free() {
+    pub(super) async fn tidy(&self) {
+        let used = self.last_used.take_unwritten();
+        report("times of last use", self.identities.note_last_used(used).await);
+        report("the index", self.content.flush().await);
+        let (files, expiring, directory) = (self.files.clone(), self.expiring.clone(), self.policy.directory());
+        let free = blocking(move || {
+            files.close_removed();
+            // Looks at every token.
+            expiring.report(&directory, Timestamp::now());
+            files.free()
+        });
+        if let Ok(free) = free.await {
             metrics::gauge!("dependency_proxy_free_bytes").set(free as f64);
         }
-        report("the export or the journal of identities", self.identities.tidy());
+        report("the export or the journal of identities", self.identities.tidy().await);
     }
 
     /// Writes everything that waits to be written, for the end of the process.
-    pub(super) fn finish(&self) {
-        self.tidy();
-        report("the export of identities", self.identities.write_export());
-        report("the identities", self.identities.flush());
+    pub(super) async fn finish(&self) {
+        self.tidy().await;
+        report("the identities and their export", self.identities.finish().await);
     }
 
-    /// Removes everything that a group has cached. Returns the number of files that no other group had a link to.
+    /// Removes everything that a group has cached. Returns the number of contents that no other group had a link to.
     ///
     /// # Errors
     ///
     /// Fails if the store fails. The purge is then repeated by [`Self::purge_deleted`].
-    pub(super) fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
+    pub(super) async fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
         // The links go first: from then on no request of the group can open the content, whatever fails after that.
-        let orphans = self.index.forget_group(group)?;
+        let orphans = self.content.remove_links(group).await?;
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
-        for digest in &orphans {
-            self.manifests.remove_unlinked(digest)?;
-            // Another group may have got a link to it meanwhile.
-            if !self.index.is_linked(digest)? {
-                self.files.remove(digest)?;
-            }
+        for digests in orphans.chunks(FILES_PER_STEP) {
+            self.remove_content(digests.to_vec()).await?;
         }
-        self.index.remove_files(group)?;
+        self.content.end_purge(group).await?;
         Ok(orphans.len())
+    }
+
+    /// Removes the manifests and blobs with these digests, except those to which a group got a link meanwhile.
+    async fn remove_content(&self, digests: Vec<Digest>) -> Result<(), StoreError> {
+        let unlinked = self.content.remove_manifests(digests).await?;
+        self.manifests.forget_manifests(&unlinked);
+        let files = self.files.clone();
+        blocking(move || unlinked.iter().try_for_each(|digest| files.remove(digest).map(drop))).await
     }
 
     /// Purges the groups that are deleted or marked for a purge, but still have cached content: the process may
@@ -89,26 +101,38 @@ impl Parts {
     /// # Errors
     ///
     /// Fails if the store fails; the remaining groups are left for the next call.
-    pub(super) fn purge_deleted(&self) -> Result<(), StoreError> {
+    pub(super) async fn purge_deleted(&self) -> Result<(), StoreError> {
+        let groups = self.content.groups().await?;
         let directory = self.policy.directory();
-        let deleted = self
-            .index
-            .groups()?
-            .into_iter()
-            .filter(|group| directory.group(*group).is_none() || self.index.is_forgotten(*group));
-        deleted.into_iter().try_for_each(|group| self.purge(group).map(drop))
+        for (group, _) in groups.into_iter().filter(|(group, marked)| *marked || directory.group(*group).is_none()) {
+            self.purge(group).await?;
+        }
+        Ok(())
     }
 
-    /// Forgets the times of last use of credentials that are deleted.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails.
-    pub(super) fn forget_last_used(&self) -> Result<(), StoreError> {
+    /// Removes old tombstones, and forgets the times of last use of credentials that are deleted.
+    pub(super) async fn forget_old_tokens(&self) {
+        let max = self.max_tombstones;
+        let expire = move |directory: &_| retention::expire(directory, max, Timestamp::now());
+        if let Err(error) = self.policy.change(expire).await {
+            tracing::warn!(?error, "old tombstones and revoked tokens could not be forgotten");
+        }
         let gone = self.last_used.gone(|| self.policy.directory());
-        self.identities.forget_last_used(&gone)?;
-        self.last_used.forget(&gone);
-        Ok(())
+        let forgotten = self.identities.forget_last_used(gone.clone()).await;
+        if forgotten.is_ok() {
+            self.last_used.forget(&gone);
+        }
+        report("the end of deleted credentials' times of last use", forgotten);
+    }
+
+    /// Removes what killed processes have left half-written.
+    pub(super) async fn remove_leftovers(&self) {
+        let leftovers = self.leftovers.clone();
+        match blocking(move || Ok(leftovers.remove()?)).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed what killed processes had left half-written"),
+            Err(error) => tracing::warn!(%error, "what killed processes left half-written could not all be removed"),
+        }
     }
 }
 
@@ -117,4 +141,11 @@ pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "{what} could not be written");
     }
+}
+
+/// Runs work on the files of blobs, which block. A panic of it is an error.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(work).await.unwrap_or_else(|lost| Err(StoreError::Io(lost.to_string())))
 }

@@ -1,15 +1,14 @@
-//! Local manifest cache: memory first, then index and files. Checks and grants links; makes no upstream requests. A
-//! failure of the store does not fail a pull that upstream has answered.
+//! Local manifest cache: memory first, then the store. Checks and grants links; makes no upstream requests. A failure
+//! of the store does not fail a pull that upstream has answered.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use tokio::task::spawn_blocking;
 
 use super::ManifestCacheOptions;
 use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
@@ -23,25 +22,23 @@ use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
-use crate::domain::reference::Reference;
-use crate::store::embedded::index::{Index, Link, TagEntry};
+use crate::domain::reference::{Reference, Tag};
+use crate::store::content::{ContentStore, Grant, LookUp};
 use crate::store::error::StoreError;
 use crate::store::large_buffer::SMALL_BYTES;
-use crate::store::manifests::{Manifest, ManifestStore};
+use crate::store::link::{Link, TagEntry};
+use crate::store::manifests::Manifest;
 
-/// Cached manifests, links and tags, in memory and on disk.
+/// Cached manifests, links and tags, in memory and in the store.
 pub(super) struct CachedManifests {
-    index: Arc<Index>,
-    store: Arc<ManifestStore>,
+    store: ContentStore,
     memory: MemoryBudget,
     unstored: Arc<UnstoredReports>,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
-    /// Number of removals so far. An entry that was read from disk before a removal is not put into memory after it.
+    /// Number of removals so far. An entry that was read from the store before a removal is not put into memory after it.
     forgotten: AtomicU64,
-    /// Held for writing while an unlinked manifest is removed, and for reading while a group is granted a manifest.
-    removing: RwLock<()>,
 }
 
 /// Cached information about a tag or a digest.
@@ -53,13 +50,6 @@ pub(super) struct Known {
     pub(super) manifest: Option<Leased>,
 }
 
-/// Preparation for reading a manifest: the manifest, if it is in memory already, or reserved memory, if it is large.
-#[derive(Default)]
-struct ToRead {
-    in_memory: Option<Arc<Manifest>>,
-    reservation: Option<Reservation>,
-}
-
 #[derive(Clone)]
 struct ByLength;
 
@@ -67,16 +57,14 @@ struct ByLength;
 const EXPECTED_MANIFESTS: usize = 10_000;
 
 impl CachedManifests {
-    /// Creates the cache over this index and store, with the memory limits of the options.
+    /// Creates the cache over this store, with the memory limits of the options.
     pub(super) fn new(
-        index: Arc<Index>,
-        store: Arc<ManifestStore>,
+        store: ContentStore,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
         options: &ManifestCacheOptions,
     ) -> Self {
         Self {
-            index,
             store,
             memory,
             unstored,
@@ -84,7 +72,6 @@ impl CachedManifests {
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
             forgotten: AtomicU64::new(0),
-            removing: RwLock::new(()),
         }
     }
 
@@ -121,267 +108,180 @@ impl CachedManifests {
         self.manifests.retain(|_, manifest| is_kept(&manifest.bytes));
     }
 
-    /// Looks the request up in the index and the store, and keeps the result in memory for the next request.
-    /// Returns `None` for an unknown tag, and if the index cannot be read, which is logged.
+    /// Looks up a tag or digest in the store. The manifest is put into memory, so that the next request is a hit. `None` if
+    /// the tag is unknown, or the store cannot be read.
     ///
     /// # Errors
     ///
     /// Fails if there is no memory for a large manifest.
-    pub(super) async fn look_up(self: &Arc<Self>, request: &PullManifest) -> Result<Option<Known>, Cause> {
-        let group = request.group;
-        let (cache, wanted) = (self.clone(), request.clone());
-        let to_read = self.reserve(group, move || cache.digest_of(&wanted)).await?;
-        let (cache, request) = (self.clone(), request.clone());
-        let known = self.blocking(move || cache.look_up_blocking(&request, to_read)).await.unwrap_or(None);
-        let Some(known) = known else { return Ok(None) };
-        let manifest = self.with_lease(group, known.manifest).await?;
-        Ok(Some(Known { manifest, ..known }))
-    }
-
-    /// Returns the stored manifest with this digest, with a lease of this group. Does not check links: the caller
-    /// must have upstream's confirmation.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no memory for a large manifest.
-    pub(super) async fn stored(self: &Arc<Self>, group: GroupId, digest: Digest) -> Result<Option<Leased>, Cause> {
-        let to_read = self.reserve(group, move || Ok(Some(digest))).await?;
-        let cache = self.clone();
-        let manifest = self.blocking(move || cache.read(&digest, to_read)).await.unwrap_or(None);
-        self.with_lease(group, manifest).await
-    }
-
-    /// Returns the manifest that `find` names, if it is in memory, or reserves memory for it, if it is large.
-    async fn reserve(
-        self: &Arc<Self>,
-        group: GroupId,
-        find: impl FnOnce() -> Result<Option<Digest>, StoreError> + Send + 'static,
-    ) -> Result<ToRead, Cause> {
-        let cache = self.clone();
-        let found = self.blocking(move || {
-            let Some(digest) = find()? else { return Ok((None, 0)) };
-            match cache.manifests.peek(&digest) {
-                Some(manifest) => Ok((Some(manifest), 0)),
-                None => Ok((None, cache.store.length(&digest)?)),
+    pub(super) async fn look_up(&self, request: &PullManifest) -> Result<Option<Known>, Cause> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let found = self.store.look_up(request.group, &request.origin, &request.reference).await;
+        let Some(found) = self.reported(found).flatten() else { return Ok(None) };
+        let manifest = self.read(request.group, found.digest, found.length).await?;
+        let linked = self.is_linked(request, &found, manifest.as_ref()).await;
+        if self.is_current(forgotten) {
+            if linked {
+                self.links.insert(LinkKey::of(request, found.digest), ());
             }
-        });
-        let (in_memory, length) = found.await.unwrap_or_default();
-        Ok(ToRead { in_memory, reservation: self.memory.reserve(group, length).await? })
+            if let (Reference::Tag(tag), Some(entry)) = (&request.reference, found.tag) {
+                self.tags.insert(TagKey::of(request, tag), entry);
+            }
+        }
+        Ok(Some(Known { tag: found.tag, linked, manifest }))
     }
 
-    /// Adds a lease to a manifest that was read, if it is large and has none yet.
-    async fn with_lease(&self, group: GroupId, manifest: Option<Leased>) -> Result<Option<Leased>, Cause> {
-        match manifest {
-            Some(Leased { manifest, lease: None }) => self.leased(group, manifest).await.map(Some),
-            leased => Ok(leased),
+    /// Returns a stored manifest for this group, whether or not the group has a link to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no memory for a large manifest.
+    pub(super) async fn stored(&self, request: &PullManifest, digest: Digest) -> Result<Option<Leased>, Cause> {
+        if let Some(manifest) = self.manifests.get(&digest) {
+            return self.leased(request.group, manifest).await.map(Some);
+        }
+        let found = self.store.look_up(request.group, &request.origin, &Reference::Digest(digest)).await;
+        let length = self.reported(found).flatten().map_or(0, |found| found.length);
+        self.read(request.group, digest, length).await
+    }
+
+    /// Returns true if the group has a granted link. If another group with the same account saw the tag move, a group that
+    /// had pulled the tag gets the new content, too: upstream would have served it the same.
+    async fn is_linked(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
+        if found.link.is_some_and(Link::is_granted) {
+            return true;
+        }
+        let (Reference::Tag(tag), Some(entry), Some(leased), true) =
+            (&request.reference, found.tag, manifest, found.pulled)
+        else {
+            return false;
+        };
+        let links = links(&leased.manifest, &named(&leased.manifest));
+        let grant =
+            Grant { group: request.group, origin: request.origin.clone(), links, tag: Some((tag.clone(), entry)) };
+        match self.store.grant(grant, None).await {
+            Ok(()) => true,
+            // The group may have the manifest, even if the link cannot be recorded.
+            Err(StoreError::Full) => {
+                self.unstored.report(Unstored::NoSpace, Some(&request.origin));
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "a link could not be recorded");
+                false
+            }
         }
     }
 
-    fn digest_of(&self, request: &PullManifest) -> Result<Option<Digest>, StoreError> {
-        match &request.reference {
-            Reference::Digest(digest) => Ok(Some(*digest)),
-            Reference::Tag(tag) => Ok(self.index.tag(&request.origin, tag)?.map(|entry| entry.digest)),
-        }
+    /// Grants the group what upstream served to its account: the manifest, and references to what it names.
+    pub(super) async fn grant(&self, request: &PullManifest, fetched: &Fetched) {
+        let Fetched { manifest, named, stored, _lease: _ } = fetched;
+        let again = stored.then(|| manifest.clone());
+        self.record(request, manifest.digest, links(manifest, named), again).await;
     }
 
-    /// Grants the group a link to a manifest that upstream has served to its account, and adds referenced links to
-    /// the content that the manifest refers to. A failure is logged.
-    pub(super) async fn grant(self: &Arc<Self>, request: &PullManifest, fetched: &Fetched) {
-        let (cache, request, fetched) = (self.clone(), request.clone(), fetched.clone());
-        drop(self.blocking(move || cache.grant_blocking(&request, &fetched)).await);
+    /// As [`Self::grant`], for a stored manifest that upstream has confirmed.
+    pub(super) async fn grant_stored(&self, request: &PullManifest, manifest: &Arc<Manifest>) {
+        let links = links(manifest, &named(manifest));
+        self.record(request, manifest.digest, links, Some(manifest.clone())).await;
     }
 
-    /// As [`Self::grant`], for a stored manifest that upstream has confirmed by a `HEAD`.
-    pub(super) async fn grant_stored(self: &Arc<Self>, request: &PullManifest, manifest: &Arc<Manifest>) {
-        let (cache, request, manifest) = (self.clone(), request.clone(), manifest.clone());
-        let granted = self.blocking(move || {
-            let named = Arc::new(named(&manifest));
-            cache.grant_blocking(&request, &Fetched { manifest, named, stored: true, _lease: None })
-        });
-        drop(granted.await);
+    /// Records the digest of a manifest that is not stored. Many clients go on to request it by digest, and their next pull
+    /// by tag must find what they got. This grants no access to stored bytes.
+    pub(super) async fn note_digest(&self, request: &PullManifest, digest: Digest, size: u64) {
+        let links = vec![(digest, Link::referenced(Some(size)))];
+        self.record(request, digest, links, None).await;
     }
 
-    /// Records the digest that upstream's `HEAD` named for a manifest that is not stored. Many clients then request
-    /// that digest, and their next pull by tag must find what they got. This records the digest only. It grants no
-    /// access to stored bytes.
-    pub(super) async fn note_digest(self: &Arc<Self>, request: &PullManifest, digest: Digest, size: u64) {
-        let (cache, request) = (self.clone(), request.clone());
-        let noted = self.blocking(move || {
-            let named = Link::referenced(Some(size));
-            cache.index.add_links(request.group, &request.origin, &[(digest, named)])?;
-            cache.set_tag(&request, digest)
-        });
-        drop(noted.await);
+    /// Removes a tag that upstream no longer has.
+    pub(super) async fn drop_tag(&self, request: &PullManifest) {
+        let Reference::Tag(tag) = &request.reference else { return };
+        let dropped = self.store.drop_tag(&request.origin, tag).await;
+        self.tags.remove(&TagOf(&request.origin, tag));
+        self.reported(dropped);
     }
 
-    /// Forgets a tag that upstream no longer has.
-    pub(super) async fn drop_tag(self: &Arc<Self>, request: &PullManifest) {
-        let Reference::Tag(tag) = request.reference.clone() else { return };
-        let (cache, origin) = (self.clone(), request.origin.clone());
-        let dropped = self.blocking(move || {
-            // The index first: a lookup between the two would otherwise put the old entry back into memory.
-            let dropped = cache.index.drop_tag(&origin, &tag);
-            cache.tags.remove(&TagOf(&origin, &tag));
-            dropped
-        });
-        drop(dropped.await);
+    /// Records that upstream refuses the tag's repository now.
+    pub(super) async fn deny_tag(&self, request: &PullManifest) {
+        let Reference::Tag(tag) = &request.reference else { return };
+        let denied = self.store.deny_tag(&request.origin, tag).await;
+        self.tags.remove(&TagOf(&request.origin, tag));
+        self.reported(denied);
     }
 
-    /// Records that upstream now refuses the tag's repository, so that the tag is not served stale.
-    pub(super) async fn deny_tag(self: &Arc<Self>, request: &PullManifest) {
-        let Reference::Tag(tag) = request.reference.clone() else { return };
-        let (cache, origin) = (self.clone(), request.origin.clone());
-        let denied = self.blocking(move || {
-            let denied = cache.index.deny_tag(&origin, &tag);
-            cache.tags.remove(&TagOf(&origin, &tag));
-            denied
-        });
-        drop(denied.await);
-    }
-
-    /// Drops a group's links from memory, after they were removed from the index. All tags are dropped:
-    /// their keys do not name groups.
+    /// Drops a group's links from memory, after they were removed from the store.
     pub(super) fn forget_group(&self, group: GroupId) {
-        // Before the removal: a lookup that read the old state sees the new count, and does not insert it afterwards.
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.links.retain(|key, ()| !key.is_of(group));
         self.tags.clear();
     }
 
-    /// Removes a manifest, unless a group has a link to it. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails.
-    pub(super) fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
-        // No group can be granted the manifest between the check and the removal.
-        let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
-        if self.index.is_linked(digest)? {
-            return Ok(());
-        }
+    /// Drops manifests from memory, after they were removed from the store.
+    pub(super) fn forget_manifests(&self, digests: &[Digest]) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.manifests.remove(digest);
-        self.store.remove(digest)
-    }
-
-    /// Runs work of the store on a blocking thread. A failure is logged.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Cause> {
-        match spawn_blocking(work).await {
-            Ok(Err(StoreError::Full)) => {
-                self.unstored.report(Unstored::NoSpace, None);
-                Err(Cause::Store)
-            }
-            Ok(done) => Ok(done?),
-            Err(panic) => Err(StoreError::Io(panic.to_string()).into()),
+        for digest in digests {
+            self.manifests.remove(digest);
         }
     }
 
-    fn grant_blocking(&self, request: &PullManifest, fetched: &Fetched) -> Result<(), StoreError> {
-        let Fetched { manifest, named, stored, _lease: _ } = fetched;
-        // The manifest must not be removed between being stored and being linked.
-        let _guard = self.removing.read().unwrap_or_else(PoisonError::into_inner);
-        if *stored {
-            self.store.put(manifest)?;
-            self.manifests.insert(manifest.digest, manifest.clone());
-        }
-        self.link(request, manifest.digest, &links(manifest, named))?;
-        self.set_tag(request, manifest.digest)
-    }
-
-    fn look_up_blocking(&self, request: &PullManifest, to_read: ToRead) -> Result<Option<Known>, StoreError> {
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let (digest, tag) = match &request.reference {
-            Reference::Digest(digest) => (*digest, None),
-            Reference::Tag(tag) => match self.index.tag(&request.origin, tag)? {
-                Some(entry) => (entry.digest, Some(entry)),
-                None => return Ok(None),
-            },
-        };
-        let manifest = self.read(&digest, to_read)?;
-        let linked = self.is_linked(request, digest, tag, manifest.as_ref().map(|leased| &leased.manifest))?;
-        if self.is_current(forgotten) {
-            if linked {
-                self.links.insert(LinkKey::of(request, digest), ());
-            }
-            if let (Reference::Tag(tag), Some(entry)) = (&request.reference, tag) {
-                self.tags.insert(TagKey::of(request, tag), entry);
-            }
-        }
-        Ok(Some(Known { tag, linked, manifest }))
-    }
-
-    /// Returns true if the group has a granted link to the manifest. Grants one if the group has pulled
-    /// this tag before, and another group with the same account has seen it move: upstream would have
-    /// responded the same to this group.
-    fn is_linked(
+    /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into memory.
+    async fn record(
         &self,
         request: &PullManifest,
         digest: Digest,
-        entry: Option<TagEntry>,
-        manifest: Option<&Arc<Manifest>>,
-    ) -> Result<bool, StoreError> {
-        if self.index.link(request.group, &request.origin, &digest)?.is_some_and(|link| link.is_granted()) {
-            return Ok(true);
+        links: Vec<(Digest, Link)>,
+        manifest: Option<Arc<Manifest>>,
+    ) {
+        let (forgotten, tag) = (self.forgotten.load(Ordering::SeqCst), tag_entry(request, digest));
+        let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
+        let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
+        let recorded = self.store.grant(grant, manifest.clone()).await;
+        if self.reported(recorded).is_none() || !self.is_current(forgotten) {
+            return;
         }
-        let (Reference::Tag(tag), Some(entry), Some(manifest)) = (&request.reference, entry, manifest) else {
-            return Ok(false);
-        };
-        if !self.index.has_tag(request.group, &request.origin, tag)? {
-            return Ok(false);
-        }
-        let links = links(manifest, &named(manifest));
-        let noted = self.index.add_links(request.group, &request.origin, &links);
-        match noted.and_then(|()| self.index.set_tag(request.group, &request.origin, tag, entry)) {
-            // The group may have the manifest, even if the link cannot be recorded.
-            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some(&request.origin)),
-            noted => noted?,
-        }
-        Ok(true)
-    }
-
-    /// Reads a manifest from memory or the disk. Its bytes hold the reserved memory, and its lease holds
-    /// the group's share.
-    fn read(&self, digest: &Digest, to_read: ToRead) -> Result<Option<Leased>, StoreError> {
-        let ToRead { in_memory, reservation } = to_read;
-        // The tag may have moved since the preparation.
-        let in_memory = in_memory.filter(|manifest| manifest.digest == *digest);
-        if let Some(manifest) = self.manifests.get(digest).or(in_memory) {
-            let lease = reservation.and_then(|reservation| reservation.lease_of(&manifest.bytes));
-            return Ok(Some(Leased { manifest, lease }));
-        }
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let Some(Manifest { digest: _, media_type, bytes }) = self.store.read(digest)? else { return Ok(None) };
-        let (bytes, lease) = Reservation::lease(reservation, bytes);
-        let manifest = Arc::new(Manifest { digest: *digest, media_type, bytes });
-        if self.is_current(forgotten) {
-            self.manifests.insert(*digest, manifest.clone());
-        }
-        Ok(Some(Leased { manifest, lease }))
-    }
-
-    /// Adds links of the group. The granted link to `digest`, which is one of them, is kept in memory.
-    fn link(&self, request: &PullManifest, digest: Digest, links: &[(Digest, Link)]) -> Result<(), StoreError> {
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        self.index.add_links(request.group, &request.origin, links)?;
-        if self.is_current(forgotten) {
+        if granted {
             self.links.insert(LinkKey::of(request, digest), ());
         }
-        Ok(())
+        if let Some(manifest) = manifest {
+            self.manifests.insert(digest, manifest);
+        }
+        if let Some((tag, entry)) = tag {
+            self.tags.insert(TagKey::of(request, &tag), entry);
+        }
     }
 
-    /// Records that the tag stands for this digest now. Does nothing if a digest was requested.
-    fn set_tag(&self, request: &PullManifest, digest: Digest) -> Result<(), StoreError> {
-        let Reference::Tag(tag) = &request.reference else { return Ok(()) };
-        let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        self.index.set_tag(request.group, &request.origin, tag, entry)?;
-        if self.is_current(forgotten) {
-            self.tags.insert(TagKey::of(request, tag), entry);
+    /// Returns a manifest from memory or the store, with the lease of the group if it is large. `length` is its length in
+    /// bytes; 0 if it is not stored.
+    async fn read(&self, group: GroupId, digest: Digest, length: u64) -> Result<Option<Leased>, Cause> {
+        if let Some(manifest) = self.manifests.get(&digest) {
+            return self.leased(group, manifest).await.map(Some);
         }
-        Ok(())
+        if length == 0 {
+            return Ok(None);
+        }
+        let reservation = self.memory.reserve(group, length).await?;
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let read = self.store.manifest(digest).await;
+        let Some(Manifest { digest: _, media_type, bytes }) = self.reported(read).flatten() else { return Ok(None) };
+        let (bytes, lease) = Reservation::lease(reservation, bytes);
+        let manifest = Arc::new(Manifest { digest, media_type, bytes });
+        if self.is_current(forgotten) {
+            self.manifests.insert(digest, manifest.clone());
+        }
+        match lease {
+            Some(_) => Ok(Some(Leased { manifest, lease })),
+            None => self.leased(group, manifest).await.map(Some),
+        }
+    }
+
+    /// Returns the result of the store. A failure is reported, and the pull goes on without it.
+    fn reported<T>(&self, outcome: Result<T, StoreError>) -> Option<T> {
+        match outcome {
+            Ok(value) => return Some(value),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, None),
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => tracing::error!(%error, "the store failed"),
+        }
+        None
     }
 
     /// Returns true if nothing was removed since the count was `forgotten`, so that what was read then
@@ -389,6 +289,12 @@ impl CachedManifests {
     fn is_current(&self, forgotten: u64) -> bool {
         forgotten == self.forgotten.load(Ordering::SeqCst)
     }
+}
+
+/// Returns the entry of the requested tag, which stands for this digest now. `None` if a digest was requested.
+fn tag_entry(request: &PullManifest, digest: Digest) -> Option<(Tag, TagEntry)> {
+    let Reference::Tag(tag) = &request.reference else { return None };
+    Some((tag.clone(), TagEntry { digest, checked_at: Timestamp::now(), denied: false }))
 }
 
 impl Weighter<Digest, Arc<Manifest>> for ByLength {

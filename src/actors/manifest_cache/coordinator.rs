@@ -23,7 +23,7 @@ use crate::actors::single_flight::{Join, SingleFlight};
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::id::GroupId;
-use crate::store::manifests::ManifestStore;
+use crate::store::content::ContentStore;
 use crate::upstream::ManifestHead;
 
 /// Coordinates upstream requests for manifests; see the module.
@@ -59,7 +59,7 @@ impl ManifestCache {
         options: &ManifestCacheOptions,
         times: CurrentTimes,
         upstream: UpstreamHandle,
-        store: Arc<ManifestStore>,
+        store: ContentStore,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
     ) -> Self {

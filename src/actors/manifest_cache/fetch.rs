@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
-
 use super::request::ManifestKey;
 use super::response::Fetched;
 use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
@@ -16,15 +14,16 @@ use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError};
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
+use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
-use crate::store::manifests::{Manifest, ManifestStore};
+use crate::store::manifests::Manifest;
 use crate::upstream::{Content, ManifestHead, UpstreamError};
 
 /// Requests, verifies and stores manifests.
 #[derive(Clone)]
 pub(super) struct Fetcher {
     pub(super) upstream: UpstreamHandle,
-    pub(super) store: Arc<ManifestStore>,
+    pub(super) store: ContentStore,
     pub(super) memory: MemoryBudget,
     pub(super) unstored: Arc<UnstoredReports>,
     /// Maximum length of a stored manifest in bytes; longer ones are passed on without being stored.
@@ -80,20 +79,15 @@ impl Fetcher {
             self.unstored.report(Unstored::TooLong, Some(image));
             return false;
         }
-        let store = self.store.clone();
-        match spawn_blocking(move || store.put(&manifest)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(StoreError::Full)) => {
+        match self.store.put_manifest(manifest).await {
+            Ok(()) => true,
+            Err(StoreError::Full) => {
                 self.unstored.report(Unstored::NoSpace, Some(image));
                 false
             }
-            Ok(Err(error)) => {
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
                 tracing::warn!(%error, "a manifest could not be stored");
                 self.unstored.report(Unstored::StoreFailed, Some(image));
-                false
-            }
-            Err(panic) => {
-                tracing::error!(%panic, "storing a manifest failed");
                 false
             }
         }

@@ -25,9 +25,7 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
-use crate::store::embedded::index::Index;
-use crate::store::error::StoreError;
-use crate::store::manifests::ManifestStore;
+use crate::store::content::ContentStore;
 use crate::telemetry::CountersBy;
 
 /// Handle that pulls manifests. Cheap to clone.
@@ -71,13 +69,12 @@ impl ManifestCacheHandle {
     pub fn start(
         options: ManifestCacheOptions,
         upstream: UpstreamHandle,
-        index: Arc<Index>,
-        store: Arc<ManifestStore>,
+        store: ContentStore,
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
         let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.free_space().clone()));
-        let cache = Arc::new(CachedManifests::new(index, store.clone(), memory.clone(), unstored.clone(), &options));
+        let cache = Arc::new(CachedManifests::new(store.clone(), memory.clone(), unstored.clone(), &options));
         let relieved = Arc::downgrade(&cache);
         memory.relieve_with(move || {
             if let Some(cache) = relieved.upgrade() {
@@ -115,19 +112,15 @@ impl ManifestCacheHandle {
         self.0.actor.do_send(ForgetUpstreams(upstreams));
     }
 
-    /// Drops a group's links from memory, after they were removed from the index.
+    /// Drops a group's links from memory, after they were removed from the store.
     pub fn forget_group(&self, group: GroupId) {
         self.0.cache.forget_group(group);
         self.0.actor.do_send(ForgetRecent);
     }
 
-    /// Removes a manifest, unless a group still has a link to it. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails.
-    pub fn remove_unlinked(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.0.cache.remove_unlinked(digest)
+    /// Drops manifests from memory, after they were removed from the store.
+    pub fn forget_manifests(&self, digests: &[Digest]) {
+        self.0.cache.forget_manifests(digests);
     }
 }
 

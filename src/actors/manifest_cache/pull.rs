@@ -20,7 +20,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
-use crate::store::embedded::index::TagEntry;
+use crate::store::link::TagEntry;
 use crate::store::manifests::Manifest;
 use crate::upstream::{ContentHead, ManifestHead};
 
@@ -143,7 +143,7 @@ impl Pull<'_> {
         let Some(digest) = head.digest.filter(|digest| self.fits(digest)) else { return Ok(None) };
         let stored = match read.filter(|manifest| manifest.digest == digest) {
             Some(manifest) => Some(self.cache.leased(self.request.group, manifest.clone()).await?),
-            None => self.cache.stored(self.request.group, digest).await?,
+            None => self.cache.stored(self.request, digest).await?,
         };
         let Some(leased) = stored else { return Ok(None) };
         if head.length.is_some_and(|length| length != leased.manifest.bytes.len() as u64) {

@@ -2,7 +2,7 @@
 
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Named};
-use crate::store::embedded::index::Link;
+use crate::store::link::Link;
 use crate::store::manifests::Manifest;
 
 /// Maximum number of referenced links per manifest, because each is a small file. No known image has as many.

@@ -104,6 +104,9 @@ fn response(digest: &Digest, source: CacheStatus) -> HttpResponseBuilder {
 }
 
 fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> RegistryError {
+    if let BlobError::Store(error) = error {
+        tracing::error!(%error, %digest, "a stored blob could not be read");
+    }
     let origin = authorized.origin().clone();
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));
     let failure = PullFailure { origin, image, cause: Cause::from(error) };

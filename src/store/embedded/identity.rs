@@ -20,7 +20,7 @@ use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 
 /// The open store of identities. All methods block.
-pub struct IdentityStore {
+pub struct EmbeddedIdentities {
     database: RecordsDatabase,
     journal: Journal,
     export: Export,
@@ -31,7 +31,7 @@ pub struct IdentityStore {
 /// number of one that was made after the backup.
 const CHANGES_SKIPPED: u64 = 1000;
 
-impl IdentityStore {
+impl EmbeddedIdentities {
     /// Opens the store below the data folder, creating an empty one if there is none. Changes that the database
     /// lost are restored from the journal.
     ///
@@ -213,7 +213,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
         std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        IdentityStore::open(data.path()).unwrap();
+        EmbeddedIdentities::open(data.path()).unwrap();
         let mode = std::fs::metadata(data.path().join("identity")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn what_was_committed_is_there_after_reopening() {
         let data = tempfile::tempdir().unwrap();
-        IdentityStore::open(data.path()).unwrap().commit(&[Write::Put(service(7))]).unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
+        EmbeddedIdentities::open(data.path()).unwrap().commit(&[Write::Put(service(7))]).unwrap();
+        let store = EmbeddedIdentities::open(data.path()).unwrap();
         assert_eq!(store.load().unwrap().service().last_user, 7);
         store.commit(&[Write::Remove(RecordKey::Service)]).unwrap();
         assert_eq!(store.load().unwrap().service().last_user, 0);
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn times_of_last_use_are_kept_until_they_are_forgotten() {
         let data = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
+        let store = EmbeddedIdentities::open(data.path()).unwrap();
         let (id, at) = (CredentialId::from_random([1; 16]), Timestamp::from_second(1_000).unwrap());
         let other = CredentialId::from_random([2; 16]);
         store.note_last_used([(id, at), (other, at)]).unwrap();
@@ -244,7 +244,7 @@ mod tests {
         for damage in ["flipped", "removed", "older", "moved"] {
             let data = tempfile::tempdir().unwrap();
             let journal = data.path().join("identity.journal");
-            let store = IdentityStore::open(data.path()).unwrap();
+            let store = EmbeddedIdentities::open(data.path()).unwrap();
             store.commit(&[Write::Put(service(7))]).unwrap();
             let mut bytes = std::fs::read(&journal).unwrap();
             store.commit(&[Write::Put(service(8))]).unwrap();
@@ -265,21 +265,25 @@ mod tests {
             assert_eq!(export::read(&journal).unwrap().directory.service().last_user, 9, "{damage}");
             store.commit(&[Write::Put(service(10))]).unwrap();
             drop(store);
-            assert_eq!(IdentityStore::open(data.path()).unwrap().load().unwrap().service().last_user, 10, "{damage}");
+            assert_eq!(
+                EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user,
+                10,
+                "{damage}"
+            );
         }
     }
 
     #[test]
     fn a_store_that_lost_its_content_is_refused_with_the_way_out() {
         let data = tempfile::tempdir().unwrap();
-        let store = IdentityStore::open(data.path()).unwrap();
+        let store = EmbeddedIdentities::open(data.path()).unwrap();
         store.commit(&[Write::Put(service(7))]).unwrap();
         store.write_export().unwrap();
         drop(store);
-        assert!(IdentityStore::open(data.path()).is_ok());
+        assert!(EmbeddedIdentities::open(data.path()).is_ok());
         std::fs::remove_dir_all(data.path().join("identity")).unwrap();
         std::fs::remove_file(data.path().join("identity.journal")).unwrap();
-        let refusal = IdentityStore::open(data.path()).err().unwrap().to_string();
+        let refusal = EmbeddedIdentities::open(data.path()).err().unwrap().to_string();
         assert!(refusal.contains("admin restore"), "{refusal}");
     }
 
@@ -287,13 +291,13 @@ mod tests {
     fn a_restored_store_holds_what_it_was_given_and_the_one_before_is_kept_aside() {
         let data = tempfile::tempdir().unwrap();
         let given = Directory::from_records([service(7)]);
-        assert_eq!(IdentityStore::restore(data.path(), &given, 0).unwrap(), None);
-        let store = IdentityStore::open(data.path()).unwrap();
+        assert_eq!(EmbeddedIdentities::restore(data.path(), &given, 0).unwrap(), None);
+        let store = EmbeddedIdentities::open(data.path()).unwrap();
         store.commit(&[Write::Put(service(8))]).unwrap();
         drop(store);
-        let aside = IdentityStore::restore(data.path(), &given, 0).unwrap().unwrap();
+        let aside = EmbeddedIdentities::restore(data.path(), &given, 0).unwrap().unwrap();
         assert!(aside.join("db").exists());
-        assert_eq!(IdentityStore::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
+        assert_eq!(EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
         let export = export::read(&data.path().join("identity.jsonl")).unwrap();
         assert_eq!(export.directory.service().last_user, 7);
     }

@@ -12,24 +12,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU8;
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-pub use self::holdings::Holdings;
 use self::rebuild::{Found, Trust, UNREADABLE};
 use super::database::Database;
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
+
 use super::reserve;
 use crate::domain::digest::Digest;
-use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::free_space::FreeSpace;
+use crate::store::link::{Link, TagEntry};
 
 /// The open index. All methods block.
 pub struct Index {
@@ -52,40 +50,6 @@ pub struct Index {
     adding: RwLock<()>,
     /// Held during the comparison with the files, so that only one runs at a time.
     checking: Mutex<()>,
-}
-
-/// A group's link to some content of an origin: *referenced* by a manifest, or *granted* because upstream served
-/// the content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Length of the content in bytes: as upstream sent it if the link is granted, else as a manifest claims it.
-    pub size: Option<u64>,
-    /// The right that the link gives. Stored as `true` for a granted link.
-    #[serde(rename = "proven")]
-    pub state: LinkState,
-}
-
-/// The right that a link gives to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "bool", into = "bool")]
-pub enum LinkState {
-    /// A manifest of the group names the content. The group may request it from upstream, but may not read bytes that
-    /// were stored for others.
-    Referenced,
-    /// Upstream was seen to serve the content to this origin's account. The group may read the stored bytes.
-    Granted,
-}
-
-/// The content that a tag referred to when upstream was last requested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TagEntry {
-    /// The digest of the manifest.
-    pub digest: Digest,
-    /// The time when upstream last confirmed it.
-    pub checked_at: Timestamp,
-    /// True if upstream has refused the repository to this account since.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub denied: bool,
 }
 
 /// A tag that a group has pulled.
@@ -443,58 +407,6 @@ impl Index {
     /// Fails if the disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         if self.trust() == Trust::Broken { Ok(()) } else { self.database.flush() }
-    }
-}
-
-impl From<bool> for LinkState {
-    fn from(granted: bool) -> Self {
-        if granted { Self::Granted } else { Self::Referenced }
-    }
-}
-
-impl From<LinkState> for bool {
-    fn from(state: LinkState) -> Self {
-        state == LinkState::Granted
-    }
-}
-
-impl Link {
-    /// Creates a granted link to content of this length in bytes, as upstream sent it.
-    pub const fn granted(size: Option<u64>) -> Self {
-        Self { size, state: LinkState::Granted }
-    }
-
-    /// Creates a link to content that a manifest names with this length in bytes.
-    pub const fn referenced(size: Option<u64>) -> Self {
-        Self { size, state: LinkState::Referenced }
-    }
-
-    /// Returns true if the group may read the stored bytes.
-    pub fn is_granted(self) -> bool {
-        self.state == LinkState::Granted
-    }
-
-    /// Returns the expected length of the content: verified if the link is granted, else claimed.
-    pub fn expected(self) -> Expected {
-        if self.is_granted() {
-            Expected { verified: self.size, claimed: None }
-        } else {
-            Expected { verified: None, claimed: self.size }
-        }
-    }
-
-    /// Merges two links to the same content. The size in a granted link takes precedence over a manifest's claim.
-    pub(super) fn merge(self, other: &Self) -> Self {
-        let (first, second) = if self.is_granted() && !other.is_granted() { (self, *other) } else { (*other, self) };
-        let state = LinkState::from(self.is_granted() || other.is_granted());
-        Self { size: first.size.or(second.size), state }
-    }
-}
-
-impl TagEntry {
-    /// Returns true if the other entry is newer. Of two entries with the same time, a denial is the newer one.
-    fn is_before(&self, other: &Self) -> bool {
-        (self.checked_at, self.denied) < (other.checked_at, other.denied)
     }
 }
 

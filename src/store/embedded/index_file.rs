@@ -19,7 +19,6 @@ use std::{fs, io};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::index::{Link, TagEntry};
 use super::index_key as key;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
@@ -29,6 +28,7 @@ use crate::domain::reference::Tag;
 use crate::store::atomic_file;
 use crate::store::damage::{self, Kind};
 use crate::store::error::StoreError;
+use crate::store::link::{Link, TagEntry};
 
 /// Maximum number of attempts to remove a folder that is written to at the same time.
 const MAX_REMOVAL_ATTEMPTS: usize = 10;

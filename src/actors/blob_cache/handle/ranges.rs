@@ -40,7 +40,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::domain::byte_range::{RangeSet, Selected, are_ascending, total_length, upstream_requests};
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
-use crate::store::embedded::index::Link;
+use crate::store::link::Link;
 use crate::upstream::UpstreamError;
 
 /// Maximum number of lookups per request. A lookup is repeated if a download begins or ends meanwhile.

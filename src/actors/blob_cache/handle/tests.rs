@@ -24,6 +24,9 @@ use crate::actors::blob_cache::{Chunk, Chunks, Transfer};
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
+use crate::store::embedded::content::EmbeddedContent;
+use crate::store::embedded::index::Index;
+use crate::store::manifests::ManifestStore;
 use crate::upstream::{Content, ContentHead, HttpFailure};
 
 /// Behaviour of the fake upstream at one request. Requests beyond the script get the correct response.
@@ -188,7 +191,7 @@ struct Scene {
     arbiter: Arbiter,
     blobs: BlobCacheHandle,
     upstream: Arc<FakeUpstream>,
-    index: Arc<Index>,
+    content: ContentStore,
     digest: Digest,
 }
 
@@ -218,12 +221,13 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let digest = sha256::digest(&upstream.content);
         let (arbiter, upstream) = (Arbiter::new(), Arc::new(upstream));
-        let index = Arc::new(Index::open(folder.path(), folder.path()).unwrap());
+        let index = Index::open(folder.path(), folder.path()).unwrap();
+        let content = ContentStore::embedded(EmbeddedContent::new(index, ManifestStore::new(folder.path())));
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open_with(folder.path(), write).unwrap();
-        let (fake, links) = (Arc::clone(&upstream), Arc::clone(&index));
+        let (fake, links) = (Arc::clone(&upstream), content.clone());
         let blobs = BlobCacheHandle::start(&arbiter.handle(), fake, links, files, spool, options);
-        Self { folder, arbiter, blobs, upstream, index, digest }
+        Self { folder, arbiter, blobs, upstream, content, digest }
     }
 
     fn wanted(&self, group: u64) -> OpenBlob {
@@ -249,7 +253,7 @@ impl Scene {
     /// Adds the link of a manifest of the group that refers to the blob, with this size.
     fn name(&self, group: u64, size: u64) {
         let link = Link::referenced(Some(size));
-        self.index.add_links(GroupId(group), &origin(), &[(self.digest, link)]).unwrap();
+        self.content.engine().index().add_links(GroupId(group), &origin(), &[(self.digest, link)]).unwrap();
     }
 
     /// Returns the committed bytes, once the spool has no file of the download any more.
@@ -277,7 +281,8 @@ impl Scene {
     }
 
     fn linked(&self, group: u64) -> bool {
-        self.index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.is_granted())
+        let index = self.content.engine().index();
+        index.link(GroupId(group), &origin(), &self.digest).unwrap().is_some_and(|link| link.is_granted())
     }
 }
 

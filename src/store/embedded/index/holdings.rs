@@ -5,15 +5,7 @@ use std::collections::HashSet;
 
 use super::{Index, StoreError, index_file};
 use crate::domain::id::GroupId;
-
-/// An amount of cached content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
-    /// Number of tags that were pulled, counted once for each group.
-    pub tags: usize,
-    /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
-    pub bytes: u64,
-}
+use crate::store::content::Holdings;
 
 impl Index {
     /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not

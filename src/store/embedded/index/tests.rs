@@ -5,6 +5,7 @@ mod unreadable;
 
 use super::*;
 use crate::domain::origin::Account;
+use jiff::Timestamp;
 
 const A: GroupId = GroupId(1);
 const B: GroupId = GroupId(2);

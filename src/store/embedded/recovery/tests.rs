@@ -7,7 +7,7 @@ use std::fs;
 use super::*;
 use crate::domain::directory::{Record, Write};
 use crate::store::embedded::changes::Entry;
-use crate::store::embedded::identity::IdentityStore;
+use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::reserve::Reserve;
 
 const CHANGES: u64 = 6;
@@ -19,7 +19,7 @@ fn put(last_user: u64) -> Write {
 /// Returns a store whose changes count users up to [`CHANGES`], and whose export lacks the last change.
 fn store() -> (tempfile::TempDir, Files) {
     let data = tempfile::tempdir().unwrap();
-    let store = IdentityStore::open(data.path()).unwrap();
+    let store = EmbeddedIdentities::open(data.path()).unwrap();
     for user in 1..=CHANGES {
         store.commit(&[put(user)]).unwrap();
         if user < CHANGES {
@@ -32,7 +32,7 @@ fn store() -> (tempfile::TempDir, Files) {
 }
 
 fn opened(files: &Files) -> Result<u64, String> {
-    let store = IdentityStore::open(&files.data).map_err(|error| error.to_string())?;
+    let store = EmbeddedIdentities::open(&files.data).map_err(|error| error.to_string())?;
     let last_user = store.load().unwrap().service().last_user;
     assert_eq!(store.journal_for_tests().end().unwrap().number, last_user);
     store.commit(&[put(last_user)]).unwrap();
@@ -79,7 +79,7 @@ fn records_that_differ_are_put_right_and_times_of_last_use_stay() {
     drop(database);
     assert_eq!(opened(&files), Ok(CHANGES));
     assert!(files.database.with_extension("damaged").is_dir());
-    assert_eq!(IdentityStore::open(&files.data).unwrap().last_used().unwrap().get(&id), Some(&at));
+    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().last_used().unwrap().get(&id), Some(&at));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn times_of_last_use_that_cannot_be_read_do_not_stop_a_start() {
     database.flush().unwrap();
     drop(database);
     assert_eq!(opened(&files), Ok(CHANGES));
-    assert!(IdentityStore::open(&files.data).unwrap().last_used().unwrap().is_empty());
+    assert!(EmbeddedIdentities::open(&files.data).unwrap().last_used().unwrap().is_empty());
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_change_that_was_on_its_way_counts_if_its_line_is_whole_and_is_dropped_if_no
     let whole = fs::read(&files.journal).unwrap();
     for cut in [1, 40, 200] {
         fs::write(&files.journal, &whole[..whole.len() - cut]).unwrap();
-        let store = IdentityStore::open(&files.data).unwrap();
+        let store = EmbeddedIdentities::open(&files.data).unwrap();
         assert_eq!(store.load().unwrap().service().last_user, CHANGES);
     }
     fs::write(&files.journal, &whole).unwrap();
@@ -130,7 +130,7 @@ fn a_journal_that_lacks_what_was_acknowledged_is_refused_wherever_it_was_cut_or_
 #[test]
 fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
     let (_data, files) = store();
-    let store = IdentityStore::open(&files.data).unwrap();
+    let store = EmbeddedIdentities::open(&files.data).unwrap();
     store.write_export().unwrap();
     drop(store);
     fs::remove_dir_all(&files.database).unwrap();
@@ -150,7 +150,7 @@ fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
 fn foreign() -> (tempfile::TempDir, Files) {
     let (data, files) = store();
     let backup = export::read(&files.journal).unwrap();
-    IdentityStore::restore(data.path(), &backup.directory, backup.number).unwrap();
+    EmbeddedIdentities::restore(data.path(), &backup.directory, backup.number).unwrap();
     (data, files)
 }
 
@@ -169,13 +169,13 @@ fn one_file_of_another_installation_is_named_and_outvoted_whatever_its_numbers_a
             let source = if name == "identity.journal" { &files.database } else { &files.journal };
             refused(&files, &reason, source);
             let backup = export::read(source).unwrap();
-            IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap();
+            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
             assert_eq!(
-                IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user,
+                EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user,
                 CHANGES,
                 "{name}"
             );
-            assert!(IdentityStore::open(&files.data).is_ok(), "{name}");
+            assert!(EmbeddedIdentities::open(&files.data).is_ok(), "{name}");
         }
     }
 }
@@ -184,11 +184,11 @@ fn one_file_of_another_installation_is_named_and_outvoted_whatever_its_numbers_a
 fn a_file_of_another_history_of_the_same_installation_is_named_and_outvoted() {
     let (_data, files) = store();
     let (_copy, copies) = copied(&files);
-    let store = IdentityStore::open(&copies.data).unwrap();
+    let store = EmbeddedIdentities::open(&copies.data).unwrap();
     store.commit(&[put(70)]).unwrap();
     store.write_export().unwrap();
     drop(store);
-    let store = IdentityStore::open(&files.data).unwrap();
+    let store = EmbeddedIdentities::open(&files.data).unwrap();
     store.commit(&[put(7)]).unwrap();
     store.write_export().unwrap();
     drop(store);
@@ -233,7 +233,7 @@ fn files_of_a_version_without_installations_are_opened_and_marked() {
     let (_other, others) = foreign();
     unmark(&others);
     fs::copy(&others.journal, &files.journal).unwrap();
-    let store = IdentityStore::open(&files.data).err().unwrap().to_string();
+    let store = EmbeddedIdentities::open(&files.data).err().unwrap().to_string();
     assert!(store.contains("identity.journal") && store.contains("of different installations"), "{store}");
 }
 
@@ -256,14 +256,14 @@ fn an_incomplete_line_counts_as_never_acknowledged_only_where_the_database_says_
         assert!(refusal.contains(&part), "{part}: {refusal}");
     }
     let backup = export::read_up_to(&files.journal, Some(known)).unwrap();
-    IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap();
-    assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, known);
+    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
+    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, known);
 }
 
 #[test]
 fn what_can_be_read_of_a_damaged_journal_is_advised_where_it_is_newer_than_the_export() {
     let (_data, files) = store();
-    let store = IdentityStore::open(&files.data).unwrap();
+    let store = EmbeddedIdentities::open(&files.data).unwrap();
     for user in [7, 8] {
         store.commit(&[put(user)]).unwrap();
     }
@@ -312,7 +312,7 @@ fn replace(to: &Path, from: &Path) {
 #[test]
 fn a_store_from_before_there_was_a_journal_is_taken_over_once() {
     let (_data, files) = store_of_before(7, 7);
-    let store = IdentityStore::open(&files.data).unwrap();
+    let store = EmbeddedIdentities::open(&files.data).unwrap();
     assert_eq!(store.load().unwrap().service().last_user, 7);
     assert_eq!(store.journal_for_tests().end().unwrap().number, 1);
     drop(store);
@@ -327,7 +327,7 @@ fn a_store_from_before_whose_export_shows_that_it_lost_changes_is_refused() {
     let (_data, files) = store_of_before(6, 7);
     refused(&files, "the export has changes that the database lacks", &files.export);
     let (_data, files) = store_of_before(7, 6);
-    assert!(IdentityStore::open(&files.data).is_ok(), "an export may be behind");
+    assert!(EmbeddedIdentities::open(&files.data).is_ok(), "an export may be behind");
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn a_takeover_that_was_killed_is_completed() {
     let (_data, files) = store_of_before(7, 7);
     let texts = RecordsDatabase::open(&files.database).unwrap().texts().unwrap();
     Journal::create(&files.journal, Position::of_new_history(1), &texts).unwrap();
-    assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, 7);
+    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, 7);
     assert!(!files.database.with_extension("damaged").exists());
 }
 
@@ -345,11 +345,11 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
         let (_data, files) = store();
         let source = files.data.join(source);
         let backup = export::read(&source).unwrap();
-        let aside = IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap().unwrap();
+        let aside = EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap().unwrap();
         for kept in ["db", "identity.journal", "identity.jsonl", "identity.jsonl.1"] {
             assert!(aside.join(kept).exists(), "{kept}");
         }
-        let store = IdentityStore::open(&files.data).unwrap();
+        let store = EmbeddedIdentities::open(&files.data).unwrap();
         let expected = if source == files.export { CHANGES - 1 } else { CHANGES };
         assert_eq!(store.load().unwrap().service().last_user, expected);
         let end = store.journal_for_tests().end().unwrap();
@@ -368,7 +368,7 @@ fn replacement(files: &Files) -> Replacement<'_> {
 #[test]
 fn a_restore_that_is_killed_leaves_what_was_there_or_what_was_restored() {
     let (_data, files) = store();
-    let counted = || IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user;
+    let counted = || EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user;
     drop(replacement(&files));
     assert_eq!(counted(), CHANGES, "before anything is set aside");
     replacement(&files).keep_aside().unwrap();
@@ -394,8 +394,8 @@ fn a_restore_that_is_killed_over_a_damaged_journal_leaves_the_newest_copy_where_
     fs::rename(&files.database, &aside).unwrap();
     refused(&files, "is damaged", &aside);
     let backup = export::read(&aside).unwrap();
-    IdentityStore::restore(&files.data, &backup.directory, backup.number).unwrap();
-    assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, CHANGES);
+    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
+    assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, CHANGES);
 }
 
 #[test]
@@ -411,7 +411,11 @@ fn a_restore_does_without_a_copy_of_what_can_be_neither_linked_nor_read() {
         assert!(path.is_dir() && !files.data.join("identity.replaced-1").exists(), "{unreadable}: it is undone");
         let aside = replacement(&files).carry_out().unwrap().unwrap();
         assert!(aside.join("db").exists() && aside.join(unreadable).is_dir(), "{unreadable}");
-        assert_eq!(IdentityStore::open(&files.data).unwrap().load().unwrap().service().last_user, 1, "{unreadable}");
+        assert_eq!(
+            EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user,
+            1,
+            "{unreadable}"
+        );
     }
 }
 

@@ -1,0 +1,258 @@
+//! The store of cached content: the index, which knows what each group may read and what tags stand for, and the
+//! manifests. Blobs are files of this machine, see [`blobs`](super::blobs).
+//!
+//! # Contract
+//!
+//! | operation | atomic | durable when it returns | after a crash during it |
+//! |---|---|---|---|
+//! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | a state that was true at one time, for each tag and each link | | |
+//! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
+//! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
+//! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |
+//! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
+//! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
+//!
+//! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a manifest is
+//! not removed while a group is given a link to it. Callers may run all operations concurrently, on any thread. Nothing
+//! blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
+
+use std::sync::Arc;
+
+use super::blocking::blocking;
+use super::embedded::content::EmbeddedContent;
+use super::error::StoreError;
+use super::free_space::FreeSpace;
+use super::link::{Link, TagEntry};
+use super::manifests::Manifest;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
+
+/// Handle of the store. Cheap to clone.
+#[derive(Clone)]
+pub struct ContentStore(Engine);
+
+/// The engines that can stand behind the store.
+#[derive(Clone)]
+enum Engine {
+    Embedded(Arc<EmbeddedContent>),
+}
+
+/// What is known about a tag or a digest, for one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookUp {
+    /// The digest that was requested, or for which the tag stands.
+    pub digest: Digest,
+    /// The entry of the tag; `None` if a digest was requested.
+    pub tag: Option<TagEntry>,
+    /// The group's link to the digest.
+    pub link: Option<Link>,
+    /// True if the group has pulled the tag before, whatever it stood for then.
+    pub pulled: bool,
+    /// Length of the stored manifest in bytes; 0 if it is not stored.
+    pub length: u64,
+}
+
+/// Content that a group may read from now on.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The group.
+    pub group: GroupId,
+    /// The upstream, account and repository of the content.
+    pub origin: Origin,
+    /// The links. What was known about a digest before stays known.
+    pub links: Vec<(Digest, Link)>,
+    /// The tag by which the group pulled the content, with what it stands for.
+    pub tag: Option<(Tag, TagEntry)>,
+}
+
+/// Amount of cached content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Number of tags that were pulled, counted once for each group.
+    pub tags: usize,
+    /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
+    pub bytes: u64,
+}
+
+impl ContentStore {
+    /// Returns the store over the embedded index and files.
+    pub fn embedded(content: EmbeddedContent) -> Self {
+        Self(Engine::Embedded(Arc::new(content)))
+    }
+
+    /// Returns everything that a pull of a manifest needs to know, except the bytes; `None` for an unknown tag.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn look_up(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        reference: &Reference,
+    ) -> Result<Option<LookUp>, StoreError> {
+        let (origin, reference) = (origin.clone(), reference.clone());
+        self.run(move |content| content.look_up(group, &origin, &reference)).await
+    }
+
+    /// Returns the group's link to a digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn link(&self, group: GroupId, origin: &Origin, digest: Digest) -> Result<Option<Link>, StoreError> {
+        let origin = origin.clone();
+        self.run(move |content| content.index().link(group, &origin, &digest)).await
+    }
+
+    /// Returns a manifest; `None` if it is not stored. A damaged one is reported, removed, and counts as missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process lacks open files or memory, or if a damaged file cannot be removed.
+    pub async fn manifest(&self, digest: Digest) -> Result<Option<Manifest>, StoreError> {
+        self.run(move |content| content.manifests().read(&digest)).await
+    }
+
+    /// Stores a manifest, without a link to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if the cache may not take more disk space, or if a file cannot be written.
+    pub async fn put_manifest(&self, manifest: Arc<Manifest>) -> Result<(), StoreError> {
+        self.run(move |content| content.manifests().put(&manifest)).await
+    }
+
+    /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have been
+    /// removed since it was fetched, because no group had a link to it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if the cache may not take more disk space, or if a file cannot be written.
+    pub async fn grant(&self, grant: Grant, manifest: Option<Arc<Manifest>>) -> Result<(), StoreError> {
+        self.run(move |content| content.grant(&grant, manifest.as_deref())).await
+    }
+
+    /// Removes a tag that upstream no longer has, for all groups.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed.
+    pub async fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        let (origin, tag) = (origin.clone(), tag.clone());
+        self.run(move |content| content.index().drop_tag(&origin, &tag)).await
+    }
+
+    /// Records that upstream refuses the repository of a tag to this account. Succeeds on a full disk, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written.
+    pub async fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        let (origin, tag) = (origin.clone(), tag.clone());
+        self.run(move |content| content.index().deny_tag(&origin, &tag)).await
+    }
+
+    /// Records that everything that a group has cached is to be removed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the note cannot be written.
+    pub async fn mark_purged(&self, group: GroupId) -> Result<(), StoreError> {
+        self.run(move |content| content.index().mark_forgotten(group)).await
+    }
+
+    /// Returns each group that has something cached, and whether its purge was recorded and has not ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the groups cannot be listed.
+    pub async fn groups(&self) -> Result<Vec<(GroupId, bool)>, StoreError> {
+        self.run(move |content| {
+            let groups = content.index().groups()?;
+            Ok(groups.into_iter().map(|group| (group, content.index().is_forgotten(group))).collect())
+        })
+        .await
+    }
+
+    /// Removes the links and tags of a group: the first step of a purge. Returns the digests that no group can read any
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the group's files cannot be listed.
+    pub async fn remove_links(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.index().forget_group(group)).await
+    }
+
+    /// Removes those of these manifests to which no group has a link. Returns the digests without a link, of manifests
+    /// and of other content.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed. Some may be removed then.
+    pub async fn remove_manifests(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.remove_manifests(digests)).await
+    }
+
+    /// Removes what records the purge of a group: its last step.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed.
+    pub async fn end_purge(&self, group: GroupId) -> Result<(), StoreError> {
+        self.run(move |content| content.index().remove_files(group)).await
+    }
+
+    /// Returns the holdings of these groups together. Content that was only referenced by a manifest is not counted.
+    /// Reads every small file of the groups.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub async fn holdings(&self, groups: Vec<GroupId>) -> Result<Holdings, StoreError> {
+        self.run(move |content| content.index().holdings(&groups)).await
+    }
+
+    /// Writes what waits in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.run(|content| content.index().flush()).await
+    }
+
+    /// Compares the index with its files and corrects it. Blocks, for as long as that takes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process lacks open files or memory.
+    pub fn verify(&self) -> Result<usize, StoreError> {
+        let Engine::Embedded(content) = &self.0;
+        content.index().check_against_files()
+    }
+
+    /// Returns the disk space that is available to manifests.
+    pub fn free_space(&self) -> &FreeSpace {
+        let Engine::Embedded(content) = &self.0;
+        content.manifests().free_space()
+    }
+
+    /// Returns the embedded engine, for tests that look behind the interface.
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &EmbeddedContent {
+        let Engine::Embedded(content) = &self.0;
+        content
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&EmbeddedContent) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Engine::Embedded(content) = self.0.clone();
+        blocking(move || work(&content)).await
+    }
+}

@@ -1,0 +1,90 @@
+//! Cached content in the embedded store: the index and the manifests as files. The functions block.
+
+use std::sync::{PoisonError, RwLock};
+
+use super::index::Index;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::content::{Grant, LookUp};
+use crate::store::error::StoreError;
+use crate::store::manifests::{Manifest, ManifestStore};
+
+/// The index and the manifests.
+pub struct EmbeddedContent {
+    index: Index,
+    manifests: ManifestStore,
+    /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
+    removing: RwLock<()>,
+}
+
+impl EmbeddedContent {
+    /// Returns the content over an open index and a folder of manifests.
+    pub fn new(index: Index, manifests: ManifestStore) -> Self {
+        Self { index, manifests, removing: RwLock::default() }
+    }
+
+    /// Returns the index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Returns the manifests.
+    pub fn manifests(&self) -> &ManifestStore {
+        &self.manifests
+    }
+
+    /// Looks up a tag or a digest for a group; see [`ContentStore::look_up`](crate::store::content::ContentStore::look_up).
+    pub(in crate::store) fn look_up(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        reference: &Reference,
+    ) -> Result<Option<LookUp>, StoreError> {
+        let (digest, tag) = match reference {
+            Reference::Digest(digest) => (*digest, None),
+            Reference::Tag(tag) => match self.index.tag(origin, tag)? {
+                Some(entry) => (entry.digest, Some(entry)),
+                None => return Ok(None),
+            },
+        };
+        let link = self.index.link(group, origin, &digest)?;
+        let pulled = match reference {
+            // The usual case is answered by the link.
+            Reference::Tag(tag) if !link.is_some_and(|link| link.is_granted()) => {
+                self.index.has_tag(group, origin, tag)?
+            }
+            Reference::Tag(_) => true,
+            Reference::Digest(_) => false,
+        };
+        Ok(Some(LookUp { digest, tag, link, pulled, length: self.manifests.length(&digest)? }))
+    }
+
+    /// Grants content; see [`ContentStore::grant`](crate::store::content::ContentStore::grant).
+    pub(in crate::store) fn grant(&self, grant: &Grant, manifest: Option<&Manifest>) -> Result<(), StoreError> {
+        let _guard = self.removing.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manifest) = manifest {
+            self.manifests.put(manifest)?;
+        }
+        self.index.add_links(grant.group, &grant.origin, &grant.links)?;
+        match &grant.tag {
+            Some((tag, entry)) => self.index.set_tag(grant.group, &grant.origin, tag, *entry),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes manifests without a link; see
+    /// [`ContentStore::remove_manifests`](crate::store::content::ContentStore::remove_manifests).
+    pub(in crate::store) fn remove_manifests(&self, digests: Vec<Digest>) -> Result<Vec<Digest>, StoreError> {
+        let mut unlinked = Vec::new();
+        for digest in digests {
+            let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+            if !self.index.is_linked(&digest)? {
+                self.manifests.remove(&digest)?;
+                unlinked.push(digest);
+            }
+        }
+        Ok(unlinked)
+    }
+}

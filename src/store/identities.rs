@@ -1,0 +1,117 @@
+//! The store of identities: users, groups, members and tokens, and when each credential was last used.
+//!
+//! # Contract
+//!
+//! | operation | atomic | durable when it returns | after a crash during it |
+//! |---|---|---|---|
+//! | [`load`](IdentityStore::load) | the state after the last change | | |
+//! | [`commit`](IdentityStore::commit) | yes | yes, against the loss of power | the change is there whole, or not |
+//! | [`note_last_used`](IdentityStore::note_last_used), [`forget_last_used`](IdentityStore::forget_last_used) | no | no | some minutes may be lost |
+//! | [`tidy`](IdentityStore::tidy), [`finish`](IdentityStore::finish) | yes | the export, yes | the export of before |
+//!
+//! There is one writer of changes, the policy evaluator, which waits for each commit before the next. The other
+//! operations may run beside it. Nothing blocks the calling thread, unless it says so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::blocking::blocking;
+use super::embedded::identity::EmbeddedIdentities;
+use super::error::StoreError;
+use crate::domain::directory::{Directory, Write};
+use crate::domain::id::CredentialId;
+
+/// Handle of the store. Cheap to clone.
+#[derive(Clone)]
+pub struct IdentityStore(Engine);
+
+/// The engines that can stand behind the store.
+#[derive(Clone)]
+enum Engine {
+    Embedded(Arc<EmbeddedIdentities>),
+}
+
+impl IdentityStore {
+    /// Returns the store over the embedded database.
+    pub fn embedded(store: EmbeddedIdentities) -> Self {
+        Self(Engine::Embedded(Arc::new(store)))
+    }
+
+    /// Returns all identities.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is damaged or cannot be read.
+    pub async fn load(&self) -> Result<Directory, StoreError> {
+        self.run(EmbeddedIdentities::load).await
+    }
+
+    /// Writes a change.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails. The change may or may not be present after the next start, but never in
+    /// part.
+    pub async fn commit(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.run(move |store| store.commit(&writes)).await
+    }
+
+    /// Returns the time when each credential was last used, as far as it was written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store is damaged or cannot be read.
+    pub async fn last_used(&self) -> Result<HashMap<CredentialId, Timestamp>, StoreError> {
+        self.run(EmbeddedIdentities::last_used).await
+    }
+
+    /// Records when credentials were last used.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub async fn note_last_used(&self, used: HashMap<CredentialId, Timestamp>) -> Result<(), StoreError> {
+        self.run(move |store| store.note_last_used(used)).await
+    }
+
+    /// Deletes the times of last use of these credentials.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub async fn forget_last_used(&self, credentials: Vec<CredentialId>) -> Result<(), StoreError> {
+        self.run(move |store| store.forget_last_used(&credentials)).await
+    }
+
+    /// Does the periodic work: refills the disk reserve for changes, and writes the export where it is due.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.run(|store| {
+            store.refill_reserve();
+            store.tidy()
+        })
+        .await
+    }
+
+    /// Writes the export and everything that waits in memory, for the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full or fails. Both are tried.
+    pub async fn finish(&self) -> Result<(), StoreError> {
+        self.run(|store| store.write_export().and(store.flush())).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&EmbeddedIdentities) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Engine::Embedded(store) = self.0.clone();
+        blocking(move || work(&store)).await
+    }
+}
