@@ -3,7 +3,7 @@
 //!
 //! | actor | owns | messages, from | without a message its handle |
 //! |---|---|---|---|
-//! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `CheckPassword`, from its handle | verifies tokens of every kind, and signs login tokens |
+//! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API through its handle | returns the current snapshot, on which `domain::policy` decides |
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries, backoffs | `HeadManifest`, `FetchManifest`, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |

@@ -1,5 +1,5 @@
-//! The actor that checks passwords: the queue before the slow hashing, and the owner of failed logins and
-//! of recently verified passwords. It stores no passwords, only keyed MACs (HMAC-SHA-256) under a key
+//! Verification of passwords: the queue before the slow hashing, failed logins, and recently verified passwords. It stores
+//! no passwords, only keyed MACs (HMAC-SHA-256) under a key
 //! that exists only in this process.
 
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::actors::abort_on_panic::abort_on_panic;
+use super::issuer::TokenIssuer;
 use crate::actors::admission::refused;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
 
-/// Actor that checks passwords; see the module.
-pub struct TokenIssuer {
+/// Verifies passwords; see the module. Part of the actor's state.
+pub(super) struct PasswordVerifier {
     options: PasswordOptions,
     mac_key: hmac::Key,
     /// Recently verified passwords, with the time until which each is remembered.
@@ -75,9 +75,7 @@ struct Check {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Proof([u8; 32]);
 
-/// Checks whether the password is that of the user.
-#[derive(Message)]
-#[rtype(result = "Result<(), PasswordError>")]
+/// A password to be verified.
 pub(super) struct CheckPassword {
     /// The user name in lower case.
     pub(super) username: String,
@@ -93,13 +91,13 @@ pub(super) struct CheckPassword {
 /// Reports the outcome of a check. `counted` is the key under which it was counted as a failure.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Checked {
+pub(super) struct Checked {
     proof: Proof,
     counted: (IpAddr, String),
     outcome: Result<(), PasswordError>,
 }
 
-impl TokenIssuer {
+impl PasswordVerifier {
     pub(super) fn new(options: PasswordOptions, threads: Arc<Semaphore>) -> Self {
         Self {
             mac_key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
@@ -110,6 +108,55 @@ impl TokenIssuer {
             threads,
             options,
         }
+    }
+
+    /// Verifies a password, on a blocking thread unless it was verified recently. The same password is verified once at a
+    /// time. `me` gets the outcome by message.
+    ///
+    /// # Errors
+    ///
+    /// The returned future fails if the password is wrong, after too many failures, or if too many passwords wait.
+    pub(super) fn verify(
+        &mut self,
+        check: CheckPassword,
+        me: Addr<TokenIssuer>,
+    ) -> impl Future<Output = Result<(), PasswordError>> + use<> {
+        let (proof, now) = (self.proof(&check), Instant::now());
+        let (reply, outcome) = oneshot::channel();
+        if self.is_remembered(&proof, now) {
+            let _ = reply.send(Ok(()));
+        } else if let Some(checking) = self.checking.get_mut(&proof) {
+            checking.waiters.push(reply);
+        } else if let Some(refusal) = self.refusal(&check, now) {
+            if refusal == PasswordError::Busy {
+                refused("passwords");
+            }
+            let _ = reply.send(Err(refusal));
+        } else {
+            self.checking.insert(proof, Check { address: check.address, waiters: vec![reply] });
+            self.start_check(proof, check, me, now);
+            self.gauge();
+        }
+        async move { outcome.await.unwrap_or(Err(PasswordError::Busy)) }
+    }
+
+    /// Records the outcome of a check, and gives it to those who wait.
+    pub(super) fn checked(&mut self, Checked { proof, counted, outcome }: Checked) {
+        if outcome.is_ok() {
+            self.remember(proof, Instant::now());
+            self.by_address.forgive(&counted.0);
+            self.by_user.forgive(&counted);
+        }
+        for waiter in self.checking.remove(&proof).map(|check| check.waiters).unwrap_or_default() {
+            let _ = waiter.send(outcome);
+        }
+        self.gauge();
+    }
+
+    /// Returns the number of passwords that are being checked or wait.
+    #[cfg(test)]
+    pub(super) fn checking(&self) -> usize {
+        self.checking.len()
     }
 
     fn proof(&self, check: &CheckPassword) -> Proof {
@@ -147,7 +194,7 @@ impl TokenIssuer {
     }
 
     /// Checks a password on a blocking thread, once a permit is free, and reports back by message.
-    fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Addr<Self>, now: Instant) {
+    fn start_check(&mut self, proof: Proof, check: CheckPassword, me: Addr<TokenIssuer>, now: Instant) {
         // Counted as a failure until it succeeds: otherwise as many passwords as can wait at once could be tried
         // before the first failure counts.
         let counted = (check.address, check.username.clone());
@@ -172,71 +219,5 @@ impl CheckPassword {
                 false
             }
         }
-    }
-}
-
-impl Actor for TokenIssuer {
-    type Context = Context<Self>;
-}
-
-impl Handler<CheckPassword> for TokenIssuer {
-    type Result = Response<Result<(), PasswordError>>;
-
-    fn handle(&mut self, check: CheckPassword, ctx: &mut Self::Context) -> Self::Result {
-        let (proof, now) = (self.proof(&check), Instant::now());
-        if self.is_remembered(&proof, now) {
-            return Response::reply(Ok(()));
-        }
-        let (reply, outcome) = oneshot::channel();
-        if let Some(checking) = self.checking.get_mut(&proof) {
-            checking.waiters.push(reply);
-        } else if let Some(refusal) = self.refusal(&check, now) {
-            if refusal == PasswordError::Busy {
-                refused("passwords");
-            }
-            return Response::reply(Err(refusal));
-        } else {
-            self.checking.insert(proof, Check { address: check.address, waiters: vec![reply] });
-            self.start_check(proof, check, ctx.address(), now);
-            self.gauge();
-        }
-        Response::fut(async move { outcome.await.unwrap_or(Err(PasswordError::Busy)) })
-    }
-}
-
-impl Handler<Checked> for TokenIssuer {
-    type Result = ();
-
-    fn handle(&mut self, Checked { proof, counted, outcome }: Checked, _: &mut Self::Context) {
-        if outcome.is_ok() {
-            self.remember(proof, Instant::now());
-            self.by_address.forgive(&counted.0);
-            self.by_user.forgive(&counted);
-        }
-        for waiter in self.checking.remove(&proof).map(|check| check.waiters).unwrap_or_default() {
-            let _ = waiter.send(outcome);
-        }
-        self.gauge();
-    }
-}
-
-/// Returns the number of passwords that are being checked or wait.
-#[cfg(test)]
-#[derive(Message)]
-#[rtype(result = "usize")]
-pub(super) struct Checking;
-
-#[cfg(test)]
-impl Handler<Checking> for TokenIssuer {
-    type Result = usize;
-
-    fn handle(&mut self, _: Checking, _: &mut Self::Context) -> usize {
-        self.checking.len()
-    }
-}
-
-impl Drop for TokenIssuer {
-    fn drop(&mut self) {
-        abort_on_panic("TokenIssuer");
     }
 }
