@@ -50,6 +50,15 @@ impl Confirmation {
     }
 }
 
+/// Prints to standard error the other objects whose ends a change of a token brought forward, if there are any.
+pub(super) fn note_brought_forward(changed: &Value) {
+    let lines = lines(&changed["brought_forward"]);
+    if !lines.is_empty() {
+        print_note("What the token created ended later than it does now, and ends with it:");
+        lines.iter().for_each(|line| print_note(line));
+    }
+}
+
 /// Returns true where anything would be lost.
 pub(super) fn is_loss(loss: &Value) -> bool {
     !lines(loss).is_empty()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use self::create::{Create, End, MADE};
 use super::client::Api;
-use super::confirmation::{Confirmation, is_loss};
+use super::confirmation::{Confirmation, is_loss, note_brought_forward};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::output::{Columns, Output};
@@ -167,12 +167,16 @@ impl TokenVerb {
                     body["expires_at"] = json!(end.day()?);
                 }
                 path.push("rotate".to_owned());
-                Ok(Output::One(MADE, api.post(&segments(&path), &body).await?))
+                let rotated = api.post(&segments(&path), &body).await?;
+                note_brought_forward(&rotated);
+                Ok(Output::One(MADE, rotated))
             }
             Self::Extend { owner, id, end } => {
                 let owner = owner.located(api, id).await?;
                 let body = json!({ "expires_at": end.day()? });
-                Ok(Output::One(COLUMNS, api.put(&segments(&owner.path(&id.to_string())), &body).await?))
+                let extended = api.put(&segments(&owner.path(&id.to_string())), &body).await?;
+                note_brought_forward(&extended);
+                Ok(Output::One(COLUMNS, extended))
             }
             Self::Revoke { owner, id, confirmation } => {
                 let owner = owner.located(api, id).await?;

@@ -28,6 +28,7 @@ use super::limits::{Limits, MAX_NAME_CHARS};
 use super::token::{Token, TokenOwner, Tombstone};
 use jiff::Timestamp;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// The writes of a change and its result, or the reason why it is refused.
 pub type CommandResult<T> = Result<(Vec<Write>, T), CommandError>;
@@ -269,17 +270,46 @@ impl ChangeBuilder {
         other.id == token.id || self.ended.contains(&other.id)
     }
 
-    /// Makes `to` the maker of everything that `from` made, and the basis of everything that rests on `from`.
-    fn hand_on(&mut self, directory: &Directory, from: TokenId, to: TokenId) {
-        let ended = self.ended.clone();
-        let by_successor = |by: Option<TokenId>| if by == Some(from) { Some(to) } else { by };
-        let of_it = |token: &Token| [token.made_by, token.rests_on].contains(&Some(from));
-        for token in directory.tokens().filter(|token| of_it(token) && !ended.contains(&token.id)) {
+    /// Makes `to` the maker of everything that `from` made, and the basis of everything that rests on `from`. Brings
+    /// the ends of all that forward to the end of `to`.
+    fn hand_on(&mut self, directory: &Directory, from: TokenId, to: &Token) {
+        let by_successor = |by: Option<TokenId>| if by == Some(from) { Some(to.id) } else { by };
+        let of_it = |token: &&Arc<Token>| [token.made_by, token.rests_on].contains(&Some(from));
+        let mut handed_on = HashSet::new();
+        for token in directory.tokens().filter(of_it).filter(|token| !self.ended.contains(&token.id)) {
             let (made_by, rests_on) = (by_successor(token.made_by), by_successor(token.rests_on));
-            self.put(Record::Token(Token { made_by, rests_on, ..Token::clone(token) }));
+            let expires_at = maker::earlier(token.expires_at, to.expires_at);
+            handed_on.insert(token.id);
+            self.writes.push(Write::Put(Record::Token(Token { made_by, rests_on, expires_at, ..Token::clone(token) })));
         }
         for member in directory.memberships().filter(|member| member.made_by == Some(from)) {
-            self.put(Record::Membership(Membership { made_by: Some(to), ..Membership::clone(member) }));
+            let expires_at = maker::earlier(member.expires_at, to.expires_at);
+            self.put(Record::Membership(Membership { made_by: Some(to.id), expires_at, ..Membership::clone(member) }));
+        }
+        self.bring_forward(directory, handed_on, to.expires_at);
+    }
+
+    /// Brings the ends of everything that these tokens made, directly or indirectly, forward to `end`, so that it
+    /// does not outlive them.
+    fn bring_forward(&mut self, directory: &Directory, mut makers: HashSet<TokenId>, end: Option<Timestamp>) {
+        let outlives = |own: Option<Timestamp>| end.is_some_and(|end| own.is_none_or(|own| own > end));
+        let mut seen = makers.clone();
+        while end.is_some() && !makers.is_empty() {
+            let made = |by: Option<TokenId>| by.is_some_and(|maker| makers.contains(&maker));
+            for member in directory.memberships().filter(|member| made(member.made_by) && outlives(member.expires_at)) {
+                self.put(Record::Membership(Membership { expires_at: end, ..Membership::clone(member) }));
+            }
+            let mut next = HashSet::new();
+            for token in directory.tokens().filter(|token| made(token.made_by) || made(token.rests_on)) {
+                if self.ended.contains(&token.id) || !seen.insert(token.id) {
+                    continue;
+                }
+                next.insert(token.id);
+                if token.revoked_at.is_none() && outlives(token.expires_at) {
+                    self.put(Record::Token(Token { expires_at: end, ..Token::clone(token) }));
+                }
+            }
+            makers = next;
         }
     }
 

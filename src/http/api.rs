@@ -14,7 +14,8 @@
 //!   GitLab does not rotate, have 24 hours without it; 0 ends the old secret at once. The rules are in
 //!   [`crate::domain::commands::rotation`].
 //! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot.
-//! - What a token creates does not outlive it, unless it is an administrator's token;
+//! - What a token creates does not outlive it, unless it is an administrator's token: if the token gets an earlier end,
+//!   by `PUT` or by a rotation, so does what it created. The response has the names in `brought_forward`.
 //!   [`crate::domain::commands::maker`] has the details. So a token that rotates itself is not extended. It can be
 //!   extended by an administrator, by its user with the password, or, for a group access token, by an owner whose
 //!   token ends later.

@@ -6,8 +6,9 @@
 //!   the request, the token gets the usual end or that of its maker, whichever is earlier. The same holds for a
 //!   rotation: a token that rotates itself gains no time.
 //! - When a token is revoked, or is deleted with its user or group, the tokens that it made end with it, and those
-//!   that they made in turn. A token that is rotated hands over what it made to its successor; the ends stay as they
-//!   are.
+//!   that they made in turn. A token that is rotated hands over what it made to its successor.
+//! - When a token gets an earlier end, by a rotation or an extension, the ends of everything that it made, directly or
+//!   indirectly, are brought forward to that end. A later end changes nothing else.
 //! - A membership that a group access token grants, raises or prolongs is bound to that token in the same two ways. A
 //!   membership granted with a personal access token belongs to the person, not to the token: people manage their
 //!   groups with short-lived tokens.
@@ -199,6 +200,11 @@ pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<
         (Some(end), Some(bound)) if end > bound => Err(beyond(Some(bound), "makes")),
         (end, bound) => Ok(end.or(bound)),
     }
+}
+
+/// Returns the earlier one of two ends; `None` is no end.
+pub(super) fn earlier(end: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    end.into_iter().chain(other).min()
 }
 
 /// Returns the refusal of an end that is later than that of the token that makes, made or extends this one, as `does`

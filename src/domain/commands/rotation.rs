@@ -8,6 +8,7 @@
 //!   number.
 //! - A token of a group that has expired can be rotated, which ends its old secret for good. A revoked token cannot.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -71,6 +72,7 @@ pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<
     let extended = Token { expires_at: Some(end), made_by, rests_on, ..Token::clone(token) };
     let mut builder = ChangeBuilder::of(directory);
     builder.put(Record::Token(extended.clone()));
+    builder.bring_forward(directory, HashSet::from([id]), extended.expires_at);
     Ok(builder.finish(extended))
 }
 
@@ -94,7 +96,7 @@ fn replace_token(
     }
     let (revoked_at, replaced_by) = (Some(terms.now), Some(token.id));
     builder.put(Record::Token(Token { revoked_at, replaced_by, old_secret: None, ..Token::clone(old) }));
-    builder.hand_on(directory, old.id, token.id);
+    builder.hand_on(directory, old.id, &token);
     Ok(builder.finish(token))
 }
 
@@ -123,6 +125,7 @@ fn replace_secret(
         ..Token::clone(old)
     };
     builder.put(Record::Token(token.clone()));
+    builder.bring_forward(directory, HashSet::from([token.id]), token.expires_at);
     builder.tombstone_old_secret(old, terms.now);
     Ok(builder.finish(token))
 }

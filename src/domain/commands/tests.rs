@@ -39,7 +39,7 @@ enum Step {
     Personal { user: u64, by: Option<u64> },
     GroupToken { group: u64, by: Option<u64> },
     Deploy { group: u64, secret: Option<u8>, by: Option<u64> },
-    Rotate { token: u64, overlap: u8, by: Option<u64> },
+    Rotate { token: u64, overlap: u8, days: i64, by: Option<u64> },
     Extend { token: u64, days: i64, by: Option<u64> },
     Revoke { token: u64 },
     Forget { days: u8 },
@@ -80,7 +80,12 @@ fn step() -> impl Strategy<Value = Step> {
             secret,
             by
         }),
-        (id.clone(), 0..3_u8, by.clone()).prop_map(|(token, overlap, by)| Step::Rotate { token, overlap, by }),
+        (id.clone(), 0..3_u8, 1..30_i64, by.clone()).prop_map(|(token, overlap, days, by)| Step::Rotate {
+            token,
+            overlap,
+            days,
+            by
+        }),
         (id.clone(), 1..60_i64, by).prop_map(|(token, days, by)| Step::Extend { token, days, by }),
         id.prop_map(|token| Step::Revoke { token }),
         (0..100_u8).prop_map(|days| Step::Forget { days }),
@@ -168,10 +173,10 @@ fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp)
         Step::Deploy { group, secret, by } => {
             writes(token::create_deploy(directory, GroupId(group), None, new_token(index, secret), &under(by)))
         }
-        Step::Rotate { token, overlap, by } => {
+        Step::Rotate { token, overlap, days, by } => {
             let new_credential = new_token(index, None).new_credential;
             let overlap = format!("{}h", 24 * u16::from(overlap)).parse().unwrap();
-            let rotation = Rotation { ending: Some(Ending::InDays(7)), new_credential, overlap };
+            let rotation = Rotation { ending: Some(Ending::InDays(days)), new_credential, overlap };
             writes(rotation::rotate(directory, TokenId(token), rotation, &under(by)))
         }
         Step::Extend { token, days, by } => {
@@ -232,13 +237,22 @@ fn check_makers(directory: &Directory) -> Result<(), TestCaseError> {
         prop_assert!(above.into_iter().all(|above| above != token.id), "{token:?} made itself");
         let maker = token.made_by.map(|maker| directory.token(maker));
         let lasts = |maker: &Option<&std::sync::Arc<Token>>| maker.is_some_and(|maker| maker.revoked_at.is_none());
+        let ends_first = |maker: &Option<&std::sync::Arc<Token>>| {
+            let end = maker.and_then(|maker| maker.expires_at);
+            end.is_none_or(|end| token.expires_at.is_some_and(|own| own <= end))
+        };
+        prop_assert!(maker.is_none_or(|maker| ends_first(&maker)), "{token:?} ends after its maker {maker:?}");
         prop_assert!(maker.as_ref().is_none_or(lasts), "{token:?} outlives its maker");
         let basis = token.rests_on.map(|basis| directory.token(basis));
         prop_assert!(basis.as_ref().is_none_or(lasts), "{token:?} outlives what its maker's right rested on");
+        prop_assert!(basis.is_none_or(|basis| ends_first(&basis)), "{token:?} ends after its basis {basis:?}");
     }
     for member in directory.memberships().filter(|member| member.made_by.is_some()) {
         let maker = member.made_by.and_then(|maker| directory.token(maker));
         prop_assert!(maker.is_some_and(|maker| maker.revoked_at.is_none()), "{member:?} outlives its maker");
+        let end = maker.and_then(|maker| maker.expires_at);
+        let ends_first = end.is_none_or(|end| member.expires_at.is_some_and(|own| own <= end));
+        prop_assert!(ends_first, "{member:?} ends after its maker {maker:?}");
     }
     Ok(())
 }

@@ -72,7 +72,8 @@ fn beside(caller: &Caller, writes: &[Write], except: impl FnOnce(&mut Loss)) -> 
     view(&caller.directory, &loss)
 }
 
-fn view(directory: &Directory, loss: &Loss) -> Value {
+/// Returns the names of the objects in a loss, by kind.
+pub(super) fn view(directory: &Directory, loss: &Loss) -> Value {
     let username = |id| directory.user(id).map_or_else(|| "?".to_owned(), |user| user.username.to_string());
     let path = |id| directory.group(id).map_or_else(|| "?".to_owned(), |group| group.path.to_string());
     json!({

@@ -9,10 +9,13 @@ use serde_json::Value;
 use super::access_tokens::{new_secret, view, with_secret};
 use super::caller::{Authority, Caller, Permission};
 use super::error::ApiError;
+use super::losses;
 use super::params::Params;
 use crate::auth::secret::Kind;
+use crate::domain::commands::loss::Loss;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::rotation::{self, Rotation};
+use crate::domain::directory::Write;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::{Token, TokenOwner};
 
@@ -66,10 +69,10 @@ where
     let end = end.ok_or_else(|| ApiError::Parameter("expires_at is missing".to_owned()))?;
     let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
         caller.check_secret(&token)?;
-        rotation::extend(caller.directory, token.id, end, &caller.terms())
+        rotation::extend(caller.directory, token.id, end, &caller.terms()).map(|change| with_others(caller, change))
     };
-    let token = caller.change("token extended", token, extend).await?;
-    Ok(HttpResponse::Ok().json(view(caller, &token)))
+    let (token, others) = caller.change("token extended", token, extend).await?;
+    Ok(HttpResponse::Ok().json(others.beside(view(caller, &token))))
 }
 
 async fn with_new_secret<D>(
@@ -87,9 +90,29 @@ where
     let rotate = move |caller: &Authority<'_>, token: Arc<Token>| {
         caller.check_secret(&token)?;
         rotation::rotate(caller.directory, token.id, rotation, &caller.terms())
+            .map(|change| with_others(caller, change))
     };
-    let token = caller.change("token rotated", token, rotate).await?;
-    Ok(HttpResponse::Ok().json(with_secret(view(caller, &token), &secret)))
+    let (token, others) = caller.change("token rotated", token, rotate).await?;
+    Ok(HttpResponse::Ok().json(with_secret(others.beside(view(caller, &token)), &secret)))
+}
+
+/// The names of the other tokens and of the memberships whose ends a change brought forward; `None` if there are none.
+struct Others(Option<Value>);
+
+impl Others {
+    fn beside(self, mut shown: Value) -> Value {
+        if let Some(names) = self.0 {
+            shown["brought_forward"] = names;
+        }
+        shown
+    }
+}
+
+/// Adds to a change of a token the others whose ends it brings forward.
+fn with_others(caller: &Authority<'_>, (writes, token): (Vec<Write>, Token)) -> (Vec<Write>, (Token, Others)) {
+    let loss = Loss::brought_forward(caller.directory, &writes, token.id, caller.now);
+    let names = (!loss.is_empty()).then(|| losses::view(caller.directory, &loss));
+    (writes, (token, Others(names)))
 }
 
 /// Returns the kind of secret that this token has.

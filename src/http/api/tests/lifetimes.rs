@@ -139,6 +139,52 @@ async fn what_a_token_made_ends_when_it_is_revoked_and_when_its_user_is_deleted(
     }
 }
 
+/// Returns the latest end of these tokens and of the ownership that the group access token gave.
+fn latest_end(company: &Company, tokens: &[TokenId]) -> Option<Timestamp> {
+    let directory = company.directory();
+    let of_owner = directory.membership(GroupId(1), UserId(5)).unwrap().expires_at;
+    let ends = tokens.iter().map(|id| directory.token(*id).unwrap().expires_at);
+    ends.chain([of_owner]).max_by_key(|end| end.unwrap_or(Timestamp::MAX)).flatten()
+}
+
+#[actix_web::test]
+async fn what_a_token_made_ends_with_it_when_its_end_is_brought_forward() {
+    let end = |days: i64| Some(format!("{}T00:00:00Z", day(days)).parse::<Timestamp>().unwrap());
+    for (method, action, body) in [
+        ("PUT", "", json!({"expires_at": day(2)})),
+        ("POST", "/rotate", json!({"expires_at": day(2)})),
+        ("POST", "/rotate", json!({"expires_at": day(2), "overlap": "1h"})),
+    ] {
+        let company = Company::open(&records());
+        let (parent, id, tokens) = a_family(&company).await;
+        let path = format!("/personal_access_tokens/{id}{action}");
+        assert_eq!(latest_end(&company, &tokens), end(9));
+        let changed = make(&company, &secret_of("admin"), method, &path, body).await;
+        assert_eq!(latest_end(&company, &tokens), end(2), "{method} {action}");
+        let forward = &changed["brought_forward"];
+        assert_eq!(forward["tokens"]["total"], 3, "{changed}");
+        assert_eq!(forward["members"]["names"], json!(["stranger in team"]), "{changed}");
+        left(&company, &tokens);
+        if method == "PUT" {
+            let later = make(&company, &secret_of("admin"), method, &path, json!({"expires_at": day(9)})).await;
+            assert_eq!((latest_end(&company, &tokens), later.get("brought_forward")), (end(2), None));
+            make(&company, &parent, "GET", "/user", json!({})).await;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn what_a_group_access_token_gave_ends_with_it_when_its_end_is_brought_forward() {
+    let company = Company::open(&records());
+    let (_, _, tokens) = a_family(&company).await;
+    let path = format!("/groups/1/access_tokens/{}", tokens[0].0);
+    make(&company, &secret_of("admin"), "PUT", &path, json!({"expires_at": day(1)})).await;
+    let ends = |id: TokenId| company.directory().token(id).unwrap().expires_at.unwrap().to_string();
+    assert_eq!([tokens[0], tokens[1], tokens[2]].map(|id| ends(id)[..10].to_owned()), [day(1), day(9), day(1)]);
+    let owner = company.directory().membership(GroupId(1), UserId(5)).unwrap().expires_at.unwrap().to_string();
+    assert!(owner.starts_with(&day(1)), "{owner}");
+}
+
 #[actix_web::test]
 async fn a_rotated_token_hands_on_what_it_made() {
     let company = Company::open(&records());
