@@ -63,9 +63,6 @@ pub enum CommandError {
     /// The change conflicts with something that exists already.
     #[error("{0}")]
     Conflict(String),
-    /// The token is revoked or expired, so it cannot be rotated.
-    #[error("Token is not active")]
-    Inactive,
     /// Only administrators may make the change. The text states no more, so that it does not reveal which paths are
     /// reserved.
     #[error("403 Forbidden")]

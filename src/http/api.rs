@@ -13,6 +13,8 @@
 //!   number. An access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which
 //!   GitLab does not rotate, have 24 hours without it; 0 ends the old secret at once. The rules are in
 //!   [`crate::domain::commands::rotation`].
+//! - A token that is revoked, and a personal access token that has expired, cannot be rotated: 403 with a sentence, where
+//!   GitLab has 401, which would be about the caller's own token.
 //! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot.
 //! - What a token creates does not outlive it, unless it is an administrator's token: if the token gets an earlier end,
 //!   by `PUT` or by a rotation, so does what it created. The response has the names in `brought_forward`.

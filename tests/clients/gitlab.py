@@ -222,7 +222,7 @@ def personal_tokens(admin):
     refused(401, own.auth)
     assert admin.personal_access_tokens.get(token.id).revoked
     assert token.id in [each.id for each in admin.personal_access_tokens.list(revoked=True, get_all=True)]
-    refused(401, admin.personal_access_tokens.rotate, token.id)
+    refused(403, admin.personal_access_tokens.rotate, token.id)
     again = client(rotated.token).personal_access_tokens.get(rotated.id, lazy=True)
     again.rotate(self_rotate=True, expires_at=day(3))
     assert again.expires_at == day(3)

@@ -19,7 +19,7 @@ use super::{ChangeBuilder, CommandError, CommandResult, Terms};
 use crate::domain::directory::{Directory, Record};
 use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
-use crate::domain::token::{OldSecret, Token};
+use crate::domain::token::{OldSecret, Token, TokenOwner};
 
 /// The input for a rotation: the new secret and end, and the time for which the old secret stays valid.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,7 @@ pub struct Rotation {
 /// this end or secret.
 pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Terms<'_>) -> CommandResult<Token> {
     let old = token::find(directory, id)?;
-    if old.revoked_at.is_some() || !(old.is_active(terms.now) || old.group().is_some()) {
-        return Err(CommandError::Inactive);
-    }
+    check_rotatable(old, terms.now)?;
     check_maker(directory, old, terms, ["A token cannot rotate the one that made it", ROTATES_BASIS])?;
     if old.user().is_some() && rotation.overlap.is_none() {
         replace_token(directory, old, rotation, terms)
@@ -56,10 +54,7 @@ pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Te
 /// Fails if the token is not active, made the token that extends it, or cannot have this end.
 pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> CommandResult<Token> {
     let token = token::find(directory, id)?;
-    if !token.is_active(terms.now) {
-        let text = "A token that is revoked or has expired cannot be extended: rotate it, or make another";
-        return Err(CommandError::Refused(text));
-    }
+    check_extensible(token, terms.now)?;
     check_maker(directory, token, terms, ["A token cannot extend the one that made it", EXTENDS_BASIS])?;
     if end <= terms.now {
         return Err(CommandError::invalid("expires_at", "must be in the future"));
@@ -134,6 +129,33 @@ impl Rotation {
     fn ending_of(&self, old: &Token) -> Ending {
         self.ending.unwrap_or(old.expires_at.map_or(Ending::Never, Ending::Kept))
     }
+}
+
+/// Checks that a token is not revoked, and has not expired unless it is a group's. The refusals advise only what is
+/// possible.
+fn check_rotatable(token: &Token, now: Timestamp) -> Result<(), CommandError> {
+    if token.revoked_at.is_some() {
+        return Err(CommandError::Refused("The token is revoked, so it cannot be rotated: make another"));
+    }
+    match token.owner {
+        TokenOwner::Personal { .. } if !token.is_active(now) => Err(CommandError::Refused(
+            "The token has expired, and an expired personal access token cannot be rotated: make another",
+        )),
+        TokenOwner::Personal { .. } | TokenOwner::Group { .. } | TokenOwner::Deploy { .. } => Ok(()),
+    }
+}
+
+/// Checks that a token is active. The refusals advise only what is possible.
+fn check_extensible(token: &Token, now: Timestamp) -> Result<(), CommandError> {
+    let text = match (token.revoked_at, &token.owner) {
+        _ if token.is_active(now) => return Ok(()),
+        (Some(_), _) => "The token is revoked, so it cannot be extended: make another",
+        (None, TokenOwner::Personal { .. }) => "The token has expired, so it cannot be extended: make another",
+        (None, TokenOwner::Group { .. } | TokenOwner::Deploy { .. }) => {
+            "The token has expired, so it cannot be extended: rotate it, or make another"
+        }
+    };
+    Err(CommandError::Refused(text))
 }
 
 const ROTATES_BASIS: &str = "A token cannot rotate a token on which its user's ownership depends";

@@ -136,7 +136,6 @@ impl ApiError {
             Self::MethodNotAllowed => "wrong_method",
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
-            Self::Failed(ChangeError::Refused(CommandError::Inactive)) => "unauthorized",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_)) => "store",
@@ -188,7 +187,6 @@ fn edit_status(error: &CommandError) -> StatusCode {
         CommandError::Missing(_) => StatusCode::NOT_FOUND,
         CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
         CommandError::Conflict(_) => StatusCode::CONFLICT,
-        CommandError::Inactive => StatusCode::UNAUTHORIZED,
         CommandError::Forbidden | CommandError::Refused(_) => StatusCode::FORBIDDEN,
     }
 }
@@ -201,7 +199,6 @@ fn edit_body(error: &CommandError) -> Value {
         CommandError::Missing(Resource::Member | Resource::Token) => json!({"message": "404 Not found"}),
         CommandError::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
         CommandError::Conflict(text) => json!({"message": text}),
-        CommandError::Inactive => json!({"message": "401 Unauthorized"}),
         CommandError::Forbidden => json!({"message": error.to_string()}),
         CommandError::Refused(text) => json!({"message": format!("403 Forbidden - {text}")}),
     }

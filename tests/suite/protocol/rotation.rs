@@ -193,8 +193,7 @@ async fn a_token_of_a_group_that_has_expired_is_rotated_as_its_sentence_says() {
     let expired = house.pull(&brief.username, &brief.secret, "team").await;
     assert!(expired.2.ends_with("An owner of 'team' can rotate it"), "{expired:?}");
     let extended = house.service.api("PUT", &path, json!({"expires_at": "2099-01-01"})).await;
-    let sentence =
-        "403 Forbidden - A token that is revoked or has expired cannot be extended: rotate it, or make another";
+    let sentence = "403 Forbidden - The token has expired, so it cannot be extended: rotate it, or make another";
     assert_eq!((extended.status, extended.json()), (403, json!({"message": sentence})));
     let kept = house.service.api("POST", &format!("{path}/rotate"), Value::Null).await;
     let reason =

@@ -7,9 +7,11 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
 use super::company::{Body, Company, Response, records, secret_of};
+use crate::domain::directory::{Record, Write};
 use crate::domain::id::{GroupId, TokenId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
+use crate::domain::token::Token;
 
 /// Returns the date this many days from now.
 fn day(ahead: i64) -> String {
@@ -393,4 +395,40 @@ async fn nothing_that_an_owner_by_a_group_access_token_gives_or_makes_outlives_t
         assert!(directory.membership(GroupId(group), UserId(5)).is_none(), "group {group}");
     }
     assert!(directory.membership(GroupId(1), UserId(4)).is_none());
+}
+
+#[actix_web::test]
+async fn what_is_over_is_neither_rotated_nor_extended_and_the_refusal_says_what_is_possible() {
+    let mut records = records();
+    let ended = Timestamp::now() - 1.hour();
+    let change = |id: u64, revoked_at, expires_at| {
+        let token = records.token(TokenId(id)).unwrap();
+        Record::Token(Token { revoked_at, expires_at, ..Token::clone(token) })
+    };
+    let writes =
+        [change(3, None, Some(ended)), change(4, Some(ended), None), change(7, None, Some(ended))].map(Write::Put);
+    records.apply(&writes);
+    let company = Company::open(&records);
+    let expired = "The token has expired";
+    for (method, path, reason) in [
+        (
+            "POST",
+            "/personal_access_tokens/3/rotate",
+            "and an expired personal access token cannot be rotated: make another",
+        ),
+        ("PUT", "/personal_access_tokens/3", "so it cannot be extended: make another"),
+        ("PUT", "/groups/1/access_tokens/7", "so it cannot be extended: rotate it, or make another"),
+    ] {
+        let refused = call(&company, &secret_of("admin"), method, path, json!({"expires_at": day(2)})).await;
+        let expected = json!({"message": format!("403 Forbidden - {expired}, {reason}")});
+        assert_eq!((refused.status.as_u16(), refused.body), (403, expected), "{method} {path}");
+    }
+    for (method, path, what) in
+        [("POST", "/personal_access_tokens/4/rotate", "rotated"), ("PUT", "/personal_access_tokens/4", "extended")]
+    {
+        let refused = call(&company, &secret_of("admin"), method, path, json!({"expires_at": day(2)})).await;
+        let sentence = format!("403 Forbidden - The token is revoked, so it cannot be {what}: make another");
+        assert_eq!((refused.status.as_u16(), refused.body), (403, json!({"message": sentence})), "{method} {path}");
+    }
+    make(&company, &secret_of("admin"), "POST", "/groups/1/access_tokens/7/rotate", json!({})).await;
 }

@@ -398,7 +398,8 @@ async fn a_secret_is_shown_once_and_rotating_ends_the_old_one() {
     let new = company.send(Some(("PRIVATE-TOKEN", &second)), "GET", "/user", Body::Nothing).await;
     assert_eq!((old.status.as_u16(), new.status.as_u16()), (401, 200));
     let again = company.call("owner", "POST", &format!("/groups/1/access_tokens/{id}/rotate"), Body::Nothing).await;
-    assert_response(&again, 401, json!({"message": "401 Unauthorized"}));
+    let sentence = "403 Forbidden - The token is revoked, so it cannot be rotated: make another";
+    assert_response(&again, 403, json!({"message": sentence}));
 }
 
 #[actix_web::test]
