@@ -7,12 +7,12 @@ mod lookup;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use self::create::{Create, End, MADE};
+use self::create::{Create, End, MADE, NewEnd};
 use super::client::Api;
 use super::confirmation::{Confirmation, is_loss, note_brought_forward};
 use super::connection::Connection;
 use super::failure::Failure;
-use super::output::{Columns, Output};
+use super::output::{Columns, Output, print_note};
 use super::user;
 use crate::domain::overlap::Overlap;
 
@@ -48,7 +48,7 @@ enum TokenVerb {
         group: Option<String>,
     },
     /// Replace the secret of a token; the old secret stays valid for the overlap, and older ones do not. If no end is
-    /// given, a deploy token keeps its own, and an access token expires in 90 days
+    /// given, a deploy token keeps its own, and an access token expires in 90 days, or at its own end if that is later
     Rotate {
         #[command(flatten)]
         owner: Owner,
@@ -60,14 +60,15 @@ enum TokenVerb {
         #[arg(long, default_value_t = Overlap::DEFAULT)]
         overlap: Overlap,
     },
-    /// Change the end of a token, within the limits of its creator and the settings, and keep its secret
+    /// Change the end of a token, within the limits of its creator and the settings, and keep its secret. An earlier
+    /// end is also that of what the token created
     Extend {
         #[command(flatten)]
         owner: Owner,
         /// Number of the token
         id: u64,
         #[command(flatten)]
-        end: End,
+        end: NewEnd,
     },
     /// Revoke a token, with effect from the next request; if it created others that end with it, lists them and
     /// asks for confirmation
@@ -161,13 +162,17 @@ impl TokenVerb {
                 let owner = owner.located(api, id).await?;
                 let mut path = owner.path(&id.to_string());
                 let mut body = json!({ "overlap": overlap.to_string() });
+                let present = if end.is_given() { Value::Null } else { api.show(&segments(&path)).await? };
                 // A deploy token keeps its end, unless it has expired.
                 let keeps_end = owner.is_deploy() && !end.is_given();
-                if !keeps_end || api.show(&segments(&path)).await?["expired"] == json!(true) {
-                    body["expires_at"] = json!(end.day()?);
+                if !keeps_end || present["expired"] == json!(true) {
+                    body["expires_at"] = json!(end.day_or_later(&present["expires_at"])?);
                 }
                 path.push("rotate".to_owned());
                 let rotated = api.post(&segments(&path), &body).await?;
+                if present.get("expires_at").is_some_and(Value::is_null) && !rotated["expires_at"].is_null() {
+                    print_note("The token had no end and has one now; `token extend --never` removes it.");
+                }
                 note_brought_forward(&rotated);
                 Ok(Output::One(MADE, rotated))
             }

@@ -289,7 +289,7 @@ impl ChangeBuilder {
     /// Brings the ends of everything that these tokens made, directly or indirectly, forward to `end`, so that it
     /// does not outlive them.
     fn bring_forward(&mut self, directory: &Directory, mut makers: HashSet<TokenId>, end: Option<Timestamp>) {
-        let outlives = |own: Option<Timestamp>| end.is_some_and(|end| own.is_none_or(|own| own > end));
+        let outlives = |own| maker::is_later(own, end);
         let mut seen = makers.clone();
         while end.is_some() && !makers.is_empty() {
             let made = |by: Option<TokenId>| by.is_some_and(|maker| makers.contains(&maker));

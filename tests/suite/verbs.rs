@@ -72,6 +72,15 @@ async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_i
     assert!(listed.contains(end), "{listed}");
     let extended = json(&format!("token extend --group team {} --expires-at 2999-01-02", made["id"]));
     assert!(extended["expires_at"].as_str().unwrap().starts_with("2999-01-02"), "{extended}");
+    let extend = format!("token extend --group team {}", made["id"]);
+    let endless = verb(&service, ADMIN_TOKEN, &extend, "");
+    assert_eq!(endless.status.code(), Some(2), "an end is needed: {endless:?}");
+    assert!(json(&format!("{extend} --never"))["expires_at"].is_null());
+    assert!(json(&format!("{extend} --days 9"))["expires_at"].is_string());
+    let what: Vec<_> =
+        service.log_lines().into_iter().filter_map(|line| line["what"].as_str().map(str::to_owned)).collect();
+    let ends: Vec<_> = what.iter().filter(|what| what.ends_with("ed") && what.contains("ten")).collect();
+    assert_eq!(ends, ["token extended", "token extended", "token shortened"], "{what:?}");
     let check = |secret: &serde_json::Value| {
         let line = "check --group team --username ci --secret-stdin";
         verb(&service, "", line, secret.as_str().unwrap()).status.code()
@@ -215,6 +224,22 @@ async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_ol
             assert_eq!(used.status.code(), Some(code), "{owner}: {used:?}");
         }
     }
+}
+
+#[actix_rt::test]
+async fn an_access_token_that_is_rotated_without_an_end_is_not_shortened() {
+    let service = Config::docker_hub(&FakeHub::start()).start();
+    let json = |line: &str| {
+        let said = says(&verb(&service, ADMIN_TOKEN, &format!("{line} --json"), ""));
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()
+    };
+    json("group create team");
+    let made = json("token create --group team --kind group --name t --scopes api --expires-at 2999-01-02");
+    let rotated = json(&format!("token rotate {}", made["id"]));
+    assert_eq!((&rotated["id"], &rotated["expires_at"]), (&made["id"], &made["expires_at"]));
+    let brief = json("token create --group team --kind group --name u --scopes api --days 3");
+    let rotated = json(&format!("token rotate {}", brief["id"]));
+    assert!(rotated["expires_at"].as_str() > brief["expires_at"].as_str(), "{rotated}");
 }
 
 #[actix_rt::test]

@@ -56,6 +56,21 @@ pub(super) struct End {
     days: Option<u16>,
 }
 
+/// The options for the new end of a token, one of which is required.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct NewEnd {
+    /// First day on which the token no longer works
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    expires_at: Option<Date>,
+    /// Number of days from today for which the token works
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
+    /// No end, where the settings and the creator of the token allow that
+    #[arg(long)]
+    never: bool,
+}
+
 /// Validity of a token with a generated secret if no end is given, in days.
 const DEFAULT_DAYS: u16 = 90;
 
@@ -138,16 +153,36 @@ impl End {
     /// Returns the first day on which the token no longer works: the given end, or that of a generated secret.
     /// Fails where the day is beyond the calendar.
     pub(super) fn day(&self) -> Result<Date, Failure> {
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let days = i64::from(self.days.unwrap_or(DEFAULT_DAYS));
-        let end = self.expires_at.map_or_else(|| today.checked_add(Span::new().days(days)), Ok);
-        end.map_err(|error| Failure::Input(error.to_string()))
+        self.expires_at.map_or_else(|| in_days(self.days.unwrap_or(DEFAULT_DAYS)), Ok)
+    }
+
+    /// Returns the given day as [`Self::day`] does. Without one, returns `present` if it is a later day than that of
+    /// a generated secret, so that a rotation does not shorten a token unless that is requested.
+    pub(super) fn day_or_later(&self, present: &Value) -> Result<Date, Failure> {
+        let present = present.as_str().and_then(|day| day.parse::<Date>().ok()).filter(|_| !self.is_given());
+        Ok(self.day()?.max(present.unwrap_or(Date::MIN)))
     }
 
     /// Returns true where an end was given.
     pub(super) fn is_given(&self) -> bool {
         self.expires_at.is_some() || self.days.is_some()
     }
+}
+
+impl NewEnd {
+    /// Returns the first day on which the token no longer works; `None`: it has no end. Fails where the day is beyond
+    /// the calendar.
+    pub(super) fn day(&self) -> Result<Option<Date>, Failure> {
+        match self.days {
+            Some(days) => in_days(days).map(Some),
+            None => Ok(self.expires_at),
+        }
+    }
+}
+
+fn in_days(days: u16) -> Result<Date, Failure> {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    today.checked_add(Span::new().days(i64::from(days))).map_err(|error| Failure::Input(error.to_string()))
 }
 
 #[cfg(test)]

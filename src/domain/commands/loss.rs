@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::maker::is_later;
 use crate::domain::access::Membership;
 use crate::domain::directory::{Directory, Record, RecordKey, Write};
 use crate::domain::group::Group;
@@ -46,18 +47,16 @@ impl Loss {
     /// Returns the tokens and memberships that these writes leave with an earlier end, besides the token that the
     /// change is about.
     pub fn brought_forward(directory: &Directory, writes: &[Write], changed: TokenId, now: Timestamp) -> Self {
-        let is_earlier =
-            |new: Option<Timestamp>, old: Option<Timestamp>| new.is_some_and(|new| old.is_none_or(|old| new < old));
         let mut loss = Self::default();
         for write in writes {
             match write {
                 Write::Put(Record::Token(token)) if token.id != changed && token.revoked_at.is_none() => {
-                    let old = directory.token(token.id).filter(|old| is_earlier(token.expires_at, old.expires_at));
+                    let old = directory.token(token.id).filter(|old| is_later(old.expires_at, token.expires_at));
                     loss.tokens.extend(old.filter(|old| old.is_active(now)).map(|old| (old.id, old.clone())));
                 }
                 Write::Put(Record::Membership(new)) => {
                     let old = directory.membership(new.group, new.user);
-                    let old = old.filter(|old| is_earlier(new.expires_at, old.expires_at) && old.is_active(now));
+                    let old = old.filter(|old| is_later(old.expires_at, new.expires_at) && old.is_active(now));
                     loss.members.extend(old.map(|old| ((old.group, old.user), old.clone())));
                 }
                 Write::Put(_) | Write::Remove(_) => {}

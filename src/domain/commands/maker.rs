@@ -169,7 +169,7 @@ impl Ending {
 pub(super) fn check_extension(
     directory: &Directory,
     token: &Token,
-    end: Timestamp,
+    end: Option<Timestamp>,
     max_days: u32,
     terms: &Terms<'_>,
 ) -> Result<(), CommandError> {
@@ -179,11 +179,11 @@ pub(super) fn check_extension(
     let extends = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
     let made = [end_of(token.made_by), end_of(token.rests_on)].into_iter().flatten().min();
     for (bound, does) in [(extends, "extends"), (made, "made")] {
-        if bound.is_some_and(|bound| end > bound) {
+        if is_later(end, bound) {
             return Err(beyond(bound, does));
         }
     }
-    if latest(max_days, token.created_at).is_some_and(|bound| end > bound) {
+    if is_later(end, latest(max_days, token.created_at)) {
         let made = date(token.created_at);
         let reason = format!("must be within {max_days} days of {made}, when its secret was made: rotate it instead");
         return Err(CommandError::invalid("expires_at", reason));
@@ -205,6 +205,11 @@ pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<
 /// Returns the earlier one of two ends; `None` is no end.
 pub(super) fn earlier(end: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     end.into_iter().chain(other).min()
+}
+
+/// Returns true if `end` is later than `other`; `None` is no end.
+pub(super) fn is_later(end: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    other.is_some_and(|other| end.is_none_or(|end| end > other))
 }
 
 /// Returns the refusal of an end that is later than that of the token that makes, made or extends this one, as `does`

@@ -48,23 +48,23 @@ pub fn rotate(directory: &Directory, id: TokenId, rotation: Rotation, terms: &Te
     }
 }
 
-/// Gives an active token another end and leaves its secrets unchanged.
+/// Gives an active token another end, or none, and leaves its secrets unchanged.
 ///
 /// # Errors
 /// Fails if the token is not active, made the token that extends it, or cannot have this end.
-pub fn extend(directory: &Directory, id: TokenId, end: Timestamp, terms: &Terms<'_>) -> CommandResult<Token> {
+pub fn extend(directory: &Directory, id: TokenId, end: Option<Timestamp>, terms: &Terms<'_>) -> CommandResult<Token> {
     let token = token::find(directory, id)?;
     check_extensible(token, terms.now)?;
     check_maker(directory, token, terms, ["A token cannot extend the one that made it", EXTENDS_BASIS])?;
-    if end <= terms.now {
+    if end.is_some_and(|end| end <= terms.now) {
         return Err(CommandError::invalid("expires_at", "must be in the future"));
     }
     maker::check_extension(directory, token, end, token::max_days(&token.owner, terms), terms)?;
-    let gains = token.expires_at.is_some_and(|present| end > present);
+    let gains = maker::is_later(end, token.expires_at);
     let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
     let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
     let rests_on = token.rests_on.or(basis.filter(|_| gains));
-    let extended = Token { expires_at: Some(end), made_by, rests_on, ..Token::clone(token) };
+    let extended = Token { expires_at: end, made_by, rests_on, ..Token::clone(token) };
     let mut builder = ChangeBuilder::of(directory);
     builder.put(Record::Token(extended.clone()));
     builder.bring_forward(directory, HashSet::from([id]), extended.expires_at);

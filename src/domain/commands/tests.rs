@@ -40,7 +40,7 @@ enum Step {
     GroupToken { group: u64, by: Option<u64> },
     Deploy { group: u64, secret: Option<u8>, by: Option<u64> },
     Rotate { token: u64, overlap: u8, days: i64, by: Option<u64> },
-    Extend { token: u64, days: i64, by: Option<u64> },
+    Extend { token: u64, days: Option<i64>, by: Option<u64> },
     Revoke { token: u64 },
     Forget { days: u8 },
     Switch { enabled: Option<bool> },
@@ -86,7 +86,11 @@ fn step() -> impl Strategy<Value = Step> {
             days,
             by
         }),
-        (id.clone(), 1..60_i64, by).prop_map(|(token, days, by)| Step::Extend { token, days, by }),
+        (id.clone(), prop::option::weighted(0.8, 1..60_i64), by).prop_map(|(token, days, by)| Step::Extend {
+            token,
+            days,
+            by
+        }),
         id.prop_map(|token| Step::Revoke { token }),
         (0..100_u8).prop_map(|days| Step::Forget { days }),
         any::<Option<bool>>().prop_map(|enabled| Step::Switch { enabled }),
@@ -180,7 +184,7 @@ fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp)
             writes(rotation::rotate(directory, TokenId(token), rotation, &under(by)))
         }
         Step::Extend { token, days, by } => {
-            let end = at + SignedDuration::from_hours(24 * days);
+            let end = days.map(|days| at + SignedDuration::from_hours(24 * days));
             writes(rotation::extend(directory, TokenId(token), end, &under(by)))
         }
         Step::Revoke { token } => writes(token::revoke(directory, TokenId(token), at)),

@@ -155,6 +155,23 @@ impl Caller {
         D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
         T: Send + 'static,
     {
+        self.change_named(permission, edit, |_| what).await
+    }
+
+    /// Makes a change as [`Self::change`] does. Its name in the log depends on the result.
+    ///
+    /// # Errors
+    /// As for [`Self::change`].
+    pub(super) async fn change_named<G, D, T>(
+        &self,
+        permission: Permission<D, G>,
+        edit: impl FnOnce(&Authority<'_>, G) -> CommandResult<T> + Send + 'static,
+        what: impl FnOnce(&T) -> &'static str,
+    ) -> Result<T, ApiError>
+    where
+        D: Fn(&Authority<'_>) -> Result<G, ApiError> + Send + 'static,
+        T: Send + 'static,
+    {
         self.state.pace.admit(&self.identity)?;
         let (state, decide) = (self.state.clone(), permission.decide);
         let (needed, credential) = (self.needed, self.credential);
@@ -167,7 +184,7 @@ impl Caller {
             })
         };
         let (value, changes) = self.state.identities.change(decided).await.map_err(ApiError::of_change)?;
-        self.log(what, &changes);
+        self.log(what(&value), &changes);
         Ok(value)
     }
 

@@ -33,6 +33,11 @@ impl Params {
         self.0.get(name).is_some_and(|value| value.is_null() || value.as_str() == Some(""))
     }
 
+    /// Returns whether this parameter exists and is JSON's `null`.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Value::is_null)
+    }
+
     /// Returns a text. A number is accepted, too.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         match self.0.get(name) {

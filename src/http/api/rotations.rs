@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::access_tokens::{new_secret, view, with_secret};
@@ -52,7 +53,8 @@ where
     with_new_secret(caller, token, ending, overlap, view).await
 }
 
-/// Changes the expiry of the token of the permission, keeps its secret, and responds with it.
+/// Changes the expiry of the token of the permission, keeps its secret, and responds with it. With `null` the token
+/// has no end any more.
 pub(super) async fn extended<D>(
     caller: &Caller,
     token: Permission<D, Arc<Token>>,
@@ -66,13 +68,26 @@ where
         TokenOwner::Deploy { .. } => params.time("expires_at")?,
         TokenOwner::Personal { .. } | TokenOwner::Group { .. } => params.day("expires_at")?,
     };
-    let end = end.ok_or_else(|| ApiError::Parameter("expires_at is missing".to_owned()))?;
+    // An empty text, as of a variable that is not set, must not make a token endless: only `null` does.
+    if end.is_none() && !params.is_null("expires_at") {
+        return Err(ApiError::Parameter("expires_at is missing".to_owned()));
+    }
     let extend = move |caller: &Authority<'_>, token: Arc<Token>| {
         caller.check_secret(&token)?;
         rotation::extend(caller.directory, token.id, end, &caller.terms()).map(|change| with_others(caller, change))
     };
-    let (token, others) = caller.change("token extended", token, extend).await?;
+    let old = token.granted.expires_at;
+    let (token, others) = caller.change_named(token, extend, move |(token, _)| what_changed(old, token)).await?;
     Ok(HttpResponse::Ok().json(others.beside(view(caller, &token))))
+}
+
+/// Returns the name in the log of a change of a token's end from `old`.
+fn what_changed(old: Option<Timestamp>, token: &Token) -> &'static str {
+    match (old, token.expires_at) {
+        (None, Some(_)) => "token shortened",
+        (Some(old), Some(new)) if new < old => "token shortened",
+        (_, _) => "token extended",
+    }
 }
 
 async fn with_new_secret<D>(

@@ -432,3 +432,36 @@ async fn what_is_over_is_neither_rotated_nor_extended_and_the_refusal_says_what_
     }
     make(&company, &secret_of("admin"), "POST", "/groups/1/access_tokens/7/rotate", json!({})).await;
 }
+
+#[actix_web::test]
+async fn a_token_has_no_end_any_more_only_where_null_asks_for_it_and_the_limits_allow_it() {
+    let company = Company::open(&records());
+    let (brief, id) = owners_token(&company, 9).await;
+    let (path, text) = MAKING[2];
+    let (_, child) = made(&make(&company, &brief, "POST", path, body(text, None)).await);
+    let deploy = made(&make(&company, &secret_of("admin"), "POST", path, body(text, Some(day(3)))).await).1;
+    let (child, deploy, personal) =
+        (format!("{path}/{child}"), format!("{path}/{deploy}"), format!("/personal_access_tokens/{id}"));
+    for path in [&deploy, &personal] {
+        for missing in [json!({}), json!({"expires_at": ""})] {
+            let refused = call(&company, &secret_of("admin"), "PUT", path, missing).await;
+            assert_eq!((refused.status.as_u16(), refused.body), (400, json!({"error": "expires_at is missing"})));
+        }
+        let beyond = format!("must not be after {}, when the token that extends it expires", day(9));
+        let refused = call(&company, &brief, "PUT", path, json!({"expires_at": null})).await;
+        assert_eq!(refused.body, json!({"message": {"expires_at": [beyond]}}), "{path}");
+    }
+    let refused = call(&company, &secret_of("admin"), "PUT", &child, json!({"expires_at": null})).await;
+    let beyond = format!("must not be after {}, when the token that made it expires", day(9));
+    assert_eq!(refused.body, json!({"message": {"expires_at": [beyond]}}));
+    for path in [&deploy, &personal, &child] {
+        let endless = make(&company, &secret_of("admin"), "PUT", path, json!({"expires_at": null})).await;
+        assert_eq!((&endless["expires_at"], endless.get("brought_forward")), (&Value::Null, None), "{path}");
+    }
+    let limits = Limits { deploy_token_days: 10, ..Limits::NONE };
+    let company = Company::open_with(&records(), PublicGroups::Members, limits);
+    let refused =
+        call(&company, &secret_of("admin"), "PUT", "/groups/1/deploy_tokens/9", json!({"expires_at": null})).await;
+    let reason = "must be within 10 days of 2026-01-01, when its secret was made: rotate it instead";
+    assert_eq!(refused.body, json!({"message": {"expires_at": [reason]}}));
+}
