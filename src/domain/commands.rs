@@ -175,17 +175,19 @@ impl ChangeBuilder {
     }
 
     /// Deletes a token and leaves a tombstone, from which later logins get the reason of their refusal.
-    fn delete_token(&mut self, token: &Token, now: Timestamp) {
+    fn delete_token(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
+        let user = token.user().and_then(|user| directory.user(user));
         self.ended.insert(token.id);
-        self.put(Record::Tombstone(Tombstone::of(token, now)));
-        self.tombstone_old_secret(token, now);
+        self.put(Record::Tombstone(Tombstone::of(token, now).of_user(user)));
+        self.tombstone_old_secret(directory, token, now);
         self.remove(RecordKey::Token(token.id));
     }
 
     /// Leaves a tombstone of a token's old secret, if it has one.
-    fn tombstone_old_secret(&mut self, token: &Token, now: Timestamp) {
+    fn tombstone_old_secret(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
         if let Some(stone) = Tombstone::of_old_secret(token, now) {
-            self.put(Record::Tombstone(stone));
+            let user = token.user().and_then(|user| directory.user(user));
+            self.put(Record::Tombstone(stone.of_user(user)));
         }
     }
 
@@ -224,7 +226,7 @@ impl ChangeBuilder {
     fn end_alone(&mut self, directory: &Directory, token: &Token, now: Timestamp) -> HashSet<TokenId> {
         match token.owner {
             TokenOwner::Group { bot, .. } => return self.delete_user_alone(directory, bot, now),
-            TokenOwner::Deploy { .. } => self.delete_token(token, now),
+            TokenOwner::Deploy { .. } => self.delete_token(directory, token, now),
             TokenOwner::Personal { .. } => {
                 self.ended.insert(token.id);
                 let revoked_at = token.revoked_at.or(Some(now));
@@ -237,7 +239,7 @@ impl ChangeBuilder {
     fn delete_user_alone(&mut self, directory: &Directory, user: UserId, now: Timestamp) -> HashSet<TokenId> {
         let mut tokens = HashSet::new();
         for token in directory.tokens().filter(|token| token.user() == Some(user)) {
-            self.delete_token(token, now);
+            self.delete_token(directory, token, now);
             tokens.insert(token.id);
         }
         for member in directory.memberships().filter(|member| member.user == user) {
@@ -255,7 +257,7 @@ impl ChangeBuilder {
             TokenOwner::Group { bot, .. } if !others(bot) => {
                 self.delete_user_alone(directory, bot, now);
             }
-            _ if token.revoked_at.is_some() => self.delete_token(token, now),
+            _ if token.revoked_at.is_some() => self.delete_token(directory, token, now),
             TokenOwner::Personal { .. } | TokenOwner::Group { .. } | TokenOwner::Deploy { .. } => {
                 self.ended.insert(token.id);
                 self.remove(RecordKey::Token(token.id));

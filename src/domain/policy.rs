@@ -302,6 +302,14 @@ impl Identity {
         }
     }
 
+    /// Returns the number of the token that proved the identity; `None` for a password or an anonymous caller.
+    pub fn token(&self) -> Option<TokenId> {
+        match self {
+            Self::Nobody | Self::User(..) => None,
+            Self::UserToken(token, _) | Self::DeployToken(token) => Some(token.id),
+        }
+    }
+
     /// Returns the user as which the identity acts; `None` for a deploy token or an anonymous caller.
     pub fn user(&self) -> Option<&Arc<User>> {
         match self {

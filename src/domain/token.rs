@@ -1,11 +1,14 @@
 //! Tokens: personal, group and deploy tokens, and the tombstones of deleted ones. Holds digests of secrets only.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::id::{CredentialId, GroupId, TokenId, UserId};
 use super::scope::{Scope, Scopes};
+use super::user::User;
 
 /// A token: a named secret that acts for a user or a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +145,10 @@ pub struct Tombstone {
     /// The number of the token. `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// The name of the user as which the token acted, who may be deleted with it. `None` for a deploy token, and in
+    /// records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
     /// The token that has the new secret, if a rotation replaced this one. `None` if the token itself ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TokenId>,
@@ -205,8 +212,20 @@ impl Tombstone {
             deleted_at: token.revoked_at.unwrap_or(now),
             owner: Some(token.owner.clone()),
             token: Some(token.id),
+            username: None,
             replaced_by: token.replaced_by,
         }
+    }
+
+    /// Returns the tombstone with the name of the user as which the token acts.
+    pub fn of_user(self, user: Option<&Arc<User>>) -> Self {
+        Self { username: user.map(|user| user.username.to_string()), ..self }
+    }
+
+    /// Returns the name of the user as which the token acted: that of this user, or the last one if there is none any
+    /// more.
+    pub fn username(&self, user: Option<&Arc<User>>) -> Option<String> {
+        user.map(|user| user.username.to_string()).or_else(|| self.username.clone())
     }
 
     /// Returns the tombstone of this token's old secret, which has ended or ends now; `None` if it has no old secret.

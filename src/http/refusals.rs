@@ -134,6 +134,7 @@ fn write(
                 principal_name = subject.principal_name,
                 credential = subject.credential.map(tracing::field::display),
                 credential_name = subject.credential_name,
+                token = subject.token.map(|token| token.0),
                 group = path_subject.group.as_deref(),
                 image = path_subject.image.as_deref(),
                 address = %address,

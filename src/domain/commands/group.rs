@@ -154,7 +154,7 @@ pub fn delete(directory: &Directory, id: GroupId, now: Timestamp) -> CommandResu
     let mut builder = ChangeBuilder::of(directory);
     let mut tokens = HashSet::new();
     for token in directory.tokens().filter(|token| goes(token.group())) {
-        builder.delete_token(token, now);
+        builder.delete_token(directory, token, now);
         tokens.insert(token.id);
     }
     for member in groups.iter().flat_map(|group| directory.members(*group)) {

@@ -79,16 +79,16 @@ fn replace_token(
     terms: &Terms<'_>,
 ) -> CommandResult<Token> {
     let mut builder = ChangeBuilder::of(directory);
-    builder.tombstone_old_secret(old, terms.now);
+    builder.tombstone_old_secret(directory, old, terms.now);
     let ending = rotation.ending_of(old);
     let Token { name, description, scopes, owner, .. } = Token::clone(old);
     let new = NewToken { name, description, scopes, ending, new_credential: rotation.new_credential };
-    let mut token = token::put(directory, &mut builder, owner, new, Some(old.id), terms)?;
+    let mut token = token::prepare(directory, &mut builder, owner, new, Some(old.id), terms)?;
     // A token that rotates itself does not become its own maker.
     if terms.maker.token() == Some(old.id) {
         (token.made_by, token.rests_on) = (old.made_by, old.rests_on);
-        builder.put(Record::Token(token.clone()));
     }
+    builder.put(Record::Token(token.clone()));
     let (revoked_at, replaced_by) = (Some(terms.now), Some(token.id));
     builder.put(Record::Token(Token { revoked_at, replaced_by, old_secret: None, ..Token::clone(old) }));
     builder.hand_on(directory, old.id, &token);
@@ -121,7 +121,7 @@ fn replace_secret(
     };
     builder.put(Record::Token(token.clone()));
     builder.bring_forward(directory, HashSet::from([token.id]), token.expires_at);
-    builder.tombstone_old_secret(old, terms.now);
+    builder.tombstone_old_secret(directory, old, terms.now);
     Ok(builder.finish(token))
 }
 

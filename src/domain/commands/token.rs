@@ -56,7 +56,8 @@ pub fn create_personal(directory: &Directory, user: UserId, new: NewToken, terms
         Some(_) => {}
     }
     let mut builder = ChangeBuilder::of(directory);
-    let token = put(directory, &mut builder, TokenOwner::Personal { user }, new, None, terms)?;
+    let token = prepare(directory, &mut builder, TokenOwner::Personal { user }, new, None, terms)?;
+    builder.put(Record::Token(token.clone()));
     Ok(builder.finish(token))
 }
 
@@ -79,7 +80,8 @@ pub fn create_group(
     let owner = TokenOwner::Group { group, bot: bot.id };
     builder.put(Record::User(bot));
     builder.put(Record::Membership(membership));
-    let token = put(directory, &mut builder, owner, new, None, terms)?;
+    let token = prepare(directory, &mut builder, owner, new, None, terms)?;
+    builder.put(Record::Token(token.clone()));
     Ok(builder.finish(token))
 }
 
@@ -117,7 +119,8 @@ pub fn create_deploy(
     let mut builder = ChangeBuilder::of(directory);
     let number = directory.service().last_token + 1;
     let username = username.unwrap_or_else(|| format!("gitlab+deploy-token-{number}"));
-    let token = put(directory, &mut builder, TokenOwner::Deploy { group, username }, new, None, terms)?;
+    let token = prepare(directory, &mut builder, TokenOwner::Deploy { group, username }, new, None, terms)?;
+    builder.put(Record::Token(token.clone()));
     Ok(builder.finish(token))
 }
 
@@ -178,11 +181,12 @@ fn bot(
     })
 }
 
-/// Adds a new token to the change, if the limits and its maker allow it. `replaced` is a token that ends now.
+/// Returns a new token, if the limits and its maker allow it, and makes room for it in the change, to which the caller
+/// adds it. `replaced` is a token that ends now.
 ///
 /// # Errors
 /// Fails if a field is not valid, the secret is taken, a limit is reached, or the end is later than allowed.
-pub(super) fn put(
+pub(super) fn prepare(
     directory: &Directory,
     builder: &mut ChangeBuilder,
     owner: TokenOwner,
@@ -195,7 +199,7 @@ pub(super) fn put(
     let expires_at = new.ending.of_token(terms, basis, max_days(&owner, terms))?;
     make_room(directory, builder, &owner, replaced, terms)?;
     take_secret(directory, builder, &new.new_credential)?;
-    let token = Token {
+    Ok(Token {
         id: builder.next_token(),
         credential: new.new_credential.credential,
         owner,
@@ -211,9 +215,7 @@ pub(super) fn put(
         old_secret: None,
         created_by: terms.by,
         rests_on: basis.map(|token| token.id),
-    };
-    builder.put(Record::Token(token.clone()));
-    Ok(token)
+    })
 }
 
 /// Returns the token on which the right to create or change a token of this owner rests, if any.

@@ -80,6 +80,7 @@ macro_rules! log_of {
             principal_name = $caller.identity.principal_name(),
             credential = %$caller.credential,
             credential_name = $caller.identity.credential_name(),
+            token = $caller.identity.token().map(|token| token.0),
             address = %$caller.address,
             $($what)+
         )
@@ -188,8 +189,11 @@ impl Caller {
         Ok(value)
     }
 
-    /// Logs a change by this caller, with the objects that it changed.
+    /// Logs a change by this caller, with the objects that it changed, if there are any.
     fn log(&self, what: &'static str, changes: &str) {
+        if changes.is_empty() {
+            return;
+        }
         log_of!(self, what, changes = &*secret::redacted(changes), "identities changed");
     }
 
@@ -208,7 +212,7 @@ impl Caller {
             (permission.decide)(authority)
         })?;
         let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
-        log_of!(self, group = path, group_id = %group, "purging the cache of a group");
+        log_of!(self, group = path, group_id = group.0, "purging the cache of a group");
         self.state.purge.start(group).await;
         Ok(())
     }

@@ -63,6 +63,7 @@ impl Source {
             principal_name = subject.principal_name,
             credential = subject.credential.map(tracing::field::display),
             credential_name = subject.credential_name,
+            token = subject.token.map(|token| token.0),
             address = %self.address,
             left_out,
             "more requests were refused"

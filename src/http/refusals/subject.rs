@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::auth::secret;
 use crate::domain::directory::{Credential, Directory};
-use crate::domain::id::{CredentialId, UserId};
+use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::policy::Identity;
 use crate::domain::token::{Token, TokenOwner, Tombstone};
 use crate::domain::user::User;
@@ -22,6 +22,8 @@ pub(in crate::http) struct Subject {
     pub(super) principal_name: Option<String>,
     pub(super) credential: Option<CredentialId>,
     pub(super) credential_name: Option<String>,
+    /// The number of the token, as the subcommands and the API show it; `None` for a password.
+    pub(super) token: Option<TokenId>,
     /// The presented user name, if no user has it. It may be a secret, so it is looked up and never logged.
     pub(super) unknown_name: Option<String>,
 }
@@ -98,21 +100,24 @@ impl Subject {
     }
 
     fn by_tombstone(directory: &Directory, stone: &Tombstone) -> Self {
-        let user = |id: UserId| (format!("user:{id}"), directory.user(id).map(|user| user.username.to_string()));
         let (principal, principal_name) = match (&stone.owner, stone.token) {
-            (Some(TokenOwner::Personal { user: id }), _) => Some(user(*id)),
-            (Some(TokenOwner::Group { .. }), Some(id)) => Some((format!("group_token:{id}"), None)),
-            (Some(TokenOwner::Deploy { username, .. }), Some(id)) => {
-                Some((format!("deploy_token:{id}"), Some(username.clone())))
+            (Some(TokenOwner::Personal { user }), _) => {
+                (Some(format!("user:{user}")), stone.username(directory.user(*user)))
             }
-            (_, None) | (None, _) => None,
-        }
-        .unzip();
+            (Some(TokenOwner::Group { bot, .. }), Some(id)) => {
+                (Some(format!("group_token:{id}")), stone.username(directory.user(*bot)))
+            }
+            (Some(TokenOwner::Deploy { username, .. }), Some(id)) => {
+                (Some(format!("deploy_token:{id}")), Some(username.clone()))
+            }
+            (_, None) | (None, _) => (None, None),
+        };
         Self {
             principal,
-            principal_name: principal_name.flatten(),
+            principal_name,
             credential: Some(stone.credential),
             credential_name: Some(stone.name.clone()),
+            token: stone.token,
             unknown_name: None,
         }
     }
@@ -125,6 +130,7 @@ impl Subject {
             (_, None) => Self {
                 credential: Some(token.credential),
                 credential_name: Some(token.name.clone()),
+                token: Some(token.id),
                 ..Self::default()
             },
         }
@@ -138,6 +144,7 @@ impl From<Identity> for Subject {
             principal_name: identity.principal_name().map(str::to_owned),
             credential: identity.credential(),
             credential_name: identity.credential_name().map(str::to_owned),
+            token: identity.token(),
             unknown_name: None,
         }
     }

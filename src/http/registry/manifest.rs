@@ -112,6 +112,7 @@ fn log(
         principal_name = identity.principal_name(),
         credential = identity.credential().map(tracing::field::display),
         credential_name = identity.credential_name(),
+        token = identity.token().map(|token| token.0),
         address = %state.public_url.client(request),
         group = authorized.group().path.as_str(),
         image = %authorized.origin(),

@@ -66,6 +66,7 @@ async fn issue(
         principal_name = issued.identity.principal_name(),
         credential = issued.identity.credential().map(tracing::field::display),
         credential_name = issued.identity.credential_name(),
+        token = issued.identity.token().map(|token| token.0),
         %address,
         "logged in"
     );
