@@ -102,10 +102,15 @@ impl Janitor {
 
     fn purge(&self, group: GroupId, ctx: &Context<Self>) {
         let (parts, me) = (self.parts.clone(), ctx.address());
+        // A deleted group has no path any more.
+        let directory = parts.policy.directory();
+        let path = directory.group(group).map(|group| group.path.to_string());
         actix_rt::spawn(async move {
             match parts.purge(group).await {
-                Ok(files) => tracing::info!(%group, files, "a group's cache was purged"),
-                Err(error) => tracing::warn!(%group, %error, "a group's cache could not be purged"),
+                Ok(files) => tracing::info!(group = path, group_id = group.0, files, "a group's cache was purged"),
+                Err(error) => {
+                    tracing::warn!(group = path, group_id = group.0, %error, "a group's cache could not be purged");
+                }
             }
             me.do_send(Purged);
         });

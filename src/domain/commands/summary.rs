@@ -14,7 +14,10 @@ const MAX_VALUE_CHARS: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and values that mean nothing to people.
 const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
-/// Returns the effect of these writes on this directory, as one line.
+/// Field with the end of the secret that a rotation replaced, in place of that secret.
+const OLD_SECRET_END: &str = "old_secret_expires_at";
+
+/// Returns the effect of these writes on this directory, as one line; it is empty if they change nothing of interest.
 pub fn summary(before: &Directory, writes: &[Write]) -> String {
     let mut shown = writes.iter().filter(|write| is_shown(before, write));
     // The single writer of the directory waits for this, so only what is shown is described.
@@ -27,12 +30,13 @@ pub fn summary(before: &Directory, writes: &[Write]) -> String {
     text
 }
 
-/// Returns true if a write is of interest. Tombstones belong to tokens, and counters change with every new record.
+/// Returns true if a write is of interest. Tombstones belong to tokens, counters change with every new record, and a
+/// record may be written again as it is.
 fn is_shown(before: &Directory, write: &Write) -> bool {
     match write {
         Write::Put(Record::Tombstone(_)) | Write::Remove(RecordKey::Tombstone(_) | RecordKey::Service) => false,
         Write::Put(Record::Service(service)) => service.proxy_enabled != before.service().proxy_enabled,
-        Write::Put(_) => true,
+        Write::Put(record) => before.record(record.key()).as_ref() != Some(record),
         Write::Remove(key) => before.record(*key).is_some(),
     }
 }
@@ -52,7 +56,7 @@ fn describe(before: &Directory, write: &Write) -> String {
 fn change(old: Option<&Record>, new: &Record) -> String {
     let fields = changed(old, new);
     match (old.is_some(), fields.is_empty()) {
-        (true, true) => "unchanged".to_owned(),
+        (true, true) => "changed".to_owned(),
         (true, false) => format!("changed ({fields})"),
         (false, true) => "created".to_owned(),
         (false, false) => format!("created ({fields})"),
@@ -111,6 +115,9 @@ fn field(name: &str, old: Option<&Value>, new: Option<&Value>) -> Option<String>
 fn fields(record: &Record) -> Map<String, Value> {
     let mut fields = serde_json::to_value(record).ok().and_then(|value| value.as_object().cloned()).unwrap_or_default();
     fields.retain(|name, _| !["record", "id"].contains(&name.as_str()));
+    if let Record::Token(Token { old_secret: Some(old), .. }) = record {
+        fields.insert(OLD_SECRET_END.to_owned(), Value::String(old.expires_at.to_string()));
+    }
     fields
 }
 
