@@ -1,5 +1,5 @@
 //! Reports on tokens that are about to expire: a gauge for alerts, and one log line per token. Tokens with a
-//! lifetime of a week or less are expected to expire, and are left out of both.
+//! lifetime of a week or less are expected to expire, and are left out of both, as are those of blocked users.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,15 +43,18 @@ impl ExpiringTokens {
 fn name(directory: &Directory, token: &Token, days: i64) {
     let (name, expires_at) = (token_name(directory, token), token.expires_at.map(tracing::field::display));
     if days <= 7 {
-        tracing::warn!(token = name, credential = %token.credential, days, expires_at, "a token expires soon");
+        tracing::warn!(token = token.id.0, name, credential = %token.credential, days, expires_at, "a token expires soon");
     } else {
-        tracing::info!(token = name, credential = %token.credential, days, expires_at, "a token expires soon");
+        tracing::info!(token = token.id.0, name, credential = %token.credential, days, expires_at, "a token expires soon");
     }
 }
 
-/// Returns the active tokens with a lifetime of more than [`MIN_LIFE_DAYS`], and the times at which they expire.
+/// Returns the active tokens with a lifetime of more than [`MIN_LIFE_DAYS`] whose users are not blocked, and the times
+/// at which they expire.
 fn lasting(directory: &Directory, now: Timestamp) -> impl Iterator<Item = (&Token, Timestamp)> {
-    let active = directory.tokens().map(AsRef::as_ref).filter(move |token: &&Token| token.is_active(now));
+    let is_blocked = |token: &Token| token.user().and_then(|id| directory.user(id)).is_some_and(|user| user.blocked);
+    let active = directory.tokens().map(AsRef::as_ref);
+    let active = active.filter(move |token: &&Token| token.is_active(now) && !is_blocked(token));
     let with_end = active.filter_map(|token| Some((token, token.expires_at?)));
     with_end.filter(|(token, end)| end.duration_since(token.created_at) > days(MIN_LIFE_DAYS))
 }
@@ -82,13 +85,15 @@ fn days(number: i64) -> SignedDuration {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::domain::digest::Digest;
     use crate::domain::directory::Record;
-    use crate::domain::id::{CredentialId, GroupId, TokenId};
+    use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
     use crate::domain::scope::Scopes;
     use crate::domain::token::TokenOwner;
+    use crate::domain::user::User;
 
     /// Returns a token that is created on day 0 and expires after this number of days.
     fn token(number: u8, life_days: i64) -> Token {
@@ -126,6 +131,27 @@ mod tests {
         assert_eq!(named(&directory, None, 80), [(1, 14)]);
         assert_eq!(named(&directory, None, 75), []);
         assert_eq!(named(&directory, None, 90), [], "it has expired");
+    }
+
+    #[test]
+    fn tokens_of_blocked_users_are_left_out() {
+        let user = |blocked| User {
+            id: UserId(1),
+            username: "alice".parse().unwrap(),
+            name: String::new(),
+            email: String::new(),
+            admin: false,
+            blocked,
+            bot_of: None,
+            password: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        let mine = Token { owner: TokenOwner::Personal { user: UserId(1) }, ..token(1, 90) };
+        for (blocked, number) in [(false, 1), (true, 0)] {
+            let directory = Directory::from_records([Record::User(user(blocked)), Record::Token(mine.clone())]);
+            assert_eq!(named(&directory, None, 80).len(), number);
+            assert_eq!(count(&directory, Timestamp::UNIX_EPOCH + days(80)), [0, 0, number as u32]);
+        }
     }
 
     #[test]
