@@ -77,6 +77,7 @@ fn user(id: u64) -> Record {
         admin: false,
         blocked: false,
         bot_of: None,
+        block_changed_at: None,
         password: None,
         created_at: Timestamp::UNIX_EPOCH,
     })
@@ -118,5 +119,6 @@ fn token(id: u64, owner: TokenOwner) -> Record {
         old_secret: None,
         created_by: None,
         rests_on: None,
+        end_changed_at: None,
     })
 }

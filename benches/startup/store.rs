@@ -56,6 +56,7 @@ fn administrator() -> Record {
         admin: true,
         blocked: false,
         bot_of: None,
+        block_changed_at: None,
         password: None,
         created_at: Timestamp::UNIX_EPOCH,
     })

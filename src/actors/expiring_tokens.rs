@@ -113,6 +113,7 @@ mod tests {
             old_secret: None,
             created_by: None,
             rests_on: None,
+            end_changed_at: None,
         }
     }
 
@@ -143,6 +144,7 @@ mod tests {
             admin: false,
             blocked,
             bot_of: None,
+            block_changed_at: None,
             password: None,
             created_at: Timestamp::UNIX_EPOCH,
         };

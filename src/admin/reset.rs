@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::password::{self, HashError};
@@ -59,8 +60,10 @@ pub fn reset_admin(folder: &Path) -> Result<AdminReset, ResetError> {
     let found = first_administrator(&directory).ok_or_else(|| ResetError::NoAdministrator(folder.to_owned()))?;
     let secret: SecretString = hex::encode(random::bytes::<16>()).into();
     let hash = password::hash(secret.expose_secret())?;
-    let password = Some(Password { credential: random::credential_id(), hash });
-    let user = User { blocked: false, password, ..User::clone(&found) };
+    let now = Some(Timestamp::now());
+    let password = Some(Password { credential: random::credential_id(), hash, set_at: now });
+    let block_changed_at = if found.blocked { now } else { found.block_changed_at };
+    let user = User { blocked: false, block_changed_at, password, ..User::clone(&found) };
     // Written before the commit: the password must not be in force while nobody can know it.
     let password_file = data.write(PASSWORD_FILE, &format!("{}\n", secret.expose_secret()))?;
     let username = user.username.to_string();
@@ -78,8 +81,6 @@ fn first_administrator(directory: &Directory) -> Option<Arc<User>> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::domain::id::UserId;
 
@@ -92,6 +93,7 @@ mod tests {
             admin,
             blocked: true,
             bot_of: None,
+            block_changed_at: None,
             password: None,
             created_at: Timestamp::UNIX_EPOCH,
         })

@@ -165,13 +165,7 @@ impl Comparison {
 }
 
 fn skip_numbers(directory: &mut Directory, used: &Service) {
-    let service = directory.service().clone();
-    let ahead = Service {
-        last_user: service.last_user.max(used.last_user) + NUMBERS_SKIPPED,
-        last_group: service.last_group.max(used.last_group) + NUMBERS_SKIPPED,
-        last_token: service.last_token.max(used.last_token) + NUMBERS_SKIPPED,
-        ..service
-    };
+    let ahead = directory.service().with_numbers_of(used).skipping(NUMBERS_SKIPPED);
     directory.apply(&[Write::Put(Record::Service(ahead))]);
 }
 

@@ -101,6 +101,7 @@ impl FirstRecords {
             old_secret: None,
             created_by: None,
             rests_on: None,
+            end_changed_at: None,
         }
     }
 
@@ -113,6 +114,7 @@ impl FirstRecords {
             admin: true,
             blocked: false,
             bot_of: None,
+            block_changed_at: None,
             password: Some(self.password),
             created_at: self.now,
         }

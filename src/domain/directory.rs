@@ -2,12 +2,14 @@
 //! nothing and stores nothing: a change is a list of [`Write`]s, applied here and made durable by the store.
 
 mod record;
+mod skipped;
 
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
 
 pub use self::record::{Record, RecordKey, Service, Write};
+pub use self::skipped::Skipped;
 
 use super::access::Membership;
 use super::digest::Digest;

@@ -1,9 +1,13 @@
 //! Regained credentials: credentials of a backup that are no longer valid in the present identities, and that a
 //! restore of the backup would make valid again.
 //!
-//! Whether the present identities have ever known a credential is decided by its number. A number that they never
-//! assigned belongs to something newer, as when a newer backup is restored over older data; it was not taken away and
-//! is not reported.
+//! A newer backup may be restored over older data, as on a standby machine. What the backup alone has because it is
+//! newer was not taken away and is not reported:
+//!
+//! - a user or token whose number the present identities never assigned ([`Service`](super::directory::Service)) or
+//!   assigned to another user or token;
+//! - a password, the unblocking of a user, another end of a token, or a rotated secret, if it was set later than what
+//!   the present identities have.
 
 use std::sync::Arc;
 
@@ -73,19 +77,26 @@ pub fn revoke(backup: &mut Directory, present: &Directory, regained: &[Regained]
 
 fn of_user(user: &Arc<User>, present: &Directory) -> Option<Regained> {
     // The bot of a deleted token was deleted with it, and the token is listed.
-    let was_given = user.id.0 <= present.service().last_user && user.bot_of.is_none();
+    let was_given = present.service().has_assigned_user(user.id) && user.bot_of.is_none();
     let (subject, cause) = match present.user(user.id) {
         None if was_given => (Subject::User(user.clone()), Cause::Deleted(None)),
-        Some(same) if same.blocked => (Subject::User(user.clone()), Cause::Blocked),
-        Some(same) if has_other_password(user, same) => (Subject::Password(user.clone()), Cause::Changed),
+        Some(other) if other.created_at != user.created_at => return None,
+        Some(same) if same.blocked && same.block_changed_at >= user.block_changed_at => {
+            (Subject::User(user.clone()), Cause::Blocked)
+        }
+        Some(same) if has_newer_password(same, user) => (Subject::Password(user.clone()), Cause::Changed),
         None | Some(_) => return None,
     };
     Some(Regained { subject, cause })
 }
 
-fn has_other_password(user: &User, present: &User) -> bool {
-    let credential = |user: &User| user.password.as_ref().map(|password| password.credential);
-    user.password.is_some() && credential(user) != credential(present)
+/// Returns true if the user has another password at present than in the backup, or none, and the backup's is not known
+/// to be newer.
+fn has_newer_password(present: &User, backup: &User) -> bool {
+    let Some(password) = &backup.password else { return false };
+    let own = present.password.as_ref();
+    let set_at = own.and_then(|own| own.set_at);
+    own.is_none_or(|own| own.credential != password.credential) && set_at >= password.set_at
 }
 
 fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<Regained> {
@@ -93,18 +104,31 @@ fn of_token(token: &Arc<Token>, present: &Directory, now: Timestamp) -> Option<R
     let cause = match present.credential(token.credential) {
         Some(Credential::Token(same)) => match (same.revoked_at, same.expires_at) {
             (Some(at), _) => Cause::Revoked(at),
-            (None, Some(end)) if end <= now => Cause::Expired(end),
+            (None, Some(end)) if end <= now && same.end_changed_at >= token.end_changed_at => Cause::Expired(end),
             (None, _) => return None,
         },
         // A rotation replaced the secret, which the backup would make valid again without an end.
         Some(Credential::OldSecret(_)) => Cause::Rotated,
-        None if is_there(token.id) => Cause::Rotated,
         Some(Credential::Deleted(stone)) if stone.replaced_by.is_some_and(is_there) => Cause::Rotated,
         Some(Credential::Deleted(stone)) => Cause::Deleted(Some(stone.deleted_at)),
-        Some(Credential::Password(_)) | None if token.id.0 <= present.service().last_token => Cause::Deleted(None),
-        Some(Credential::Password(_)) | None => return None,
+        Some(Credential::Password(_)) | None => of_unknown_secret(token, present)?,
     };
     Some(Regained { subject: Subject::Token(token.clone()), cause })
+}
+
+/// Returns the cause for a token with a secret of which the present identities have no trace; `None` if they never had
+/// it.
+fn of_unknown_secret(token: &Token, present: &Directory) -> Option<Cause> {
+    match present.token(token.id) {
+        Some(same) if is_same(same, token) => (same.created_at >= token.created_at).then_some(Cause::Rotated),
+        Some(_) => None,
+        None => present.service().has_assigned_token(token.id).then_some(Cause::Deleted(None)),
+    }
+}
+
+/// Returns true if two tokens with one number are the same token, with perhaps different secrets.
+fn is_same(one: &Token, other: &Token) -> bool {
+    one.owner == other.owner && one.name == other.name
 }
 
 fn revoked(regained: &Regained, present: &Directory, now: Timestamp) -> Record {

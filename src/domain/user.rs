@@ -24,6 +24,9 @@ pub struct User {
     pub admin: bool,
     /// True if the user is blocked: neither the password nor any token of the user is accepted.
     pub blocked: bool,
+    /// The time at which the user was last blocked or unblocked; `None` if never, and in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_changed_at: Option<Timestamp>,
     /// The group whose access token this bot belongs to; `None` for people.
     pub bot_of: Option<GroupId>,
     /// The password; `None` if the user can authenticate with tokens only.
@@ -39,6 +42,9 @@ pub struct Password {
     pub credential: CredentialId,
     /// The Argon2id hash in the PHC string format.
     pub hash: String,
+    /// The time at which the password was set; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_at: Option<Timestamp>,
 }
 
 /// A user name: 1 to 255 letters, digits, `_`, `.` and `-`, not starting with `-`. Comparisons ignore the case of

@@ -52,14 +52,14 @@ pub(super) async fn run(
     let deploy_token = secret::generate(secret::Kind::Deploy);
     let login_file = data.write("first-login", &format!("{}\n", deploy_token.secret.expose_secret()))?;
     let hash = tokens.hash_password(password).await.map_err(|error| failed(&error))?;
-    let admin_token = bootstrap.admin_token.as_ref();
+    let (admin_token, now) = (bootstrap.admin_token.as_ref(), Timestamp::now());
     let records = FirstRecords {
         admin: bootstrap.admin_username.clone(),
-        password: Password { credential: random::credential_id(), hash },
+        password: Password { credential: random::credential_id(), hash, set_at: Some(now) },
         admin_token: admin_token.map(|token| (random::credential_id(), secret::digest(token.expose_secret()))),
         group: GROUP.parse().map_err(|error| failed(&error))?,
         deploy_token: (random::credential_id(), deploy_token.digest),
-        now: Timestamp::now(),
+        now,
     };
     let writes = records.writes();
     let made = policy.change(move |_| Ok::<_, std::convert::Infallible>((writes, ()))).await;

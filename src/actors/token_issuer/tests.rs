@@ -20,6 +20,7 @@ async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_
     let password = |byte| Password {
         credential: CredentialId::from_random([byte; 16]),
         hash: password::hash("the password").unwrap(),
+        set_at: None,
     };
     let user = User {
         id: UserId(1),
@@ -29,6 +30,7 @@ async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_
         admin: false,
         blocked: false,
         bot_of: None,
+        block_changed_at: None,
         password: Some(password(1)),
         created_at: Timestamp::UNIX_EPOCH,
     };

@@ -67,6 +67,7 @@ mod tests {
             old_secret: None,
             created_by: None,
             rests_on: None,
+            end_changed_at: None,
         }
     }
 

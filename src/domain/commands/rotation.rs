@@ -64,7 +64,7 @@ pub fn extend(directory: &Directory, id: TokenId, end: Option<Timestamp>, terms:
     let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
     let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);
     let rests_on = token.rests_on.or(basis.filter(|_| gains));
-    let extended = Token { expires_at: end, made_by, rests_on, ..Token::clone(token) };
+    let extended = Token { expires_at: end, end_changed_at: Some(terms.now), made_by, rests_on, ..Token::clone(token) };
     let mut builder = ChangeBuilder::of(directory);
     builder.put(Record::Token(extended.clone()));
     builder.bring_forward(directory, HashSet::from([id]), extended.expires_at);

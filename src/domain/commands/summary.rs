@@ -14,6 +14,8 @@ const MAX_VALUE_CHARS: usize = 80;
 /// Fields whose values are not shown: hashes of secrets, and values that mean nothing to people.
 const HIDDEN: [&str; 5] = ["secret", "old_secret", "password", "credential", "created_at"];
 
+/// Fields that are left out: numbers that the name has, and the time of the change itself.
+const LEFT_OUT: [&str; 4] = ["record", "id", "end_changed_at", "block_changed_at"];
 /// Field with the end of the secret that a rotation replaced, in place of that secret.
 const OLD_SECRET_END: &str = "old_secret_expires_at";
 
@@ -114,7 +116,7 @@ fn field(name: &str, old: Option<&Value>, new: Option<&Value>) -> Option<String>
 
 fn fields(record: &Record) -> Map<String, Value> {
     let mut fields = serde_json::to_value(record).ok().and_then(|value| value.as_object().cloned()).unwrap_or_default();
-    fields.retain(|name, _| !["record", "id"].contains(&name.as_str()));
+    fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
     if let Record::Token(Token { old_secret: Some(old), .. }) = record {
         fields.insert(OLD_SECRET_END.to_owned(), Value::String(old.expires_at.to_string()));
     }

@@ -139,8 +139,8 @@ fn change(directory: &Directory, step: &Step, index: usize, now: &mut Timestamp)
             let change = user::UserChange { admin: Some(admin), ..Default::default() };
             writes(user::update(directory, UserId(user), change))
         }
-        Step::Block { user, blocked: true } => writes(user::block(directory, UserId(user))),
-        Step::Block { user, blocked: false } => writes(user::unblock(directory, UserId(user))),
+        Step::Block { user, blocked: true } => writes(user::block(directory, UserId(user), at)),
+        Step::Block { user, blocked: false } => writes(user::unblock(directory, UserId(user), at)),
         Step::DeleteUser { user, force } => writes(user::delete(directory, UserId(user), force, at)),
         Step::NewGroup { part, parent, creator, visibility } => {
             let (parent, creator) = (parent.map(GroupId), UserId(creator));

@@ -176,6 +176,7 @@ fn bot(
         admin: false,
         blocked: false,
         bot_of: Some(group),
+        block_changed_at: None,
         password: None,
         created_at: now,
     })
@@ -215,6 +216,7 @@ pub(super) fn prepare(
         old_secret: None,
         created_by: terms.by,
         rests_on: basis.map(|token| token.id),
+        end_changed_at: None,
     })
 }
 

@@ -56,6 +56,7 @@ pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> CommandRes
         admin: new.admin,
         blocked: false,
         bot_of: None,
+        block_changed_at: None,
         password: new.password,
         created_at: now,
     };
@@ -95,16 +96,16 @@ pub fn update(directory: &Directory, id: UserId, change: UserChange) -> CommandR
 ///
 /// # Errors
 /// Fails if the user does not exist or is the last administrator.
-pub fn block(directory: &Directory, id: UserId) -> CommandResult<()> {
-    set_blocked(directory, id, true)
+pub fn block(directory: &Directory, id: UserId, now: Timestamp) -> CommandResult<()> {
+    set_blocked(directory, id, true, now)
 }
 
 /// Unblocks a user.
 ///
 /// # Errors
 /// Fails if the user does not exist.
-pub fn unblock(directory: &Directory, id: UserId) -> CommandResult<()> {
-    set_blocked(directory, id, false)
+pub fn unblock(directory: &Directory, id: UserId, now: Timestamp) -> CommandResult<()> {
+    set_blocked(directory, id, false, now)
 }
 
 /// Deletes a user with all memberships; the tokens leave tombstones.
@@ -125,12 +126,14 @@ pub fn delete(directory: &Directory, id: UserId, force: bool, now: Timestamp) ->
     Ok(builder.finish(()))
 }
 
-fn set_blocked(directory: &Directory, id: UserId, blocked: bool) -> CommandResult<()> {
+fn set_blocked(directory: &Directory, id: UserId, blocked: bool, now: Timestamp) -> CommandResult<()> {
     let mut user = find(directory, id)?;
     if blocked {
         check_other_administrator(directory, &user)?;
     }
-    user.blocked = blocked;
+    if user.blocked != blocked {
+        (user.blocked, user.block_changed_at) = (blocked, Some(now));
+    }
     let mut builder = ChangeBuilder::of(directory);
     builder.put(Record::User(user));
     Ok(builder.finish(()))

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::skipped::Skipped;
 use crate::domain::access::Membership;
 use crate::domain::group::Group;
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
@@ -65,6 +66,52 @@ pub struct Service {
     pub last_group: u64,
     /// The last number assigned to a token.
     pub last_token: u64,
+    /// Numbers of users that restores skipped.
+    #[serde(default, skip_serializing_if = "Skipped::is_empty")]
+    pub skipped_users: Skipped,
+    /// Numbers of tokens that restores skipped.
+    #[serde(default, skip_serializing_if = "Skipped::is_empty")]
+    pub skipped_tokens: Skipped,
+}
+
+impl Service {
+    /// Returns true if this number was assigned to a user here.
+    pub fn has_assigned_user(&self, id: UserId) -> bool {
+        id.0 <= self.last_user && !self.skipped_users.contains(id.0)
+    }
+
+    /// Returns true if this number was assigned to a token here.
+    pub fn has_assigned_token(&self, id: TokenId) -> bool {
+        id.0 <= self.last_token && !self.skipped_tokens.contains(id.0)
+    }
+
+    /// Returns the service with the numbers that either of the two has assigned. Its own switches stay.
+    pub fn with_numbers_of(&self, other: &Self) -> Self {
+        let (last_user, last_token) = (self.last_user.max(other.last_user), self.last_token.max(other.last_token));
+        let users = [(&self.skipped_users, self.last_user), (&other.skipped_users, other.last_user)];
+        let tokens = [(&self.skipped_tokens, self.last_token), (&other.skipped_tokens, other.last_token)];
+        Self {
+            last_user,
+            last_token,
+            last_group: self.last_group.max(other.last_group),
+            skipped_users: Skipped::by_both(users, last_user),
+            skipped_tokens: Skipped::by_both(tokens, last_token),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the service with this many more numbers skipped.
+    pub fn skipping(&self, count: u64) -> Self {
+        let (last_user, last_token) = (self.last_user + count, self.last_token + count);
+        Self {
+            last_user,
+            last_token,
+            last_group: self.last_group + count,
+            skipped_users: self.skipped_users.and(self.last_user + 1..=last_user),
+            skipped_tokens: self.skipped_tokens.and(self.last_token + 1..=last_token),
+            ..self.clone()
+        }
+    }
 }
 
 impl Record {

@@ -23,6 +23,7 @@ fn user(id: u64, name: &str) -> User {
         admin: false,
         blocked: false,
         bot_of: None,
+        block_changed_at: None,
         password: None,
         created_at: at(NOON),
     }
@@ -78,6 +79,7 @@ fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
         old_secret: None,
         created_by: None,
         rests_on: None,
+        end_changed_at: None,
     })
 }
 

@@ -22,7 +22,12 @@ fn user(id: u64, password: u8) -> User {
         admin: false,
         blocked: false,
         bot_of: None,
-        password: Some(Password { credential: CredentialId::from_random([password; 16]), hash: String::new() }),
+        block_changed_at: None,
+        password: Some(Password {
+            credential: CredentialId::from_random([password; 16]),
+            hash: String::new(),
+            set_at: None,
+        }),
         created_at: now(),
     }
 }
@@ -41,6 +46,7 @@ fn token(id: u8) -> Token {
         revoked_at: None,
         made_by: None,
         rests_on: None,
+        end_changed_at: None,
         created_by: None,
         replaced_by: None,
         old_secret: None,
@@ -123,6 +129,68 @@ fn what_the_present_never_knew_was_not_taken_away() {
     assert!(are_of_one_service(&backup(), &older));
     let other = User { created_at: now() - 1.hour(), ..user(1, 1) };
     assert!(!are_of_one_service(&backup(), &Directory::from_records([Record::User(other)])));
+}
+
+/// Returns what a restore of a newer backup over these older identities makes valid again.
+fn regained_by_newer(older: &Directory, changes: &[Write]) -> Vec<Cause> {
+    let mut newer = older.clone();
+    newer.apply(changes);
+    regained(&newer, older, now()).iter().map(|regained| regained.cause).collect()
+}
+
+#[test]
+fn what_is_newer_in_the_backup_is_not_regained() {
+    let mut older = present();
+    let skipping = older.service().skipping(1000);
+    older.apply(&[Write::Put(Record::Service(skipping))]);
+    let later = Some(now() + 1.hour());
+    let user_4 = older.user(UserId(4)).unwrap();
+    let set_later = user_4.password.clone().map(|password| Password {
+        credential: CredentialId::from_random([45; 16]),
+        set_at: later,
+        ..password
+    });
+    let rotated = Token { credential: CredentialId::from_random([201; 16]), created_at: now() + 1.hour(), ..token(1) };
+    let changes = [
+        Record::Token(token(6)),
+        Record::User(user(6, 6)),
+        Record::User(User { blocked: false, block_changed_at: later, ..user(2, 2) }),
+        Record::User(User { password: set_later, ..User::clone(user_4) }),
+        Record::Token(rotated),
+        Record::Token(Token { expires_at: later, end_changed_at: later, ..token(5) }),
+    ];
+    assert_eq!(regained_by_newer(&older, &changes.map(Write::Put)), []);
+}
+
+#[test]
+fn a_number_that_both_sides_assigned_to_different_tokens_and_users_takes_nothing_away() {
+    let mut older = backup();
+    older.apply(&[
+        Write::Put(Record::Service(Service { last_user: 6, last_token: 6, ..Service::default() })),
+        Write::Put(Record::User(User { blocked: true, created_at: now() + 1.hour(), ..user(6, 6) })),
+        Write::Put(Record::Token(Token { name: "made-here".to_owned(), ..token(6) })),
+    ]);
+    let late = Token { credential: CredentialId::from_random([200; 16]), ..token(6) };
+    let changes = [Write::Put(Record::User(user(6, 66))), Write::Put(Record::Token(late))];
+    assert_eq!(regained_by_newer(&older, &changes), []);
+}
+
+#[test]
+fn what_was_taken_away_after_numbers_were_skipped_is_regained() {
+    let mut present = backup();
+    let skipping = present.service().skipping(1000);
+    present.apply(&[Write::Put(Record::Service(skipping.clone()))]);
+    let mut backup = present.clone();
+    backup.apply(&[
+        Write::Put(Record::Token(Token { id: TokenId(1006), ..token(6) })),
+        Write::Put(Record::User(user(1006, 6))),
+    ]);
+    present.apply(&[
+        Write::Put(Record::Service(Service { last_user: 1006, last_token: 1006, ..skipping })),
+        Write::Remove(RecordKey::Token(TokenId(4))),
+    ]);
+    let found: Vec<_> = regained(&backup, &present, now()).iter().map(|regained| regained.cause).collect();
+    assert_eq!(found, [Cause::Deleted(None); 3]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
@@ -87,14 +88,14 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
 pub(super) async fn block(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let refusal = "The API initiating user cannot be blocked by the API";
     let user = caller.may(move |caller| other(caller, &path, refusal))?;
-    caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id)).await?;
+    caller.change("user blocked", user, |caller, id| edit::block(caller.directory, id, caller.now)).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
 /// Handles `POST /users/:id/unblock`.
 pub(super) async fn unblock(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
     let user = caller.may(move |caller| administered(caller, &path))?;
-    caller.change("user unblocked", user, |caller, id| edit::unblock(caller.directory, id)).await?;
+    caller.change("user unblocked", user, |caller, id| edit::unblock(caller.directory, id, caller.now)).await?;
     Ok(HttpResponse::Created().json(true))
 }
 
@@ -182,7 +183,7 @@ pub(super) async fn hashed(caller: &Caller, password: Option<SecretString>) -> R
         }
         MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS => {
             let hash = caller.state.tokens.hash_password(password).await.map_err(|_| ApiError::Busy)?;
-            return Ok(Some(Password { credential: random::credential_id(), hash }));
+            return Ok(Some(Password { credential: random::credential_id(), hash, set_at: Some(Timestamp::now()) }));
         }
         _ => format!("is too long (maximum is {MAX_PASSWORD_CHARS} characters)"),
     };

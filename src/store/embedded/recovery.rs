@@ -124,10 +124,7 @@ pub(super) fn known(files: &Files) -> Known {
     let mut add = |change: u64, directory: Option<Directory>| {
         known.change = known.change.max(change);
         if let Some(directory) = directory {
-            let (service, other) = (&mut known.service, directory.service());
-            service.last_user = service.last_user.max(other.last_user);
-            service.last_group = service.last_group.max(other.last_group);
-            service.last_token = service.last_token.max(other.last_token);
+            known.service = known.service.with_numbers_of(directory.service());
         }
     };
     if let FoundJournal::Read(history) = &found.journal {

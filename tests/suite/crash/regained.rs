@@ -186,3 +186,61 @@ async fn where_what_is_there_cannot_be_read_it_says_that_it_cannot_tell() {
     let output = scene.restore(&["--yes"]);
     assert!(output.status.success() && out(&output).contains("It is unknown which"), "{output:?}");
 }
+
+/// Returns a copy of the newest identities of a service.
+fn copied(service: &Service, name: &str) -> PathBuf {
+    let backup = service.data().with_extension(name);
+    fs::copy(service.data().join("identity.journal"), &backup).unwrap();
+    backup
+}
+
+#[actix_rt::test]
+async fn a_standby_that_is_restored_again_and_again_takes_nothing_away_that_is_new_on_the_first_machine() {
+    let first = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    let team = first.group("team").await;
+    let early = first.deploy_token(&team, "early").await;
+    let alice = first.user("alice", "the-password-of-alice").await;
+    first.api("POST", &format!("/users/{}/block", alice.id), json!({})).await;
+    let mut standby = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    standby.stop();
+    fs::remove_dir_all(standby.data()).unwrap();
+    assert!(restore(&standby.data(), &copied(&first, "1"), &[]).status.success());
+    let mut late = vec![early];
+    for round in 2..4 {
+        standby.restart();
+        standby.group(&format!("made-on-the-standby-{round}")).await;
+        let own = standby.deploy_token(&team, "late").await;
+        let name = format!("person-{round}");
+        late.push(first.deploy_token(&team, "late").await);
+        let person = first.user(&name, "a-password-of-a-person").await;
+        late.push(first.personal_token(&person, "late", &["read_registry", "write_registry"]).await);
+        for (method, path, body) in [
+            ("POST", format!("/users/{}/unblock", alice.id), json!({})),
+            ("PUT", format!("/users/{}", alice.id), json!({"password": format!("alices-password-{round}")})),
+        ] {
+            assert!(first.api(method, &path, body).await.status < 300);
+        }
+        standby.stop();
+        let newer = copied(&first, &round.to_string());
+        let output = restore(&standby.data(), &newer, &["--yes", "--revoke-them"]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(out(&output).contains("Nothing that was revoked after the backup"), "{round}: {output:?}");
+        standby.restart();
+        for token in &late {
+            assert_eq!(standby.token(&token.username, &token.secret, "").await.status, 200, "{}", token.username);
+        }
+        let password = format!("alices-password-{round}");
+        assert_eq!(standby.token("alice", &password, "").await.status, 200);
+        assert_ne!(standby.token(&own.username, &own.secret, "").await.status, 200, "it is not in the backup");
+        standby.stop();
+    }
+    standby.restart();
+    let path = format!("/groups/{}/deploy_tokens/{}", team.id, late[1].id);
+    assert_eq!(standby.api("DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(standby.api("DELETE", &format!("/users/{}", alice.id), Value::Null).await.status, 204);
+    standby.stop();
+    let output = restore(&standby.data(), &copied(&first, "last"), &[]);
+    let listed = rows(&output);
+    assert_eq!(listed.len(), 2, "what was revoked on the standby is listed: {output:?}");
+    assert!(listed[0].starts_with("user alice") && listed[1].starts_with("deploy token late"), "{listed:?}");
+}
