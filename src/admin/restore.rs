@@ -49,6 +49,17 @@ pub enum RestoreError {
         "nothing was restored: --revoke-them is impossible, because the changes after the backup are not known: {0}"
     )]
     NotComparable(String),
+    /// The backup belongs to another installation than the present identities.
+    #[error(
+        "nothing was restored: {} is of another installation than the identities in {}. To replace these by those of \
+         the other installation, add --from-another-installation", backup.display(), data.display()
+    )]
+    OtherInstallation {
+        /// The backup.
+        backup: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
     /// The backup contains no user.
     #[error("the backup {} contains no user", .0.display())]
     Empty(PathBuf),
@@ -67,6 +78,8 @@ pub struct PlannedRestore {
 pub enum Comparison {
     /// There are no present identities, so nothing is replaced.
     NothingThere,
+    /// The present identities have no user in common with the backup, so that the two cannot be compared.
+    OtherService,
     /// The difference cannot be determined, for this reason.
     Unknown(String),
     /// The present identities were read. The difference are credentials that would become valid again.
@@ -78,6 +91,9 @@ pub enum Comparison {
     },
 }
 
+/// Reason why a backup cannot be compared with identities with which it has no user in common.
+pub const OTHER_SERVICE: &str = "the present identities belong to another service";
+
 /// Distance by which a restore advances the numbers of users, groups and tokens. Records that were created after
 /// the backup have numbers that are known elsewhere, such as in the files of the cache. Advancing prevents that
 /// such a number is given to another record. The highest numbers of the replaced store are taken into account, too.
@@ -85,19 +101,31 @@ const NUMBERS_SKIPPED: u64 = 1000;
 
 /// Prepares to restore the backup `from` (an export, a journal or the folder of a database) into the data folder
 /// `to`, which is created if it is missing, and compares the two. `up_to` is the number of the last change of a
-/// journal that is restored; later ones are ignored.
+/// journal that is restored; later ones are ignored. `may_be_foreign` permits a backup of another installation.
 ///
 /// # Errors
-/// The backup cannot be read or contains no user, or the data folder cannot be used.
-pub fn plan_restore(to: &Path, from: &Path, up_to: Option<u64>) -> Result<PlannedRestore, RestoreError> {
+/// The backup cannot be read, contains no user or is of another installation, or the data folder cannot be used.
+pub fn plan_restore(
+    to: &Path,
+    from: &Path,
+    up_to: Option<u64>,
+    may_be_foreign: bool,
+) -> Result<PlannedRestore, RestoreError> {
     let backup =
         export::read_up_to(from, up_to).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
-    let Backup { directory, number, incomplete } = backup;
+    let Backup { directory, number, installation, incomplete } = backup;
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
     }
     let data = DataDir::open(to)?;
     let comparison = Comparison::of(&directory, data.path());
+    let is_same = |present: &Directory| regained::are_of_one_service(&directory, present);
+    if matches!(comparison, Comparison::OtherService)
+        && !may_be_foreign
+        && !IdentityStore::is_of(data.path(), installation, is_same)
+    {
+        return Err(RestoreError::OtherInstallation { backup: from.to_owned(), data: to.to_owned() });
+    }
     Ok(PlannedRestore { data, directory, number, incomplete, comparison })
 }
 
@@ -127,6 +155,7 @@ impl PlannedRestore {
             Comparison::NothingThere => {
                 Err(RestoreError::NotComparable("there are no identities to compare it with".to_owned()))
             }
+            Comparison::OtherService => Err(RestoreError::NotComparable(OTHER_SERVICE.to_owned())),
             Comparison::Unknown(reason) => Err(RestoreError::NotComparable(reason.clone())),
             Comparison::Read { regained, present } => {
                 regained::revoke(&mut self.directory, &present.directory, regained, Timestamp::now());
@@ -158,7 +187,7 @@ impl Comparison {
                 let regained = regained::regained(backup, &present.directory, Timestamp::now());
                 Self::Read { regained, present: Box::new(present) }
             }
-            Ok(Some(_)) => Self::Unknown("the present identities belong to another service".to_owned()),
+            Ok(Some(_)) => Self::OtherService,
             Err(error) => Self::Unknown(error.to_string()),
         }
     }
@@ -178,11 +207,11 @@ mod tests {
     fn an_export_of_nothing_and_none_at_all_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (data, export) = (folder.path().join("data"), folder.path().join("export"));
-        assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Export { .. })));
+        assert!(matches!(plan_restore(&data, &export, None, false), Err(RestoreError::Export { .. })));
         let empty = folder.path().join("empty");
         EmbeddedIdentities::open(&empty).unwrap().write_export().unwrap();
         std::fs::rename(empty.join("identity.jsonl"), &export).unwrap();
-        assert!(matches!(plan_restore(&data, &export, None), Err(RestoreError::Empty(_))));
+        assert!(matches!(plan_restore(&data, &export, None, false), Err(RestoreError::Empty(_))));
         assert!(!data.exists());
     }
 

@@ -45,6 +45,9 @@ enum AdminVerb {
         /// credentials that they revoked become valid again
         #[arg(long, value_name = "NUMBER")]
         up_to: Option<u64>,
+        /// Replace the identities of this installation by those of another one, which is refused otherwise
+        #[arg(long)]
+        from_another_installation: bool,
     },
 }
 
@@ -56,8 +59,8 @@ impl AdminArgs {
                 let reset = reset_admin(&data)?;
                 print_line(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
-            AdminVerb::Restore { data, from, revoke_them, up_to, confirmation } => {
-                let mut plan = plan_restore(&data, &from, up_to)?;
+            AdminVerb::Restore { data, from, revoke_them, up_to, from_another_installation, confirmation } => {
+                let mut plan = plan_restore(&data, &from, up_to, from_another_installation)?;
                 restoring::describe(&plan, revoke_them);
                 if revoke_them {
                     plan.revoke_regained()?;

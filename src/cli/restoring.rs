@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::output::{Columns, list, print_line};
-use crate::admin::restore::{Comparison, PlannedRestore};
+use crate::admin::restore::{Comparison, OTHER_SERVICE, PlannedRestore};
 use crate::domain::regained::{Cause, Regained, Subject};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -20,11 +20,8 @@ pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
                  backup and become valid again.",
             );
         }
-        Comparison::Unknown(reason) => {
-            print_line(&format!(
-                "It is unknown which credentials were revoked after the backup and become valid again: {reason}."
-            ));
-        }
+        Comparison::OtherService => print_unknown(OTHER_SERVICE),
+        Comparison::Unknown(reason) => print_unknown(reason),
         Comparison::Read { regained, present } => {
             if present.may_lag {
                 print_line("Only an export of the present identities can be read: later revocations are unknown.");
@@ -32,6 +29,12 @@ pub(super) fn describe(plan: &PlannedRestore, revoke_them: bool) {
             describe_regained(plan, regained, revoke_them);
         }
     }
+}
+
+fn print_unknown(reason: &str) {
+    print_line(&format!(
+        "It is unknown which credentials were revoked after the backup and become valid again: {reason}."
+    ));
 }
 
 fn describe_regained(plan: &PlannedRestore, regained: &[Regained], revoke_them: bool) {

@@ -17,6 +17,7 @@ use super::records::RecordsDatabase;
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record};
+use crate::domain::id::InstallationId;
 use crate::store::atomic_file::{self, NewFile};
 use crate::store::error::StoreError;
 
@@ -60,6 +61,8 @@ pub struct Backup {
     pub directory: Directory,
     /// Number of the last change in it; 0 if it is not recorded.
     pub number: u64,
+    /// The installation that it belongs to; `None` if it is not recorded.
+    pub installation: Option<InstallationId>,
     /// True if the last change is incomplete and was left out, as in a copy of a journal that was taken while it
     /// was in use.
     pub incomplete: bool,
@@ -187,12 +190,14 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
             ));
         }
         let database = RecordsDatabase::open(path)?;
-        let number = database.position()?.map_or(0, |position| position.number);
-        return Ok(Backup { directory: database.load()?, number, incomplete: false });
+        let (directory, position) = (database.load()?, database.position()?);
+        let number = position.as_ref().map_or(0, |position| position.number);
+        let installation = position.and_then(|position| position.installation);
+        return Ok(Backup { directory, number, installation, incomplete: false });
     }
     let Some((version, file)) = open(path)? else { return Err(StoreError::Io("there is no such file".to_owned())) };
     if version == 1 {
-        return Ok(Backup { directory: read_version_1(file)?, number: 0, incomplete: false });
+        return Ok(Backup { directory: read_version_1(file)?, number: 0, installation: None, incomplete: false });
     }
     let history = changes::read_up_to(file, last)?;
     match history.rest {
@@ -200,8 +205,8 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
         Rest::Damaged(reason) if last.is_none() => return Err(StoreError::Damaged(reason)),
         Rest::Damaged(_) | Rest::Torn(_) | Rest::Nothing => {}
     }
-    let (number, incomplete) = (history.end().number, history.rest != Rest::Nothing);
-    Ok(Backup { directory: changes::directory_of(&history.records)?, number, incomplete })
+    let (Position { number, installation, .. }, incomplete) = (history.end(), history.rest != Rest::Nothing);
+    Ok(Backup { directory: changes::directory_of(&history.records)?, number, installation, incomplete })
 }
 
 /// Returns true if this folder contains a database.

@@ -15,7 +15,7 @@ pub use super::recovery::Present;
 use super::recovery::{self, Files, Replacement};
 use super::reserve::Reserve;
 use crate::domain::directory::{Directory, Service, Write};
-use crate::domain::id::CredentialId;
+use crate::domain::id::{CredentialId, InstallationId};
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 
@@ -163,6 +163,12 @@ impl EmbeddedIdentities {
     /// Fails if none of the files can be read.
     pub fn present(data: &Path) -> Result<Option<Present>, StoreError> {
         Files::below(data).present()
+    }
+
+    /// Returns true if the identities below this folder are known to belong to this installation, or if one of its
+    /// files has identities of which `is_same` holds. Changes nothing.
+    pub fn is_of(data: &Path, installation: Option<InstallationId>, is_same: impl Fn(&Directory) -> bool) -> bool {
+        Files::below(data).are_of(installation, is_same)
     }
 
     /// Creates a store with these identities below the data folder, and its export. `number` is that of the last

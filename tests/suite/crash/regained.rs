@@ -244,3 +244,33 @@ async fn a_standby_that_is_restored_again_and_again_takes_nothing_away_that_is_n
     assert_eq!(listed.len(), 2, "what was revoked on the standby is listed: {output:?}");
     assert!(listed[0].starts_with("user alice") && listed[1].starts_with("deploy token late"), "{listed:?}");
 }
+
+#[actix_rt::test]
+async fn identities_of_another_installation_are_restored_only_on_request_or_into_an_empty_folder() {
+    let mut other = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    other.user("other", "the-password-of-other").await;
+    other.stop();
+    let mut ours = Config::upstream_at("docker.io", "http://127.0.0.1:9").start();
+    ours.stop();
+    for name in ["identity.journal", "identity.jsonl", "identity"] {
+        for options in [&["--yes"][..], &["--yes", "--revoke-them"], &[]] {
+            let refused = restore(&ours.data(), &other.data().join(name), options);
+            let said = err(&refused);
+            assert!(refused.status.code() == Some(1) && said.contains("--from-another-installation"), "{refused:?}");
+            assert!(said.contains(" is of another installation than the identities in "), "{refused:?}");
+        }
+    }
+    assert!(!ours.data().join("identity.replaced-1").exists(), "nothing was replaced");
+    let theirs = other.data().join("identity.journal");
+    let asks = restore(&ours.data(), &theirs, &["--from-another-installation"]);
+    assert!(asks.status.code() == Some(1) && err(&asks).contains("--yes"), "{asks:?}");
+    let output = restore(&ours.data(), &theirs, &["--yes", "--from-another-installation"]);
+    assert!(output.status.success() && out(&output).contains("belong to another service"), "{output:?}");
+    ours.restart();
+    assert_eq!(ours.token("other", "the-password-of-other", "").await.status, 200);
+    ours.stop();
+    let back = restore(&ours.data(), &ours.data().join("identity.replaced-1").join("identity.journal"), &["--yes"]);
+    assert!(back.status.success(), "what was there before is of this installation: {back:?}");
+    fs::remove_dir_all(ours.data()).unwrap();
+    assert!(restore(&ours.data(), &theirs, &[]).status.success(), "there is nothing to replace");
+}

@@ -6,6 +6,7 @@ use crate::store::embedded::export::{self, Backup};
 
 use super::Found;
 use crate::domain::directory::Directory;
+use crate::domain::id::InstallationId;
 use crate::store::atomic_file;
 use crate::store::embedded::records::RecordsDatabase;
 use crate::store::error::StoreError;
@@ -66,6 +67,22 @@ impl Files {
                 Err(StoreError::Damaged(reasons.join("; ")))
             }
         }
+    }
+
+    /// Returns true if the files are known to belong to this installation, or if one of them has identities of which
+    /// `is_same` holds. A damaged or foreign file among them makes no difference.
+    pub(in super::super) fn are_of(
+        &self,
+        installation: Option<InstallationId>,
+        is_same: impl Fn(&Directory) -> bool,
+    ) -> bool {
+        let found = Found::look(self);
+        let by_id = installation.is_some() && found.installation() == installation;
+        // The database is locked while it is open.
+        drop(found);
+        let previous = export::previous(&self.export);
+        let mut files = [&self.journal, &self.database, &self.export, &previous].into_iter();
+        by_id || files.any(|path| export::read(path).is_ok_and(|backup| is_same(&backup.directory)))
     }
 
     /// Creates an empty database in place of an untrusted one, which is moved aside to `identity.damaged`. Takes
