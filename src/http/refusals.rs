@@ -18,6 +18,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use self::allowance::{Admission, Allowances, Source};
+pub(super) use self::reason::WRONG_SECRET;
 pub(super) use self::subject::Subject;
 use super::registry::state::RegistryState;
 use crate::auth::secret::redacted;
@@ -60,11 +61,13 @@ impl Refused {
 /// Counts and logs a response, if it is a refusal.
 pub(super) fn trace(response: &ServiceResponse<impl MessageBody>, id: RequestId) {
     let status = response.status();
-    if !leaves_trace(status) {
+    let extensions = response.response().extensions();
+    // A guess leaves a trace whatever its status is.
+    let is_guess = |refused: &Refused| refused.reason == WRONG_SECRET;
+    if !leaves_trace(status) && !(status.is_client_error() && extensions.get().is_some_and(is_guess)) {
         return;
     }
     let _entered = id.enter();
-    let extensions = response.response().extensions();
     let unnamed = || Refused::new("other", status.canonical_reason().unwrap_or_default().to_owned());
     match extensions.get::<Refused>() {
         Some(refused) => record(response.request(), status, refused),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::{CommandError, Resource};
-use crate::http::refusals::Refused;
+use crate::http::refusals::{Refused, WRONG_SECRET};
 
 /// Reason why a request to the API was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,9 @@ pub(crate) enum ApiError {
         /// The rest of a sentence that begins with the field.
         reason: String,
     },
+    /// The current password in a change of the own password is wrong: a guess, as at a login.
+    #[error("current_password is invalid")]
+    WrongPassword,
     /// The body is larger than any request needs.
     #[error("413 Request Entity Too Large")]
     TooLarge,
@@ -102,7 +105,7 @@ impl ApiError {
             Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NothingThere | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Parameter(_) | Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Failed(failure) => match failure {
@@ -132,6 +135,7 @@ impl ApiError {
             Self::Forbidden => "no_access",
             Self::Refused(_) => "refused",
             Self::NotFound(_) | Self::NothingThere => "not_found",
+            Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "wrong_method",
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
@@ -154,6 +158,7 @@ impl ApiError {
                 json!({"error": self.to_string()})
             }
             Self::Invalid { field, reason } => json!({"message": {*field: [reason]}}),
+            Self::WrongPassword => json!({"message": {"current_password": ["is invalid"]}}),
             Self::Failed(failure) => match failure {
                 ChangeError::Refused(error) => edit_body(error),
                 ChangeError::Busy => {

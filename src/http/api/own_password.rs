@@ -63,8 +63,6 @@ fn refused(error: IssueError) -> ApiError {
     match error {
         IssueError::Busy => ApiError::Busy,
         IssueError::TooManyFailures(wait) => ApiError::TooManyLogins(wait),
-        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => {
-            ApiError::Invalid { field: "current_password", reason: "is invalid".to_owned() }
-        }
+        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => ApiError::WrongPassword,
     }
 }

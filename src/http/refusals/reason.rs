@@ -10,6 +10,9 @@ use crate::http::registry::error::RegistryError;
 /// The label of a request without a credential, with which every login begins.
 pub(super) const LOGIN_NEEDED: &str = "login_needed";
 
+/// The label of a secret that is wrong, of any kind.
+pub(in crate::http) const WRONG_SECRET: &str = "wrong_secret";
+
 impl RegistryError {
     /// Returns the label of this error.
     pub(in crate::http) fn reason(&self) -> &'static str {
@@ -34,7 +37,7 @@ impl RegistryError {
 /// Returns the label of a refused credential.
 fn of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => "wrong_secret",
+        Refusal::Unknown | Refusal::GitlabToken | Refusal::Username { .. } => WRONG_SECRET,
         Refusal::PasswordAtRegistry => "password_not_accepted",
         Refusal::NeverSeen => "unknown_token",
         Refusal::Expired { .. } | Refusal::Replaced { .. } => "expired",

@@ -108,6 +108,15 @@ async fn guesses_of_the_current_password_are_limited_as_failed_logins_are() {
         let guess = json!({"current_password": format!("guess-{number}"), "password": NEW});
         assert_eq!(change(&api, guess).await.status, 400);
     }
+    let lines = house.service.log_lines();
+    let refused: Vec<&Value> = lines.iter().filter(|line| line["reason"] == "wrong_secret").collect();
+    assert_eq!(refused.len(), 3, "{refused:?}");
+    let first = refused[0];
+    assert_eq!(
+        (&first["path"], &first["status"], &first["principal_name"]),
+        (&json!("/api/v4/user"), &json!(400), &json!("alice"))
+    );
+    assert!(!house.service.log().contains("guess-"), "what was guessed is not in the log");
     let limited = change(&api, to(NEW)).await;
     let wait: u64 = limited.header("retry-after").parse().unwrap();
     assert!(limited.status == 429 && (1..=101).contains(&wait), "{limited:?}");
