@@ -92,9 +92,9 @@ struct Owner {
     #[arg(long)]
     user: Option<String>,
     /// Kind of a group's token: deploy (it has a user name of its own) or group (access token; its bot
-    /// user is a member)
-    #[arg(long, default_value = "deploy", conflicts_with = "user")]
-    kind: Kind,
+    /// user is a member). By default that of the token with the given number, or deploy
+    #[arg(long, conflicts_with = "user")]
+    kind: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -128,6 +128,7 @@ const FOUND: Columns = &[
     "access_level",
     "active",
     "revoked",
+    "revoked_at",
     "expires_at",
     OLD_END,
     "last_used_at",
@@ -162,10 +163,11 @@ impl TokenVerb {
                 let owner = owner.located(api, id).await?;
                 let mut path = owner.path(&id.to_string());
                 let mut body = json!({ "overlap": overlap.to_string() });
-                let present = if end.is_given() { Value::Null } else { api.show(&segments(&path)).await? };
+                let number = id.to_string();
+                let present = if end.is_given() { Value::Null } else { api.show(&["tokens", &number]).await? };
                 // A deploy token keeps its end, unless it has expired.
                 let keeps_end = owner.is_deploy() && !end.is_given();
-                if !keeps_end || present["expired"] == json!(true) {
+                if !keeps_end || present["active"] == json!(false) {
                     body["expires_at"] = json!(end.day_or_later(&present["expires_at"])?);
                 }
                 path.push("rotate".to_owned());
@@ -198,7 +200,7 @@ impl TokenVerb {
 
 impl Owner {
     fn is_deploy(&self) -> bool {
-        self.group.is_some() && self.kind == Kind::Deploy
+        self.group.is_some() && self.kind != Some(Kind::Group)
     }
 
     async fn list(self, api: &Api, active: bool) -> Result<Output, Failure> {
@@ -210,17 +212,18 @@ impl Owner {
         Ok(Output::List(columns, self.tokens(api, active).await?))
     }
 
-    /// Returns the owner of a token: the given one, else that of the token with this number.
+    /// Returns the owner of a token: the given one, completed by that of the token with this number.
     async fn located(self, api: &Api, id: u64) -> Result<Self, Failure> {
-        if self.group.is_some() || self.user.is_some() {
+        if self.user.is_some() || (self.group.is_some() && self.kind.is_some()) {
             return Ok(self);
         }
         let token = api.show(&["tokens", &id.to_string()]).await?;
-        match (token["kind"].as_str(), &token["group_id"]) {
-            (Some("deploy"), group) => Ok(Self { group: Some(group.to_string()), user: None, kind: Kind::Deploy }),
-            (Some("group"), group) => Ok(Self { group: Some(group.to_string()), user: None, kind: Kind::Group }),
-            _ => Ok(self),
-        }
+        let kind = match token["kind"].as_str() {
+            Some("deploy") => Kind::Deploy,
+            Some("group") => Kind::Group,
+            _ => return Ok(self),
+        };
+        Ok(Self { group: self.group.or_else(|| Some(token["group_id"].to_string())), user: None, kind: Some(kind) })
     }
 
     async fn tokens(&self, api: &Api, active: bool) -> Result<Vec<Value>, Failure> {
@@ -230,6 +233,9 @@ impl Owner {
         }
         if let Some(name) = &self.user {
             query.push(("user_id", user::id(api, name).await?));
+        }
+        if !active && self.group.is_some() {
+            query.push(("include_deleted", "true".to_owned()));
         }
         let path =
             if self.group.is_none() && self.user.is_none() { vec!["tokens".to_owned()] } else { self.group_path() };
@@ -246,8 +252,8 @@ impl Owner {
     /// Returns the API path of the group's tokens, or of all personal access tokens.
     fn group_path(&self) -> Vec<String> {
         let kind = match self.kind {
-            Kind::Deploy => "deploy_tokens",
-            Kind::Group => "access_tokens",
+            None | Some(Kind::Deploy) => "deploy_tokens",
+            Some(Kind::Group) => "access_tokens",
         };
         match &self.group {
             Some(group) => ["groups", group, kind].map(str::to_owned).to_vec(),

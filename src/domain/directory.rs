@@ -15,7 +15,7 @@ use super::access::Membership;
 use super::digest::Digest;
 use super::group::{Group, GroupPath};
 use super::id::{CredentialId, GroupId, TokenId, UserId};
-use super::token::{Token, Tombstone};
+use super::token::{Token, TokenOwner, Tombstone};
 use super::user::User;
 
 /// A snapshot of all identities. A copy costs a few reference counts, and a changed copy shares everything that did
@@ -176,6 +176,19 @@ impl Directory {
     /// Returns the tombstones of all deleted tokens.
     pub fn tombstones(&self) -> impl Iterator<Item = &Arc<Tombstone>> {
         self.tombstones.values()
+    }
+
+    /// Returns the deleted tokens of groups that have tombstones, as revoked tokens, ordered by number, if `is_wanted`
+    /// holds of group and number. Those of users stay in [`Self::tokens`] when they are revoked.
+    pub fn deleted_tokens(&self, is_wanted: impl Fn(GroupId, TokenId) -> bool) -> Vec<Arc<Token>> {
+        let is_wanted = |stone: &&Arc<Tombstone>| {
+            let group = stone.owner.as_ref().and_then(TokenOwner::group);
+            group.zip(stone.token).is_some_and(|(group, id)| is_wanted(group, id) && self.token(id).is_none())
+        };
+        let tokens = self.tombstones().filter(is_wanted).filter_map(|stone| stone.revoked_token());
+        let mut tokens: Vec<_> = tokens.map(Arc::new).collect();
+        tokens.sort_by_key(|token| token.id);
+        tokens
     }
 
     /// Returns the credential with this id; `None` if there is none, as for a password that has been changed.

@@ -153,6 +153,18 @@ pub struct Tombstone {
     /// records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// The scopes of the token. `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+    /// The time when its secret was created. `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// The user who created the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
+    /// The end that the token had, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The token that has the new secret, if a rotation replaced this one. `None` if the token itself ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<TokenId>,
@@ -217,8 +229,35 @@ impl Tombstone {
             owner: Some(token.owner.clone()),
             token: Some(token.id),
             username: None,
+            scopes: Some(token.scopes.clone()),
+            created_at: Some(token.created_at),
+            created_by: token.created_by,
+            expires_at: token.expires_at,
             replaced_by: token.replaced_by,
         }
+    }
+
+    /// Returns the deleted token as it can be listed, as a revoked one; `None` for the secret that a rotation replaced,
+    /// and where too little of the token is known.
+    pub fn revoked_token(&self) -> Option<Token> {
+        Some(Token {
+            id: self.token.filter(|_| self.replaced_by.is_none())?,
+            credential: self.credential,
+            owner: self.owner.clone()?,
+            name: self.name.clone(),
+            description: String::new(),
+            scopes: self.scopes.clone()?,
+            secret: self.secret,
+            created_at: self.created_at?,
+            expires_at: self.expires_at,
+            revoked_at: Some(self.deleted_at),
+            made_by: None,
+            rests_on: None,
+            end_changed_at: None,
+            created_by: self.created_by,
+            replaced_by: None,
+            old_secret: None,
+        })
     }
 
     /// Returns the tombstone with the name of the user as which the token acts.

@@ -13,9 +13,9 @@
 //!   number. An access token that is rotated without it is replaced at once, as in GitLab. Deploy tokens, which
 //!   GitLab does not rotate, have 24 hours without it; 0 ends the old secret at once. The rules are in
 //!   [`crate::domain::commands::rotation`].
-//! - A token that is revoked, and a personal access token that has expired, cannot be rotated: 403 with a sentence, where
-//!   GitLab has 401, which would be about the caller's own token.
-//! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot.
+//! - A token that is revoked, and a personal access token that has expired, cannot be rotated: 403 with a sentence,
+//!   where GitLab has 401, which would be about the caller's own token.
+//! - `PUT` on a token changes its `expires_at` and keeps its secret, which GitLab cannot. Only `null` removes the end.
 //! - What a token creates does not outlive it, unless it is an administrator's token: if the token gets an earlier end,
 //!   by `PUT` or by a rotation, so does what it created. The response has the names in `brought_forward`.
 //!   [`crate::domain::commands::maker`] has the details. So a token that rotates itself is not extended. It can be
@@ -24,8 +24,10 @@
 //! - A caller who creates more than the settings allow gets 400 with GitLab's `Maximum number of ... exceeded`. Too
 //!   many changes in a minute are 429 with `Retry-After`.
 //! - A revoked or expired token stays listed for 90 days, unless its user or group has too many of them. A revoked
-//!   group access token is deleted at once, with its bot, and so is a deploy token.
-//! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else.
+//!   group access token is deleted at once, with its bot, and so is a deploy token; both are in `/tokens` as revoked
+//!   while their tombstones are kept, and with `include_deleted` in the lists of their groups.
+//! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else. A wrong
+//!   `current_password` is 400, and logged and counted as a refusal all the same.
 //! - Managing group tokens and deploy tokens, and purging, needs an owner.
 //! - `/tokens` lists the tokens of every kind and group that the caller may see; `find` searches them.
 //! - The objects that a deletion, a revocation or a purge would remove can be listed before: the routes are in

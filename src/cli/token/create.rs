@@ -159,7 +159,8 @@ impl End {
     /// Returns the given day as [`Self::day`] does. Without one, returns `present` if it is a later day than that of
     /// a generated secret, so that a rotation does not shorten a token unless that is requested.
     pub(super) fn day_or_later(&self, present: &Value) -> Result<Date, Failure> {
-        let present = present.as_str().and_then(|day| day.parse::<Date>().ok()).filter(|_| !self.is_given());
+        let present = present.as_str().and_then(|time| time.split('T').next()?.parse::<Date>().ok());
+        let present = present.filter(|_| !self.is_given());
         Ok(self.day()?.max(present.unwrap_or(Date::MIN)))
     }
 

@@ -2,6 +2,8 @@
 //! (<https://docs.gitlab.com/api/personal_access_tokens/>, <https://docs.gitlab.com/api/group_access_tokens/>). A
 //! secret is in the response that creates it, and in no later one.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::token::{NewCredential, NewToken};
+use crate::domain::id::GroupId;
 use crate::domain::token::{Token, TokenOwner};
 
 /// Default lifetime of an access token. The same as GitLab's.
@@ -82,6 +85,20 @@ pub(super) fn described(params: &Params, kind: Kind) -> Result<(NewToken, Secret
         new_credential,
     };
     Ok((new, secret))
+}
+
+/// Returns the deleted tokens of these groups, as revoked ones, if the request asks for them with `include_deleted`.
+/// GitLab's clients must not find a token that they deleted.
+///
+/// # Errors
+/// The parameter is invalid.
+pub(super) fn deleted(
+    caller: &Caller,
+    params: &Params,
+    is_of: impl Fn(GroupId) -> bool,
+) -> Result<Vec<Arc<Token>>, ApiError> {
+    let wanted = params.is_true("include_deleted")?;
+    Ok(if wanted { caller.directory.deleted_tokens(|group, _| is_of(group)) } else { Vec::new() })
 }
 
 /// The filters of a list of tokens.

@@ -8,13 +8,13 @@ use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::access_tokens::{last_used, new_secret, old_secret_end, with_secret};
+use super::access_tokens::{self, last_used, new_secret, old_secret_end, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
-use super::rotations::{extended, rotated_deploy_token};
+use super::rotations::{extended, instead_of, rotated_deploy_token};
 use crate::auth::random;
 use crate::auth::secret::{self, Kind};
 use crate::domain::commands::maker::Ending;
@@ -62,13 +62,13 @@ pub(super) async fn list(
     params: Params,
 ) -> Result<HttpResponse, ApiError> {
     let group = caller.authority().group(&path, Right::Own)?.id;
-    listed(&caller, &page, &params, |token| is_of(token, group))
+    listed(&caller, &page, &params, |of| of == group)
 }
 
 /// Handles `GET /deploy_tokens`.
 pub(super) async fn list_all(caller: Caller, page: Page, params: Params) -> Result<HttpResponse, ApiError> {
     caller.authority().administrator()?;
-    listed(&caller, &page, &params, |token| matches!(token.owner, TokenOwner::Deploy { .. }))
+    listed(&caller, &page, &params, |_| true)
 }
 
 /// Handles `GET /groups/:id/deploy_tokens/:token_id`.
@@ -79,13 +79,13 @@ pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResp
 
 /// Handles `POST /groups/:id/deploy_tokens/:token_id/rotate`. GitLab has no such route.
 pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
-    let token = caller.may(move |caller| found(caller, &path))?;
+    let token = caller.may(move |caller| changeable(caller, &path))?;
     rotated_deploy_token(&caller, token, &params, view).await
 }
 
 /// Handles `PUT /groups/:id/deploy_tokens/:token_id`, which changes the expiry. GitLab has no such route.
 pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
-    let token = caller.may(move |caller| found(caller, &path))?;
+    let token = caller.may(move |caller| changeable(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
@@ -117,11 +117,13 @@ fn listed(
     caller: &Caller,
     page: &Page,
     params: &Params,
-    fits: impl Fn(&Token) -> bool,
+    is_of: impl Fn(GroupId) -> bool,
 ) -> Result<HttpResponse, ApiError> {
     let active = params.flag("active")?;
+    let fits = |token: &Token| matches!(token.owner, TokenOwner::Deploy { group, .. } if is_of(group));
     let wanted = |token: &&Arc<Token>| fits(token) && active.is_none_or(|active| active == token.is_active(caller.now));
-    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(wanted).cloned().collect();
+    let deleted = access_tokens::deleted(caller, params, &is_of)?;
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().chain(&deleted).filter(wanted).cloned().collect();
     Ok(page.of(&caller.base_url, &tokens, |token| view(caller, token)))
 }
 
@@ -147,4 +149,9 @@ fn found(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, 
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = caller.directory.token(TokenId(number("token_id", &path.1)?));
     token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
+}
+
+/// Returns the token as [`found`] does, for a change that a revoked one is refused by name.
+fn changeable(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
+    found(caller, path).map_err(|error| instead_of(error, caller, path))
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 
-use super::access_tokens::{Filter, described, view, with_secret};
+use super::access_tokens::{self, Filter, described, view, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
-use super::rotations::{extended, rotated};
+use super::rotations::{extended, instead_of, rotated};
 use crate::auth::secret::Kind;
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::token as edit;
@@ -48,7 +48,8 @@ pub(super) async fn list(
     let group = caller.authority().group(&path, Right::Own)?.id;
     let filter = Filter::read(&params)?;
     let fits = |token: &&Arc<Token>| is_of(token, group) && filter.fits(token, caller.now);
-    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
+    let deleted = access_tokens::deleted(&caller, &params, |of| of == group)?;
+    let tokens: Vec<Arc<Token>> = caller.directory.tokens().chain(&deleted).filter(fits).cloned().collect();
     Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
 }
 
@@ -60,7 +61,7 @@ pub(super) async fn show(caller: Caller, path: GroupAndToken) -> Result<HttpResp
 
 /// Handles `POST /groups/:id/access_tokens/:token_id/rotate`.
 pub(super) async fn rotate(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
-    let token = caller.may(move |caller| find(caller, &path))?;
+    let token = caller.may(move |caller| changeable(caller, &path))?;
     rotated(&caller, token, &params).await
 }
 
@@ -80,7 +81,7 @@ pub(super) async fn rotate_self(
 
 /// Handles `PUT /groups/:id/access_tokens/:token_id`, which changes the expiry.
 pub(super) async fn extend(caller: Caller, path: GroupAndToken, params: Params) -> Result<HttpResponse, ApiError> {
-    let token = caller.may(move |caller| find(caller, &path))?;
+    let token = caller.may(move |caller| changeable(caller, &path))?;
     extended(&caller, token, &params, view).await
 }
 
@@ -102,4 +103,9 @@ pub(super) fn find(caller: &Authority<'_>, path: &(String, String)) -> Result<Ar
     let group = caller.group(&path.0, Right::Own)?.id;
     let token = caller.directory.token(TokenId(number("token_id", &path.1)?));
     token.filter(|token| is_of(token, group)).cloned().ok_or(ApiError::NothingThere)
+}
+
+/// Returns the token as [`find`] does, for a change that a revoked one is refused by name.
+fn changeable(caller: &Authority<'_>, path: &(String, String)) -> Result<Arc<Token>, ApiError> {
+    find(caller, path).map_err(|error| instead_of(error, caller, path))
 }

@@ -8,15 +8,17 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::access_tokens::{new_secret, view, with_secret};
-use super::caller::{Authority, Caller, Permission};
+use super::caller::{Authority, Caller, Permission, Right};
 use super::error::ApiError;
 use super::losses;
 use super::params::Params;
+use super::tokens;
 use crate::auth::secret::Kind;
 use crate::domain::commands::loss::Loss;
 use crate::domain::commands::maker::Ending;
 use crate::domain::commands::rotation::{self, Rotation};
 use crate::domain::directory::Write;
+use crate::domain::id::TokenId;
 use crate::domain::overlap::Overlap;
 use crate::domain::token::{Token, TokenOwner};
 
@@ -128,6 +130,18 @@ fn with_others(caller: &Authority<'_>, (writes, token): (Vec<Write>, Token)) -> 
     let loss = Loss::brought_forward(caller.directory, &writes, token.id, caller.now);
     let names = (!loss.is_empty()).then(|| losses::view(caller.directory, &loss));
     (writes, (token, Others(names)))
+}
+
+/// Returns the refusal to rotate or extend a token of a group that is not there: if it was revoked and its tombstone is
+/// still kept, one that states so, or else `error`. The path has the group and the number of the token.
+pub(super) fn instead_of(error: ApiError, caller: &Authority<'_>, (group, id): &(String, String)) -> ApiError {
+    let ApiError::NothingThere = error else { return error };
+    let group = caller.group(group, Right::Own).ok().map(|group| group.id);
+    let deleted = id.parse().ok().and_then(|id| tokens::deleted(caller.directory, TokenId(id)));
+    match deleted.filter(|token| token.group() == group) {
+        Some(_) => ApiError::Refused("The token is revoked, so it cannot be rotated or extended: make another"),
+        None => error,
+    }
 }
 
 /// Returns the kind of secret that this token has.

@@ -1,4 +1,5 @@
-//! `/tokens`: tokens of every kind and group, as far as the caller may see them. GitLab has no such route: a caller
+//! `/tokens`: tokens of every kind and group, as far as the caller may see them, and deleted ones of groups, as revoked
+//! ones, as long as they have tombstones. GitLab has no such route: a caller
 //! that looks for a token there has to know its group and its kind.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::error::ApiError;
 use super::page::Page;
 use super::params::{Params, number};
 use crate::domain::access::AccessLevel;
+use crate::domain::directory::Directory;
 use crate::domain::id::{TokenId, UserId};
 use crate::domain::token::{Token, TokenOwner};
 
@@ -24,15 +26,23 @@ pub(super) async fn list(caller: Caller, page: Page, params: Params) -> Result<H
             && filter.fits(token, caller.now)
             && wanted.as_ref().is_none_or(|wanted| is_called(&caller, token, wanted))
     };
-    let tokens: Vec<Arc<Token>> = caller.directory.tokens().filter(fits).cloned().collect();
+    let deleted = caller.directory.deleted_tokens(|group, _| authority.level(group) >= Some(AccessLevel::Owner));
+    let mut tokens: Vec<Arc<Token>> = caller.directory.tokens().chain(&deleted).filter(fits).cloned().collect();
+    tokens.sort_by_key(|token| token.id);
     Ok(page.of(&caller.base_url, &tokens, |token| view(&caller, token)))
 }
 
 /// Handles `GET /tokens/:id`.
 pub(super) async fn show(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let token = caller.directory.token(TokenId(number("id", &path)?));
+    let id = TokenId(number("id", &path)?);
+    let token = caller.directory.token(id).cloned().or_else(|| deleted(&caller.directory, id));
     let token = token.filter(|token| sees(&caller.authority(), token)).ok_or(ApiError::NothingThere)?;
-    Ok(HttpResponse::Ok().json(view(&caller, token)))
+    Ok(HttpResponse::Ok().json(view(&caller, &token)))
+}
+
+/// Returns the deleted token of a group with this number, as a revoked one.
+pub(super) fn deleted(directory: &Directory, id: TokenId) -> Option<Arc<Token>> {
+    directory.deleted_tokens(|_, number| number == id).pop()
 }
 
 /// Returns whether the caller may know of a token: administrators may know of all, users of their own, and owners
@@ -76,6 +86,7 @@ fn view(caller: &Caller, token: &Token) -> Value {
         "access_level": membership.map(|membership| membership.level),
         "active": token.is_active(caller.now),
         "revoked": token.revoked_at.is_some(),
+        "revoked_at": token.revoked_at.map(|at| format!("{at:.3}")),
         "created_at": format!("{:.3}", token.created_at),
         "created_by": token.created_by.map(|user| creator(caller, user)),
         "expires_at": token.expires_at.map(|end| format!("{end:.3}")),

@@ -97,7 +97,62 @@ async fn a_list_without_a_group_has_all_that_the_caller_may_see() {
         assert!(output.status.code() == Some(1) && told.contains("there is no token"), "{reference}: {told}");
     }
     says(&verb(&scene.service, ADMIN_TOKEN, &format!("token revoke {}", scene.fleet.id), ""));
-    assert!(!names(&scene.json(ADMIN_TOKEN, "token list")).contains(&("fleet", "team/app")), "found without its group");
+    let active = scene.json(ADMIN_TOKEN, "token list --active");
+    assert!(!names(&active).contains(&("fleet", "team/app")), "found without its group");
+}
+
+#[actix_rt::test]
+async fn a_revoked_token_of_a_group_stays_listed_as_revoked_for_those_who_could_see_it() {
+    let scene = Scene::new().await;
+    let service = &scene.service;
+    let bob = service.user("bob", "bobs-own-password").await;
+    let bobs = service.personal_token(&bob, "bobs", &["api"]).await;
+    for (token, kind, place) in [(&scene.fleet, "deploy", "deploy_tokens"), (&scene.ci, "group", "access_tokens")] {
+        says(&verb(service, ADMIN_TOKEN, &format!("token revoke {}", token.id), ""));
+        for (caller, list) in [
+            (ADMIN_TOKEN, "token list".to_owned()),
+            (&scene.laptop.secret, "token list".to_owned()),
+            (ADMIN_TOKEN, format!("token list --group team/app --kind {kind}")),
+        ] {
+            let listed = scene.json(caller, &list);
+            let of_it = listed.as_array().unwrap().iter().find(|listed| listed["id"] == token.id);
+            assert_eq!(of_it.unwrap_or_else(|| panic!("{list}: {listed}"))["revoked"], json!(true), "{list}");
+            let active = scene.json(caller, &format!("{list} --active"));
+            assert!(!active.as_array().unwrap().iter().any(|listed| listed["id"] == token.id), "{list}: {active}");
+        }
+        let shown = scene.json(ADMIN_TOKEN, &format!("token show {}", token.id));
+        let facts = ["kind", "group", "active", "revoked", "scopes"].map(|field| shown[field].clone());
+        let expected = json!([kind, "team/app", false, true, ["read_registry", "write_registry"]]);
+        assert_eq!(json!(facts), expected);
+        assert!(shown["revoked_at"].is_string() && shown["created_by"] == "root", "{shown}");
+        assert!(!shown.to_string().contains(&token.secret));
+        let unseen = verb(service, &bobs.secret, &format!("token show {}", token.id), "");
+        assert_eq!(unseen.status.code(), Some(1), "{unseen:?}");
+        for line in ["rotate", "rotate --days 3", "extend --days 3"] {
+            for owner in ["", "--group team/app"] {
+                let refused = verb(service, ADMIN_TOKEN, &format!("token {line} {owner} {}", token.id), "");
+                let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert!(told.contains("The token is revoked, so it cannot be rotated or extended"), "{line}: {told}");
+            }
+        }
+        // Clients of GitLab's API take a token that they deleted for one that is not there.
+        let path = format!("/groups/team%2Fapp/{place}");
+        assert_eq!(service.api("GET", &format!("{path}/{}", token.id), Value::Null).await.status, 404);
+        let listed = service.api("GET", &path, Value::Null).await.json();
+        assert!(!listed.as_array().unwrap().iter().any(|listed| listed["id"] == token.id), "{listed}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_token_of_a_group_is_found_with_its_kind_where_only_the_group_is_given() {
+    let scene = Scene::new().await;
+    for token in [&scene.fleet, &scene.ci] {
+        let rotated = scene.json(ADMIN_TOKEN, &format!("token rotate --group team/app {} --overlap 1h", token.id));
+        assert_eq!(rotated["id"], json!(token.id));
+        says(&verb(&scene.service, ADMIN_TOKEN, &format!("token revoke --group team/app {}", token.id), ""));
+    }
+    let elsewhere = verb(&scene.service, ADMIN_TOKEN, &format!("token revoke --group other {}", scene.laptop.id), "");
+    assert_eq!(elsewhere.status.code(), Some(1), "{elsewhere:?}");
 }
 
 #[actix_rt::test]
