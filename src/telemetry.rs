@@ -295,9 +295,15 @@ fn describe() {
     let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
     describe_counter!(
         "dependency_proxy_manifest_pulls_total",
-        format!("Manifests served, by cache outcome: {outcomes}")
+        format!(
+            "Pulls of manifests, by cache outcome: {outcomes}, failed, or passed_through (from the cache, but blobs of the \
+             image are not stored)"
+        )
     );
-    describe_counter!("dependency_proxy_blob_pulls_total", format!("Blobs served, by cache outcome: {outcomes}"));
+    describe_counter!(
+        "dependency_proxy_blob_pulls_total",
+        format!("Pulls of blobs, by cache outcome: {outcomes}, or failed")
+    );
     describe_gauge!(
         "dependency_proxy_manifest_requests_in_flight",
         "Manifests being requested from upstreams, each counted once however many clients wait for it"

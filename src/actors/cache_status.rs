@@ -20,6 +20,11 @@ impl CacheStatus {
     /// response from any source.
     pub const LABELS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
 
+    /// Returns true if the content comes from the cache.
+    pub fn is_from_cache(self) -> bool {
+        matches!(self, Self::Hit | Self::Revalidated | Self::Stale)
+    }
+
     /// Returns the value of the response header `X-Cache`.
     pub fn word(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::origin::Origin;
 use crate::store::free_space::FreeSpace;
@@ -38,20 +39,25 @@ struct Last {
 }
 
 /// An image of which some content was not stored.
-#[derive(Clone, Copy)]
 struct Image {
     logged: Instant,
-    seen: Instant,
+    /// That content, each with the time when it was last not stored.
+    unstored: HashMap<Digest, Instant>,
 }
 
 /// Minimum time between two warnings for the same reason.
 const WARN_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Minimum time between two log lines of the same image.
 const IMAGE_INTERVAL: Duration = Duration::from_secs(60);
-/// Time after which an image is forgotten if all of its content was stored meanwhile.
-const IMAGE_TTL: Duration = Duration::from_secs(10 * 60);
+/// Time for which content that was not stored is remembered: longer than a day, so that an image that is pulled once a
+/// day is known for what it is. Content that is stored meanwhile is forgotten at once.
+const UNSTORED_TTL: Duration = Duration::from_secs(36 * 60 * 60);
+/// Interval at which what is older is forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of images that are remembered. Further images are not logged until some of these are forgotten.
 const MAX_IMAGES: usize = 1_000;
+/// Maximum number of contents that are remembered of one image.
+const MAX_UNSTORED_PER_IMAGE: usize = 100;
 
 impl UnstoredReports {
     /// Creates the reports about one kind of content. `free_space` is the folder in which that content is stored.
@@ -59,9 +65,9 @@ impl UnstoredReports {
         Self { kind, free_space, last: Mutex::default(), any: AtomicBool::new(false) }
     }
 
-    /// Counts and logs that some content is not stored; `image` is the image that it belongs to, if that is known.
-    /// Makes a system call at most once an hour per reason, and blocks on nothing else.
-    pub(super) fn report(&self, reason: Unstored, image: Option<&Origin>) {
+    /// Counts and logs that some content is not stored; `content` is the image that it belongs to and its digest, if
+    /// they are known. Makes a system call at most once an hour per reason, and blocks on nothing else.
+    pub(super) fn report(&self, reason: Unstored, content: Option<(&Origin, &Digest)>) {
         let word = reason.word();
         self.kind.count(word);
         let now = Instant::now();
@@ -70,10 +76,10 @@ impl UnstoredReports {
         if warns {
             last.warnings.insert(word, now);
         }
-        let image = image.filter(|image| last.record(image, now));
+        let logged = content.filter(|(image, digest)| last.record(image, digest, now));
         self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         drop(last);
-        if let Some(image) = image {
+        if let Some((image, _)) = logged {
             let kind = self.kind.name();
             tracing::info!(%image, reason = word, "{kind} of this image are not stored, so each pull requests them from upstream");
         }
@@ -82,28 +88,40 @@ impl UnstoredReports {
         }
     }
 
-    /// Returns true if some content of this image was not stored in the last [`IMAGE_TTL`], and none was stored since.
-    pub(super) fn concerns(&self, image: &Origin) -> bool {
-        if !self.any.load(Ordering::Relaxed) {
+    /// Returns true if some content of this image was last not stored, and `contents` has it. Without any contents,
+    /// as for an index, all that belongs to the image counts. `contents` is called only if it matters.
+    pub(super) fn concerns(&self, image: &Origin, contents: impl FnOnce() -> Vec<Digest>) -> bool {
+        if !self.any.load(Ordering::Relaxed) || !self.remembers(image) {
             return false;
         }
-        let mut last = self.last();
-        let concerned = last.images.get(image).map(|image| image.seen.elapsed() < IMAGE_TTL);
-        // Without this, entries would only expire when new ones arrive, and pulls would keep taking the mutex.
-        if last.forgot.is_none_or(|at| at.elapsed() >= IMAGE_INTERVAL) {
-            last.forget_old(Instant::now());
-            self.any.store(!last.images.is_empty(), Ordering::Relaxed);
-        }
-        concerned == Some(true)
+        let contents = contents();
+        let last = self.last();
+        let Some(image) = last.images.get(image) else { return false };
+        contents.is_empty() || contents.iter().any(|digest| image.unstored.contains_key(digest))
     }
 
-    /// Records that content of this image was stored.
-    pub(super) fn stored(&self, image: &Origin) {
-        if self.any.load(Ordering::Relaxed) {
-            let mut last = self.last();
+    /// Records that this content of an image is stored.
+    pub(super) fn stored(&self, image: &Origin, digest: &Digest) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut last = self.last();
+        let Some(known) = last.images.get_mut(image) else { return };
+        known.unstored.remove(digest);
+        if known.unstored.is_empty() {
             last.images.remove(image);
             self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         }
+    }
+
+    fn remembers(&self, image: &Origin) -> bool {
+        let mut last = self.last();
+        // Without this, entries would only expire when new ones arrive, and pulls would keep taking the mutex.
+        if last.forgot.is_none_or(|at| at.elapsed() >= FORGET_INTERVAL) {
+            last.forget_old(Instant::now());
+            self.any.store(!last.images.is_empty(), Ordering::Relaxed);
+        }
+        last.images.contains_key(image)
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -141,13 +159,16 @@ impl UnstoredReports {
 impl Last {
     fn forget_old(&mut self, now: Instant) {
         self.forgot = Some(now);
-        self.images.retain(|_, image| now.duration_since(image.seen) < IMAGE_TTL);
+        self.images.retain(|_, image| {
+            image.unstored.retain(|_, seen| now.duration_since(*seen) < UNSTORED_TTL);
+            !image.unstored.is_empty()
+        });
     }
 
-    /// Records that content of this image is not stored. Returns true if a log line is due.
-    fn record(&mut self, image: &Origin, now: Instant) -> bool {
+    /// Records that this content of an image is not stored. Returns true if a log line is due.
+    fn record(&mut self, image: &Origin, digest: &Digest, now: Instant) -> bool {
         if let Some(known) = self.images.get_mut(image) {
-            known.seen = now;
+            known.record(digest, now);
             let is_due = now.duration_since(known.logged) >= IMAGE_INTERVAL;
             if is_due {
                 known.logged = now;
@@ -159,9 +180,17 @@ impl Last {
         }
         let has_room = self.images.len() < MAX_IMAGES;
         if has_room {
-            self.images.insert(image.clone(), Image { logged: now, seen: now });
+            self.images.insert(image.clone(), Image { logged: now, unstored: HashMap::from([(*digest, now)]) });
         }
         has_room
+    }
+}
+
+impl Image {
+    fn record(&mut self, digest: &Digest, now: Instant) {
+        if self.unstored.len() < MAX_UNSTORED_PER_IMAGE || self.unstored.contains_key(digest) {
+            self.unstored.insert(*digest, now);
+        }
     }
 }
 
@@ -189,5 +218,59 @@ impl Kind {
             Self::Manifests => "cache.max_manifest_bytes",
             Self::Blobs => "cache.max_blob_bytes",
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::min_free::MinFree;
+    use crate::domain::origin::Account;
+
+    fn image(name: &str) -> Origin {
+        let (upstream, repository) = ("up.test".parse().unwrap(), name.parse().unwrap());
+        Origin { upstream, account: Account::Anonymous, repository }
+    }
+
+    fn reports() -> UnstoredReports {
+        UnstoredReports::new(Kind::Blobs, FreeSpace::new(Path::new("/"), MinFree::Bytes(0)))
+    }
+
+    fn digest(number: u8) -> Digest {
+        format!("sha256:{}", format!("{number:02x}").repeat(32)).parse().unwrap()
+    }
+
+    #[test]
+    fn an_image_is_concerned_until_each_of_its_contents_is_stored() {
+        let (reports, app) = (reports(), image("team/app"));
+        let (layer, config, other) = (digest(1), digest(2), digest(3));
+        let concerns = |digests: &[Digest]| reports.concerns(&app, || digests.to_vec());
+        assert!(!concerns(&[]));
+        reports.report(Unstored::NoSpace, Some((&app, &layer)));
+        reports.stored(&app, &config);
+        assert!(concerns(&[config, layer]) && concerns(&[]));
+        assert!(!concerns(&[other]), "another image of the same repository");
+        assert!(!reports.concerns(&image("team/other"), Vec::new));
+        reports.stored(&app, &layer);
+        assert!(!concerns(&[config, layer]) && !concerns(&[]));
+        assert!(!reports.any.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_forgotten() {
+        let (mut last, now) = (Last::default(), Instant::now());
+        for number in 0..=255 {
+            last.record(&image("team/app"), &digest(number), now);
+        }
+        assert_eq!(last.images[&image("team/app")].unstored.len(), MAX_UNSTORED_PER_IMAGE);
+        for number in 0..2 * MAX_IMAGES {
+            last.record(&image(&format!("team/app{number}")), &digest(1), now);
+        }
+        assert_eq!(last.images.len(), MAX_IMAGES);
+        last.forget_old(now + UNSTORED_TTL);
+        assert!(last.images.is_empty());
     }
 }

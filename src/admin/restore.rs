@@ -122,7 +122,7 @@ pub fn plan_restore(
     let is_same = |present: &Directory| regained::are_of_one_service(&directory, present);
     if matches!(comparison, Comparison::OtherService)
         && !may_be_foreign
-        && !IdentityStore::is_of(data.path(), installation, is_same)
+        && !EmbeddedIdentities::is_of(data.path(), installation, is_same)
     {
         return Err(RestoreError::OtherInstallation { backup: from.to_owned(), data: to.to_owned() });
     }

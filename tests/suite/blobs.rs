@@ -214,6 +214,13 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Fills the file system but for this number of bytes.
+    pub(crate) fn fill_but(&self, free: u64) {
+        let disk = rustix::fs::statvfs(self.path()).unwrap();
+        let size = (disk.f_bavail * disk.f_frsize).checked_sub(free).unwrap();
+        fs::write(self.path().join("filler"), vec![0; usize::try_from(size).unwrap()]).unwrap();
+    }
+
     /// Fills the file system until the returned file is removed.
     pub(crate) fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");

@@ -43,7 +43,7 @@ impl DownloadContext {
         let links = vec![(key.digest, Link::granted(Some(size)))];
         match self.content.grant(Grant { group, origin: key.origin.clone(), links, tag: None }, None).await {
             Ok(()) => {}
-            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some(&key.origin)),
+            Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some((&key.origin, &key.digest))),
             Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),
         }
     }

@@ -65,7 +65,7 @@ async fn prepare(
         // A file that cannot be opened counts as missing: the download replaces it, or is passed on
         // without being stored.
         Ok(None) | Err(_) => {
-            Writer::new(&shared, &key.origin).map(|(limits, writer)| (Download::new(expected, limits), writer))
+            Writer::new(&shared, &key).map(|(limits, writer)| (Download::new(expected, limits), writer))
         }
     })
     .await
@@ -291,25 +291,35 @@ impl<'a> DownloadTask<'a> {
             Ok(()) => Event::Committed,
             Err(error) => {
                 tracing::warn!(%error, "a verified blob could not be stored");
+                self.unstored = writer::unstored(&error);
                 Event::CommitFailed
             }
         })
+    }
+
+    /// Reports that the blob is not stored.
+    fn report(&self, reason: Unstored) {
+        let BlobKey { origin, digest } = &self.order.key;
+        self.shared.unstored.report(reason, Some((origin, digest)));
     }
 
     /// Reports the outcome, and converts it for the readers.
     fn end(&mut self, outcome: Outcome) -> End {
         match outcome {
             Outcome::Stored => {
-                self.shared.unstored.stored(&self.order.key.origin);
+                self.shared.unstored.stored(&self.order.key.origin, &self.order.key.digest);
                 End::Done
             }
-            Outcome::NotCommitted => End::Done,
+            Outcome::NotCommitted => {
+                self.report(self.unstored);
+                End::Done
+            }
             Outcome::Unstored(reason) => {
-                self.shared.unstored.report(reason, Some(&self.order.key.origin));
+                self.report(reason);
                 End::Unstored
             }
             Outcome::Spilled { at } => {
-                self.shared.unstored.report(self.unstored, Some(&self.order.key.origin));
+                self.report(self.unstored);
                 End::Spilled { at, hasher: self.hash() }
             }
             Outcome::Failed(failure) => {

@@ -159,15 +159,17 @@ impl BlobCacheHandle {
         if let Some((link, stored)) = self.in_memory(&wanted)
             && link.is_granted()
         {
-            return Ok(stored.opened(CacheStatus::Hit));
+            return Ok(self.opened(&wanted, stored, CacheStatus::Hit));
         }
         let late = Instant::now() + self.shared.options.response_timeout;
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
-    /// Returns true if blobs of this image are not being stored at present, so that each pull gets them from upstream.
-    pub fn pass_through(&self, image: &Origin) -> bool {
-        self.shared.unstored.concerns(image)
+    /// Returns true if one of these blobs of an image was not stored when it was last pulled, so that each pull gets it
+    /// from upstream. Without any blobs, as for an index, all blobs of the repository count. `blobs` is called only if
+    /// some blob of the image is not stored.
+    pub fn passes_through(&self, image: &Origin, blobs: impl FnOnce() -> Vec<Digest>) -> bool {
+        self.shared.unstored.concerns(image, blobs)
     }
 
     /// Drops the links of this group from memory, after they were removed from the store.
@@ -199,7 +201,7 @@ impl BlobCacheHandle {
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.is_granted() => {
                     self.remember(wanted, link, forgotten);
-                    return Ok(Stored::Opened(stored.opened(CacheStatus::Hit).into()));
+                    return Ok(Stored::Opened(self.opened(wanted, stored, CacheStatus::Hit).into()));
                 }
                 (link, Some(stored)) => {
                     // A download puts its file in place shortly before it grants the links, so the group may be one
@@ -211,12 +213,18 @@ impl BlobCacheHandle {
                         continue;
                     }
                     self.confirm(wanted, stored.length).await?;
-                    return Ok(Stored::Opened(stored.opened(CacheStatus::Revalidated).into()));
+                    return Ok(Stored::Opened(self.opened(wanted, stored, CacheStatus::Revalidated).into()));
                 }
                 (link, None) => return Ok(Stored::Absent(link)),
             }
         }
         Err(BlobError::Interrupted)
+    }
+
+    /// Opens a stored blob for a client.
+    fn opened(&self, wanted: &OpenBlob, stored: StoredBlob, source: CacheStatus) -> BlobReader {
+        self.shared.unstored.stored(&wanted.origin, &wanted.digest);
+        stored.opened(source)
     }
 
     /// Returns the group's link and the committed blob, each if it exists.

@@ -7,9 +7,9 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::context::DownloadContext;
 use super::progress::End;
+use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Limits, Unstored};
-use crate::domain::origin::Origin;
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 
@@ -29,13 +29,13 @@ impl Writer {
     /// # Errors
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
-    pub(super) fn new(shared: &Arc<DownloadContext>, image: &Origin) -> Result<(Limits, Self), End> {
+    pub(super) fn new(shared: &Arc<DownloadContext>, key: &BlobKey) -> Result<(Limits, Self), End> {
         let begun = shared.files.room_left().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
         let (free_space, spooled) = match begun {
             Ok(begun) => begun,
             // A failure of the store does not fail the pull.
             Err(error) => {
-                shared.unstored.report(unstored(&error), Some(image));
+                shared.unstored.report(unstored(&error), Some((&key.origin, &key.digest)));
                 return Err(End::Unstored);
             }
         };

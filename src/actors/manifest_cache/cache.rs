@@ -163,7 +163,7 @@ impl CachedManifests {
             Ok(()) => true,
             // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => {
-                self.unstored.report(Unstored::NoSpace, Some(&request.origin));
+                self.unstored.report(Unstored::NoSpace, Some((&request.origin, &found.digest)));
                 true
             }
             Err(error) => {

@@ -75,19 +75,20 @@ impl Fetcher {
     /// Stores a manifest, unless it is too long. Returns true if it was stored. A failure of the store is reported,
     /// but does not fail the pull.
     async fn store(&self, manifest: Arc<Manifest>, image: &Origin) -> bool {
+        let digest = manifest.digest;
         if manifest.bytes.len() as u64 > self.max_stored_bytes {
-            self.unstored.report(Unstored::TooLong, Some(image));
+            self.unstored.report(Unstored::TooLong, Some((image, &digest)));
             return false;
         }
         match self.store.put_manifest(manifest).await {
             Ok(()) => true,
             Err(StoreError::Full) => {
-                self.unstored.report(Unstored::NoSpace, Some(image));
+                self.unstored.report(Unstored::NoSpace, Some((image, &digest)));
                 false
             }
             Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
                 tracing::warn!(%error, "a manifest could not be stored");
-                self.unstored.report(Unstored::StoreFailed, Some(image));
+                self.unstored.report(Unstored::StoreFailed, Some((image, &digest)));
                 false
             }
         }

@@ -2,8 +2,8 @@
 //! through upstream. A hit sends no message and makes no upstream request. Upstream requests are coalesced and
 //! bounded by the [`ManifestCache`].
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -17,7 +17,6 @@ use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
 use crate::actors::admission::AdmissionLimit;
-use crate::actors::cache_status::CacheStatus;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
@@ -26,7 +25,6 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
 use crate::store::content::ContentStore;
-use crate::telemetry::CountersBy;
 
 /// Handle that pulls manifests. Cheap to clone.
 #[derive(Clone)]
@@ -47,13 +45,6 @@ pub struct Pulled {
     /// Number of upstream requests that this pull caused. Coalesced requests of other pulls are not counted.
     pub upstream_calls: u32,
 }
-
-static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
-    CountersBy::new(
-        &CacheStatus::LABELS,
-        |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word),
-    )
-});
 
 /// Maximum time of a pull. Clients give up if no response begins within 30 s.
 const PULL_TIMEOUT: Duration = Duration::from_secs(24);
@@ -97,8 +88,6 @@ impl ManifestCacheHandle {
             Some(pulled) => Ok(pulled),
             None => timeout(PULL_TIMEOUT, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
-        let word = pulled.as_ref().map_or("failed", |pulled| pulled.source.word());
-        PULLS.count(word);
         let outcome = pulled.map_err(|cause| {
             let image = image_name(&request.origin, &request.reference.to_string());
             PullFailure { origin: request.origin, image, cause }

@@ -11,7 +11,7 @@ use crate::actors::memory_budget::Lease;
 use crate::actors::pull_failure::Cause;
 use crate::actors::single_flight::Recall;
 use crate::domain::digest::Digest;
-use crate::domain::manifest::Named;
+use crate::domain::manifest::{self, Named};
 use crate::store::manifests::Manifest;
 
 /// A pulled manifest.
@@ -62,7 +62,17 @@ pub(super) struct SharedOutcome<T> {
     pub(super) sent: bool,
 }
 
+/// Maximum length of a manifest whose blobs are looked for, in bytes: it is parsed on the thread that serves clients.
+const MAX_EXAMINED_BYTES: u64 = 256 << 10;
+
 impl PulledManifest {
+    /// Returns the digests of the blobs that the manifest names; none for an index, and if they are not known.
+    pub fn blobs(&self) -> Vec<Digest> {
+        let manifest = self.manifest.as_ref().filter(|_| self.size <= MAX_EXAMINED_BYTES);
+        let named = manifest.and_then(|leased| manifest::parse(&self.media_type, &leased.manifest.bytes).ok());
+        named.unwrap_or_default().blobs.into_iter().map(|blob| blob.digest).collect()
+    }
+
     /// Creates the result for this manifest. For a tag, `checked_at` is the time at which upstream last confirmed it.
     pub(super) fn new(leased: Leased, source: CacheStatus, checked_at: Option<Timestamp>) -> Self {
         let manifest = &leased.manifest;

@@ -1,6 +1,7 @@
 //! Manifests and indexes, byte for byte as upstream sent them (OCI distribution specification, "Pulling
 //! manifests").
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use actix_web::http::Method;
@@ -19,10 +20,20 @@ use crate::actors::pull_failure::{PullFailure, image_name};
 use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
 use crate::domain::reference::Reference;
-use crate::telemetry::served_bytes;
+use crate::telemetry::{CountersBy, served_bytes};
 
 /// Header with the reason why a stale manifest could not be revalidated. For people, and for the command `check`.
 const UPSTREAM_ERROR: HeaderName = HeaderName::from_static("x-upstream-error");
+
+/// Cache status of a manifest from the cache if blobs of its image are not stored.
+const PASSED_THROUGH: &str = "passed_through";
+
+static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
+    CountersBy::new(
+        &[&CacheStatus::LABELS[..], &[PASSED_THROUGH]].concat(),
+        |word| metrics::counter!("dependency_proxy_manifest_pulls_total", "cache" => word),
+    )
+});
 
 /// Responds to `GET` and `HEAD` of a manifest, and writes the one log line of a pull.
 ///
@@ -87,13 +98,11 @@ fn loggable(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
     if pulled.is_some() { text } else { redacted(&text).into_owned() }
 }
 
-/// Returns the cache status for the log. A stored manifest is not a hit while its blobs pass through without being
-/// stored.
+/// Returns the cache status for the log and the metrics. A manifest from the cache is no hit while blobs of its image
+/// pass through without being stored: the pull needs upstream nevertheless.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
-    if pulled.source == CacheStatus::Hit && state.blobs.pass_through(authorized.origin()) {
-        return "passed_through";
-    }
-    pulled.source.word()
+    let passes_through = || state.blobs.passes_through(authorized.origin(), || pulled.blobs());
+    if pulled.source.is_from_cache() && passes_through() { PASSED_THROUGH } else { pulled.source.word() }
 }
 
 fn log(
@@ -105,6 +114,8 @@ fn log(
     started: Instant,
 ) {
     let upstream_calls = pulled.upstream_calls;
+    let cache = pulled.outcome.as_ref().map_or("failed", |pulled| cache_word(state, authorized, pulled));
+    PULLS.count(cache);
     let (identity, pulled) = (authorized.identity(), pulled.outcome.as_ref().ok());
     tracing::info!(
         method = request.method().as_str(),
@@ -118,7 +129,7 @@ fn log(
         image = %authorized.origin(),
         reference = &*loggable(reference, pulled),
         digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
-        cache = pulled.map_or("failed", |pulled| cache_word(state, authorized, pulled)),
+        cache,
         upstream_calls,
         bytes = pulled.map(|pulled| pulled.size),
         ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -13,7 +13,7 @@ use crate::service::{Config, Service};
 /// All values of labels. Statuses and the bounds of histograms are numbers.
 const LABELS: [(&str, &[&str]); 9] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
-    ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed"]),
+    ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed", "passed_through"]),
     ("upstream", &["docker.io", "quay.io"]),
     ("kind", &["manifest", "manifest_head", "blob", "blob_range", "blob_head", "list", "token", "content", "short"]),
     (

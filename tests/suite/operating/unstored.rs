@@ -1,5 +1,7 @@
 //! The log lines of a full disk: which image comes from upstream at each pull, and one warning that names the folder.
 
+use super::metrics::{metrics, value};
+use crate::blobs::SmallDisk;
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::Config;
 
@@ -45,4 +47,45 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
     assert!(warning["folder"].as_str().unwrap().starts_with(service.data().to_str().unwrap()), "{warning}");
     assert_eq!((&warning["setting"], &warning["min_free"]), (&"storage.min_free".into(), &"99%".into()));
     assert!(warning["free_bytes"].as_u64().unwrap() > 0);
+}
+
+#[actix_rt::test]
+async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_though_smaller_content_is_stored() {
+    let Some(disk) = SmallDisk::try_mount(40) else { return };
+    let hub = FakeHub::start();
+    let (large, small) = (Layer::random(3 << 20, 1), Layer::random(1000, 2));
+    let (app, tool) = (Image::single(&[large.clone(), small.clone()]), Image::single(std::slice::from_ref(&small)));
+    hub.push_image("library/app", "1", &app);
+    hub.push_image("library/app", "tool", &tool);
+    let settings = [
+        ("STORAGE__CACHE_DIR", disk.path().to_str().unwrap()),
+        ("STORAGE__MIN_FREE", "10%"),
+        ("CACHE__TAG_FRESHNESS", "0s"),
+    ];
+    let with =
+        |config: Config, (name, value): (&str, &str)| config.variable(&format!("DEPENDENCY_PROXY__{name}"), value);
+    let service = settings.into_iter().fold(Config::docker_hub(&hub), with).start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in(&token.username, &token.secret).await;
+    disk.fill_but(4_800 << 10);
+    for _ in 0..3 {
+        for (tag, image) in [("1", &app), ("tool", &tool)] {
+            assert_eq!(client.manifest("team", "app", tag).await.status, 200);
+            // The layer before the configuration, whose storing must not hide that the layer is not stored.
+            for digest in image.layers().iter().map(Layer::digest).chain(image.config().map(Layer::digest)) {
+                assert_eq!(client.blob("team", "app", digest).await.status, 200);
+            }
+        }
+    }
+    let lines = service.log_lines();
+    let caches = |reference: &str| {
+        let of_tag = lines.iter().filter(|line| line["message"] == "manifest" && line["reference"] == reference);
+        of_tag.map(|line| line["cache"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(caches("1"), ["miss", "passed_through", "passed_through"]);
+    assert_eq!(caches("tool"), ["miss", "revalidated", "revalidated"], "all of it is stored");
+    let metrics = metrics(&service).await;
+    let pulls = |cache: &str| value(&metrics, &format!("dependency_proxy_manifest_pulls_total{{cache=\"{cache}\"}}"));
+    assert_eq!((pulls("miss"), pulls("passed_through"), pulls("revalidated")), (2.0, 2.0, 2.0));
 }
