@@ -56,9 +56,12 @@ pub(in crate::http) enum RegistryError {
     /// A method that the token endpoint does not support.
     #[error("Ask for a token with GET and HTTP Basic, or POST a form with grant_type=password")]
     NoSuchLogin,
-    /// The form sent to the token endpoint is larger than any login, or incomplete.
-    #[error("The form is larger than any login needs, or incomplete")]
+    /// The form sent to the token endpoint is larger than any login.
+    #[error("The form is larger than any login needs")]
     FormTooLarge,
+    /// The form sent to the token endpoint ends early or is malformed.
+    #[error("The form is incomplete or malformed. Log in again")]
+    FormBroken,
     /// The form sent to the token endpoint did not arrive in time.
     #[error("The form did not arrive in time. Log in again")]
     FormTooSlow,
@@ -122,7 +125,7 @@ impl RegistryError {
             response.reason(reason);
         }
         // The rest of the body is not read.
-        if matches!(self, Self::FormTooLarge | Self::FormTooSlow) {
+        if matches!(self, Self::FormTooLarge | Self::FormTooSlow | Self::FormBroken) {
             response.force_close();
         }
         if let Some(methods) = self.allowed_methods() {
@@ -190,7 +193,9 @@ impl RegistryError {
             Self::Refused(_) => Answer::new(StatusCode::FORBIDDEN, "DENIED"),
             Self::NotIssued { error, to_pull } => not_issued(error, *to_pull),
             Self::UnknownService(_) => Answer::new(StatusCode::NOT_FOUND, "UNSUPPORTED"),
-            Self::UnsupportedGrant | Self::ListQuery(_) => Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED"),
+            Self::UnsupportedGrant | Self::FormBroken | Self::ListQuery(_) => {
+                Answer::new(StatusCode::BAD_REQUEST, "UNSUPPORTED")
+            }
             Self::Path(error) => path(error),
             Self::Failed { failure, target } => failed(failure, target),
             Self::ReadOnly | Self::NoSuchLogin => Answer::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),

@@ -36,7 +36,8 @@ async fn issue(
         return Err(RegistryError::ProxyOff);
     }
     let body = body.map_err(|fault| match fault {
-        BodyFault::TooLarge | BodyFault::Broken => RegistryError::FormTooLarge,
+        BodyFault::TooLarge => RegistryError::FormTooLarge,
+        BodyFault::Broken => RegistryError::FormBroken,
         BodyFault::TooSlow => RegistryError::FormTooSlow,
     })?;
     let token_request = match *request.method() {
