@@ -83,12 +83,42 @@ impl ImagePath {
     /// # Errors
     /// Fails if the path is not one of the proxy, a name in it is malformed, or its registry is not configured.
     pub fn parse(path: &str, namespace: Option<&str>, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
-        let (group, rest) = path.split_once(MARKER).ok_or_else(|| not_a_proxy_path(path))?;
+        let (group, rest) = split_at_marker(path).ok_or_else(|| not_a_proxy_path(path))?;
         let (image, target) = split_target(rest)?;
         let group = group.parse()?;
         let (upstream, repository) = locate(image, namespace, upstreams)?;
         Ok(Self { group, upstream, repository, target })
     }
+}
+
+/// The group and the image in a text of the form `<group>/dependency_proxy/containers/<image>`, as far as they are
+/// well-formed. For the log: nothing is served for such a text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedImage {
+    /// The group before the marker.
+    pub group: Option<GroupPath>,
+    /// The upstream and the image's repository there.
+    pub image: Option<(UpstreamName, Repository)>,
+}
+
+impl NamedImage {
+    /// Finds the group and the image in the part of a path after `/v2/`, whatever follows the image, or in the name in
+    /// the scope of a token (Distribution's token specification, "Resource Provider Use").
+    pub fn find(path: &str, namespace: Option<&str>, upstreams: &Upstreams) -> Self {
+        let Some((group, rest)) = split_at_marker(path) else { return Self::default() };
+        Self { group: group.parse().ok(), image: locate(image_in(rest), namespace, upstreams).ok() }
+    }
+}
+
+/// Returns the image at the beginning of the path after the marker.
+pub fn image_in(rest: &str) -> &str {
+    let listed = rest.strip_suffix("/tags/list");
+    listed.or_else(|| split_at_word(rest).map(|(image, ..)| image)).unwrap_or(rest)
+}
+
+/// Splits a path at the marker: returns the texts for the group, and for the image with what follows it.
+pub fn split_at_marker(path: &str) -> Option<(&str, &str)> {
+    path.split_once(MARKER)
 }
 
 /// Splits the path after the marker into the image and the requested resource.
@@ -98,8 +128,8 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
     }
     let (image, word, value) = split_at_word(rest).ok_or(ImagePathError::NoSuchRoute)?;
     let target = match word {
-        Word::ManifestCacheHandle => Target::Manifest(value.parse()?),
-        Word::BlobCacheHandle => Target::Blob(value.parse()?),
+        Word::Manifests => Target::Manifest(value.parse()?),
+        Word::Blobs => Target::Blob(value.parse()?),
         Word::Referrers => Target::Referrers(value.parse()?),
     };
     Ok((image, target))
@@ -109,9 +139,9 @@ fn split_target(rest: &str) -> Result<(&str, Target), ImagePathError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// A tag or digest of a manifest follows.
-    ManifestCacheHandle,
+    Manifests,
     /// The digest of a blob follows.
-    BlobCacheHandle,
+    Blobs,
     /// The digest of the manifest that is referred to follows.
     Referrers,
 }
@@ -123,8 +153,8 @@ pub fn split_at_word(path: &str) -> Option<(&str, Word, &str)> {
     while let Some(slash) = path[..end].rfind('/') {
         let value = path[end..].strip_prefix('/');
         let word = match &path[slash + 1..end] {
-            "manifests" => Some(Word::ManifestCacheHandle),
-            "blobs" => Some(Word::BlobCacheHandle),
+            "manifests" => Some(Word::Manifests),
+            "blobs" => Some(Word::Blobs),
             "referrers" => Some(Word::Referrers),
             _ => None,
         };
@@ -216,10 +246,10 @@ mod tests {
     #[test]
     fn the_last_word_separates_an_image_from_a_value() {
         for (path, split) in [
-            ("a/manifests/1", Some(("a", Word::ManifestCacheHandle, "1"))),
-            ("a/b/blobs/sha256:0", Some(("a/b", Word::BlobCacheHandle, "sha256:0"))),
-            ("a/manifests/blobs/x", Some(("a/manifests", Word::BlobCacheHandle, "x"))),
-            ("a/manifests/x/y", Some(("a", Word::ManifestCacheHandle, "x/y"))),
+            ("a/manifests/1", Some(("a", Word::Manifests, "1"))),
+            ("a/b/blobs/sha256:0", Some(("a/b", Word::Blobs, "sha256:0"))),
+            ("a/manifests/blobs/x", Some(("a/manifests", Word::Blobs, "x"))),
+            ("a/manifests/x/y", Some(("a", Word::Manifests, "x/y"))),
             ("a/referrers/", Some(("a", Word::Referrers, ""))),
             ("manifests/1", None),
             ("a/manifests", None),
@@ -235,8 +265,8 @@ mod tests {
         fn what_is_split_fits_together_again(path in "(/|a|manifests|blobs|ä){0,9}") {
             if let Some((image, word, value)) = split_at_word(&path) {
                 let word = match word {
-                    Word::ManifestCacheHandle => "manifests",
-                    Word::BlobCacheHandle => "blobs",
+                    Word::Manifests => "manifests",
+                    Word::Blobs => "blobs",
                     Word::Referrers => "referrers",
                 };
                 prop_assert_eq!(format!("{image}/{word}/{value}"), path);

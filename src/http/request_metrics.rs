@@ -67,8 +67,8 @@ fn content(path: &str) -> &'static str {
         return "tags";
     }
     match split_at_word(path) {
-        Some((_, Word::ManifestCacheHandle, _)) => "manifest",
-        Some((_, Word::BlobCacheHandle, _)) => "blob",
+        Some((_, Word::Manifests, _)) => "manifest",
+        Some((_, Word::Blobs, _)) => "blob",
         Some((_, Word::Referrers, _)) => "referrers",
         None => "other",
     }

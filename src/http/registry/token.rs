@@ -15,7 +15,7 @@ use crate::actors::token_issuer::IssueToken;
 use crate::domain::policy::Refusal;
 use crate::http::authorization_header::AuthorizationHeader;
 use crate::http::form_body::{self, BodyFault};
-use crate::http::refusals::Subject;
+use crate::http::refusals::{RequestedRepositories, Subject};
 
 /// Responds to `GET` and `POST /jwt/auth`.
 pub(in crate::http) async fn handle(
@@ -24,7 +24,13 @@ pub(in crate::http) async fn handle(
     state: Data<RegistryState>,
 ) -> HttpResponse {
     let body = form_body::whole(&request, &mut payload.into_inner()).await;
-    issue(&request, body, &state).await.unwrap_or_else(|error| error.respond(&state, &request))
+    let form = body.as_ref().ok().filter(|_| *request.method() == Method::POST).cloned();
+    issue(&request, body, &state).await.unwrap_or_else(|error| {
+        if let Some(form) = form {
+            request.extensions_mut().insert(RequestedRepositories::of(&form));
+        }
+        error.respond(&state, &request)
+    })
 }
 
 async fn issue(

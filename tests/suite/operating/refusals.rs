@@ -11,22 +11,27 @@ use super::metrics::metrics;
 use crate::fake_hub::{FakeHub, Image, Layer, Listener};
 use crate::service::{Answer, Client, Config, Group, Service, Token};
 
-struct Scene {
-    hub: FakeHub,
-    service: Service,
+pub(super) struct Scene {
+    pub(super) hub: FakeHub,
+    pub(super) service: Service,
 }
 
 impl Scene {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// Starts a service with these settings.
+    pub(super) fn with(settings: &str) -> Self {
         let hub = FakeHub::start();
         hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1000, 1)]));
-        let service = Config::docker_hub(&hub).start();
+        let service = Config::docker_hub(&hub).and(settings).start();
         Self { hub, service }
     }
 
     /// Creates the group `team` and a deploy token of it with this name, and returns a client that has
     /// logged in with it.
-    async fn puller(&self, name: &str) -> (Group, Token, Client) {
+    pub(super) async fn puller(&self, name: &str) -> (Group, Token, Client) {
         let team = self.service.group("team").await;
         let token = self.service.deploy_token(&team, name).await;
         let client = self.service.log_in(&token.username, &token.secret).await;
@@ -34,7 +39,7 @@ impl Scene {
     }
 
     /// Returns the log line of a refusal, which may be delayed on a busy machine.
-    fn line(&self, refused: &Answer) -> Value {
+    pub(super) fn line(&self, refused: &Answer) -> Value {
         let id = refused.header("x-request-id").to_owned();
         let of_request = |line: &Value| {
             line["span"]["id"] == id.as_str() && line["message"].as_str().unwrap().starts_with("a request ")
@@ -49,7 +54,7 @@ impl Scene {
         }
     }
 
-    fn has(&self, refused: &Answer, expected: &Value) {
+    pub(super) fn has(&self, refused: &Answer, expected: &Value) {
         let line = self.line(refused);
         for (name, value) in expected.as_object().unwrap() {
             assert_eq!(&line[name], value, "{name} of {line}");
@@ -75,7 +80,7 @@ async fn a_token_that_is_revoked_or_expired_is_named_wherever_it_is_presented() 
     assert_eq!(revoked.status, 204);
     let by_jwt = with_agent(&client, MANIFEST).await;
     assert_eq!(by_jwt.status, 401);
-    let expected = json!({"reason": "revoked", "credential_name": "runner", "group": "team", "image": "alpine",
+    let expected = json!({"reason": "revoked", "credential_name": "runner", "group": "team", "image": "docker.io/library/alpine",
         "user_agent": "docker/27.1 (linux)", "method": "GET", "path": MANIFEST});
     scene.has(&by_jwt, &expected);
     assert!(scene.line(&by_jwt)["details"].as_str().unwrap().contains("'runner' was revoked"));
@@ -97,7 +102,7 @@ async fn a_token_that_is_revoked_or_expired_is_named_wherever_it_is_presented() 
     scene.has(
         &denied,
         &json!({"reason": "no_access", "principal": carla, "principal_name": "carla",
-        "credential_name": "laptop", "group": "team", "image": "alpine"}),
+        "credential_name": "laptop", "group": "team", "image": "docker.io/library/alpine"}),
     );
     let path = format!("/personal_access_tokens/{}", token.id);
     assert_eq!(service.api("DELETE", &path, json!({})).await.status, 204);
@@ -162,7 +167,10 @@ async fn routes_methods_and_upstreams_that_refuse_leave_a_line_too() {
     let scene = Scene::start();
     let service = &scene.service;
     let (.., client) = scene.puller("ci").await;
-    scene.has(&client.manifest("team", "alpine", "missing").await, &json!({"reason": "not_found", "image": "alpine"}));
+    scene.has(
+        &client.manifest("team", "alpine", "missing").await,
+        &json!({"reason": "not_found", "image": "docker.io/library/alpine"}),
+    );
     let push = client.send(client.request(Method::PUT, MANIFEST)).await;
     assert_eq!(push.status, 405);
     scene.has(&push, &json!({"reason": "read_only", "method": "PUT"}));
