@@ -9,6 +9,7 @@ mod counters;
 mod human;
 pub mod in_time;
 mod json;
+mod line_limit;
 mod log_output;
 mod process;
 mod request;
@@ -30,6 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, reload};
 
 pub use self::counters::{CountersBy, served_bytes};
+pub use self::line_limit::{LeftOut, LineLimit};
 pub use self::request::{Entered, RequestId};
 
 use self::buffered_writer::Lines;

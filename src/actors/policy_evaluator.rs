@@ -14,6 +14,7 @@ use super::admission::AdmissionLimit;
 use crate::domain::directory::{Directory, Write};
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
+use crate::telemetry::LineLimit;
 
 /// Single writer of the directory; see the module.
 pub struct PolicyEvaluator {
@@ -203,7 +204,10 @@ impl Handler<Committed> for PolicyEvaluator {
         match &outcome {
             Ok(()) => self.published.store(Arc::new(directory)),
             Err(error) => {
-                tracing::error!(%error, "changes of identities could not be stored");
+                static LINES: LineLimit<()> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(&()) {
+                    tracing::error!(%error, left_out, "changes of identities could not be stored");
+                }
                 // Later changes were computed from a directory that contains the failed ones, so they fail, too.
                 batch.append(&mut self.waiting);
                 self.next = Directory::clone(&self.published.load());

@@ -64,7 +64,8 @@ fn next(sent: &ListQuery, headers: &HeaderMap) -> Option<ListQuery> {
     let target = link_header::next_target(texts(headers, LINK.as_str()))?;
     let next = link_header::query_of(target).filter(|next| next != sent);
     if next.is_none() {
-        tracing::warn!("the link to the next page of a list leads to the same page or cannot be passed on");
+        // Each request for such a page would repeat it.
+        tracing::debug!("the link to the next page of a list leads to the same page or cannot be passed on");
     }
     next
 }

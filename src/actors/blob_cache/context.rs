@@ -11,11 +11,13 @@ use crate::actors::admission::AdmissionLimit;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFiles;
 use crate::store::content::{ContentStore, Grant};
 use crate::store::error::StoreError;
 use crate::store::link::Link;
 use crate::store::spool::Spool;
+use crate::telemetry::LineLimit;
 
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
 const MAX_WRONG_CLAIMS: usize = 1_000;
@@ -44,7 +46,12 @@ impl DownloadContext {
         match self.content.grant(Grant { group, origin: key.origin.clone(), links, tag: None }, None).await {
             Ok(()) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some((&key.origin, &key.digest))),
-            Err(error) => tracing::warn!(%group, digest = %key.digest, %error, "a link could not be stored"),
+            Err(error) => {
+                static LINES: LineLimit<Origin> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(&key.origin) {
+                    tracing::warn!(%group, image = %key.origin, digest = %key.digest, %error, left_out, "a link could not be stored");
+                }
+            }
         }
     }
 

@@ -21,7 +21,9 @@ use super::upstream::BlobKey;
 use super::writer::{self, Writer};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
+use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFile;
+use crate::telemetry::{LeftOut, LineLimit};
 use crate::upstream::{Content, UpstreamError};
 
 /// Maximum time without bytes from upstream. After it the stream is dropped and requested again.
@@ -90,7 +92,7 @@ struct DownloadTask<'a> {
     refusal: Option<UpstreamError>,
     /// The reason why storing failed.
     unstored: Unstored,
-    /// BlobSource from the verification on: a shutdown waits until it is released.
+    /// Held from the verification on: a shutdown waits until it is released.
     committing: Option<OwnedRwLockReadGuard<()>>,
 }
 
@@ -264,7 +266,13 @@ impl<'a> DownloadTask<'a> {
         Ok(match stored {
             Ok(()) => Event::Written(bytes),
             Err(error) => {
-                tracing::warn!(%error, "a download cannot be stored any more; its clients read on from upstream");
+                if let Some(left_out) = self.admit_line() {
+                    let BlobKey { origin, digest } = &self.order.key;
+                    tracing::warn!(
+                        image = %origin, %digest, %error, left_out,
+                        "a download cannot be stored any more; its clients read on from upstream"
+                    );
+                }
                 self.unstored = writer::unstored(&error);
                 Event::WriteFailed
             }
@@ -290,11 +298,30 @@ impl<'a> DownloadTask<'a> {
         Ok(match committed {
             Ok(()) => Event::Committed,
             Err(error) => {
-                tracing::warn!(%error, "a verified blob could not be stored");
+                if let Some(left_out) = self.admit_line() {
+                    let BlobKey { origin, digest } = &self.order.key;
+                    tracing::warn!(image = %origin, %digest, %error, left_out, "a verified blob could not be stored");
+                }
                 self.unstored = writer::unstored(&error);
                 Event::CommitFailed
             }
         })
+    }
+
+    /// Logs why the download failed. If no client got the head of a response, the refusal of each says it.
+    fn log_failure(&self, error: &BlobError) {
+        let BlobKey { origin, digest } = &self.order.key;
+        if self.progress.borrow().accepted.is_none() {
+            tracing::debug!(image = %origin, %digest, %error, "a download failed");
+        } else if let Some(left_out) = self.admit_line() {
+            tracing::warn!(image = %origin, %digest, %error, left_out, "a download failed");
+        }
+    }
+
+    /// Returns whether a line about a download of this image may be written, with the number of those left out.
+    fn admit_line(&self) -> Option<LeftOut> {
+        static LINES: LineLimit<Origin> = LineLimit::new();
+        LINES.admit(&self.order.key.origin)
     }
 
     /// Reports that the blob is not stored.
@@ -327,7 +354,7 @@ impl<'a> DownloadTask<'a> {
                     self.shared.distrust(&self.order.key);
                 }
                 let error = BlobError::of(failure, self.refusal.take());
-                tracing::warn!(origin = %self.order.key.origin, digest = %self.order.key.digest, %error, "a download failed");
+                self.log_failure(&error);
                 End::Failed(error)
             }
         }

@@ -37,6 +37,7 @@ use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
 use crate::store::content::ContentStore;
 use crate::store::link::Link;
 use crate::store::spool::Spool;
+use crate::telemetry::LineLimit;
 use crate::upstream::{ContentHead, UpstreamError};
 
 /// Maximum number of lookups per request. A lookup is repeated if the blob is committed, or its download
@@ -242,7 +243,10 @@ impl BlobCacheHandle {
         let opened = spawn_blocking(move || files.blob(&digest, expected));
         let stored = opened.await.map_err(|_| BlobError::Interrupted)?.unwrap_or_else(|error| {
             // The blob is downloaded from upstream instead.
-            tracing::warn!(%digest, %error, "a stored blob cannot be opened");
+            static LINES: LineLimit<Digest> = LineLimit::new();
+            if let Some(left_out) = LINES.admit(&digest) {
+                tracing::warn!(%digest, %error, left_out, "a stored blob cannot be opened");
+            }
             None
         });
         Ok((link, stored))

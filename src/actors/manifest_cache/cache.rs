@@ -28,6 +28,7 @@ use crate::store::error::StoreError;
 use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::Manifest;
+use crate::telemetry::LineLimit;
 
 /// Cached manifests, links and tags, in memory and in the store.
 pub(super) struct CachedManifests {
@@ -279,7 +280,12 @@ impl CachedManifests {
         match outcome {
             Ok(value) => return Some(value),
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, None),
-            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => tracing::error!(%error, "the store failed"),
+            Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
+                static LINES: LineLimit<()> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(&()) {
+                    tracing::error!(%error, left_out, "the cache could not be read or written");
+                }
+            }
         }
         None
     }

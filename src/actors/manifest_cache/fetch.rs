@@ -17,6 +17,7 @@ use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::manifests::Manifest;
+use crate::telemetry::LineLimit;
 use crate::upstream::{Content, ManifestHead, UpstreamError};
 
 /// Requests, verifies and stores manifests.
@@ -38,7 +39,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// Fails if upstream does not send a usable response, which is logged.
+    /// Fails if upstream does not send a usable response.
     pub(super) async fn head(&self, key: &ManifestKey) -> Result<ManifestHead, Cause> {
         self.upstream.head_manifest(&key.origin, &key.reference).await.map_err(|error| cause(key, &error.into()))
     }
@@ -48,7 +49,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// Fails if upstream does not send a manifest with the expected digest, which is logged, or if there is no memory.
+    /// Fails if upstream does not send a manifest with the expected digest, or if there is no memory.
     pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> Result<Fetched, Cause> {
         let content = self.upstream.manifest(&key.origin, &key.reference).await;
         let content = content.map_err(|error| cause(key, &error.into()))?;
@@ -87,7 +88,10 @@ impl Fetcher {
                 false
             }
             Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
-                tracing::warn!(%error, "a manifest could not be stored");
+                static LINES: LineLimit<Origin> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(image) {
+                    tracing::warn!(%image, %digest, %error, left_out, "a manifest could not be stored");
+                }
                 self.unstored.report(Unstored::StoreFailed, Some((image, &digest)));
                 false
             }
@@ -105,25 +109,25 @@ async fn collect(memory: &MemoryBudget, group: GroupId, content: Content) -> Res
     Ok(collected)
 }
 
-/// Logs a failure, unless the manifest does not exist, and returns its cause.
+/// Returns the cause of a failure. Whoever waits for the manifest reports it: in the line of a refusal, or in that of a
+/// tag that is served stale.
 fn cause(key: &ManifestKey, error: &CollectError) -> Cause {
-    let (origin, reference) = (&key.origin, &key.reference);
+    let (image, reference) = (&key.origin, &key.reference);
     match error {
-        CollectError::Upstream(UpstreamError::NotFound) => {}
-        CollectError::Upstream(error) => tracing::warn!(%origin, %reference, %error, "a request to upstream failed"),
-        CollectError::NoMemory(error) => tracing::warn!(%origin, %reference, %error, "a manifest was not fetched"),
+        CollectError::Upstream(error) => tracing::debug!(%image, %reference, %error, "a request to upstream failed"),
+        CollectError::NoMemory(error) => tracing::debug!(%image, %reference, %error, "a manifest was not fetched"),
     }
     Cause::from(error)
 }
 
-/// Logs that the content is no manifest, and returns the cause. If its digest is the expected one, it is what
+/// Returns the cause of a failure because the content is no manifest. If its digest is the expected one, it is what
 /// upstream has, and a later request gets the same. Otherwise, with a media type that no manifest has, it may be an
 /// error page of a gateway.
 fn unusable(key: &ManifestKey, error: &ManifestError, digest_holds: bool) -> Cause {
-    let (origin, reference) = (&key.origin, &key.reference);
-    tracing::warn!(%origin, %reference, %error, "upstream has something else than a manifest");
+    let (image, reference) = (&key.origin, &key.reference);
+    tracing::debug!(%image, %reference, %error, "upstream has something else than a manifest");
     if matches!(error, ManifestError::MediaType(_)) && !digest_holds {
-        return Cause::InvalidResponse { what: "no manifest".to_owned() };
+        return Cause::InvalidResponse { what: format!("no manifest: {error}") };
     }
     Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
 }

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use super::{Lease, MemoryBudget, NoMemory, Reservation};
 use crate::domain::id::GroupId;
 use crate::store::large_buffer::{LargeBuffer, SMALL_BYTES};
+use crate::telemetry::LineLimit;
 use crate::upstream::{Content, UpstreamError};
 
 /// Reason why content could not be collected.
@@ -116,6 +117,9 @@ impl Buffer {
 }
 
 fn no_memory(error: io::Error) -> NoMemory {
-    tracing::error!(%error, "no memory for content on its way");
+    static LINES: LineLimit<()> = LineLimit::new();
+    if let Some(left_out) = LINES.admit(&()) {
+        tracing::error!(%error, left_out, "no memory for content on its way");
+    }
     NoMemory
 }

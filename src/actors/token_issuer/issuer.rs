@@ -18,6 +18,7 @@ use crate::auth::login_limit::network_of;
 use crate::domain::id::CredentialId;
 use crate::domain::policy::{self, Identity, PublicGroups, Refusal};
 use crate::domain::user::Username;
+use crate::telemetry::LineLimit;
 
 /// Actor that issues login tokens; see the module.
 pub struct TokenIssuer {
@@ -74,7 +75,10 @@ impl TokenIssuer {
 fn sign(signer: &Signer, identity: Identity) -> Result<Issued, IssueError> {
     let signed = signer.sign(identity.principal(), identity.credential(), Timestamp::now());
     let token = signed.map_err(|error| {
-        tracing::error!(%error, "a token could not be signed");
+        static LINES: LineLimit<()> = LineLimit::new();
+        if let Some(left_out) = LINES.admit(&()) {
+            tracing::error!(%error, left_out, "a token could not be signed");
+        }
         IssueError::Signing
     })?;
     Ok(Issued { token, identity })

@@ -123,7 +123,11 @@ impl ApiError {
     fn refused(&self) -> Refused {
         let sentence =
             if let Self::Failed(ChangeError::Refused(error)) = self { error.to_string() } else { self.to_string() };
-        Refused::new(self.reason(), sentence)
+        let mut refused = Refused::new(self.reason(), sentence);
+        if let Self::Failed(ChangeError::Store(reason)) = self {
+            refused.details = Some(reason.clone());
+        }
+        refused
     }
 
     /// Returns the label under which it is counted.
@@ -221,9 +225,6 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        if let Self::Failed(ChangeError::Store(reason)) = self {
-            tracing::error!(reason, "a change of identities could not be stored");
-        }
         let status = self.status();
         let mut response = HttpResponse::build(status);
         if status == StatusCode::SERVICE_UNAVAILABLE {

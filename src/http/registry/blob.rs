@@ -21,7 +21,7 @@ use crate::domain::byte_range::{RangeError, RangeSet, Selected, requested};
 use crate::domain::digest::Digest;
 use crate::domain::id::CredentialId;
 use crate::domain::image_path::Target;
-use crate::telemetry::CountersBy;
+use crate::telemetry::{CountersBy, LineLimit};
 
 static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
     CountersBy::new(
@@ -105,7 +105,10 @@ fn response(digest: &Digest, source: CacheStatus) -> HttpResponseBuilder {
 
 fn failed(error: &BlobError, authorized: &Authorized, digest: &Digest) -> RegistryError {
     if let BlobError::Store(error) = error {
-        tracing::error!(%error, %digest, "a stored blob could not be read");
+        static LINES: LineLimit<()> = LineLimit::new();
+        if let Some(left_out) = LINES.admit(&()) {
+            tracing::error!(%error, %digest, left_out, "a stored blob could not be read");
+        }
     }
     let origin = authorized.origin().clone();
     let image = format!("blob {}", image_name(&origin, &digest.to_string()));

@@ -17,7 +17,7 @@ use futures::StreamExt;
 
 use crate::actors::blob_cache::{BlobError, BlobReader, Chunk, Chunks, Transfer};
 use crate::http::send_queue::{PendingSend, SendQueue};
-use crate::telemetry::{RequestId, served_bytes};
+use crate::telemetry::{LineLimit, RequestId, served_bytes};
 
 /// Longest response in bytes that is copied behind its head. It leaves in one write with the head, which is cheaper
 /// than a `sendfile` of its own.
@@ -142,7 +142,10 @@ impl MessageBody for BlobBody {
             Some(Ok(chunk)) => self.deliver(chunk),
             Some(Err(error)) => {
                 let _entered = self.request.map(RequestId::enter);
-                tracing::warn!(%error, "a blob is cut off, because the rest of it could not be read");
+                static LINES: LineLimit<String> = LineLimit::new();
+                if let Some(left_out) = LINES.admit(error.to_string().as_str()) {
+                    tracing::warn!(%error, left_out, "a blob is cut off, because the rest of it could not be read");
+                }
                 Poll::Ready(Some(Err(BodyError::Blob(error))))
             }
             None => Poll::Ready(Some(Err(BodyError::Length))),

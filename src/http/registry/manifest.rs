@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actix_web::http::Method;
 use actix_web::http::header::{AGE, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::super::long_body;
 use super::authorized::Authorized;
@@ -17,10 +17,11 @@ use super::{API_VERSION, X_CACHE, name_content};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::manifest_cache::{PullManifest, Pulled, PulledManifest};
 use crate::actors::pull_failure::{PullFailure, image_name};
-use crate::auth::secret::redacted;
 use crate::domain::image_path::Target;
+use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
-use crate::telemetry::{CountersBy, served_bytes};
+use crate::http::refusals::FailedPull;
+use crate::telemetry::{CountersBy, LineLimit, served_bytes};
 
 /// Header with the reason why a stale manifest could not be revalidated. For people, and for the command `check`.
 const UPSTREAM_ERROR: HeaderName = HeaderName::from_static("x-upstream-error");
@@ -35,7 +36,8 @@ static PULLS: LazyLock<CountersBy> = LazyLock::new(|| {
     )
 });
 
-/// Responds to `GET` and `HEAD` of a manifest, and writes the one log line of a pull.
+/// Responds to `GET` and `HEAD` of a manifest, and writes the one log line of a pull that succeeds. One that fails has
+/// the line of its refusal.
 ///
 /// # Errors
 /// The manifest is neither in the cache nor to be had from upstream.
@@ -51,22 +53,35 @@ pub(super) async fn pull(
     let tag_freshness = state.upstreams.load().tag_freshness(&origin.upstream);
     let wanted =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
-    let pulled = state.manifests.pull(wanted).await;
-    log(request, state, authorized, reference, &pulled, started);
-    let upstream_error = stale_because(authorized, reference, &pulled);
-    let target = || Target::Manifest(reference.clone());
-    let pulled =
-        pulled.outcome.map_err(|failure| RegistryError::Failed { failure: Box::new(failure), target: target() })?;
-    Ok(respond(pulled, head, upstream_error))
+    let Pulled { outcome, upstream_calls } = state.manifests.pull(wanted).await;
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match outcome {
+        Ok(pulled) => {
+            log(request, state, authorized, reference, &pulled, (upstream_calls, ms));
+            let upstream_error = stale_because(authorized, reference, &pulled);
+            Ok(respond(pulled, head, upstream_error))
+        }
+        Err(failure) => {
+            PULLS.count("failed");
+            // The line of the refusal is the only one of this request, so that a limit on these limits all.
+            request.extensions_mut().insert(FailedPull { upstream_calls, ms });
+            Err(RegistryError::Failed { failure: Box::new(failure), target: Target::Manifest(reference.clone()) })
+        }
+    }
 }
 
 /// Returns the reason why a stale manifest could not be revalidated, and logs it with the id of the request.
-fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &Pulled) -> Option<String> {
-    let cause = pulled.outcome.as_ref().ok()?.stale_because.as_deref()?;
-    let (origin, details) = (authorized.origin().clone(), cause.details());
-    let image = image_name(&origin, &reference.to_string());
-    let reason = PullFailure { origin, image: image.clone(), cause: cause.clone() }.reason();
-    tracing::warn!(image, reason, details, "a tag is served stale");
+fn stale_because(authorized: &Authorized, reference: &Reference, pulled: &PulledManifest) -> Option<String> {
+    static LINES: LineLimit<Origin> = LineLimit::new();
+    let cause = pulled.stale_because.as_deref()?;
+    let (origin, details) = (authorized.origin(), cause.details());
+    let failure =
+        PullFailure { origin: origin.clone(), image: image_name(origin, &reference.to_string()), cause: cause.clone() };
+    let reason = failure.reason();
+    if let Some(left_out) = LINES.admit(origin) {
+        let group = authorized.group().path.as_str();
+        tracing::warn!(group, image = %origin, %reference, reason, details, left_out, "a tag is served stale");
+    }
     Some(reason)
 }
 
@@ -91,13 +106,6 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
     }
 }
 
-/// Returns the reference as it is logged. If nothing was found for it, it may be anything that fits a tag, even a
-/// secret.
-fn loggable(reference: &Reference, pulled: Option<&PulledManifest>) -> String {
-    let text = reference.to_string();
-    if pulled.is_some() { text } else { redacted(&text).into_owned() }
-}
-
 /// Returns the cache status for the log and the metrics. A manifest from the cache is no hit while blobs of its image
 /// pass through without being stored: the pull needs upstream nevertheless.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
@@ -105,18 +113,17 @@ fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledMan
     if pulled.source.is_from_cache() && passes_through() { PASSED_THROUGH } else { pulled.source.word() }
 }
 
+/// Writes the line of a pull, and counts it. `spent` is the number of upstream requests and the time in milliseconds.
 fn log(
     request: &HttpRequest,
     state: &RegistryState,
     authorized: &Authorized,
     reference: &Reference,
-    pulled: &Pulled,
-    started: Instant,
+    pulled: &PulledManifest,
+    (upstream_calls, ms): (u32, u64),
 ) {
-    let upstream_calls = pulled.upstream_calls;
-    let cache = pulled.outcome.as_ref().map_or("failed", |pulled| cache_word(state, authorized, pulled));
+    let (identity, cache) = (authorized.identity(), cache_word(state, authorized, pulled));
     PULLS.count(cache);
-    let (identity, pulled) = (authorized.identity(), pulled.outcome.as_ref().ok());
     tracing::info!(
         method = request.method().as_str(),
         principal = identity.principal(),
@@ -127,12 +134,12 @@ fn log(
         address = %state.public_url.client(request),
         group = authorized.group().path.as_str(),
         image = %authorized.origin(),
-        reference = &*loggable(reference, pulled),
-        digest = pulled.map(|pulled| tracing::field::display(pulled.digest)),
+        %reference,
+        digest = %pulled.digest,
         cache,
         upstream_calls,
-        bytes = pulled.map(|pulled| pulled.size),
-        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        bytes = pulled.size,
+        ms,
         "manifest"
     );
 }

@@ -6,6 +6,7 @@ mod health;
 mod kept_groups;
 mod log;
 mod metrics;
+mod places;
 mod plain;
 mod refusals;
 mod reload;
