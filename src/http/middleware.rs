@@ -62,7 +62,7 @@ fn mark_end(response: &ServiceResponse<impl MessageBody>, queue: &SendQueue) {
 
 /// Returns an id that this thread has not used for a long time: all 2^32 others come first. Ids distinguish
 /// requests and are not secret.
-fn next_request_id() -> RequestId {
+pub(super) fn next_request_id() -> RequestId {
     thread_local! {
         static LAST: Cell<u32> = Cell::new(u32::from_ne_bytes(random::bytes()));
     }

@@ -2,6 +2,7 @@
 //! the response exists, so that successful requests do no work for it.
 
 mod allowance;
+mod early;
 mod line;
 mod place;
 mod reason;
@@ -19,6 +20,7 @@ use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use self::allowance::{Admission, Allowances, Source};
+pub(crate) use self::early::{EXAMINED_BYTES, EarlyFault, EarlyRefusals};
 use self::line::Line;
 use self::place::Place;
 pub(super) use self::place::RequestedRepositories;

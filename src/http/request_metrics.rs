@@ -29,6 +29,11 @@ impl Measured {
     }
 }
 
+/// Counts a response to a request that no route got.
+pub(super) fn count(path: &str, status: u16) {
+    with_metrics(route(path), status, |(responses, _)| responses.increment(1));
+}
+
 /// The metrics of one combination of route and status.
 type ResponseMetrics = (Counter, Histogram);
 

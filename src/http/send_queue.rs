@@ -128,6 +128,11 @@ impl SendQueue {
         PendingRequest { queue: self.clone(), _in_progress: self.begin() }
     }
 
+    /// Returns the number of requests that routes have got on this connection.
+    pub(crate) fn requested(&self) -> u64 {
+        self.0.requested.get()
+    }
+
     /// Returns whether there is a request whose response has not begun.
     pub(crate) fn is_pending(&self) -> bool {
         self.0.requested.get() > self.0.begun.get()

@@ -9,6 +9,7 @@ mod framing;
 mod half_closed;
 mod idlers;
 pub(super) mod listeners;
+mod parser_refusal;
 mod sequence;
 mod socket;
 pub(super) mod tls;

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::sequence::Sequence;
+use super::sequence::{Peer, Refuse, Sequence};
 use super::socket::Socket;
 use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{Serve, Stopping, Thread};
+use crate::http::EarlyRefusals;
 
 /// Settings and state that all connections of a port share.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub(in crate::server) struct Port {
     pub(in crate::server) tls: Option<Arc<ServerConfig>>,
     /// The peers that were warned about because they spoke TLS to the plain port.
     pub(in crate::server) warned: WarnedPeers,
+    /// Responses to requests that no route gets.
+    pub(in crate::server) early: EarlyRefusals,
 }
 
 /// Size of actix-http's write buffer per connection, in bytes. The next chunk of a body is requested only when less
@@ -57,6 +60,8 @@ impl Port {
         S::InitError: std::fmt::Debug,
         B: MessageBody + 'static,
     {
+        let early = self.early.clone();
+        let refuse: Refuse = Arc::new(move |fault, start, peer| early.respond(fault, start, peer));
         match self.tls.clone() {
             None => {
                 let http = http(app, self.address, stopping).await;
@@ -64,9 +69,10 @@ impl Port {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
                     let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
                     let socket = socket.check_first_byte(self.warned.first_byte(peer.ip()));
+                    let refusing = Peer { address: peer.ip(), refuse: refuse.clone() };
                     Box::pin(async move {
                         let queue = socket.queue();
-                        serve_connection(&http, Sequence::new(socket, queue, unread), peer).await;
+                        serve_connection(&http, Sequence::new(socket, queue, unread, refusing), peer).await;
                     })
                 })
             }
@@ -78,11 +84,12 @@ impl Port {
                     let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
                     let queue = socket.queue();
                     queue.encrypt();
+                    let refusing = Peer { address: peer.ip(), refuse: refuse.clone() };
                     let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
                     Box::pin(async move {
                         // A failed handshake is reported to the client by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            serve_connection(&http, Sequence::new(stream, queue, unread), peer).await;
+                            serve_connection(&http, Sequence::new(stream, queue, unread, refusing), peer).await;
                         }
                     })
                 })

@@ -4,12 +4,16 @@
 
 use memchr::memchr;
 
+use crate::http::EXAMINED_BYTES;
+
 /// Framing of the present request.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     state: State,
     /// The beginning of an incomplete line, at most [`MAX_LINE_BYTES`] of it.
     line: Vec<u8>,
+    /// The beginning of the request line, at most [`EXAMINED_BYTES`] of it.
+    start: Vec<u8>,
     /// The last byte of that line so far, however long the line is.
     last_byte: Option<u8>,
     /// The end of a request line that arrives in several reads, at most [`VERSION_BYTES`] of it.
@@ -112,6 +116,16 @@ impl Framing {
         self.fault
     }
 
+    /// Returns the beginning of the present request line, or of the last one if no request has begun since.
+    pub(super) fn start(&self) -> &[u8] {
+        &self.start
+    }
+
+    /// Returns whether the present request has begun and not ended.
+    pub(super) fn is_partial(&self) -> bool {
+        !self.complete && self.state != State::Start
+    }
+
     /// Begins the next request.
     pub(super) fn next(&mut self) {
         self.complete = false;
@@ -123,6 +137,7 @@ impl Framing {
         match self.state {
             State::Start if matches!(bytes[0], b'\r' | b'\n') => 1,
             State::Start => {
+                self.start.clear();
                 self.state = State::RequestLine;
                 self.take_line(bytes)
             }
@@ -178,6 +193,10 @@ impl Framing {
             if begun.get(..MAX_LINE_BYTES).is_some_and(|name| memchr(b':', name).is_none()) {
                 self.fault = Some(Fault::LongName);
             }
+        }
+        if self.state == State::RequestLine {
+            let kept = end.map_or(part.len(), |end| end + 1).min(EXAMINED_BYTES - self.start.len());
+            self.start.extend_from_slice(&bytes[..kept]);
         }
         if self.state == State::RequestLine && (end.is_none() || !self.line_end.is_empty()) {
             self.line_end.extend_from_slice(&part[part.len().saturating_sub(VERSION_BYTES)..]);

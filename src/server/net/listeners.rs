@@ -18,7 +18,7 @@ use super::connection::Port;
 use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
-use crate::http::{self, ApiState, Paths, RegistryState};
+use crate::http::{self, ApiState, EarlyRefusals, Paths, RegistryState};
 use crate::server::{StartError, component_options, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -40,7 +40,8 @@ pub(in crate::server) fn serve_clients(
     let (settings, bounds) = (&settings.server, bounds(settings));
     let unread = UnreadBudget::new(settings.request_memory, settings.trusted_proxies.clone());
     let tls = tls.map(Arc::new);
-    let port = Port { address, client_timeout: settings.client_timeout, unread, tls, warned: WarnedPeers::default() };
+    let (warned, early) = (WarnedPeers::default(), EarlyRefusals::new(state.clone()));
+    let port = Port { address, client_timeout: settings.client_timeout, unread, tls, warned, early };
     let serve = move |thread| {
         let app = App::new().app_data(state.clone()).app_data(api.clone()).app_data(Paths::default());
         let app = app.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));

@@ -4,8 +4,10 @@
 //! response to the `GET` would have no body (RFC 9112, section 9.3.2, requires responses in the order of the
 //! requests). The parser gets nothing after a request that declares itself the last one (section 9.6).
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::deadline::Deadline;
 use super::framing::{Fault, Framing};
+use super::parser_refusal::{Refusal, parser_refusal};
 use super::unread::Unread;
 use crate::actors::admission::refused;
-use crate::http::SendQueue;
+use crate::http::{EarlyFault, SendQueue};
 
 /// A connection whose requests are read one after the other.
 pub(super) struct Sequence<T> {
@@ -29,6 +32,8 @@ pub(super) struct Sequence<T> {
     /// Length of the longest complete request. The parser keeps a buffer of that length.
     longest: usize,
     unread: Unread,
+    peer: Peer,
+    refusal: Refusal,
     /// Bytes that arrived after the present request.
     held: Vec<u8>,
     /// True if the client sends no more than the bytes in `held`.
@@ -51,45 +56,29 @@ const MAX_PERSISTENT_REQUEST_BYTES: usize = 16 << 10;
 /// reset, which could discard the response at the client (RFC 9112, section 9.6).
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Reason that is sent to a client whose connection is closed because of its request.
-#[derive(Clone, Copy, Debug)]
-enum Refusal {
-    NoMemory,
-    Fault(Fault),
+/// Counts and logs the refusal of a request that begins with these bytes, and returns the response to it.
+pub(super) type Refuse = Arc<dyn Fn(EarlyFault, &[u8], IpAddr) -> Vec<u8> + Send + Sync>;
+
+/// The other end of a connection, and the responses to requests that no route gets.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) refuse: Refuse,
 }
 
-impl Refusal {
-    /// Returns the status line, additional headers, and the sentence.
-    fn parts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::NoMemory => (
-                "503 Service Unavailable",
-                "retry-after: 5\r\n",
-                "Too much memory is taken by long requests of this client or of all. Try again later.\n",
-            ),
-            Self::Fault(Fault::LongName) => ("400 Bad Request", "", "The name of a header is too long.\n"),
-            Self::Fault(Fault::LongFraming) => {
-                ("400 Bad Request", "", "The trailers and chunk extensions of a request are too long.\n")
-            }
-            Self::Fault(Fault::MalformedFraming) => {
-                ("400 Bad Request", "", "A chunk size or a trailer of the request is malformed.\n")
-            }
+impl From<Fault> for EarlyFault {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::LongName => Self::LongName,
+            Fault::LongFraming => Self::LongFraming,
+            Fault::MalformedFraming => Self::MalformedFraming,
         }
-    }
-
-    fn response(self) -> String {
-        let (status, headers, sentence) = self.parts();
-        let length = sentence.len();
-        format!(
-            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n{headers}\
-             connection: close\r\n\r\n{sentence}"
-        )
     }
 }
 
 impl<T> Sequence<T> {
     /// Creates the sequence. The queue of the connection records when responses begin.
-    pub(super) fn new(io: T, queue: SendQueue, unread: Unread) -> Self {
+    pub(super) fn new(io: T, queue: SendQueue, unread: Unread, peer: Peer) -> Self {
         let (framing, linger) = (Framing::default(), Deadline::new(LINGER_TIMEOUT));
         Self {
             io,
@@ -99,6 +88,8 @@ impl<T> Sequence<T> {
             present_bytes: 0,
             longest: 0,
             unread,
+            peer,
+            refusal: Refusal::default(),
             held: Vec::new(),
             ended: false,
             linger,
@@ -240,9 +231,10 @@ impl<T: AsyncRead + Unpin> Sequence<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Sequence<T> {
     /// Ends the connection. The client gets the reason in a response, if the socket accepts it at once and it is
     /// the first response on the connection, to its first request.
-    fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) -> io::Error {
+    fn refuse(&mut self, cx: &mut Context<'_>, fault: EarlyFault) -> io::Error {
+        let response = (self.peer.refuse)(fault, self.framing.start(), self.peer.address);
         if self.queue.begun() == 0 && (self.complete_requests == 0 || !self.queue.is_pending()) {
-            let _ = Pin::new(&mut self.io).poll_write(cx, refusal.response().as_bytes()).is_ready()
+            let _ = Pin::new(&mut self.io).poll_write(cx, &response).is_ready()
                 && Pin::new(&mut self.io).poll_flush(cx).is_ready();
         }
         io::ErrorKind::InvalidInput.into()
@@ -254,47 +246,60 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sequence<T> {
         let me = self.get_mut();
         let read = me.poll_next(cx, buffer);
         if let Some(fault) = me.framing.fault() {
-            return Poll::Ready(Err(me.refuse(cx, Refusal::Fault(fault))));
+            return Poll::Ready(Err(me.refuse(cx, fault.into())));
         }
         let unread = me.unread_bytes();
         if !me.unread.resize(unread) {
             refused("unread_input");
-            return Poll::Ready(Err(me.refuse(cx, Refusal::NoMemory)));
+            return Poll::Ready(Err(me.refuse(cx, EarlyFault::NoMemory)));
         }
         read
     }
 }
 
+impl<T: AsyncWrite + Unpin> Sequence<T> {
+    /// Returns whether the parser has got a request that no route has got: it may have refused it.
+    fn has_unrouted_request(&self) -> bool {
+        self.complete_requests + u64::from(self.framing.is_partial()) > self.queue.requested()
+    }
+}
+
 impl<T: AsyncWrite + Unpin> AsyncWrite for Sequence<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        let me = &mut *self;
+        if !me.refusal.is_begun()
+            && me.has_unrouted_request()
+            && me.queue.is_idle()
+            && let Some((at, fault)) = parser_refusal(bytes)
+        {
+            if at > 0 {
+                // The end of the response before it.
+                return Pin::new(&mut me.io).poll_write(cx, &bytes[..at]);
+            }
+            me.refusal.begin((me.peer.refuse)(fault, me.framing.start(), me.peer.address));
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(me.refusal.poll_write(cx, &mut me.io))?;
+        Pin::new(&mut me.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let me = &mut *self;
+        ready!(me.refusal.poll_write(cx, &mut me.io))?;
+        Pin::new(&mut me.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let me = &mut *self;
+        ready!(me.refusal.poll_write(cx, &mut me.io))?;
+        Pin::new(&mut me.io).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::timeout;
@@ -305,6 +310,15 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const FIRST: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc";
     const SECOND: &[u8] = b"HEAD / HTTP/1.1\r\n\r\n";
+
+    /// Returns a peer that gets the status of a fault as the whole response.
+    fn peer() -> Peer {
+        let response = |fault: EarlyFault, start: &[u8], _| {
+            let status = if fault == EarlyFault::NoMemory { 503 } else { 400 };
+            format!("HTTP/1.1 {status} {fault:?}\r\n\r\n{}", start.escape_ascii()).into_bytes()
+        };
+        Peer { address: CLIENT, refuse: Arc::new(response) }
+    }
 
     async fn read(sequence: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
         let mut bytes = vec![0; 100];
@@ -317,7 +331,8 @@ mod tests {
     async fn the_next_request_waits_for_the_response_to_the_present_one_and_the_end_for_both() {
         let (io, mut client) = duplex(1000);
         let queue = SendQueue::default();
-        let mut sequence = Sequence::new(io, queue.clone(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
+        let mut sequence =
+            Sequence::new(io, queue.clone(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT), peer());
         client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(read(&mut sequence).await.unwrap(), FIRST);
@@ -335,7 +350,7 @@ mod tests {
     async fn what_is_held_is_bounded() {
         let (io, mut client) = duplex(100);
         let mut sequence =
-            Sequence::new(io, SendQueue::default(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT));
+            Sequence::new(io, SendQueue::default(), UnreadBudget::new(1 << 20, Vec::new()).enter(CLIENT), peer());
         let flood = async { client.write_all(&SECOND.repeat(10_000)).await };
         let (flooded, ()) = tokio::join!(timeout(Duration::from_millis(200), flood), async {
             assert_eq!(read(&mut sequence).await.unwrap(), SECOND);
@@ -349,7 +364,7 @@ mod tests {
     async fn sent(request: &str, budget: &UnreadBudget) -> (Sequence<DuplexStream>, SendQueue, DuplexStream) {
         let ((io, mut client), queue) = (duplex(1 << 20), SendQueue::default());
         client.write_all(request.as_bytes()).await.unwrap();
-        (Sequence::new(io, queue.clone(), budget.enter(CLIENT)), queue, client)
+        (Sequence::new(io, queue.clone(), budget.enter(CLIENT), peer()), queue, client)
     }
 
     async fn read_all(sequence: &mut Sequence<DuplexStream>, request: &str) {
@@ -374,8 +389,7 @@ mod tests {
         drop(refused);
         let mut received = String::new();
         other.read_to_string(&mut received).await.unwrap();
-        let (head, body) = received.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}\r\n", body.len())));
+        assert_eq!(received, "HTTP/1.1 503 NoMemory\r\n\r\nGET / HTTP/1.1\\r\\n");
         drop(queue.begin_request());
         assert_eq!(read(&mut sequence).await, None);
         assert!(!budget.enter(CLIENT).resize(14 << 10), "the parser keeps its buffer");
@@ -416,5 +430,24 @@ mod tests {
         let mut received = String::new();
         client.read_to_string(&mut received).await.unwrap();
         assert!(received.starts_with("HTTP/1.1 400 "), "{received}");
+    }
+
+    #[actix_rt::test]
+    async fn what_the_parser_refuses_is_answered_in_its_place_and_what_a_route_sends_is_not_touched() {
+        const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: x\r\n\r\n";
+        let budget = UnreadBudget::new(1 << 20, Vec::new());
+        let (mut sequence, queue, mut client) = sent("GET /a HTTP/1.1\r\nbad header\r\n\r\n", &budget).await;
+        read(&mut sequence).await.unwrap();
+        let pending = queue.begin_request();
+        sequence.write_all(REFUSAL).await.unwrap();
+        drop(pending);
+        client.write_all(b"GET /b HTTP/1.1\r\nbad header\r\n\r\n").await.unwrap();
+        read(&mut sequence).await.unwrap();
+        sequence.write_all(&[b"the end", REFUSAL].concat()).await.unwrap();
+        sequence.shutdown().await.unwrap();
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        let expected = [REFUSAL, b"the end", b"HTTP/1.1 400 MalformedHead\r\n\r\nGET /b HTTP/1.1\\r\\n"].concat();
+        assert_eq!(received.as_bytes(), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Operation: TLS, metrics, readiness, and the log.
 
 mod checked_settings;
+mod early_refusals;
 mod first_start;
 mod health;
 mod kept_groups;
