@@ -31,7 +31,7 @@ use actix_web::{Route, guard, web};
 pub(crate) use api::{ApiState, Identities, Pace};
 pub(crate) use middleware::instrument;
 pub(crate) use public_url::PublicUrl;
-pub(crate) use refusals::Refusals;
+pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use send_queue::SendQueue;

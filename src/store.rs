@@ -15,6 +15,7 @@
 pub mod atomic_file;
 pub mod blobs;
 mod blocking;
+mod cache_id;
 pub mod content;
 mod damage;
 pub mod data_dir;

@@ -18,12 +18,12 @@ use self::rebuild::{Found, Trust, UNREADABLE};
 use super::database::Database;
 use super::index_file::{self, LinkFile, TagFile};
 use super::index_key as key;
-
 use super::reserve;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Tag;
+use crate::store::cache_id::CacheFolder;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::free_space::FreeSpace;
@@ -73,7 +73,7 @@ const BYTES_PER_TAG: usize = 8 << 10;
 
 impl Index {
     /// Opens the index below the data folder. A database that is damaged or cannot be read is moved aside. A new or
-    /// incomplete database is rebuilt from the small files below the cache folder.
+    /// incomplete database, and one of another cache folder, is rebuilt from the small files below the cache folder.
     ///
     /// # Errors
     ///
@@ -81,11 +81,12 @@ impl Index {
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::of(&folder, error, data, reserve::MIN_FREE_BYTES);
-        match Self::open_complete(&folder, groups.clone()) {
+        let cache = CacheFolder::identify(data, cache);
+        match Self::open_complete(&folder, groups.clone(), &cache) {
             Err(error @ (StoreError::Damaged(_) | StoreError::Io(_))) => {
                 damage::found(Kind::Index, &folder, error, "it is moved aside and rebuilt from the small files");
                 set_aside(&folder).map_err(fail)?;
-                Self::open_complete(&folder, groups).map_err(fail)
+                Self::open_complete(&folder, groups, &cache).map_err(fail)
             }
             opened => opened.map_err(fail),
         }
@@ -106,14 +107,14 @@ impl Index {
         self.free_spaces.iter().try_for_each(|free_space| free_space.check(bytes as u64))
     }
 
-    fn open_complete(folder: &Path, groups: PathBuf) -> Result<Self, StoreError> {
+    fn open_complete(folder: &Path, groups: PathBuf, cache: &CacheFolder) -> Result<Self, StoreError> {
         if folder.join(UNREADABLE).exists() {
             return Err(StoreError::Damaged("it could not be read".to_owned()));
         }
         // sled panics on some kinds of damage, also after the database was opened.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let index = Self::open_trees(folder, groups)?;
-            index.rebuild_unless_complete()?;
+            index.rebuild_unless_complete(cache)?;
             Ok(index)
         }));
         opened.unwrap_or_else(|_| Err(StoreError::Damaged("sled could not read its own files".to_owned())))

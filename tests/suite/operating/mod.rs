@@ -7,6 +7,7 @@ mod health;
 mod kept_groups;
 mod log;
 mod metrics;
+mod moved_cache;
 mod places;
 mod plain;
 mod refusals;

@@ -1,5 +1,5 @@
-//! Correction of the index's database by the small files, which are authoritative: a new or damaged database is
-//! rebuilt, and after each start differing entries are corrected. sled takes a damaged end of its log for one that
+//! Correction of the index's database by the small files, which are authoritative: a new or damaged database, or one
+//! of another cache folder, is rebuilt, and after each start differing entries are corrected. sled takes a damaged end of its log for one that
 //! was never written, and continues with the state before it: entries are missing then, and removed entries are
 //! present again. Lookups use only the files until the comparison is done, and if the database cannot be read,
 //! until the next start.
@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Index, Link, LinkFile, StoreError, TagEntry, TagFile, index_file, key, read, source_value};
 use crate::domain::id::GroupId;
+use crate::store::cache_id::CacheFolder;
 use crate::store::damage::{self, Kind};
 
 /// Key that marks a database that was built completely.
@@ -105,14 +106,22 @@ impl Index {
         }
     }
 
-    pub(super) fn rebuild_unless_complete(&self) -> Result<(), StoreError> {
+    /// Rebuilds the database, unless it was built completely, and from this cache folder.
+    pub(super) fn rebuild_unless_complete(&self, cache: &CacheFolder) -> Result<(), StoreError> {
         if self.database.contains_key(COMPLETE)? {
-            return Ok(());
+            if !cache.is_other() {
+                cache.remember();
+                return Ok(());
+            }
+            // On the disk before anything is removed: a start after a crash then rebuilds it, too.
+            self.database.remove(COMPLETE)?;
+            self.flush()?;
         }
         for tree in [&self.links, &self.sources, &self.tags, &self.group_tags] {
             tree.clear()?;
         }
         self.add_missing()?;
+        cache.remember();
         self.database.insert(COMPLETE, b"")?;
         self.flush()?;
         self.trust.store(Trust::Checked as u8, Ordering::Release);

@@ -1,0 +1,109 @@
+//! The identity of the cache folder. The index describes the content of one cache folder, and a folder that is new, or
+//! another one, is no damage: the index is rebuilt from it. So each cache folder has a file with a random id, which a
+//! copy of the folder shares, and the id of the folder from which the index was built is kept beside the index.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::atomic_file;
+use crate::auth::random;
+
+/// The cache folder, compared with the one from which the index was built.
+#[derive(Debug)]
+pub(super) struct CacheFolder {
+    id: String,
+    /// The file beside the index with the id of the folder from which it was built.
+    known: PathBuf,
+    relation: Relation,
+}
+
+/// The relation of the cache folder to the one from which the index was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// It is the same.
+    Same,
+    /// The index does not say from which it was built: it is new, or older than this file.
+    Unknown,
+    /// It is another one.
+    Other,
+}
+
+/// File in the cache folder with its id.
+const MARKER: &str = "cache.id";
+/// File in the data folder with the id of the cache folder from which the index was built.
+const KNOWN: &str = "index.cache-id";
+/// Number of hexadecimal digits of an id.
+const ID_DIGITS: usize = 32;
+
+impl CacheFolder {
+    /// Identifies the cache folder, and marks it if it is new. Logs if it is not the one from which the index was
+    /// built. What cannot be read or written is logged, and fails nothing: at worst the index is rebuilt once more.
+    pub(super) fn identify(data: &Path, cache: &Path) -> Self {
+        let (marker, known) = (cache.join(MARKER), data.join(KNOWN));
+        let (here, before) = (read(&marker), read(&known));
+        let is_new = here.is_none();
+        let id = here.unwrap_or_else(|| {
+            let id = format!("{:032x}", u128::from_be_bytes(random::bytes()));
+            write(&marker, &id);
+            id
+        });
+        let relation = match before {
+            Some(before) if before == id => Relation::Same,
+            Some(_) => Relation::Other,
+            // An index of an earlier version, whose cache folder has no id either.
+            None if is_new => Relation::Unknown,
+            None => Relation::Other,
+        };
+        let folder = Self { id, known, relation };
+        if folder.known.exists() && relation == Relation::Other {
+            folder.report(cache, is_new);
+        }
+        folder
+    }
+
+    /// Returns true if the index was built from another folder.
+    pub(super) fn is_other(&self) -> bool {
+        self.relation == Relation::Other
+    }
+
+    /// Records that the index was built from this folder.
+    pub(super) fn remember(&self) {
+        if self.relation != Relation::Same {
+            write(&self.known, &self.id);
+        }
+    }
+
+    fn report(&self, cache: &Path, is_new: bool) {
+        let folder = cache.display();
+        if is_new {
+            tracing::warn!(
+                %folder,
+                "the cache folder is new, and images are pulled again. If there was one before, its disk may not be mounted: stop \
+                 the service, mount it, and start again"
+            );
+        } else {
+            tracing::info!(%folder, "the cache folder is another one than before: the index is built from it");
+        }
+    }
+}
+
+/// Returns the id in a file; `None` if there is no file, or no id in it.
+fn read(path: &Path) -> Option<String> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the id of the cache folder could not be read");
+            return None;
+        }
+    };
+    let id = text.trim_ascii_end();
+    let is_id = id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| id.to_owned())
+}
+
+fn write(path: &Path, id: &str) {
+    if let Err(error) = atomic_file::write_file(path, format!("{id}\n").as_bytes()) {
+        tracing::warn!(path = %path.display(), %error, "the id of the cache folder could not be written");
+    }
+}

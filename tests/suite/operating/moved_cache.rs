@@ -1,0 +1,103 @@
+//! Another cache folder: the commands that move it, and what the service says of one that is new.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::metrics::metrics;
+use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use crate::service::{Client, Config, Service};
+
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+struct Scene {
+    hub: FakeHub,
+    image: Image,
+    service: Service,
+    client: Client,
+}
+
+impl Scene {
+    /// Starts a service with an image in its cache.
+    async fn start() -> Self {
+        let (hub, image) = (FakeHub::start(), Image::single(&[Layer::random(10_000, 1)]));
+        hub.push_image("library/alpine", "1", &image);
+        let service = Config::docker_hub(&hub).start();
+        let token = service.deploy_token(&service.group("team").await, "ci").await;
+        let client = service.log_in(&token.username, &token.secret).await;
+        let mut scene = Self { hub, image, service, client };
+        scene.pull().await;
+        assert!(scene.service.stop().success());
+        scene.hub.reset_counts();
+        scene
+    }
+
+    async fn pull(&self) {
+        assert_eq!(self.client.manifest("team", "alpine", "1").await.body, self.image.bytes());
+        for layer in self.image.layers() {
+            assert_eq!(self.client.blob("team", "alpine", layer.digest()).await.status, 200);
+        }
+    }
+
+    /// Restarts the service with this cache folder, pulls, and returns the lines about the folder. Nothing counts as
+    /// damaged.
+    async fn restart(&mut self, cache: &Path) -> Vec<String> {
+        let config = fs::read_to_string(self.service.config()).unwrap();
+        let lines = config.lines().filter(|line| !line.starts_with("cache_dir"));
+        let config = lines.collect::<Vec<_>>().join("\n");
+        let setting = format!("[storage]\ncache_dir = \"{}\"", cache.display());
+        fs::write(self.service.config(), config.replace("[storage]", &setting)).unwrap();
+        let before = self.service.log_lines().len();
+        self.service.restart();
+        self.client = self.service.stranger().with_authorization(self.client.authorization());
+        self.pull().await;
+        let metrics = metrics(&self.service).await;
+        assert!(!metrics.contains("dependency_proxy_damaged_total{"), "{metrics}");
+        assert!(self.service.stop().success());
+        let lines = self.service.log_lines();
+        assert!(!lines[before.min(lines.len())..].iter().any(|line| line["level"] == "ERROR"), "{lines:?}");
+        let text = |line: &serde_json::Value| format!("{} {}", line["level"], line["message"]).replace('"', "");
+        lines.iter().map(text).filter(|line| line.contains("cache folder")).collect()
+    }
+
+    fn downloads(&self) -> usize {
+        self.hub.requests().of(Kind::BlobDownload)
+    }
+}
+
+#[actix_rt::test]
+async fn a_cache_folder_that_is_new_or_another_one_is_said_as_what_it_is_and_is_no_damage() {
+    let mut scene = Scene::start().await;
+    let (old, folder) = (scene.service.data().join("cache"), tempfile::tempdir().unwrap());
+    let new = folder.path().join("new");
+    let said = scene.restart(&new).await;
+    assert!(said.len() == 1 && said[0].starts_with("WARN the cache folder is new"), "{said:?}");
+    assert_eq!(scene.downloads(), 1);
+    assert_eq!(scene.restart(&new).await, Vec::<String>::new());
+    let said = scene.restart(&old).await;
+    assert!(said.len() == 1 && said[0].starts_with("INFO the cache folder is another one"), "{said:?}");
+    fs::remove_dir_all(&old).unwrap();
+    let said = scene.restart(&old).await;
+    assert!(said.len() == 1 && said[0].starts_with("WARN the cache folder is new"), "{said:?}");
+    assert_eq!(scene.downloads(), 2, "only the new folders were filled");
+}
+
+#[actix_rt::test]
+async fn the_commands_that_move_the_cache_work_whether_or_not_the_new_folder_exists() {
+    let (_, section) = OPERATING.split_once("## Moving the cache to another disk").unwrap();
+    let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    for exists in [false, true] {
+        let mut scene = Scene::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("dependency-proxy");
+        if exists {
+            fs::create_dir_all(target.join("lost+found")).unwrap();
+        }
+        let commands = commands.replace("/srv/dependency-proxy", target.to_str().unwrap());
+        let above = scene.service.data().parent().unwrap().to_owned();
+        let ran = Command::new("sh").args(["-euc", &commands]).current_dir(above).status().unwrap();
+        assert!(ran.success(), "{commands}");
+        assert_eq!(scene.restart(&target).await, Vec::<String>::new());
+        assert_eq!(scene.downloads(), 0, "everything is in the new folder");
+    }
+}
