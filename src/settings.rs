@@ -36,7 +36,7 @@ pub use server::{Server, Tls};
 pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
 
 use self::layers::Node;
-use repair::Fault;
+use repair::{Fault, Remedy, StandInNames};
 
 /// All settings, validated.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ pub struct Settings {
     /// The upstream registries that are enabled.
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
+    names: StandInNames,
 }
 
 /// All faults of the settings, at least one; displayed as one line each.
@@ -159,7 +160,8 @@ impl Settings {
         upstreams::apply_upstream_defaults(&mut defaults);
         let mut repaired = repair::repair(tree, &defaults, known);
         errors.append(&mut repaired.faults);
-        let settings = repaired.settings.take().map(|settings| Self { keys, ..settings });
+        let names = std::mem::take(&mut repaired.names);
+        let settings = repaired.settings.take().map(|settings| Self { keys, names, ..settings });
         let found = settings.as_ref().map(check).unwrap_or_default();
         errors.extend(found.into_iter().filter(|error| !repaired.replaced(error)));
         match settings {
@@ -175,9 +177,10 @@ impl Settings {
 
     /// Returns an error about the value of this key, for a fault that is found only where the value is used.
     pub fn refuse(&self, path: &[&str], problem: String) -> SettingsError {
+        let path = self.names.written(path);
         let place =
-            self.keys.place(path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
-        SettingsError::Refused { place, key: layers::dotted(path.iter().copied()), problem }
+            self.keys.place(&path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
+        SettingsError::Refused { place, key: layers::dotted(path), problem }
     }
 }
 
@@ -267,6 +270,7 @@ impl Sections {
             cache: self.cache,
             log: self.log,
             keys: Keys::default(),
+            names: StandInNames::default(),
         })
     }
 }
@@ -276,17 +280,24 @@ impl Sections {
 struct ValidationError {
     path: Vec<String>,
     problem: String,
+    remedy: Remedy,
 }
 
 impl ValidationError {
     fn new<'a>(path: impl IntoIterator<Item = &'a str>, problem: impl Into<String>) -> Self {
-        Self { path: path.into_iter().map(str::to_owned).collect(), problem: problem.into() }
+        let path = path.into_iter().map(str::to_owned).collect();
+        Self { path, problem: problem.into(), remedy: Remedy::Default }
+    }
+
+    /// Creates the error for a value that needs another key beside it.
+    fn lacks<'a>(path: impl IntoIterator<Item = &'a str>, key: &'static str, problem: impl Into<String>) -> Self {
+        Self { remedy: Remedy::StandIn(key), ..Self::new(path, problem) }
     }
 
     fn locate(self, tree: &Node) -> Fault {
         let keys = || self.path.iter().map(String::as_str);
         let known = (0..=self.path.len()).rev().find_map(|depth| tree.at(keys().take(depth)));
         let place = known.unwrap_or(tree).place.clone();
-        Fault { path: self.path, place, problem: self.problem }
+        Fault { path: self.path, place, problem: self.problem, remedy: self.remedy }
     }
 }

@@ -2,6 +2,7 @@
 //! repeat a text, which may be a secret; only the parsers of types that hold no secret do.
 
 use std::fmt::Display;
+use std::iter::Enumerate;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -10,15 +11,16 @@ use serde::de::{
 };
 use serde::{Deserializer, forward_to_deserialize_any};
 
-use super::layers::{Node, Place, Value};
-use super::repair::Fault;
+use super::layers::{Node, Place, Value, list_items};
+use super::repair::{Fault, Remedy};
 
 /// Reads the whole tree as a `T`. Fails with the first fault.
 pub(super) fn read<T: DeserializeOwned>(root: &Node) -> Result<T, Fault> {
     T::deserialize(Reader(root)).map_err(|mut refused| {
         refused.path.reverse();
         let place = refused.place.unwrap_or_else(|| root.place.clone());
-        Fault { path: refused.path, place, problem: refused.problem }
+        let remedy = refused.item.map_or(Remedy::Default, Remedy::WithoutItem);
+        Fault { path: refused.path, place, problem: refused.problem, remedy }
     })
 }
 
@@ -29,6 +31,8 @@ struct Refused {
     path: Vec<String>,
     place: Option<Place>,
     problem: String,
+    /// The index in the innermost list, if that list is the value of the key.
+    item: Option<usize>,
 }
 
 impl Refused {
@@ -41,7 +45,7 @@ impl Refused {
 
 impl Error for Refused {
     fn custom<T: Display>(problem: T) -> Self {
-        Self { path: Vec::new(), place: None, problem: problem.to_string() }
+        Self { path: Vec::new(), place: None, problem: problem.to_string(), item: None }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -116,7 +120,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match &self.0.value {
             Value::Table(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
-            Value::List(items) => visitor.visit_seq(Items(items.iter())),
+            Value::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
             Value::Text(text) | Value::Variable(text) => visitor.visit_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Float(number) => visitor.visit_f64(*number),
@@ -137,8 +141,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         let Value::Variable(text) = &self.0.value else { return self.deserialize_any(visitor) };
         let item = |text: &str| Node { place: self.0.place.clone(), value: Value::Variable(text.to_owned()) };
-        let items: Vec<Node> = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect();
-        visitor.visit_seq(Items(items.iter()))
+        let items: Vec<Node> = list_items(text).map(item).collect();
+        visitor.visit_seq(Items(items.iter().enumerate()))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -191,15 +195,17 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-struct Items<'a>(std::slice::Iter<'a, Node>);
+struct Items<'a>(Enumerate<std::slice::Iter<'a, Node>>);
 
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Refused;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refused> {
-        let Some(node) = self.0.next() else { return Ok(None) };
+        let Some((index, node)) = self.0.next() else { return Ok(None) };
         seed.deserialize(Reader(node)).map(Some).map_err(|mut refused| {
             refused.place.get_or_insert_with(|| node.place.clone());
+            // A fault of a table in a list is one of the item, too.
+            (refused.item, refused.path) = (Some(index), Vec::new());
             refused
         })
     }

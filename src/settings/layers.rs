@@ -196,6 +196,32 @@ impl Node {
         self.entries_mut()?.iter_mut().find(|(known, _)| known == key).map(|(_, node)| node)
     }
 
+    /// Removes the item with this index from a list, also from one in a variable. Returns whether there was one.
+    pub(super) fn remove_item(&mut self, index: usize) -> bool {
+        match &mut self.value {
+            Value::List(items) if index < items.len() => {
+                items.remove(index);
+                true
+            }
+            Value::Variable(text) => {
+                let mut items: Vec<&str> = list_items(text).collect();
+                let is_there = index < items.len();
+                if is_there {
+                    items.remove(index);
+                    *text = items.join(",");
+                }
+                is_there
+            }
+            Value::List(_)
+            | Value::Table(_)
+            | Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Date => false,
+        }
+    }
+
     /// Returns the entries of this table; an empty slice for any other value.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         if let Value::Table(entries) = &self.value { entries } else { &[] }
@@ -205,6 +231,11 @@ impl Node {
     pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<(String, Self)>> {
         if let Value::Table(entries) = &mut self.value { Some(entries) } else { None }
     }
+}
+
+/// Returns the items of a list in a variable, which are separated by commas.
+pub(super) fn list_items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn variable_name(key: &str) -> String {

@@ -1,10 +1,12 @@
-//! Finds all faults of a tree of settings, not only the first: replaces a refused value by its default, and reads and
-//! validates the tree again. Settings that were read after a fault serve only to find more faults.
+//! Finds all faults of a tree of settings, not only the first: remedies a fault, and reads and validates the tree again.
+//! A remedy changes as little as possible, because nothing is known of what it removes. Settings that were read after a
+//! fault serve only to find more faults.
 
 use std::collections::HashSet;
 
 use super::layers::{Node, Place, Value, dotted};
 use super::{Sections, Settings, SettingsError, deserializer};
+use crate::domain::repository::UpstreamName;
 
 /// Maximum number of faults that are reported.
 const MAX_FAULTS: usize = 100;
@@ -15,10 +17,53 @@ pub(super) struct Fault {
     pub(super) path: Vec<String>,
     pub(super) place: Place,
     pub(super) problem: String,
+    pub(super) remedy: Remedy,
+}
+
+/// The change of the tree after which further faults are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// The default replaces the value.
+    Default,
+    /// The list loses the item with this index. Others in it may be wrong, too.
+    WithoutItem(usize),
+    /// The value may be right, and lacks this key beside it, which gets a text in its place.
+    StandIn(&'static str),
+}
+
+/// The names of upstreams that are no names, each with the name that stands in for it, so that the keys below it are
+/// read.
+#[derive(Debug, Default)]
+pub(super) struct StandInNames(Vec<(String, String)>);
+
+impl StandInNames {
+    /// Returns this path as the operator wrote it.
+    pub(super) fn written<'a>(&'a self, path: &[&'a str]) -> Vec<&'a str> {
+        let mut path = path.to_vec();
+        if let ["upstreams", name, ..] = path[..]
+            && let Some((_, written)) = self.0.iter().find(|(stand_in, _)| stand_in == name)
+        {
+            path[1] = written;
+        }
+        path
+    }
+
+    /// Renames the upstream that this fault is about, if its name is the fault.
+    fn rename(&mut self, fault: &Fault, tree: &mut Node) -> bool {
+        let [section, name] = &fault.path[..] else { return false };
+        let upstreams = tree.child_mut(section).filter(|_| section == "upstreams").and_then(Node::entries_mut);
+        let is_wrong = name.parse::<UpstreamName>().is_err();
+        let Some((key, _)) = upstreams.into_iter().flatten().find(|(key, _)| is_wrong && key == name) else {
+            return false;
+        };
+        *key = format!("wrong-name-{}.invalid", self.0.len());
+        self.0.push((key.clone(), name.clone()));
+        true
+    }
 }
 
 impl From<Fault> for SettingsError {
-    fn from(Fault { path, place, problem }: Fault) -> Self {
+    fn from(Fault { path, place, problem, remedy: _ }: Fault) -> Self {
         Self::Refused { place, key: dotted(path.iter().map(String::as_str)), problem }
     }
 }
@@ -29,6 +74,7 @@ pub(super) struct Repaired {
     pub(super) settings: Option<Settings>,
     /// All faults, [`MAX_FAULTS`] at most, except those of keys that were known before.
     pub(super) faults: Vec<SettingsError>,
+    pub(super) names: StandInNames,
     keys: HashSet<Vec<String>>,
 }
 
@@ -47,8 +93,7 @@ impl Repaired {
 /// Returns the settings of this tree, and its faults. `known` are keys whose faults were found before and are not
 /// reported again; `defaults` is a tree without faults.
 pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -> Repaired {
-    let mut faults = Vec::new();
-    let mut settings = None;
+    let (mut faults, mut names, mut settings) = (Vec::new(), StandInNames::default(), None);
     let mut keys: HashSet<Vec<String>> = known.into_iter().collect();
     while faults.len() < MAX_FAULTS {
         let fault = match attempt(&tree) {
@@ -58,9 +103,13 @@ pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -
             }
             Err(fault) => in_defaults_of_upstreams(fault, &tree),
         };
+        if names.rename(&fault, &mut tree) || remedied(&fault, &mut tree, &mut keys) {
+            faults.push(reported(fault, &names));
+            continue;
+        }
         let mut path = fault.path.clone();
         if keys.insert(path.clone()) {
-            faults.push(fault.into());
+            faults.push(reported(fault, &names));
         } else {
             // The default does not fit the values beside it, which is no fault of the operator's: the
             // whole table gets its defaults.
@@ -73,7 +122,37 @@ pub(super) fn repair(mut tree: Node, defaults: &Node, known: Vec<Vec<String>>) -
         }
         restore(&mut tree, &path, defaults);
     }
-    Repaired { settings, faults, keys }
+    let written = |path: &Vec<String>| {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        names.written(&path).into_iter().map(str::to_owned).collect()
+    };
+    let keys = keys.iter().map(written).collect();
+    Repaired { settings, faults, names, keys }
+}
+
+/// Returns the fault with the path that the operator wrote.
+fn reported(fault: Fault, names: &StandInNames) -> SettingsError {
+    let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
+    let path = names.written(&path).into_iter().map(str::to_owned).collect();
+    Fault { path, ..fault }.into()
+}
+
+/// Applies a remedy that keeps the value. Returns false if there is none.
+fn remedied(fault: &Fault, tree: &mut Node, keys: &mut HashSet<Vec<String>>) -> bool {
+    match fault.remedy {
+        Remedy::Default => false,
+        Remedy::WithoutItem(index) => {
+            let list = fault.path.iter().try_fold(tree, |node, key| node.child_mut(key));
+            list.is_some_and(|list| list.remove_item(index))
+        }
+        Remedy::StandIn(key) => {
+            let Some((_, above)) = fault.path.split_last() else { return false };
+            let path: Vec<String> = above.iter().cloned().chain([key.to_owned()]).collect();
+            let text = dotted(path.iter().map(String::as_str));
+            put(tree, &path, Some(&Node { place: fault.place.clone(), value: Value::Text(text) }));
+            keys.insert(path)
+        }
+    }
 }
 
 fn attempt(tree: &Node) -> Result<Settings, Fault> {

@@ -2,7 +2,7 @@
 //! message repeats a secret.
 
 use super::layers::{Node, Value};
-use super::repair::Fault;
+use super::repair::{Fault, Remedy};
 
 const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 
@@ -49,7 +49,7 @@ fn load_table(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
                 let value = Value::Text(UNREADABLE_SECRET.to_owned());
                 set(table, secret, Node { place: named.place.clone(), value });
                 let path = path.iter().copied().chain([twin.as_str()]).map(str::to_owned).collect();
-                faults.push(Fault { path, place: named.place, problem });
+                faults.push(Fault { path, place: named.place, problem, remedy: Remedy::Default });
             }
         }
         table.entries_mut().into_iter().for_each(|entries| entries.retain(|(key, _)| *key != twin));

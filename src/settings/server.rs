@@ -91,6 +91,8 @@ pub(super) struct RawServer {
 impl RawServer {
     pub(super) fn check(self) -> Result<Server, ValidationError> {
         let refused = |key, problem: &str| Err(ValidationError::new(["server", key], problem));
+        let lacks =
+            |key, other| Err(ValidationError::lacks(["server", key], other, format!("is given without {other}")));
         if self.external_url.as_ref().is_some_and(|url| url.path() != "/") {
             return refused("external_url", "has a path; clients look for /v2/ at the root of a host");
         }
@@ -100,8 +102,8 @@ impl RawServer {
         let tls = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls { certificate, key }),
             (None, None) => None,
-            (Some(_), None) => return refused("tls_certificate", "is given without tls_key"),
-            (None, Some(_)) => return refused("tls_key", "is given without tls_certificate"),
+            (Some(_), None) => return lacks("tls_certificate", "tls_key"),
+            (None, Some(_)) => return lacks("tls_key", "tls_certificate"),
         };
         Ok(Server {
             listen: self.listen,

@@ -42,7 +42,8 @@ fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a Co
 #[test]
 fn without_a_file_the_documented_defaults_hold() {
     let settings = Settings::load(None, []).unwrap();
-    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams, keys: _ } = &settings;
+    let Settings { server, storage, bootstrap, auth, limits, proxy, cache, log, upstreams, keys: _, names: _ } =
+        &settings;
     let days = (limits.personal_token_days, limits.group_token_days, limits.deploy_token_days);
     assert_eq!(days, (0, 0, 0));
     assert_eq!((limits.max_personal_tokens.get(), limits.max_deploy_tokens.get()), (200, 500));
@@ -429,6 +430,29 @@ fn every_fault_is_told_at_once_and_none_twice() {
         "upstreams.\"quay.io\".password_file",
     ];
     assert_eq!(keys, expected, "{refused}");
+}
+
+#[test]
+fn a_wrong_item_or_a_wrong_name_hides_no_other_fault() {
+    let keys = |text: &str, environment: &[(&str, &str)]| {
+        let refused = load(text, environment).unwrap_err();
+        refused.lines().map(|line| line.split(": ").nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let proxies = [("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "one, 10.0.0.0/8, two")];
+    assert_eq!(keys("", &proxies), ["server.trusted_proxies"; 2]);
+    let text = "[upstreams.'A']\nurl = 1\nx = 2\n[upstreams.'B']\nurl = 'https://b'\ngroups = ['-']\n[upstreams.'C_D']\nurl = 'https://c'";
+    let mut found = keys(text, &[]);
+    found.sort_unstable();
+    let expected =
+        ["upstreams.A", "upstreams.A.url", "upstreams.A.x", "upstreams.B", "upstreams.B.groups", "upstreams.C_D"];
+    assert_eq!(found, expected);
+    for (text, expected) in [
+        ("[server]\ntls_key = 'k'", "server.tls_key"),
+        ("[upstreams.'a.b']\nurl = 'https://x'\nusername = 'u'\ngroups = ['g']", "upstreams.\"a.b\".username"),
+        ("[upstreams.'a.b']\nurl = 'https://x'\npassword = 'p'\ngroups = ['g']", "upstreams.\"a.b\".password"),
+    ] {
+        assert_eq!(keys(text, &[]), [expected]);
+    }
 }
 
 #[test]

@@ -274,10 +274,12 @@ impl RawAccount {
     /// the user name is in use by an `earlier` account, or groups or images are given without credentials.
     fn check(self, path: &[&str], earlier: &[ConfiguredAccount]) -> Result<Option<ConfiguredAccount>, ValidationError> {
         let refused = |key, problem: &str| Err(ValidationError::new(path.iter().copied().chain([key]), problem));
+        let lacks =
+            |key, other, problem: &str| Err(ValidationError::lacks(path.iter().copied().chain([key]), other, problem));
         let (username, password) = match (self.username, self.password) {
             (Some(username), Some(password)) => (username, password),
-            (Some(_), None) => return refused("username", "is given without password or password_file"),
-            (None, Some(_)) => return refused("password", "is given without username"),
+            (Some(_), None) => return lacks("username", "password", "is given without password or password_file"),
+            (None, Some(_)) => return lacks("password", "username", "is given without username"),
             (None, None) if !self.groups.is_empty() => {
                 return refused("groups", "is given without credentials to restrict");
             }

@@ -100,6 +100,34 @@ async fn faults_of_files_and_folders_are_found_beside_those_of_values() {
 }
 
 #[actix_rt::test]
+async fn a_fault_hides_none_of_what_it_is_beside_or_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.toml");
+    let text = "[server]\ntls_certificate = \"nowhere.pem\"\ntrusted_proxies = [\"one\", \"10.0.0.0/8\", \"two\"]\n\
+                [upstreams.\"Bad_Name\"]\nurl = \"ftp://x\"\nca_file = \"nowhere.pem\"\nusername = \"u\"\ngroups = [\"team\"]\n\
+                [upstreams.\"x.test\"]\nurl = \"https://x.test\"\npassword = \"p\"\nimages = [\"Bad\", \"acme/app\"]\n";
+    std::fs::write(&config, text).unwrap();
+    let output = check(&config, &[]);
+    assert_eq!(output.status.code(), Some(4));
+    let expected = [
+        "line 2: server.tls_certificate: is given without tls_key",
+        "line 2: server.tls_certificate: nowhere.pem cannot be read",
+        "line 3: server.trusted_proxies: 'one' is not a network",
+        "line 3: server.trusted_proxies: 'two' is not a network",
+        "line 4: upstreams.Bad_Name: the name of an upstream is a lower-case host name",
+        "line 5: upstreams.Bad_Name.url: ",
+        "line 6: upstreams.Bad_Name.ca_file: nowhere.pem cannot be read",
+        "line 7: upstreams.Bad_Name.username: is given without password",
+        "line 11: upstreams.\"x.test\".password: is given without username",
+        "line 12: upstreams.\"x.test\".images: an image pattern is a repository",
+    ];
+    for expected in expected {
+        assert!(said(&output).contains(expected), "{expected}\nis not in\n{}", said(&output));
+    }
+    assert_eq!(said(&output).lines().count(), expected.len(), "{}", said(&output));
+}
+
+#[actix_rt::test]
 async fn the_settings_of_a_running_service_can_be_checked_beside_it() {
     let service = Config::docker_hub(&FakeHub::start()).start();
     let folder = service.data();
