@@ -1,6 +1,8 @@
 //! Check of the connection to one registry, step by step, with the client, addresses, certificate authorities and
 //! accounts that the service uses. Stores nothing and does not listen. Steps contain no secrets.
 
+mod silence;
+
 use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
@@ -107,6 +109,12 @@ impl Check<'_> {
         }
         let challenge = match self.registries.challenge(&self.upstream.name).await {
             Ok(challenge) => challenge,
+            Err(UpstreamError::TimedOut) if !self.uses_proxy() => {
+                for (name, found) in silence::find(self.upstream).await {
+                    step(name, found);
+                }
+                return first_failure;
+            }
             Err(error) => {
                 if !is_connection(&error) {
                     step("connect", Ok(self.connected()));
@@ -152,6 +160,14 @@ impl Check<'_> {
                 Ok(format!("{host} has no address here; the HTTP proxy of the environment may know one"))
             }
             Err(error) => Err(format!("{host} has no address: {error}")),
+        }
+    }
+
+    fn uses_proxy(&self) -> bool {
+        match &self.upstream.proxy {
+            HttpProxy::At(_) => true,
+            HttpProxy::Environment => has_proxy_variable(),
+            HttpProxy::None => false,
         }
     }
 
@@ -235,6 +251,7 @@ impl Check<'_> {
         if matches!(error, UpstreamError::TokenRealm(_)) {
             "token"
         } else if otherwise == "challenge" && *error == UpstreamError::TimedOut {
+            // Behind a proxy it is not known which step it was.
             "connect"
         } else {
             otherwise

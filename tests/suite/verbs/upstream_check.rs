@@ -134,3 +134,20 @@ async fn an_upstream_that_is_not_configured_is_an_error_of_the_command_line() {
     assert!(said.contains("no upstream 'nowhere.test'; configured are docker.io, gcr.io"), "{said}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[actix_rt::test]
+async fn a_host_that_accepts_connections_and_is_silent_fails_at_the_step_that_it_leaves_open() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let times = "proxy = \"none\"\nheader_timeout = \"1s\"\nconnect_timeout = \"1s\"";
+    for (scheme, step, why) in
+        [("http", "challenge", "sent no response within 1 s"), ("https", "TLS", "in the TLS handshake")]
+    {
+        let url = format!("url = \"{scheme}://{}\"\n{times}", silent.local_addr().unwrap());
+        let output = check(&url, &[]);
+        fails_at(&output, step, why);
+        assert_eq!(steps(&output).0[1], "ok connect");
+    }
+    let hub = stocked();
+    hub.on(Kind::Ping).before_auth().hang();
+    fails_at(&check(&lines(&hub), &[]), "challenge", "sent no response within 2 s");
+}
