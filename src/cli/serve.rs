@@ -77,14 +77,12 @@ impl ServeArgs {
         warn_of_risks(&settings);
         // Logged before the log filter changes, because the new filter may suppress these lines.
         if applied.is_empty() {
-            tracing::info!(
-                "SIGHUP: no setting that can be reloaded has changed; the certificate and its key are read again"
-            );
+            tracing::info!("SIGHUP: no setting that can be reloaded has changed");
         } else {
-            tracing::info!(
-                applied,
-                "SIGHUP: changed settings are applied, and the certificate and its key are read again"
-            );
+            tracing::info!(applied, "SIGHUP: changed settings are applied");
+        }
+        if service.serves_tls() {
+            tracing::info!("SIGHUP: the certificate and its key are read again");
         }
         if !waiting.is_empty() {
             tracing::warn!(waiting, "SIGHUP: these changed settings need a restart");

@@ -147,6 +147,7 @@ impl Handles {
             upstream: self.upstream,
             manifests: self.manifests.clone(),
             world: upstreams.clone(),
+            tls: server.tls.is_some(),
         };
         let api = ApiState {
             identities: Identities::new(self.policy.clone()),

@@ -17,6 +17,8 @@ pub struct Reloadable {
     pub(super) manifests: ManifestCacheHandle,
     /// The upstreams that the routes use.
     pub(super) world: CurrentUpstreams,
+    /// True if the service has a certificate, which is read again as well.
+    pub(super) tls: bool,
 }
 
 impl Reloadable {
@@ -25,6 +27,11 @@ impl Reloadable {
         const KEYS: [&str; 4] =
             ["cache.tag_freshness", "cache.revalidate_timeout", "cache.negative_ttl", "cache.account_grace"];
         key.starts_with("upstreams.") || key.starts_with("upstream_defaults.") || KEYS.contains(&key)
+    }
+
+    /// Returns whether the service has a certificate.
+    pub fn serves_tls(&self) -> bool {
+        self.tls
     }
 
     /// Applies those of the settings that [`Self::applies`] names, to all requests from now on. Requests in flight
