@@ -27,9 +27,7 @@ fn congestion(settings: &Settings) -> Vec<SettingsError> {
     let wanted = settings.server.tcp_congestion_control.iter();
     let fault = |name: &String| {
         let error = listeners::try_congestion(settings.server.listen, name).err()?;
-        let allowed = "sysctl net.ipv4.tcp_allowed_congestion_control names those that may be";
-        let problem = format!("'{name}' cannot be used by this service: {error}; {allowed}");
-        Some(settings.refuse(&["server", "tcp_congestion_control"], problem))
+        Some(settings.refuse(&["server", "tcp_congestion_control"], error.to_string()))
     };
     wanted.filter_map(fault).collect()
 }

@@ -8,6 +8,19 @@ use crate::auth::jwt::KeyError;
 use crate::store::error::{OpenError, StoreError};
 use crate::upstream::SetupError;
 
+/// A TCP congestion control that the kernel does not have, or does not allow.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the kernel does not let this service use '{name}': {error}; sysctl net.ipv4.tcp_allowed_congestion_control lists those \
+     that it allows"
+)]
+pub struct CongestionError {
+    /// Its name, as in the settings.
+    pub name: String,
+    /// The error of the operating system.
+    pub error: io::Error,
+}
+
 /// Reason why the server does not start. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -36,17 +49,9 @@ pub enum StartError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The kernel does not have this TCP congestion control, or does not allow it.
-    #[error(
-        "server.tcp_congestion_control: the kernel does not let this service use '{name}': {error}; \
-         sysctl net.ipv4.tcp_allowed_congestion_control lists those that it allows"
-    )]
-    CongestionControl {
-        /// Its name, as in the settings.
-        name: String,
-        /// The error of the operating system.
-        error: io::Error,
-    },
+    /// The kernel does not have a TCP congestion control, or does not allow it.
+    #[error("server.tcp_congestion_control: {0}")]
+    CongestionControl(#[from] CongestionError),
     /// Handlers for signals cannot be installed, so nothing could stop the process in an orderly way.
     #[error("signals cannot be handled: {0}")]
     Signals(io::Error),

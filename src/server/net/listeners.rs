@@ -19,6 +19,7 @@ use super::tls_on_plain_port::WarnedPeers;
 use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
 use crate::http::{self, ApiState, EarlyRefusals, Paths, RegistryState};
+use crate::server::error::CongestionError;
 use crate::server::{StartError, component_options, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -127,15 +128,19 @@ pub(in crate::server) fn listen_each(
 ///
 /// # Errors
 /// The kernel does not have it, or does not allow it to this process.
-pub(in crate::server) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), StartError> {
+pub(in crate::server) fn control_congestion(listeners: &[TcpListener], name: &str) -> Result<(), CongestionError> {
     let set = listeners.iter().try_for_each(|listener| set_tcp_congestion(listener, name));
-    set.map_err(|error| StartError::CongestionControl { name: name.to_owned(), error: error.into() })
+    set.map_err(|error| CongestionError { name: name.to_owned(), error: error.into() })
 }
 
 /// Tries [`control_congestion`] on a socket of its own, which is closed at once.
-pub(in crate::server) fn try_congestion(address: SocketAddr, name: &str) -> io::Result<()> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    Ok(set_tcp_congestion(&socket, name)?)
+///
+/// # Errors
+/// The same, or no socket can be opened.
+pub(in crate::server) fn try_congestion(address: SocketAddr, name: &str) -> Result<(), CongestionError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let set = socket.and_then(|socket| Ok(set_tcp_congestion(&socket, name)?));
+    set.map_err(|error| CongestionError { name: name.to_owned(), error })
 }
 
 /// Binds this address. Clients that connect wait in the listen queue until it is served.
