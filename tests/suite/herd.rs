@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until};
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::service::{Client, Config, Connection, Service};
+use crate::service::{Client, Config, Connection, Service, eventually};
 
 const MIB: u64 = 1 << 20;
 
@@ -173,9 +173,10 @@ async fn many_downloads_of_a_large_cached_blob_take_little_memory() {
     let mut first = scene.client.connect().await;
     assert_eq!(first.get(&path, "").await.unwrap().status, 200);
     assert!(first.matches(&layer.bytes()).await.unwrap());
-    while scene.client.send(scene.client.request("HEAD".parse().unwrap(), &path)).await.header("x-cache") != "hit" {
-        sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the blob is stored", async || {
+        scene.client.send(scene.client.request("HEAD".parse().unwrap(), &path)).await.header("x-cache") == "hit"
+    })
+    .await;
     let started = Instant::now();
     let downloads = (0..CLIENTS).map(|_| {
         let (client, path) = (scene.client.clone(), path.clone());

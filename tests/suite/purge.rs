@@ -1,12 +1,10 @@
 //! The content that purging a group removes, the content that stays, and that a deleted group leaves nothing.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::faults::{assert_store_is_clean, files, is_stored};
-use crate::service::{Client, Config, Group, Service};
+use crate::service::{Client, Config, Group, Service, eventually};
 
 struct Scene {
     hub: FakeHub,
@@ -34,7 +32,7 @@ impl Scene {
         pull(&other, "shared", &shared, "").await;
         for (member, name, image) in [(&one, "shared", &shared), (&one, "own", &own), (&other, "shared", &shared)] {
             let digest = image.layers()[0].digest();
-            while member.1.blob(&member.0.path, name, digest).await.header("x-cache") != "hit" {}
+            member.1.stored_blob(&member.0.path, name, digest).await;
         }
         hub.reset_counts();
         Self { hub, service, shared, own, one, other }
@@ -73,12 +71,7 @@ async fn member(service: &Service, path: &str) -> (Group, Client) {
 async fn pull((group, client): &(Group, Client), name: &str, image: &Image, word: &str) {
     let manifest = client.manifest(&group.path, name, "latest").await;
     assert_eq!((manifest.status, &manifest.body), (200, image.bytes()), "{}", manifest.text());
-    let mut blob = client.blob(&group.path, name, image.layers()[0].digest()).await;
-    // The last byte is sent shortly before the file is renamed into place, and that is shortly before the
-    // link is written.
-    while ["joined", "revalidated"].contains(&blob.header("x-cache")) {
-        blob = client.blob(&group.path, name, image.layers()[0].digest()).await;
-    }
+    let blob = client.settled_blob(&group.path, name, image.layers()[0].digest()).await;
     assert_eq!((blob.status, blob.body.as_ref()), (200, image.layers()[0].bytes().as_slice()));
     if !word.is_empty() {
         assert_eq!((manifest.header("x-cache"), blob.header("x-cache")), (word, word));
@@ -86,11 +79,7 @@ async fn pull((group, client): &(Group, Client), name: &str, image: &Image, word
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the purge has its effect", async || holds()).await;
 }
 
 #[actix_rt::test]

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::fake_hub::{FakeHub, Image, Kind, Layer};
-use crate::service::{Client, Config, Service, secure};
+use crate::service::{Client, Config, Service, eventually, secure};
 
 const MIB: u64 = 1 << 20;
 
@@ -105,11 +105,7 @@ fn path(layer: &Layer) -> String {
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within 30 seconds: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually(what, async || holds().await).await;
 }
 
 /// A byte stream in both directions, plain or TLS.

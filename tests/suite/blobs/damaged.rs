@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{MIB, Scene, metric, pulling_group};
 use crate::crash::Chances;
 use crate::fake_hub::Listener;
-use crate::service::{Config, Service};
+use crate::service::{Config, Service, eventually};
 
 /// Flips a bit without a change of the file's times, as a faulty disk does.
 fn flip_bit(path: &Path, bit: u64) {
@@ -25,11 +25,7 @@ async fn damaged(service: &Service) -> u64 {
 }
 
 async fn until_found(service: &Service, count: u64) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while damaged(service).await < count {
-        assert!(Instant::now() < deadline, "the damage is not found");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the damage is found", async || damaged(service).await >= count).await;
 }
 
 /// Returns a scene whose blob is stored.
@@ -111,11 +107,10 @@ async fn clients_that_fetch_a_blob_once_each_put_it_under_no_suspicion() {
     }
     assert_eq!(metric(&scene.service, "dependency_proxy_verified_bytes_total").await, 0);
     assert_eq!([scene.pull().await, scene.pull().await], ["hit", "hit"]);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while metric(&scene.service, "dependency_proxy_verified_bytes_total").await != MIB {
-        assert!(Instant::now() < deadline, "it is not verified");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the blob is verified", async || {
+        metric(&scene.service, "dependency_proxy_verified_bytes_total").await == MIB
+    })
+    .await;
 }
 
 #[actix_rt::test]

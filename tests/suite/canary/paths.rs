@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::fake_hub::Image;
-use crate::service::{ADMIN_TOKEN, Answer, Client, Group, Service, Token, User};
+use crate::service::{ADMIN_TOKEN, Answer, Client, Group, Service, Token, User, eventually};
 
 const PULL: [&str; 2] = ["read_registry", "write_registry"];
 
@@ -256,11 +256,7 @@ impl Walk {
 
     async fn purged(&self, service: &Service) {
         let folder = service.data().join("cache/groups").join(self.team.as_ref().unwrap().id.to_string());
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while folder.exists() {
-            assert!(std::time::Instant::now() < deadline, "the group's cache is not purged");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        eventually("the group's cache is purged", async || !folder.exists()).await;
     }
 
     /// Revokes, blocks and deletes everything, and then uses it again.

@@ -27,7 +27,7 @@ async fn pulled_and_killed() -> Pulled {
     let token = service.deploy_token(&team, "ci").await;
     let client = service.log_in(&token.username, &token.secret).await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
-    while client.blob("team", "alpine", image.layers()[0].digest()).await.header("x-cache") != "hit" {}
+    client.stored_blob("team", "alpine", image.layers()[0].digest()).await;
     service.kill();
     Pulled { hub, image, service, secret: token.secret, username: token.username }
 }
@@ -132,7 +132,7 @@ async fn whichever_small_file_is_damaged_what_is_served_is_right_and_kept_again(
         assert_eq!((manifest.status, manifest.header("content-type")), (200, pulled.image.media_type()));
         assert_eq!(&manifest.body, pulled.image.bytes());
         let layer = &pulled.image.layers()[0];
-        while client.blob("team", "alpine", layer.digest()).await.header("x-cache") != "hit" {}
+        client.stored_blob("team", "alpine", layer.digest()).await;
         pulled.service.kill();
         pulled.is_all_there().await;
     }

@@ -51,7 +51,7 @@ async fn what_a_killed_writer_leaves_is_removed_and_nothing_else_is() {
     let token = service.deploy_token(&team, "ci").await;
     let client = log_in(&service, &token).await;
     verify_image(&client, &image, 0).await;
-    while client.blob("team", "alpine", image.layers()[0].digest()).await.header("x-cache") != "hit" {}
+    client.stored_blob("team", "alpine", image.layers()[0].digest()).await;
     service.kill();
     let cache = service.data().join("cache");
     let before = folder::verify(&cache);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::blobs::SmallDisk;
 use crate::fake_hub::{FakeHub, Image, Layer};
-use crate::service::{Client, Config, Group, Service, User};
+use crate::service::{Client, Config, Group, Service, User, eventually};
 
 const MIB: u64 = 1 << 20;
 
@@ -173,10 +173,6 @@ async fn where_others_fill_the_disk_changes_use_the_reserve_and_then_say_what_is
 
     fs::remove_file(kept).unwrap();
     fs::remove_file(filler).unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !scene.reserve() {
-        assert!(std::time::Instant::now() < deadline, "there is no reserve again");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    eventually("the reserve is there again", async || scene.reserve()).await;
     assert_eq!(scene.service.api("POST", &format!("/users/{}/unblock", scene.alice.id), Value::Null).await.status, 201);
 }

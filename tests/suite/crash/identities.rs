@@ -5,12 +5,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Chances;
-use crate::service::{ADMIN_TOKEN, Config, Group, Service, Token, User};
+use crate::service::{ADMIN_TOKEN, Config, Group, Service, Token, User, eventually};
 
 /// Number of damages without the variable.
 const DAMAGES: u64 = 44;
@@ -86,11 +85,7 @@ async fn a_journal_that_is_removed_from_a_running_service_is_written_anew_and_co
     let revoked = service.deploy_token(&facts.team, "revoked later").await;
     let path = format!("/groups/{}/deploy_tokens/{}", facts.team.id, revoked.id);
     assert_eq!(service.api("DELETE", &path, Value::Null).await.status, 204);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !service.data().join("identity.journal").exists() {
-        assert!(Instant::now() < deadline, "nobody writes it");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the journal is written again", async || service.data().join("identity.journal").exists()).await;
     let metrics = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("dependency_proxy_damaged_total{kind=\"identities\"} 1"), "{metrics}");
     let log = service.log();

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fake_hub::{FakeHub, Image, Layer};
-use crate::service::{Config, Service};
+use crate::service::{Config, Service, eventually};
 
 const CALLS: &str = "trace=fsync,fdatasync,rename,renameat,renameat2,pwrite64,write,writev,sendto,sendmsg";
 
@@ -22,7 +22,7 @@ async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_the
     let client = service.log_in(&token.username, &token.secret).await;
     let trace = Trace::of(&service).await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
-    while client.blob("team", "alpine", layer.digest()).await.header("x-cache") != "hit" {}
+    client.stored_blob("team", "alpine", layer.digest()).await;
     let calls = trace.calls().await;
 
     let hex = layer.digest().trim_start_matches("sha256:");
@@ -135,9 +135,5 @@ fn whole_calls(text: &str) -> Vec<String> {
 }
 
 async fn wait_for(path: &Path, text: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !fs::read_to_string(path).unwrap().contains(text) {
-        assert!(Instant::now() < deadline, "strace: {}", fs::read_to_string(path).unwrap());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("strace has written it", async || fs::read_to_string(path).unwrap().contains(text)).await;
 }

@@ -4,13 +4,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Chances;
 use crate::blobs::SmallDisk;
-use crate::service::{Config, Service};
+use crate::service::{Config, Service, eventually};
 
 #[actix_rt::test]
 async fn a_store_made_of_the_export_is_as_good_as_the_one_that_is_gone() {
@@ -295,9 +294,5 @@ fn said(output: &Output) -> String {
 }
 
 async fn contains_within_seconds(path: &Path, text: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !fs::read_to_string(path).is_ok_and(|export| export.contains(text)) {
-        assert!(Instant::now() < deadline, "{text} is not in the export");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the export has it", async || fs::read_to_string(path).is_ok_and(|export| export.contains(text))).await;
 }

@@ -18,7 +18,7 @@ async fn a_store_survives_kills_while_it_is_opened() {
     let digest = image.layers()[0].digest().to_owned();
     let client = service.log_in(&token.username, &token.secret).await;
     assert_eq!(client.manifest("team", "alpine", image.digest()).await.status, 200);
-    while client.blob("team", "alpine", &digest).await.header("x-cache") != "hit" {}
+    client.stored_blob("team", "alpine", &digest).await;
     service.kill();
     for kill in 1..=KILLS {
         service.start_and_kill_after(chances.moment(300));

@@ -17,13 +17,9 @@ mod tls;
 mod unread;
 mod unstored;
 
-use std::time::{Duration, Instant};
+use crate::service::eventually;
 
 /// Waits until this holds; fails with the text after a timeout.
 async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within 30 seconds: {what}");
-        actix_rt::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually(what, async || holds().await).await;
 }

@@ -1,13 +1,13 @@
 //! `/v2/` and `/jwt/auth`: the responses to logins and pulls.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 
 use super::{ALICES_PASSWORD, House, PULL, WRONG, denied, no_member, refusal, said, served};
-use crate::service::{Answer, Config, Service};
+use crate::service::{Answer, Config, Service, eventually};
 
 async fn post(service: &Service, form: &[(&str, &str)]) -> Answer {
     let client = service.stranger();
@@ -170,11 +170,7 @@ async fn a_proxy_that_is_not_trusted_is_told_of_once_and_not_believed() {
         let challenge = format!("Bearer realm=\"{}/jwt/auth\",service=\"dependency_proxy\"", house.service.url());
         assert_eq!(answer.header("www-authenticate"), challenge);
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !house.service.log().contains(told) {
-        assert!(Instant::now() < deadline, "{}", house.service.log());
-        actix_rt::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the line is logged", async || house.service.log().contains(told)).await;
     assert_eq!(house.service.log().matches(told).count(), 1);
     let trusting = Config::docker_hub(&house.hub).variable("DEPENDENCY_PROXY__SERVER__TRUSTED_PROXIES", "127.0.0.1");
     let trusting = trusting.start();

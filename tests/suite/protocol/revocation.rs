@@ -1,12 +1,10 @@
 //! Revocations take effect at the next request, also for clients that have a bearer token.
 
-use std::time::{Duration, Instant};
-
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 
 use super::{ALICES_PASSWORD, House, PAIR, PULL, WRONG, denied, no_member, refusal, said, served, today};
-use crate::service::{Answer, Client};
+use crate::service::{Answer, Client, eventually};
 
 /// Checks that this client gets a 401 that newer clients take as a request for a new token.
 fn turned_away(answer: &Answer, case: &str) {
@@ -121,11 +119,7 @@ async fn a_token_expires_in_the_hands_of_its_user() {
     let brief = house.service.deploy_token_with(&house.team, fields).await;
     let client = house.service.log_in(&brief.username, &brief.secret).await;
     pulls(&client, &house, "before").await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while client.get("/v2/").await.status == 200 {
-        assert!(Instant::now() < deadline, "it does not expire");
-        actix_rt::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the token expires", async || client.get("/v2/").await.status != 200).await;
     assert!(Timestamp::now() >= end, "not before its time");
     is_shut_out(&client, &house, "expired").await;
     let day = end.strftime("%Y-%m-%d");

@@ -1,12 +1,12 @@
 //! A rotated token has two valid secrets for the requested overlap, and not longer, whatever happens in between.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{House, PAIR, denied, served, today};
-use crate::service::{Answer, Client, Token};
+use crate::service::{Answer, Client, Token, eventually};
 
 /// Creates one token of each kind, and returns their paths.
 async fn a_token_of_each_kind(house: &House) -> [(String, Token); 3] {
@@ -81,11 +81,7 @@ async fn an_overlap_ends_in_its_time_and_the_old_secret_is_refused_with_what_to_
     for (path, token) in a_token_of_each_kind(&house).await {
         let before = house.service.log_in(&token.username, &token.secret).await;
         let (new, answer) = rotated(&house, &path, json!({"overlap": 2})).await;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while status(&before).await == 200 {
-            assert!(Instant::now() < deadline, "{path}: it does not end");
-            actix_rt::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually("the old secret ends", async || status(&before).await != 200).await;
         let end = old_secret_ends(&answer);
         assert!(Timestamp::now() >= end, "{path}: not before its time");
         let sentence = format!(

@@ -5,6 +5,7 @@ mod connection;
 mod ending;
 mod identities;
 mod secure;
+mod waiting;
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,6 +18,7 @@ pub use client::{Answer, Client};
 pub use connection::Connection;
 pub use identities::{Group, Token, User};
 pub use secure::secure;
+pub use waiting::eventually;
 
 use crate::fake_hub::{FakeHub, Listener};
 

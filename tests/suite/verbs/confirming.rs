@@ -32,7 +32,7 @@ impl Scene {
         let client = service.log_in(&fleet.username, &fleet.secret).await;
         assert_eq!(client.manifest("team/ci", "alpine", "latest").await.status, 200);
         let digest = image.layers()[0].digest();
-        while client.blob("team/ci", "alpine", digest).await.header("x-cache") != "hit" {}
+        client.stored_blob("team/ci", "alpine", digest).await;
         Self { service, team, alice, _hub: hub }
     }
 

@@ -98,6 +98,8 @@ async fn stopping_waits_for_what_is_under_way_and_accepts_no_more() {
 #[actix_rt::test]
 async fn stopping_waits_no_longer_than_it_may() {
     let (address, workers, _) = greeting(1, Bounds { stop_timeout: Duration::from_millis(50), ..bounds(10) });
-    let _client = greeted(address).await;
-    workers.stop().await;
+    let mut client = greeted(address).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(20), workers.stop()).await;
+    assert!(stopped.is_ok(), "it waits for a client that stays");
+    assert_eq!(client.read(&mut [0]).await.unwrap_or_default(), 0, "the connection of that client is closed");
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::service::eventually;
 
 /// Runs something that must fail soon. Returns the client's output.
 fn refused<T: std::fmt::Debug>(call: impl FnOnce() -> Result<T, String>) -> String {
@@ -31,9 +32,10 @@ impl Scene {
         service.api("DELETE", &format!("/personal_access_tokens/{}", revoked.id), json!(null)).await;
         let other = service.group("other").await;
         let foreign = service.deploy_token(&other, "foreign").await;
-        while service.token(&expired.username, &expired.secret, "").await.status == 200 {
-            actix_rt::time::sleep(Duration::from_millis(100)).await;
-        }
+        eventually("the token expires", async || {
+            service.token(&expired.username, &expired.secret, "").await.status != 200
+        })
+        .await;
         let unknown = "Wrong username or password. With a token, use the token as the password";
         let told = |token, sentence: &str| (token, sentence.to_owned());
         vec![

@@ -1,8 +1,7 @@
 //! Failing servers: errors are counted by kind.
 
-use std::time::{Duration, Instant};
-
 use super::*;
+use crate::service::eventually;
 
 /// Returns the number of errors of this kind at the first server.
 fn errors(report: &Value, kind: &str) -> u64 {
@@ -102,12 +101,8 @@ async fn a_server_that_dies_is_told_and_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
     let line = pull_from(&service, &token, &folder);
     let child = start(&format!("{line} --image app:1 --clients 8 --duration 5s --json"));
-    let deadline = Instant::now() + Duration::from_secs(30);
     // The first one is not counted.
-    while service.log().matches("\"manifest\"").count() < 20 {
-        assert!(Instant::now() < deadline, "nothing is pulled");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("20 manifests are pulled", async || service.log().matches("\"manifest\"").count() >= 20).await;
     service.kill();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
