@@ -212,7 +212,10 @@ fn a_file_of_a_secret_that_cannot_be_read_or_is_empty_is_refused() {
     let path = file.path().to_str().unwrap();
     assert_eq!(
         refusal(&format!("[upstreams.'quay.io']\npassword_file = '{path}'\n")),
-        format!("my.toml, line 2: upstreams.\"quay.io\".password_file: {path} is empty")
+        format!(
+            "my.toml, line 2: upstreams.\"quay.io\".password_file: {path} is empty\n\
+             my.toml, line 2: upstreams.\"quay.io\".password: is given without username"
+        )
     );
 }
 

@@ -246,7 +246,7 @@ impl<'a> DownloadTask<'a> {
 
     fn interrupted(&mut self, error: UpstreamError) -> Event {
         let retryable = error.is_retryable();
-        tracing::debug!(origin = %self.order.key.origin, digest = %self.order.key.digest, %error, "a download was interrupted");
+        tracing::debug!(image = %self.order.key.origin, digest = %self.order.key.digest, %error, "a download was interrupted");
         self.refusal = Some(error);
         Event::Interrupted { retryable }
     }

@@ -120,14 +120,17 @@ fn cause(key: &ManifestKey, error: &CollectError) -> Cause {
     Cause::from(error)
 }
 
-/// Returns the cause of a failure because the content is no manifest. If its digest is the expected one, it is what
-/// upstream has, and a later request gets the same. Otherwise, with a media type that no manifest has, it may be an
-/// error page of a gateway.
+/// Logs that the content is no manifest, which the cause does not say in detail, and returns the cause. If its digest
+/// is the expected one, it is what upstream has, and a later request gets the same. Otherwise, with a media type that no
+/// manifest has, it may be an error page of a gateway.
 fn unusable(key: &ManifestKey, error: &ManifestError, digest_holds: bool) -> Cause {
+    static LINES: LineLimit<Origin> = LineLimit::new();
     let (image, reference) = (&key.origin, &key.reference);
-    tracing::debug!(%image, %reference, %error, "upstream has something else than a manifest");
+    if let Some(left_out) = LINES.admit(image) {
+        tracing::warn!(%image, %reference, %error, left_out, "upstream has something else than a manifest");
+    }
     if matches!(error, ManifestError::MediaType(_)) && !digest_holds {
-        return Cause::InvalidResponse { what: format!("no manifest: {error}") };
+        return Cause::InvalidResponse { what: "no manifest".to_owned() };
     }
     Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
 }

@@ -70,10 +70,10 @@ impl EarlyFault {
 
     /// Returns the HTTP reason phrase. Docker, podman and ctr show nothing else of a 5xx.
     fn phrase(self) -> &'static str {
-        match self {
-            Self::NoMemory => "Too much memory is taken by long requests - try again later",
-            _ => self.status().canonical_reason().unwrap_or_default(),
+        if self == Self::NoMemory {
+            return "Too much memory is taken by long requests - try again later";
         }
+        self.status().canonical_reason().unwrap_or_default()
     }
 }
 

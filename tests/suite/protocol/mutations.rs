@@ -104,7 +104,8 @@ async fn the_name_of_a_header_is_refused_at_every_length_that_is_too_long() {
         let bytes = request("GET", "/v2/", &[(&"n".repeat(length), "x")]);
         let answered = actix_rt::task::spawn_blocking(move || exchange(address, &bytes)).await.unwrap();
         // The connection of a client that continues to send may be reset before it reads.
-        assert!(answered.is_none_or(|answer| answer.status == 400 && answer.body.starts_with(b"The name of a header")));
+        let said = |body: &[u8]| String::from_utf8_lossy(body).contains("The name of a header");
+        assert!(answered.is_none_or(|answer| answer.status == 400 && said(&answer.body)));
     }
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
     assert!(!house.service.log().contains("panicked"), "{}", house.service.log());
