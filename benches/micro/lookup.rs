@@ -3,12 +3,13 @@
 
 use std::cell::LazyCell;
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::Criterion;
 use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::store::embedded::index::Index;
 
-use super::filled::{self, Kind};
+use benches::filled::{self, Kind};
 
 /// A group without entries.
 const STRANGER: GroupId = GroupId(filled::GROUPS + 1);
@@ -32,7 +33,7 @@ pub fn bench(criterion: &mut Criterion) {
 }
 
 fn open(kind: Kind, entries: u64) -> Index {
-    let folder = filled::folder(kind, entries);
+    let folder = filled::folder(Path::new(env!("CARGO_TARGET_TMPDIR")), kind, entries);
     let index = Index::open(&folder, &folder).unwrap();
     index.check_against_files().unwrap();
     index

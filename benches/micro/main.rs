@@ -1,4 +1,4 @@
-//! `cargo bench --bench micro [-- FILTER]`: durations of the single steps of a pull, through the functions that the
+//! `cargo bench -p benches --bench micro [-- FILTER]`: durations of the single steps of a pull, through the functions that the
 //! service calls. Starts no server, uses no network and asserts no duration.
 #![allow(
     clippy::unwrap_used,
@@ -9,8 +9,6 @@
 )]
 
 mod deciding;
-#[path = "../filled/mod.rs"]
-mod filled;
 mod lookup;
 mod mailbox;
 mod parsing;

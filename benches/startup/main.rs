@@ -1,4 +1,4 @@
-//! `cargo bench --bench startup`: time from the start of the real binary until it is ready, and its memory when
+//! `cargo bench -p benches --bench startup`: time from the start of the real binary until it is ready, and its memory when
 //! idle, with a small store and with a million entries in the index. Prints a table, writes
 //! `target/bench-results/startup.json`, and asserts no duration.
 //!
@@ -15,18 +15,16 @@
     reason = "what fails here ends the run, and nothing outside this binary sees its items"
 )]
 
-#[path = "../filled/mod.rs"]
-mod filled;
 mod process;
 mod store;
 
 use std::path::Path;
 use std::time::Duration;
 
+use benches::filled::{self, Kind};
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use filled::Kind;
 use process::{Measured, Process};
 
 const MILLION: u64 = 1_000_000;
@@ -109,7 +107,7 @@ fn wanted() -> bool {
 impl Row {
     /// Measures several times and returns the medians.
     fn measure(&self) -> Measured {
-        let folder = filled::folder(self.kind, self.entries);
+        let folder = filled::folder(Path::new(env!("CARGO_TARGET_TMPDIR")), self.kind, self.entries);
         store::make_groups(&folder);
         let runs = if self.idle == IDLE_TIME { RUNS } else { 1 };
         let measured: Vec<Measured> = (0..runs).map(|_| self.measure_once(&folder)).collect();

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use benches::binary;
+
 pub struct Process {
     child: Child,
     begun: Instant,
@@ -28,7 +30,7 @@ pub struct Measured {
 impl Process {
     /// Starts the binary in this folder, and returns once it logs that it listens.
     pub fn start(folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+        let mut command = Command::new(binary::path().unwrap());
         command.arg("serve").env_clear();
         for (name, value) in [
             ("SERVER__LISTEN", "127.0.0.1:0"),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use benches::filled::GROUPS;
 use dependency_proxy::domain::directory::{Record, Write};
 use dependency_proxy::domain::group::{Group, Visibility};
 use dependency_proxy::domain::id::{GroupId, UserId};
@@ -10,8 +11,6 @@ use dependency_proxy::domain::user::User;
 use dependency_proxy::store::embedded::identity::EmbeddedIdentities;
 use jiff::Timestamp;
 use rustix::fs::{Advice, fadvise};
-
-use super::filled::GROUPS;
 
 /// Creates the groups of the entries, which would be purged otherwise, and an administrator, without whom
 /// the store counts as empty.

@@ -11,7 +11,6 @@
 )]
 
 mod api;
-mod bench_parts;
 mod blobs;
 mod canary;
 mod crash;

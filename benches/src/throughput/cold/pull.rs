@@ -1,0 +1,85 @@
+//! A complete pull, as clients do it: login if required, the manifest by its tag, then configuration and
+//! layers, three at a time.
+
+use std::cell::Cell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+
+use super::client::Client;
+use super::crowd::ThreadState;
+use crate::throughput::contender::Running;
+use crate::throughput::load::{Received, Request, Target};
+use crate::throughput::origin::Image;
+
+/// Number of concurrent blobs, the default of docker and containerd.
+const MAX_CONCURRENT_BLOBS: usize = 3;
+
+/// The requests of a pull, in order.
+pub(super) struct Pull {
+    target: Target,
+    login: Option<Request>,
+    manifest: Request,
+    blobs: Vec<(Request, String)>,
+}
+
+/// Times of a pull.
+pub(super) struct Pulled {
+    /// The response with the manifest.
+    pub(super) manifest: Received,
+    /// Time from the start to the last byte of the last blob.
+    total: Duration,
+}
+
+impl Pulled {
+    /// Returns the pull as one response, whose first byte is that of the manifest.
+    pub(super) fn received(&self) -> Received {
+        Received { first_byte: self.manifest.total, total: self.total, reusable: false }
+    }
+}
+
+impl Pull {
+    /// Creates the pull of an image that the origin has under this tag.
+    pub(super) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
+        let get = |path: &str, size| Request::new(server, "GET", path, None).expecting(size);
+        let blobs =
+            image.blobs().map(|blob| (get(&server.blob(repository, &blob.digest), blob.size()), blob.digest.clone()));
+        let scope = format!("repository:bench/dependency_proxy/containers/{repository}:pull");
+        let path = format!("/jwt/auth?service=dependency_proxy&scope={scope}");
+        let login = server.logins.as_ref().map(|logins| logins.deploy_token.as_str());
+        Self {
+            target: server.target,
+            login: login.map(|login| Request::new(server, "GET", &path, Some(login))),
+            manifest: get(&server.manifest(repository, tag), image.manifest.size()),
+            blobs: blobs.collect(),
+        }
+    }
+
+    /// Pulls the image on new connections; with `check` the digest of each blob is verified, too.
+    pub(super) async fn run(&self, state: &ThreadState, check: bool) -> io::Result<Pulled> {
+        let started = Instant::now();
+        let clients = (0..MAX_CONCURRENT_BLOBS).map(|_| Client::new(state, self.target));
+        let mut clients = clients.collect::<io::Result<Vec<Client>>>()?;
+        if let Some(login) = &self.login {
+            clients[0].get(login, None).await?;
+        }
+        let manifest = clients[0].get(&self.manifest, None).await?;
+        let next = Cell::new(0);
+        try_join_all(clients.into_iter().map(|client| self.blobs(client, &next, check))).await?;
+        Ok(Pulled { manifest, total: started.elapsed() })
+    }
+
+    /// Requests the manifest only.
+    pub(super) async fn manifest(&self, state: &ThreadState) -> io::Result<Received> {
+        Client::new(state, self.target)?.get(&self.manifest, None).await
+    }
+
+    /// Downloads blobs until none is left.
+    async fn blobs(&self, mut client: Client<'_>, next: &Cell<usize>, check: bool) -> io::Result<()> {
+        while let Some((request, digest)) = self.blobs.get(next.replace(next.get() + 1)) {
+            client.get(request, check.then_some(digest)).await?;
+        }
+        Ok(())
+    }
+}

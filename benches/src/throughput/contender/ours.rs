@@ -1,0 +1,126 @@
+//! The release binary, as an operator would start it, with one group, a deploy token and a member who may pull.
+//! Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::group::Group;
+use super::{Kind, Logins, Running};
+use crate::binary;
+use crate::throughput::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
+use crate::throughput::load::Target;
+
+const ADMIN_TOKEN: &str = "an-admin-token-for-benches";
+const PASSWORD: &str = "a-password-for-benches";
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts the service and creates the objects that a pull needs.
+pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
+    let folder = lab.folder("ours")?;
+    let (config, log) = (folder.path().join("config.toml"), folder.path().join("log"));
+    fs::write(&config, settings(folder.path(), lab, tls))?;
+    let mut command = Command::new(binary::path()?);
+    command.arg("serve").arg("--config").arg(&config);
+    let mut group = Group::spawn(command, &log)?;
+    let address = listening(&mut group, &log)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = Api::new(address, tls).map_err(io::Error::other)?;
+    let (logins, token) = runtime.block_on(api.provision()).map_err(io::Error::other)?;
+    Ok(Running {
+        kind: Kind::Ours,
+        target: Target { address, tls },
+        prefix: "/v2/bench/dependency_proxy/containers",
+        authorization: Some(format!("Bearer {token}")),
+        logins: Some(logins),
+        group: Some(group),
+        _folder: Some(folder),
+    })
+}
+
+fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
+    let freshness =
+        lab.tag_freshness.map(|seconds| format!("[cache]\ntag_freshness = \"{seconds}s\"\n")).unwrap_or_default();
+    let tls = if tls { format!("tls_certificate = \"{CERTIFICATE}\"\ntls_key = \"{KEY}\"\n") } else { String::new() };
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n{tls}\
+         [storage]\ndata_dir = \"{}\"\nmin_free = 0\n\
+         [bootstrap]\nadmin_token = \"{ADMIN_TOKEN}\"\n\
+         {freshness}\
+         [upstreams.\"docker.io\"]\nurl = \"{}\"\nca_file = \"{}\"\n",
+        folder.join("data").display(),
+        lab.origin.url(),
+        if lab.tls { AUTHORITY } else { "" }
+    )
+}
+
+/// Waits until the log has the address.
+fn listening(group: &mut Group, log: &Path) -> io::Result<SocketAddr> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        let text = fs::read_to_string(log)?;
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told =
+            lines.filter(|line| line["message"] == "listening").find_map(|line| line["address"].as_str()?.parse().ok());
+        if let Some(address) = told {
+            return Ok(address);
+        }
+        if !group.is_alive() || Instant::now() > deadline {
+            return Err(io::Error::other(format!("the service does not start: {text}")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Client of the REST API and the token endpoint, used once per start.
+struct Api {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Api {
+    fn new(address: SocketAddr, tls: bool) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let http = reqwest::Client::builder().no_proxy();
+        if !tls {
+            return Ok(Self { http: http.build()?, base: format!("http://{address}") });
+        }
+        let authority = reqwest::Certificate::from_pem(&fs::read(AUTHORITY)?)?;
+        let http = http.tls_certs_only([authority]).resolve("localhost", address).build()?;
+        Ok(Self { http, base: format!("https://localhost:{}", address.port()) })
+    }
+
+    /// Creates the group, the deploy token and the member, and gets a bearer token with the deploy token.
+    async fn provision(&self) -> reqwest::Result<(Logins, String)> {
+        let group = self.make("/groups", json!({"name": "bench", "path": "bench", "visibility": "private"})).await?;
+        let group = format!("/groups/{}", group["id"]);
+        let fields = json!({"name": "ci", "scopes": ["read_registry", "write_registry"]});
+        let made = self.make(&format!("{group}/deploy_tokens"), fields).await?;
+        let user = json!({"username": "bench", "name": "bench", "email": "bench@example.com", "password": PASSWORD});
+        let user = self.make("/users", user).await?;
+        self.make(&format!("{group}/members"), json!({"user_id": user["id"], "access_level": 30})).await?;
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let logins = Logins {
+            deploy_token: basic(&word(&made["username"]), &word(&made["token"])),
+            password: basic("bench", PASSWORD),
+        };
+        let login = self.http.get(format!("{}/jwt/auth?service=dependency_proxy", self.base));
+        let login = login.header("authorization", &logins.deploy_token).send().await?.error_for_status()?;
+        let answer: Value = login.json().await?;
+        Ok((logins, word(&answer["token"])))
+    }
+
+    async fn make(&self, path: &str, fields: Value) -> reqwest::Result<Value> {
+        let request = self.http.post(format!("{}/api/v4{path}", self.base)).header("private-token", ADMIN_TOKEN);
+        request.json(&fields).send().await?.error_for_status()?.json().await
+    }
+}
+
+fn basic(username: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{username}:{secret}")))
+}

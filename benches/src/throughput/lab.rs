@@ -1,0 +1,47 @@
+//! Environment that the servers of one comparison share: an origin, a folder for their data, and a TLS certificate.
+
+use std::io;
+
+use tempfile::TempDir;
+
+use crate::throughput::origin::Origin;
+
+/// A certificate for `localhost` (ECDSA P-256), for every server with TLS.
+pub const CERTIFICATE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/localhost.pem");
+/// Private key of the certificate.
+pub const KEY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/localhost.key.pem");
+/// Certificate authority that signed it, which clients trust.
+pub const AUTHORITY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/authority.pem");
+
+/// An origin, and a folder for the servers in front of it.
+pub struct Lab {
+    /// The upstream registry of all servers.
+    pub origin: Origin,
+    /// True where the origin uses TLS.
+    pub tls: bool,
+    /// Time to live of a tag in seconds, for servers that have such a setting. `None`: their default.
+    pub tag_freshness: Option<u32>,
+    folder: TempDir,
+}
+
+impl Lab {
+    /// Creates one with an origin without TLS and without images. Its folder is removed with it.
+    pub fn new() -> io::Result<Self> {
+        Self::with(false)
+    }
+
+    /// Creates one whose origin uses TLS if `tls` is true.
+    pub fn with(tls: bool) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
+        crate::throughput::interrupt::remember(folder.path());
+        Ok(Self { origin: Origin::start(tls)?, tls, tag_freshness: None, folder })
+    }
+
+    /// Creates an empty folder for one server.
+    pub fn folder(&self, name: &str) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix(name).tempdir_in(self.folder.path())
+    }
+}

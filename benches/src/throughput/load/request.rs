@@ -1,0 +1,44 @@
+//! Requests whose bytes are built once and sent often.
+
+use bytes::Bytes;
+
+use crate::throughput::contender::Running;
+use crate::throughput::origin::MANIFEST;
+
+/// A request, with the expectations of its response.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The complete request, as it is sent.
+    pub bytes: Bytes,
+    /// True for a `HEAD` request.
+    pub head_only: bool,
+    /// True where it has `Connection: close`.
+    pub close: bool,
+    /// Expected `Content-Length`, if known.
+    pub length: Option<u64>,
+}
+
+impl Request {
+    /// Creates a request to this server with its credential, or with another one.
+    pub fn new(running: &Running, method: &str, path: &str, authorization: Option<&str>) -> Self {
+        let authorization = authorization.or(running.authorization.as_deref());
+        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+        let host = running.target.address;
+        let text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MANIFEST}\r\n{authorization}\r\n");
+        Self { bytes: text.into(), head_only: method == "HEAD", close: false, length: None }
+    }
+
+    /// Adds `Connection: close`, for a connection per request, as docker 20.10, podman and skopeo use.
+    pub fn closing(mut self) -> Self {
+        let text = String::from_utf8_lossy(&self.bytes[..self.bytes.len() - 2]).into_owned();
+        self.bytes = format!("{text}Connection: close\r\n\r\n").into();
+        self.close = true;
+        self
+    }
+
+    /// Sets the expected length; a response of another length is an error.
+    pub fn expecting(mut self, length: u64) -> Self {
+        self.length = Some(length);
+        self
+    }
+}
