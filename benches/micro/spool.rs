@@ -51,7 +51,7 @@ pub fn bench(criterion: &mut Criterion) {
 /// The blob cache, and threads for the readers.
 struct Fixture {
     folder: TempDir,
-    hub: Arc<Hub>,
+    upstream: Arc<Upstream>,
     blobs: BlobCacheHandle,
     files: BlobFiles,
     cache: Arbiter,
@@ -60,9 +60,9 @@ struct Fixture {
 
 /// An upstream with one blob at a time.
 #[derive(Default)]
-struct Hub(Mutex<Bytes>);
+struct Upstream(Mutex<Bytes>);
 
-impl BlobUpstream for Hub {
+impl BlobUpstream for Upstream {
     fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
         let content = self.0.lock().unwrap().clone();
         let chunks = (from as usize..BLOB_BYTES).step_by(CHUNK_BYTES);
@@ -102,19 +102,19 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
 
 impl Fixture {
     fn new() -> Self {
-        let (folder, hub, cache) = (tempfile::tempdir().unwrap(), Arc::new(Hub::default()), Arbiter::new());
+        let (folder, upstream, cache) = (tempfile::tempdir().unwrap(), Arc::new(Upstream::default()), Arbiter::new());
         let index = Index::open(folder.path(), folder.path()).unwrap();
         let content = ContentStore::embedded(EmbeddedContent::new(index, ManifestStore::new(folder.path())));
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let blobs = BlobCacheHandle::start(&cache.handle(), hub.clone(), content, files.clone(), spool, OPTIONS);
+        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), content, files.clone(), spool, OPTIONS);
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
-        Self { folder, hub, blobs, files, cache, workers }
+        Self { folder, upstream, blobs, files, cache, workers }
     }
 
     /// Downloads a blob that is not stored, with this number of readers. Returns the duration.
     fn download(&self, system: &SystemRunner, readers: usize, transfer: Transfer) -> Duration {
-        let digest = self.hub.next();
+        let digest = self.upstream.next();
         let begun = Instant::now();
         let read = system.block_on(join_all((0..readers).map(|reader| self.reader(reader, digest, transfer))));
         let took = begun.elapsed();
@@ -154,7 +154,7 @@ impl Drop for Fixture {
     }
 }
 
-impl Hub {
+impl Upstream {
     /// Replaces the blob by another one. Returns its digest.
     fn next(&self) -> Digest {
         let mut content = self.0.lock().unwrap();

@@ -8,7 +8,6 @@ mod lab;
 mod load;
 mod network;
 mod options;
-mod origin;
 mod results;
 mod rows;
 mod usage;

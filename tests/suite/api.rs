@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
+use fake_registry::FakeRegistry;
 use serde_json::Value;
 
-use crate::fake_hub::FakeHub;
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 #[actix_rt::test]
 async fn python_gitlab_finds_everything_as_in_gitlab_and_a_killed_service_forgets_none_of_it() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let mut service = Config::docker_hub(&hub).start();
     drive(&service);
 

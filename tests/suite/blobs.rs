@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use crate::service::{Answer, Client, Config, Service, Token};
 
 mod damaged;
@@ -17,7 +18,7 @@ const MIB: u64 = 1 << 20;
 
 /// A service with one group that has pulled the manifest of an image with one layer.
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     client: Client,
     token: Token,
@@ -30,7 +31,7 @@ impl Scene {
     }
 
     async fn with(size: u64, configured: impl FnOnce(Config) -> Config) -> Self {
-        let (hub, layer) = (FakeHub::start(), Layer::random(size, size));
+        let (hub, layer) = (FakeRegistry::start(), Layer::random(size, size));
         hub.push_image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
         let service = configured(Config::docker_hub(&hub)).start();
         let (client, token) = pulling_group(&service, "team").await;

@@ -7,10 +7,10 @@ mod paths;
 
 use std::fs;
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use needles::Needles;
 use paths::Walk;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 /// Files of the data folder that contain a secret, as documented in the README. The operator's own
@@ -21,7 +21,7 @@ const UPSTREAM_PASSWORD: &str = "up$tream+canary/pass word&so=on";
 
 #[actix_rt::test]
 async fn no_secret_is_kept_logged_measured_or_told() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.add_account("robot", UPSTREAM_PASSWORD, &["acme/private"]);
     let image = Image::single(&[Layer::random(50_000, 1)]);
     for tag in ["latest", "other", "third"] {
@@ -64,7 +64,7 @@ async fn no_secret_is_kept_logged_measured_or_told() {
 }
 
 /// Lets upstream fail in every way, with secrets in its responses.
-async fn misbehaviours(hub: &FakeHub, walk: &mut Walk, service: &Service, image: &Image) {
+async fn misbehaviours(hub: &FakeRegistry, walk: &mut Walk, service: &Service, image: &Image) {
     let signed = "http://10.11.12.13/blob?X-Amz-Signature=canary-of-a-signed-address";
     let rules: [(&str, &dyn Fn()); 12] = [
         ("token 401", &|| drop(hub.on(Kind::Token).status(401))),
@@ -86,7 +86,7 @@ async fn misbehaviours(hub: &FakeHub, walk: &mut Walk, service: &Service, image:
         walk.fresh_pull(service, name, image).await;
         hub.behave();
     }
-    for listener in [Listener::Cdn, Listener::Realm, Listener::Registry] {
+    for listener in [Listener::Storage, Listener::Realm, Listener::Registry] {
         hub.expire_tokens();
         hub.down(listener);
         walk.fresh_pull(service, &format!("{listener:?} down"), image).await;
@@ -104,7 +104,7 @@ async fn metrics(service: &Service) -> String {
     http.get(address).send().await.unwrap().text().await.unwrap()
 }
 
-fn needles(hub: &FakeHub, walk: &Walk, service: &Service) -> Needles {
+fn needles(hub: &FakeRegistry, walk: &Walk, service: &Service) -> Needles {
     let mut needles = Needles::default();
     needles.add("the administrator's token", ADMIN_TOKEN.as_bytes());
     needles.add("the administrator's password", b"a-root-password");
@@ -118,7 +118,7 @@ fn needles(hub: &FakeHub, walk: &Walk, service: &Service) -> Needles {
     let signed: Vec<String> = hub
         .requests()
         .iter()
-        .filter(|request| request.listener == Listener::Cdn)
+        .filter(|request| request.listener == Listener::Storage)
         .flat_map(|request| request.parameter("sig").map(str::to_owned))
         .filter(|value| value.len() >= needles::MIN_SECRET_BYTES)
         .collect();

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use futures::future::join_all;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service};
 
 const REVALIDATE_ALWAYS: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
 const LONG_TTL: &str = "[cache]\ntag_freshness = \"1h\"";
 
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     client: Client,
     image: Image,
@@ -19,7 +19,7 @@ struct Scene {
 
 impl Scene {
     async fn start(lines: &str) -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(1_000, 1)]);
         hub.push_image("library/alpine", "latest", &image);
         let service = Config::docker_hub(&hub).and(lines).start();

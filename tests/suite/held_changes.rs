@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
-use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service, User};
 
 /// Way in which a caller loses the right.
@@ -99,7 +99,7 @@ const TABLE: &[Row] = &[
 
 #[actix_rt::test]
 async fn no_route_carries_out_a_change_whose_caller_lost_the_right_before_its_last_byte_came() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     let mut number = 0;
     for (by, method, path, body, losses) in TABLE {
@@ -121,7 +121,7 @@ async fn no_route_carries_out_a_change_whose_caller_lost_the_right_before_its_la
 
 #[actix_rt::test]
 async fn the_same_requests_are_carried_out_where_the_right_stays() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     for (number, (by, method, path, body, _)) in TABLE.iter().enumerate() {
         let world = World::new(&service, number, *by).await;
@@ -133,7 +133,7 @@ async fn the_same_requests_are_carried_out_where_the_right_stays() {
 
 #[actix_rt::test]
 async fn a_body_whose_last_byte_never_comes_ends_the_request_within_seconds() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     let world = World::new(&service, 0, By::Owner).await;
     let mut held =

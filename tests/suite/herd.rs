@@ -5,12 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until};
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Client, Config, Connection, Service, eventually};
 
 const MIB: u64 = 1 << 20;
@@ -22,7 +22,7 @@ static HERD_LOCK: Mutex<()> = Mutex::const_new(());
 const MAX_RESIDENT_BYTES: u64 = 64 * MIB;
 
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     client: Client,
     image: Image,
@@ -31,7 +31,7 @@ struct Scene {
 impl Scene {
     /// A service with one group that has pulled the manifest of an image with these layers.
     async fn of(layers: &[Layer]) -> Self {
-        let (hub, image) = (FakeHub::start(), Image::single(layers));
+        let (hub, image) = (FakeRegistry::start(), Image::single(layers));
         hub.push_image("library/app", "1", &image);
         let service = Config::docker_hub(&hub).start();
         let team = service.group("team").await;

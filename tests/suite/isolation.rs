@@ -2,14 +2,14 @@
 //! content that upstream would not have served to it, cold or cached, by name or by digest, and no response reveals
 //! whether it is stored.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use serde_json::Value;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service};
 
 /// Groups `a` and `b`, each with an account and a private repository, and `c` without either.
 struct Company {
-    hub: FakeHub,
+    hub: FakeRegistry,
     _service: Service,
     a: Member,
     b: Member,
@@ -65,7 +65,7 @@ impl Member {
 }
 
 async fn company(lines: &str) -> Company {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = |group: &str, seed| {
         let image = Image::single(&[Layer::random(5_000, seed)]);
         hub.push_image(&format!("private/{group}"), "latest", &image);
@@ -203,7 +203,7 @@ async fn a_link_is_made_where_upstream_says_yes_and_the_bytes_are_not_fetched_ag
 
 #[actix_rt::test]
 async fn groups_with_one_account_confirm_their_first_use_and_then_move_along_together() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let first = Image::single(&[Layer::random(10, 1)]);
     hub.push_image("library/alpine", "latest", &first);
     let service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
@@ -218,7 +218,7 @@ async fn groups_with_one_account_confirm_their_first_use_and_then_move_along_tog
 
 #[actix_rt::test]
 async fn a_tag_that_moved_for_one_group_is_there_for_the_other_when_upstream_is_down() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let (first, second) = (Image::single(&[Layer::random(10, 1)]), Image::single(&[Layer::random(10, 2)]));
     hub.push_image("library/alpine", "latest", &first);
     let service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = 0").start();
@@ -236,7 +236,7 @@ async fn a_tag_that_moved_for_one_group_is_there_for_the_other_when_upstream_is_
 
 #[actix_rt::test]
 async fn what_a_lying_upstream_says_of_a_tag_opens_nothing_that_came_from_another() {
-    let (docker, liar) = (FakeHub::start(), FakeHub::start());
+    let (docker, liar) = (FakeRegistry::start(), FakeRegistry::start());
     let private = Image::single(&[Layer::random(2_000, 1)]);
     docker.push_image("acme/app", "1", &private);
     liar.push_image("acme/bait", "1", &Image::single(&[Layer::random(9, 9)]));
@@ -255,7 +255,7 @@ async fn what_a_lying_upstream_says_of_a_tag_opens_nothing_that_came_from_anothe
 
 #[actix_rt::test]
 async fn upstreams_with_images_of_one_name_are_never_mixed() {
-    let (docker, quay) = (FakeHub::start(), FakeHub::start());
+    let (docker, quay) = (FakeRegistry::start(), FakeRegistry::start());
     let shared = Layer::random(3_000, 3);
     let docker_image = Image::single(&[Layer::random(2_000, 1), shared.clone()]);
     let quay_image = Image::single(&[Layer::random(2_000, 2), shared.clone()]);
@@ -265,7 +265,7 @@ async fn upstreams_with_images_of_one_name_are_never_mixed() {
         "[upstreams.\"quay.io\"]\nurl = \"{}\"\nauth_hosts = [\"{}\"]\nredirect_hosts = [\"{}\"]",
         quay.url(),
         quay.host(Listener::Realm),
-        quay.host(Listener::Cdn)
+        quay.host(Listener::Storage)
     );
     let service = Config::docker_hub(&docker).and(&hosts).and("[cache]\nnegative_ttl = 0").start();
     let client = client(&service, "team").await;

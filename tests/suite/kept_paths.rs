@@ -1,9 +1,9 @@
 //! Accounts at upstreams are reserved for groups by their paths: only an administrator can create or move a group
 //! to such a path, by any route.
 
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
-use crate::fake_hub::FakeHub;
 use crate::service::{Config, Group, Service, Token};
 
 const ACCOUNTS: &str = "username = \"robot\"\npassword = \"a-password\"\ngroups = [\"team/ci\", \"org/team/ci\", \"crew\"]\n\
@@ -31,7 +31,7 @@ async fn exists(service: &Service, path: &str) -> bool {
 
 #[actix_rt::test]
 async fn a_path_that_an_account_is_kept_for_is_taken_by_administrators_only() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).and(ACCOUNTS).start();
     let (team, sub) = (service.group("team").await, service.group("team/sub").await);
     let org = service.group("org").await;
@@ -75,7 +75,7 @@ async fn a_path_that_an_account_is_kept_for_is_taken_by_administrators_only() {
 
 #[actix_rt::test]
 async fn below_a_group_that_has_an_account_its_owners_make_and_rename_groups_unless_that_gives_another_account() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).and(ACCOUNTS).start();
     let crew = service.group("crew").await;
     let token = owner(&service, "owner", &[&crew]).await.secret;

@@ -113,10 +113,13 @@ fn every_layer_names_only_what_it_may() {
 #[test]
 fn every_file_says_what_it_is_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src", "tests", "benches"].map(|folder| root.join(folder));
-    let all = folders.iter().flat_map(|folder| sources(folder));
-    let silent: Vec<_> = all.filter(|source| !source.text.starts_with("//!")).map(|source| source.path).collect();
-    assert!(silent.is_empty(), "these do not begin with //!: {silent:?}");
+    for folder in ["src", "tests/suite", "tests/fake_registry", "benches"] {
+        let all = sources(&root.join(folder));
+        assert!(!all.is_empty(), "{folder}");
+        let silent: Vec<_> =
+            all.into_iter().filter(|source| !source.text.starts_with("//!")).map(|source| source.path).collect();
+        assert!(silent.is_empty(), "these do not begin with //!: {silent:?}");
+    }
 }
 
 #[test]

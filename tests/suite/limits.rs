@@ -1,8 +1,8 @@
 //! The section `[limits]` is enforced by the running service.
 
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
-use crate::fake_hub::FakeHub;
 use crate::service::{Answer, Config, Service, Token};
 
 async fn call(service: &Service, token: &Token, method: &str, path: &str, body: Value) -> Answer {
@@ -13,7 +13,7 @@ async fn call(service: &Service, token: &Token, method: &str, path: &str, body: 
 
 #[actix_rt::test]
 async fn who_makes_too_many_changes_in_a_minute_is_told_when_to_go_on_and_nobody_else_is() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).and("[limits]\nchanges_per_minute = 5").start();
     let team = service.group("team").await;
     let (alice, bob) =
@@ -45,7 +45,7 @@ async fn who_makes_too_many_changes_in_a_minute_is_told_when_to_go_on_and_nobody
 
 #[actix_rt::test]
 async fn one_user_cannot_fill_the_memory_with_tokens() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).and("[limits]\nmax_personal_tokens = 5\ndeploy_token_days = 30").start();
     let alice = service.user("alice", "alices-own-password").await;
     let token = service.personal_token(&alice, "api", &["api"]).await;

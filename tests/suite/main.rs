@@ -14,7 +14,6 @@ mod api;
 mod blobs;
 mod canary;
 mod crash;
-mod fake_hub;
 mod faults;
 mod freshness;
 mod held_changes;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
 use futures::future::join_all;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Client, Config, Service};
 
 const MIB: u64 = 1 << 20;
@@ -12,8 +12,8 @@ const MIB: u64 = 1 << 20;
 /// Memory of the caches and budgets of the default configuration, plus 64 MiB for everything else.
 const MAX_RESIDENT_BYTES: u64 = 64 * MIB + (16 + 32) * MIB + 24 * MIB;
 
-async fn scene() -> (FakeHub, Service, Client) {
-    let hub = FakeHub::start();
+async fn scene() -> (FakeRegistry, Service, Client) {
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;

@@ -1,11 +1,12 @@
 //! Pulls, first and repeated: the upstream requests, and the responses to the client.
 
-use crate::fake_hub::{FakeHub, Image, Layer};
+use fake_registry::{FakeRegistry, Image, Layer};
+
 use crate::service::Config;
 
 #[actix_rt::test]
 async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(100_000, 1)]);
     hub.push_image("library/alpine", "latest", &image);
     let service = Config::docker_hub(&hub).start();
@@ -29,7 +30,7 @@ async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
 /// Containerd aborts where the length is missing or 0, docker where it is missing.
 #[actix_rt::test]
 async fn the_head_of_a_manifest_tells_its_length_cached_or_not() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(1000, 1)]);
     hub.push_image("library/alpine", "latest", &image);
     let service = Config::docker_hub(&hub).start();

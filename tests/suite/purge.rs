@@ -1,13 +1,14 @@
 //! The content that purging a group removes, the content that stays, and that a deleted group leaves nothing.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
+
 use serde_json::Value;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::faults::{assert_store_is_clean, files, is_stored};
 use crate::service::{Client, Config, Group, Service, eventually};
 
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     /// Image that both groups pulled.
     shared: Image,
@@ -19,7 +20,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let shared = Image::single(&[Layer::random(3_000, 1)]);
         let own = Image::single(&[Layer::random(3_000, 2)]);
         hub.push_image("library/shared", "latest", &shared);

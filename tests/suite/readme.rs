@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::fake_hub::{FakeHub, Image, Layer, Listener};
+use fake_registry::{FakeRegistry, Image, Layer, Listener};
 
 const README: &str = include_str!("../../README.md");
 const OPERATING: &str = include_str!("../../docs/operating.md");
@@ -18,19 +18,19 @@ const BUILDS: [&str; 3] = ["cargo ", "tests/run", "config/package/"];
 /// A service in a folder that looks like a checkout with a built binary.
 struct FirstStart {
     folder: tempfile::TempDir,
-    hub: FakeHub,
+    hub: FakeRegistry,
     child: Child,
     url: String,
 }
 
 impl FirstStart {
     fn new() -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(10_000, 1)]));
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("target/release")).unwrap();
         symlink(BINARY, folder.path().join("target/release/dependency-proxy")).unwrap();
-        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Cdn));
+        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
         let settings = format!(
             "[upstreams.\"docker.io\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]\n\
              [server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"\"\n[storage]\nmin_free = 0\n",

@@ -12,17 +12,17 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Client, Config, Service, eventually, secure};
 
 const MIB: u64 = 1 << 20;
 
 /// A service with one group that has pulled the manifest of an image with a large and a small layer.
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     client: Client,
     large: Layer,
@@ -35,7 +35,7 @@ impl Scene {
     }
 
     async fn with(size: u64, configured: impl FnOnce(Config) -> Config) -> Self {
-        let (hub, large, small) = (FakeHub::start(), Layer::random(size, 1), Layer::random(1000, 2));
+        let (hub, large, small) = (FakeRegistry::start(), Layer::random(size, 1), Layer::random(1000, 2));
         hub.push_image("library/app", "1", &Image::single(&[large.clone(), small.clone()]));
         let service = configured(Config::docker_hub(&hub)).start();
         let team = service.group("team").await;

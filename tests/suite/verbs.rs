@@ -10,7 +10,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::fake_hub::{FakeHub, Image, Layer};
+use fake_registry::{FakeRegistry, Image, Layer};
+
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
@@ -35,7 +36,7 @@ fn says(output: &Output) -> String {
 
 #[actix_rt::test]
 async fn from_the_first_password_to_a_checked_pull() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1_000, 1)]));
     let service = Config::docker_hub(&hub).start();
     let token = says(&verb(&service, "", "login --password-stdin", "a-root-password\n"));
@@ -53,7 +54,7 @@ async fn from_the_first_password_to_a_checked_pull() {
 
 #[actix_rt::test]
 async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_is_revoked() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1_000, 1)]));
     let service = Config::docker_hub(&hub).start();
     let json = |line: &str| {
@@ -95,7 +96,7 @@ async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_i
 
 #[actix_rt::test]
 async fn a_secret_that_is_brought_along_has_no_end_unless_asked_for_and_may_have_the_name_of_a_robot() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1_000, 1)]));
     let service = Config::docker_hub(&hub).start();
     says(&verb(&service, ADMIN_TOKEN, "group create team", ""));
@@ -114,7 +115,7 @@ async fn a_secret_that_is_brought_along_has_no_end_unless_asked_for_and_may_have
 
 #[actix_rt::test]
 async fn what_limits_the_life_of_a_secret_that_is_brought_along_is_said() {
-    let service = Config::docker_hub(&FakeHub::start()).and("[limits]\ndeploy_token_days = 30").start();
+    let service = Config::docker_hub(&FakeRegistry::start()).and("[limits]\ndeploy_token_days = 30").start();
     says(&verb(&service, ADMIN_TOKEN, "group create team", ""));
     let create = "token create --group team --name fleet --username fleet --secret-stdin";
     let made = verb(&service, ADMIN_TOKEN, create, "a secret from elsewhere\n");
@@ -129,7 +130,7 @@ async fn what_limits_the_life_of_a_secret_that_is_brought_along_is_said() {
 
 #[actix_rt::test]
 async fn a_user_changes_the_own_password_with_the_current_one_and_without_a_token() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     service.user("alice", "alices first password").await;
     let changed = verb(&service, "", "user password alice", "alices first password\nalices second password\n");
     assert!(says(&changed).contains("the password of alice is changed"));
@@ -146,7 +147,7 @@ async fn a_user_changes_the_own_password_with_the_current_one_and_without_a_toke
 
 #[actix_rt::test]
 async fn a_new_user_gets_in_by_a_generated_password_in_a_file_for_its_maker_alone() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let folder = service.data().parent().unwrap().to_owned();
     let made = says(&verb(&service, ADMIN_TOKEN, "user create alice", ""));
     let file = folder.join("alice.password");
@@ -170,7 +171,7 @@ async fn a_new_user_gets_in_by_a_generated_password_in_a_file_for_its_maker_alon
 
 #[actix_rt::test]
 async fn the_file_of_a_password_overwrites_none_and_stays_only_with_its_user() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let folder = service.data().parent().unwrap().to_owned();
     let file = folder.join("alice.password");
     std::fs::write(&file, "somebody's").unwrap();
@@ -189,7 +190,7 @@ async fn the_file_of_a_password_overwrites_none_and_stays_only_with_its_user() {
 
 #[actix_rt::test]
 async fn a_new_user_has_the_password_that_is_piped_or_none() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let folder = service.data().parent().unwrap().to_owned();
     let made = says(&verb(&service, ADMIN_TOKEN, "user create carol --password-stdin", "carols own password\n"));
     let next = format!("Next, carol logs in with this password: docker login {} -u carol\n", service.address);
@@ -206,7 +207,7 @@ async fn a_new_user_has_the_password_that_is_piped_or_none() {
 
 #[actix_rt::test]
 async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_old_secret_for_a_while() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let json = |line: &str| {
         let said = says(&verb(&service, ADMIN_TOKEN, &format!("{line} --json"), ""));
         serde_json::from_str::<serde_json::Value>(&said).unwrap()
@@ -228,7 +229,7 @@ async fn an_access_token_that_is_rotated_by_the_verb_keeps_its_number_and_its_ol
 
 #[actix_rt::test]
 async fn an_access_token_that_is_rotated_without_an_end_is_not_shortened() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let json = |line: &str| {
         let said = says(&verb(&service, ADMIN_TOKEN, &format!("{line} --json"), ""));
         serde_json::from_str::<serde_json::Value>(&said).unwrap()
@@ -244,7 +245,7 @@ async fn an_access_token_that_is_rotated_without_an_end_is_not_shortened() {
 
 #[actix_rt::test]
 async fn the_check_names_the_step_that_fails() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let wrong = verb(&service, "", "check --group example --username nobody --secret-stdin", "wrong");
     let told = String::from_utf8_lossy(&wrong.stdout).into_owned();
     let failed = told.lines().find(|line| line.starts_with("FAIL")).unwrap();
@@ -254,7 +255,7 @@ async fn the_check_names_the_step_that_fails() {
 
 #[actix_rt::test]
 async fn a_wrong_password_gets_no_token() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let refused = verb(&service, "", "login --password-stdin", "wrong\n");
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
 }

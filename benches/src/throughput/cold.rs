@@ -17,8 +17,9 @@ use std::time::Duration;
 
 pub use rows::rows;
 
+use fake_registry::Pace;
+
 use crate::throughput::options::Options;
-use crate::throughput::origin::Pace;
 use crate::throughput::results::Finding;
 use crate::throughput::rows::Row;
 

@@ -10,6 +10,8 @@ mod program;
 
 use std::io;
 
+use fake_registry::Listener;
+
 pub use group::end_all;
 
 use self::group::Group;
@@ -29,11 +31,11 @@ pub enum Kind {
     ProxyCache,
     /// Debian's docker-registry as a pull-through cache.
     Distribution,
-    /// The origin itself: for a client that uses upstream directly.
+    /// Upstream itself: for a client that uses upstream directly.
     Direct,
 }
 
-/// All servers but the origin, in the order of a round.
+/// All servers but upstream, in the order of a round.
 pub const ALL: &[Kind] = &[Kind::Ours, Kind::Nginx, Kind::ProxyCache, Kind::Distribution];
 
 /// A running server.
@@ -48,7 +50,7 @@ pub struct Running {
     pub authorization: Option<String>,
     /// Credentials for the token endpoint, for this service only.
     pub logins: Option<Logins>,
-    /// Process group; `None` for the origin. Declared before the folder, so that the processes end first.
+    /// Process group; `None` for upstream. Declared before the folder, so that the processes end first.
     group: Option<Group>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -63,7 +65,7 @@ pub struct Logins {
 }
 
 impl Kind {
-    /// Starts the server with an empty cache in front of the lab's origin, with TLS if `tls` is true. Returns
+    /// Starts the server with an empty cache in front of the lab's upstream, with TLS if `tls` is true. Returns
     /// `None` where it is not installed.
     pub fn start(self, lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
         match self {
@@ -98,14 +100,14 @@ impl Kind {
 }
 
 impl Running {
-    /// Returns the origin as a "server", for clients that use it directly.
+    /// Returns upstream as a "server", for clients that use it directly.
     fn direct(lab: &Lab) -> Self {
-        let target = Target { address: lab.origin.address, tls: lab.tls };
+        let target = Target { address: lab.upstream.address(Listener::Registry), tls: lab.tls };
         let (authorization, logins, group, _folder) = (None, None, None, None);
         Self { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
     }
 
-    /// Returns a server that needs no credential and has the paths of the origin.
+    /// Returns a server that needs no credential and has the paths of upstream.
     fn open(kind: Kind, target: Target, group: Group, folder: tempfile::TempDir) -> Self {
         let (group, folder) = (Some(group), Some(folder));
         Self { kind, target, prefix: "/v2", authorization: None, logins: None, group, _folder: folder }

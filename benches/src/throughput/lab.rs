@@ -1,10 +1,10 @@
-//! Environment that the servers of one comparison share: an origin, a folder for their data, and a TLS certificate.
+//! Environment that the servers of one comparison share: an upstream registry, a folder for their data, and a TLS certificate.
 
 use std::io;
+use std::path::Path;
 
+use fake_registry::{Certificate, FakeRegistry};
 use tempfile::TempDir;
-
-use crate::throughput::origin::Origin;
 
 /// A certificate for `localhost` (ECDSA P-256), for every server with TLS.
 pub const CERTIFICATE: &str =
@@ -16,11 +16,11 @@ pub const KEY: &str =
 pub const AUTHORITY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/authority.pem");
 
-/// An origin, and a folder for the servers in front of it.
+/// An upstream registry, and a folder for the servers in front of it.
 pub struct Lab {
     /// The upstream registry of all servers.
-    pub origin: Origin,
-    /// True where the origin uses TLS.
+    pub upstream: FakeRegistry,
+    /// True where upstream uses TLS.
     pub tls: bool,
     /// Time to live of a tag in seconds, for servers that have such a setting. `None`: their default.
     pub tag_freshness: Option<u32>,
@@ -28,16 +28,17 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Creates one with an origin without TLS and without images. Its folder is removed with it.
+    /// Creates one with an upstream without TLS and without images. Its folder is removed with it.
     pub fn new() -> io::Result<Self> {
         Self::with(false)
     }
 
-    /// Creates one whose origin uses TLS if `tls` is true.
+    /// Creates one whose upstream uses TLS if `tls` is true.
     pub fn with(tls: bool) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
         crate::throughput::interrupt::remember(folder.path());
-        Ok(Self { origin: Origin::start(tls)?, tls, tag_freshness: None, folder })
+        let certificate = Certificate { chain: Path::new(CERTIFICATE), key: Path::new(KEY) };
+        Ok(Self { upstream: FakeRegistry::fast(tls.then_some(certificate))?, tls, tag_freshness: None, folder })
     }
 
     /// Creates an empty folder for one server.

@@ -5,9 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fake_registry::Listener;
+
 use super::{MIB, Scene, metric, pulling_group};
 use crate::crash::Chances;
-use crate::fake_hub::Listener;
 use crate::service::{Config, Service, eventually};
 
 /// Flips a bit without a change of the file's times, as a faulty disk does.
@@ -58,9 +59,9 @@ async fn damage_is_found_after_a_start_at_whichever_place_and_the_blob_is_fetche
         assert_eq!(path, None, "it is removed");
         let log = scene.service.log();
         assert!(log.contains("a stored file is damaged") && log.contains(scene.layer.digest()), "{log}");
-        scene.hub.down(Listener::Cdn);
+        scene.hub.down(Listener::Storage);
         assert_eq!(scene.client.blob("team", "app", scene.layer.digest()).await.status, 503, "nothing wrong is served");
-        scene.hub.up(Listener::Cdn);
+        scene.hub.up(Listener::Storage);
         assert_eq!(scene.pull().await, "miss");
         scene.downloaded().await;
         assert_eq!(scene.pull().await, "hit");

@@ -1,9 +1,9 @@
 //! The ways of secrets through the service: every route that accepts one, with right and wrong values.
 
+use fake_registry::Image;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fake_hub::Image;
 use crate::service::{ADMIN_TOKEN, Answer, Client, Group, Service, Token, User, eventually};
 
 const PULL: [&str; 2] = ["read_registry", "write_registry"];

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use fake_registry::{FakeRegistry, Image, Layer, Listener};
+
 use super::Chances;
-use crate::fake_hub::{FakeHub, Image, Layer, Listener};
 use crate::service::{Client, Config, Service};
 
 struct Pulled {
-    hub: FakeHub,
+    hub: FakeRegistry,
     image: Image,
     service: Service,
     secret: String,
@@ -19,7 +20,7 @@ struct Pulled {
 
 /// A service that has pulled an image, and was killed.
 async fn pulled_and_killed() -> Pulled {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(20_000, 1)]);
     hub.push_image("library/alpine", "latest", &image);
     let mut service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
@@ -74,7 +75,7 @@ async fn wherever_the_database_of_the_index_is_damaged_everything_is_served_with
     let (index, kept) = (pulled.service.data().join("index"), pulled.service.data().join("index.kept"));
     fs::rename(&index, &kept).unwrap();
     let mut chances = Chances::announced("a damaged database of the index");
-    for listener in [Listener::Registry, Listener::Realm, Listener::Cdn] {
+    for listener in [Listener::Registry, Listener::Realm, Listener::Storage] {
         pulled.hub.down(listener);
     }
     for round in 0..18 {

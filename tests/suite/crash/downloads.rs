@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use super::{Chances, folder};
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Client, Config, Service, Token};
 
 const KILLS: u64 = 20;
@@ -16,7 +17,7 @@ type Cached = BTreeMap<String, Vec<u8>>;
 #[actix_rt::test]
 async fn what_was_served_from_the_cache_is_there_after_kills_in_the_middle_of_downloads() {
     let mut chances = Chances::announced("kills in downloads");
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.on(Kind::BlobDownload).slow(4_000_000);
     let mut service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
@@ -43,7 +44,7 @@ async fn what_was_served_from_the_cache_is_there_after_kills_in_the_middle_of_do
 
 #[actix_rt::test]
 async fn what_a_killed_writer_leaves_is_removed_and_nothing_else_is() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(1_000, 1)]);
     hub.push_image(REPOSITORY, "v0", &image);
     let mut service = Config::docker_hub(&hub).start();
@@ -102,7 +103,7 @@ async fn pull_twice(client: Client, image: Image, round: u64) -> Cached {
 }
 
 /// Checks that everything that was cached is served without an upstream request.
-async fn verify_cached(hub: &FakeHub, client: &Client, cached: &Cached) {
+async fn verify_cached(hub: &FakeRegistry, client: &Client, cached: &Cached) {
     hub.reset_counts();
     for (path, bytes) in cached {
         let answer = client.get(path).await;

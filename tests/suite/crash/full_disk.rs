@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
 use crate::blobs::SmallDisk;
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Client, Config, Group, Service, User, eventually};
 
 const MIB: u64 = 1 << 20;
@@ -16,7 +16,7 @@ const MIN_FREE_BYTES: u64 = 20 * MIB;
 /// A service with all its data on a small disk, and a user who pulls for a group.
 struct Scene {
     disk: SmallDisk,
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     team: Group,
     alice: User,
@@ -27,7 +27,7 @@ impl Scene {
     /// Returns `None` where no file system can be mounted.
     async fn start(mebibytes: u64) -> Option<Self> {
         let disk = SmallDisk::try_mount(mebibytes)?;
-        let (hub, data) = (FakeHub::start(), disk.path().join("data"));
+        let (hub, data) = (FakeRegistry::start(), disk.path().join("data"));
         let service = Config::docker_hub(&hub)
             .variable("DEPENDENCY_PROXY__STORAGE__DATA_DIR", data.to_str().unwrap())
             .and("[cache]\nmax_manifest_bytes = \"5MiB\"\nmanifest_memory = \"1MiB\"")

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::fake_hub::{FakeHub, Image, Layer};
+use fake_registry::{FakeRegistry, Image, Layer};
+
 use crate::service::{Config, Service, eventually};
 
 const CALLS: &str = "trace=fsync,fdatasync,rename,renameat,renameat2,pwrite64,write,writev,sendto,sendmsg";
 
 #[actix_rt::test]
 async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_then_it_is_indexed() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let layer = Layer::random(30_000, 1);
     let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/alpine", "latest", &image);

@@ -1,7 +1,8 @@
 //! Kills during the start, with an existing store and with a new one.
 
+use fake_registry::{FakeRegistry, Image, Layer};
+
 use super::{Chances, folder};
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 const KILLS: u64 = 24;
@@ -9,7 +10,7 @@ const KILLS: u64 = 24;
 #[actix_rt::test]
 async fn a_store_survives_kills_while_it_is_opened() {
     let mut chances = Chances::announced("kills while starting");
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(50_000, 1)]);
     hub.push_image("library/alpine", "latest", &image);
     let mut service = Config::docker_hub(&hub).start();

@@ -3,12 +3,13 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use crate::service::{Config, eventually};
 
 #[actix_rt::test]
 async fn a_transfer_that_is_under_way_is_finished() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let layer = Layer::random(400_000, 1);
     let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/alpine", "latest", &image);

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use fake_registry::{Kind, Listener};
+
 use super::{DOES_NOT_RESOLVE, EVERY_MANIFEST_REQUEST, Scene};
-use crate::fake_hub::{Kind, Listener};
 
 #[actix_rt::test]
 async fn a_redirect_to_a_private_address_is_not_followed() {

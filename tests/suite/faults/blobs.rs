@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use fake_registry::{Kind, Listener, Rule};
 use reqwest::Method;
 
 use super::{Scene, is_stored};
-use crate::fake_hub::{Kind, Listener, Rule};
 
 /// Checks that nothing of the blob is stored, that cached content is served, and that the blob is
 /// complete once upstream works.
@@ -55,7 +55,7 @@ async fn gives(kind: Kind, fault: impl Fn(Rule<'_>) -> Rule<'_>, status: u16, co
 
 #[actix_rt::test]
 async fn upstream_is_down() {
-    for listener in [Listener::Registry, Listener::Cdn] {
+    for listener in [Listener::Registry, Listener::Storage] {
         let scene = Scene::start().await;
         scene.hub.down(listener);
         let seen = scene.pull_new_layer().await;

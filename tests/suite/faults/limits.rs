@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use fake_registry::Kind;
+
 use super::{EVERY_MANIFEST_REQUEST, Scene};
-use crate::fake_hub::Kind;
 
 #[actix_rt::test]
 async fn a_long_wait_is_told_at_once() {

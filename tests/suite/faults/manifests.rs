@@ -1,12 +1,12 @@
 //! Manifests: all ways in which upstream can fail.
 
+use fake_registry::{Image, Kind, Layer, Listener, Rule};
 use serde_json::json;
 
 use super::{
     BROKE_OFF, CLOSES_CONNECTIONS, EVERY_MANIFEST_REQUEST, OUT_OF_ORDER, REALM_REFUSES_CONNECTIONS,
     REFUSES_CONNECTIONS, Scene, TOO_SLOW, wrong,
 };
-use crate::fake_hub::{Image, Kind, Layer, Listener, Rule};
 
 /// Checks a fault after which upstream serves nothing: a 503 for new images, and the rest from the cache.
 async fn is_survived(scene: &Scene, (sentence, reason): (&str, &str)) {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Client, Config, Service, Token};
 
 /// The account at docker.io for the group `team`.
@@ -23,7 +23,7 @@ pub const PASSWORD: &str = "the-robots-password";
 
 /// A service with a group that has one image cached, and a hub with another image.
 pub struct Scene {
-    pub hub: FakeHub,
+    pub hub: FakeRegistry,
     pub service: Service,
     pub client: Client,
     /// `library/cached`, pulled by the group.
@@ -42,7 +42,7 @@ pub struct Seen {
 }
 
 /// Pushes both images to the hub.
-pub fn stock(hub: &FakeHub) -> (Image, Image) {
+pub fn stock(hub: &FakeRegistry) -> (Image, Image) {
     let cached = Image::single(&[Layer::random(50_000, 1)]);
     let new = Image::single(&[Layer::random(200_000, 2)]);
     hub.add_account(USERNAME, PASSWORD, &[]);
@@ -54,7 +54,7 @@ pub fn stock(hub: &FakeHub) -> (Image, Image) {
 impl Scene {
     /// Starts it: tags are revalidated each time, and the hub has one second to respond.
     pub async fn start() -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let (cached, new) = stock(&hub);
         let service = Config::docker_hub(&hub)
             .and(&format!("username = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\ngroups = [\"team\"]"))
@@ -157,7 +157,7 @@ impl Scene {
                 (Listener::Realm, Some(Authorization::Basic { username, password })) => {
                     assert_eq!((username.as_str(), password.as_str()), (USERNAME, PASSWORD));
                 }
-                (Listener::Cdn, None) => {}
+                (Listener::Storage, None) => {}
                 other => panic!("a credential in the wrong place: {other:?}"),
             }
         }

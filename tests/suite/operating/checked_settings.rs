@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::fake_hub::FakeHub;
+use fake_registry::FakeRegistry;
+
 use crate::service::Config;
 
 fn check(config: &Path, variables: &[(&str, &str)]) -> Output {
@@ -129,7 +130,7 @@ async fn a_fault_hides_none_of_what_it_is_beside_or_above() {
 
 #[actix_rt::test]
 async fn the_settings_of_a_running_service_can_be_checked_beside_it() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     let folder = service.data();
     let before = names(&folder);
     let output = check(service.config(), &[]);

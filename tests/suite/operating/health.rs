@@ -1,8 +1,8 @@
 //! Readiness, and the log lines of failed requests.
 
+use fake_registry::FakeRegistry;
 use reqwest::Method;
 
-use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service};
 
 /// Returns a service without a reachable upstream, on a full disk.
@@ -51,6 +51,6 @@ async fn a_request_that_fails_is_logged_once_and_its_id_is_in_every_line_of_it()
 
 #[actix_rt::test]
 async fn a_service_that_only_this_machine_reaches_is_not_warned_of() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     assert!(!service.log().contains("unencrypted"), "{}", service.log());
 }

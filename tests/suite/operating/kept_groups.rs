@@ -1,8 +1,8 @@
 //! Warnings about groups in the settings of upstream accounts that do not exist.
 
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
-use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service};
 
 const ACCOUNTS: &str = "username = \"robot\"\npassword = \"a-password\"\ngroups = [\"team/ci\", \"misspelt\"]\n\
@@ -30,7 +30,7 @@ fn warned(service: &Service, message: &str) -> Vec<String> {
 
 #[actix_rt::test]
 async fn groups_of_accounts_that_do_not_exist_are_warned_of_at_the_start() {
-    let mut service = Config::docker_hub(&FakeHub::start()).and(ACCOUNTS).start();
+    let mut service = Config::docker_hub(&FakeRegistry::start()).and(ACCOUNTS).start();
     assert_eq!(warned(&service, AT_START), ["robot misspelt", "robot team/ci", "second team/ci/deep"]);
     service.group("team").await;
     service.group("team/ci").await;
@@ -41,7 +41,7 @@ async fn groups_of_accounts_that_do_not_exist_are_warned_of_at_the_start() {
 
 #[actix_rt::test]
 async fn a_group_that_leaves_the_path_of_an_account_is_warned_of() {
-    let service = Config::docker_hub(&FakeHub::start()).and(ACCOUNTS).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).and(ACCOUNTS).start();
     let team = service.group("team").await;
     let ci = service.group("team/ci").await;
     let deep = service.group("team/ci/deep").await;

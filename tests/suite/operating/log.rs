@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use futures::future::join_all;
 use serde_json::Value;
 
 use super::metrics::{metrics, value};
 use super::until;
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Client, Config, Service};
 
 const DROPPED: &str = "dependency_proxy_log_lines_dropped_total";
@@ -21,7 +21,7 @@ const CONCURRENT_PULLS: usize = 30;
 
 /// A service with an image in its cache, whose log is a pipe.
 struct Piped {
-    _hub: FakeHub,
+    _hub: FakeRegistry,
     service: Service,
     /// The reading end of the pipe, until it is closed.
     pipe: Option<BufReader<ChildStderr>>,
@@ -30,7 +30,7 @@ struct Piped {
 
 impl Piped {
     async fn start() -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         hub.push_image("library/app", "1", &Image::single(&[Layer::random(1000, 1)]));
         let config = Config::docker_hub(&hub).variable("DEPENDENCY_PROXY__LOG__MAX_WAITING_BYTES", "200000");
         let mut service = config.start();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::json;
 
 use super::until;
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Config, Service};
 
 /// All values of labels. Statuses and the bounds of histograms are numbers.
@@ -64,7 +64,7 @@ pub(super) fn value(metrics: &str, sample: &str) -> f64 {
 
 #[actix_rt::test]
 async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let layer = Layer::random(50_000, 1);
     let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/secret-image", "v7", &image);
@@ -121,7 +121,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
 
 #[actix_rt::test]
 async fn metrics_are_not_on_the_public_port() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     assert_eq!(service.stranger().get("/metrics").await.status, 404);
 }
 

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use super::metrics::metrics;
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::{Client, Config, Service};
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
 
 const OPERATING: &str = include_str!("../../../docs/operating.md");
 
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     image: Image,
     service: Service,
     client: Client,
@@ -20,7 +20,7 @@ struct Scene {
 impl Scene {
     /// Starts a service with an image in its cache.
     async fn start() -> Self {
-        let (hub, image) = (FakeHub::start(), Image::single(&[Layer::random(10_000, 1)]));
+        let (hub, image) = (FakeRegistry::start(), Image::single(&[Layer::random(10_000, 1)]));
         hub.push_image("library/alpine", "1", &image);
         let service = Config::docker_hub(&hub).start();
         let token = service.deploy_token(&service.group("team").await, "ci").await;

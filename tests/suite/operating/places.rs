@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::refusals::Scene;
-use crate::fake_hub::Kind;
 use crate::service::{Answer, Client};
+use fake_registry::Kind;
 
 const PROXY: &str = "/v2/team/dependency_proxy/containers";
 

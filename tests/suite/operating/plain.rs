@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::TcpStream;
 
+use fake_registry::FakeRegistry;
+
 use super::until;
-use crate::fake_hub::FakeHub;
 use crate::service::Config;
 
 /// The first bytes of a TLS connection.
@@ -12,7 +13,7 @@ const CLIENT_HELLO: [u8; 6] = [0x16, 0x03, 0x01, 0x00, 0x05, 0x01];
 
 #[actix_rt::test]
 async fn tls_spoken_to_the_plain_port_is_told_once_and_harms_nobody() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let service = Config::docker_hub(&hub).start();
     let told = || service.log().matches("spoke TLS to the plain port").count();
     for _ in 0..3 {

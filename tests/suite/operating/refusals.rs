@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fake_registry::{FakeRegistry, Image, Layer, Listener};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::metrics::metrics;
-use crate::fake_hub::{FakeHub, Image, Layer, Listener};
 use crate::service::{Answer, Client, Config, Group, Service, Token};
 
 pub(super) struct Scene {
-    pub(super) hub: FakeHub,
+    pub(super) hub: FakeRegistry,
     pub(super) service: Service,
 }
 
@@ -23,7 +23,7 @@ impl Scene {
 
     /// Starts a service with these settings.
     pub(super) fn with(settings: &str) -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(1000, 1)]));
         let service = Config::docker_hub(&hub).and(settings).start();
         Self { hub, service }

@@ -1,15 +1,16 @@
 //! SIGHUP: the settings that are reloaded, those that need a restart, and that running pulls continue.
 
+use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
+
 use super::until;
-use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Client, Config, Service};
 
 const ACCOUNT: &str = "groups = [\"team\"]\nusername = \"robot\"";
 const REVALIDATE: &str = "[cache]\ntag_freshness = \"0s\"";
 
 /// Returns a hub with an image that only the account can pull.
-fn stocked() -> (FakeHub, Image) {
-    let hub = FakeHub::start();
+fn stocked() -> (FakeRegistry, Image) {
+    let hub = FakeRegistry::start();
     let image = Image::single(&[Layer::random(300_000, 1)]);
     hub.add_account("robot", "the-new-password", &["acme/app"]);
     hub.push_image("acme/app", "1", &image);
@@ -86,7 +87,7 @@ async fn an_account_that_was_removed_is_not_used_any_more_not_even_for_what_is_c
     reload(&service, APPLIED).await;
     hub.reset_counts();
     assert_eq!(client.manifest("team", "acme/app", "1").await.status, 403);
-    let shown = |request: &crate::fake_hub::Requests| {
+    let shown = |request: &fake_registry::Requests| {
         request.iter().any(|request| matches!(request.authorization, Some(Authorization::Basic { .. })))
     };
     assert!(hub.requests().total() > 0 && !shown(&hub.requests()), "the account was shown after it was removed");
@@ -94,7 +95,7 @@ async fn an_account_that_was_removed_is_not_used_any_more_not_even_for_what_is_c
 
 #[actix_rt::test]
 async fn upstreams_come_and_go_without_a_restart() {
-    let (first, second) = (FakeHub::start(), FakeHub::start());
+    let (first, second) = (FakeRegistry::start(), FakeRegistry::start());
     let image = Image::single(&[Layer::random(100, 1)]);
     for hub in [&first, &second] {
         hub.require_auth(false);
@@ -115,7 +116,7 @@ async fn upstreams_come_and_go_without_a_restart() {
 
 #[actix_rt::test]
 async fn the_times_of_the_cache_change_and_what_needs_a_restart_is_named() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(100, 1)]));
     let service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
     let client = client(&service).await;
@@ -133,7 +134,7 @@ async fn the_times_of_the_cache_change_and_what_needs_a_restart_is_named() {
 
 #[actix_rt::test]
 async fn settings_with_faults_change_nothing_and_all_faults_are_logged() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &Image::single(&[Layer::random(100, 1)]));
     let service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
     let client = client(&service).await;
@@ -172,6 +173,6 @@ async fn a_download_under_way_goes_on_while_its_upstream_changes() {
     hub.release();
     let answer = pulling.await.unwrap();
     assert_eq!((answer.status, answer.cut, answer.body.len()), (200, false, layer.bytes().len()));
-    assert_eq!(hub.requests().at(Listener::Cdn), 1);
+    assert_eq!(hub.requests().at(Listener::Storage), 1);
     assert_eq!(client.manifest("team", "acme/app", "1").await.header("x-cache"), "stale", "the new password is wrong");
 }

@@ -1,7 +1,8 @@
 //! Signals that do not end the service.
 
+use fake_registry::FakeRegistry;
+
 use super::until;
-use crate::fake_hub::FakeHub;
 use crate::service::{Config, Service};
 
 async fn is_healthy(service: &Service) -> bool {
@@ -10,7 +11,7 @@ async fn is_healthy(service: &Service) -> bool {
 
 #[actix_rt::test]
 async fn sigusr1_and_sigusr2_are_ignored() {
-    let mut service = Config::docker_hub(&FakeHub::start()).start();
+    let mut service = Config::docker_hub(&FakeRegistry::start()).start();
     for signal in ["USR1", "USR2"] {
         service.signal(signal);
         assert!(is_healthy(&service).await, "{signal}");
@@ -24,7 +25,7 @@ async fn sigusr1_and_sigusr2_are_ignored() {
 
 #[actix_rt::test]
 async fn sighup_reads_the_log_filter_again_and_says_what_it_does_not() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     service.add_settings("[log]\nfilter = \"warn\"");
     service.signal("HUP");
     // The line about it is suppressed by the new filter.
@@ -43,7 +44,7 @@ async fn sighup_reads_the_log_filter_again_and_says_what_it_does_not() {
 
 #[actix_rt::test]
 async fn sighup_raises_the_log_filter_and_names_it() {
-    let service = Config::docker_hub(&FakeHub::start()).start();
+    let service = Config::docker_hub(&FakeRegistry::start()).start();
     service.add_settings("[log]\nfilter = \"debug\"");
     service.signal("HUP");
     until("it tells what it has changed", || async { service.log().contains("\"applied\":\"log.filter\"") }).await;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use reqwest::{Certificate, Client, Response};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -18,7 +19,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::until;
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 /// A certificate for localhost, its key and its authority.
@@ -73,11 +73,11 @@ impl Mounted {
         self.0.path().join("tls.key")
     }
 
-    fn start(&self, hub: &FakeHub) -> Service {
+    fn start(&self, hub: &FakeRegistry) -> Service {
         self.config(hub).start()
     }
 
-    fn config(&self, hub: &FakeHub) -> Config {
+    fn config(&self, hub: &FakeRegistry) -> Config {
         Config::docker_hub(hub)
             .variable("DEPENDENCY_PROXY__SERVER__TLS_CERTIFICATE", self.certificate().to_str().unwrap())
             .variable("DEPENDENCY_PROXY__SERVER__TLS_KEY", self.key().to_str().unwrap())
@@ -119,7 +119,7 @@ async fn is_served(pair: Pair, address: SocketAddr) -> bool {
 
 #[actix_rt::test]
 async fn an_image_is_pulled_over_tls() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let layer = Layer::random(300_000, 1);
     let image = Image::single(std::slice::from_ref(&layer));
     hub.push_image("library/alpine", "latest", &image);
@@ -144,7 +144,7 @@ async fn an_image_is_pulled_over_tls() {
 
 #[actix_rt::test]
 async fn a_client_that_stops_in_the_middle_of_a_request_or_asks_no_more_is_cut_off() {
-    let (hub, mounted) = (FakeHub::start(), Mounted::new(ONE.certificate, ONE.key));
+    let (hub, mounted) = (FakeRegistry::start(), Mounted::new(ONE.certificate, ONE.key));
     let service = mounted.config(&hub).variable("DEPENDENCY_PROXY__SERVER__CLIENT_TIMEOUT", "1s").start();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(fixture(ONE.authority)).unwrap()).unwrap();
@@ -168,7 +168,7 @@ async fn a_client_that_stops_in_the_middle_of_a_request_or_asks_no_more_is_cut_o
 
 #[actix_rt::test]
 async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let mounted = Mounted::new(ONE.certificate, ONE.key);
     let service = mounted.start(&hub);
     assert!(is_served(ONE, service.address).await && !is_served(OTHER, service.address).await);
@@ -188,7 +188,7 @@ async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
 #[actix_rt::test]
 async fn a_changed_certificate_is_served_at_once_after_sighup() {
     let mounted = Mounted::new(ONE.certificate, ONE.key);
-    let service = mounted.start(&FakeHub::start());
+    let service = mounted.start(&FakeRegistry::start());
     for (version, pair) in [("2", OTHER), ("3", ONE), ("4", OTHER)] {
         mounted.mount(version, pair.certificate, pair.key);
         service.signal("HUP");

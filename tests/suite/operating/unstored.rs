@@ -1,13 +1,14 @@
 //! The log lines of a full disk: which image comes from upstream at each pull, and one warning that names the folder.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use super::metrics::{metrics, value};
 use crate::blobs::SmallDisk;
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 use crate::service::Config;
 
 #[actix_rt::test]
 async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_to_do() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let layers: Vec<Layer> = (1..4).map(|seed| Layer::random(1000, seed)).collect();
     let images = [Image::single(&layers[..2]), Image::single(&layers[2..])];
     for (name, image) in ["library/one", "library/two"].into_iter().zip(&images) {
@@ -52,7 +53,7 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
 #[actix_rt::test]
 async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_though_smaller_content_is_stored() {
     let Some(disk) = SmallDisk::try_mount(40) else { return };
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let (large, small) = (Layer::random(3 << 20, 1), Layer::random(1000, 2));
     let (app, tool) = (Image::single(&[large.clone(), small.clone()]), Image::single(std::slice::from_ref(&small)));
     hub.push_image("library/app", "1", &app);

@@ -1,9 +1,9 @@
 //! Manifests and blobs over HTTP: headers, `HEAD`, ranges, and unchanged bytes.
 
+use fake_registry::{Image, Layer};
 use reqwest::Method;
 
 use super::{House, refusal, said};
-use crate::fake_hub::{Image, Layer};
 use crate::service::{Answer, Client};
 
 async fn ask(client: &Client, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {

@@ -1,10 +1,10 @@
 //! `tags/list` and `referrers`: upstream's responses, for callers who may pull, with paging through the service.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, OCI_INDEX};
 use reqwest::Method;
 use serde_json::json;
 
 use super::{House, denied, no_member, refusal, said};
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, OCI_INDEX};
 use crate::service::{Answer, Client};
 
 const ALPINE: &str = "/v2/team/dependency_proxy/containers/alpine";
@@ -41,7 +41,7 @@ async fn tags_are_passed_through_page_by_page() {
 
 #[actix_rt::test]
 async fn the_next_page_is_asked_of_the_same_upstream() {
-    let other = FakeHub::start();
+    let other = FakeRegistry::start();
     other.require_auth(false);
     let image = Image::single(&[Layer::random(100, 5)]);
     other.push_image("app", "1", &image);
@@ -120,7 +120,7 @@ fn next_page(page: &Answer) -> String {
 }
 
 /// Returns the queries of the lists that were requested from upstream, as received there.
-fn queries(hub: &FakeHub) -> Vec<String> {
+fn queries(hub: &FakeRegistry) -> Vec<String> {
     let requests = hub.requests();
     let lists = requests.iter().filter(|request| matches!(request.kind, Kind::Tags | Kind::Referrers));
     lists.filter(|request| !request.refused).map(|request| request.query_string.clone()).collect()
@@ -151,7 +151,7 @@ async fn every_page_is_found_by_upstreams_own_token_with_one_request() {
 
 #[actix_rt::test]
 async fn every_page_of_referrers_is_found_also_by_ns() {
-    let other = FakeHub::start();
+    let other = FakeRegistry::start();
     other.require_auth(false);
     let image = Image::single(&[Layer::random(100, 5)]);
     other.push_image("app", "1", &image);

@@ -18,9 +18,9 @@ mod signatures;
 mod throttling;
 mod unavailable;
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{Answer, Client, Config, Group, Service, Token, User};
 
 /// Message for a wrong secret.
@@ -32,7 +32,7 @@ const PAIR: [&str; 2] = ["read_registry", "write_registry"];
 /// A service in front of a hub that has `alpine:latest`, with the group `team`, its deploy token `ci`,
 /// and the member alice.
 struct House {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     image: Image,
     team: Group,
@@ -53,7 +53,7 @@ impl House {
     }
 
     async fn configured(configure: impl FnOnce(Config) -> Config) -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(10_000, 1)]);
         hub.push_image("library/alpine", "latest", &image);
         let service = configure(Config::docker_hub(&hub)).start();

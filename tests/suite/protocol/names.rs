@@ -1,9 +1,9 @@
 //! Interpretation of paths: the group, the upstream and the image, and the messages for wrong ones.
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use reqwest::Method;
 
 use super::{House, denied, refusal, said, served};
-use crate::fake_hub::{FakeHub, Image, Layer};
 
 const HOME: &str = "/v2/team/dependency_proxy/containers";
 const READ_ONLY: &str = "This is a read-only cache. Push to the registry itself";
@@ -11,8 +11,8 @@ const CONFIGURED: &str = "Configured: docker.io, gcr.io, ghcr.io, mcr.microsoft.
                           registry.gitlab.com, registry.k8s.io";
 
 /// Returns a second upstream, `other.test`, that has an image with each of these names.
-fn other(names: &[&str]) -> (FakeHub, Vec<Image>) {
-    let hub = FakeHub::start();
+fn other(names: &[&str]) -> (FakeRegistry, Vec<Image>) {
+    let hub = FakeRegistry::start();
     hub.require_auth(false);
     let images = (0..).zip(names).map(|(seed, name)| {
         let image = Image::single(&[Layer::random(100, 1000 + seed)]);
@@ -23,7 +23,7 @@ fn other(names: &[&str]) -> (FakeHub, Vec<Image>) {
     (hub, images)
 }
 
-async fn with_other(hub: &FakeHub) -> House {
+async fn with_other(hub: &FakeRegistry) -> House {
     House::with(&format!("[upstreams.\"other.test\"]\nurl = \"{}\"", hub.url())).await
 }
 

@@ -1,10 +1,10 @@
 //! Signatures and other referrers where upstream has no referrers API: under tags that are made of a digest, as in
 //! the OCI distribution specification ("Referrers Tag Schema") and in cosign.
 
+use fake_registry::{Image, Layer, OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
 
 use super::{House, refusal, said};
-use crate::fake_hub::{Image, Layer, OCI_INDEX, OCI_MANIFEST};
 use crate::service::{Answer, Client};
 
 const ALPINE: &str = "/v2/team/dependency_proxy/containers/alpine";

@@ -1,7 +1,7 @@
 //! Content that upstream cannot or does not serve: the status, the message and, for a 5xx, the reason phrase, which
 //! is all that docker, podman and ctr show of it.
 
-use crate::fake_hub::{Kind, Listener};
+use fake_registry::{Kind, Listener};
 
 use super::raw::{exchange, request};
 use super::{House, denied, refusal, said, served};

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
+
 use super::{REVALIDATE, Scene, is_image};
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Answer, Config};
 
 const ACCOUNT: &str = "username = \"robot\"\npassword = \"the-robots-password\"\ngroups = [\"team\"]";
@@ -12,7 +13,7 @@ const REFUSED: &str = "The login of account 'robot' is refused by docker.io";
 
 /// Returns a service that has pulled an image once that only the account can pull.
 async fn pulled(settings: &str) -> (Scene, Image) {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.add_account("robot", "the-robots-password", &["acme/app"]);
     let scene = Scene::before(hub, &format!("{ACCOUNT}\n{REVALIDATE}\n{settings}")).await;
     let image = scene.push("acme/app", 1);
@@ -128,7 +129,7 @@ async fn a_registry_that_refuses_a_new_token_denies_the_image_at_once() {
 /// A registry with HTTP Basic refuses a cached image with `status`, and `GET /v2/` with `ping`. Returns the status
 /// that the client gets.
 async fn basic_refusal(status: u16, ping: Option<u16>) -> u16 {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.require_auth(false);
     let image = Image::single(&[Layer::random(100, 1)]);
     hub.push_image("acme/app", "1", &image);

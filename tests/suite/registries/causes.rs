@@ -4,8 +4,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use fake_registry::{FakeRegistry, Kind, Listener};
+
 use super::Scene;
-use crate::fake_hub::{FakeHub, Kind, Listener};
 use crate::service::{Config, Service, Token};
 
 const TIMEOUTS: &str = "header_timeout = \"1s\"\nconnect_timeout = \"1s\"";
@@ -47,7 +48,7 @@ async fn a_name_that_does_not_resolve() {
 
 #[actix_rt::test]
 async fn nobody_who_listens() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.down(Listener::Registry);
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
     is_told(&service, "up.test cannot be reached (it refused the connection)").await;
@@ -55,7 +56,7 @@ async fn nobody_who_listens() {
 
 #[actix_rt::test]
 async fn a_realm_where_nobody_listens() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.down(Listener::Realm);
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
     is_told(&service, "up.test cannot be reached (its token realm 127.0.0.1: it refused the connection)").await;
@@ -63,7 +64,7 @@ async fn a_realm_where_nobody_listens() {
 
 #[actix_rt::test]
 async fn no_response_in_time() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.on_anything().at(Listener::Registry).before_auth().hang();
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
     is_told(&service, "up.test cannot be reached (it did not respond in time)").await;
@@ -71,7 +72,7 @@ async fn no_response_in_time() {
 
 #[actix_rt::test]
 async fn tls_to_a_port_that_speaks_none() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let url = hub.url().replace("http://", "https://");
     let service = Config::upstream_at("up.test", &url).and(TIMEOUTS).start();
     is_told(&service, "up.test cannot be reached (TLS failed)").await;
@@ -79,7 +80,7 @@ async fn tls_to_a_port_that_speaks_none() {
 
 #[actix_rt::test]
 async fn a_status_of_the_registry_with_its_sentence() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.on_anything().at(Listener::Registry).before_auth().refusal(500, "UNKNOWN", "the database is locked");
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
     is_told(&service, "up.test is out of order (HTTP status 500: \"the database is locked\")").await;
@@ -87,7 +88,7 @@ async fn a_status_of_the_registry_with_its_sentence() {
 
 #[actix_rt::test]
 async fn an_account_that_is_refused() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let account = "username = \"robot\"\npassword = \"expired\"\ngroups = [\"team\"]";
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).and(account).start();
     is_told(&service, "The login of account 'robot' is refused by up.test").await;
@@ -95,7 +96,7 @@ async fn an_account_that_is_refused() {
 
 #[actix_rt::test]
 async fn a_page_in_place_of_a_manifest() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.on_anything().at(Listener::Registry).before_auth().html();
     let service = Config::hub_named("up.test", &hub).and(TIMEOUTS).start();
     let cause = "up.test sent an invalid response (the media type is not that of a manifest)";

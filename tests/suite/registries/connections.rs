@@ -1,11 +1,12 @@
 //! Connections that upstream closes during a request, and gateways that fail once.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use super::{REVALIDATE, Scene};
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 
 #[actix_rt::test]
 async fn a_request_on_a_dead_connection_is_repeated_on_a_new_one() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.requests_per_connection(1);
     let scene = Scene::before(hub, REVALIDATE).await;
     let mut image = scene.push("acme/app", 1);
@@ -23,7 +24,7 @@ async fn a_request_on_a_dead_connection_is_repeated_on_a_new_one() {
 
 #[actix_rt::test]
 async fn many_dead_connections_at_once_fail_nobody() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let scene = Scene::before(hub, REVALIDATE).await;
     let names: Vec<String> = (0..20).map(|number| format!("acme/app-{number}")).collect();
     for (name, seed) in names.iter().zip(1..) {

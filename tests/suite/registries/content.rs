@@ -1,10 +1,10 @@
 //! Unusual content that clients accept, and content that cannot be pulled: the digest decides, and hopeless content
 //! is reported at once.
 
+use fake_registry::{Image, Kind, Layer, OCI_INDEX};
 use serde_json::{Value, json};
 
 use super::{REVALIDATE, Scene, is_image};
-use crate::fake_hub::{Image, Kind, Layer, OCI_INDEX};
 use crate::service::Answer;
 
 /// A change of a manifest's JSON document.

@@ -1,10 +1,10 @@
 //! `HEAD` where registries refuse it, do not support it or respond with incomplete headers: a `GET` decides what it
 //! does not clearly confirm, and for a while a repository that does so gets no more `HEAD`.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener, Rule};
 use reqwest::Method;
 
 use super::{REVALIDATE, Scene, is_image};
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener, Rule};
 use crate::service::Config;
 
 /// A function that adds a fault to a rule.
@@ -114,9 +114,9 @@ async fn a_registry_that_answers_no_head_of_a_blob_opens_what_is_stored_from_els
 }
 
 /// Returns the scene, with a second upstream `mirror.test`.
-async fn with_mirror() -> (Scene, FakeHub) {
-    let mirror = FakeHub::start();
-    let (realm, cdn) = (mirror.host(Listener::Realm), mirror.host(Listener::Cdn));
+async fn with_mirror() -> (Scene, FakeRegistry) {
+    let mirror = FakeRegistry::start();
+    let (realm, cdn) = (mirror.host(Listener::Realm), mirror.host(Listener::Storage));
     let lines = format!(
         "[upstreams.\"mirror.test\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]",
         mirror.url()
@@ -137,7 +137,7 @@ async fn a_head_of_a_blob_is_decided_by_its_first_byte_where_upstream_refuses_it
 
 #[actix_rt::test]
 async fn a_registry_without_any_head_is_pulled_from_as_one_with_it() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.require_auth(false);
     hub.redirect_blobs(false);
     let image = Image::single(&[Layer::random(5_000, 1)]);
@@ -192,7 +192,7 @@ async fn a_head_with_a_wrong_length_of_a_stored_blob_is_decided_by_its_first_byt
     assert_eq!(scene.client.blob("team", "acme/app", layer).await.status, 200);
     let other = scene.another_group("other").await;
     scene.hub.push_image("acme/copy", "1", &image);
-    scene.hub.on(Kind::BlobHead).at(Listener::Cdn).body_length_off_by(-7);
+    scene.hub.on(Kind::BlobHead).at(Listener::Storage).body_length_off_by(-7);
     let answer = other.blob("other", "acme/copy", layer).await;
     assert_eq!((answer.status, answer.body.len()), (200, 20_000), "{}", answer.text());
 }

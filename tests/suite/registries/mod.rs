@@ -9,7 +9,8 @@ mod heads;
 mod refusals;
 mod tokens;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use crate::service::{Answer, Client, Config, Service};
 
 /// Tags are revalidated at each pull, and 404s are not cached.
@@ -17,7 +18,7 @@ const REVALIDATE: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = 0";
 
 /// A service in front of a hub, with a group and its deploy token.
 struct Scene {
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     client: Client,
 }
@@ -25,10 +26,10 @@ struct Scene {
 impl Scene {
     /// Starts it with these lines of configuration after the upstream's.
     async fn start(lines: &str) -> Self {
-        Self::before(FakeHub::start(), lines).await
+        Self::before(FakeRegistry::start(), lines).await
     }
 
-    async fn before(hub: FakeHub, lines: &str) -> Self {
+    async fn before(hub: FakeRegistry, lines: &str) -> Self {
         let service = Config::docker_hub(&hub).and(lines).start();
         let team = service.group("team").await;
         let token = service.deploy_token(&team, "ci").await;

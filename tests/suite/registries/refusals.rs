@@ -1,7 +1,8 @@
 //! A final refusal reaches the client with upstream's status and message, and affects no other request.
 
+use fake_registry::{Image, Kind, Layer, Listener};
+
 use super::{REVALIDATE, Scene, is_image};
-use crate::fake_hub::{Image, Kind, Layer, Listener};
 use crate::service::eventually;
 
 const HOME: &str = "/v2/team/dependency_proxy/containers/acme/bad";
@@ -168,7 +169,7 @@ async fn a_sign_in_page_in_place_of_a_list_of_referrers_means_that_there_is_none
 
 #[actix_rt::test]
 async fn a_sentence_that_repeats_the_password_is_dropped() {
-    let hub = crate::fake_hub::FakeHub::start();
+    let hub = fake_registry::FakeRegistry::start();
     hub.on_anything()
         .at(Listener::Registry)
         .before_auth()

@@ -1,8 +1,9 @@
 //! Upstream's tokens: a refused token is not a refused repository, and a challenge does not override the
 //! scope that the client needs.
 
+use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener, Rule};
+
 use super::{REVALIDATE, Scene, is_image};
-use crate::fake_hub::{Authorization, FakeHub, Image, Kind, Layer, Listener, Rule};
 use crate::service::Config;
 
 #[actix_rt::test]
@@ -50,7 +51,7 @@ async fn a_refusal_of_the_new_token_is_upstreams_decision() {
 #[actix_rt::test]
 async fn a_token_is_requested_for_the_repository_whatever_the_challenge_names() {
     for scope in ["repository:user/image:pull", "", "*", "registry:catalog:*", "aws"] {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         hub.challenge_scope(scope);
         hub.strict_realm(true);
         let scene = Scene::before(hub, "").await;
@@ -81,7 +82,7 @@ async fn a_scope_that_a_registry_insists_on_is_added_to_the_repositorys_own() {
 
 #[actix_rt::test]
 async fn a_path_in_the_address_of_upstream_is_part_of_the_scope() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.strict_realm(true);
     let image = Image::single(&[Layer::random(100, 1)]);
     hub.push_image("cache/acme/app", "1", &image);
@@ -97,7 +98,7 @@ async fn a_path_in_the_address_of_upstream_is_part_of_the_scope() {
 
 #[actix_rt::test]
 async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_account() {
-    let (front, behind) = (FakeHub::start(), FakeHub::start());
+    let (front, behind) = (FakeRegistry::start(), FakeRegistry::start());
     front.require_auth(true);
     front.add_account("robot", "the-robots-password", &["acme/app"]);
     let image = Image::single(&[Layer::random(20_000, 1)]);
@@ -111,7 +112,7 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
     front.on(Kind::BlobRedirect).redirect_to(&target(&format!("blobs/{layer}")));
     front.on(Kind::Tags).redirect_to(&target("tags/list"));
     let hosts =
-        [Listener::Registry, Listener::Realm, Listener::Cdn].map(|listener| format!("{:?}", behind.host(listener)));
+        [Listener::Registry, Listener::Realm, Listener::Storage].map(|listener| format!("{:?}", behind.host(listener)));
     let lines = format!(
         "username = \"robot\"\npassword = \"the-robots-password\"\ngroups = [\"team\"]\nredirect_hosts = [{}]\n{REVALIDATE}",
         hosts.join(", ")
@@ -137,7 +138,7 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
     for request in behind.requests().iter() {
         let anonymous = matches!(request.authorization, None | Some(Authorization::Bearer(_)));
         assert!(anonymous, "the account left for another registry: {request:?}");
-        assert!(request.listener != Listener::Cdn || request.authorization.is_none(), "{request:?}");
+        assert!(request.listener != Listener::Storage || request.authorization.is_none(), "{request:?}");
         if let Some(Authorization::Bearer(token)) = &request.authorization {
             assert!(behind.issued_tokens().contains(token), "a token of the first registry was shown to the second");
         }
@@ -151,7 +152,7 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
 
 #[actix_rt::test]
 async fn each_registry_behind_a_redirect_has_a_token_of_its_own() {
-    let (front, first, second) = (FakeHub::start(), FakeHub::start(), FakeHub::start());
+    let (front, first, second) = (FakeRegistry::start(), FakeRegistry::start(), FakeRegistry::start());
     front.require_auth(false);
     let image = Image::single(&[Layer::random(100, 1)]);
     front.push_image("acme/app", "1", &image);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use fake_registry::Kind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::{MIB, Scene, Wire};
-use crate::fake_hub::Kind;
 use crate::service::Config;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n";

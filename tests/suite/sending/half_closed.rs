@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fake_registry::Kind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{MIB, Scene, Wire, path, until};
-use crate::fake_hub::Kind;
 use crate::service::Config;
 
 async fn scenes() -> [Scene; 2] {

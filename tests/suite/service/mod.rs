@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fake_registry::{FakeRegistry, Listener};
+
 pub use client::{Answer, Client};
 pub use connection::Connection;
 pub use identities::{Group, Token, User};
 pub use secure::secure;
 pub use waiting::eventually;
-
-use crate::fake_hub::{FakeHub, Listener};
 
 /// Secret of the administrator's API token in every test.
 pub const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
@@ -45,13 +45,13 @@ pub struct Config {
 
 impl Config {
     /// Configures this hub as docker.io.
-    pub fn docker_hub(hub: &FakeHub) -> Self {
+    pub fn docker_hub(hub: &FakeRegistry) -> Self {
         Self::hub_named("docker.io", hub)
     }
 
     /// Configures this hub as an upstream of this name, with its realm and storage.
-    pub fn hub_named(name: &str, hub: &FakeHub) -> Self {
-        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Cdn));
+    pub fn hub_named(name: &str, hub: &FakeRegistry) -> Self {
+        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
         Self::upstream_at(name, &hub.url()).and(&format!("auth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]"))
     }
 

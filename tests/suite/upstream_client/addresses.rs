@@ -1,9 +1,9 @@
 //! Allowed and forbidden targets of upstream's redirects and realms.
 
 use dependency_proxy::upstream::UpstreamError;
+use fake_registry::Kind;
 
 use super::*;
-use crate::fake_hub::Kind;
 
 #[tokio::test]
 async fn redirects_to_addresses_that_are_not_public_are_refused() {
@@ -23,7 +23,7 @@ async fn redirects_to_addresses_that_are_not_public_are_refused() {
         let refused = error(registries.blob(&anonymous(), &setup.layer(), 0).await);
         assert!(matches!(refused, UpstreamError::ForbiddenAddress { .. }), "{target}: {refused}");
     }
-    assert_eq!(setup.hub.requests().at(Listener::Cdn), 0);
+    assert_eq!(setup.hub.requests().at(Listener::Storage), 0);
 }
 
 #[tokio::test]
@@ -48,9 +48,9 @@ async fn link_local_is_refused_though_it_is_listed() {
 #[tokio::test]
 async fn a_listed_name_may_lead_inside_and_another_port_of_it_not() {
     let setup = Setup::new(1000);
-    setup.hub.cdn_host("localhost");
+    setup.hub.storage_host("localhost");
     let with = |hosts: Vec<String>| registries(UpstreamOptions { redirect_hosts: hosts, ..setup.options() });
-    let listed = setup.hub.host(Listener::Cdn).replace("127.0.0.1", "localhost");
+    let listed = setup.hub.host(Listener::Storage).replace("127.0.0.1", "localhost");
     let content = with(vec![listed]).blob(&anonymous(), &setup.layer(), 0).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), setup.layer.bytes());
     let refused = error(with(vec!["localhost:1".into()]).blob(&anonymous(), &setup.layer(), 0).await);
@@ -76,7 +76,7 @@ async fn every_hop_is_checked_and_there_are_five() {
 #[tokio::test]
 async fn addresses_with_credentials_or_of_another_kind_are_refused() {
     let setup = Setup::new(1000);
-    let cdn = setup.hub.host(Listener::Cdn);
+    let cdn = setup.hub.host(Listener::Storage);
     for target in [format!("http://u:p@{cdn}/x"), "ftp://example.com/x".into(), "file:///etc/passwd".into()] {
         setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&target);
         let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
@@ -115,7 +115,7 @@ async fn proxy(asked: tokio::sync::mpsc::UnboundedSender<String>) -> u16 {
             let answer = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: {}\r\nLocation: http://localhost:{port}/\r\n\
                  Content-Length: 2\r\nConnection: close\r\n\r\n{{}}",
-                crate::fake_hub::OCI_INDEX
+                fake_registry::OCI_INDEX
             );
             socket.write_all(answer.as_bytes()).await.unwrap();
             asked.send(request).unwrap();

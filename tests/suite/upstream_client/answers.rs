@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dependency_proxy::domain::list_query::ListQuery;
 use dependency_proxy::upstream::{ConnectionFailure, HttpFailure, RateLimit, UpstreamError};
+use fake_registry::Kind;
 
 use super::*;
-use crate::fake_hub::Kind;
 
 #[tokio::test]
 async fn statuses_are_told_apart() {
@@ -133,7 +133,7 @@ async fn referrers_are_asked_for_by_type_and_may_be_unknown() {
     let subject = setup.image.digest().parse().unwrap();
     let query: ListQuery = "artifactType=test/sig".parse().unwrap();
     let page = registries.referrers(&anonymous(), &subject, &query).await.unwrap();
-    assert_eq!((page.media_type.as_str(), page.filters.as_deref()), (crate::fake_hub::OCI_INDEX, Some("artifactType")));
+    assert_eq!((page.media_type.as_str(), page.filters.as_deref()), (fake_registry::OCI_INDEX, Some("artifactType")));
     assert_eq!(setup.hub.requests().last().unwrap().parameter("artifactType"), Some("test/sig"));
     setup.hub.referrers_api(false);
     assert_eq!(error(registries.referrers(&anonymous(), &subject, &query).await), UpstreamError::NotFound);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dependency_proxy::upstream::UpstreamError;
+use fake_registry::Kind;
 use futures::StreamExt;
 
 use super::*;
-use crate::fake_hub::Kind;
 
 #[tokio::test]
 async fn a_blob_comes_from_the_cdn_which_sees_no_token() {
@@ -18,8 +18,8 @@ async fn a_blob_comes_from_the_cdn_which_sees_no_token() {
     assert_eq!(content.head.length, Some(100_003));
     assert_eq!(bytes(content).await.unwrap(), setup.layer.bytes());
     let requests = setup.hub.requests();
-    assert_eq!((requests.at(Listener::Cdn), requests.token_requests()), (2, 1));
-    assert!(requests.iter().filter(|it| it.listener == Listener::Cdn).all(|it| it.authorization.is_none()));
+    assert_eq!((requests.at(Listener::Storage), requests.token_requests()), (2, 1));
+    assert!(requests.iter().filter(|it| it.listener == Listener::Storage).all(|it| it.authorization.is_none()));
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_refusal_by_the_storage_is_none_by_the_registry() {
 #[tokio::test]
 async fn storage_that_knows_no_head_is_asked_for_the_first_byte() {
     let setup = Setup::new(1000);
-    setup.hub.on(Kind::BlobHead).at(Listener::Cdn).status(403);
+    setup.hub.on(Kind::BlobHead).at(Listener::Storage).status(403);
     for honoured in [true, false] {
         setup.hub.honour_ranges(honoured);
         let head = setup.registries().head_blob(&anonymous(), &setup.layer()).await.unwrap();

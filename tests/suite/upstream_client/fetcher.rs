@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use dependency_proxy::actors::upstream_fetcher::UpstreamHandle;
 use dependency_proxy::upstream::UpstreamError;
+use fake_registry::Kind;
 
 use super::*;
-use crate::fake_hub::Kind;
 
 fn start(options: UpstreamOptions) -> (Arbiter, UpstreamHandle) {
     let arbiter = Arbiter::new();

@@ -15,22 +15,21 @@ use dependency_proxy::domain::reference::Reference;
 use dependency_proxy::upstream::{
     AccountOptions, Content, ContentHead, ManifestHead, Registries, UpstreamError, UpstreamOptions,
 };
+use fake_registry::{FakeRegistry, Image, Layer, Listener};
 use futures::TryStreamExt;
-
-use crate::fake_hub::{FakeHub, Image, Layer, Listener};
 
 const REPOSITORY: &str = "library/alpine";
 
 /// A hub with `library/alpine:latest` of one layer.
 struct Setup {
-    hub: FakeHub,
+    hub: FakeRegistry,
     image: Image,
     layer: Layer,
 }
 
 impl Setup {
     fn new(layer_size: u64) -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let layer = Layer::random(layer_size, 7);
         let image = Image::single(std::slice::from_ref(&layer));
         hub.push_image(REPOSITORY, "latest", &image);
@@ -41,7 +40,7 @@ impl Setup {
     fn options(&self) -> UpstreamOptions {
         UpstreamOptions {
             auth_hosts: vec![self.hub.host(Listener::Realm)],
-            redirect_hosts: vec![self.hub.host(Listener::Cdn)],
+            redirect_hosts: vec![self.hub.host(Listener::Storage)],
             proxy: Some(String::new()),
             accounts: vec![AccountOptions { username: "robot".into(), password: "hunter2".to_owned().into() }],
             connect_timeout: Duration::from_secs(2),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use dependency_proxy::upstream::{ConnectionFailure, RealmError, UpstreamError};
+use fake_registry::OCI_INDEX;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
-use crate::fake_hub::OCI_INDEX;
 
 /// A registry at `https://localhost:PORT` that sends this response to every request, and records the requests.
 struct TlsRegistry {
@@ -89,7 +89,7 @@ async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
 #[tokio::test]
 async fn no_redirect_leaves_encryption_unless_its_target_is_listed() {
     let setup = Setup::new(10);
-    let cdn = setup.hub.host(Listener::Cdn);
+    let cdn = setup.hub.host(Listener::Storage);
     let registry = TlsRegistry::start(answer("307 Away", &format!("Location: http://{cdn}/data/x"), ""));
     let digest = setup.layer();
     let unlisted = UpstreamOptions { redirect_hosts: Vec::new(), ..registry.options(&setup) };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dependency_proxy::upstream::{ConnectionFailure, RealmError, UpstreamError};
+use fake_registry::{Authorization, Kind};
 use futures::future::join_all;
 
 use super::*;
-use crate::fake_hub::{Authorization, Kind};
 
 #[tokio::test]
 async fn one_challenge_one_token_then_only_the_question() {

@@ -5,9 +5,9 @@ mod registries;
 
 use std::process::{Child, Command, Output, Stdio};
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use serde_json::Value;
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
 use crate::service::{Config, Service, Token};
 
 /// Returns an image of three layers and a configuration.
@@ -41,7 +41,7 @@ fn told(output: &Output) -> String {
 }
 
 /// Returns a service in front of the hub, with a token that can pull.
-async fn service_of(hub: &FakeHub) -> (Service, Token) {
+async fn service_of(hub: &FakeRegistry) -> (Service, Token) {
     let service = Config::docker_hub(hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
@@ -58,7 +58,7 @@ fn pull_from(service: &Service, token: &Token, folder: &tempfile::TempDir) -> St
 
 #[actix_rt::test]
 async fn pulls_from_the_service_are_counted_and_verified() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = image(1);
     hub.push_image("library/app", "1", &image);
     let (service, token) = service_of(&hub).await;
@@ -79,7 +79,7 @@ async fn pulls_from_the_service_are_counted_and_verified() {
 
 #[actix_rt::test]
 async fn the_line_of_the_readme_measures_the_first_group() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/alpine", "latest", &image(1));
     let service = Config::docker_hub(&hub).start();
     let line =
@@ -94,7 +94,7 @@ async fn the_line_of_the_readme_measures_the_first_group() {
 
 #[actix_rt::test]
 async fn a_registry_with_tokens_and_redirects_sees_just_these_requests() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let (image, other) = (image(1), image(5));
     hub.push_image("library/app", "1", &image);
     hub.push_image("library/other", "1", &other);
@@ -110,12 +110,12 @@ async fn a_registry_with_tokens_and_redirects_sees_just_these_requests() {
     assert_eq!(seen.blob_downloads(image.layers()[0].digest()), 5 + 1);
     assert_eq!(seen.of(Kind::BlobRedirect), (10 + 2) * 4);
     assert_eq!(seen.token_requests(), 2);
-    assert!(seen.iter().filter(|request| request.listener == Listener::Cdn).all(|request| !request.refused));
+    assert!(seen.iter().filter(|request| request.listener == Listener::Storage).all(|request| !request.refused));
 }
 
 #[actix_rt::test]
 async fn of_an_index_the_platform_is_pulled() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let (amd64, arm64) = (image(1), image(5));
     hub.push_image("library/app", "1", &Image::index(&[amd64.clone(), arm64.clone()]).oci());
     let line = format!("--url {} --image library/app:1 --pulls 3", hub.url());
@@ -130,7 +130,7 @@ async fn of_an_index_the_platform_is_pulled() {
 
 #[actix_rt::test]
 async fn manifests_alone_touch_no_blob() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let report = measured(&format!("--url {} --image library/app:1 --pulls 5 --manifests-only", hub.url()));
     assert_eq!((&report["servers"][0]["pulls"], hub.requests().of(Kind::BlobRedirect)), (&5.into(), 0));
@@ -138,12 +138,13 @@ async fn manifests_alone_touch_no_blob() {
 
 #[actix_rt::test]
 async fn new_connections_are_not_kept_by_either_side() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let line = format!("--url {} --image library/app:1 --pulls 5", hub.url());
     measured(&line);
-    let closed =
-        |hub: &FakeHub| hub.requests().iter().filter(|request| request.header("connection") == Some("close")).count();
+    let closed = |hub: &FakeRegistry| {
+        hub.requests().iter().filter(|request| request.header("connection") == Some("close")).count()
+    };
     assert_eq!(closed(&hub), 0);
     hub.reset_counts();
     measured(&format!("{line} --new-connections"));
@@ -152,7 +153,7 @@ async fn new_connections_are_not_kept_by_either_side() {
 
 #[actix_rt::test]
 async fn two_servers_are_compared_and_differences_told() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     let image = image(1);
     hub.push_image("library/app", "1", &image);
     let (service, token) = service_of(&hub).await;
@@ -179,7 +180,7 @@ async fn two_servers_are_compared_and_differences_told() {
 
 #[actix_rt::test]
 async fn what_was_measured_until_ctrl_c_is_told() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let child = start(&format!("--url {} --image library/app:1 --duration 1h --json", hub.url()));
     hub.seen(Kind::ManifestGet, 50).await;

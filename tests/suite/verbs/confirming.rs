@@ -4,10 +4,10 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
 use super::{says, verb};
-use crate::fake_hub::{FakeHub, Image, Layer};
 use crate::service::{ADMIN_TOKEN, Config, Group, Service, User};
 
 /// The group `team` with `team/ci` below it, a member, tokens, and one cached image.
@@ -15,12 +15,12 @@ struct Scene {
     service: Service,
     team: Group,
     alice: User,
-    _hub: FakeHub,
+    _hub: FakeRegistry,
 }
 
 impl Scene {
     async fn new() -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(50_000, 1)]);
         hub.push_image("library/alpine", "latest", &image);
         let service = Config::docker_hub(&hub).start();

@@ -1,9 +1,9 @@
 //! Look-up of a token by number, name or user name, in any group, and of the groups of a user.
 
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
 use super::{says, verb};
-use crate::fake_hub::FakeHub;
 use crate::service::{ADMIN_TOKEN, Config, Service, Token};
 
 /// Tokens of every kind: `fleet` and one `ci` in `team/app`, another `ci` in `other`, and alice's `laptop`.
@@ -16,7 +16,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let service = Config::docker_hub(&FakeHub::start()).start();
+        let service = Config::docker_hub(&FakeRegistry::start()).start();
         service.group("team").await;
         let (app, other) = (service.group("team/app").await, service.group("other").await);
         let alice = service.user("alice", "alices-own-password").await;

@@ -1,13 +1,13 @@
 //! `--if-missing`: subcommands that create objects can run again, and never change existing objects.
 
+use fake_registry::FakeRegistry;
 use serde_json::{Value, json};
 
 use super::{says, verb};
-use crate::fake_hub::FakeHub;
 use crate::service::{ADMIN_TOKEN, Config, Service};
 
 fn service() -> Service {
-    Config::docker_hub(&FakeHub::start()).start()
+    Config::docker_hub(&FakeRegistry::start()).start()
 }
 
 fn run(service: &Service, line: &str) -> Value {

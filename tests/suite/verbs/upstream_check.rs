@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::fake_hub::{FakeHub, Image, Kind, Layer, Listener};
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 
 const PASSWORD: &str = "the-robots-password";
 
@@ -19,8 +19,8 @@ fn check(lines: &str, more: &[&str]) -> Output {
     output
 }
 
-fn lines(hub: &FakeHub) -> String {
-    let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Cdn));
+fn lines(hub: &FakeRegistry) -> String {
+    let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
     format!(
         "url = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]\nheader_timeout = \"2s\"\n\
          connect_timeout = \"1s\"",
@@ -48,8 +48,8 @@ fn fails_at(output: &Output, step: &str, why: &str) {
     assert!(last.contains(why), "{last}");
 }
 
-fn stocked() -> FakeHub {
-    let hub = FakeHub::start();
+fn stocked() -> FakeRegistry {
+    let hub = FakeRegistry::start();
     hub.add_account("robot", PASSWORD, &["acme/app"]);
     hub.push_image("acme/app", "1", &Image::single(&[Layer::random(100, 1)]));
     hub

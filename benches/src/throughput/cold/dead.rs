@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fake_registry::Counts;
+
 use super::crowd;
 use super::round::{finding, watched};
 use super::small::Small;
 use crate::throughput::contender::Running;
 use crate::throughput::lab::Lab;
 use crate::throughput::options::Options;
-use crate::throughput::origin::Counts;
 use crate::throughput::results::{Aim, Bound, Figure, Finding, Sample};
 use crate::throughput::rows::Row;
 
@@ -40,11 +41,11 @@ pub(super) fn run(row: &Row, run_out: bool, options: &Options) -> io::Result<Vec
     let [with, without] = [(&living, &small[0]), (&dying, &small[1])].map(|(lab, small)| servers(row, lab, small));
     let pairs: Vec<(Running, Running)> = with?.into_iter().zip(without?).collect();
     // From now on its port refuses connections. The folder with the servers' data stays.
-    drop(dying.origin);
+    drop(dying.upstream);
     let mut samples = [(); 2].map(|()| pairs.iter().map(|(server, _)| (server.kind, Vec::new())).collect::<Vec<_>>());
     for _ in 0..options.rounds() {
         for (place, (with, without)) in pairs.iter().enumerate() {
-            let alive = once(with, &small[0], run_out, || living.origin.counts())?;
+            let alive = once(with, &small[0], run_out, || living.upstream.counts())?;
             let mut dead = once(without, &small[1], run_out, Counts::default)?;
             eprintln!("  {}: {:?}", with.kind.name(), [&alive, &dead].map(|sample| sample.read(Figure::P99)));
             dead.reference = Some(Arc::new(alive.clone()));

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use fake_registry::Image;
+
 use super::pull::Pull;
 use super::round::{rounds, watched};
 use super::small::Small;
@@ -10,7 +12,6 @@ use super::{FAST, SLOW, crowd};
 use crate::throughput::contender::Kind;
 use crate::throughput::lab::Lab;
 use crate::throughput::options::Options;
-use crate::throughput::origin::Image;
 use crate::throughput::results::Finding;
 use crate::throughput::rows::Row;
 
@@ -28,9 +29,9 @@ const LAYERS: [u64; 10] = [12_288, 8_192, 5_120, 3_072, 2_048, 1_024, 512, 400, 
 /// All jobs at once, nothing cached. The first job verifies every digest.
 pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
-    lab.origin.set_pace(SLOW);
-    let image = Image::of(4, &LAYERS.map(|kib| kib << 10));
-    lab.origin.publish(REPOSITORY, "1", &image);
+    lab.upstream.set_pace(SLOW);
+    let image = Image::generated(4, &LAYERS.map(|kib| kib << 10));
+    lab.upstream.push_image(REPOSITORY, "1", &image);
     rounds(row, options, |kind, _| {
         let Some(server) = kind.start(&lab, false)? else { return Ok(None) };
         let pull = Pull::new(&server, REPOSITORY, "1", &image);
@@ -42,14 +43,14 @@ pub(super) fn jobs(row: &Row, options: &Options) -> io::Result<Finding> {
                 Ok(())
             })
         };
-        watched(&server, || lab.origin.counts(), all).map(Some)
+        watched(&server, || lab.upstream.counts(), all).map(Some)
     })
 }
 
 /// All nodes at once, each starting with another image, everything cached.
 pub(super) fn nodes(row: &Row, options: &Options) -> io::Result<Finding> {
     let lab = Lab::new()?;
-    lab.origin.set_pace(FAST);
+    lab.upstream.set_pace(FAST);
     let small = Small::publish(&lab, IMAGES, 1);
     rounds(row, options, |kind, _| {
         let Some(server) = kind.start(&lab, false)? else { return Ok(None) };
@@ -65,6 +66,6 @@ pub(super) fn nodes(row: &Row, options: &Options) -> io::Result<Finding> {
                 Ok(())
             })
         };
-        watched(&server, || lab.origin.counts(), all).map(Some)
+        watched(&server, || lab.upstream.counts(), all).map(Some)
     })
 }

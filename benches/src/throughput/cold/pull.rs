@@ -5,13 +5,13 @@ use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
+use fake_registry::Image;
 use futures::future::try_join_all;
 
 use super::client::Client;
 use super::crowd::ThreadState;
 use crate::throughput::contender::Running;
 use crate::throughput::load::{Received, Request, Target};
-use crate::throughput::origin::Image;
 
 /// Number of concurrent blobs, the default of docker and containerd.
 const MAX_CONCURRENT_BLOBS: usize = 3;
@@ -40,18 +40,19 @@ impl Pulled {
 }
 
 impl Pull {
-    /// Creates the pull of an image that the origin has under this tag.
+    /// Creates the pull of an image that upstream has under this tag.
     pub(super) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
         let get = |path: &str, size| Request::new(server, "GET", path, None).expecting(size);
-        let blobs =
-            image.blobs().map(|blob| (get(&server.blob(repository, &blob.digest), blob.size()), blob.digest.clone()));
+        let blobs = image
+            .blobs()
+            .map(|blob| (get(&server.blob(repository, blob.digest()), blob.size()), blob.digest().to_owned()));
         let scope = format!("repository:bench/dependency_proxy/containers/{repository}:pull");
         let path = format!("/jwt/auth?service=dependency_proxy&scope={scope}");
         let login = server.logins.as_ref().map(|logins| logins.deploy_token.as_str());
         Self {
             target: server.target,
             login: login.map(|login| Request::new(server, "GET", &path, Some(login))),
-            manifest: get(&server.manifest(repository, tag), image.manifest.size()),
+            manifest: get(&server.manifest(repository, tag), image.size()),
             blobs: blobs.collect(),
         }
     }

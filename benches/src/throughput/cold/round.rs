@@ -3,10 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use fake_registry::Counts;
+
 use crate::throughput::contender::{Kind, Running};
 use crate::throughput::load::Outcome;
 use crate::throughput::options::Options;
-use crate::throughput::origin::Counts;
 use crate::throughput::results::{Finding, Sample};
 use crate::throughput::rows::Row;
 

@@ -1,8 +1,9 @@
 //! The cold rows, as data: their servers and their aims.
 
+use fake_registry::Pace;
+
 use super::{Cold, FAST, Herd, SLOW, SLOWER};
 use crate::throughput::contender::Kind;
-use crate::throughput::origin::Pace;
 use crate::throughput::results::{Aim, Bound, Figure};
 use crate::throughput::rows::{Row, Work};
 
@@ -16,7 +17,7 @@ const CACHES: &[Kind] = &[Direct, Ours, ProxyCache, Distribution];
 /// The same with nginx, which has all files from the start: no cache can be faster.
 const CACHES_AND_LIMIT: &[Kind] = &[Direct, Ours, Nginx, ProxyCache, Distribution];
 
-/// Servers of rows that do not use the origin.
+/// Servers of rows that do not use upstream.
 const WARM: &[Kind] = &[Ours, Nginx, ProxyCache, Distribution];
 
 /// Without nginx, which has all files on its disk and uses no upstream.

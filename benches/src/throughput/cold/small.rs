@@ -3,11 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use fake_registry::{Image, Kind};
+
 use super::crowd;
 use super::pull::Pull;
 use crate::throughput::contender::Running;
 use crate::throughput::lab::Lab;
-use crate::throughput::origin::{Image, RequestKind};
 
 const REPOSITORY: &str = "library/small";
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -15,7 +16,7 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Sizes of their layers in KiB, used in turn.
 const LAYERS: [u64; 7] = [1_024, 10, 300, 64, 600, 20, 128];
 
-/// Images that the origin serves.
+/// Images that upstream serves.
 pub(super) struct Small {
     images: Vec<Image>,
     tags_each: usize,
@@ -25,10 +26,10 @@ impl Small {
     /// Publishes this number of images of three to five layers, each under this number of tags.
     pub(super) fn publish(lab: &Lab, images: usize, tags_each: usize) -> Self {
         let layers = |image: usize| LAYERS.iter().cycle().skip(image).take(3 + image % 3).map(|kib| kib << 10);
-        let images = (0..images).map(|image| Image::of(100 + image as u64, &layers(image).collect::<Vec<_>>()));
+        let images = (0..images).map(|image| Image::generated(100 + image as u64, &layers(image).collect::<Vec<_>>()));
         let small = Self { images: images.collect(), tags_each };
         for (tag, image) in small.tagged() {
-            lab.origin.publish(REPOSITORY, &tag, image);
+            lab.upstream.push_image(REPOSITORY, &tag, image);
         }
         small
     }
@@ -42,7 +43,7 @@ impl Small {
     pub(super) fn warm(&self, lab: &Lab, server: &Running) -> io::Result<()> {
         let pulls = self.pulls(server);
         // Everything is pulled each time; tags may be revalidated each time.
-        let fetched = || lab.origin.counts().of(RequestKind::BlobGet);
+        let fetched = || lab.upstream.counts().of(Kind::BlobDownload);
         let deadline = Instant::now() + WARM_UP_TIMEOUT;
         while Instant::now() < deadline {
             eprintln!("  filling the cache of {}", server.kind.name());

@@ -17,7 +17,7 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     let folder = lab.folder("distribution")?;
     let config = folder.path().join("config.yml");
     let (group, address) = port::start(|address| {
-        fs::write(&config, settings(folder.path(), address, lab.origin.url(), tls))?;
+        fs::write(&config, settings(folder.path(), address, &lab.upstream.url(), tls))?;
         let mut command = Command::new(&registry);
         // The authority to trust in addition to the public ones, in the way of Go programs.
         command.arg("serve").arg(&config).env("SSL_CERT_FILE", AUTHORITY);

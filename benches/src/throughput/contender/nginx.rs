@@ -1,4 +1,4 @@
-//! nginx in two roles: serving the raw files under the paths of the requests, and as a caching proxy of the origin
+//! nginx in two roles: serving the raw files under the paths of the requests, and as a caching proxy of upstream
 //! with a lock. As few of its defaults as possible are changed, and none to its disadvantage.
 
 use std::collections::BTreeSet;
@@ -8,29 +8,30 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use fake_registry::{Listener, OCI_MANIFEST};
+
 use super::group::Group;
 use super::{Kind, Running, port, program};
 use crate::throughput::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
 use crate::throughput::load::Target;
-use crate::throughput::origin::MANIFEST;
 
-/// Starts it with copies of the files that the origin serves now; returns `None` where it is not installed.
+/// Starts it with copies of the files that upstream serves now; returns `None` where it is not installed.
 pub(super) fn start_static(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
     start(Kind::Nginx, lab, tls, |folder| {
         let root = folder.join("root");
         let mut manifests = BTreeSet::new();
-        for (path, file) in lab.origin.files() {
+        for (path, file) in lab.upstream.files() {
             let on_disk = root.join(path.trim_start_matches('/'));
             if let Some(parent) = on_disk.parent() {
                 fs::create_dir_all(parent)?;
             }
             let mut out = BufWriter::new(fs::File::create(on_disk)?);
-            file.blob.content.write_to(&mut out)?;
-            if file.media_type == MANIFEST {
+            file.content.write_to(&mut out)?;
+            if file.media_type == OCI_MANIFEST {
                 manifests.extend(path.rsplit_once('/').map(|(folder, _)| folder.to_owned()));
             }
         }
-        let types = manifests.iter().map(|folder| format!("location {folder}/ {{ default_type {MANIFEST}; }}\n"));
+        let types = manifests.iter().map(|folder| format!("location {folder}/ {{ default_type {OCI_MANIFEST}; }}\n"));
         Ok((format!("root {};\n{}", root.display(), types.collect::<String>()), String::new()))
     })
 }
@@ -51,14 +52,14 @@ pub(super) fn start_proxy(lab: &Lab, tls: bool) -> io::Result<Option<Running>> {
              proxy_ssl_verify on;\n\
              proxy_ssl_trusted_certificate {AUTHORITY};\n\
              proxy_ssl_name localhost;\n\
-             location / {{ proxy_pass {scheme}://origin; proxy_cache_valid 200 1h; }}\n\
-             location ~ /manifests/[^:]*$ {{ proxy_pass {scheme}://origin; proxy_cache_valid 200 {tags}; }}\n"
+             location / {{ proxy_pass {scheme}://registry; proxy_cache_valid 200 1h; }}\n\
+             location ~ /manifests/[^:]*$ {{ proxy_pass {scheme}://registry; proxy_cache_valid 200 {tags}; }}\n"
         );
         let http = format!(
             "proxy_cache_path {} levels=1:2 keys_zone=images:10m max_size=100g inactive=1h use_temp_path=off;\n\
-             upstream origin {{ server {}; keepalive 64; }}\n",
+             upstream registry {{ server {}; keepalive 64; }}\n",
             folder.join("cache").display(),
-            lab.origin.address
+            lab.upstream.address(Listener::Registry)
         );
         Ok((server, http))
     })

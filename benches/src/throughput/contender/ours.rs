@@ -55,7 +55,7 @@ fn settings(folder: &Path, lab: &Lab, tls: bool) -> String {
          {freshness}\
          [upstreams.\"docker.io\"]\nurl = \"{}\"\nca_file = \"{}\"\n",
         folder.join("data").display(),
-        lab.origin.url(),
+        lab.upstream.url(),
         if lab.tls { AUTHORITY } else { "" }
     )
 }

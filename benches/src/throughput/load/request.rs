@@ -1,9 +1,9 @@
 //! Requests whose bytes are built once and sent often.
 
 use bytes::Bytes;
+use fake_registry::OCI_MANIFEST;
 
 use crate::throughput::contender::Running;
-use crate::throughput::origin::MANIFEST;
 
 /// A request, with the expectations of its response.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Request {
         let authorization = authorization.or(running.authorization.as_deref());
         let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
         let host = running.target.address;
-        let text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MANIFEST}\r\n{authorization}\r\n");
+        let text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {OCI_MANIFEST}\r\n{authorization}\r\n");
         Self { bytes: text.into(), head_only: method == "HEAD", close: false, length: None }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fake_registry::Counts;
 use hdrhistogram::Histogram;
 
 use crate::throughput::load::{Outcome, Tally};
-use crate::throughput::origin::Counts;
 use crate::throughput::usage::Usage;
 
 /// One measurement of one server in one round.
@@ -218,8 +218,8 @@ impl Sample {
             Figure::CpuPerThousand => some(self.usage.cpu_seconds / (answers / 1e3)),
             Figure::Resident => Some(self.usage.resident as f64),
             Figure::Peak => Some(self.usage.peak as f64),
-            Figure::UpstreamPerAnswer => some(self.upstream.all() as f64 / answers),
-            Figure::Upstream => Some(self.upstream.all() as f64),
+            Figure::UpstreamPerAnswer => some(self.upstream.total() as f64 / answers),
+            Figure::Upstream => Some(self.upstream.total() as f64),
             Figure::Cpu => Some(self.usage.cpu_seconds),
             Figure::Errors => Some(self.errors.values().sum::<u64>() as f64),
             Figure::TimesReference => some(self.seconds / self.reference.as_ref()?.seconds),

@@ -102,7 +102,7 @@ impl Finding {
         let sum = |count: fn(&Sample) -> u64| samples.iter().map(count).sum::<u64>();
         value["answers"] = sum(|sample| sample.answers).into();
         value["resumed_handshakes"] = sum(|sample| sample.resumed).into();
-        value["upstream_requests"] = sum(|sample| sample.upstream.all()).into();
+        value["upstream_requests"] = sum(|sample| sample.upstream.total()).into();
         value["upstream_requests_by_kind"] = samples.iter().map(|sample| json!(by_kind(sample))).collect();
         value["errors"] = samples.iter().flat_map(|sample| &sample.errors).map(|(why, n)| json!({why: n})).collect();
         value
@@ -111,5 +111,6 @@ impl Finding {
 
 /// Returns the upstream requests of one round by kind, without those kinds that did not occur.
 fn by_kind(sample: &Sample) -> BTreeMap<&'static str, u64> {
-    sample.upstream.by_kind().into_iter().filter(|(_, count)| *count > 0).collect()
+    let counts = sample.upstream.by_kind().filter(|(_, count)| *count > 0);
+    counts.map(|(kind, count)| (kind.name(), count)).collect()
 }

@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use fake_registry::{Image, Kind, Layer};
+
 use super::{Row, Work};
 use crate::throughput::contender::{self, Running};
 use crate::throughput::lab::Lab;
 use crate::throughput::load::{self, Load, Request, Until};
 use crate::throughput::options::Options;
-use crate::throughput::origin::{Image, RequestKind};
 use crate::throughput::results::{Finding, Sample};
 
 const REPOSITORY: &str = "library/warm";
@@ -69,9 +70,9 @@ pub enum Reuse {
 pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
     let hits = || rows.iter().filter_map(|row| if let Work::Hit(hit) = &row.work { Some((row, *hit)) } else { None });
     let sizes: BTreeSet<u64> = hits().filter_map(|(_, hit)| hit.object.blob()).collect();
-    let image = Image::of(1, &sizes.into_iter().chain(OTHER_LAYERS).collect::<Vec<_>>());
+    let image = Image::generated(1, &sizes.into_iter().chain(OTHER_LAYERS).collect::<Vec<_>>());
     let lab = Lab::new()?;
-    lab.origin.publish(REPOSITORY, TAG, &image);
+    lab.upstream.push_image(REPOSITORY, TAG, &image);
     let wanted = contender::ALL.iter().filter(|kind| rows.iter().any(|row| row.contenders.contains(kind)));
     let tls = hits().any(|(_, hit)| hit.tls);
     let started = wanted.filter_map(|kind| kind.start(&lab, tls).transpose());
@@ -91,7 +92,7 @@ pub(super) fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
 /// Requests everything until no more of it comes from upstream.
 fn warm(lab: &Lab, server: &Running, requests: &[Request]) -> io::Result<()> {
     let deadline = Instant::now() + WARM_UP_TIMEOUT;
-    let fetched = || [RequestKind::ManifestGet, RequestKind::BlobGet].map(|asked| lab.origin.counts().of(asked));
+    let fetched = || [Kind::ManifestGet, Kind::BlobDownload].map(|asked| lab.upstream.counts().of(asked));
     loop {
         let before = fetched();
         for request in requests {
@@ -118,21 +119,22 @@ impl Hit {
         let load = Load { connections: self.connections, resumption, until };
         let ready = load.connect(server.target, &self.request(server, image))?;
         server.reset_peak();
-        let (used, asked) = (server.usage(), lab.origin.counts());
+        let (used, asked) = (server.usage(), lab.upstream.counts());
         let outcome = ready.go()?;
-        Ok(Sample::new(&outcome, server.usage() - used, lab.origin.counts() - asked))
+        Ok(Sample::new(&outcome, server.usage() - used, lab.upstream.counts() - asked))
     }
 
     fn request(self, server: &Running, image: &Image) -> Request {
         let request = match self.object {
-            Object::Tag => self.expecting(server, &server.manifest(REPOSITORY, TAG), image.manifest.size()),
+            Object::Tag => self.expecting(server, &server.manifest(REPOSITORY, TAG), image.size()),
             Object::Digest => {
-                let path = server.manifest(REPOSITORY, &image.manifest.digest);
-                self.expecting(server, &path, image.manifest.size())
+                let path = server.manifest(REPOSITORY, image.digest());
+                self.expecting(server, &path, image.size())
             }
             Object::Blob(size) => {
-                let blob = image.layers.iter().find(|layer| layer.size() == size).unwrap_or(&image.config);
-                self.expecting(server, &server.blob(REPOSITORY, &blob.digest), size)
+                let blob = image.layers().iter().find(|layer| layer.size() == size);
+                let digest = blob.map_or(image.digest(), Layer::digest);
+                self.expecting(server, &server.blob(REPOSITORY, digest), size)
             }
             Object::TokenForSecret => self.token(server, server.logins.as_ref().map(|logins| &logins.deploy_token)),
             Object::TokenForPassword => self.token(server, server.logins.as_ref().map(|logins| &logins.password)),

@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use fake_registry::Image;
+
 use super::{Row, Work};
 use crate::throughput::contender::{ALL, Running};
 use crate::throughput::lab::Lab;
 use crate::throughput::load::{self, Request};
 use crate::throughput::options::Options;
-use crate::throughput::origin::Image;
 use crate::throughput::results::{Aim, Bound, Figure, Finding, Sample};
 
 const IDLE_TIME: Duration = Duration::from_secs(2);
@@ -26,12 +27,12 @@ pub(super) fn rows() -> Vec<Row> {
 
 pub(super) fn run(row: &Row, options: &Options) -> io::Result<Vec<Finding>> {
     let lab = Lab::new()?;
-    let image = Image::of(1, &[1 << 20]);
-    lab.origin.publish("library/warm", "1", &image);
+    let image = Image::generated(1, &[1 << 20]);
+    lab.upstream.push_image("library/warm", "1", &image);
     let started = row.contenders.iter().filter_map(|kind| kind.start(&lab, false).transpose());
     let servers = started.collect::<io::Result<Vec<Running>>>()?;
     for server in &servers {
-        let paths = image.blobs().map(|blob| server.blob("library/warm", &blob.digest));
+        let paths = image.blobs().map(|blob| server.blob("library/warm", blob.digest()));
         for path in [server.manifest("library/warm", "1")].into_iter().chain(paths) {
             load::get(server.target, &Request::new(server, "GET", &path, None))?;
         }

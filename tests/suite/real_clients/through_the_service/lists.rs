@@ -2,21 +2,21 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
 
 use super::*;
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 
 /// A service in front of a hub that has these tags of `acme/app`, and the group `team` with a deploy token.
 struct Listed {
     engines: Engines,
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     token: Token,
 }
 
 impl Listed {
     async fn with_tags(tags: impl IntoIterator<Item = String>) -> Self {
-        let hub = FakeHub::start();
+        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(100, 1)]);
         tags.into_iter().for_each(|tag| drop(hub.push_image("acme/app", &tag, &image)));
         let service = Config::docker_hub(&hub).start();

@@ -1,18 +1,19 @@
 //! Real clients through the service, in front of a hub with the behaviour of registries in public bug reports.
 
+use fake_registry::{FakeRegistry, Image, Kind, Layer};
+
 use super::*;
-use crate::fake_hub::{FakeHub, Image, Kind, Layer};
 
 /// A service in front of a hub, and the group `team` with a deploy token.
 struct Before {
     engines: Engines,
-    hub: FakeHub,
+    hub: FakeRegistry,
     service: Service,
     token: Token,
 }
 
 impl Before {
-    async fn hub(hub: FakeHub) -> Self {
+    async fn hub(hub: FakeRegistry) -> Self {
         let service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = 0").start();
         let team = service.group("team").await;
         let token = service.deploy_token(&team, "ci").await;
@@ -35,7 +36,7 @@ impl Before {
 #[actix_rt::test]
 async fn all_clients_pull_from_a_registry_that_refuses_head_and_follow_its_tags() {
     for refusal in [401, 404, 405, 501] {
-        let before = Before::hub(FakeHub::start()).await;
+        let before = Before::hub(FakeRegistry::start()).await;
         for kind in [Kind::ManifestHead, Kind::BlobHead] {
             before.hub.on(kind).refusal(refusal, "UNSUPPORTED", "no HEAD here");
         }
@@ -46,7 +47,7 @@ async fn all_clients_pull_from_a_registry_that_refuses_head_and_follow_its_tags(
 
 #[actix_rt::test]
 async fn all_clients_pull_from_a_registry_whose_heads_say_half() {
-    let before = Before::hub(FakeHub::start()).await;
+    let before = Before::hub(FakeRegistry::start()).await;
     before.hub.on(Kind::ManifestHead).times(3).without_header("Content-Type");
     before.hub.on(Kind::ManifestHead).body_length_off_by(-1_000_000);
     before.is_pulled_by_all("first");
@@ -55,7 +56,7 @@ async fn all_clients_pull_from_a_registry_whose_heads_say_half() {
 
 #[actix_rt::test]
 async fn all_clients_pull_where_tokens_end_early_and_challenges_name_a_placeholder() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.challenge_scope("repository:user/image:pull");
     hub.strict_realm(true);
     let before = Before::hub(hub).await;

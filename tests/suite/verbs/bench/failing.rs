@@ -10,8 +10,8 @@ fn errors(report: &Value, kind: &str) -> u64 {
 }
 
 /// Returns a hub with one image, and the arguments to pull it.
-fn hub_and_line() -> (FakeHub, String) {
-    let hub = FakeHub::start();
+fn hub_and_line() -> (FakeRegistry, String) {
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let line = format!("--url {} --image library/app:1 --clients 2 --json", hub.url());
     (hub, line)
@@ -46,7 +46,7 @@ async fn a_longer_body_than_the_manifest_says_is_wrong_content() {
 
 #[actix_rt::test]
 async fn a_wrong_secret_is_answered_with_the_sentence_of_the_server() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let (service, mut token) = service_of(&hub).await;
     token.secret = "wrong".to_owned();
@@ -95,7 +95,7 @@ async fn tokens_that_end_are_renewed() {
 
 #[actix_rt::test]
 async fn a_server_that_dies_is_told_and_holds_nobody_up() {
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let (mut service, token) = service_of(&hub).await;
     let folder = tempfile::tempdir().unwrap();

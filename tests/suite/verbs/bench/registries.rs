@@ -1,4 +1,4 @@
-//! Registries other than this service and the fake hub: Debian's, open, with passwords and with tokens, and TLS.
+//! Registries other than this service and the fake registry: Debian's, open, with passwords and with tokens, and TLS.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ async fn tls_is_trusted_by_the_authority_that_is_named() {
             [env!("CARGO_MANIFEST_DIR"), "tests/suite/upstream_client/tls_fixture", name].iter().collect();
         path.into_os_string().into_string().unwrap()
     };
-    let hub = FakeHub::start();
+    let hub = FakeRegistry::start();
     hub.push_image("library/app", "1", &image(1));
     let service = Config::docker_hub(&hub)
         .variable("DEPENDENCY_PROXY__SERVER__TLS_CERTIFICATE", &fixture("localhost.pem"))

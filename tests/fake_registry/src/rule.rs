@@ -1,70 +1,41 @@
-//! Misbehaviour on command: `hub.on(Kind::BlobDownload).times(1).cut_after(1_000_000);` A rule changes the correct
-//! response just before it is sent; it never changes the content of the hub.
+//! Misbehaviour on command: `registry.on(Kind::BlobDownload).times(1).cut_after(1_000_000);`
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use crate::content::Content;
+use crate::faults::ActiveRule;
+use crate::handle::FakeRegistry;
+use crate::image::Image;
+use crate::reply::{Cut, Length, Rate, Reply};
+use crate::requests::{Kind, Listener};
 
-use super::{
-    FakeHub,
-    image::{Blob, Image},
-    requests::{Kind, Listener, Request},
-    wire::{Cut, Length, Pace, Reply},
-};
-
-type Change = Arc<dyn Fn(&mut Reply) + Send + Sync>;
+/// Time between two chunks of a slow body.
+const SLOW_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A rule under construction. It applies from the end of the statement (when this is dropped). Of the rules that
 /// match a request, the oldest that is not used up changes the response, alone and with all its changes. Requests
 /// without a valid token or signature neither use it up nor are changed by it, unless it is `before_auth`.
-pub struct Rule<'hub> {
-    hub: &'hub FakeHub,
+pub struct Rule<'a> {
+    registry: &'a FakeRegistry,
     active: ActiveRule,
 }
 
-/// A rule in the hub.
-#[derive(Clone, Default)]
-pub(super) struct ActiveRule {
-    kind: Option<Kind>,
-    listener: Option<Listener>,
-    repository: Option<String>,
-    reference: Option<String>,
-    before_auth: bool,
-    skip: usize,
-    left: Option<usize>,
-    changes: Vec<Change>,
-}
+impl FakeRegistry {
+    /// Starts a fault rule for one kind of request.
+    pub fn on(&self, kind: Kind) -> Rule<'_> {
+        Rule::new(self, Some(kind))
+    }
 
-impl ActiveRule {
-    fn matches(&self, request: &Request) -> bool {
-        fn allows<T: PartialEq>(wanted: Option<&T>, actual: Option<&T>) -> bool {
-            wanted.is_none() || wanted == actual
-        }
-        self.left != Some(0)
-            && (self.before_auth || !request.refused)
-            && allows(self.kind.as_ref(), Some(&request.kind))
-            && allows(self.listener.as_ref(), Some(&request.listener))
-            && allows(self.repository.as_ref(), request.repository.as_ref())
-            && allows(self.reference.as_ref(), request.reference.as_ref())
+    /// Starts a fault rule for every kind of request.
+    pub fn on_anything(&self) -> Rule<'_> {
+        Rule::new(self, None)
     }
 }
 
-/// Applies the first matching rule to the reply, and counts it down.
-pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Reply) {
-    let Some(rule) = rules.iter_mut().find(|rule| rule.matches(request)) else {
-        return;
-    };
-    if rule.skip > 0 {
-        rule.skip -= 1;
-        return;
-    }
-    rule.left = rule.left.map(|left| left - 1);
-    rule.changes.iter().for_each(|change| change(reply));
-}
-
-impl<'hub> Rule<'hub> {
-    pub(super) fn new(hub: &'hub FakeHub, kind: Option<Kind>) -> Self {
-        Self { hub, active: ActiveRule { kind, ..ActiveRule::default() } }
+impl<'a> Rule<'a> {
+    pub(super) fn new(registry: &'a FakeRegistry, kind: Option<Kind>) -> Self {
+        Self { registry, active: ActiveRule { kind, ..ActiveRule::default() } }
     }
 
     /// Applies to the first `count` matching requests only; without it, to all.
@@ -79,12 +50,13 @@ impl<'hub> Rule<'hub> {
         self
     }
 
+    /// Applies to requests at this listener only.
     pub fn at(mut self, listener: Listener) -> Self {
         self.active.listener = Some(listener);
         self
     }
 
-    /// Requests at the cdn name no repository and so never match.
+    /// Applies to requests for this repository only. Requests at the storage name no repository and so never match.
     pub fn in_repository(mut self, repository: &str) -> Self {
         self.active.repository = Some(repository.to_owned());
         self
@@ -167,19 +139,15 @@ impl<'hub> Rule<'hub> {
 
     /// Sends the body at this rate, evenly.
     pub fn slow(self, bytes_per_second: u64) -> Self {
-        self.change(move |reply| {
-            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: false });
-        })
+        self.rate(Rate { bytes_per_second, interval: SLOW_INTERVAL, first_byte_at_once: false })
     }
 
     /// Sends one byte of the body at once, the rest at this rate.
     pub fn slow_after_first_byte(self, bytes_per_second: u64) -> Self {
-        self.change(move |reply| {
-            reply.pace = Some(Pace { bytes_per_second, first_byte_at_once: true });
-        })
+        self.rate(Rate { bytes_per_second, interval: SLOW_INTERVAL, first_byte_at_once: true })
     }
 
-    /// Stops after this number of bytes of the body until [`FakeHub::release`].
+    /// Stops after this number of bytes of the body until [`FakeRegistry::release`].
     pub fn hold_after(self, bytes: u64) -> Self {
         self.change(move |reply| reply.hold_after = Some(bytes))
     }
@@ -221,7 +189,7 @@ impl<'hub> Rule<'hub> {
     pub fn endless_body(self) -> Self {
         self.change(|reply| {
             reply.length = Length::Chunked;
-            reply.body = Blob::Random { seed: 0, size: u64::MAX };
+            reply.body = Content::Generated { seed: 0, size: u64::MAX };
             reply.end = u64::MAX;
         })
     }
@@ -241,10 +209,12 @@ impl<'hub> Rule<'hub> {
         self.change(move |reply| reply.headers.push((name, value.clone())))
     }
 
+    /// Removes this header.
     pub fn without_header(self, name: &'static str) -> Self {
         self.change(move |reply| reply.remove(name))
     }
 
+    /// Replaces the `Content-Type`.
     pub fn content_type(self, value: &str) -> Self {
         self.header("Content-Type", value)
     }
@@ -252,6 +222,10 @@ impl<'hub> Rule<'hub> {
     /// Sends this `Docker-Content-Digest`, which may be wrong.
     pub fn digest_header(self, digest: &str) -> Self {
         self.header("Docker-Content-Digest", digest)
+    }
+
+    fn rate(self, rate: Rate) -> Self {
+        self.change(move |reply| reply.rate = Some(rate))
     }
 
     fn change(mut self, change: impl Fn(&mut Reply) + Send + Sync + 'static) -> Self {
@@ -262,13 +236,6 @@ impl<'hub> Rule<'hub> {
 
 impl Drop for Rule<'_> {
     fn drop(&mut self) {
-        self.hub.state().rules.push(std::mem::take(&mut self.active));
-    }
-}
-
-impl Reply {
-    /// Returns an error in the format of the OCI distribution specification.
-    pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
-        Self::json(status, &json!({"errors": [{"code": code, "message": message}]}))
+        self.registry.state().rules.push(std::mem::take(&mut self.active));
     }
 }

@@ -1,23 +1,20 @@
-//! The blob storage of the fake hub: signed URLs that expire, and the blobs themselves with ranges.
+//! The blob storage of the fake registry: signed URLs that expire, and the blobs themselves with ranges.
 
 use jiff::Timestamp;
 
-use super::{
-    image::Blob,
-    realm::fingerprint,
-    registry::State,
-    requests::{Listener, Request},
-    wire::Reply,
-};
+use crate::content::Content;
+use crate::realm::fingerprint;
+use crate::registry::State;
+use crate::reply::Reply;
+use crate::requests::{Listener, Request};
 
 impl State {
     pub(super) fn signed_url(&self, digest: &str) -> String {
         let expires = Timestamp::now() + self.settings.signature_lifetime;
         let expires = expires.as_millisecond().to_string();
-        let host = &self.settings.cdn_host;
-        let port = self.addresses[Listener::Cdn as usize].port();
+        let url = self.url(Listener::Storage, &self.settings.storage_host);
         let signature = signature(digest, &expires);
-        format!("http://{host}:{port}/data/{digest}?expires={expires}&sig={signature}")
+        format!("{url}/data/{digest}?expires={expires}&sig={signature}")
     }
 
     pub(super) fn bad_signature(&self, request: &Request) -> Option<Reply> {
@@ -37,7 +34,7 @@ impl State {
         Some(Reply::bytes(refusal.0, "application/xml", body))
     }
 
-    pub(super) fn cdn(&self, request: &Request) -> Reply {
+    pub(super) fn storage(&self, request: &Request) -> Reply {
         let digest = request.reference.as_deref().unwrap_or_default();
         let holder = self.repositories.values().find_map(|held| held.blobs.get(digest));
         match holder {
@@ -46,12 +43,11 @@ impl State {
         }
     }
 
-    pub(super) fn blob(&self, request: &Request, digest: &str, blob: &Blob) -> Reply {
+    pub(super) fn blob(&self, request: &Request, digest: &str, blob: &Content) -> Reply {
         let size = blob.size();
         let range = request.range.as_deref().and_then(|range| byte_range(range, size));
-        let whole = Reply::blob(200, "application/octet-stream", blob.clone())
-            .with("Docker-Content-Digest", digest)
-            .with("ETag", format!("\"{digest}\""));
+        let whole = Reply::blob(200, "application/octet-stream", blob.clone());
+        let whole = whole.with("Docker-Content-Digest", digest).with_etag(digest);
         match range.filter(|_| self.settings.ranges) {
             None => whole,
             Some((start, end)) if start < end => {

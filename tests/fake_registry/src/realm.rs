@@ -1,4 +1,4 @@
-//! Authentication of the fake hub: challenges, tokens, and the rights of tokens.
+//! Authentication of the fake registry: challenges, tokens, and the rights of tokens.
 
 use std::time::Instant;
 
@@ -6,43 +6,23 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{
-    registry::State,
-    requests::{Authorization, Kind, Listener, Request},
-    wire::Reply,
-};
+use crate::accounts::{Account, Token};
+use crate::registry::State;
+use crate::reply::Reply;
+use crate::requests::{Authorization, Kind, Listener, Request};
+use crate::settings::Auth;
 
 const SERVICE: &str = "registry.fake";
-
-pub(super) struct Account {
-    pub(super) username: String,
-    pub(super) password: String,
-    pub(super) repositories: Vec<String>,
-}
-
-pub(super) struct Token {
-    asked: Vec<String>,
-    granted: Vec<String>,
-    until: Instant,
-}
-
-impl Token {
-    pub(super) fn expire(&mut self) {
-        self.until = Instant::now();
-    }
-
-    pub(super) fn opens(&self, repository: &String) -> bool {
-        self.granted.contains(repository)
-    }
-}
 
 impl State {
     /// Returns the 401 for a request without a valid token for its repository.
     pub(super) fn challenge(&self, request: &Request) -> Option<Reply> {
-        if !self.settings.auth || self.valid_token(request).is_some() {
-            return None;
-        }
-        Some(self.unauthorized(request, ""))
+        let needs_token = match self.settings.auth {
+            Auth::Required => true,
+            Auth::Offered => request.kind == Kind::Ping,
+            Auth::None => false,
+        };
+        (needs_token && self.valid_token(request).is_none()).then(|| self.unauthorized(request, ""))
     }
 
     pub(super) fn valid_token(&self, request: &Request) -> Option<&Token> {
@@ -60,7 +40,7 @@ impl State {
     }
 
     pub(super) fn challenge_text(&self, request: &Request) -> String {
-        let own = format!("http://{}/token", self.addresses[Listener::Realm as usize]);
+        let own = format!("{}/token", self.url(Listener::Realm, &self.settings.host));
         let realm = self.settings.realm.as_ref().unwrap_or(&own);
         let own_scope = || request.repository.as_ref().map(|repository| format!("repository:{repository}:pull"));
         let scope = self.settings.challenge_scope.clone().or_else(own_scope);
@@ -92,7 +72,7 @@ impl State {
         let granted = asked.iter().filter(|name| self.may_pull(account, name)).cloned().collect();
         let lifetime = self.settings.token_lifetime;
         let number = format!("{:?} {}", self.addresses, self.tokens.len());
-        let text = format!("fake-hub-token-{}", fingerprint(&number));
+        let text = format!("fake-registry-token-{}", fingerprint(&number));
         let token = Token { asked, granted, until: Instant::now() + lifetime };
         self.tokens.insert(text.clone(), token);
         let body = json!({"token": text, "access_token": text, "expires_in": lifetime.as_secs(),
@@ -134,5 +114,5 @@ fn asked_repositories(request: &Request) -> Vec<String> {
 
 /// Returns 32 hexadecimal digits that look random and are the same for the same text.
 pub(super) fn fingerprint(text: &str) -> String {
-    hex::encode(&digest(&SHA256, format!("fake hub {text}").as_bytes()).as_ref()[..16])
+    hex::encode(&digest(&SHA256, format!("fake registry {text}").as_bytes()).as_ref()[..16])
 }

@@ -2,7 +2,8 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{requests::Request, wire::Reply};
+use crate::reply::Reply;
+use crate::requests::Request;
 
 /// Settings of the paging of lists.
 #[derive(Clone, Copy)]

@@ -1,13 +1,18 @@
-//! Images for the fake hub: layers of any size without memory, manifests and indexes in docker or OCI media types.
+//! Images for the fake registry: layers of any size without memory, manifests and indexes in docker or OCI media types.
 //! Nothing is compressed: a layer is just bytes with a digest.
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::content::Content;
+
+/// Media type of a manifest of docker's schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of a manifest list of docker.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Media type of an OCI manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of an OCI index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const PLATFORMS: [&str; 4] = ["amd64", "arm64", "s390x", "ppc64le"];
 
@@ -39,6 +44,14 @@ impl Image {
         Self::sealed(manifest, Some(config), layers.to_vec(), Vec::new())
     }
 
+    /// Returns an OCI image for one platform, with generated layers of these sizes in bytes. Images with different
+    /// seeds share no layer.
+    pub fn generated(seed: u64, layer_sizes: &[u64]) -> Self {
+        let seeds = seed.wrapping_mul(1000)..;
+        let layers: Vec<Layer> = seeds.zip(layer_sizes).map(|(seed, size)| Layer::random(*size, seed)).collect();
+        Self::single(&layers).oci()
+    }
+
     /// Returns an image for several platforms (amd64, arm64, s390x, ppc64le in this order), as a docker manifest list.
     pub fn index(children: &[Image]) -> Self {
         let entries: Vec<Value> = children
@@ -68,7 +81,7 @@ impl Image {
         Self::sealed(self.manifest, self.config, self.layers, self.children)
     }
 
-    /// Returns an OCI index of these descriptors, whatever they reference: the hub has none of it.
+    /// Returns an OCI index of these descriptors, whatever they reference: the registry has none of it.
     pub fn index_of(descriptors: &[Value]) -> Self {
         let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors});
         Self::sealed(manifest, None, Vec::new(), Vec::new())
@@ -98,10 +111,17 @@ impl Image {
         Self { served_as, ..edited }
     }
 
+    /// Returns the digest of the manifest.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
+    /// Returns the length of the manifest in bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Returns the `Content-Type` of the manifest.
     pub fn media_type(&self) -> &str {
         &self.served_as
     }
@@ -119,6 +139,11 @@ impl Image {
     /// Returns the configuration blob; an index has none.
     pub fn config(&self) -> Option<&Layer> {
         self.config.as_ref()
+    }
+
+    /// Returns the configuration and the layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Layer> {
+        self.config.iter().chain(&self.layers)
     }
 
     /// Returns the images of an index.
@@ -146,107 +171,56 @@ impl Image {
 
     fn sealed(manifest: Value, config: Option<Layer>, layers: Vec<Layer>, children: Vec<Image>) -> Self {
         let bytes = Bytes::from(manifest.to_string());
-        let digest = Blob::Bytes(bytes.clone()).digest();
+        let digest = Content::Bytes(bytes.clone()).digest();
         let served_as = manifest["mediaType"].as_str().unwrap_or_default().to_owned();
         Self { manifest, served_as, bytes, digest, config, layers, children }
     }
 }
 
-/// A layer or configuration: a blob and its digest.
+/// A layer or configuration: content and its digest.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    pub(super) blob: Blob,
+    content: Content,
     digest: String,
 }
 
 impl Layer {
     /// Returns `size` pseudo-random bytes, the same for the same seed, generated only when they are read.
     pub fn random(size: u64, seed: u64) -> Self {
-        Self::from_blob(Blob::Random { seed, size })
+        Self::from_content(Content::Generated { seed, size })
     }
 
     /// Returns a layer with these bytes, such as a real tar archive.
     pub fn of(bytes: impl Into<Bytes>) -> Self {
-        Self::from_blob(Blob::Bytes(bytes.into()))
+        Self::from_content(Content::Bytes(bytes.into()))
     }
 
+    /// Returns the digest.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
-        self.blob.size()
+        self.content.size()
+    }
+
+    /// Returns the content, which can be read in chunks.
+    pub fn content(&self) -> &Content {
+        &self.content
     }
 
     /// Returns all its bytes, in memory.
     pub fn bytes(&self) -> Vec<u8> {
-        self.blob.read(0, usize::try_from(self.size()).unwrap())
+        self.content.to_vec()
     }
 
-    fn from_blob(blob: Blob) -> Self {
-        let digest = blob.digest();
-        Self { blob, digest }
+    fn from_content(content: Content) -> Self {
+        let digest = content.digest();
+        Self { content, digest }
     }
 
     fn descriptor(&self, media_type: &str) -> Value {
         json!({"mediaType": media_type, "size": self.size(), "digest": self.digest})
     }
-}
-
-/// Source of bytes, at any offset.
-#[derive(Debug, Clone)]
-pub(super) enum Blob {
-    Bytes(Bytes),
-    Random { seed: u64, size: u64 },
-}
-
-impl Blob {
-    pub(super) fn size(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Random { size, .. } => *size,
-        }
-    }
-
-    /// Returns `length` bytes from `offset` on; zeros beyond the end, for bodies that are too long.
-    pub(super) fn read(&self, offset: u64, length: usize) -> Vec<u8> {
-        let mut out = match self {
-            Self::Bytes(bytes) => {
-                let from = usize::try_from(offset).unwrap().min(bytes.len());
-                bytes[from..from.saturating_add(length).min(bytes.len())].to_vec()
-            }
-            Self::Random { seed, size } => {
-                let end = (offset + length as u64).min(*size).max(offset);
-                random_bytes(*seed, offset, end)
-            }
-        };
-        out.resize(length, 0);
-        out
-    }
-
-    pub(super) fn digest(&self) -> String {
-        let mut context = Context::new(&SHA256);
-        let mut offset = 0;
-        while offset < self.size() {
-            let length = (self.size() - offset).min(1 << 20);
-            context.update(&self.read(offset, usize::try_from(length).unwrap()));
-            offset += length;
-        }
-        format!("sha256:{}", hex::encode(context.finish()))
-    }
-}
-
-/// Generates bytes with splitmix64 of the position, so that a range costs no more than its own bytes.
-fn random_bytes(seed: u64, from: u64, to: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity((to - from) as usize + 16);
-    for word in from / 8..to.div_ceil(8) {
-        let mut mixed = seed.wrapping_add(word.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        out.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
-    }
-    let skipped = (from % 8) as usize;
-    out.drain(..skipped.min(out.len()));
-    out.truncate((to - from) as usize);
-    out
 }

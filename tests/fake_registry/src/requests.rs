@@ -1,6 +1,4 @@
-//! Requests that the fake hub received, and the counts that tests assert on. Requests are kept until they are reset.
-
-use std::ops::Deref;
+//! Requests that the fake registry received: their kinds, credentials and parts.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
@@ -8,9 +6,12 @@ use percent_encoding::percent_decode_str;
 /// The listener that received a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
+    /// The registry.
     Registry,
+    /// The token server, which challenges name as their realm.
     Realm,
-    Cdn,
+    /// The storage of blobs, to which the registry redirects.
+    Storage,
 }
 
 /// Kind of a request.
@@ -18,46 +19,97 @@ pub enum Listener {
 pub enum Kind {
     /// `/v2/`
     Ping,
+    /// `GET` of a token.
     Token,
+    /// `HEAD` of a manifest.
     ManifestHead,
+    /// `GET` of a manifest.
     ManifestGet,
-    /// `HEAD` of a blob, at the registry or, redirected, at the cdn.
+    /// `HEAD` of a blob, at the registry or, redirected, at the storage.
     BlobHead,
     /// `GET` of a blob at the registry, which responds with a redirect.
     BlobRedirect,
-    /// `GET` of a blob's bytes: at the cdn, or at the registry where that serves them itself.
+    /// `GET` of a blob's bytes: at the storage, or at the registry where that serves them itself.
     BlobDownload,
+    /// List of tags.
     Tags,
+    /// List of referrers.
     Referrers,
+    /// Anything else.
     Other,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Ping,
+        Self::Token,
+        Self::ManifestHead,
+        Self::ManifestGet,
+        Self::BlobHead,
+        Self::BlobRedirect,
+        Self::BlobDownload,
+        Self::Tags,
+        Self::Referrers,
+        Self::Other,
+    ];
+
+    /// Returns the name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Token => "token",
+            Self::ManifestHead => "manifest HEAD",
+            Self::ManifestGet => "manifest GET",
+            Self::BlobHead => "blob HEAD",
+            Self::BlobRedirect => "blob redirect",
+            Self::BlobDownload => "blob GET",
+            Self::Tags => "tags",
+            Self::Referrers => "referrers",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Credentials of a request, as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorization {
-    Basic { username: String, password: String },
+    /// `Basic`, decoded.
+    Basic {
+        /// User name.
+        username: String,
+        /// Password.
+        password: String,
+    },
+    /// `Bearer`, the token.
     Bearer(String),
+    /// The whole value of another scheme, or of one that could not be decoded.
     Other(String),
 }
 
 /// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Listener that received it.
     pub listener: Listener,
+    /// Kind.
     pub kind: Kind,
+    /// Method, in upper case.
     pub method: String,
     /// Query string, byte for byte.
     pub query_string: String,
+    /// Decoded query parameters, in the order received.
     pub query: Vec<(String, String)>,
     /// Headers with names in lower case, in the order received.
     pub headers: Vec<(String, String)>,
+    /// Credentials, if it has any.
     pub authorization: Option<Authorization>,
+    /// Value of `Range`.
     pub range: Option<String>,
     /// Repository in a registry path.
     pub repository: Option<String>,
     /// Tag or digest in the path.
     pub reference: Option<String>,
-    /// True where the request was refused for want of a valid token, or at the cdn of a valid signature.
+    /// True where the request was refused for want of a valid token, or at the storage of a valid signature.
     pub refused: bool,
 }
 
@@ -128,7 +180,7 @@ fn meaning(listener: Listener, method: &str, path: &str) -> (Kind, Option<String
     match listener {
         Listener::Realm if path == "/token" => (Kind::Token, None, None),
         Listener::Realm => (Kind::Other, None, None),
-        Listener::Cdn => {
+        Listener::Storage => {
             let digest = path.strip_prefix("/data/").map(str::to_owned);
             (if head { Kind::BlobHead } else { Kind::BlobDownload }, None, digest)
         }
@@ -147,83 +199,5 @@ fn meaning(listener: Listener, method: &str, path: &str) -> (Kind, Option<String
             });
             found.unwrap_or((Kind::Other, None, None))
         }
-    }
-}
-
-/// The requests since the start or the last reset, oldest first, as a slice.
-///
-/// Requests that were refused for want of a token or signature are included. Of the counts, only
-/// [`Requests::total`], [`Requests::at`] and [`Requests::refusals`] include them.
-#[derive(Debug, Clone)]
-pub struct Requests(pub(super) Vec<Request>);
-
-impl Requests {
-    /// Counts all requests.
-    pub fn total(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Counts the requests at this listener.
-    pub fn at(&self, listener: Listener) -> usize {
-        self.0.iter().filter(|request| request.listener == listener).count()
-    }
-
-    /// Counts the requests without a valid token (at the cdn: signature), with which each login begins.
-    pub fn refusals(&self) -> usize {
-        self.0.iter().filter(|request| request.refused).count()
-    }
-
-    pub fn of(&self, kind: Kind) -> usize {
-        self.0.iter().filter(|request| request.kind == kind && !request.refused).count()
-    }
-
-    pub fn token_requests(&self) -> usize {
-        self.of(Kind::Token)
-    }
-
-    /// Counts the `GET`s of this manifest by exactly this tag or digest.
-    pub fn manifest_gets(&self, repository: &str, reference: &str) -> usize {
-        self.named(&[Kind::ManifestGet], repository, reference)
-    }
-
-    /// Counts the `HEAD`s of this manifest by exactly this tag or digest.
-    pub fn manifest_heads(&self, repository: &str, reference: &str) -> usize {
-        self.named(&[Kind::ManifestHead], repository, reference)
-    }
-
-    /// Counts the `GET`s of this blob at the registry, redirected or served.
-    pub fn blob_gets(&self, repository: &str, digest: &str) -> usize {
-        self.named(&[Kind::BlobRedirect, Kind::BlobDownload], repository, digest)
-    }
-
-    /// Counts the `HEAD`s of this blob at the registry.
-    pub fn blob_heads(&self, repository: &str, digest: &str) -> usize {
-        self.named(&[Kind::BlobHead], repository, digest)
-    }
-
-    /// Counts the `GET`s of this blob's bytes, at the cdn or at a registry that serves blobs itself.
-    pub fn blob_downloads(&self, digest: &str) -> usize {
-        let matches = |request: &&Request| {
-            request.kind == Kind::BlobDownload && request.reference.as_deref() == Some(digest) && !request.refused
-        };
-        self.0.iter().filter(matches).count()
-    }
-
-    fn named(&self, kinds: &[Kind], repository: &str, reference: &str) -> usize {
-        let matches = |request: &&Request| {
-            kinds.contains(&request.kind)
-                && request.repository.as_deref() == Some(repository)
-                && request.reference.as_deref() == Some(reference)
-                && !request.refused
-        };
-        self.0.iter().filter(matches).count()
-    }
-}
-
-impl Deref for Requests {
-    type Target = [Request];
-
-    fn deref(&self) -> &[Request] {
-        &self.0
     }
 }

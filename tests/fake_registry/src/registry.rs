@@ -1,5 +1,5 @@
-//! Responses of a correct Docker Hub, from the content that tests have added: manifests, tags, referrers, redirects
-//! to blobs. No I/O and no faults.
+//! Responses of a correct registry, by default Docker Hub's, from the content that tests have added: manifests, tags,
+//! referrers, redirects to blobs. No I/O and no faults.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,16 +9,19 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    faults::{self, ActiveRule},
-    image::{Blob, Image, OCI_INDEX},
-    pages::Pages,
-    realm::{Account, Token},
-    requests::{Kind, Listener, Request},
-    wire::Reply,
-};
+use crate::accounts::{Account, Token};
+use crate::content::{Content, File};
+use crate::faults::{self, ActiveRule};
+use crate::image::{Image, OCI_INDEX};
+use crate::pages::Pages;
+use crate::reply::{Rate, Reply};
+use crate::requests::{Kind, Listener, Request};
+use crate::settings::{Auth, Pace, Settings};
 
-/// State of the hub, guarded by one mutex.
+/// Time between two chunks of a body whose rate the pace limits.
+const PACING_INTERVAL: Duration = Duration::from_millis(5);
+
+/// State of the registry, guarded by one mutex.
 pub(super) struct State {
     pub(super) addresses: [SocketAddr; 3],
     pub(super) settings: Settings,
@@ -29,68 +32,45 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
 }
 
-/// Settings of the hub; the defaults are Docker Hub's.
-pub(super) struct Settings {
-    pub(super) auth: bool,
-    pub(super) redirects: bool,
-    pub(super) ranges: bool,
-    pub(super) referrers: bool,
-    pub(super) pages: Option<Pages>,
-    pub(super) token_lifetime: Duration,
-    pub(super) signature_lifetime: Duration,
-    pub(super) pulls_left: Option<u64>,
-    pub(super) realm: Option<String>,
-    pub(super) challenge_scope: Option<String>,
-    pub(super) strict_realm: bool,
-    pub(super) refuse_scopes: bool,
-    pub(super) requests_per_connection: Option<usize>,
-    pub(super) cdn_host: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            auth: true,
-            redirects: true,
-            ranges: true,
-            referrers: true,
-            pages: None,
-            token_lifetime: Duration::from_secs(300),
-            signature_lifetime: Duration::from_secs(1200),
-            pulls_left: None,
-            realm: None,
-            challenge_scope: None,
-            strict_realm: false,
-            refuse_scopes: false,
-            requests_per_connection: None,
-            cdn_host: "127.0.0.1".to_owned(),
-        }
-    }
-}
-
 #[derive(Default)]
 pub(super) struct Repository {
     pub(super) tags: BTreeMap<String, String>,
     manifests: HashMap<String, Image>,
-    pub(super) blobs: HashMap<String, Blob>,
+    pub(super) blobs: HashMap<String, Content>,
 }
 
 impl Repository {
     /// Adds the image with all content that it references.
     pub(super) fn insert(&mut self, image: &Image) {
         image.children().iter().for_each(|child| self.insert(child));
-        for layer in image.layers().iter().chain(image.config()) {
-            self.blobs.insert(layer.digest().to_owned(), layer.blob.clone());
+        for blob in image.blobs() {
+            self.blobs.insert(blob.digest().to_owned(), blob.content().clone());
         }
         self.manifests.insert(image.digest().to_owned(), image.clone());
+    }
+
+    /// Returns everything that is served, by path.
+    fn files(&self, name: &str) -> impl Iterator<Item = (String, File)> {
+        let by_digest = self.manifests.iter();
+        let by_tag = self.tags.iter().filter_map(|(tag, digest)| Some((tag, self.manifests.get(digest)?)));
+        let manifests = by_digest.chain(by_tag).map(move |(reference, image)| {
+            let content = Content::Bytes(image.bytes().clone());
+            let file = File { media_type: image.media_type().to_owned(), content };
+            (format!("/v2/{name}/manifests/{reference}"), file)
+        });
+        let blobs = self.blobs.iter().map(move |(digest, content)| {
+            let file = File { media_type: "application/octet-stream".to_owned(), content: content.clone() };
+            (format!("/v2/{name}/blobs/{digest}"), file)
+        });
+        manifests.chain(blobs)
     }
 }
 
 impl State {
-    pub(super) fn new(addresses: [SocketAddr; 3]) -> Self {
+    pub(super) fn new(addresses: [SocketAddr; 3], settings: Settings) -> Self {
         Self {
             addresses,
-            settings: Settings::default(),
+            settings,
             repositories: HashMap::new(),
             accounts: Vec::new(),
             tokens: BTreeMap::new(),
@@ -99,8 +79,19 @@ impl State {
         }
     }
 
+    /// Returns the URL of a listener, with this host name.
+    pub(super) fn url(&self, listener: Listener, host: &str) -> String {
+        let scheme = if self.settings.tls { "https" } else { "http" };
+        format!("{scheme}://{host}:{}", self.addresses[listener as usize].port())
+    }
+
+    /// Returns everything that is served, by path.
+    pub(super) fn files(&self) -> BTreeMap<String, File> {
+        self.repositories.iter().flat_map(|(name, repository)| repository.files(name)).collect()
+    }
+
     /// Decides the response, records the request, and applies the fault rules.
-    pub(super) fn answer(&mut self, mut request: Request) -> Reply {
+    pub(super) fn respond(&mut self, mut request: Request) -> Reply {
         let served_here = request.listener == Listener::Registry && !self.settings.redirects;
         if request.kind == Kind::BlobRedirect && served_here {
             request.kind = Kind::BlobDownload;
@@ -108,20 +99,35 @@ impl State {
         let refusal = match request.listener {
             Listener::Registry => self.challenge(&request),
             Listener::Realm => None,
-            Listener::Cdn => self.bad_signature(&request),
+            Listener::Storage => self.bad_signature(&request),
         };
         request.refused = refusal.is_some();
         let mut reply = refusal.unwrap_or_else(|| match request.listener {
             Listener::Registry => self.registry(&request),
             Listener::Realm => self.token(&request),
-            Listener::Cdn => self.cdn(&request),
+            Listener::Storage => self.storage(&request),
         });
-        if self.settings.auth && request.listener == Listener::Registry {
+        if self.settings.auth != Auth::None && request.listener == Listener::Registry {
             reply.challenge = self.challenge_text(&request);
         }
+        self.pace(&mut reply);
         faults::apply(&mut self.rules, &request, &mut reply);
         self.requests.push(request);
         reply
+    }
+
+    /// Applies the settings that concern every response.
+    fn pace(&self, reply: &mut Reply) {
+        let Pace { latency, bytes_per_second } = self.settings.pace;
+        reply.delay = latency;
+        reply.rate = bytes_per_second.map(|bytes_per_second| Rate {
+            bytes_per_second,
+            interval: PACING_INTERVAL,
+            first_byte_at_once: false,
+        });
+        if !self.settings.extra_headers {
+            reply.remove("ETag");
+        }
     }
 
     fn registry(&mut self, request: &Request) -> Reply {
@@ -133,7 +139,7 @@ impl State {
             };
         };
         let opens = |token: &Token| token.opens(name);
-        if self.settings.auth && !self.valid_token(request).is_some_and(opens) {
+        if self.settings.auth == Auth::Required && !self.valid_token(request).is_some_and(opens) {
             return self.unauthorized(request, r#",error="insufficient_scope""#);
         }
         if matches!(request.kind, Kind::ManifestGet | Kind::ManifestHead) {
@@ -166,6 +172,9 @@ impl State {
         };
         let left = left.map(|left| left.saturating_sub(u64::from(is_pull)));
         self.settings.pulls_left = left;
+        if !self.settings.extra_headers {
+            return reply;
+        }
         reply
             .with("ratelimit-limit", "100;w=21600")
             .with("ratelimit-remaining", format!("{};w=21600", left.unwrap_or(100)))

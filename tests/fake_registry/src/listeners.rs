@@ -1,55 +1,73 @@
-//! The hub's thread: three listeners, a task for each connection, and the switches that take a listener down and up
-//! again. It makes no decisions on responses.
+//! The registry's thread: three listeners, a task for each connection, and the switches that take a listener down and
+//! up again. It makes no decisions on responses.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, mpsc as blocking},
-    thread::JoinHandle,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{mpsc, watch},
-    task::{self, JoinSet},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
-use super::{Shared, registry::State, requests::Listener, wire::Connection};
+use crate::connection::Connection;
+use crate::registry::State;
+use crate::requests::Listener;
+use crate::settings::Settings;
+use crate::stream::Stream;
 
-/// Command of the hub's handle to its thread, which replies when it is done.
+/// Command of the registry's handle to its thread, which replies when it is done.
 pub(super) enum Command {
     Down(Listener, blocking::Sender<()>),
     Up(Listener, blocking::Sender<()>),
 }
 
-/// Starts the thread and waits until all three listen.
-pub(super) fn start() -> (Arc<Shared>, mpsc::UnboundedSender<Command>, JoinHandle<()>) {
+/// State that the handle, the thread and the connections share.
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    /// Number of releases of held bodies so far.
+    pub(super) releases: watch::Sender<u64>,
+    tls: Option<TlsAcceptor>,
+}
+
+/// The shared state, the sender of commands, and the thread.
+pub(super) type Started = (Arc<Shared>, mpsc::UnboundedSender<Command>, JoinHandle<()>);
+
+/// Starts the thread and waits until all three listen. Fails where no port is free.
+pub(super) fn start(settings: Settings, tls: Option<TlsAcceptor>) -> io::Result<Started> {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (started, is_started) = blocking::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let body = move || runtime.block_on(run(inbox, &started));
-    let thread = std::thread::Builder::new().name("fake-hub".to_owned()).spawn(body).unwrap();
-    (is_started.recv().expect("three free ports"), commands, thread)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let endpoints =
+        [Endpoint::bind(Listener::Registry)?, Endpoint::bind(Listener::Realm)?, Endpoint::bind(Listener::Storage)?];
+    let state = State::new(endpoints.each_ref().map(|endpoint| endpoint.address), settings);
+    let shared = Arc::new(Shared { state: Mutex::new(state), releases: watch::Sender::new(0), tls });
+    let for_thread = Arc::clone(&shared);
+    let body = move || runtime.block_on(run(endpoints, for_thread, inbox, &started));
+    let thread = std::thread::Builder::new().name("fake-registry".to_owned()).spawn(body)?;
+    is_started.recv().map_err(io::Error::other)?;
+    Ok((shared, commands, thread))
 }
 
 /// Serves until the handle is dropped.
-async fn run(mut inbox: mpsc::UnboundedReceiver<Command>, started: &blocking::Sender<Arc<Shared>>) {
-    let listeners = [Listener::Registry, Listener::Realm, Listener::Cdn];
-    let mut doors = listeners.map(|listener| Door::bind(listener).unwrap());
-    let addresses = doors.each_ref().map(|door| door.address);
-    let state = Mutex::new(State::new(addresses));
-    let shared = Arc::new(Shared { state, releases: watch::Sender::new(0) });
-    doors.iter_mut().for_each(|door| door.open(&shared));
-    started.send(Arc::clone(&shared)).unwrap();
+async fn run(
+    mut endpoints: [Endpoint; 3],
+    shared: Arc<Shared>,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+    started: &blocking::Sender<()>,
+) {
+    endpoints.iter_mut().for_each(|endpoint| endpoint.open(&shared));
+    started.send(()).unwrap();
     while let Some(command) = inbox.recv().await {
         let done = match command {
             Command::Down(listener, done) => {
-                doors[listener as usize].close().await;
+                endpoints[listener as usize].close().await;
                 done
             }
             Command::Up(listener, done) => {
-                doors[listener as usize].open(&shared);
+                endpoints[listener as usize].open(&shared);
                 done
             }
         };
@@ -58,13 +76,13 @@ async fn run(mut inbox: mpsc::UnboundedReceiver<Command>, started: &blocking::Se
 }
 
 /// A listener and its port, which stays reserved while it refuses connections.
-struct Door {
+struct Endpoint {
     listener: Listener,
     address: SocketAddr,
-    state: DoorState,
+    state: EndpointState,
 }
 
-enum DoorState {
+enum EndpointState {
     /// Bound and not listening: the kernel refuses connections, and assigns the port to nobody else.
     Refusing(Option<TcpSocket>),
     Accepting {
@@ -75,33 +93,33 @@ enum DoorState {
 
 type Connections = Arc<Mutex<JoinSet<()>>>;
 
-impl Door {
+impl Endpoint {
     fn bind(listener: Listener) -> io::Result<Self> {
-        let socket = bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = socket.local_addr()?;
-        Ok(Self { listener, address, state: DoorState::Refusing(Some(socket)) })
+        Ok(Self { listener, address, state: EndpointState::Refusing(Some(socket)) })
     }
 
     fn open(&mut self, shared: &Arc<Shared>) {
-        let DoorState::Refusing(socket) = &mut self.state else {
+        let EndpointState::Refusing(socket) = &mut self.state else {
             return;
         };
         let socket = socket.take().unwrap().listen(1024).unwrap();
         let connections = Connections::default();
         let (shared, open) = (Arc::clone(shared), Arc::clone(&connections));
         let task = task::spawn(accept(socket, self.listener, shared, open));
-        self.state = DoorState::Accepting { task, connections };
+        self.state = EndpointState::Accepting { task, connections };
     }
 
     async fn close(&mut self) {
-        let DoorState::Accepting { task, connections } = &mut self.state else {
+        let EndpointState::Accepting { task, connections } = &mut self.state else {
             return;
         };
         task.abort();
         let _ = task.await;
         let mut cut = std::mem::take(&mut *connections.lock().unwrap());
         cut.shutdown().await;
-        self.state = DoorState::Refusing(Some(bound_again(self.address).await));
+        self.state = EndpointState::Refusing(Some(bound_again(self.address).await));
     }
 }
 
@@ -130,7 +148,8 @@ async fn accept(socket: TcpListener, at: Listener, shared: Arc<Shared>, open: Co
 }
 
 async fn serve(stream: TcpStream, listener: Listener, shared: &Shared) -> io::Result<()> {
-    let mut connection = Connection::new(stream, shared.releases.subscribe())?;
+    let stream = Stream::accept(stream, shared.tls.as_ref()).await?;
+    let mut connection = Connection::new(stream, shared.releases.subscribe());
     let mut served = 0;
     while let Some(request) = connection.request(listener).await? {
         let limit = shared.state.lock().unwrap().settings.requests_per_connection;
@@ -140,7 +159,7 @@ async fn serve(stream: TcpStream, listener: Listener, shared: &Shared) -> io::Re
         served += 1;
         let head_only = request.method == "HEAD";
         let last = request.header("connection").is_some_and(|value| value.contains("close"));
-        let reply = shared.state.lock().unwrap().answer(request);
+        let reply = shared.state.lock().unwrap().respond(request);
         if !connection.send(&reply, head_only).await? || last {
             break;
         }
