@@ -5,8 +5,8 @@
 //! file, as the store writes it; the contents, which the index does not read, do not exist. Entry `n` belongs to
 //! `group(n)`, one of 100 groups, and to the repository of `origin(n)`, which has 1,000 entries.
 //!
-//! A million entries take a minute or more, so that each index is created once, in the caller's `target/tmp`, and created again
-//! when the code that writes it has changed. `cargo clean` removes it.
+//! A million entries take a minute or more, so that each index is created once, in the `target/tmp` of the caller, and
+//! created again when the code that writes it has changed. `cargo clean` removes it.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "what fails here ends the run of the bench")]
 
 use std::fs;

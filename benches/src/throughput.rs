@@ -1,14 +1,17 @@
 //! Comparison of the service with the servers that people use today, on the same machine and data, in one run.
 //! `benches/README.md` describes the methods.
 
+mod certificates;
 mod cold;
 mod contender;
+mod group;
 mod interrupt;
 mod lab;
 mod load;
 mod network;
 mod options;
 mod results;
+mod row;
 mod rows;
 mod usage;
 
@@ -50,7 +53,7 @@ pub fn run(temporary: &Path) -> io::Result<()> {
     let started = Instant::now();
     let findings = rows::run(&rows, &options)?;
     println!("\n{}\n", results::table(&findings));
-    let file = results::write(temporary, &machine, &options, &findings)?;
+    let file = results::write(temporary, &machine, options.rounds(), options.round(), &findings)?;
     println!("{} rows in {:.0} s; also in {}", findings.len(), started.elapsed().as_secs_f64(), file.display());
     Ok(())
 }

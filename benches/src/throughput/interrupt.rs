@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::throughput::contender;
+use crate::throughput::group;
 
 /// Folders to remove if the bench is interrupted.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -27,7 +27,7 @@ pub fn watch() -> io::Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => () }
         });
-        contender::end_all();
+        group::end_all();
         for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // A second time, in case a server wrote another file while it was being ended.
             let _ = fs::remove_dir_all(folder).or_else(|_| fs::remove_dir_all(folder));

@@ -1,4 +1,4 @@
-//! Environment that the servers of one comparison share: an upstream registry, a folder for their data, and a TLS certificate.
+//! Environment that the servers of one comparison share: an upstream registry, and a folder for their data.
 
 use std::io;
 use std::path::Path;
@@ -6,15 +6,8 @@ use std::path::Path;
 use fake_registry::{Certificate, FakeRegistry};
 use tempfile::TempDir;
 
-/// A certificate for `localhost` (ECDSA P-256), for every server with TLS.
-pub const CERTIFICATE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/localhost.pem");
-/// Private key of the certificate.
-pub const KEY: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/localhost.key.pem");
-/// Certificate authority that signed it, which clients trust.
-pub const AUTHORITY: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/suite/upstream_client/tls_fixture/authority.pem");
+use crate::throughput::certificates::{CERTIFICATE, KEY};
+use crate::throughput::interrupt;
 
 /// An upstream registry, and a folder for the servers in front of it.
 pub struct Lab {
@@ -36,7 +29,7 @@ impl Lab {
     /// Creates one whose upstream uses TLS if `tls` is true.
     pub fn with(tls: bool) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("throughput-").tempdir()?;
-        crate::throughput::interrupt::remember(folder.path());
+        interrupt::remember(folder.path());
         let certificate = Certificate { chain: Path::new(CERTIFICATE), key: Path::new(KEY) };
         Ok(Self { upstream: FakeRegistry::fast(tls.then_some(certificate))?, tls, tag_freshness: None, folder })
     }

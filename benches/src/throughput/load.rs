@@ -3,6 +3,7 @@
 
 mod connection;
 mod head;
+mod plan;
 mod request;
 mod tally;
 pub mod tls;
@@ -10,46 +11,17 @@ mod worker;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use connection::{BUFFER_BYTES, Connection, Received};
+pub use plan::{Load, Target, Until};
 pub use request::Request;
 pub use tally::Tally;
 
 /// Number of threads that send requests.
 pub const THREADS: usize = 2;
-
-/// A server, as clients see it.
-#[derive(Clone, Copy, Debug)]
-pub struct Target {
-    /// Address to connect to.
-    pub address: SocketAddr,
-    /// True where the server uses TLS, with the lab's certificate.
-    pub tls: bool,
-}
-
-/// Parameters of a load.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// Number of concurrent connections; each sends the next request once it has the response.
-    pub connections: usize,
-    /// True where TLS sessions are resumed, which matters only with a connection per request.
-    pub resumption: bool,
-    /// End of the load.
-    pub until: Until,
-}
-
-/// Condition that ends a load.
-#[derive(Clone, Copy, Debug)]
-pub enum Until {
-    /// After this time; requests in progress are aborted, and their bytes count.
-    Elapsed(Duration),
-    /// After this number of responses, correct or not, which is divided evenly over the threads.
-    Answers(u64),
-}
 
 /// Connections that are open, or will be opened per request, and wait for the start.
 pub struct Ready {
@@ -85,7 +57,7 @@ impl Load {
         let start = Arc::new(Barrier::new(count + 1));
         let (opened, all_opened) = mpsc::channel();
         let threads = (0..count).map(|thread| {
-            let plan = worker::Plan::share(self, target, request.clone(), thread, count);
+            let plan = worker::Work::share(self, target, request.clone(), thread, count);
             let (start, opened) = (start.clone(), opened.clone());
             std::thread::Builder::new().name(format!("load-{thread}")).spawn(move || plan.run(&opened, &start))
         });

@@ -43,8 +43,8 @@ impl Network {
     }
 }
 
-/// Re-executes this process in a network namespace, with this binary of the service. Where that is not possible: fails if a congestion control was
-/// requested, else reports it and continues.
+/// Re-executes this process in a network namespace, with this binary of the service. Where that is not possible: fails
+/// if a congestion control was requested, else reports it and continues.
 pub fn enter(asked_for: Option<&str>, binary: Option<&Path>) -> io::Result<Network> {
     let congestion_control = asked_for.unwrap_or(CUBIC);
     let here = fs::read_to_string(CONGESTION_CONTROL)?.trim().to_owned();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::throughput::contender::{self, Kind};
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
 
 /// Measures the service beside nginx and docker-registry
 #[derive(Clone, Debug, Parser)]

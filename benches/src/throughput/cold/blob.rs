@@ -7,13 +7,13 @@ use fake_registry::Image;
 
 use super::client::Client;
 use super::round::{rounds, watched};
-use super::{Herd, crowd, round};
+use super::{crowd, round};
 use crate::throughput::contender::{Kind, Running};
 use crate::throughput::lab::Lab;
-use crate::throughput::load::Request;
 use crate::throughput::options::Options;
 use crate::throughput::results::{Finding, Sample};
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
+use crate::throughput::row::cold::Herd;
 
 const REPOSITORY: &str = "library/cold";
 
@@ -35,7 +35,7 @@ pub(super) fn run(row: &Row, herd: Herd, options: &Options) -> io::Result<Findin
 /// downloads again to check it, so that its hashing is not measured.
 fn once(lab: &Lab, server: &Running, image: &Image, clients: usize, over: Duration) -> io::Result<Sample> {
     let blob = &image.layers()[0];
-    let request = Request::new(server, "GET", &server.blob(REPOSITORY, blob.digest()), None).expecting(blob.size());
+    let request = server.request("GET", &server.blob(REPOSITORY, blob.digest()), None).expecting(blob.size());
     let get = async |state: &crowd::ThreadState, check: bool| {
         let mut client = Client::new(state, server.target)?;
         let received = client.get(&request, check.then_some(blob.digest())).await?;

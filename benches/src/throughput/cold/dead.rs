@@ -14,7 +14,7 @@ use crate::throughput::contender::Running;
 use crate::throughput::lab::Lab;
 use crate::throughput::options::Options;
 use crate::throughput::results::{Aim, Bound, Figure, Finding, Sample};
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
 
 /// Number of images and of tags for each: five hundred tags, so that the slowest hundredth has several.
 const IMAGES: usize = 50;

@@ -6,14 +6,15 @@ use std::time::Duration;
 use fake_registry::Image;
 
 use super::client::Client;
+use super::crowd;
 use super::round::{rounds, watched};
-use super::{FAR, crowd};
 use crate::throughput::contender::Running;
 use crate::throughput::lab::Lab;
 use crate::throughput::load::Request;
 use crate::throughput::options::Options;
 use crate::throughput::results::{Finding, Sample};
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
+use crate::throughput::row::cold::FAR;
 
 const REPOSITORY: &str = "library/first";
 
@@ -39,7 +40,7 @@ pub(super) fn run(row: &Row, size: u64, options: &Options) -> io::Result<Finding
 fn once(lab: &Lab, server: &Running, image: &Image) -> io::Result<Sample> {
     let requests = image.layers().iter().map(|blob| {
         let path = server.blob(REPOSITORY, blob.digest());
-        Request::new(server, "GET", &path, None).expecting(blob.size())
+        server.request("GET", &path, None).expecting(blob.size())
     });
     let requests: Vec<Request> = requests.collect();
     crate::throughput::load::get(server.target, &requests[0])?;

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use fake_registry::Image;
 
+use super::crowd;
 use super::pull::Pull;
 use super::round::{rounds, watched};
 use super::small::Small;
-use super::{FAST, SLOW, crowd};
 use crate::throughput::contender::Kind;
 use crate::throughput::lab::Lab;
 use crate::throughput::options::Options;
 use crate::throughput::results::Finding;
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
+use crate::throughput::row::cold::{FAST, SLOW};
 
 const REPOSITORY: &str = "library/app";
 const JOBS: usize = 200;

@@ -42,7 +42,7 @@ impl Pulled {
 impl Pull {
     /// Creates the pull of an image that upstream has under this tag.
     pub(super) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
-        let get = |path: &str, size| Request::new(server, "GET", path, None).expecting(size);
+        let get = |path: &str, size| server.request("GET", path, None).expecting(size);
         let blobs = image
             .blobs()
             .map(|blob| (get(&server.blob(repository, blob.digest()), blob.size()), blob.digest().to_owned()));
@@ -51,7 +51,7 @@ impl Pull {
         let login = server.logins.as_ref().map(|logins| logins.deploy_token.as_str());
         Self {
             target: server.target,
-            login: login.map(|login| Request::new(server, "GET", &path, Some(login))),
+            login: login.map(|login| server.request("GET", &path, Some(login))),
             manifest: get(&server.manifest(repository, tag), image.size()),
             blobs: blobs.collect(),
         }

@@ -9,7 +9,7 @@ use crate::throughput::contender::{Kind, Running};
 use crate::throughput::load::Outcome;
 use crate::throughput::options::Options;
 use crate::throughput::results::{Finding, Sample};
-use crate::throughput::rows::Row;
+use crate::throughput::row::Row;
 
 /// Measures each server of the row once in each round. `once` starts it, and gets the direct sample of the round if
 /// there is one. It returns `None` for a server that is not installed.

@@ -2,10 +2,10 @@
 
 use fake_registry::Pace;
 
-use super::{Cold, FAST, Herd, SLOW, SLOWER};
 use crate::throughput::contender::Kind;
 use crate::throughput::results::{Aim, Bound, Figure};
-use crate::throughput::rows::{Row, Work};
+use crate::throughput::row::cold::{Cold, FAST, Herd, SLOW, SLOWER};
+use crate::throughput::row::{Row, Work};
 
 use Kind::{Direct, Distribution, Nginx, Ours, ProxyCache};
 

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::Command;
 use std::{fs, io};
 
-use super::group::Group;
-use super::{Kind, Running, port, program};
-use crate::throughput::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
+use super::kind::Kind;
+use super::running::Running;
+use super::{port, program};
+use crate::throughput::certificates::{AUTHORITY, CERTIFICATE, KEY};
+use crate::throughput::group::Group;
+use crate::throughput::lab::Lab;
 use crate::throughput::load::Target;
 
 /// Starts it; returns `None` where it is not installed.

@@ -10,9 +10,12 @@ use std::process::Command;
 
 use fake_registry::{Listener, OCI_MANIFEST};
 
-use super::group::Group;
-use super::{Kind, Running, port, program};
-use crate::throughput::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
+use super::kind::Kind;
+use super::running::Running;
+use super::{port, program};
+use crate::throughput::certificates::{AUTHORITY, CERTIFICATE, KEY};
+use crate::throughput::group::Group;
+use crate::throughput::lab::Lab;
 use crate::throughput::load::Target;
 
 /// Starts it with copies of the files that upstream serves now; returns `None` where it is not installed.

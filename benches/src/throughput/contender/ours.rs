@@ -11,10 +11,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::group::Group;
-use super::{Kind, Logins, Running};
+use super::kind::Kind;
+use super::running::{Logins, Running};
 use crate::binary;
-use crate::throughput::lab::{AUTHORITY, CERTIFICATE, KEY, Lab};
+use crate::throughput::certificates::{AUTHORITY, CERTIFICATE, KEY};
+use crate::throughput::group::Group;
+use crate::throughput::lab::Lab;
 use crate::throughput::load::Target;
 
 const ADMIN_TOKEN: &str = "an-admin-token-for-benches";

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::group::Group;
+use crate::throughput::group::Group;
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_ATTEMPTS: usize = 5;

@@ -1,9 +1,9 @@
 //! Requests whose bytes are built once and sent often.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use fake_registry::OCI_MANIFEST;
-
-use crate::throughput::contender::Running;
 
 /// A request, with the expectations of its response.
 #[derive(Clone, Debug)]
@@ -19,11 +19,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Creates a request to this server with its credential, or with another one.
-    pub fn new(running: &Running, method: &str, path: &str, authorization: Option<&str>) -> Self {
-        let authorization = authorization.or(running.authorization.as_deref());
+    /// Creates a request to this host, with this credential if there is one.
+    pub fn new(host: SocketAddr, method: &str, path: &str, authorization: Option<&str>) -> Self {
         let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-        let host = running.target.address;
         let text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {OCI_MANIFEST}\r\n{authorization}\r\n");
         Self { bytes: text.into(), head_only: method == "HEAD", close: false, length: None }
     }

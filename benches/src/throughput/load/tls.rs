@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::throughput::lab::AUTHORITY;
+use crate::throughput::certificates::AUTHORITY;
 
 /// Returns a configuration without sessions; with `resumption` it uses the sessions that servers offer.
 pub fn client(resumption: bool) -> io::Result<Arc<ClientConfig>> {

@@ -12,15 +12,16 @@ use rustls::ClientConfig;
 use tokio::task::LocalSet;
 
 use super::connection::{BUFFER_BYTES, Connection};
+use super::plan::{Load, Target, Until};
 use super::request::Request;
 use super::tally::Tally;
-use super::{Load, Target, Until, tls};
+use super::tls;
 
 /// Delay after an error, so that an unavailable server does not cause a tight loop.
 const ERROR_DELAY: Duration = Duration::from_millis(10);
 
 /// The work of one thread.
-pub(super) struct Plan {
+pub(super) struct Work {
     load: Load,
     target: Target,
     request: Request,
@@ -37,7 +38,7 @@ struct Shared {
     left: Cell<u64>,
 }
 
-impl Plan {
+impl Work {
     /// Returns the share of thread number `thread` of `threads`.
     pub(super) fn share(load: Load, target: Target, request: Request, thread: usize, threads: usize) -> Self {
         let part = |all: usize| all / threads + usize::from(thread < all % threads);

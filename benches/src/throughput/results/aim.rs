@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::figure::Figure;
-use super::finding::Finding;
 use crate::throughput::contender::Kind;
 
 /// A bound on a figure of this service, relative to another server or absolute.
@@ -40,14 +39,6 @@ impl Aim {
     /// An absolute bound.
     pub fn absolute(figure: Figure, bound: Bound) -> Self {
         Self { figure, against: None, bound }
-    }
-
-    /// Returns the measured value; `None` where the other server was not measured.
-    pub fn value(&self, finding: &Finding) -> Option<f64> {
-        match self.against {
-            Some(kind) => finding.ratio(self.figure, kind),
-            None => finding.summary(Kind::Ours, self.figure).map(|summary| summary.median),
-        }
     }
 
     /// Formats a value.

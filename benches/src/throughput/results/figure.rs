@@ -85,93 +85,79 @@ pub enum Figure {
     P99TimesReference,
 }
 
+/// Unit of a figure: decides how a value is shown.
+#[derive(Clone, Copy)]
+enum Unit {
+    PerSecond,
+    BytesPerSecond,
+    Seconds,
+    /// Seconds of CPU time for a fixed amount of work.
+    CpuSeconds,
+    Milliseconds,
+    Bytes,
+    /// A multiple of a reference.
+    Times,
+    Count,
+    /// Something per response.
+    PerAnswer,
+}
+
+/// All figures in the order of [`Figure`]: name in the JSON, with the unit; name in the text of an aim; unit.
+const FIGURES: [(Figure, &str, &str, Unit); 18] = [
+    (Figure::Rate, "answers_per_second", "requests/s", Unit::PerSecond),
+    (Figure::Throughput, "bytes_per_second", "bytes/s", Unit::BytesPerSecond),
+    (Figure::Seconds, "seconds", "time", Unit::Seconds),
+    (Figure::FirstByteP50, "first_byte_p50_ms", "first byte", Unit::Milliseconds),
+    (Figure::FirstByteP99, "first_byte_p99_ms", "first byte", Unit::Milliseconds),
+    (Figure::P50, "p50_ms", "latency", Unit::Milliseconds),
+    (Figure::P99, "p99_ms", "latency", Unit::Milliseconds),
+    (Figure::CpuPerGigabyte, "server_cpu_seconds_per_gigabyte", "CPU/GB", Unit::CpuSeconds),
+    (Figure::CpuPerThousand, "server_cpu_seconds_per_thousand_answers", "CPU/1,000", Unit::CpuSeconds),
+    (Figure::Resident, "resident_bytes", "memory", Unit::Bytes),
+    (Figure::Peak, "peak_resident_bytes", "memory", Unit::Bytes),
+    (Figure::UpstreamPerAnswer, "upstream_requests_per_answer", "upstream", Unit::PerAnswer),
+    (Figure::Upstream, "upstream_requests_in_a_round", "upstream", Unit::Count),
+    (Figure::Cpu, "server_cpu_seconds", "CPU", Unit::Seconds),
+    (Figure::Errors, "errors_in_a_round", "errors", Unit::Count),
+    (Figure::TimesReference, "seconds_as_a_multiple_of_the_reference", "time", Unit::Times),
+    (Figure::FirstByteAdded, "first_byte_p50_ms_beyond_the_reference", "first byte later", Unit::Milliseconds),
+    (Figure::P99TimesReference, "p99_as_a_multiple_of_the_reference", "p99", Unit::Times),
+];
+
 impl Figure {
-    /// All figures.
-    pub const ALL: [Self; 18] = [
-        Self::Rate,
-        Self::Throughput,
-        Self::Seconds,
-        Self::FirstByteP50,
-        Self::FirstByteP99,
-        Self::P50,
-        Self::P99,
-        Self::CpuPerGigabyte,
-        Self::CpuPerThousand,
-        Self::Resident,
-        Self::Peak,
-        Self::UpstreamPerAnswer,
-        Self::Upstream,
-        Self::Cpu,
-        Self::Errors,
-        Self::TimesReference,
-        Self::FirstByteAdded,
-        Self::P99TimesReference,
-    ];
+    /// Returns all figures.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FIGURES.into_iter().map(|(figure, ..)| figure)
+    }
 
     /// Returns the name in the JSON, with the unit.
     pub fn key(self) -> &'static str {
-        match self {
-            Self::Rate => "answers_per_second",
-            Self::Throughput => "bytes_per_second",
-            Self::Seconds => "seconds",
-            Self::FirstByteP50 => "first_byte_p50_ms",
-            Self::FirstByteP99 => "first_byte_p99_ms",
-            Self::P50 => "p50_ms",
-            Self::P99 => "p99_ms",
-            Self::CpuPerGigabyte => "server_cpu_seconds_per_gigabyte",
-            Self::CpuPerThousand => "server_cpu_seconds_per_thousand_answers",
-            Self::Resident => "resident_bytes",
-            Self::Peak => "peak_resident_bytes",
-            Self::UpstreamPerAnswer => "upstream_requests_per_answer",
-            Self::Upstream => "upstream_requests_in_a_round",
-            Self::Cpu => "server_cpu_seconds",
-            Self::Errors => "errors_in_a_round",
-            Self::TimesReference => "seconds_as_a_multiple_of_the_reference",
-            Self::FirstByteAdded => "first_byte_p50_ms_beyond_the_reference",
-            Self::P99TimesReference => "p99_as_a_multiple_of_the_reference",
-        }
+        FIGURES[self as usize].1
     }
 
     /// Returns the name in the text of an aim.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Rate => "requests/s",
-            Self::Throughput => "bytes/s",
-            Self::Seconds => "time",
-            Self::FirstByteP50 | Self::FirstByteP99 => "first byte",
-            Self::P50 | Self::P99 => "latency",
-            Self::CpuPerGigabyte => "CPU/GB",
-            Self::CpuPerThousand => "CPU/1,000",
-            Self::Resident | Self::Peak => "memory",
-            Self::UpstreamPerAnswer | Self::Upstream => "upstream",
-            Self::Cpu => "CPU",
-            Self::Errors => "errors",
-            Self::TimesReference => "time",
-            Self::FirstByteAdded => "first byte later",
-            Self::P99TimesReference => "p99",
-        }
+        FIGURES[self as usize].2
     }
 
     /// Formats a value with its unit.
     pub fn show(self, value: f64) -> String {
-        match self {
-            Self::Rate if value < 100.0 => format!("{value:.1}/s"),
-            Self::Rate => format!("{}/s", grouped(value)),
-            Self::Throughput if value < 1e9 => format!("{:.0} MB/s", value / 1e6),
-            Self::Throughput => format!("{:.2} GB/s", value / 1e9),
-            Self::Seconds => format!("{value:.2} s"),
-            Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 if value < 10.0 => format!("{value:.2} ms"),
-            Self::FirstByteAdded => format!("{value:.2} ms"),
-            Self::TimesReference | Self::P99TimesReference => format!("{value:.2} times"),
-            Self::Upstream | Self::Errors => grouped(value),
-            Self::Cpu => format!("{value:.2} s"),
-            Self::FirstByteP50 | Self::FirstByteP99 | Self::P50 | Self::P99 => format!("{} ms", grouped(value)),
-            Self::CpuPerGigabyte | Self::CpuPerThousand if value < 10.0 => format!("{value:.3} s"),
-            Self::CpuPerGigabyte | Self::CpuPerThousand => format!("{} s", grouped(value)),
-            Self::Resident | Self::Peak => format!("{:.0} MiB", value / f64::from(1 << 20)),
-            Self::UpstreamPerAnswer if value == 0.0 => "0".to_owned(),
-            Self::UpstreamPerAnswer if value < 0.001 => "<0.001".to_owned(),
-            Self::UpstreamPerAnswer => format!("{value:.3}"),
+        match FIGURES[self as usize].3 {
+            Unit::PerSecond if value < 100.0 => format!("{value:.1}/s"),
+            Unit::PerSecond => format!("{}/s", grouped(value)),
+            Unit::BytesPerSecond if value < 1e9 => format!("{:.0} MB/s", value / 1e6),
+            Unit::BytesPerSecond => format!("{:.2} GB/s", value / 1e9),
+            Unit::Seconds => format!("{value:.2} s"),
+            Unit::CpuSeconds if value < 10.0 => format!("{value:.3} s"),
+            Unit::CpuSeconds => format!("{} s", grouped(value)),
+            Unit::Milliseconds if value < 10.0 => format!("{value:.2} ms"),
+            Unit::Milliseconds => format!("{} ms", grouped(value)),
+            Unit::Bytes => format!("{:.0} MiB", value / f64::from(1 << 20)),
+            Unit::Times => format!("{value:.2} times"),
+            Unit::Count => grouped(value),
+            Unit::PerAnswer if value == 0.0 => "0".to_owned(),
+            Unit::PerAnswer if value < 0.001 => "<0.001".to_owned(),
+            Unit::PerAnswer => format!("{value:.3}"),
         }
     }
 }
@@ -243,4 +229,35 @@ fn grouped(value: f64) -> String {
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_its_own_line_in_the_table() {
+        for (place, (figure, key, ..)) in FIGURES.into_iter().enumerate() {
+            assert_eq!((figure as usize, figure.key()), (place, key));
+        }
+    }
+
+    #[test]
+    fn values_are_shown_with_their_units() {
+        let shown = [
+            (Figure::Rate, 99.96, "100.0/s"),
+            (Figure::Rate, 109_027.4, "109,027/s"),
+            (Figure::Throughput, 2.5e8, "250 MB/s"),
+            (Figure::Throughput, 1.24e10, "12.40 GB/s"),
+            (Figure::P99, 2.345, "2.35 ms"),
+            (Figure::P99, 1_234.0, "1,234 ms"),
+            (Figure::CpuPerGigabyte, 0.064, "0.064 s"),
+            (Figure::Peak, 67_108_864.0, "64 MiB"),
+            (Figure::UpstreamPerAnswer, 0.0001, "<0.001"),
+            (Figure::Upstream, 12.0, "12"),
+        ];
+        for (figure, value, expected) in shown {
+            assert_eq!(figure.show(value), expected);
+        }
+    }
 }

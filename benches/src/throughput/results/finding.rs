@@ -58,6 +58,14 @@ impl Finding {
         ratio.is_finite().then_some(ratio)
     }
 
+    /// Returns the measured value of an aim; `None` where the other server was not measured.
+    fn value(&self, aim: &Aim) -> Option<f64> {
+        match aim.against {
+            Some(kind) => self.ratio(aim.figure, kind),
+            None => self.summary(Kind::Ours, aim.figure).map(|summary| summary.median),
+        }
+    }
+
     /// Returns the number of errors of this server in all rounds.
     pub fn errors(&self, kind: Kind) -> u64 {
         let samples = self.samples.iter().filter(|(known, _)| *known == kind).flat_map(|(_, samples)| samples);
@@ -66,7 +74,7 @@ impl Finding {
 
     /// Returns the aims, each with its text and result.
     pub fn verdicts(&self) -> impl Iterator<Item = (String, Verdict)> {
-        self.aims.iter().map(|aim| match aim.value(self) {
+        self.aims.iter().map(|aim| match self.value(aim) {
             None => (aim.to_string(), Verdict::NotMeasured),
             Some(value) => {
                 let verdict = if aim.bound.is_met(value) { Verdict::Met } else { Verdict::Missed };
@@ -81,7 +89,7 @@ impl Finding {
         let others = self.samples.iter().map(|(kind, _)| *kind).filter(|kind| *kind != Kind::Ours);
         let ratios = others.map(|kind| (kind.name().to_owned(), json!(self.ratio(self.figure, kind))));
         let aims = self.aims.iter().map(|aim| {
-            let value = aim.value(self);
+            let value = self.value(aim);
             json!({"aim": aim.to_string(), "value": value, "met": value.map(|value| aim.bound.is_met(value))})
         });
         json!({
@@ -94,7 +102,7 @@ impl Finding {
     }
 
     fn server(&self, kind: Kind, samples: &[Sample]) -> Value {
-        let figures = Figure::ALL.into_iter().filter_map(|figure| {
+        let figures = Figure::all().filter_map(|figure| {
             let Summary { median, min, max } = self.summary(kind, figure)?;
             Some((figure.key().to_owned(), json!({"median": median, "min": min, "max": max})))
         });

@@ -1,8 +1,9 @@
 //! The rows of hits, as data: the measured combinations, their servers, and their aims.
 
-use super::{Hit, Object, Reuse, Row, Work};
 use crate::throughput::contender::Kind;
 use crate::throughput::results::{Aim, Bound, Figure};
+use crate::throughput::row::hit::{Hit, Object, Reuse};
+use crate::throughput::row::{Row, Work};
 
 use Kind::{Distribution, Nginx, Ours, ProxyCache};
 use Object::{Blob, Digest, Tag, TokenForPassword, TokenForSecret};

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use fake_registry::Image;
 
-use super::{Row, Work};
+use super::interleaved::measure;
 use crate::throughput::contender::{ALL, Running};
 use crate::throughput::lab::Lab;
-use crate::throughput::load::{self, Request};
+use crate::throughput::load;
 use crate::throughput::options::Options;
 use crate::throughput::results::{Aim, Bound, Figure, Finding, Sample};
+use crate::throughput::row::{Row, Work};
 
 const IDLE_TIME: Duration = Duration::from_secs(2);
 
@@ -34,10 +35,10 @@ pub(super) fn run(row: &Row, options: &Options) -> io::Result<Vec<Finding>> {
     for server in &servers {
         let paths = image.blobs().map(|blob| server.blob("library/warm", blob.digest()));
         for path in [server.manifest("library/warm", "1")].into_iter().chain(paths) {
-            load::get(server.target, &Request::new(server, "GET", &path, None))?;
+            load::get(server.target, &server.request("GET", &path, None))?;
         }
     }
     std::thread::sleep(IDLE_TIME);
     let look = |server: &Running| Ok(Sample { usage: server.usage() - server.usage(), ..Sample::default() });
-    Ok(vec![row.measure(&servers, options.rounds(), look)])
+    Ok(vec![measure(row, &servers, options.rounds(), look)])
 }

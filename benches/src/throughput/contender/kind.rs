@@ -1,0 +1,32 @@
+//! Kinds of measured servers.
+
+/// A measured server. The order is that of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The release binary, with all access checks.
+    Ours,
+    /// nginx serving the raw files: the upper limit of the machine.
+    Nginx,
+    /// nginx as a caching proxy with `proxy_cache_lock`.
+    ProxyCache,
+    /// Debian's docker-registry as a pull-through cache.
+    Distribution,
+    /// Upstream itself: for a client that uses upstream directly.
+    Direct,
+}
+
+/// All servers but upstream, in the order of a round.
+pub const ALL: &[Kind] = &[Kind::Ours, Kind::Nginx, Kind::ProxyCache, Kind::Distribution];
+
+impl Kind {
+    /// Returns the name in the tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Nginx => "nginx",
+            Self::ProxyCache => "proxy_cache",
+            Self::Distribution => "distribution",
+            Self::Direct => "direct",
+        }
+    }
+}
