@@ -1,5 +1,5 @@
-//! `cargo bench -p benches --bench micro [-- FILTER]`: durations of the single steps of a pull, through the functions that the
-//! service calls. Starts no server, uses no network and asserts no duration.
+//! `cargo bench -p benches --bench micro [-- FILTER]`: durations of the single steps of a pull, through the functions
+//! that the service calls. Starts no server, uses no network and asserts no duration.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

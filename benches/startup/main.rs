@@ -1,5 +1,5 @@
-//! `cargo bench -p benches --bench startup`: time from the start of the real binary until it is ready, and its memory when
-//! idle, with a small store and with a million entries in the index. Prints a table, writes
+//! `cargo bench -p benches --bench startup`: time from the start of the real binary until it is ready, and its memory
+//! when idle, with a small store and with a million entries in the index. Prints a table, writes
 //! `target/bench-results/startup.json`, and asserts no duration.
 //!
 //! `filled` describes the entries. "evicted" means that the files of the index were dropped from the page cache
