@@ -30,9 +30,9 @@ impl FirstStart {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("target/release")).unwrap();
         symlink(BINARY, folder.path().join("target/release/dependency-proxy")).unwrap();
-        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
+        let (realm, storage) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
         let settings = format!(
-            "[upstreams.\"docker.io\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]\n\
+            "[upstreams.\"docker.io\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{storage}\"]\n\
              [server]\nlisten = \"127.0.0.1:0\"\nmetrics_listen = \"\"\n[storage]\nmin_free = 0\n",
             hub.url()
         );

@@ -116,9 +116,9 @@ async fn a_registry_that_answers_no_head_of_a_blob_opens_what_is_stored_from_els
 /// Returns the scene, with a second upstream `mirror.test`.
 async fn with_mirror() -> (Scene, FakeRegistry) {
     let mirror = FakeRegistry::start();
-    let (realm, cdn) = (mirror.host(Listener::Realm), mirror.host(Listener::Storage));
+    let (realm, storage) = (mirror.host(Listener::Realm), mirror.host(Listener::Storage));
     let lines = format!(
-        "[upstreams.\"mirror.test\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]",
+        "[upstreams.\"mirror.test\"]\nurl = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{storage}\"]",
         mirror.url()
     );
     (Scene::start(&lines).await, mirror)

@@ -51,8 +51,9 @@ impl Config {
 
     /// Configures this hub as an upstream of this name, with its realm and storage.
     pub fn hub_named(name: &str, hub: &FakeRegistry) -> Self {
-        let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
-        Self::upstream_at(name, &hub.url()).and(&format!("auth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]"))
+        let (realm, storage) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
+        Self::upstream_at(name, &hub.url())
+            .and(&format!("auth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{storage}\"]"))
     }
 
     /// Configures one upstream in addition to the default ones.

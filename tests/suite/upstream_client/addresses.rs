@@ -76,8 +76,8 @@ async fn every_hop_is_checked_and_there_are_five() {
 #[tokio::test]
 async fn addresses_with_credentials_or_of_another_kind_are_refused() {
     let setup = Setup::new(1000);
-    let cdn = setup.hub.host(Listener::Storage);
-    for target in [format!("http://u:p@{cdn}/x"), "ftp://example.com/x".into(), "file:///etc/passwd".into()] {
+    let storage = setup.hub.host(Listener::Storage);
+    for target in [format!("http://u:p@{storage}/x"), "ftp://example.com/x".into(), "file:///etc/passwd".into()] {
         setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&target);
         let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
         assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{target}: {refused}");

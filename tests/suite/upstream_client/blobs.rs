@@ -1,4 +1,4 @@
-//! Blobs: redirected to a cdn, from an offset, and cut off.
+//! Blobs: redirected to a storage of their own, from an offset, and cut off.
 
 use std::time::Duration;
 

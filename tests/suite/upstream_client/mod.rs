@@ -36,7 +36,7 @@ impl Setup {
         Self { hub, image, layer }
     }
 
-    /// Returns options with the hub as upstream, and with its realm and cdn.
+    /// Returns options with the registry as upstream, and with its realm and storage.
     fn options(&self) -> UpstreamOptions {
         UpstreamOptions {
             auth_hosts: vec![self.hub.host(Listener::Realm)],

@@ -89,8 +89,8 @@ async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
 #[tokio::test]
 async fn no_redirect_leaves_encryption_unless_its_target_is_listed() {
     let setup = Setup::new(10);
-    let cdn = setup.hub.host(Listener::Storage);
-    let registry = TlsRegistry::start(answer("307 Away", &format!("Location: http://{cdn}/data/x"), ""));
+    let storage = setup.hub.host(Listener::Storage);
+    let registry = TlsRegistry::start(answer("307 Away", &format!("Location: http://{storage}/data/x"), ""));
     let digest = setup.layer();
     let unlisted = UpstreamOptions { redirect_hosts: Vec::new(), ..registry.options(&setup) };
     let refused = error(registries(unlisted).blob(&anonymous(), &digest, 0).await);

@@ -20,9 +20,9 @@ fn check(lines: &str, more: &[&str]) -> Output {
 }
 
 fn lines(hub: &FakeRegistry) -> String {
-    let (realm, cdn) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
+    let (realm, storage) = (hub.host(Listener::Realm), hub.host(Listener::Storage));
     format!(
-        "url = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{cdn}\"]\nheader_timeout = \"2s\"\n\
+        "url = \"{}\"\nauth_hosts = [\"{realm}\"]\nredirect_hosts = [\"{storage}\"]\nheader_timeout = \"2s\"\n\
          connect_timeout = \"1s\"",
         hub.url()
     )
