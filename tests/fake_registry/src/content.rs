@@ -2,6 +2,7 @@
 //! every run. It is not compressible, and no archive.
 
 use std::io;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -68,8 +69,13 @@ impl Content {
 
     /// Returns everything, in memory.
     pub fn to_vec(&self) -> Vec<u8> {
+        self.part(0..self.size())
+    }
+
+    /// Returns the bytes of this range, in memory; those beyond the end are left out.
+    pub fn part(&self, range: Range<u64>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.chunks().for_each(|chunk| bytes.extend_from_slice(&chunk));
+        self.chunks(range).for_each(|chunk| bytes.extend_from_slice(&chunk));
         bytes
     }
 
@@ -79,21 +85,21 @@ impl Content {
     ///
     /// Fails where the writer does.
     pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
-        self.chunks().try_for_each(|chunk| out.write_all(&chunk))
+        self.chunks(0..self.size()).try_for_each(|chunk| out.write_all(&chunk))
     }
 
     /// Returns the digest: `sha256:` and 64 hexadecimal digits. It takes half a second per gigabyte.
     pub fn digest(&self) -> String {
         let mut context = Context::new(&SHA256);
-        self.chunks().for_each(|chunk| context.update(&chunk));
+        self.chunks(0..self.size()).for_each(|chunk| context.update(&chunk));
         format!("sha256:{}", hex::encode(context.finish()))
     }
 
-    fn chunks(&self) -> impl Iterator<Item = Bytes> {
-        let mut offset = 0;
+    fn chunks(&self, mut range: Range<u64>) -> impl Iterator<Item = Bytes> {
         std::iter::from_fn(move || {
-            let chunk = self.chunk(offset, BLOCK_BYTES as usize);
-            offset += chunk.len() as u64;
+            let max = range.end.saturating_sub(range.start).min(BLOCK_BYTES) as usize;
+            let chunk = self.chunk(range.start, max);
+            range.start += chunk.len() as u64;
             (!chunk.is_empty()).then_some(chunk)
         })
     }
@@ -127,6 +133,9 @@ mod tests {
                 assert!(!chunk.is_empty() && whole[offset as usize..].starts_with(&chunk), "from {offset}");
             }
             assert!(content.chunk(3 * MIB, 1000).is_empty());
+            assert_eq!(content.part(MIB / 2 - 7..MIB + 7), whole[MIB as usize / 2 - 7..MIB as usize + 7]);
+            assert_eq!(content.part(3 * MIB - 1..3 * MIB + 1), whole[3 * MIB as usize - 1..]);
+            assert!(content.part(5..5).is_empty());
             assert!(content.chunk(u64::MAX, 1000).is_empty());
             let digest = aws_lc_rs::digest::digest(&SHA256, &whole);
             assert_eq!(content.digest(), format!("sha256:{}", hex::encode(digest)));
