@@ -1,6 +1,6 @@
 //! The store of identities: users, groups, members and tokens. A change is atomic, and is on the disk before it is
 //! acknowledged: first in the [journal](crate::store::embedded::journal), from which a start completes the
-//! [database](crate::store::embedded::records). The [export](crate::store::export) is a copy for backups.
+//! [database](super::records). The [export](super::export) is a copy for backups.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

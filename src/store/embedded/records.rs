@@ -1,5 +1,5 @@
 //! The database of identities in `identity/`: the records by key, and the [`Position`] of the last change, written
-//! with that change. The records are a copy of those in the [journal](crate::store::journal); the times of last use are
+//! with that change. The records are a copy of those in the [journal](super::journal); the times of last use are
 //! stored only here.
 
 use std::collections::HashMap;

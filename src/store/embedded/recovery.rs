@@ -1,5 +1,5 @@
-//! Recovery of the identities at a start: the [journal](crate::store::journal) is authoritative, the
-//! [database](crate::store::records) is completed from it, and the start is refused if another file knows of more changes
+//! Recovery of the identities at a start: the [journal](super::journal) is authoritative, the
+//! [database](super::records) is completed from it, and the start is refused if another file knows of more changes
 //! than the journal.
 //!
 //! Three files know the number of the last change: the journal, the database and the export. At most one of them is
