@@ -1,6 +1,6 @@
-//! Finds all faults of a tree of settings, not only the first: remedies a fault, and reads and validates the tree again.
-//! A remedy changes as little as possible, because nothing is known of what it removes. Settings that were read after a
-//! fault serve only to find more faults.
+//! Finds all faults of a tree of settings, not only the first: remedies a fault, and reads and validates the tree
+//! again. A remedy changes as little as possible, because nothing is known of what it removes. Settings that were read
+//! after a fault serve only to find more faults.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! A limit on log lines that requests cause: a client that retries must neither fill the log nor hide other lines in it.
-//! Refusals have a limit of their own, by client (`http::refusals`).
+//! A limit on log lines that requests cause: a client that retries must neither fill the log nor hide other lines in
+//! it. Refusals have a limit of their own, by client (`http::refusals`).
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

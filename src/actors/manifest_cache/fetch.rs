@@ -121,8 +121,8 @@ fn cause(key: &ManifestKey, error: &CollectError) -> Cause {
 }
 
 /// Logs that the content is no manifest, which the cause does not say in detail, and returns the cause. If its digest
-/// is the expected one, it is what upstream has, and a later request gets the same. Otherwise, with a media type that no
-/// manifest has, it may be an error page of a gateway.
+/// is the expected one, it is what upstream has, and a later request gets the same. Otherwise, with a media type that
+/// no manifest has, it may be an error page of a gateway.
 fn unusable(key: &ManifestKey, error: &ManifestError, digest_holds: bool) -> Cause {
     static LINES: LineLimit<Origin> = LineLimit::new();
     let (image, reference) = (&key.origin, &key.reference);

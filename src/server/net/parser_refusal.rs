@@ -1,6 +1,6 @@
-//! Responses of the HTTP parser itself. actix-http refuses a head that it cannot parse, or that is too long, with an empty
-//! response that no middleware sees. It is the last one on its connection, and is replaced by one with an id, a count
-//! and a log line.
+//! Responses of the HTTP parser itself. actix-http refuses a head that it cannot parse, or that is too long, with an
+//! empty response that no middleware sees. It is the last one on its connection, and is replaced by one with an id, a
+//! count and a log line.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Requests that end their connection before a route gets them: they are refused in the shape of their protocol, counted
-//! and logged as all others.
+//! Requests that end their connection before a route gets them: they are refused in the shape of their protocol,
+//! counted and logged as all others.
 
 use std::sync::Mutex;
 

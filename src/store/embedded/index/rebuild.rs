@@ -1,8 +1,8 @@
 //! Correction of the index's database by the small files, which are authoritative: a new or damaged database, or one
-//! of another cache folder, is rebuilt, and after each start differing entries are corrected. sled takes a damaged end of its log for one that
-//! was never written, and continues with the state before it: entries are missing then, and removed entries are
-//! present again. Lookups use only the files until the comparison is done, and if the database cannot be read,
-//! until the next start.
+//! of another cache folder, is rebuilt, and after each start differing entries are corrected. sled takes a damaged end
+//! of its log for one that was never written, and continues with the state before it: entries are missing then, and
+//! removed entries are present again. Lookups use only the files until the comparison is done, and if the database
+//! cannot be read, until the next start.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
