@@ -1,7 +1,7 @@
 //! Actors: each owns one piece of mutable state, or bounds the use of one scarce resource. This is the only layer
 //! that uses actix; its callers hold handles. No bytes of a blob pass through a mailbox.
 //!
-//! | actor | owns | messages, from | without a message its handle |
+//! | actor | owns | messages, and who sends them | what its handle does without a message |
 //! |---|---|---|---|
 //! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API through its handle | returns the current snapshot, on which `domain::policy` decides |

@@ -1,5 +1,5 @@
-//! The HTTP routes: the only layer that knows actix_web. It translates requests into calls of the actors' handles
-//! and their results into responses, and names neither the store nor an upstream.
+//! The HTTP routes: the only layer that knows routes of actix_web. It translates requests into calls of the actors'
+//! handles and their results into responses, and names neither the store nor an upstream.
 //!
 //! | path | content | module |
 //! |---|---|---|

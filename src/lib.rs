@@ -5,7 +5,20 @@
 //! machine. Access is decided per group, at every request.
 //!
 //! Start here, then read the front page of the layer that you want to change: [`http`] for routes, [`actors`] for who
-//! owns what, [`store`] for what is on disk, [`upstream`] for registries, [`domain`] for the rules.
+//! owns what, [`store`] for what is on disk, [`upstream`] for registries, [`domain`] for the rules. Most items are
+//! private: build the documentation with `cargo doc --document-private-items`.
+//!
+//! # Where to start for a change
+//!
+//! | change | start at | then |
+//! |---|---|---|
+//! | what a group may pull | `domain::policy` | tables of its tests; nothing else decides |
+//! | another kind of credential | `domain::directory` (a credential is a record of the directory, so that its end counts at the next request), `domain::policy::Identity` | `auth::login`, `auth::jwt` (a login token names a credential; without one it stands for nobody), [`actors::token_issuer`], `http::registry::token`; the compiler lists the other places |
+//! | a route or a page | [`http`] (routes), `http::api::caller` (the checked caller) | a method of the handle in [`actors`], an operation of [`store::content`] |
+//! | removal of cached content (nothing is evicted today: a full disk stops storing) | a pure rule in [`domain`], a timer in [`actors::janitor`], its task in `actors::janitor::tasks` | blobs: `store::blobs` knows the time of last use (`by_last_use`), and a blob whose file is missing is downloaded again; manifests and links: operations of [`store::content`] |
+//! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts | `server::components`, which opens it |
+//! | a request to a registry | [`upstream`], `upstream::registry` | [`actors::upstream_fetcher`] |
+//! | a setting | `config/default.toml`, `settings::sections` | `server::component_options` |
 //!
 //! # Glossary
 //!
@@ -13,19 +26,24 @@
 //! |---|---|
 //! | request, response | HTTP, in either direction |
 //! | upstream | a registry that images are pulled from, such as docker.io |
-//! | origin | upstream + account + repository: whose view of which content |
+//! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
 //! | group | a team, named by its path; groups nest |
-//! | principal, credential | who makes a request; the password or token that proves it |
+//! | principal | the user or token that makes a request |
+//! | credential | the password or token that proves the principal |
 //! | login token | the JWT that the token endpoint issues; it stands for a credential, which is checked at every request |
 //! | directory | an immutable snapshot of all users, groups, members and tokens |
-//! | link | a group knows a digest. *Referenced*: a manifest of the group names it. *Granted*: upstream served it to the group's account |
+//! | referenced link | record that a manifest of a group names a digest: the group may request it from upstream |
+//! | granted link | record that upstream served a digest to the account of a group: the group may read the stored bytes |
+//! | purge | removal of everything that a group has cached; an orphan is content to which no group has a link any more |
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
 //! | fresh, time to live (TTL) | how long an entry is used without revalidation |
 //! | single flight | several callers share one request; those who did not start it are coalesced |
 //! | admission limit, permit | a bounded number of concurrent holders, with a gauge and a refusal |
-//! | chunk, file range | bytes on their way to a client: in memory, or part of a file that `sendfile(2)` sends |
+//! | chunk | bytes in memory on their way to a client |
+//! | file range | part of a file on its way to a client, which `sendfile(2)` sends |
 //! | spool | the folder of downloads that are not verified yet |
-//! | actor, handle | the owner of changing state; what all others hold |
+//! | actor | the owner of a piece of changing state |
+//! | handle | the only access to an actor that other code has |
 //!
 //! # Layers and allowed dependencies
 //!
@@ -34,11 +52,12 @@
 //!            \-> admin ----------------------> {store, auth} --------/
 //! ```
 //!
-//! An arrow allows everything to its right, except that `http` names neither `store` nor `upstream`. `settings` is
-//! named by `cli`, `server` and `admin` alone. A test walks `src/` and fails with file and line where a layer names
-//! what it must not (`tests/suite/layers.rs`).
+//! An arrow allows what is to its right, except that `cli` reaches the actors, the store and upstreams through
+//! `server`, and `http` names neither `store` nor `upstream`. `settings` is named by `cli` and `server` alone. A test
+//! walks `src/` and fails with file and line where a layer names what it must not; its tables are exact
+//! (`tests/suite/layers.rs`).
 //!
-//! | layer | content | the only one that knows |
+//! | layer | content | knows, nearly alone |
 //! |---|---|---|
 //! | [`domain`] | names, digests, identities, policy, manifests, the download state machine: pure | |
 //! | [`auth`] | secrets, passwords, login tokens: pure but for random bits | jsonwebtoken, argon2 |
@@ -58,13 +77,15 @@
 //!    registry, `http::api::caller::Caller` for the REST API. Each has one constructor.
 //! 4. Nothing is stored whose digest was not verified, and the last byte of a blob leaves only once its digest holds.
 //!    Ranges of a blob that is not stored cannot be verified: they are passed on as ranges, are not stored, and grant
-//!    no link (`actors::blob_cache::ranges`).
-//! 5. A change of identities is on disk before it is acknowledged, first in a journal of its own, so that a start can
-//!    tell that it is missing (`store::journal`). The index can be rebuilt from the files beside manifests and links.
+//!    no link (`actors::blob_cache::handle::ranges`).
+//! 5. A change of identities is on disk before it is acknowledged. It is written to a journal first, so that a start
+//!    notices a change that the database has lost (`store::embedded::journal`). The index can be rebuilt from small
+//!    files.
 //! 6. A hit makes no upstream request, sends no actor message, and never blocks a worker thread on disk I/O.
 //! 7. Every queue and every concurrent resource has a maximum, a gauge and a clear refusal.
 //! 8. A group sees only what upstream lets its account have. Bytes are stored once; a granted link opens them.
-//!    Without one, upstream decides, with a request of this group's account. Being named by a manifest is not enough.
+//!    Without one, upstream decides, with a request of this group's account. A referenced link is not enough,
+//!    unless upstream is known to have served the digest to the same account for another group or repository.
 //!
 //! # A cached pull, from socket to socket
 //!
@@ -132,7 +153,7 @@
 //! ```text
 //! http::api                  Caller: an active token with the scope, and the right to this change
 //! PolicyEvaluator (actor)    single writer: decides again on the newest Directory, and computes the writes (domain::commands)
-//! store::identity            journal: append, fsync. Then sled. Several waiting changes share one fsync
+//! store::identities          journal: append, fsync. Then sled. Several waiting changes share one fsync
 //! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it
 //! http::api                  acknowledges
 //! ```

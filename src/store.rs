@@ -9,8 +9,9 @@
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
 //!
-//! Another engine is another variant of the `Engine` in [`identities`] and [`content`]: no other code depends on sled. Blobs
-//! stay files of this machine, because `sendfile(2)` sends them.
+//! Another engine is another variant of the `Engine` in [`identities`] and [`content`], which `server::components`
+//! opens: no code but [`embedded`] depends on sled. The manifests belong to the engine. Blobs stay files of this
+//! machine, because `sendfile(2)` sends them.
 
 pub mod atomic_file;
 pub mod blobs;

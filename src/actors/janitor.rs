@@ -57,7 +57,7 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which old tombstones and the times of deleted credentials are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Interval of the sweep for deleted groups. A download that ends after its group was deleted leaves files until then.
+/// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 impl JanitorHandle {

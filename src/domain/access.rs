@@ -61,7 +61,7 @@ pub struct Membership {
     pub expires_at: Option<Timestamp>,
     /// The time at which the membership was granted.
     pub created_at: Timestamp,
-    /// The group access token that granted the membership, which ends with that token; see `edit::maker`.
+    /// The group access token that granted the membership, which ends with that token; see `commands::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
 }

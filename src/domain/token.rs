@@ -33,11 +33,11 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// The time of the revocation, if it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The token that created this one, with which it ends; see `edit::maker`.
+    /// The token that created this one, with which it ends; see `commands::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<TokenId>,
     /// The group access token that made the creator an owner of the group, with which this token ends, too; see
-    /// `edit::maker`.
+    /// `commands::maker`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<TokenId>,
     /// The time at which the end was last changed without a new secret; `None` if it never was. Tells which of two ends

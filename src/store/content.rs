@@ -5,16 +5,16 @@
 //!
 //! | operation | atomic | durable when it returns | after a crash during it |
 //! |---|---|---|---|
-//! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | a state that was true at one time, for each tag and each link | | |
+//! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | each tag and each link is read as it was at one time; not all of them at the same | | |
 //! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
 //! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
 //!
-//! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a manifest is
-//! not removed while a group is given a link to it. Callers may run all operations concurrently, on any thread. Nothing
-//! blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
+//! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a
+//! manifest is not removed while a group is given a link to it. Callers may run all operations concurrently, on any
+//! thread. Nothing blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ enum Engine {
     Embedded(Arc<EmbeddedContent>),
 }
 
-/// What is known about a tag or a digest, for one group.
+/// Knowledge about a tag or a digest, for one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LookUp {
     /// The digest that was requested, or for which the tag stands.
@@ -125,8 +125,8 @@ impl ContentStore {
         self.run(move |content| content.manifests().put(&manifest)).await
     }
 
-    /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have been
-    /// removed since it was fetched, because no group had a link to it.
+    /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have
+    /// been removed since it was fetched, because no group had a link to it.
     ///
     /// # Errors
     ///

@@ -38,7 +38,8 @@ pub(super) struct CachedManifests {
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
-    /// Number of removals so far. An entry that was read from the store before a removal is not put into memory after it.
+    /// Number of removals so far. An entry that was read from the store before a removal is not put into memory after
+    /// it.
     forgotten: AtomicU64,
 }
 
@@ -109,8 +110,8 @@ impl CachedManifests {
         self.manifests.retain(|_, manifest| is_kept(&manifest.bytes));
     }
 
-    /// Looks up a tag or digest in the store. The manifest is put into memory, so that the next request is a hit. `None` if
-    /// the tag is unknown, or the store cannot be read.
+    /// Looks up a tag or digest in the store. The manifest is put into memory, so that the next request is a hit.
+    /// `None` if the tag is unknown, or the store cannot be read.
     ///
     /// # Errors
     ///
@@ -146,8 +147,8 @@ impl CachedManifests {
         self.read(request.group, digest, length).await
     }
 
-    /// Returns true if the group has a granted link. If another group with the same account saw the tag move, a group that
-    /// had pulled the tag gets the new content, too: upstream would have served it the same.
+    /// Returns true if the group has a granted link. If another group with the same account saw the tag move, a group
+    /// that had pulled the tag gets the new content, too: upstream would have served it the same.
     async fn is_linked(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
         if found.link.is_some_and(Link::is_granted) {
             return true;
@@ -187,8 +188,8 @@ impl CachedManifests {
         self.record(request, manifest.digest, links, Some(manifest.clone())).await;
     }
 
-    /// Records the digest of a manifest that is not stored. Many clients go on to request it by digest, and their next pull
-    /// by tag must find what they got. This grants no access to stored bytes.
+    /// Records the digest of a manifest that is not stored. Many clients go on to request it by digest, and their
+    /// next pull by tag must find what they got. This grants no access to stored bytes.
     pub(super) async fn note_digest(&self, request: &PullManifest, digest: Digest, size: u64) {
         let links = vec![(digest, Link::referenced(Some(size)))];
         self.record(request, digest, links, None).await;
@@ -225,7 +226,8 @@ impl CachedManifests {
         }
     }
 
-    /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into memory.
+    /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into
+    /// memory.
     async fn record(
         &self,
         request: &PullManifest,
@@ -251,8 +253,8 @@ impl CachedManifests {
         }
     }
 
-    /// Returns a manifest from memory or the store, with the lease of the group if it is large. `length` is its length in
-    /// bytes; 0 if it is not stored.
+    /// Returns a manifest from memory or the store, with the lease of the group if it is large. `length` is its
+    /// length in bytes; 0 if it is not stored.
     async fn read(&self, group: GroupId, digest: Digest, length: u64) -> Result<Option<Leased>, Cause> {
         if let Some(manifest) = self.manifests.get(&digest) {
             return self.leased(group, manifest).await.map(Some);

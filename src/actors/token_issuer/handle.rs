@@ -1,5 +1,5 @@
-//! Handle of the token issuer. At each request it verifies, without a message, what a bearer token or an access token stands
-//! for in the current directory.
+//! Handle of the token issuer. At each request it verifies, without a message, what a bearer token or an access token
+//! stands for in the current directory.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -28,8 +28,8 @@ pub struct TokenIssuer {
     public_groups: PublicGroups,
 }
 
-/// Verifies the password of a user. The credential that it proves is the one at the time of the login: the caller decides
-/// anew what it stands for.
+/// Verifies the password of a user. The credential that it proves is the one at the time of the login: the caller
+/// decides anew what it stands for.
 #[derive(Message)]
 #[rtype(result = "Result<CredentialId, IssueError>")]
 pub(super) struct PasswordLogin {

@@ -1,6 +1,5 @@
-//! Verification of passwords: the queue before the slow hashing, failed logins, and recently verified passwords. It stores
-//! no passwords, only keyed MACs (HMAC-SHA-256) under a key
-//! that exists only in this process.
+//! Verification of passwords: the queue before the slow hashing, failed logins, and recently verified passwords. It
+//! stores no passwords, only keyed MACs (HMAC-SHA-256) under a key that exists only in this process.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -110,8 +109,8 @@ impl PasswordVerifier {
         }
     }
 
-    /// Verifies a password, on a blocking thread unless it was verified recently. The same password is verified once at a
-    /// time. `me` gets the outcome by message.
+    /// Verifies a password, on a blocking thread unless it was verified recently. The same password is verified once
+    /// at a time. `me` gets the outcome by message.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Retention: removal of ended tokens, old secrets and tombstones after a fixed time. To be run about once a day.
+//! Retention: removal of ended tokens, old secrets and tombstones after a fixed time. To be run once an hour.
 
 use jiff::{SignedDuration, Timestamp};
 

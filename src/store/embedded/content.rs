@@ -35,7 +35,8 @@ impl EmbeddedContent {
         &self.manifests
     }
 
-    /// Looks up a tag or a digest for a group; see [`ContentStore::look_up`](crate::store::content::ContentStore::look_up).
+    /// Looks up a tag or a digest for a group; see
+    /// [`ContentStore::look_up`](crate::store::content::ContentStore::look_up).
     pub(in crate::store) fn look_up(
         &self,
         group: GroupId,

@@ -4,11 +4,11 @@
 //! # Why in addition to sled
 //!
 //! sled takes a bad checksum in its file for the torn end of its log, and silently drops what follows: one flipped
-//! bit restores an older state, in which a revoked token is valid again. Therefore a change may count as stored
-//! only if a start can detect that it is missing. This file makes that possible: each line contains the digest of
-//! the previous one, only the last line may be incomplete, and the number of the last change is recorded elsewhere
-//! too (in the database, in the same batch as the change, and in the export). [`recovery`](crate::store::embedded::recovery)
-//! describes how a start uses this.
+//! bit restores an older state, in which a revoked token is valid again. Therefore a change may count as stored only
+//! if a start can detect that it is missing. This file makes that possible: each line contains the digest of the
+//! previous one, only the last line may be incomplete, and the number of the last change is recorded elsewhere too
+//! (in the database, in the same batch as the change, and in the export).
+//! [`recovery`](crate::store::embedded::recovery) describes how a start uses this.
 //!
 //! # Rules
 //!
