@@ -29,13 +29,6 @@ pub enum Account {
     Username(String),
 }
 
-impl Origin {
-    /// Returns true if content of `other` was served to the same account of the same registry.
-    pub fn shares_account_with(&self, other: &Self) -> bool {
-        self.upstream == other.upstream && self.account == other.account
-    }
-}
-
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.upstream, self.repository)

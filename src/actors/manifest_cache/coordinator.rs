@@ -2,11 +2,11 @@
 //! (negative entries), and backs off from an upstream that has just failed. It fetches, verifies and stores
 //! manifests; access is decided in [`crate::actors::manifest_cache::handle`], where the cached manifests are read, too.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use quick_cache::unsync::Cache;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -34,7 +34,7 @@ pub(super) struct ManifestCache {
     heads: SingleFlight<(ManifestKey, bool), Result<ManifestHead, Cause>>,
     fetches: SingleFlight<ManifestKey, Result<Fetched, Cause>>,
     /// Negative entries, with the time until which each is valid.
-    absent: HashMap<ManifestKey, Instant>,
+    absent: Cache<ManifestKey, Instant>,
     backoffs: Backoffs,
 }
 
@@ -47,6 +47,9 @@ struct HeadCompleted((ManifestKey, bool), Result<ManifestHead, Cause>);
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ManifestFetched(ManifestKey, Result<Fetched, Cause>);
+
+/// Maximum number of negative entries. Without it, a client that asks for names at random would fill the memory.
+const MAX_ABSENT: usize = 10_000;
 
 /// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -69,14 +72,13 @@ impl ManifestCache {
             fetches: SingleFlight::new(options.max_fetches),
             fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
             times,
-            absent: HashMap::new(),
+            absent: Cache::new(MAX_ABSENT),
             backoffs: Backoffs::default(),
         }
     }
 
-    fn is_absent(&mut self, key: &ManifestKey, now: Instant) -> bool {
-        self.absent.retain(|_, until| now < *until);
-        self.absent.contains_key(key)
+    fn is_absent(&self, key: &ManifestKey, now: Instant) -> bool {
+        self.absent.get(key).is_some_and(|until| now < *until)
     }
 
     fn start_head(&self, key: ManifestKey, revalidation: bool, me: Addr<Self>) {
