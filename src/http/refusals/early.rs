@@ -118,7 +118,7 @@ impl EarlyRefusals {
             place: &place.unwrap_or_default(),
             pull: None,
             address,
-            user_agent: None,
+            user_agent: start.user_agent,
             left_out,
         }
         .write();
@@ -133,6 +133,8 @@ struct Start<'a> {
     query: &'a str,
     /// True if the path and the query are known to their ends.
     complete: bool,
+    /// The `User-Agent`, if it is among the first bytes.
+    user_agent: Option<&'a str>,
 }
 
 impl<'a> Start<'a> {
@@ -144,7 +146,7 @@ impl<'a> Start<'a> {
         let (Some(method), Some(target)) = (method, words.next()) else { return Self::default() };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = Some(path).filter(|path| path.starts_with('/'));
-        Self { method: Some(method), path, query, complete: words.next().is_some() }
+        Self { method: Some(method), path, query, complete: words.next().is_some(), user_agent: user_agent(start) }
     }
 
     fn is_below(&self, prefix: &str) -> bool {
@@ -187,9 +189,31 @@ impl<'a> Start<'a> {
     }
 }
 
+/// Returns the value of the header `User-Agent` whose line ends within these bytes.
+fn user_agent(start: &[u8]) -> Option<&str> {
+    let mut lines = start.split(|byte| *byte == b'\n').skip(1).collect::<Vec<_>>();
+    // The last line may go on.
+    lines.pop();
+    let value = lines.into_iter().find_map(|line| {
+        let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
+        name.eq_ignore_ascii_case("user-agent").then(|| value.trim())
+    });
+    value.filter(|value| !value.is_empty() && !value.contains(char::is_control))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_user_agent_is_known_if_its_line_ends_within_the_bytes() {
+        let head = b"GET /v2/ HTTP/1.1\r\nHost: x\r\nuser-agent: docker/27.1 (linux)\r\nx: ";
+        assert_eq!(user_agent(head), Some("docker/27.1 (linux)"));
+        assert_eq!(Start::parse(head).user_agent, Some("docker/27.1 (linux)"));
+        for head in [&head[..50], b"GET /v2/ HTTP/1.1\r\nuser-agent: \x1b[2J\r\n\r\n", b"user-agent: x\r\n", b""] {
+            assert_eq!(user_agent(head), None);
+        }
+    }
 
     #[test]
     fn the_method_and_the_path_are_found_in_whatever_has_arrived() {
