@@ -60,6 +60,9 @@ pub fn extend(directory: &Directory, id: TokenId, end: Option<Timestamp>, terms:
         return Err(CommandError::invalid("expires_at", "must be in the future"));
     }
     maker::check_extension(directory, token, end, token::max_days(&token.owner, terms), terms)?;
+    if end == token.expires_at {
+        return Ok(ChangeBuilder::of(directory).finish(Token::clone(token)));
+    }
     let gains = maker::is_later(end, token.expires_at);
     let made_by = token.made_by.or(terms.maker.token().filter(|_| gains));
     let basis = token::basis(directory, &token.owner, terms).map(|basis| basis.id);

@@ -213,6 +213,11 @@ async fn an_extended_token_has_another_end_and_the_same_secret() {
         assert!(answer.json()["expires_at"].as_str().unwrap().starts_with("2100-02-03"), "{path}");
         assert_eq!(answer.json().get("token"), None, "{path}");
         assert_eq!(status(&client).await, 200, "{path}");
+        let changes = || house.service.log().matches("token extended").count();
+        let before = changes();
+        let again = house.service.api("PUT", &path, json!({"expires_at": "2100-02-03"})).await;
+        assert_eq!((again.status, again.json()), (200, answer.json()), "{path}");
+        assert_eq!(changes(), before, "{path}: nothing has changed");
         for (body, error) in [
             (json!({}), json!({"error": "expires_at is missing"})),
             (json!({"expires_at": "2001-01-01"}), json!({"message": {"expires_at": ["must be in the future"]}})),
