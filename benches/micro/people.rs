@@ -69,18 +69,9 @@ fn parent(id: u64) -> Option<u64> {
 }
 
 fn user(id: u64) -> Record {
-    Record::User(User {
-        id: UserId(id),
-        username: format!("user-{id}").parse().unwrap(),
-        name: format!("User {id}"),
-        email: format!("user-{id}@example.com"),
-        admin: false,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
-        password: None,
-        created_at: Timestamp::UNIX_EPOCH,
-    })
+    let (username, name) = (format!("user-{id}").parse().unwrap(), format!("User {id}"));
+    let user = User::new(UserId(id), username, name, Timestamp::UNIX_EPOCH);
+    Record::User(User { email: format!("user-{id}@example.com"), ..user })
 }
 
 fn group(id: u64) -> Record {
@@ -103,22 +94,8 @@ fn member(group: u64, user: u64) -> Record {
 }
 
 fn token(id: u64, owner: TokenOwner) -> Record {
-    Record::Token(Token {
-        id: TokenId(id),
-        credential: credential(id),
-        owner,
-        name: format!("token-{id}"),
-        description: String::new(),
-        scopes: Scopes::pull(),
-        secret: secret::digest(&secret_of(id)),
-        created_at: Timestamp::UNIX_EPOCH,
-        expires_at: Some(Timestamp::MAX),
-        revoked_at: None,
-        made_by: None,
-        replaced_by: None,
-        old_secret: None,
-        created_by: None,
-        rests_on: None,
-        end_changed_at: None,
-    })
+    let secret = (credential(id), secret::digest(&secret_of(id)));
+    let name = format!("token-{id}");
+    let token = Token::new(TokenId(id), owner, name, Scopes::pull(), secret, Timestamp::UNIX_EPOCH);
+    Record::Token(Token { expires_at: Some(Timestamp::MAX), ..token })
 }

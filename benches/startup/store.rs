@@ -47,16 +47,6 @@ fn group(id: u64) -> Record {
 }
 
 fn administrator() -> Record {
-    Record::User(User {
-        id: UserId(1),
-        username: "root".parse().unwrap(),
-        name: "root".to_owned(),
-        email: String::new(),
-        admin: true,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
-        password: None,
-        created_at: Timestamp::UNIX_EPOCH,
-    })
+    let root = User::new(UserId(1), "root".parse().unwrap(), "root", Timestamp::UNIX_EPOCH);
+    Record::User(User { admin: true, ..root })
 }

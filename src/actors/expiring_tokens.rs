@@ -97,24 +97,11 @@ mod tests {
 
     /// Returns a token that is created on day 0 and expires after this number of days.
     fn token(number: u8, life_days: i64) -> Token {
-        Token {
-            id: TokenId(number.into()),
-            credential: CredentialId::from_random([number; 16]),
-            owner: TokenOwner::Deploy { group: GroupId(1), username: format!("ci-{number}") },
-            name: format!("token-{number}"),
-            description: String::new(),
-            scopes: Scopes::pull(),
-            secret: Digest::from_bytes([number; 32]),
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: Some(Timestamp::UNIX_EPOCH + days(life_days)),
-            revoked_at: None,
-            made_by: None,
-            replaced_by: None,
-            old_secret: None,
-            created_by: None,
-            rests_on: None,
-            end_changed_at: None,
-        }
+        let owner = TokenOwner::Deploy { group: GroupId(1), username: format!("ci-{number}") };
+        let secret = (CredentialId::from_random([number; 16]), Digest::from_bytes([number; 32]));
+        let (id, name, created_at) = (TokenId(number.into()), format!("token-{number}"), Timestamp::UNIX_EPOCH);
+        let token = Token::new(id, owner, name, Scopes::pull(), secret, created_at);
+        Token { expires_at: Some(created_at + days(life_days)), ..token }
     }
 
     fn named(directory: &Directory, since: Option<i64>, now: i64) -> Vec<(u64, i64)> {
@@ -136,18 +123,8 @@ mod tests {
 
     #[test]
     fn tokens_of_blocked_users_are_left_out() {
-        let user = |blocked| User {
-            id: UserId(1),
-            username: "alice".parse().unwrap(),
-            name: String::new(),
-            email: String::new(),
-            admin: false,
-            blocked,
-            bot_of: None,
-            block_changed_at: None,
-            password: None,
-            created_at: Timestamp::UNIX_EPOCH,
-        };
+        let alice = User::new(UserId(1), "alice".parse().unwrap(), "", Timestamp::UNIX_EPOCH);
+        let user = |blocked| User { blocked, ..alice.clone() };
         let mine = Token { owner: TokenOwner::Personal { user: UserId(1) }, ..token(1, 90) };
         for (blocked, number) in [(false, 1), (true, 0)] {
             let directory = Directory::from_records([Record::User(user(blocked)), Record::Token(mine.clone())]);

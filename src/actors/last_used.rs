@@ -105,24 +105,9 @@ mod tests {
     use crate::domain::token::{Token, TokenOwner, Tombstone};
 
     fn token(id: u8) -> Token {
-        Token {
-            id: TokenId(id.into()),
-            credential: CredentialId::from_random([id; 16]),
-            owner: TokenOwner::Personal { user: UserId(1) },
-            name: String::new(),
-            description: String::new(),
-            scopes: Scopes::pull(),
-            secret: Digest::from_bytes([id; 32]),
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: None,
-            revoked_at: None,
-            made_by: None,
-            replaced_by: None,
-            old_secret: None,
-            created_by: None,
-            rests_on: None,
-            end_changed_at: None,
-        }
+        let owner = TokenOwner::Personal { user: UserId(1) };
+        let secret = (CredentialId::from_random([id; 16]), Digest::from_bytes([id; 32]));
+        Token::new(TokenId(id.into()), owner, "", Scopes::pull(), secret, Timestamp::UNIX_EPOCH)
     }
 
     #[test]

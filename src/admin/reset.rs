@@ -85,18 +85,8 @@ mod tests {
     use crate::domain::id::UserId;
 
     fn user(id: u64, username: &str, admin: bool) -> Record {
-        Record::User(User {
-            id: UserId(id),
-            username: username.parse().unwrap(),
-            name: username.to_owned(),
-            email: String::new(),
-            admin,
-            blocked: true,
-            bot_of: None,
-            block_changed_at: None,
-            password: None,
-            created_at: Timestamp::UNIX_EPOCH,
-        })
+        let user = User::new(UserId(id), username.parse().unwrap(), username, Timestamp::UNIX_EPOCH);
+        Record::User(User { admin, blocked: true, ..user })
     }
 
     fn store_with(folder: &Path, records: impl IntoIterator<Item = Record>) {

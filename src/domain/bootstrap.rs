@@ -68,55 +68,18 @@ impl FirstRecords {
     fn deploy_token_record(&self) -> Token {
         let owner = TokenOwner::Deploy { group: EXAMPLE, username: TOKEN_USERNAME.to_owned() };
         let expires_at = self.now.checked_add(SignedDuration::from_hours(24 * TOKEN_DAYS)).ok();
-        self.token(TokenId(1), owner, TOKEN_USERNAME, Scopes::pull(), expires_at, self.deploy_token)
+        let token = Token::new(TokenId(1), owner, TOKEN_USERNAME, Scopes::pull(), self.deploy_token, self.now);
+        Token { expires_at, ..token }
     }
 
     fn admin_token_record(&self, secret: (CredentialId, Digest)) -> Token {
-        self.token(TokenId(2), TokenOwner::Personal { user: ROOT }, "bootstrap", Scopes::api(), None, secret)
-    }
-
-    fn token(
-        &self,
-        id: TokenId,
-        owner: TokenOwner,
-        name: &str,
-        scopes: Scopes,
-        expires_at: Option<Timestamp>,
-        (credential, secret): (CredentialId, Digest),
-    ) -> Token {
-        let (name, description, created_at) = (name.to_owned(), String::new(), self.now);
-        Token {
-            id,
-            credential,
-            owner,
-            name,
-            description,
-            scopes,
-            secret,
-            created_at,
-            expires_at,
-            revoked_at: None,
-            made_by: None,
-            replaced_by: None,
-            old_secret: None,
-            created_by: None,
-            rests_on: None,
-            end_changed_at: None,
-        }
+        let owner = TokenOwner::Personal { user: ROOT };
+        Token::new(TokenId(2), owner, "bootstrap", Scopes::api(), secret, self.now)
     }
 
     fn admin_record(self) -> User {
-        User {
-            id: ROOT,
-            name: "Administrator".to_owned(),
-            email: format!("{}@localhost", self.admin),
-            username: self.admin,
-            admin: true,
-            blocked: false,
-            bot_of: None,
-            block_changed_at: None,
-            password: Some(self.password),
-            created_at: self.now,
-        }
+        let email = format!("{}@localhost", self.admin);
+        let user = User::new(ROOT, self.admin, "Administrator", self.now);
+        User { email, admin: true, password: Some(self.password), ..user }
     }
 }

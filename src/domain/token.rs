@@ -171,6 +171,35 @@ pub struct Tombstone {
 }
 
 impl Token {
+    /// Creates a token without a description, an end or a maker. Its secret is the one with this digest and this id.
+    pub fn new(
+        id: TokenId,
+        owner: TokenOwner,
+        name: impl Into<String>,
+        scopes: Scopes,
+        (credential, secret): (CredentialId, Digest),
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            credential,
+            owner,
+            name: name.into(),
+            description: String::new(),
+            scopes,
+            secret,
+            created_at,
+            expires_at: None,
+            revoked_at: None,
+            made_by: None,
+            rests_on: None,
+            end_changed_at: None,
+            created_by: None,
+            replaced_by: None,
+            old_secret: None,
+        }
+    }
+
     /// Returns true if the token's scopes allow pulling.
     pub fn may_pull(&self) -> bool {
         let api = match self.owner {
@@ -240,23 +269,13 @@ impl Tombstone {
     /// Returns the deleted token as it can be listed, as a revoked one; `None` for the secret that a rotation replaced,
     /// and where too little of the token is known.
     pub fn revoked_token(&self) -> Option<Token> {
+        let id = self.token.filter(|_| self.replaced_by.is_none())?;
+        let (owner, scopes, secret) = (self.owner.clone()?, self.scopes.clone()?, (self.credential, self.secret));
         Some(Token {
-            id: self.token.filter(|_| self.replaced_by.is_none())?,
-            credential: self.credential,
-            owner: self.owner.clone()?,
-            name: self.name.clone(),
-            description: String::new(),
-            scopes: self.scopes.clone()?,
-            secret: self.secret,
-            created_at: self.created_at?,
             expires_at: self.expires_at,
             revoked_at: Some(self.deleted_at),
-            made_by: None,
-            rests_on: None,
-            end_changed_at: None,
             created_by: self.created_by,
-            replaced_by: None,
-            old_secret: None,
+            ..Token::new(id, owner, self.name.clone(), scopes, secret, self.created_at?)
         })
     }
 

@@ -67,6 +67,24 @@ pub enum UsernameError {
     Reserved,
 }
 
+impl User {
+    /// Creates a person who is not an administrator, without an email address or a password.
+    pub fn new(id: UserId, username: Username, name: impl Into<String>, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            username,
+            name: name.into(),
+            email: String::new(),
+            admin: false,
+            blocked: false,
+            block_changed_at: None,
+            bot_of: None,
+            password: None,
+            created_at,
+        }
+    }
+}
+
 impl Username {
     /// Returns the name as its owner writes it.
     pub fn as_str(&self) -> &str {

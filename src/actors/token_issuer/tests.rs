@@ -22,18 +22,8 @@ async fn a_user_who_is_blocked_or_gets_another_password_during_the_check_of_one_
         hash: password::hash("the password").unwrap(),
         set_at: None,
     };
-    let user = User {
-        id: UserId(1),
-        username: "alice".parse().unwrap(),
-        name: "Alice".to_owned(),
-        email: String::new(),
-        admin: false,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
-        password: Some(password(1)),
-        created_at: Timestamp::UNIX_EPOCH,
-    };
+    let alice = User::new(UserId(1), "alice".parse().unwrap(), "Alice", Timestamp::UNIX_EPOCH);
+    let user = User { password: Some(password(1)), ..alice };
     let changed = User { password: Some(password(2)), ..user.clone() };
     for changed in [User { blocked: true, ..user.clone() }, changed] {
         let data = tempfile::tempdir().unwrap();

@@ -51,24 +51,10 @@ mod tests {
     }
 
     fn deploy_token(id: u8, ended_days_ago: i64) -> Token {
-        Token {
-            id: TokenId(id.into()),
-            credential: CredentialId::from_random([id; 16]),
-            owner: TokenOwner::Deploy { group: GroupId(1), username: "ci".to_owned() },
-            name: String::new(),
-            description: String::new(),
-            scopes: Scopes::pull(),
-            secret: Digest::from_bytes([id; 32]),
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: Some(days_ago(ended_days_ago)),
-            revoked_at: None,
-            made_by: None,
-            replaced_by: None,
-            old_secret: None,
-            created_by: None,
-            rests_on: None,
-            end_changed_at: None,
-        }
+        let owner = TokenOwner::Deploy { group: GroupId(1), username: "ci".to_owned() };
+        let secret = (CredentialId::from_random([id; 16]), Digest::from_bytes([id; 32]));
+        let token = Token::new(TokenId(id.into()), owner, "", Scopes::pull(), secret, Timestamp::UNIX_EPOCH);
+        Token { expires_at: Some(days_ago(ended_days_ago)), ..token }
     }
 
     fn left(records: Vec<Record>, max_tombstones: usize) -> Directory {

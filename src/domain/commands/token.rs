@@ -168,18 +168,8 @@ fn bot(
     if directory.user_named(&text).is_some() {
         return Err(CommandError::Conflict("Username has already been taken".to_owned()));
     }
-    Ok(User {
-        id: builder.next_user(),
-        email: format!("{text}@noreply.localhost"),
-        username,
-        name: new.name.clone(),
-        admin: false,
-        blocked: false,
-        bot_of: Some(group),
-        block_changed_at: None,
-        password: None,
-        created_at: now,
-    })
+    let user = User::new(builder.next_user(), username, new.name.clone(), now);
+    Ok(User { email: format!("{text}@noreply.localhost"), bot_of: Some(group), ..user })
 }
 
 /// Returns a new token, if the limits and its maker allow it, and makes room for it in the change, to which the caller
@@ -200,23 +190,14 @@ pub(super) fn prepare(
     let expires_at = new.ending.of_token(terms, basis, max_days(&owner, terms))?;
     make_room(directory, builder, &owner, replaced, terms)?;
     take_secret(directory, builder, &new.new_credential)?;
+    let secret = (new.new_credential.credential, new.new_credential.secret);
     Ok(Token {
-        id: builder.next_token(),
-        credential: new.new_credential.credential,
-        owner,
-        name: new.name,
         description: new.description,
-        scopes: new.scopes,
-        secret: new.new_credential.secret,
-        created_at: terms.now,
         expires_at,
-        revoked_at: None,
         made_by: terms.maker.token(),
-        replaced_by: None,
-        old_secret: None,
-        created_by: terms.by,
         rests_on: basis.map(|token| token.id),
-        end_changed_at: None,
+        created_by: terms.by,
+        ..Token::new(builder.next_token(), owner, new.name, new.scopes, secret, terms.now)
     })
 }
 

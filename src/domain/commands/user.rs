@@ -49,16 +49,10 @@ pub fn create(directory: &Directory, new: NewUser, now: Timestamp) -> CommandRes
     check_unique(directory, None, Some(&new.username), Some(&new.email))?;
     let mut builder = ChangeBuilder::of(directory);
     let user = User {
-        id: builder.next_user(),
-        username: new.username,
-        name: new.name,
         email: new.email,
         admin: new.admin,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
         password: new.password,
-        created_at: now,
+        ..User::new(builder.next_user(), new.username, new.name, now)
     };
     builder.put(Record::User(user.clone()));
     Ok(builder.finish(user))

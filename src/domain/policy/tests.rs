@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::domain::access::Membership;
+use crate::domain::digest::Digest;
 use crate::domain::directory::Record;
 use crate::domain::id::TokenId;
 use crate::domain::scope::Scopes;
@@ -15,18 +16,7 @@ fn at(time: &str) -> Timestamp {
 }
 
 fn user(id: u64, name: &str) -> User {
-    User {
-        id: UserId(id),
-        username: name.parse().unwrap(),
-        name: name.to_owned(),
-        email: String::new(),
-        admin: false,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
-        password: None,
-        created_at: at(NOON),
-    }
+    User::new(UserId(id), name.parse().unwrap(), name, at(NOON))
 }
 
 fn group(id: u64, path: &str, parent: Option<u64>) -> Record {
@@ -63,24 +53,9 @@ fn directory(until: Option<&str>) -> Directory {
 }
 
 fn token(expires_at: Option<&str>, owner: TokenOwner) -> Arc<Token> {
-    Arc::new(Token {
-        id: TokenId(1),
-        credential: CredentialId::from_random([1; 16]),
-        owner,
-        name: "t".to_owned(),
-        description: String::new(),
-        scopes: Scopes::pull(),
-        secret: crate::domain::digest::Digest::from_bytes([1; 32]),
-        created_at: at(NOON),
-        expires_at: expires_at.map(at),
-        revoked_at: None,
-        made_by: None,
-        replaced_by: None,
-        old_secret: None,
-        created_by: None,
-        rests_on: None,
-        end_changed_at: None,
-    })
+    let secret = (CredentialId::from_random([1; 16]), Digest::from_bytes([1; 32]));
+    let token = Token::new(TokenId(1), owner, "t", Scopes::pull(), secret, at(NOON));
+    Arc::new(Token { expires_at: expires_at.map(at), ..token })
 }
 
 fn may(directory: &Directory, identity: &Identity, group: &str, now: &str) -> bool {

@@ -3,6 +3,7 @@
 use jiff::ToSpan;
 
 use super::*;
+use crate::domain::digest::Digest;
 use crate::domain::directory::{RecordKey, Service};
 use crate::domain::id::{CredentialId, GroupId, TokenId, UserId};
 use crate::domain::scope::Scopes;
@@ -14,43 +15,15 @@ fn now() -> Timestamp {
 }
 
 fn user(id: u64, password: u8) -> User {
-    User {
-        id: UserId(id),
-        username: format!("user-{id}").parse().unwrap(),
-        name: String::new(),
-        email: String::new(),
-        admin: false,
-        blocked: false,
-        bot_of: None,
-        block_changed_at: None,
-        password: Some(Password {
-            credential: CredentialId::from_random([password; 16]),
-            hash: String::new(),
-            set_at: None,
-        }),
-        created_at: now(),
-    }
+    let credential = CredentialId::from_random([password; 16]);
+    let password = Some(Password { credential, hash: String::new(), set_at: None });
+    User { password, ..User::new(UserId(id), format!("user-{id}").parse().unwrap(), "", now()) }
 }
 
 fn token(id: u8) -> Token {
-    Token {
-        id: TokenId(id.into()),
-        credential: CredentialId::from_random([100 + id; 16]),
-        owner: TokenOwner::Deploy { group: GroupId(1), username: "ci".to_owned() },
-        name: format!("token-{id}"),
-        description: String::new(),
-        scopes: Scopes::pull(),
-        secret: crate::domain::digest::Digest::from_bytes([id; 32]),
-        created_at: now(),
-        expires_at: None,
-        revoked_at: None,
-        made_by: None,
-        rests_on: None,
-        end_changed_at: None,
-        created_by: None,
-        replaced_by: None,
-        old_secret: None,
-    }
+    let owner = TokenOwner::Deploy { group: GroupId(1), username: "ci".to_owned() };
+    let secret = (CredentialId::from_random([100 + id; 16]), Digest::from_bytes([id; 32]));
+    Token::new(TokenId(id.into()), owner, format!("token-{id}"), Scopes::pull(), secret, now())
 }
 
 /// A directory with users 1 to 5 and tokens 1 to 5.
@@ -104,13 +77,13 @@ fn what_was_taken_away_since_the_backup_is_regained_and_nothing_else() {
 #[test]
 fn the_secret_that_a_rotation_replaced_is_regained_however_often_it_was_rotated() {
     let old = |id: u8| OldSecret {
-        secret: crate::domain::digest::Digest::from_bytes([id; 32]),
+        secret: Digest::from_bytes([id; 32]),
         credential: CredentialId::from_random([100 + id; 16]),
         expires_at: now() + 1.hour(),
     };
     let with_secret = |id: u8, other: u8| Token {
         credential: CredentialId::from_random([200 + other; 16]),
-        secret: crate::domain::digest::Digest::from_bytes([200 + other; 32]),
+        secret: Digest::from_bytes([200 + other; 32]),
         ..token(id)
     };
     let mut present = backup();
