@@ -10,6 +10,7 @@ mod human;
 pub mod in_time;
 mod json;
 mod line_limit;
+mod line_window;
 mod log_output;
 mod process;
 mod request;
@@ -32,6 +33,7 @@ use tracing_subscriber::{EnvFilter, Layer, reload};
 
 pub use self::counters::{CountersBy, served_bytes};
 pub use self::line_limit::{LeftOut, LineLimit};
+pub use self::line_window::{LineWindow, MAX_LINES_PER_WINDOW, WINDOW_LENGTH};
 pub use self::request::{Entered, RequestId};
 
 use self::buffered_writer::Lines;

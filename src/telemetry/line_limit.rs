@@ -3,23 +3,14 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::mem;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A limit for each key: [`MAX_LINES_PER_WINDOW`] lines in [`WINDOW_LENGTH`].
-pub struct LineLimit<K>(Mutex<BTreeMap<K, Window>>);
+use super::line_window::{LineWindow, MAX_LINES_PER_WINDOW};
 
-struct Window {
-    began: Instant,
-    written: u32,
-    left_out: u64,
-}
+/// A limit for each key: [`MAX_LINES_PER_WINDOW`] lines in a [`LineWindow`].
+pub struct LineLimit<K>(Mutex<BTreeMap<K, LineWindow>>);
 
-/// Length of a window.
-const WINDOW_LENGTH: Duration = Duration::from_secs(60);
-/// Maximum number of lines of one key in a window.
-const MAX_LINES_PER_WINDOW: u32 = 10;
 /// Maximum number of keys. At the limit those whose window has ended are forgotten; if there are none, further keys get
 /// no lines.
 const MAX_KEYS: usize = 1_000;
@@ -53,35 +44,19 @@ impl<K: Ord> LineLimit<K> {
             if windows.len() >= MAX_KEYS {
                 return None;
             }
-            windows.insert(key.to_owned(), Window { began: now, written: 0, left_out: 0 });
+            windows.insert(key.to_owned(), LineWindow::new(now));
         }
-        windows.get_mut(key)?.admit(now)
+        let left_out = windows.get_mut(key)?.admit(MAX_LINES_PER_WINDOW, now)?;
+        Some(Some(left_out).filter(|left_out| *left_out > 0))
     }
 }
 
 /// The number of lines that were left out before a line; `None` if there were none.
 pub type LeftOut = Option<u64>;
 
-impl Window {
-    fn has_ended(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) >= WINDOW_LENGTH
-    }
-
-    fn admit(&mut self, now: Instant) -> Option<LeftOut> {
-        if self.has_ended(now) {
-            (self.began, self.written) = (now, 0);
-        }
-        if self.written == MAX_LINES_PER_WINDOW {
-            self.left_out += 1;
-            return None;
-        }
-        self.written += 1;
-        Some(Some(mem::take(&mut self.left_out)).filter(|left_out| *left_out > 0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::line_window::WINDOW_LENGTH;
     use super::*;
 
     #[test]

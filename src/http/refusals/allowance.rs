@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::reason::LOGIN_NEEDED;
 use super::subject::Subject;
 use crate::auth::login_limit::network_of;
+use crate::telemetry::{LineWindow, MAX_LINES_PER_WINDOW};
 
 /// The refusals that are counted together: those of one client for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,19 +32,9 @@ pub(super) enum Admission {
 
 /// The counts of the last minute, by source.
 #[derive(Default)]
-pub(super) struct Allowances(HashMap<Source, Window>);
+pub(super) struct Allowances(HashMap<Source, LineWindow>);
 
-struct Window {
-    began: Instant,
-    written: u32,
-    left_out: u64,
-}
-
-/// Length of a window.
-const WINDOW_LENGTH: Duration = Duration::from_secs(60);
-/// Maximum number of lines of one source in a window.
-const MAX_LINES_PER_WINDOW: u32 = 10;
-/// The same for requests without a credential, with which every login begins.
+/// Maximum number of lines in a window for requests without a credential, with which every login begins.
 const MAX_CHALLENGES_PER_WINDOW: u32 = 1;
 /// Maximum number of sources that are counted separately. All further ones share one source per reason.
 const MAX_SOURCES: usize = 10_000;
@@ -85,31 +76,22 @@ impl Allowances {
         let is_full = self.0.len() >= MAX_SOURCES && !self.0.contains_key(&source);
         let source = if is_full { Source::shared(source.reason) } else { source };
         let max_lines = source.max_lines();
-        let window = self.0.entry(source).or_insert(Window { began: now, written: 0, left_out: 0 });
-        if now.saturating_duration_since(window.began) >= WINDOW_LENGTH {
-            (window.began, window.written) = (now, 0);
-        }
-        if window.written == max_lines {
-            window.left_out += 1;
-            return Admission::LeftOut;
-        }
-        window.written += 1;
-        Admission::Written { left_out: std::mem::take(&mut window.left_out) }
+        let window = self.0.entry(source).or_insert_with(|| LineWindow::new(now));
+        window.admit(max_lines, now).map_or(Admission::LeftOut, |left_out| Admission::Written { left_out })
     }
 
     /// Removes the windows that have ended, or all of them. Returns the sources that had lines left out, with their
     /// number.
     pub(super) fn ended(&mut self, now: Instant, all: bool) -> Vec<(Source, u64)> {
-        let ended =
-            |_: &Source, window: &mut Window| all || now.saturating_duration_since(window.began) >= WINDOW_LENGTH;
-        let ended = self.0.extract_if(ended).filter(|(_, window)| window.left_out > 0);
-        ended.map(|(source, window)| (source, window.left_out)).collect()
+        let ended = self.0.extract_if(|_, window| all || window.has_ended(now));
+        ended.map(|(source, window)| (source, window.left_out())).filter(|(_, left_out)| *left_out > 0).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::WINDOW_LENGTH;
 
     fn source(last: u32, user: u32) -> Source {
         let subject = Subject { principal: Some(format!("user:{user}")), ..Subject::default() };
