@@ -15,7 +15,7 @@
 
 pub mod atomic_file;
 pub mod blobs;
-mod blocking;
+pub(crate) mod blocking;
 mod cache_id;
 pub mod content;
 mod damage;

@@ -10,7 +10,7 @@ use super::error::StoreError;
 /// # Errors
 ///
 /// Fails if the work fails, or is lost.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     spawn_blocking(work).await.unwrap_or_else(|lost| {

@@ -1,7 +1,6 @@
 //! The janitor's tasks. The actor decides when they run.
 
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
 
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::expiring_tokens::ExpiringTokens;
@@ -13,6 +12,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
+use crate::store::blocking::blocking;
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
@@ -141,11 +141,4 @@ pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "{what} could not be written");
     }
-}
-
-/// Runs work on the files of blobs, which block. A panic of it is an error.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    spawn_blocking(work).await.unwrap_or_else(|lost| Err(StoreError::Io(lost.to_string())))
 }
