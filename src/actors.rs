@@ -34,9 +34,9 @@ pub mod last_used;
 pub mod lists;
 pub mod manifest_cache;
 pub mod memory_budget;
-
 pub mod policy_evaluator;
 pub mod pull_failure;
+mod removals;
 mod single_flight;
 pub mod token_issuer;
 mod unstored_reports;

@@ -6,7 +6,6 @@ mod ranges;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
 use crate::actors::admission::{AdmissionLimit, Permit, Share, Shares};
 use crate::actors::cache_status::CacheStatus;
+use crate::actors::removals::{Removals, RemovalsSeen};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
@@ -51,8 +51,8 @@ pub struct BlobCacheHandle {
     cache: Addr<BlobCache>,
     /// Links in memory.
     known: Arc<Cache<OpenBlob, Link>>,
-    /// Number of removals so far. A link that was read before a removal is not put into memory after it.
-    forgotten: Arc<AtomicU64>,
+    /// Removals of links from memory.
+    removals: Removals,
     waiters: AdmissionLimit,
     range_shares: Shares,
     unstored_shares: Shares,
@@ -110,12 +110,12 @@ impl BlobCacheHandle {
         });
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
-        let (forgotten, verifier) = Default::default();
+        let (removals, verifier) = Default::default();
         Self {
             shared,
             cache,
             known,
-            forgotten,
+            removals,
             waiters,
             range_streams,
             ranged,
@@ -175,9 +175,7 @@ impl BlobCacheHandle {
 
     /// Drops the links of this group from memory, after they were removed from the store.
     pub fn forget_group(&self, group: GroupId) {
-        // Before the removal: a lookup that read the old state sees the new count, and does not keep its link.
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.known.retain(|wanted, _| wanted.group != group);
+        self.removals.remove(|| self.known.retain(|wanted, _| wanted.group != group));
     }
 
     /// Looks the blob up, and begins a download if it is not stored.
@@ -198,10 +196,10 @@ impl BlobCacheHandle {
     /// Opens the committed blob if the group has a granted link, or if upstream confirms the blob now.
     async fn stored(&self, wanted: &OpenBlob, late: Instant) -> Result<Stored, BlobError> {
         for first in [true, false] {
-            let forgotten = self.forgotten.load(Ordering::SeqCst);
+            let seen = self.removals.seen();
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.is_granted() => {
-                    self.remember(wanted, link, forgotten);
+                    self.remember(wanted, link, seen);
                     return Ok(Stored::Opened(self.opened(wanted, stored, CacheStatus::Hit).into()));
                 }
                 (link, Some(stored)) => {
@@ -258,14 +256,10 @@ impl BlobCacheHandle {
         Some((link, self.shared.files.already_open(&wanted.digest, link.expected().verified)?))
     }
 
-    /// Keeps a link in memory, unless links were removed since the count was `forgotten`.
-    fn remember(&self, wanted: &OpenBlob, link: Link, forgotten: u64) {
+    /// Puts a link into memory, unless links were removed since it was looked up.
+    fn remember(&self, wanted: &OpenBlob, link: Link, seen: RemovalsSeen) {
         if !self.known.contains_key(wanted) {
-            self.known.insert(wanted.clone(), link);
-            // Compared after the insertion: a removal that comes later finds the entry and removes it.
-            if self.forgotten.load(Ordering::SeqCst) != forgotten {
-                self.known.remove(wanted);
-            }
+            self.removals.insert(&self.known, wanted.clone(), link, seen);
         }
     }
 

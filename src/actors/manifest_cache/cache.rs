@@ -2,7 +2,6 @@
 //! of the store does not fail a pull that upstream has answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::response::{Fetched, Leased, PulledManifest};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::actors::pull_failure::Cause;
+use crate::actors::removals::Removals;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
@@ -38,9 +38,8 @@ pub(super) struct CachedManifests {
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
-    /// Number of removals so far. An entry that was read from the store before a removal is not put into memory after
-    /// it.
-    forgotten: AtomicU64,
+    /// Removals of manifests, links and tags from memory.
+    removals: Removals,
 }
 
 /// Cached information about a tag or a digest.
@@ -73,7 +72,7 @@ impl CachedManifests {
             manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.memory_bytes, ByLength),
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
-            forgotten: AtomicU64::new(0),
+            removals: Removals::default(),
         }
     }
 
@@ -117,18 +116,16 @@ impl CachedManifests {
     ///
     /// Fails if there is no memory for a large manifest.
     pub(super) async fn look_up(&self, request: &PullManifest) -> Result<Option<Known>, Cause> {
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let seen = self.removals.seen();
         let found = self.store.look_up(request.group, &request.origin, &request.reference).await;
         let Some(found) = self.reported(found).flatten() else { return Ok(None) };
         let manifest = self.read(request.group, found.digest, found.length).await?;
         let linked = self.is_linked(request, &found, manifest.as_ref()).await;
-        if self.is_current(forgotten) {
-            if linked {
-                self.links.insert(LinkKey::of(request, found.digest), ());
-            }
-            if let (Reference::Tag(tag), Some(entry)) = (&request.reference, found.tag) {
-                self.tags.insert(TagKey::of(request, tag), entry);
-            }
+        if linked {
+            self.removals.insert(&self.links, LinkKey::of(request, found.digest), (), seen);
+        }
+        if let (Reference::Tag(tag), Some(entry)) = (&request.reference, found.tag) {
+            self.removals.insert(&self.tags, TagKey::of(request, tag), entry, seen);
         }
         Ok(Some(Known { tag: found.tag, linked, manifest }))
     }
@@ -213,17 +210,19 @@ impl CachedManifests {
 
     /// Drops a group's links from memory, after they were removed from the store.
     pub(super) fn forget_group(&self, group: GroupId) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        self.links.retain(|key, ()| !key.is_of(group));
-        self.tags.clear();
+        self.removals.remove(|| {
+            self.links.retain(|key, ()| !key.is_of(group));
+            self.tags.clear();
+        });
     }
 
     /// Drops manifests from memory, after they were removed from the store.
     pub(super) fn forget_manifests(&self, digests: &[Digest]) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
-        for digest in digests {
-            self.manifests.remove(digest);
-        }
+        self.removals.remove(|| {
+            for digest in digests {
+                self.manifests.remove(digest);
+            }
+        });
     }
 
     /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into
@@ -235,21 +234,21 @@ impl CachedManifests {
         links: Vec<(Digest, Link)>,
         manifest: Option<Arc<Manifest>>,
     ) {
-        let (forgotten, tag) = (self.forgotten.load(Ordering::SeqCst), tag_entry(request, digest));
+        let (seen, tag) = (self.removals.seen(), tag_entry(request, digest));
         let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
         let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
         let recorded = self.store.grant(grant, manifest.clone()).await;
-        if self.reported(recorded).is_none() || !self.is_current(forgotten) {
+        if self.reported(recorded).is_none() {
             return;
         }
         if granted {
-            self.links.insert(LinkKey::of(request, digest), ());
+            self.removals.insert(&self.links, LinkKey::of(request, digest), (), seen);
         }
         if let Some(manifest) = manifest {
-            self.manifests.insert(digest, manifest);
+            self.removals.insert(&self.manifests, digest, manifest, seen);
         }
         if let Some((tag, entry)) = tag {
-            self.tags.insert(TagKey::of(request, &tag), entry);
+            self.removals.insert(&self.tags, TagKey::of(request, &tag), entry, seen);
         }
     }
 
@@ -263,14 +262,12 @@ impl CachedManifests {
             return Ok(None);
         }
         let reservation = self.memory.reserve(group, length).await?;
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let seen = self.removals.seen();
         let read = self.store.manifest(digest).await;
         let Some(Manifest { digest: _, media_type, bytes }) = self.reported(read).flatten() else { return Ok(None) };
         let (bytes, lease) = Reservation::lease(reservation, bytes);
         let manifest = Arc::new(Manifest { digest, media_type, bytes });
-        if self.is_current(forgotten) {
-            self.manifests.insert(digest, manifest.clone());
-        }
+        self.removals.insert(&self.manifests, digest, manifest.clone(), seen);
         match lease {
             Some(_) => Ok(Some(Leased { manifest, lease })),
             None => self.leased(group, manifest).await.map(Some),
@@ -290,12 +287,6 @@ impl CachedManifests {
             }
         }
         None
-    }
-
-    /// Returns true if nothing was removed since the count was `forgotten`, so that what was read then
-    /// may be kept in memory.
-    fn is_current(&self, forgotten: u64) -> bool {
-        forgotten == self.forgotten.load(Ordering::SeqCst)
     }
 }
 

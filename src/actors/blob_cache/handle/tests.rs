@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_rt::Arbiter;
 use bytes::Bytes;
@@ -649,11 +649,11 @@ async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams()
 async fn a_link_that_was_looked_up_before_a_purge_is_not_remembered_after_it() {
     let scene = Scene::new(FakeUpstream::of(10));
     let (wanted, link) = (scene.wanted(1), Link::granted(Some(10)));
-    let before = scene.blobs.forgotten.load(Ordering::SeqCst);
+    let before = scene.blobs.removals.seen();
     scene.blobs.forget_group(GroupId(1));
     scene.blobs.remember(&wanted, link, before);
     assert!(!scene.blobs.known.contains_key(&wanted));
-    scene.blobs.remember(&wanted, link, before + 1);
+    scene.blobs.remember(&wanted, link, scene.blobs.removals.seen());
     assert!(scene.blobs.known.contains_key(&wanted));
 }
 
