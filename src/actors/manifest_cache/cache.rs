@@ -159,16 +159,12 @@ impl CachedManifests {
         let grant =
             Grant { group: request.group, origin: request.origin.clone(), links, tag: Some((tag.clone(), entry)) };
         match self.store.grant(grant, None).await {
-            Ok(()) => true,
             // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => {
                 self.unstored.report(Unstored::NoSpace, Some((&request.origin, &found.digest)));
                 true
             }
-            Err(error) => {
-                tracing::error!(%error, "a link could not be recorded");
-                false
-            }
+            recorded => self.reported(recorded).is_some(),
         }
     }
 
