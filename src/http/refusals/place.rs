@@ -11,6 +11,7 @@ use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::{NamedImage, image_in, split_at_marker};
 use crate::domain::upstream::Upstreams;
+use crate::http::query::value_in;
 
 /// A group and an image for the log, each if the request names one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,9 +54,7 @@ impl Place {
             return Self::of_repositories(&RequestedRepositories::of(query.as_bytes()), upstreams);
         }
         if let Some(rest) = path.strip_prefix("/v2/") {
-            let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
-            let namespace = pairs.into_iter().find_map(|(name, value)| (name == "ns").then_some(value));
-            return Self::named(&decoded(rest), namespace.as_deref(), upstreams);
+            return Self::named(&decoded(rest), value_in(query, "ns").as_deref(), upstreams);
         }
         let group = path.strip_prefix("/api/v4/groups/").and_then(|rest| rest.split('/').next());
         let group = group.filter(|group| !group.is_empty());
