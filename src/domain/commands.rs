@@ -176,9 +176,8 @@ impl ChangeBuilder {
 
     /// Deletes a token and leaves a tombstone, from which later logins get the reason of their refusal.
     fn delete_token(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
-        let user = token.user().and_then(|user| directory.user(user));
         self.ended.insert(token.id);
-        self.put(Record::Tombstone(Tombstone::of(token, now).of_user(user)));
+        self.put_tombstone(directory, token, Tombstone::of(token, now));
         self.tombstone_old_secret(directory, token, now);
         self.remove(RecordKey::Token(token.id));
     }
@@ -186,9 +185,14 @@ impl ChangeBuilder {
     /// Leaves a tombstone of a token's old secret, if it has one.
     fn tombstone_old_secret(&mut self, directory: &Directory, token: &Token, now: Timestamp) {
         if let Some(stone) = Tombstone::of_old_secret(token, now) {
-            let user = token.user().and_then(|user| directory.user(user));
-            self.put(Record::Tombstone(stone.of_user(user)));
+            self.put_tombstone(directory, token, stone);
         }
+    }
+
+    /// Puts a tombstone with the name of the user as which the token acts.
+    fn put_tombstone(&mut self, directory: &Directory, token: &Token, stone: Tombstone) {
+        let user = token.user().and_then(|user| directory.user(user));
+        self.put(Record::Tombstone(stone.of_user(user)));
     }
 
     /// Ends a token and everything that it made. A personal token is kept and listed as revoked. A group access token

@@ -27,6 +27,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::token::basis;
 use super::{CommandError, Terms};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;
@@ -107,13 +108,16 @@ impl Maker {
         for member in memberships.filter(|member| member.level == AccessLevel::Owner && member.is_active(now)) {
             // An ownership that no token granted does not depend on any token: there is no basis then.
             let token = member.made_by.and_then(|token| directory.token(token))?;
-            let lasts_longer =
-                |other: &Token| other.expires_at.is_some_and(|end| token.expires_at.is_none_or(|own| own > end));
-            if basis.is_none_or(lasts_longer) {
+            if basis.is_none_or(|other| is_later(token.expires_at, other.expires_at)) {
                 basis = Some(token);
             }
         }
         basis
+    }
+
+    /// Returns the end of the maker, or that of the token on which its right rests, if that is earlier.
+    fn end_with(self, basis: Option<&Token>) -> Option<Timestamp> {
+        earlier(self.end(), basis.and_then(|token| token.expires_at))
     }
 
     fn end(self) -> Option<Timestamp> {
@@ -136,9 +140,8 @@ impl Ending {
         basis: Option<&Token>,
         max_days: u32,
     ) -> Result<Option<Timestamp>, CommandError> {
-        let maker = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
+        let maker = terms.maker.end_with(basis);
         let setting = latest(max_days, terms.now);
-        let bound = [maker, setting].into_iter().flatten().min();
         let end = match self {
             Self::At(end) if end <= terms.now => {
                 return Err(CommandError::invalid("expires_at", "must be in the future"));
@@ -148,8 +151,8 @@ impl Ending {
                     format!("is missing: the token expired on {}, so its rotation must name a new end", date(end));
                 return Err(CommandError::invalid("expires_at", reason));
             }
-            Self::At(end) if maker.is_some_and(|bound| end > bound) => return Err(beyond(maker, "makes")),
-            Self::At(end) if setting.is_some_and(|bound| end > bound) => {
+            Self::At(end) if is_later(Some(end), maker) => return Err(beyond(maker, "makes")),
+            Self::At(end) if is_later(Some(end), setting) => {
                 let reason = format!("must be within {max_days} days, the maximum lifetime of such a token here");
                 return Err(CommandError::invalid("expires_at", reason));
             }
@@ -157,7 +160,7 @@ impl Ending {
             Self::InDays(days) => Some(start_of_day(terms.now, days)),
             Self::Never => None,
         };
-        Ok(end.into_iter().chain(bound).min())
+        Ok(earlier(end, earlier(maker, setting)))
     }
 }
 
@@ -175,9 +178,8 @@ pub(super) fn check_extension(
 ) -> Result<(), CommandError> {
     let end_of =
         |token: Option<TokenId>| token.and_then(|token| directory.token(token)).and_then(|token| token.expires_at);
-    let basis = token.group().and_then(|group| terms.maker.basis(directory, group, terms.now));
-    let extends = [terms.maker.end(), basis.and_then(|token| token.expires_at)].into_iter().flatten().min();
-    let made = [end_of(token.made_by), end_of(token.rests_on)].into_iter().flatten().min();
+    let extends = terms.maker.end_with(basis(directory, &token.owner, terms));
+    let made = earlier(end_of(token.made_by), end_of(token.rests_on));
     for (bound, does) in [(extends, "extends"), (made, "made")] {
         if is_later(end, bound) {
             return Err(beyond(bound, does));
@@ -196,10 +198,11 @@ pub(super) fn check_extension(
 /// # Errors
 /// Fails if the requested end is later than that of the maker.
 pub(super) fn end_of_membership(maker: Maker, end: Option<Timestamp>) -> Result<Option<Timestamp>, CommandError> {
-    match (end, maker.end()) {
-        (Some(end), Some(bound)) if end > bound => Err(beyond(Some(bound), "makes")),
-        (end, bound) => Ok(end.or(bound)),
+    let bound = maker.end();
+    if end.is_some() && is_later(end, bound) {
+        return Err(beyond(bound, "makes"));
     }
+    Ok(end.or(bound))
 }
 
 /// Returns the earlier one of two ends; `None` is no end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::maker::{Maker, end_of_membership};
+use super::maker::{Maker, end_of_membership, is_later};
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
@@ -78,7 +78,7 @@ pub fn update(
     match terms.maker.of_membership(directory, group, terms.now) {
         Maker::Unbound => new.made_by = None,
         maker @ Maker::Token { .. } => {
-            let prolonged = old.expires_at.is_some_and(|old| new.expires_at.is_none_or(|new| new > old));
+            let prolonged = is_later(new.expires_at, old.expires_at);
             if prolonged && maker != terms.maker && old.made_by == maker.token() {
                 return Err(CommandError::Refused(RESTS_ON_TOKEN));
             }
