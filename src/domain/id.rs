@@ -96,6 +96,12 @@ random_id!(
     /// that the files of two installations can be distinguished.
     InstallationId
 );
+impl UserId {
+    /// Returns the user as JWTs and logs name a principal, such as `user:7`.
+    pub fn principal(self) -> String {
+        format!("user:{self}")
+    }
+}
 
 impl CredentialId {
     /// Returns the lower half of the bits, which is enough to distinguish most ids.

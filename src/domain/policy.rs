@@ -322,12 +322,8 @@ impl Identity {
     pub fn principal(&self) -> String {
         match self {
             Self::Nobody => "nobody".to_owned(),
-            Self::User(user, _) => format!("user:{}", user.id),
-            Self::UserToken(token, user) => match token.owner {
-                TokenOwner::Group { .. } => format!("group_token:{}", token.id),
-                TokenOwner::Personal { .. } | TokenOwner::Deploy { .. } => format!("user:{}", user.id),
-            },
-            Self::DeployToken(token) => format!("deploy_token:{}", token.id),
+            Self::User(user, _) => user.id.principal(),
+            Self::UserToken(token, _) | Self::DeployToken(token) => token.owner.principal(token.id),
         }
     }
 

@@ -113,6 +113,15 @@ impl TokenOwner {
         }
     }
 
+    /// Returns the principal of the owner's token with this number as JWTs and logs name it, such as `deploy_token:7`.
+    pub fn principal(&self, token: TokenId) -> String {
+        match self {
+            Self::Personal { user } => user.principal(),
+            Self::Group { .. } => format!("group_token:{token}"),
+            Self::Deploy { .. } => format!("deploy_token:{token}"),
+        }
+    }
+
     /// Returns the group of the token; `None` for a personal access token.
     pub fn group(&self) -> Option<GroupId> {
         match self {

@@ -63,7 +63,7 @@ impl Subject {
             return Self { unknown_name: Some(username.to_owned()), ..Self::default() };
         };
         Self {
-            principal: Some(format!("user:{}", user.id)),
+            principal: Some(user.id.principal()),
             principal_name: Some(user.username.to_string()),
             ..Self::default()
         }
@@ -100,20 +100,14 @@ impl Subject {
     }
 
     fn by_tombstone(directory: &Directory, stone: &Tombstone) -> Self {
-        let (principal, principal_name) = match (&stone.owner, stone.token) {
-            (Some(TokenOwner::Personal { user }), _) => {
-                (Some(format!("user:{user}")), stone.username(directory.user(*user)))
+        let principal_name = stone.owner.as_ref().and_then(|owner| match owner {
+            TokenOwner::Personal { user } | TokenOwner::Group { bot: user, .. } => {
+                stone.username(directory.user(*user))
             }
-            (Some(TokenOwner::Group { bot, .. }), Some(id)) => {
-                (Some(format!("group_token:{id}")), stone.username(directory.user(*bot)))
-            }
-            (Some(TokenOwner::Deploy { username, .. }), Some(id)) => {
-                (Some(format!("deploy_token:{id}")), Some(username.clone()))
-            }
-            (_, None) | (None, _) => (None, None),
-        };
+            TokenOwner::Deploy { username, .. } => Some(username.clone()),
+        });
         Self {
-            principal,
+            principal: stone.owner.as_ref().zip(stone.token).map(|(owner, token)| owner.principal(token)),
             principal_name,
             credential: Some(stone.credential),
             credential_name: Some(stone.name.clone()),
