@@ -96,6 +96,11 @@ random_id!(
     /// that the files of two installations can be distinguished.
     InstallationId
 );
+random_id!(
+    /// The id of one cache folder: 128 random bits, which a copy of the folder shares.
+    CacheId
+);
+
 impl UserId {
     /// Returns the user as JWTs and logs name a principal, such as `user:7`.
     pub fn principal(self) -> String {

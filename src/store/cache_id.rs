@@ -7,11 +7,12 @@ use std::{fs, io};
 
 use super::atomic_file;
 use crate::auth::random;
+use crate::domain::id::CacheId;
 
 /// The cache folder, compared with the one from which the index was built.
 #[derive(Debug)]
 pub(super) struct CacheFolder {
-    id: String,
+    id: CacheId,
     /// The file beside the index with the id of the folder from which it was built.
     known: PathBuf,
     relation: Relation,
@@ -32,8 +33,6 @@ enum Relation {
 const MARKER: &str = "cache.id";
 /// File in the data folder with the id of the cache folder from which the index was built.
 const KNOWN: &str = "index.cache-id";
-/// Number of hexadecimal digits of an id.
-const ID_DIGITS: usize = 32;
 
 impl CacheFolder {
     /// Identifies the cache folder, and marks it if it is new. Logs if it is not the one from which the index was
@@ -43,8 +42,8 @@ impl CacheFolder {
         let (here, before) = (read(&marker), read(&known));
         let is_new = here.is_none();
         let id = here.unwrap_or_else(|| {
-            let id = format!("{:032x}", u128::from_be_bytes(random::bytes()));
-            write(&marker, &id);
+            let id = CacheId::from_random(random::bytes());
+            write(&marker, id);
             id
         });
         let relation = match before {
@@ -69,7 +68,7 @@ impl CacheFolder {
     /// Records that the index was built from this folder.
     pub(super) fn remember(&self) {
         if self.relation != Relation::Same {
-            write(&self.known, &self.id);
+            write(&self.known, self.id);
         }
     }
 
@@ -88,7 +87,7 @@ impl CacheFolder {
 }
 
 /// Returns the id in a file; `None` if there is no file, or no id in it.
-fn read(path: &Path) -> Option<String> {
+fn read(path: &Path) -> Option<CacheId> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -97,12 +96,10 @@ fn read(path: &Path) -> Option<String> {
             return None;
         }
     };
-    let id = text.trim_ascii_end();
-    let is_id = id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| id.to_owned())
+    text.trim_ascii_end().parse().ok()
 }
 
-fn write(path: &Path, id: &str) {
+fn write(path: &Path, id: CacheId) {
     if let Err(error) = atomic_file::write_file(path, format!("{id}\n").as_bytes()) {
         tracing::warn!(path = %path.display(), %error, "the id of the cache folder could not be written");
     }
