@@ -13,6 +13,7 @@ use super::place::Place;
 use super::subject::Subject;
 use super::{Refused, admit, count};
 use crate::http::middleware::next_request_id;
+use crate::http::registry::error::error_body;
 use crate::http::registry::state::RegistryState;
 use crate::http::request_metrics;
 use crate::telemetry::RequestId;
@@ -167,7 +168,7 @@ impl<'a> Start<'a> {
     fn body(&self, status: StatusCode, sentence: &str) -> String {
         if self.is_registry() {
             let code = if status.is_server_error() { "UNAVAILABLE" } else { "UNSUPPORTED" };
-            return json!({"errors": [{"code": code, "message": sentence, "detail": null}]}).to_string();
+            return error_body(code, sentence).to_string();
         }
         match self.is_api() {
             true if status.is_server_error() => json!({"message": format!("{status} - {sentence}")}).to_string(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::state::RegistryState;
 use crate::actors::pull_failure::{Cause, ConnectionFailure, PullFailure};
@@ -136,7 +136,7 @@ impl RegistryError {
         }
         let message = self.message(answer.status, &state.public_url.host(request));
         let code = answer.passed_code.as_deref().unwrap_or(answer.code);
-        let body = json!({"errors": [{"code": code, "message": message, "detail": null}]});
+        let body = error_body(code, &message);
         let mut response = response.insert_header(("docker-distribution-api-version", "registry/2.0")).json(body);
         self.refused(message).attach(&mut response);
         response
@@ -215,6 +215,11 @@ impl From<RangeError> for RegistryError {
             RangeError::TooMany => Self::TooManyRanges,
         }
     }
+}
+
+/// Returns the body of an error (OCI distribution specification, "Error Codes").
+pub(in crate::http) fn error_body(code: &str, message: &str) -> Value {
+    json!({"errors": [{"code": code, "message": message, "detail": null}]})
 }
 
 fn not_issued(error: &IssueError, to_pull: bool) -> Answer {
