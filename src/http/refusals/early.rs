@@ -192,10 +192,9 @@ impl<'a> Start<'a> {
 
 /// Returns the value of the header `User-Agent` whose line ends within these bytes.
 fn user_agent(start: &[u8]) -> Option<&str> {
-    let mut lines = start.split(|byte| *byte == b'\n').skip(1).collect::<Vec<_>>();
     // The last line may go on.
-    lines.pop();
-    let value = lines.into_iter().find_map(|line| {
+    let end = start.iter().rposition(|byte| *byte == b'\n')?;
+    let value = start[..end].split(|byte| *byte == b'\n').skip(1).find_map(|line| {
         let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
         name.eq_ignore_ascii_case("user-agent").then(|| value.trim())
     });
