@@ -50,11 +50,11 @@ impl Scene {
         for layer in [&self.large, &self.small] {
             self.client.blob("team", "app", layer.digest()).await;
             let path = path(layer);
-            let hit = || async {
+            let hit = async || {
                 let head = self.client.send(self.client.request("HEAD".parse().unwrap(), &path)).await;
                 head.header("x-cache") == "hit"
             };
-            until("it is stored", hit).await;
+            eventually("it is stored", hit).await;
         }
         self
     }
@@ -95,17 +95,13 @@ impl Scene {
 
     /// Waits until the service has at most this number of connections.
     async fn until_connections(&self, number: u64) {
-        let left = || async { self.metric("dependency_proxy_connections").await <= number };
-        until("the connection is given up", left).await;
+        let left = async || self.metric("dependency_proxy_connections").await <= number;
+        eventually("the connection is given up", left).await;
     }
 }
 
 fn path(layer: &Layer) -> String {
     format!("/v2/team/dependency_proxy/containers/app/blobs/{}", layer.digest())
-}
-
-async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    eventually(what, async || holds().await).await;
 }
 
 /// A byte stream in both directions, plain or TLS.
@@ -243,7 +239,7 @@ async fn a_client_that_leaves_is_forgotten_at_once_also_while_upstream_is_silent
     wire.send(&scene.request("GET", &scene.large, "")).await;
     assert_eq!(wire.head().await.unwrap(), (200, 4 * MIB));
     assert!(wire.body(MIB).await.unwrap() == scene.large.bytes()[..MIB as usize]);
-    until("it is counted", || async { scene.metric("dependency_proxy_connections").await > before }).await;
+    eventually("it is counted", async || scene.metric("dependency_proxy_connections").await > before).await;
     drop(wire);
     scene.until_connections(before).await;
     scene.hub.release();

@@ -8,8 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::metrics::{metrics, value};
-use super::until;
-use crate::service::{Config, Service};
+use crate::service::{Config, Service, eventually};
 
 /// The response to a request that was sent byte for byte.
 struct Response {
@@ -52,7 +51,7 @@ async fn send(service: &Service, request: &str) -> Response {
 /// Returns the log line of the refusal with this id.
 async fn line(service: &Service, id: &str) -> Value {
     let find = || service.log_lines().into_iter().find(|line| line["span"]["id"] == id);
-    until("the line of the refusal", || async { find().is_some() }).await;
+    eventually("the line of the refusal", async || find().is_some()).await;
     find().unwrap()
 }
 
@@ -67,7 +66,7 @@ async fn where_there_is_no_memory_for_a_request_its_client_and_the_operator_lear
         .start();
     // Two of them are all that the memory has room for.
     let unfinished = Mutex::new(Vec::new());
-    until("the memory is in use", || async {
+    eventually("the memory is in use", async || {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
         let _ = stream.write_all(long_head("GET /v2/ HTTP/1.1", 110 << 10).as_bytes()).await;
         unfinished.lock().unwrap().push(stream);

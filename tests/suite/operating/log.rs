@@ -11,8 +11,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::metrics::{metrics, value};
-use super::until;
-use crate::service::{Client, Config, Service};
+use crate::service::{Client, Config, Service, eventually};
 
 const DROPPED: &str = "dependency_proxy_log_lines_dropped_total";
 /// Number of pulls: more lines than the pipe and the buffer can hold.
@@ -77,7 +76,7 @@ async fn a_log_whose_reader_is_gone_holds_up_nothing() {
     assert_eq!(piped.dropped().await, 0.0);
     piped.pipe = None;
     piped.pull(CONCURRENT_PULLS).await;
-    until("lost lines are counted", || async { piped.dropped().await > 0.0 }).await;
+    eventually("lost lines are counted", async || piped.dropped().await > 0.0).await;
     piped.pull(PULLS).await;
     piped.is_stopped().await;
 }
@@ -94,14 +93,15 @@ async fn a_log_that_is_read_again_says_how_many_lines_are_missing_and_goes_on() 
         let told = lines.iter().position(|line| line["message"].as_str().unwrap().contains("lines are missing"))?;
         Some((told, lines[told]["lines"].as_f64().unwrap()))
     };
-    until("the log tells of the missing lines", || async { missing().is_some() }).await;
+    eventually("the log tells of the missing lines", async || missing().is_some()).await;
     let (told, number) = missing().unwrap();
     assert_eq!(number, dropped);
     assert!(told + number as usize >= PULLS, "{told} lines before {number} that are missing");
     piped.pull(CONCURRENT_PULLS).await;
-    until("the lines of new pulls are there", || async { lines.lock().unwrap().len() > told + CONCURRENT_PULLS }).await;
+    eventually("the lines of new pulls are there", async || lines.lock().unwrap().len() > told + CONCURRENT_PULLS)
+        .await;
     piped.is_stopped().await;
-    until("the last line is there", || async {
+    eventually("the last line is there", async || {
         lines.lock().unwrap().last().unwrap()["message"].as_str().unwrap().starts_with("stopping")
     })
     .await;

@@ -7,8 +7,7 @@ use std::path::Path;
 use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::json;
 
-use super::until;
-use crate::service::{Config, Service};
+use crate::service::{Config, Service, eventually};
 
 /// All values of labels. Statuses and the bounds of histograms are numbers.
 const LABELS: [(&str, &[&str]); 9] = [
@@ -83,7 +82,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     client.manifest("secret-team", "secret-missing", "v7").await;
     client.get("/v2/secret-team/dependency_proxy/containers/secret-image/tags/list").await;
     client.manifest("other-secret-team", "secret-image", "v7").await;
-    until("tokens were counted", || async { metrics(&service).await.contains("tokens_expiring") }).await;
+    eventually("tokens were counted", async || metrics(&service).await.contains("tokens_expiring")).await;
 
     let text = metrics(&service).await;
     let bytes = (image.bytes().len() + 50_000) as f64;

@@ -16,10 +16,3 @@ mod signals;
 mod tls;
 mod unread;
 mod unstored;
-
-use crate::service::eventually;
-
-/// Waits until this holds; fails with the text after a timeout.
-async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    eventually(what, async || holds().await).await;
-}

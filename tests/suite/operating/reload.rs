@@ -2,8 +2,7 @@
 
 use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
 
-use super::until;
-use crate::service::{Client, Config, Service};
+use crate::service::{Client, Config, Service, eventually};
 
 const ACCOUNT: &str = "groups = [\"team\"]\nusername = \"robot\"";
 const REVALIDATE: &str = "[cache]\ntag_freshness = \"0s\"";
@@ -28,7 +27,7 @@ async fn reload(service: &Service, until_logged: &str) {
     let count = |log: String| log.matches(until_logged).count();
     let before = count(service.log());
     service.signal("HUP");
-    until(until_logged, || async { count(service.log()) > before }).await;
+    eventually(until_logged, async || count(service.log()) > before).await;
 }
 
 const APPLIED: &str = "SIGHUP: changed settings are applied";

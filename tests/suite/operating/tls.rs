@@ -18,8 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::until;
-use crate::service::{ADMIN_TOKEN, Config, Service};
+use crate::service::{ADMIN_TOKEN, Config, Service, eventually};
 
 /// A certificate for localhost, its key and its authority.
 #[derive(Clone, Copy)]
@@ -174,13 +173,13 @@ async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
     assert!(is_served(ONE, service.address).await && !is_served(OTHER, service.address).await);
 
     mounted.mount("2", OTHER.certificate, ONE.key);
-    until("the log tells of the broken pair", || async { service.log().contains("the old one stays in use") }).await;
+    eventually("the log tells of the broken pair", async || service.log().contains("the old one stays in use")).await;
     let key = mounted.key().display().to_string();
     assert!(service.log().contains(&format!("server.tls_key: {key} is not the key of the certificate in")));
     assert!(is_served(ONE, service.address).await && !is_served(OTHER, service.address).await);
 
     mounted.mount("3", OTHER.certificate, OTHER.key);
-    until("the new one is served", || is_served(OTHER, service.address)).await;
+    eventually("the new one is served", || is_served(OTHER, service.address)).await;
     assert!(!is_served(ONE, service.address).await);
     assert_eq!(service.log().matches("the old one stays in use").count(), 1);
 }
@@ -192,7 +191,7 @@ async fn a_changed_certificate_is_served_at_once_after_sighup() {
     for (version, pair) in [("2", OTHER), ("3", ONE), ("4", OTHER)] {
         mounted.mount(version, pair.certificate, pair.key);
         service.signal("HUP");
-        until("the new one is served", || is_served(pair, service.address)).await;
+        eventually("the new one is served", || is_served(pair, service.address)).await;
     }
     assert_eq!(service.log().matches("the new one is served").count(), 3);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::metrics::metrics;
-use crate::service::Config;
+use crate::service::{Config, eventually};
 
 /// Maximum time of a start on a busy machine, beside the one second per line.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ async fn a_service_whose_standard_output_is_full_serves_re_reads_its_settings_an
     assert_eq!(service.stranger().get("/v2/").await.status, 401);
     assert!(metrics(&service).await.contains("dependency_proxy_"));
     service.signal("HUP");
-    super::until("SIGHUP is told of", async || service.log().contains("SIGHUP")).await;
+    eventually("SIGHUP is told of", async || service.log().contains("SIGHUP")).await;
     service.tell_to_stop();
     let told = Instant::now();
     assert_eq!(service.ended().await.code(), Some(0));

@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::{MIB, Scene, Wire};
-use crate::service::Config;
+use crate::service::{Config, eventually};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n";
 
@@ -71,7 +71,7 @@ async fn an_address_gets_its_share_of_the_connections_and_others_theirs() {
     assert_eq!(scene.metric("dependency_proxy_over_capacity_total{queue=\"connections\"}").await, 1);
     is_healthy(&mut wire(from("127.0.0.3", &scene).await)).await;
     open.pop();
-    super::until("its place is free", || async {
+    eventually("its place is free", async || {
         let mut again = wire(from("127.0.0.2", &scene).await);
         again.stream.write_all(HEALTH.as_bytes()).await.is_ok() && again.head().await.is_ok()
     })
@@ -164,14 +164,14 @@ async fn an_address_takes_its_share_of_the_memory_for_requests_and_others_have_t
         let _ = tcp.write_all(begun.as_bytes()).await;
         held.push(tcp);
     }
-    super::until("most are refused", || async {
+    eventually("most are refused", async || {
         scene.metric("dependency_proxy_over_capacity_total{queue=\"unread_input\"}").await >= 25
     })
     .await;
     let answers = [long_head_is_healthy("127.0.0.3", &scene).await, long_head_is_healthy("127.0.0.4", &scene).await];
     assert_eq!(answers, [true, true]);
     drop(held);
-    super::until("it is given back", || long_head_is_healthy("127.0.0.2", &scene)).await;
+    eventually("it is given back", || long_head_is_healthy("127.0.0.2", &scene)).await;
 }
 
 #[actix_rt::test]
@@ -200,7 +200,7 @@ async fn heads_that_are_held_open_take_no_more_than_their_memory_and_leave_other
         let _ = wire.stream.write_all(begun.as_bytes()).await;
         held.push(wire);
     }
-    super::until("most are refused", || async {
+    eventually("most are refused", async || {
         scene.metric("dependency_proxy_over_capacity_total{queue=\"unread_input\"}").await >= 255
     })
     .await;

@@ -6,8 +6,8 @@ use fake_registry::Kind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{MIB, Scene, Wire, path, until};
-use crate::service::Config;
+use super::{MIB, Scene, Wire, path};
+use crate::service::{Config, eventually};
 
 async fn scenes() -> [Scene; 2] {
     [Scene::of(4 * MIB).await, Scene::with(4 * MIB, Config::secure).await]
@@ -72,7 +72,7 @@ async fn a_client_that_is_reset_after_it_closed_its_sending_side_is_forgotten() 
     let mut tcp = TcpStream::connect(scene.service.address).await.unwrap();
     tcp.write_all(scene.request("GET", &scene.large, "").as_bytes()).await.unwrap();
     tcp.shutdown().await.unwrap();
-    until("it is served", || async { scene.hub.requests().blob_downloads(scene.large.digest()) > 0 }).await;
+    eventually("it is served", async || scene.hub.requests().blob_downloads(scene.large.digest()) > 0).await;
     assert_eq!(scene.metric("dependency_proxy_connections").await, before + 1);
     tcp.set_zero_linger().unwrap();
     drop(tcp);
