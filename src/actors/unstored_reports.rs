@@ -80,11 +80,23 @@ impl UnstoredReports {
         self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         drop(last);
         if let Some((image, _)) = logged {
-            let kind = self.kind.name();
-            tracing::info!(%image, reason = word, "{kind} of this image are not stored, so each pull requests them from upstream");
+            self.log(reason, image);
         }
         if warns {
             self.warn(reason);
+        }
+    }
+
+    /// Remembers content that would not be stored, as if it had been reported, and writes the log line of its image. It is
+    /// counted, and warned of, when it is requested.
+    pub(super) fn expect(&self, reason: Unstored, image: &Origin, contents: &[Digest]) {
+        let now = Instant::now();
+        let mut last = self.last();
+        let due = contents.iter().filter(|digest| last.record(image, digest, now)).count() > 0;
+        self.any.store(!last.images.is_empty(), Ordering::Relaxed);
+        drop(last);
+        if due {
+            self.log(reason, image);
         }
     }
 
@@ -126,6 +138,11 @@ impl UnstoredReports {
 
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, reason: Unstored, image: &Origin) {
+        let (kind, reason) = (self.kind.name(), reason.word());
+        tracing::info!(%image, reason, "{kind} of this image are not stored, so each pull requests them from upstream");
     }
 
     fn warn(&self, reason: Unstored) {

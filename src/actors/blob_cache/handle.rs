@@ -2,6 +2,7 @@
 //! no message and does not block.
 
 mod head;
+mod passing;
 mod ranges;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,6 @@ use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
-use crate::domain::origin::Origin;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
 use crate::store::content::ContentStore;
 use crate::store::link::Link;
@@ -164,13 +164,6 @@ impl BlobCacheHandle {
         }
         let late = Instant::now() + self.shared.options.response_timeout;
         timeout_at(late, self.look(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
-    }
-
-    /// Returns true if one of these blobs of an image was not stored when it was last pulled, so that each pull gets it
-    /// from upstream. Without any blobs, as for an index, all blobs of the repository count. `blobs` is called only if
-    /// some blob of the image is not stored.
-    pub fn passes_through(&self, image: &Origin, blobs: impl FnOnce() -> Vec<Digest>) -> bool {
-        self.shared.unstored.concerns(image, blobs)
     }
 
     /// Drops the links of this group from memory, after they were removed from the store.

@@ -44,6 +44,8 @@ pub struct Pulled {
     pub outcome: Result<PulledManifest, PullFailure>,
     /// Number of upstream requests that this pull caused. Coalesced requests of other pulls are not counted.
     pub upstream_calls: u32,
+    /// True if nothing had to be looked up in the store.
+    pub from_memory: bool,
 }
 
 /// Maximum time of a pull. Clients give up if no response begins within 30 s.
@@ -84,7 +86,9 @@ impl ManifestCacheHandle {
     /// Pulls the manifest that this reference stands for, if the group may have it.
     pub async fn pull(&self, request: PullManifest) -> Pulled {
         let calls = AtomicU32::new(0);
-        let pulled = match self.0.cache.remembered(&request) {
+        let remembered = self.0.cache.remembered(&request);
+        let from_memory = remembered.is_some();
+        let pulled = match remembered {
             Some(pulled) => Ok(pulled),
             None => timeout(PULL_TIMEOUT, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
@@ -92,7 +96,7 @@ impl ManifestCacheHandle {
             let image = image_name(&request.origin, &request.reference.to_string());
             PullFailure { origin: request.origin, image, cause }
         });
-        Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed) }
+        Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed), from_memory }
     }
 
     /// Sets the times for later pulls, and forgets the failures and negative entries of these upstreams.

@@ -11,7 +11,7 @@ use crate::actors::memory_budget::Lease;
 use crate::actors::pull_failure::Cause;
 use crate::actors::single_flight::Recall;
 use crate::domain::digest::Digest;
-use crate::domain::manifest::{self, Named};
+use crate::domain::manifest::{self, Descriptor, Named};
 use crate::store::manifests::Manifest;
 
 /// A pulled manifest.
@@ -66,11 +66,11 @@ pub(super) struct SharedOutcome<T> {
 const MAX_EXAMINED_BYTES: u64 = 256 << 10;
 
 impl PulledManifest {
-    /// Returns the digests of the blobs that the manifest names; none for an index, and if they are not known.
-    pub fn blobs(&self) -> Vec<Digest> {
+    /// Returns the blobs that the manifest names; none for an index, and if they are not known.
+    pub fn blobs(&self) -> Vec<Descriptor> {
         let manifest = self.manifest.as_ref().filter(|_| self.size <= MAX_EXAMINED_BYTES);
         let named = manifest.and_then(|leased| manifest::parse(&self.media_type, &leased.manifest.bytes).ok());
-        named.unwrap_or_default().blobs.into_iter().map(|blob| blob.digest).collect()
+        named.unwrap_or_default().blobs
     }
 
     /// Creates the result for this manifest. For a tag, `checked_at` is the time at which upstream last confirmed it.

@@ -53,10 +53,13 @@ pub(super) async fn pull(
     let tag_freshness = state.upstreams.load().tag_freshness(&origin.upstream);
     let wanted =
         PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
-    let Pulled { outcome, upstream_calls } = state.manifests.pull(wanted).await;
+    let Pulled { outcome, upstream_calls, from_memory } = state.manifests.pull(wanted).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match outcome {
         Ok(pulled) => {
+            if !from_memory && pulled.source.is_from_cache() {
+                state.blobs.look_for_unstored(authorized.origin(), pulled.blobs()).await;
+            }
             log(request, state, authorized, reference, &pulled, (upstream_calls, ms));
             let upstream_error = stale_because(authorized, reference, &pulled);
             Ok(respond(pulled, head, upstream_error))
@@ -109,7 +112,8 @@ fn respond(pulled: PulledManifest, head: bool, upstream_error: Option<String>) -
 /// Returns the cache status for the log and the metrics. A manifest from the cache is no hit while blobs of its image
 /// pass through without being stored: the pull needs upstream nevertheless.
 fn cache_word(state: &RegistryState, authorized: &Authorized, pulled: &PulledManifest) -> &'static str {
-    let passes_through = || state.blobs.passes_through(authorized.origin(), || pulled.blobs());
+    let digests = || pulled.blobs().into_iter().map(|blob| blob.digest).collect();
+    let passes_through = || state.blobs.passes_through(authorized.origin(), digests);
     if pulled.source.is_from_cache() && passes_through() { PASSED_THROUGH } else { pulled.source.word() }
 }
 

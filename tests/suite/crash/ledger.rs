@@ -25,7 +25,7 @@ struct Token {
     id: u64,
     username: String,
     secret: String,
-    /// Whether the credential is valid; `None` where the response did not arrive.
+    /// True if the credential is valid; `None` where the response did not arrive.
     works: Option<bool>,
 }
 

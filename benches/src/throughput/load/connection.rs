@@ -140,7 +140,7 @@ impl Stream {
     }
 }
 
-/// Removes as many bytes from the socket as the buffer has room for, and leaves the buffer as it is.
+/// Removes up to one buffer of bytes from the socket. The content of the buffer does not change.
 fn poll_discard(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_read_ready(cx))?;

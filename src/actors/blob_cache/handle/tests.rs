@@ -23,7 +23,7 @@ use super::*;
 use crate::actors::blob_cache::{Chunk, Chunks, Transfer};
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
-use crate::domain::origin::Account;
+use crate::domain::origin::{Account, Origin};
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::embedded::index::Index;
 use crate::store::manifests::ManifestStore;
