@@ -5,9 +5,9 @@
 //! |---|---|---|---|
 //! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API through its handle | returns the current snapshot, on which `domain::policy` decides |
-//! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries, backoffs | `HeadManifest`, `FetchManifest`, from its handle | serves fresh manifests from memory |
+//! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
-//! | [`UpstreamFetcher`](upstream_fetcher) | the thread on which upstream connections live | `RunRequest`, from its handle | waits for a permit within each upstream's limits |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists through its handle | replaces the upstreams at a reload |
 //! | [`Janitor`](janitor) | timers of background work, the queue of purges | `Purge`, from the API; `Finish`, at stop | counts what a purge would remove |
 //!
 //! ```text
@@ -25,7 +25,6 @@
 
 mod abort_on_panic;
 pub(crate) mod admission;
-mod backoffs;
 pub mod blob_cache;
 pub mod cache_status;
 pub mod expiring_tokens;

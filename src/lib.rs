@@ -17,7 +17,7 @@
 //! | a route or a page | [`http`] (routes), `http::api::caller` (the checked caller) | a method of the handle in [`actors`], an operation of [`store::content`] |
 //! | removal of cached content (nothing is evicted today: a full disk stops storing) | a pure rule in [`domain`], a timer in [`actors::janitor`], its task in `actors::janitor::tasks` | blobs: `store::blobs` knows the time of last use (`by_last_use`), and a blob whose file is missing is downloaded again; manifests and links: operations of [`store::content`] |
 //! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts | `server::components`, which opens it |
-//! | a request to a registry | [`upstream`], `upstream::registry` | [`actors::upstream_fetcher`] |
+//! | a request to a registry | [`upstream`], `upstream::registry` | its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | `config/default.toml`, `settings::sections` | `server::component_options` |
 //!
 //! # Glossary
@@ -117,7 +117,8 @@
 //!   |                |-- look up link, tag, file ------------------------------------------------->  | (nothing)
 //!   |                |-- FetchManifest ---------> | single flight per          |                      |
 //!   |                |                            | (origin, reference)        |                      |
-//!   |                |                            |-- limits, backoff -------> | GET /v2/...          |
+//!   |                |                            |-- GetManifest -----------> | backoff, permit,     |
+//!   |                |                            |                            | GET /v2/...          |
 //!   |                |                            | <------- bytes ----------- |                      |
 //!   |                |                            | digest holds, is a manifest                       |
 //!   |                |                            |-- put ------------------------------------------> | file, fsync, rename

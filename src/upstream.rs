@@ -34,24 +34,17 @@ mod tokens;
 mod transport;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
 pub use list::{ListPage, MAX_LIST_BYTES};
 pub use options::{AccountOptions, SetupError, UpstreamOptions};
+pub use registry::Registry;
 
-use crate::domain::challenge::Challenge;
-use crate::domain::digest::Digest;
-use crate::domain::list_query::ListQuery;
-use crate::domain::origin::{Account, Origin};
-use crate::domain::reference::Reference;
 use crate::domain::repository::UpstreamName;
-use registry::Registry;
 
-/// The clients of all configured registries. Cheap to clone. Call all methods on the runtime that used it first,
-/// because connections belong to that runtime.
+/// The clients of all configured registries. Cheap to clone.
 #[derive(Clone)]
 pub struct Registries(Arc<HashMap<UpstreamName, Known>>);
 
@@ -85,7 +78,7 @@ impl Registries {
             let same = self.0.get(&options.name).filter(|known| options.is_same(&known.options));
             let registry = match same {
                 Some(known) => known.registry.clone(),
-                None => Arc::new(Registry::new(options.clone(), &mut pool)?),
+                None => Arc::new(Registry::with_pool(options.clone(), &mut pool)?),
             };
             Ok((options.name.clone(), Known { options, registry }))
         };
@@ -100,112 +93,12 @@ impl Registries {
         self.0.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a
-    /// claim.
+    /// Returns the client of this upstream.
     ///
     /// # Errors
     ///
-    /// Fails with errors that a `GET` would meet, too.
-    pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
-        self.of(origin)?.head_manifest(origin, reference).await
-    }
-
-    /// Requests a manifest or index, in the form in which upstream stores it. The caller bounds its length and
-    /// verifies its digest.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send it.
-    pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
-        self.of(origin)?.manifest(origin, reference).await
-    }
-
-    /// Requests the head of a blob. A success proves that this account may read the blob in this repository.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not confirm that it has the blob.
-    pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        self.of(origin)?.head_blob(origin, digest).await
-    }
-
-    /// Requests a blob from this offset. Each request begins at the registry itself, because the addresses to which
-    /// it redirects expire.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send it.
-    pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        self.of(origin)?.blob(origin, digest, from).await
-    }
-
-    /// Requests this range of a blob, which must not be empty. The head states the length of the whole blob.
-    /// `None`: upstream ignores ranges.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send exactly this range.
-    pub async fn blob_range(
-        &self,
-        origin: &Origin,
-        digest: &Digest,
-        range: &Range<u64>,
-    ) -> Result<Option<Content>, UpstreamError> {
-        self.of(origin)?.blob_range(origin, digest, range).await
-    }
-
-    /// Requests a page of the list of tags.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send one.
-    pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
-        self.of(origin)?.tags(origin, query).await
-    }
-
-    /// Requests a page of the list of manifests that refer to this one.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send one, with `NotFound` also if it has no such list.
-    pub async fn referrers(
-        &self,
-        origin: &Origin,
-        digest: &Digest,
-        query: &ListQuery,
-    ) -> Result<ListPage, UpstreamError> {
-        self.of(origin)?.referrers(origin, digest, query).await
-    }
-
-    /// Returns the challenge of this upstream; `None` if it requires no login.
-    ///
-    /// # Errors
-    ///
-    /// Fails if there is no response, or one that is neither a success nor a challenge.
-    pub async fn challenge(&self, upstream: &UpstreamName) -> Result<Option<Challenge>, UpstreamError> {
-        self.named(upstream)?.challenge().await
-    }
-
-    /// Sends the credentials of an account to the realm or registry that this challenge of its upstream names, for
-    /// no repository: a login.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the account is refused, or there is no response.
-    pub async fn log_in(
-        &self,
-        upstream: &UpstreamName,
-        account: &Account,
-        challenge: Challenge,
-    ) -> Result<(), UpstreamError> {
-        self.named(upstream)?.log_in(account, challenge).await
-    }
-
-    fn of(&self, origin: &Origin) -> Result<&Registry, UpstreamError> {
-        self.named(&origin.upstream)
-    }
-
-    fn named(&self, upstream: &UpstreamName) -> Result<&Registry, UpstreamError> {
-        self.0.get(upstream).map(|known| &*known.registry).ok_or(UpstreamError::NotConfigured)
+    /// Fails with [`UpstreamError::NotConfigured`] if there is no such upstream.
+    pub fn of(&self, upstream: &UpstreamName) -> Result<Arc<Registry>, UpstreamError> {
+        self.0.get(upstream).map(|known| known.registry.clone()).ok_or(UpstreamError::NotConfigured)
     }
 }

@@ -2,7 +2,6 @@
 //! cache with its file, its hash and its commit. Upstream is memory, so that only the cache takes time. Readers
 //! either copy the bytes from the file, as for TLS, or receive file ranges, as on the plain-HTTP port.
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -10,7 +9,8 @@ use std::time::{Duration, Instant};
 use actix_rt::{Arbiter, SystemRunner};
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
-use dependency_proxy::actors::blob_cache::{BlobCacheHandle, BlobCacheOptions, BlobUpstream, OpenBlob, Transfer};
+use dependency_proxy::actors::blob_cache::{BlobCacheHandle, BlobCacheOptions, OpenBlob, Transfer};
+use dependency_proxy::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
 use dependency_proxy::auth::sha256;
 use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::id::GroupId;
@@ -62,25 +62,24 @@ struct Fixture {
 #[derive(Default)]
 struct Upstream(Mutex<Bytes>);
 
-impl BlobUpstream for Upstream {
-    fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
+impl Requests<GetBlob> for Upstream {
+    fn request(&self, GetBlob { from, .. }: GetBlob) -> BoxFuture<'static, Result<Content, UpstreamError>> {
         let content = self.0.lock().unwrap().clone();
         let chunks = (from as usize..BLOB_BYTES).step_by(CHUNK_BYTES);
         let chunks = chunks.map(move |start| Ok(content.slice(start..(start + CHUNK_BYTES).min(BLOB_BYTES))));
         let stream = futures::stream::iter(chunks).boxed();
         Box::pin(async { Ok(Content { head: head(), stream }) })
     }
+}
 
-    fn blob_range(
-        &self,
-        _: &Origin,
-        _: &Digest,
-        _: Range<u64>,
-    ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
+impl Requests<GetBlobRange> for Upstream {
+    fn request(&self, _: GetBlobRange) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
         Box::pin(async { Ok(None) })
     }
+}
 
-    fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+impl Requests<HeadBlob> for Upstream {
+    fn request(&self, _: HeadBlob) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
         Box::pin(async { Ok(head()) })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::memory_budget::{CollectError, MemoryBudget, Reservation};
 use super::pull_failure::{Cause, PullFailure};
-use super::upstream_fetcher::UpstreamHandle;
+use super::upstream_fetcher::{ListReferrers, ListTags, UpstreamHandle};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::list_query::ListQuery;
@@ -30,7 +30,8 @@ impl Lists {
     ///
     /// Fails if upstream does not send a list, or if the group's share of memory is in use for too long.
     pub async fn tags(&self, group: GroupId, origin: &Origin, query: &ListQuery) -> Result<ListPage, PullFailure> {
-        self.within_budget(group, self.upstream.tags(origin, query)).await.map_err(|error| {
+        let request = ListTags { origin: origin.clone(), query: query.clone() };
+        self.within_budget(group, self.upstream.send(request)).await.map_err(|error| {
             let cause = Cause::from(&error);
             let cause = if cause == Cause::NotFound { Cause::NoRepository } else { cause };
             failure(origin, "the list of tags", cause)
@@ -50,7 +51,8 @@ impl Lists {
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListPage, PullFailure> {
-        self.within_budget(group, self.upstream.referrers(origin, digest, query)).await.map_err(|error| {
+        let request = ListReferrers { origin: origin.clone(), digest: *digest, query: query.clone() };
+        self.within_budget(group, self.upstream.send(request)).await.map_err(|error| {
             let failure = failure(origin, "the list of referrers", without_api(Cause::from(&error)));
             let image = if failure.cause == Cause::NotFound { no_referrers(origin, digest) } else { failure.image };
             PullFailure { image, ..failure }

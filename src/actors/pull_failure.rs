@@ -155,7 +155,7 @@ pub enum Peer {
     TokenRealm(String),
 }
 
-/// Scope of a failure: revalidations in this scope back off because of it.
+/// Scope of a failure: requests in this scope back off because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountsAgainst {
     /// The whole upstream.
@@ -173,7 +173,7 @@ pub enum CountsAgainst {
 }
 
 impl Cause {
-    /// Returns the scope in which revalidations back off because of this failure.
+    /// Returns the scope in which requests back off because of this failure.
     pub fn counts_against(&self) -> CountsAgainst {
         match self {
             Self::NotFound
@@ -344,6 +344,7 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::Interrupted { reason } => Self::Interrupted { reason },
             UpstreamError::TooLong => invalid("it is too long"),
             UpstreamError::Busy => Self::Busy,
+            UpstreamError::Spared(error) => Self::from(&*error),
             UpstreamError::NotConfigured | UpstreamError::Lost => Self::Internal,
         }
     }

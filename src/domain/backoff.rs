@@ -1,4 +1,4 @@
-//! Backoff after a failed upstream request: one second after the first failure, then twice as long after each further
+//! Backoff after failed upstream requests: one second after the first failure, then twice as long after each further
 //! one, up to 30 s, with one probe at a time. Stale content is therefore served for at most about twice as long as
 //! the outage lasts. Reads no clock.
 
@@ -12,44 +12,67 @@ pub struct Backoff {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Failed {
+    /// Number of failures in a row. Those that are reported during a pause are not counted.
+    count: u32,
+    at: Instant,
     pause: Duration,
-    until: Instant,
-    probing: bool,
+    /// Start of the probe that is under way.
+    probe: Option<Instant>,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Time after which a probe without a result no longer holds up the next one: longer than any request takes.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Number of failures in a row after which requests that nothing can stand in for are refused, too. Fewer may be bad
+/// luck: the next request may well succeed.
+const FAILURES_OF_AN_OUTAGE: u32 = 3;
+/// Maximum time after a failure for which such requests are refused: a client fails meanwhile, although upstream may
+/// work again.
+const MAX_REFUSAL: Duration = Duration::from_secs(5);
 
 impl Backoff {
-    /// Returns true if a request may be sent now. After a failure only one caller at a time gets true, until that
-    /// caller has reported the result.
+    /// Returns true if a request may be sent now that something stale can stand in for. After a failure only one
+    /// caller at a time gets true, until that caller has reported the result.
     pub fn try_request(&mut self, now: Instant) -> bool {
         match &mut self.failed {
             None => true,
-            Some(failed) if failed.probing || now < failed.until => false,
+            Some(failed) if failed.is_probing(now) || now < failed.at + failed.pause => false,
             Some(failed) => {
-                failed.probing = true;
+                failed.probe = Some(now);
                 true
             }
         }
     }
 
+    /// Returns true if a request may be sent now that nothing can stand in for.
+    pub fn admits(&self, now: Instant) -> bool {
+        let in_outage = |failed: &Failed| failed.count >= FAILURES_OF_AN_OUTAGE;
+        self.failed.filter(in_outage).is_none_or(|failed| now >= failed.at + failed.pause.min(MAX_REFUSAL))
+    }
+
     /// Ends a probe without a result, so that the next caller may send one.
     pub fn release(&mut self) {
         if let Some(failed) = &mut self.failed {
-            failed.probing = false;
+            failed.probe = None;
         }
     }
 
     /// Records a failed request and starts or lengthens the pause. Failures that are reported during a pause do not
     /// lengthen it: their requests were sent before it began.
     pub fn failed(&mut self, now: Instant) {
-        let pause = match self.failed {
-            None => FIRST_PAUSE,
-            Some(failed) if now < failed.until => return,
-            Some(failed) => (failed.pause * 2).min(MAX_PAUSE),
+        let (count, pause) = match self.failed {
+            None => (1, FIRST_PAUSE),
+            Some(failed) if now < failed.at + failed.pause => return,
+            Some(failed) => (failed.count.saturating_add(1), (failed.pause * 2).min(MAX_PAUSE)),
         };
-        self.failed = Some(Failed { pause, until: now + pause, probing: false });
+        self.failed = Some(Failed { count, at: now, pause, probe: None });
+    }
+}
+
+impl Failed {
+    fn is_probing(&self, now: Instant) -> bool {
+        self.probe.is_some_and(|start| now < start + PROBE_TIMEOUT)
     }
 }
 
@@ -88,5 +111,31 @@ mod tests {
         backoff.failed(now);
         backoff.failed(now + FIRST_PAUSE / 2);
         assert!(backoff.try_request(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_probe_without_a_result_holds_up_the_next_one_for_a_bounded_time() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        backoff.failed(now);
+        let lost = now + FIRST_PAUSE;
+        assert!(backoff.try_request(lost));
+        assert!(!backoff.try_request(lost + PROBE_TIMEOUT / 2));
+        assert!(backoff.try_request(lost + PROBE_TIMEOUT));
+    }
+
+    #[test]
+    fn what_nothing_can_stand_in_for_is_refused_in_an_outage_only_and_briefly() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::now());
+        for _ in 1..FAILURES_OF_AN_OUTAGE {
+            backoff.failed(now);
+            assert!(backoff.admits(now));
+            now += MAX_PAUSE;
+        }
+        for seconds in [4, 5, 5] {
+            backoff.failed(now);
+            let until = now + Duration::from_secs(seconds);
+            assert!(!backoff.admits(until - Duration::from_millis(1)) && backoff.admits(until));
+            now += MAX_PAUSE;
+        }
     }
 }

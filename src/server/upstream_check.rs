@@ -16,7 +16,7 @@ use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::settings::{ConfiguredUpstream, HttpProxy, Settings};
-use crate::upstream::{ContentHead, ManifestHead, Registries, SetupError, UpstreamError};
+use crate::upstream::{ContentHead, ManifestHead, Registry, SetupError, UpstreamError};
 
 /// Result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum UpstreamCheckError {
 /// The check of one upstream.
 struct Check<'a> {
     upstream: &'a ConfiguredUpstream,
-    registries: Registries,
+    registry: Registry,
     image: Option<(Repository, Reference)>,
 }
 
@@ -74,8 +74,8 @@ pub async fn check_upstream(
         Some((path, reference)) => Some(resolved(settings, name, path, reference)?),
         None => None,
     };
-    let registries = Registries::new(vec![component_options::upstream(upstream)])?;
-    Ok(Check { upstream, registries, image }.run(report).await)
+    let registry = Registry::new(component_options::upstream(upstream))?;
+    Ok(Check { upstream, registry, image }.run(report).await)
 }
 
 /// Returns the repository under the upstream's own name, as a pull would resolve it.
@@ -107,7 +107,7 @@ impl Check<'_> {
         if !step("DNS", self.resolve().await) {
             return first_failure;
         }
-        let challenge = match self.registries.challenge(&self.upstream.name).await {
+        let challenge = match self.registry.challenge().await {
             Ok(challenge) => challenge,
             Err(UpstreamError::TimedOut) if !self.uses_proxy() => {
                 for (name, found) in silence::find(self.upstream).await {
@@ -184,7 +184,7 @@ impl Check<'_> {
         let Some(challenge) = challenge else {
             return Some(Ok(format!("account '{name}' is not asked for: no login is required")));
         };
-        let logged_in = self.registries.log_in(&self.upstream.name, account, challenge).await;
+        let logged_in = self.registry.log_in(account, challenge).await;
         Some(match logged_in {
             Ok(()) => Ok(format!("account '{name}' is accepted")),
             Err(error) => Err(self.problem(account, &error)),
@@ -205,10 +205,10 @@ impl Check<'_> {
     }
 
     async fn head_or_get(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
-        match self.registries.head_manifest(origin, reference).await? {
+        match self.registry.head_manifest(origin, reference).await? {
             ManifestHead::Confirmed(head) => Ok(head),
             ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::TooSlow => {
-                Ok(self.registries.manifest(origin, reference).await?.head)
+                Ok(self.registry.manifest(origin, reference).await?.head)
             }
         }
     }

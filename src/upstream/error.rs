@@ -82,6 +82,9 @@ pub enum UpstreamError {
     /// Too many requests to this upstream are under way.
     #[error("too many requests to this upstream are under way")]
     Busy,
+    /// No request was sent, because upstream has failed with this error a short time ago.
+    #[error("not requested, because a short time ago {0}")]
+    Spared(Box<UpstreamError>),
     /// No such upstream is configured, or it has no such account.
     #[error("this upstream or account is not configured")]
     NotConfigured,
@@ -188,6 +191,7 @@ impl UpstreamError {
             | Self::Busy
             | Self::Lost => true,
             Self::TokenRealm(realm) => realm.is_retryable(),
+            Self::Spared(error) => error.is_retryable(),
             Self::NotFound
             | Self::Denied { .. }
             | Self::Refused(_)
@@ -229,6 +233,7 @@ impl UpstreamError {
             | Self::Interrupted { .. }
             | Self::TooLong
             | Self::Busy
+            | Self::Spared(_)
             | Self::NotConfigured
             | Self::Lost => false,
         }

@@ -5,11 +5,13 @@
 //! manifest in the caller, which needs the manifest anyway. A request that fails with 502, 503 or 504 is repeated
 //! once after a short delay, apart from downloads of blobs, which have their own retry schedule.
 
+mod blobs;
+mod lists;
 mod login;
+mod manifests;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +24,10 @@ use url::Url;
 use super::authorization::{Login, Renewal};
 use super::clients::ClientPool;
 use super::connection_error::innermost;
-use super::content::{self, Content, ContentHead, ManifestHead};
+use super::content::{self, Content, ContentHead};
 use super::error::UpstreamError;
-use super::head_support::{HeadSupport, Outlook};
+use super::head_support::HeadSupport;
 use super::hosts::{HostPort, Hosts, Place, has_userinfo};
-use super::list::{ListKind, ListPage, MAX_LIST_BYTES};
 use super::options::{SetupError, UpstreamOptions};
 use super::refused_accounts::RefusedAccounts;
 use super::response::{self, Refusal};
@@ -34,14 +35,7 @@ use super::token_realm::{self, Credentials, TokenRequest};
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
-use crate::domain::digest::Digest;
-use crate::domain::list_query::ListQuery;
-use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::{Account, Origin};
-use crate::domain::reference::Reference;
-
-/// Maximum time for a whole page of a list: clients give up after 30 s.
-const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Delay before a request that failed with 502, 503 or 504 is repeated.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
@@ -49,8 +43,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(300);
 /// Time for which user name and password are sent to a registry without a challenge, after it requested them once.
 const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// One upstream, with the tokens that it issued.
-pub(super) struct Registry {
+/// One upstream, with the tokens that it issued. Call all methods on the runtime that called the first one, because
+/// connections belong to that runtime.
+pub struct Registry {
     base: Url,
     accounts: HashMap<String, Arc<Credentials>>,
     /// The passwords of all accounts: an error message of upstream that repeats one is dropped.
@@ -80,8 +75,17 @@ struct Wanted<'a> {
 }
 
 impl Registry {
-    /// Creates the client of an upstream. Fails if one of its options cannot be used.
-    pub(super) fn new(options: UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+    /// Creates the client of one upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of its options cannot be used.
+    pub fn new(options: UpstreamOptions) -> Result<Self, SetupError> {
+        Self::with_pool(options, &mut ClientPool::default())
+    }
+
+    /// As [`Self::new`], with HTTP clients that several upstreams share.
+    pub(super) fn with_pool(options: UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
         let base = base_url(&options)?;
         let auth = host_list(&options, "auth_hosts", &options.auth_hosts)?;
         let redirect = host_list(&options, "redirect_hosts", &options.redirect_hosts)?;
@@ -104,163 +108,10 @@ impl Registry {
         })
     }
 
-    /// Sends a `HEAD` for a manifest.
-    ///
-    /// # Errors
-    ///
-    /// Fails with errors that a `GET` would meet, too.
-    pub(super) async fn head_manifest(
-        &self,
-        origin: &Origin,
-        reference: &Reference,
-    ) -> Result<ManifestHead, UpstreamError> {
-        match self.manifest_heads.outlook(origin) {
-            Outlook::Likely => {}
-            Outlook::Unsupported => return Ok(ManifestHead::NotRequested),
-            Outlook::Slow => return Ok(ManifestHead::TooSlow),
-        }
-        let wanted = Wanted::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let pending = self.manifest_heads.begin(origin);
-        let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfRegistry)).await;
-        let Ok(head) = head else { return Ok(ManifestHead::TooSlow) };
-        pending.ended();
-        match head.map(|response| response::affirmed_manifest(response.headers())) {
-            // Without a digest the response does not state which manifest a tag refers to.
-            Ok(Some(head)) if head.digest.is_some() || matches!(reference, Reference::Digest(_)) => {
-                Ok(ManifestHead::Confirmed(head))
-            }
-            Err(error) if !error.leaves_get_open() => Err(error),
-            outcome => {
-                if outcome.err().is_none_or(|error| error.refuses_method()) {
-                    self.manifest_heads.left_open(origin, &reference.to_string());
-                }
-                Ok(ManifestHead::Open)
-            }
-        }
-    }
-
     /// Returns the maximum time for a `HEAD`. It leaves time for a `GET` that decides if the `HEAD` is
     /// inconclusive.
     fn head_timeout(&self) -> Duration {
         self.header_timeout / 2
-    }
-
-    /// Requests a manifest. Fails if upstream does not send one.
-    pub(super) async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
-        let wanted = Wanted::new("manifest", Method::GET, format!("manifests/{reference}")).accepting(&ACCEPTED);
-        let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await;
-        self.manifest_heads.get_ended(origin, &reference.to_string(), response.is_ok());
-        let response = response?;
-        let head = response::manifest_head(response.headers())?;
-        Ok(content_of(head, response, 0, self.header_timeout.min(self.idle_timeout)))
-    }
-
-    /// Requests the head of a blob. Fails if upstream does not confirm that it has the blob.
-    pub(super) async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        with_timeout(self.header_timeout, self.head_or_first_byte(origin, digest)).await
-    }
-
-    async fn head_or_first_byte(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        if self.blob_heads.outlook(origin) != Outlook::Likely {
-            return self.first_byte_of_blob(origin, digest).await;
-        }
-        let wanted = Wanted::new("blob_head", Method::HEAD, format!("blobs/{digest}"));
-        let pending = self.blob_heads.begin(origin);
-        let head = tokio::time::timeout(self.head_timeout(), self.request(origin, wanted, Refusal::OfStorage)).await;
-        if let Ok(head) = head {
-            pending.ended();
-            match head.map(|response| response::affirmed_blob(response.headers(), digest)) {
-                Ok(Some(head)) => return Ok(head),
-                Err(error) if !error.leaves_get_open() => return Err(error),
-                Err(error) if !error.refuses_method() => {}
-                Ok(None) | Err(_) => self.blob_heads.left_open(origin, &digest.to_string()),
-            }
-        }
-        let head = self.first_byte_of_blob(origin, digest).await;
-        self.blob_heads.get_ended(origin, &digest.to_string(), head.is_ok());
-        head
-    }
-
-    /// Requests the first byte of a blob. The headers state the length of the whole blob.
-    async fn first_byte_of_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        let first = Wanted::new("blob_head", Method::GET, format!("blobs/{digest}")).in_range("bytes=0-0".to_owned());
-        match self.request_twice(origin, first, Refusal::OfStorage).await {
-            Ok(response) => response::first_byte_head(is_partial(&response), response.headers()),
-            Err(UpstreamError::WrongRange) if response::is_empty(digest) => {
-                Ok(ContentHead { length: Some(0), ..ContentHead::default() })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Requests a blob from the offset `from`. Fails if upstream does not send it.
-    pub(super) async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        let whole = Wanted::new("blob", Method::GET, format!("blobs/{digest}"));
-        let wanted = if from > 0 { whole.in_range(format!("bytes={from}-")) } else { whole };
-        let response = self.request(origin, wanted, Refusal::OfStorage).await?;
-        let (head, skip) = response::blob_head(is_partial(&response), response.headers(), from)?;
-        Ok(content_of(head, response, skip, self.idle_timeout))
-    }
-
-    /// Requests this range of a blob, which must not be empty. The head states the length of the whole blob.
-    /// `None`: upstream ignores ranges and would send all of the blob.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send exactly this range.
-    pub(super) async fn blob_range(
-        &self,
-        origin: &Origin,
-        digest: &Digest,
-        range: &Range<u64>,
-    ) -> Result<Option<Content>, UpstreamError> {
-        if self.ignored_ranges.outlook(origin) != Outlook::Likely {
-            return Ok(None);
-        }
-        let header = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let wanted = Wanted::new("blob_range", Method::GET, format!("blobs/{digest}")).in_range(header);
-        let response = self.request_twice(origin, wanted, Refusal::OfStorage).await?;
-        if !is_partial(&response) {
-            self.ignored_ranges.refused(origin);
-            return Ok(None);
-        }
-        let head = response::range_head(response.headers(), range)?;
-        Ok(Some(content_of(head, response, 0, self.idle_timeout)))
-    }
-
-    /// Requests a page of the list of tags. Fails if upstream does not send one.
-    pub(super) async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted::new("list", Method::GET, "tags/list".to_owned());
-        self.list(origin, ListKind::Tags, wanted, query).await
-    }
-
-    /// Requests a page of the list of manifests that refer to this one. Fails if upstream does not send one.
-    pub(super) async fn referrers(
-        &self,
-        origin: &Origin,
-        digest: &Digest,
-        query: &ListQuery,
-    ) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted::new("list", Method::GET, format!("referrers/{digest}")).accepting(&ACCEPTED[..1]);
-        self.list(origin, ListKind::Referrers, wanted, query).await
-    }
-
-    async fn list(
-        &self,
-        origin: &Origin,
-        kind: ListKind,
-        wanted: Wanted<'_>,
-        query: &ListQuery,
-    ) -> Result<ListPage, UpstreamError> {
-        let wanted = Wanted { query: query.as_str(), ..wanted };
-        let page = async {
-            let response = self.request_twice(origin, wanted, Refusal::OfRegistry).await?;
-            let headers = response.headers().clone();
-            let content = content_of(ContentHead::default(), response, 0, self.idle_timeout);
-            let body = with_timeout(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
-            ListPage::read(kind, query, &headers, body)
-        };
-        with_timeout(LIST_TIMEOUT, page).await
     }
 
     /// Sends a request as [`Self::request`] does, and once more after a short delay if a gateway in front of
@@ -453,10 +304,6 @@ async fn with_timeout<T>(
     work: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::TimedOut))
-}
-
-fn is_partial(response: &Response) -> bool {
-    response.status().as_u16() == 206
 }
 
 fn base_url(options: &UpstreamOptions) -> Result<Url, SetupError> {

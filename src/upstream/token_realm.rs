@@ -177,6 +177,7 @@ fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
         | UpstreamError::ForbiddenAddress { .. }
         | UpstreamError::WrongRange
         | UpstreamError::Busy
+        | UpstreamError::Spared(_)
         | UpstreamError::NotConfigured
         | UpstreamError::Lost) => other,
     }

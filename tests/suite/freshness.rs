@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use futures::future::join_all;
 
-use crate::service::{Answer, Client, Config, Service};
+use crate::service::{Answer, Client, Config, Service, eventually};
 
 const REVALIDATE_ALWAYS: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
 const LONG_TTL: &str = "[cache]\ntag_freshness = \"1h\"";
@@ -56,7 +56,8 @@ impl Scene {
         for _ in 0..1_000 {
             let log = self.service.log();
             let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-            let mut lines = lines.filter(|line| line["message"] == "manifest");
+            // The line of the pull, or of its refusal.
+            let mut lines = lines.filter(|line| line["upstream_calls"].is_u64());
             if let Some(line) = lines.find(|line| line["span"]["id"] == answer.header("x-request-id")) {
                 return line["upstream_calls"].as_u64().unwrap();
             }
@@ -167,6 +168,28 @@ async fn a_hanging_upstream_costs_one_pull_the_timeout_and_the_next_ones_nothing
     // A response to another request ends the backoff.
     scene.hub.behave();
     assert_eq!(scene.pull("nope").await.status, 404);
+    scene.gives(&scene.image, "revalidated").await;
+}
+
+#[actix_rt::test]
+async fn in_an_outage_pulls_of_what_is_not_cached_fail_without_a_request_until_upstream_is_tried_again() {
+    let scene = Scene::start(REVALIDATE_ALWAYS).await;
+    scene.hub.on_anything().reset();
+    // The pauses after the failures are 1, 2 and 4 seconds.
+    for pause in [1100, 2100, 0] {
+        let refused = scene.pull("latest").await;
+        assert_eq!((refused.status, scene.upstream_calls(&refused).await), (503, 1), "{}", refused.message());
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    let sent = scene.hub.requests().total();
+    for tag in ["latest", "other"] {
+        let refused = scene.pull(tag).await;
+        assert_eq!((refused.status, scene.upstream_calls(&refused).await), (503, 0), "{}", refused.message());
+        assert!(refused.message().contains("docker.io cannot be reached"), "{refused:?}");
+    }
+    assert_eq!(scene.hub.requests().total(), sent);
+    scene.hub.behave();
+    eventually("upstream is tried again", async || scene.pull("latest").await.status == 200).await;
     scene.gives(&scene.image, "revalidated").await;
 }
 

@@ -73,7 +73,7 @@ impl BlobCache {
     }
 
     fn start_head(&self, key: BlobKey, me: Addr<Self>) {
-        let head = self.shared.upstream.head_blob(&key.origin, &key.digest);
+        let head = self.shared.upstream.request(key.head());
         actix_rt::spawn(async move {
             // A separate task: a panic becomes an error, so that no caller waits forever.
             let confirmed = actix_rt::spawn(head).await.unwrap_or(Err(UpstreamError::Lost));

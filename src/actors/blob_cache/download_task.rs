@@ -165,8 +165,7 @@ impl<'a> DownloadTask<'a> {
         // The old stream holds a permit of its upstream, which this request may need.
         self.stream = None;
         sleep(pause.max(self.requested_pause())).await;
-        let BlobKey { origin, digest } = &self.order.key;
-        match self.shared.upstream.blob(origin, digest, from).await {
+        match self.shared.upstream.request(self.order.key.content(from)).await {
             Ok(Content { head, stream }) => {
                 self.stream = Some(stream);
                 self.refusal = None;
@@ -185,9 +184,9 @@ impl<'a> DownloadTask<'a> {
     }
 
     async fn request_length(&self) -> Event {
-        let BlobKey { origin, digest } = &self.order.key;
         // A refused `HEAD` does not end the download: upstream is already sending the content.
-        Event::LengthTold(self.shared.upstream.head_blob(origin, digest).await.ok().and_then(|head| head.length))
+        let head = self.shared.upstream.request(self.order.key.head()).await;
+        Event::LengthTold(head.ok().and_then(|head| head.length))
     }
 
     /// Waits until a batch is to be written, or for the event that the stream ends with.

@@ -275,7 +275,7 @@ impl BlobCacheHandle {
     /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
     /// length may be wrong.
     async fn confirm_by_range(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
-        let content = self.shared.upstream.blob_range(&key.origin, &key.digest, 0..1).await?;
+        let content = self.shared.upstream.request(key.range(0..1)).await?;
         let head = content.map(|content| content.head).unwrap_or_default();
         match head.length {
             _ if affirms(&head, &key.digest, length) => Ok(()),

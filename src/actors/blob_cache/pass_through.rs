@@ -55,7 +55,7 @@ impl PassThroughStream {
         share: Share,
     ) -> Result<Self, BlobError> {
         let permit = permit(shared)?;
-        let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, 0).await?;
+        let Content { head, stream } = shared.upstream.request(key.content(0)).await?;
         let length = match (expected.verified, head.length) {
             (Some(expected), Some(told)) if expected != told => return Err(BlobError::WrongLength { expected, told }),
             (verified, reported) => verified.or(reported).or(expected.claimed).ok_or(BlobError::NoLength)?,
@@ -201,7 +201,7 @@ async fn resume(
     from: u64,
     expected: u64,
 ) -> Result<BoxStream<'static, Result<Bytes, UpstreamError>>, BlobError> {
-    let Content { head, stream } = shared.upstream.blob(&key.origin, &key.digest, from).await?;
+    let Content { head, stream } = shared.upstream.request(key.content(from)).await?;
     match head.length {
         Some(told) if told != expected => Err(BlobError::WrongLength { expected, told }),
         _ => Ok(stream),

@@ -148,6 +148,6 @@ async fn request(
     key: &BlobKey,
     range: Range<u64>,
 ) -> Result<Option<(Response, Option<u64>)>, BlobError> {
-    let content = shared.upstream.blob_range(&key.origin, &key.digest, range.clone()).await?;
+    let content = shared.upstream.request(key.range(range.clone())).await?;
     Ok(content.map(|Content { head, stream }| (Response { stream, unread: Bytes::new(), range }, head.length)))
 }

@@ -1,61 +1,53 @@
-//! The ManifestCache coalesces upstream requests for manifests, remembers manifests that do not exist there
-//! (negative entries), and backs off from an upstream that has just failed. It fetches, verifies and stores
-//! manifests; access is decided in [`crate::actors::manifest_cache::handle`], where the cached manifests are read, too.
+//! The ManifestCache coalesces upstream requests for manifests, and remembers manifests that do not exist there
+//! (negative entries). It fetches, verifies and stores manifests; access is decided in [`crate::actors::manifest_cache::handle`], where the cached manifests are read, too.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 use quick_cache::unsync::Cache;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::fetch::Fetcher;
-use super::request::{FetchManifest, ForgetRecent, ForgetUpstreams, HeadManifest, ManifestKey, RevalidationTimedOut};
+use super::request::{
+    ConfirmManifest, FetchManifest, ForgetRecent, ForgetUpstreams, ManifestKey, RevalidationTimedOut,
+};
 use super::response::{Fetched, SharedOutcome};
 use super::{CurrentTimes, ManifestCacheOptions};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::admission::refused;
-use crate::actors::backoffs::Backoffs;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::Cause;
 use crate::actors::single_flight::{Join, SingleFlight};
 use crate::actors::unstored_reports::UnstoredReports;
-use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::actors::upstream_fetcher::{UpstreamHandle, Verdict};
 use crate::domain::id::GroupId;
 use crate::store::content::ContentStore;
-use crate::upstream::ManifestHead;
+use crate::upstream::{ManifestHead, UpstreamError};
 
 /// Coordinates upstream requests for manifests; see the module.
 pub(super) struct ManifestCache {
     fetcher: Fetcher,
     times: CurrentTimes,
     /// `HEAD` requests under way. The flag is true for revalidations, which have a shorter timeout.
-    heads: SingleFlight<(ManifestKey, bool), Result<ManifestHead, Cause>>,
-    fetches: SingleFlight<ManifestKey, Result<Fetched, Cause>>,
+    heads: SingleFlight<(ManifestKey, bool), SharedOutcome<ManifestHead>>,
+    fetches: SingleFlight<ManifestKey, SharedOutcome<Fetched>>,
     /// Negative entries, with the time until which each is valid.
     absent: Cache<ManifestKey, Instant>,
-    backoffs: Backoffs,
 }
 
 /// Reports the outcome of a `HEAD`.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct HeadCompleted((ManifestKey, bool), Result<ManifestHead, Cause>);
+struct HeadCompleted((ManifestKey, bool), SharedOutcome<ManifestHead>);
 
 /// Reports the outcome of a fetch.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ManifestFetched(ManifestKey, Result<Fetched, Cause>);
+struct ManifestFetched(ManifestKey, SharedOutcome<Fetched>);
 
 /// Maximum number of negative entries. Without it, a client that asks for names at random would fill the memory.
 const MAX_ABSENT: usize = 10_000;
-
-/// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Maximum time of a `HEAD` when there is no stale manifest to serve instead.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(18);
 
 impl ManifestCache {
     pub(super) fn new(
@@ -73,7 +65,6 @@ impl ManifestCache {
             fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),
-            backoffs: Backoffs::default(),
         }
     }
 
@@ -82,18 +73,12 @@ impl ManifestCache {
     }
 
     fn start_head(&self, key: ManifestKey, revalidation: bool, me: Addr<Self>) {
-        let fetcher = self.fetcher.clone();
-        // A revalidation gives a `HEAD` half of its time, so that a `GET` can still decide: some
-        // upstreams hang on `HEAD`.
-        let (limit, late) = if revalidation {
-            (self.times.load().revalidate_timeout / 2, Ok(ManifestHead::TooSlow))
-        } else {
-            (HEAD_TIMEOUT, Err(Cause::TimedOut))
-        };
+        let (fetcher, times) = (self.fetcher.clone(), self.times.load());
+        let time = revalidation.then_some(times.revalidate_timeout);
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move { timeout(limit, fetcher.head(&requested)).await.unwrap_or(late) };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
+            let work = async move { fetcher.head(&requested, time).await };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(HeadCompleted((key, revalidation), outcome));
         });
     }
@@ -102,20 +87,16 @@ impl ManifestCache {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move {
-                timeout(FETCH_TIMEOUT, fetcher.fetch(&requested, group)).await.unwrap_or(Err(Cause::TimedOut))
-            };
-            let outcome = actix_rt::spawn(work).await.unwrap_or(Err(Cause::Internal));
+            let work = async move { fetcher.fetch(&requested, group).await };
+            let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(ManifestFetched(key, outcome));
         });
     }
 
-    /// Updates the backoffs and the negative entries from an outcome.
-    fn learn<T>(&mut self, key: &ManifestKey, outcome: &Result<T, Cause>) {
-        let (now, failure) = (Instant::now(), outcome.as_ref().err());
-        self.backoffs.learn(&key.origin, failure, now);
-        if failure == Some(&Cause::NotFound) {
-            self.absent.insert(key.clone(), now + self.times.load().negative_ttl);
+    /// Adds a negative entry if upstream does not have the manifest.
+    fn learn<T>(&mut self, key: &ManifestKey, shared: &SharedOutcome<T>) {
+        if matches!(shared.outcome, Err(Cause::NotFound)) {
+            self.absent.insert(key.clone(), Instant::now() + self.times.load().negative_ttl);
         }
     }
 
@@ -126,37 +107,31 @@ impl ManifestCache {
 }
 
 /// Waits for a shared outcome. A sender that is dropped without an outcome is a fault of this service.
-async fn outcome_of<T>(receiver: oneshot::Receiver<Result<T, Cause>>, coalesced: bool) -> SharedOutcome<T> {
-    let outcome = receiver.await.unwrap_or(Err(Cause::Internal));
-    SharedOutcome { outcome, coalesced, sent: !coalesced }
+async fn outcome_of<T>(receiver: oneshot::Receiver<SharedOutcome<T>>, coalesced: bool) -> SharedOutcome<T> {
+    let shared = receiver.await.unwrap_or_else(|_| SharedOutcome::of(Err(Cause::Internal)));
+    if coalesced { shared.coalesced() } else { shared }
 }
 
 impl Actor for ManifestCache {
     type Context = Context<Self>;
 }
 
-impl Handler<HeadManifest> for ManifestCache {
+impl Handler<ConfirmManifest> for ManifestCache {
     type Result = Response<SharedOutcome<ManifestHead>>;
 
-    fn handle(&mut self, message: HeadManifest, ctx: &mut Self::Context) -> Self::Result {
-        let now = Instant::now();
-        if self.is_absent(&message.key, now) {
-            return Response::reply(SharedOutcome::at_once(Cause::NotFound));
+    fn handle(&mut self, message: ConfirmManifest, ctx: &mut Self::Context) -> Self::Result {
+        if self.is_absent(&message.key, Instant::now()) {
+            return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
-        let HeadManifest { key, revalidation, since } = message;
+        let ConfirmManifest { key, revalidation, since } = message;
         let key = (key, revalidation);
         let (receiver, coalesced) = match self.heads.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
             Join::Full => {
                 refused("manifests");
-                return Response::reply(SharedOutcome::at_once(Cause::Busy));
+                return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                // The key is registered as under way by now; completing it removes it again.
-                if let Some(cause) = revalidation.then(|| self.backoffs.spares(&key.0.origin, now)).flatten() {
-                    self.heads.complete(&key, &Err(cause.clone()));
-                    return Response::reply(SharedOutcome::at_once(cause));
-                }
                 self.start_head(key.0, revalidation, ctx.address());
                 (receiver, false)
             }
@@ -172,12 +147,12 @@ impl Handler<FetchManifest> for ManifestCache {
     fn handle(&mut self, fetch: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
         let FetchManifest { key, group, since } = fetch;
         if self.is_absent(&key, Instant::now()) {
-            return Response::reply(SharedOutcome::at_once(Cause::NotFound));
+            return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
         let (receiver, coalesced) = match self.fetches.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
             Join::Full => {
                 refused("manifests");
-                return Response::reply(SharedOutcome::at_once(Cause::Busy));
+                return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
@@ -194,7 +169,7 @@ impl Handler<RevalidationTimedOut> for ManifestCache {
     type Result = ();
 
     fn handle(&mut self, RevalidationTimedOut(origin): RevalidationTimedOut, _: &mut Self::Context) {
-        self.backoffs.learn(&origin, Some(&Cause::TimedOut), Instant::now());
+        self.fetcher.upstream.report(&origin, Verdict::Failed(UpstreamError::TimedOut));
     }
 }
 
@@ -212,7 +187,6 @@ impl Handler<ForgetUpstreams> for ManifestCache {
 
     fn handle(&mut self, ForgetUpstreams(names): ForgetUpstreams, _: &mut Self::Context) {
         self.absent.retain(|key, _| !names.contains(&key.origin.upstream));
-        self.backoffs.forget(&names);
         self.heads.forget_recent();
         self.fetches.forget_recent();
     }
@@ -222,15 +196,7 @@ impl Handler<HeadCompleted> for ManifestCache {
     type Result = ();
 
     fn handle(&mut self, HeadCompleted(key, outcome): HeadCompleted, _: &mut Self::Context) {
-        match outcome {
-            // Inconclusive: the outcome of the `GET` that follows counts.
-            Ok(ManifestHead::Open | ManifestHead::NotRequested) => self.backoffs.release(&key.0.origin),
-            // Perhaps only a `HEAD` hangs, and only in this repository.
-            Ok(ManifestHead::TooSlow) | Err(Cause::TimedOut) => {
-                self.backoffs.head_timed_out(&key.0.origin, Instant::now());
-            }
-            Ok(ManifestHead::Confirmed(_)) | Err(_) => self.learn(&key.0, &outcome),
-        }
+        self.learn(&key.0, &outcome);
         self.heads.complete(&key, &outcome);
         self.gauge();
     }
@@ -241,7 +207,7 @@ impl Handler<ManifestFetched> for ManifestCache {
 
     fn handle(&mut self, ManifestFetched(key, outcome): ManifestFetched, _: &mut Self::Context) {
         self.learn(&key, &outcome);
-        match &outcome {
+        match &outcome.outcome {
             // Bodies are not kept alive here. Later callers find the manifest in the cache.
             Ok(fetched) => self.fetches.complete_with(&key, &outcome, fetched.recall()),
             Err(_) => self.fetches.complete(&key, &outcome),

@@ -2,16 +2,19 @@
 //! it. Keeps no state and coalesces no requests.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::request::ManifestKey;
-use super::response::Fetched;
-use crate::actors::memory_budget::{CollectError, Collected, MemoryBudget};
+use super::response::{Fetched, SharedOutcome};
+use crate::actors::memory_budget::{CollectError, Collected, Lease, MemoryBudget};
 use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
-use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::actors::upstream_fetcher::{GetManifest, HeadManifest, UpstreamHandle, Verdict};
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
-use crate::domain::manifest::{self, ManifestError};
+use crate::domain::manifest::{self, ManifestError, Named};
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
@@ -31,46 +34,83 @@ pub(super) struct Fetcher {
     pub(super) max_stored_bytes: u64,
 }
 
+/// A valid manifest, what it refers to, and the lease of the group for which it was fetched.
+type Received = (Arc<Manifest>, Arc<Named>, Option<Arc<Lease>>);
+
+/// Reason why the content of a response is not the requested manifest.
+#[derive(Debug)]
+enum Invalid {
+    /// Not all of it was received, or something else.
+    Collect(CollectError),
+    /// It is no manifest that can be used.
+    NoManifest {
+        error: ManifestError,
+        /// True if its digest is the expected one: it is what upstream has, and a later request gets the same.
+        digest_holds: bool,
+    },
+}
+
+/// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The problem of a response that may be an error page.
+const NO_MANIFEST: &str = "no manifest";
+
 /// Maximum length of a manifest in bytes. No real manifest is as long; a longer body is treated as an attack.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 impl Fetcher {
-    /// Sends a `HEAD` for a manifest.
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send a usable response.
-    pub(super) async fn head(&self, key: &ManifestKey) -> Result<ManifestHead, Cause> {
-        self.upstream.head_manifest(&key.origin, &key.reference).await.map_err(|error| cause(key, &error.into()))
+    /// Sends a `HEAD` for a manifest. `revalidation` is the time for it if a stale manifest can be served instead.
+    pub(super) async fn head(&self, key: &ManifestKey, revalidation: Option<Duration>) -> SharedOutcome<ManifestHead> {
+        let (origin, reference) = (key.origin.clone(), key.reference.clone());
+        let head = self.upstream.send(HeadManifest { origin, reference, revalidation }).await;
+        let sent = !matches!(head, Ok(ManifestHead::NotRequested) | Err(UpstreamError::Spared(_)));
+        let outcome = head.map_err(|error| cause(key, &error.into()));
+        if sent { SharedOutcome::of(outcome) } else { SharedOutcome::at_once(outcome) }
     }
 
     /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution
-    /// specification, "Pulling manifests").
-    ///
-    /// # Errors
-    ///
-    /// Fails if upstream does not send a manifest with the expected digest, or if there is no memory.
-    pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> Result<Fetched, Cause> {
-        let content = self.upstream.manifest(&key.origin, &key.reference).await;
-        let content = content.map_err(|error| cause(key, &error.into()))?;
+    /// specification, "Pulling manifests"). Fails if upstream does not send a manifest with the expected digest, or if
+    /// there is no memory.
+    pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> SharedOutcome<Fetched> {
+        let (origin, reference) = (key.origin.clone(), key.reference.clone());
+        let whole = async {
+            match self.upstream.send(GetManifest { origin, reference }).await {
+                Ok(content) => SharedOutcome::of(self.receive(key, group, content).await),
+                Err(error @ UpstreamError::Spared(_)) => SharedOutcome::at_once(Err(cause(key, &error.into()))),
+                Err(error) => SharedOutcome::of(Err(cause(key, &error.into()))),
+            }
+        };
+        timeout(FETCH_TIMEOUT, whole).await.unwrap_or_else(|_elapsed| {
+            self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
+            SharedOutcome::of(Err(Cause::TimedOut))
+        })
+    }
+
+    /// Receives a manifest, reports to the UpstreamFetcher whether it is valid, and stores it.
+    async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Fetched, Cause> {
+        let received = self.receive_valid(key, group, content).await;
+        self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
+        let (manifest, named, lease) = received.map_err(|error| error.cause(key))?;
+        let stored = self.store(manifest.clone(), &key.origin).await;
+        Ok(Fetched { manifest, named, stored, _lease: lease })
+    }
+
+    async fn receive_valid(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Invalid> {
         let (claimed_type, claimed) = (content.head.media_type.clone(), content.head.digest);
-        let collected = collect(&self.memory, group, content).await;
-        let (bytes, lease) = collected.map_err(|error| cause(key, &error))?;
+        let (bytes, lease) = collect(&self.memory, group, content).await?;
         let mut manifest = Manifest::new(claimed_type.clone().unwrap_or_default(), bytes);
         let expected = match key.reference {
             Reference::Digest(digest) => Some(digest),
             Reference::Tag(_) => claimed,
         };
         if expected.is_some_and(|expected| expected != manifest.digest) {
-            let error = UpstreamError::InvalidResponse { what: "the digest does not hold" };
-            return Err(cause(key, &error.into()));
+            return Err(invalid("the digest does not hold").into());
         }
         let (media_type, named) = manifest::identify(claimed_type.as_deref(), &manifest.bytes)
-            .map_err(|error| unusable(key, &error, expected.is_some()))?;
+            .map_err(|error| Invalid::NoManifest { error, digest_holds: expected.is_some() })?;
         manifest.media_type = media_type;
-        let manifest = Arc::new(manifest);
-        let stored = self.store(manifest.clone(), &key.origin).await;
-        Ok(Fetched { manifest, named: Arc::new(named), stored, _lease: lease })
+        Ok((Arc::new(manifest), Arc::new(named), lease))
     }
 
     /// Stores a manifest, unless it is too long. Returns true if it was stored. A failure of the store is reported,
@@ -99,14 +139,59 @@ impl Fetcher {
     }
 }
 
+impl<T: Into<CollectError>> From<T> for Invalid {
+    fn from(error: T) -> Self {
+        Self::Collect(error.into())
+    }
+}
+
+impl Invalid {
+    /// Returns what this shows about upstream. Content that is no manifest is all the same what upstream has.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Collect(CollectError::Upstream(error)) => Verdict::Failed(error.clone()),
+            Self::Collect(CollectError::NoMemory(_)) => Verdict::Open,
+            Self::NoManifest { .. } if self.is_error_page() => Verdict::Failed(invalid(NO_MANIFEST)),
+            Self::NoManifest { .. } => Verdict::Works,
+        }
+    }
+
+    /// Returns true for content that may be an error page of a gateway: it has a media type that no manifest has, and
+    /// its digest is not known to be that of the requested content.
+    fn is_error_page(&self) -> bool {
+        matches!(self, Self::NoManifest { error: ManifestError::MediaType(_), digest_holds: false })
+    }
+
+    /// Logs what the cause does not say in detail, and returns the cause.
+    fn cause(&self, key: &ManifestKey) -> Cause {
+        let error = match self {
+            Self::Collect(error) => return cause(key, error),
+            Self::NoManifest { error, .. } => error,
+        };
+        static LINES: LineLimit<Origin> = LineLimit::new();
+        let (image, reference) = (&key.origin, &key.reference);
+        if let Some(left_out) = LINES.admit(image) {
+            tracing::warn!(%image, %reference, %error, left_out, "upstream has something else than a manifest");
+        }
+        if self.is_error_page() {
+            return Cause::InvalidResponse { what: NO_MANIFEST.to_owned() };
+        }
+        Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
+    }
+}
+
 /// Collects the whole body, whose length must be the announced one.
 async fn collect(memory: &MemoryBudget, group: GroupId, content: Content) -> Result<Collected, CollectError> {
     let announced = content.head.length;
     let collected = memory.collect(group, content, MAX_MANIFEST_BYTES).await?;
     if announced.is_some_and(|length| length != collected.0.len() as u64) {
-        return Err(UpstreamError::InvalidResponse { what: "another length than announced" }.into());
+        return Err(invalid("another length than announced").into());
     }
     Ok(collected)
+}
+
+fn invalid(what: &'static str) -> UpstreamError {
+    UpstreamError::InvalidResponse { what }
 }
 
 /// Returns the cause of a failure. Whoever waits for the manifest reports it: in the line of a refusal, or in that of a
@@ -118,19 +203,4 @@ fn cause(key: &ManifestKey, error: &CollectError) -> Cause {
         CollectError::NoMemory(error) => tracing::debug!(%image, %reference, %error, "a manifest was not fetched"),
     }
     Cause::from(error)
-}
-
-/// Logs that the content is no manifest, which the cause does not say in detail, and returns the cause. If its digest
-/// is the expected one, it is what upstream has, and a later request gets the same. Otherwise, with a media type that
-/// no manifest has, it may be an error page of a gateway.
-fn unusable(key: &ManifestKey, error: &ManifestError, digest_holds: bool) -> Cause {
-    static LINES: LineLimit<Origin> = LineLimit::new();
-    let (image, reference) = (&key.origin, &key.reference);
-    if let Some(left_out) = LINES.admit(image) {
-        tracing::warn!(%image, %reference, %error, left_out, "upstream has something else than a manifest");
-    }
-    if matches!(error, ManifestError::MediaType(_)) && !digest_holds {
-        return Cause::InvalidResponse { what: "no manifest".to_owned() };
-    }
-    Cause::Unusable { problem: format!("in a form that cannot be used: {error}") }
 }

@@ -14,7 +14,7 @@ use tokio::time::{timeout, timeout_at};
 use super::CacheTimes;
 use super::cache::{CachedManifests, Known, is_fresh};
 use super::coordinator::ManifestCache;
-use super::request::{FetchManifest, HeadManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
+use super::request::{ConfirmManifest, FetchManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
 use super::response::{Leased, PulledManifest, SharedOutcome};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::Cause;
@@ -197,12 +197,8 @@ impl Pull<'_> {
     /// Requests a `HEAD`. The flag is true if the request was coalesced with that of another pull.
     async fn request_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
         let limit = if revalidation { self.times.revalidate_timeout + REPLY_MARGIN } else { Duration::MAX };
-        let sent = self.send_shared(HeadManifest { key: self.key(), revalidation, since: self.since() });
-        let (head, coalesced) = timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))?;
-        if head == ManifestHead::NotRequested && !coalesced {
-            self.upstream_calls.fetch_sub(1, Ordering::Relaxed);
-        }
-        Ok((head, coalesced))
+        let sent = self.send_shared(ConfirmManifest { key: self.key(), revalidation, since: self.since() });
+        timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))
     }
 
     /// Sends a message to the actor, and returns the successful outcome and whether it was coalesced.

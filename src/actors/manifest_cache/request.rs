@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::response::{Fetched, SharedOutcome};
-use crate::actors::pull_failure::Cause;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -34,10 +33,10 @@ pub(super) struct ManifestKey {
     pub(super) reference: Reference,
 }
 
-/// Sends a `HEAD` for a manifest.
+/// Has upstream confirm a manifest by a `HEAD`.
 #[derive(Message)]
 #[rtype(result = "SharedOutcome<ManifestHead>")]
-pub(super) struct HeadManifest {
+pub(super) struct ConfirmManifest {
     pub(super) key: ManifestKey,
     /// True if the caller can serve a stale manifest instead: then the request has a shorter timeout, and is not
     /// sent at all while its upstream is in backoff.
@@ -70,7 +69,7 @@ pub(super) struct Since {
 #[rtype(result = "()")]
 pub(super) struct RevalidationTimedOut(pub(super) Origin);
 
-/// Forgets negative entries, failures and recent outcomes of these upstreams, whose addresses or accounts have changed.
+/// Forgets negative entries and recent outcomes of these upstreams, whose addresses or accounts have changed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ForgetUpstreams(pub(super) Vec<UpstreamName>);
@@ -82,8 +81,8 @@ pub(super) struct ForgetRecent;
 
 impl Since {
     /// Returns true if an outcome that was completed at this time is recent enough.
-    pub(super) fn covers<T>(&self, completed_at: Instant, outcome: &Result<T, Cause>) -> bool {
-        let max_age = if outcome.is_ok() { self.max_age } else { Duration::ZERO };
+    pub(super) fn covers<T>(&self, completed_at: Instant, shared: &SharedOutcome<T>) -> bool {
+        let max_age = if shared.outcome.is_ok() { self.max_age } else { Duration::ZERO };
         self.requested_at < completed_at + max_age
     }
 }

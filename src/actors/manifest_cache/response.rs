@@ -97,17 +97,28 @@ impl Leased {
 
 impl Fetched {
     /// Returns a function that returns this manifest again as long as another holder keeps it in memory.
-    pub(super) fn recall(&self) -> Recall<Result<Self, Cause>> {
+    pub(super) fn recall(&self) -> Recall<SharedOutcome<Self>> {
         let (manifest, named, stored) = (Arc::downgrade(&self.manifest), Arc::downgrade(&self.named), self.stored);
         Box::new(move || {
-            Some(Ok(Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored, _lease: None }))
+            let fetched = Self { manifest: manifest.upgrade()?, named: named.upgrade()?, stored, _lease: None };
+            Some(SharedOutcome::of(Ok(fetched)))
         })
     }
 }
 
 impl<T> SharedOutcome<T> {
-    /// Returns a failure for which no request was sent.
-    pub(super) fn at_once(cause: Cause) -> Self {
-        Self { outcome: Err(cause), coalesced: false, sent: false }
+    /// Returns the outcome of a request that was sent.
+    pub(super) fn of(outcome: Result<T, Cause>) -> Self {
+        Self { outcome, coalesced: false, sent: true }
+    }
+
+    /// Returns an outcome for which no request was sent.
+    pub(super) fn at_once(outcome: Result<T, Cause>) -> Self {
+        Self { outcome, coalesced: false, sent: false }
+    }
+
+    /// Returns the outcome for a caller whose request was coalesced.
+    pub(super) fn coalesced(self) -> Self {
+        Self { outcome: self.outcome, coalesced: true, sent: false }
     }
 }

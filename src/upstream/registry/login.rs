@@ -34,7 +34,7 @@ impl Registry {
     /// # Errors
     ///
     /// Fails if there is no response, or one that is neither a success nor a challenge.
-    pub(in crate::upstream) async fn challenge(&self) -> Result<Option<Challenge>, UpstreamError> {
+    pub async fn challenge(&self) -> Result<Option<Challenge>, UpstreamError> {
         let greeting = async {
             let received = self.ping(None).await?;
             match (received.response.status().as_u16(), offered(&received)) {
@@ -53,11 +53,7 @@ impl Registry {
     /// # Errors
     ///
     /// Fails if the account is refused, or there is no response.
-    pub(in crate::upstream) async fn log_in(
-        &self,
-        account: &Account,
-        challenge: Challenge,
-    ) -> Result<(), UpstreamError> {
+    pub async fn log_in(&self, account: &Account, challenge: Challenge) -> Result<(), UpstreamError> {
         let credentials = self.credentials(account)?;
         if let (Challenge::Basic, Some(credentials)) = (&challenge, &credentials) {
             let status = with_timeout(self.header_timeout, self.ping_status(Some(credentials))).await?;

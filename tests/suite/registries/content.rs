@@ -100,9 +100,11 @@ async fn a_wrong_size_of_a_blob_whose_length_upstream_does_not_tell_fails_once_a
             scene.hub.on(kind).without_content_length();
         }
         let layer = &image.layers()[0];
-        let first = scene.client.blob("team", "acme/app", layer.digest()).await;
+        let path = format!("/v2/team/dependency_proxy/containers/acme/app/blobs/{}", layer.digest());
+        // `None` if the connection is closed before the head has left.
+        let first = scene.client.try_get(&path).await;
         assert!(
-            first.cut || first.status == 503 || first.body == layer.bytes(),
+            first.is_none_or(|first| first.cut || first.status == 503 || first.body == layer.bytes()),
             "{size}: not a whole one that is wrong"
         );
         let second = scene.client.blob("team", "acme/app", layer.digest()).await;

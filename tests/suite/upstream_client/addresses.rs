@@ -8,7 +8,7 @@ use super::*;
 #[tokio::test]
 async fn redirects_to_addresses_that_are_not_public_are_refused() {
     let setup = Setup::new(1000);
-    let registries = setup.registries();
+    let client = setup.client();
     for target in [
         "http://169.254.169.254/latest/meta-data",
         "http://10.0.0.1/x",
@@ -20,7 +20,7 @@ async fn redirects_to_addresses_that_are_not_public_are_refused() {
         "http://localhost/x",
     ] {
         setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(target);
-        let refused = error(registries.blob(&anonymous(), &setup.layer(), 0).await);
+        let refused = error(client.blob(&anonymous(), &setup.layer(), 0).await);
         assert!(matches!(refused, UpstreamError::ForbiddenAddress { .. }), "{target}: {refused}");
     }
     assert_eq!(setup.hub.requests().at(Listener::Storage), 0);
@@ -31,7 +31,7 @@ async fn a_realm_that_is_not_public_is_refused() {
     let setup = Setup::new(1000);
     for realm in ["http://169.254.169.254/token", "http://10.0.0.1/token", "http://localhost:1/token"] {
         setup.hub.realm_at(realm);
-        let refused = error(setup.registries().manifest(&anonymous(), &latest()).await);
+        let refused = error(setup.client().manifest(&anonymous(), &latest()).await);
         assert!(matches!(refused, UpstreamError::ForbiddenAddress { .. }), "{realm}: {refused}");
     }
 }
@@ -41,7 +41,7 @@ async fn link_local_is_refused_though_it_is_listed() {
     let setup = Setup::new(1000);
     setup.hub.on(Kind::BlobRedirect).redirect_to("http://169.254.169.254/x");
     let options = UpstreamOptions { redirect_hosts: vec!["169.254.169.254".into()], ..setup.options() };
-    let refused = error(registries(options).blob(&anonymous(), &setup.layer(), 0).await);
+    let refused = error(client(options).blob(&anonymous(), &setup.layer(), 0).await);
     assert_eq!(refused, UpstreamError::ForbiddenAddress { host: "169.254.169.254".into() });
 }
 
@@ -49,7 +49,7 @@ async fn link_local_is_refused_though_it_is_listed() {
 async fn a_listed_name_may_lead_inside_and_another_port_of_it_not() {
     let setup = Setup::new(1000);
     setup.hub.storage_host("localhost");
-    let with = |hosts: Vec<String>| registries(UpstreamOptions { redirect_hosts: hosts, ..setup.options() });
+    let with = |hosts: Vec<String>| client(UpstreamOptions { redirect_hosts: hosts, ..setup.options() });
     let listed = setup.hub.host(Listener::Storage).replace("127.0.0.1", "localhost");
     let content = with(vec![listed]).blob(&anonymous(), &setup.layer(), 0).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), setup.layer.bytes());
@@ -62,14 +62,14 @@ async fn every_hop_is_checked_and_there_are_five() {
     let setup = Setup::new(1000);
     let again = format!("{}/v2/{REPOSITORY}/blobs/{}", setup.hub.url(), setup.layer.digest());
     setup.hub.on(Kind::BlobRedirect).times(4).redirect_to(&again);
-    let content = setup.registries().blob(&anonymous(), &setup.layer(), 0).await.unwrap();
+    let content = setup.client().blob(&anonymous(), &setup.layer(), 0).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), setup.layer.bytes());
     setup.hub.on(Kind::BlobRedirect).times(5).redirect_to(&again);
-    let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
+    let refused = error(setup.client().blob(&anonymous(), &setup.layer(), 0).await);
     assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{refused}");
     setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&again);
     setup.hub.on(Kind::BlobRedirect).times(1).redirect_to("http://10.0.0.1/");
-    let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
+    let refused = error(setup.client().blob(&anonymous(), &setup.layer(), 0).await);
     assert!(matches!(refused, UpstreamError::ForbiddenAddress { .. }), "{refused}");
 }
 
@@ -79,7 +79,7 @@ async fn addresses_with_credentials_or_of_another_kind_are_refused() {
     let storage = setup.hub.host(Listener::Storage);
     for target in [format!("http://u:p@{storage}/x"), "ftp://example.com/x".into(), "file:///etc/passwd".into()] {
         setup.hub.on(Kind::BlobRedirect).times(1).redirect_to(&target);
-        let refused = error(setup.registries().blob(&anonymous(), &setup.layer(), 0).await);
+        let refused = error(setup.client().blob(&anonymous(), &setup.layer(), 0).await);
         assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{target}: {refused}");
     }
 }
@@ -87,7 +87,7 @@ async fn addresses_with_credentials_or_of_another_kind_are_refused() {
 #[test]
 fn options_that_cannot_be_used_name_their_key() {
     let setup = Setup::new(10);
-    let key = |options: UpstreamOptions| Registries::new(vec![options]).err().map(|error| error.key);
+    let key = |options: UpstreamOptions| Registry::new(options).err().map(|error| error.key);
     for url in ["", "registry-1.docker.io", "ftp://a", "https://u:p@a", "https://a?b", "https://a#b"] {
         assert_eq!(key(UpstreamOptions { url: url.into(), ..setup.options() }), Some("url"), "{url}");
     }
@@ -95,7 +95,7 @@ fn options_that_cannot_be_used_name_their_key() {
     assert_eq!(key(UpstreamOptions { auth_hosts, ..setup.options() }), Some("auth_hosts"));
     assert_eq!(key(UpstreamOptions { ca_file: Some("/nowhere".into()), ..setup.options() }), Some("ca_file"));
     let proxy = Some("http://user:hunter2@[".into());
-    let error = Registries::new(vec![UpstreamOptions { proxy, ..setup.options() }]).err().unwrap();
+    let error = Registry::new(UpstreamOptions { proxy, ..setup.options() }).err().unwrap();
     assert_eq!(error.key, "proxy");
     assert!(!format!("{error} {error:?} {:?}", setup.options()).contains("hunter2"));
     assert_eq!(key(setup.options()), None);
@@ -134,12 +134,12 @@ async fn a_proxy_may_stand_inside_and_resolves_the_names_itself() {
         ..UpstreamOptions::new("docker.io".parse().unwrap(), "")
     };
     assert!(!format!("{options:?}").contains("hunter2"));
-    let registries = registries(options);
-    let content = registries.manifest(&anonymous(), &latest()).await.unwrap();
+    let client = client(options);
+    let content = client.manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), b"{}");
     let request = asked_of_proxy.recv().await.unwrap();
     let line = format!("GET http://registry.invalid/v2/path/{REPOSITORY}/manifests/latest HTTP/1.1\r\n");
     assert!(request.starts_with(&line), "{request}");
-    let refused = error(registries.blob(&anonymous(), &Digest::from_bytes([9; 32]), 0).await);
+    let refused = error(client.blob(&anonymous(), &Digest::from_bytes([9; 32]), 0).await);
     assert_eq!(refused, UpstreamError::ForbiddenAddress { host: "localhost".into() });
 }

@@ -13,7 +13,7 @@ use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::domain::reference::Reference;
 use dependency_proxy::upstream::{
-    AccountOptions, Content, ContentHead, ManifestHead, Registries, UpstreamError, UpstreamOptions,
+    AccountOptions, Content, ContentHead, ManifestHead, Registry, UpstreamError, UpstreamOptions,
 };
 use fake_registry::{FakeRegistry, Image, Layer, Listener};
 use futures::TryStreamExt;
@@ -50,8 +50,8 @@ impl Setup {
         }
     }
 
-    fn registries(&self) -> Registries {
-        registries(self.options())
+    fn client(&self) -> Registry {
+        client(self.options())
     }
 
     fn layer(&self) -> Digest {
@@ -59,8 +59,8 @@ impl Setup {
     }
 }
 
-fn registries(options: UpstreamOptions) -> Registries {
-    Registries::new(vec![options]).unwrap()
+fn client(options: UpstreamOptions) -> Registry {
+    Registry::new(options).unwrap()
 }
 
 fn anonymous() -> Origin {

@@ -75,10 +75,10 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
     let setup = Setup::new(10);
     let registry = TlsRegistry::start(answer("200 OK", &format!("Content-Type: {OCI_INDEX}"), "{}"));
-    let content = registries(registry.options(&setup)).manifest(&anonymous(), &latest()).await.unwrap();
+    let content = client(registry.options(&setup)).manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), b"{}");
     let unknown = UpstreamOptions { ca_file: None, ..registry.options(&setup) };
-    let refused = error(registries(unknown).manifest(&anonymous(), &latest()).await);
+    let refused = error(client(unknown).manifest(&anonymous(), &latest()).await);
     assert!(
         matches!(&refused, UpstreamError::Unreachable { failure: ConnectionFailure::Tls, reason, .. } if reason.contains("certificate")),
         "{refused}"
@@ -93,10 +93,10 @@ async fn no_redirect_leaves_encryption_unless_its_target_is_listed() {
     let registry = TlsRegistry::start(answer("307 Away", &format!("Location: http://{storage}/data/x"), ""));
     let digest = setup.layer();
     let unlisted = UpstreamOptions { redirect_hosts: Vec::new(), ..registry.options(&setup) };
-    let refused = error(registries(unlisted).blob(&anonymous(), &digest, 0).await);
+    let refused = error(client(unlisted).blob(&anonymous(), &digest, 0).await);
     assert!(matches!(refused, UpstreamError::InvalidResponse { .. }), "{refused}");
     assert_eq!(setup.hub.requests().total(), 0);
-    let followed = error(registries(registry.options(&setup)).blob(&anonymous(), &digest, 0).await);
+    let followed = error(client(registry.options(&setup)).blob(&anonymous(), &digest, 0).await);
     assert_eq!(followed, UpstreamError::Storage { status: 403 });
 }
 
@@ -106,7 +106,7 @@ async fn credentials_do_not_leave_encryption_even_for_a_listed_realm() {
     let realm = setup.hub.host(Listener::Realm);
     let challenge = format!(r#"WWW-Authenticate: Bearer realm="http://{realm}/token",service="registry.fake""#);
     let registry = TlsRegistry::start(answer("401 Unauthorized", &challenge, ""));
-    let refused = error(registries(registry.options(&setup)).manifest(&robot(), &latest()).await);
+    let refused = error(client(registry.options(&setup)).manifest(&robot(), &latest()).await);
     assert_eq!(refused, UpstreamError::TokenRealm(RealmError::Untrusted { host: "127.0.0.1".into() }));
     assert_eq!(setup.hub.requests().total(), 0);
     assert!(registry.asked.try_iter().all(|request| !request.to_ascii_lowercase().contains("authorization")));
@@ -116,10 +116,10 @@ async fn credentials_do_not_leave_encryption_even_for_a_listed_realm() {
 async fn basic_credentials_go_to_the_registry_itself_once_it_asked() {
     let setup = Setup::new(10);
     let registry = TlsRegistry::start(answer("401 Unauthorized", r#"WWW-Authenticate: Basic realm="r""#, ""));
-    let registries = registries(registry.options(&setup));
-    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), DENIED);
+    let client = client(registry.options(&setup));
+    assert_eq!(error(client.manifest(&anonymous(), &latest()).await), DENIED);
     let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
-    assert_eq!(error(registries.manifest(&robot(), &latest()).await), refused);
+    assert_eq!(error(client.manifest(&robot(), &latest()).await), refused);
     let shown = |request: &String| request.contains("authorization: Basic cm9ib3Q6aHVudGVyMg==");
     let asked: Vec<String> = registry.asked.try_iter().collect();
     // The last one, without an image, shows that the account is refused.

@@ -11,14 +11,14 @@ use super::*;
 #[tokio::test]
 async fn one_challenge_one_token_then_only_the_question() {
     let setup = Setup::new(10);
-    let registries = setup.registries();
+    let client = setup.client();
     for _ in 0..3 {
-        let head = confirmed(registries.head_manifest(&anonymous(), &latest()).await);
+        let head = confirmed(client.head_manifest(&anonymous(), &latest()).await);
         assert_eq!(head.digest.unwrap().to_string(), setup.image.digest());
         assert_eq!(head.media_type.as_deref(), Some(setup.image.media_type()));
         assert_eq!(head.length, Some(setup.image.bytes().len() as u64));
     }
-    let content = registries.manifest(&anonymous(), &latest()).await.unwrap();
+    let content = client.manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), setup.image.bytes().as_ref());
     let requests = setup.hub.requests();
     assert_eq!((requests.token_requests(), requests.refusals(), requests.total()), (1, 1, 6));
@@ -31,10 +31,10 @@ async fn one_challenge_one_token_then_only_the_question() {
 #[tokio::test]
 async fn fifty_at_once_need_one_token() {
     let setup = Setup::new(10);
-    let registries = setup.registries();
+    let client = setup.client();
     setup.hub.on(Kind::Token).delay(Duration::from_millis(100));
     let (origin, reference) = (anonymous(), latest());
-    let heads = join_all((0..50).map(|_| registries.head_manifest(&origin, &reference))).await;
+    let heads = join_all((0..50).map(|_| client.head_manifest(&origin, &reference))).await;
     assert!(heads.iter().all(Result::is_ok));
     assert_eq!(setup.hub.requests().token_requests(), 1);
 }
@@ -43,10 +43,10 @@ async fn fifty_at_once_need_one_token() {
 async fn an_account_opens_its_private_repository_and_tokens_are_not_mixed() {
     let setup = Setup::new(10);
     setup.hub.add_account("robot", "hunter2", &[REPOSITORY]);
-    let registries = setup.registries();
-    assert!(registries.head_manifest(&robot(), &latest()).await.is_ok());
-    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), DENIED);
-    assert!(registries.head_manifest(&robot(), &latest()).await.is_ok());
+    let client = setup.client();
+    assert!(client.head_manifest(&robot(), &latest()).await.is_ok());
+    assert_eq!(error(client.manifest(&anonymous(), &latest()).await), DENIED);
+    assert!(client.head_manifest(&robot(), &latest()).await.is_ok());
     let basic = Authorization::Basic { username: "robot".into(), password: "hunter2".into() };
     let requests = setup.hub.requests();
     let shown: Vec<_> = requests.iter().filter(|request| request.authorization == Some(basic.clone())).collect();
@@ -58,10 +58,10 @@ async fn an_account_opens_its_private_repository_and_tokens_are_not_mixed() {
 #[tokio::test]
 async fn a_token_that_ended_is_replaced_once() {
     let setup = Setup::new(10);
-    let registries = setup.registries();
-    registries.head_manifest(&anonymous(), &latest()).await.unwrap();
+    let client = setup.client();
+    client.head_manifest(&anonymous(), &latest()).await.unwrap();
     setup.hub.expire_tokens();
-    registries.head_manifest(&anonymous(), &latest()).await.unwrap();
+    client.head_manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(setup.hub.requests().token_requests(), 2);
     assert_eq!(setup.hub.requests().refusals(), 2);
 }
@@ -69,9 +69,9 @@ async fn a_token_that_ended_is_replaced_once() {
 #[tokio::test]
 async fn a_token_that_is_refused_at_once_is_not_tried_again() {
     let setup = Setup::new(10);
-    let registries = setup.registries();
+    let client = setup.client();
     setup.hub.token_lifetime(Duration::ZERO);
-    assert_eq!(error(registries.manifest(&anonymous(), &latest()).await), DENIED);
+    assert_eq!(error(client.manifest(&anonymous(), &latest()).await), DENIED);
     assert_eq!(setup.hub.requests().token_requests(), 1);
     assert_eq!(setup.hub.requests().total(), 3);
 }
@@ -81,9 +81,9 @@ async fn wrong_credentials_are_the_realms_refusal() {
     let setup = Setup::new(10);
     setup.hub.add_account("robot", "another", &[REPOSITORY]);
     let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
-    assert_eq!(error(setup.registries().manifest(&robot(), &latest()).await), refused);
+    assert_eq!(error(setup.client().manifest(&robot(), &latest()).await), refused);
     let stranger = origin(Account::Username("stranger".into()));
-    assert_eq!(error(setup.registries().manifest(&stranger, &latest()).await), UpstreamError::NotConfigured);
+    assert_eq!(error(setup.client().manifest(&stranger, &latest()).await), UpstreamError::NotConfigured);
 }
 
 #[tokio::test]
@@ -93,11 +93,11 @@ async fn a_realm_at_another_site_gets_no_credentials() {
     let elsewhere = setup.hub.host(Listener::Realm).replace("127.0.0.1", "localhost");
     setup.hub.realm_at(&format!("http://{elsewhere}/token"));
     let options = UpstreamOptions { auth_hosts: Vec::new(), redirect_hosts: vec![elsewhere], ..setup.options() };
-    let registries = registries(options);
+    let client = client(options);
     let untrusted = UpstreamError::TokenRealm(RealmError::Untrusted { host: "localhost".into() });
-    assert_eq!(error(registries.manifest(&robot(), &latest()).await), untrusted);
+    assert_eq!(error(client.manifest(&robot(), &latest()).await), untrusted);
     assert_eq!(setup.hub.requests().at(Listener::Realm), 0);
-    assert!(registries.manifest(&anonymous(), &latest()).await.is_ok());
+    assert!(client.manifest(&anonymous(), &latest()).await.is_ok());
     assert!(
         setup.hub.requests().iter().filter(|it| it.listener == Listener::Realm).all(|it| it.authorization.is_none())
     );
@@ -106,7 +106,7 @@ async fn a_realm_at_another_site_gets_no_credentials() {
 #[tokio::test]
 async fn what_a_broken_realm_says_is_told_apart() {
     let setup = Setup::new(10);
-    let ask = async || error(setup.registries().manifest(&anonymous(), &latest()).await);
+    let ask = async || error(setup.client().manifest(&anonymous(), &latest()).await);
     setup.hub.on(Kind::Token).times(1).status(503);
     assert!(matches!(ask().await, UpstreamError::TokenRealm(RealmError::Failed(said)) if said.status == 503));
     setup.hub.on(Kind::Token).times(1).html();
@@ -126,5 +126,5 @@ async fn what_a_broken_realm_says_is_told_apart() {
     let down = ask().await;
     assert!(matches!(down, UpstreamError::TokenRealm(RealmError::Unreachable { .. })) && down.is_retryable());
     setup.hub.up(Listener::Realm);
-    assert!(setup.registries().manifest(&anonymous(), &latest()).await.is_ok());
+    assert!(setup.client().manifest(&anonymous(), &latest()).await.is_ok());
 }

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::actors::blob_cache::{Chunk, Chunks, Transfer};
+use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
 use crate::domain::origin::{Account, Origin};
@@ -119,8 +120,8 @@ fn broken() -> UpstreamError {
     UpstreamError::Interrupted { reason: "cut".to_owned() }
 }
 
-impl BlobUpstream for FakeUpstream {
-    fn blob(&self, _: &Origin, _: &Digest, from: u64) -> BoxFuture<'static, Result<Content, UpstreamError>> {
+impl Requests<GetBlob> for FakeUpstream {
+    fn request(&self, GetBlob { from, .. }: GetBlob) -> BoxFuture<'static, Result<Content, UpstreamError>> {
         self.blob_requests.lock().unwrap().push(from);
         let reply = self.script.lock().unwrap().pop_front();
         let whole = self.content.len();
@@ -143,12 +144,12 @@ impl BlobUpstream for FakeUpstream {
         let head = ContentHead { length, ..ContentHead::default() };
         Box::pin(async { Ok(Content { head, stream }) })
     }
+}
 
-    fn blob_range(
+impl Requests<GetBlobRange> for FakeUpstream {
+    fn request(
         &self,
-        _: &Origin,
-        _: &Digest,
-        range: Range<u64>,
+        GetBlobRange { range, .. }: GetBlobRange,
     ) -> BoxFuture<'static, Result<Option<Content>, UpstreamError>> {
         self.range_requests.lock().unwrap().push(range.clone());
         let (whole, mut length) = (self.content.len(), Some(self.content.len() as u64));
@@ -171,8 +172,10 @@ impl BlobUpstream for FakeUpstream {
         let head = ContentHead { length, ..ContentHead::default() };
         Box::pin(async { Ok(Some(Content { head, stream })) })
     }
+}
 
-    fn head_blob(&self, _: &Origin, _: &Digest) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+impl Requests<HeadBlob> for FakeUpstream {
+    fn request(&self, _: HeadBlob) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
         self.head_requests.fetch_add(1, Ordering::SeqCst);
         let length = match self.heads.lock().unwrap().pop_front() {
             Some(Reply::Refuse(error)) => Err(error),

@@ -1,0 +1,255 @@
+//! Backoff from upstreams that have just failed. A failed connection counts against the whole upstream, a refused login
+//! against the account, an invalid response against its repository. A server error counts against its repository, and
+//! against the upstream once a second repository fails as well. Bookkeeping only: sends no requests.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Instant;
+
+use super::request::{Urgency, Verdict};
+use crate::actors::pull_failure::{Cause, CountsAgainst};
+use crate::domain::backoff::Backoff;
+use crate::domain::origin::{Account, Origin};
+use crate::domain::repository::UpstreamName;
+use crate::upstream::UpstreamError;
+
+/// Recent failures, by upstream, account and repository.
+#[derive(Default)]
+pub(super) struct Backoffs {
+    upstreams: HashMap<UpstreamName, Failing>,
+    accounts: HashMap<(UpstreamName, Account), Failing>,
+    repositories: HashMap<Origin, Failing>,
+    /// The repository with the last server error of each upstream, until something of that upstream succeeds.
+    suspects: HashMap<UpstreamName, Origin>,
+}
+
+/// The backoff of one upstream, account or repository, and its last failure.
+struct Failing {
+    backoff: Backoff,
+    error: UpstreamError,
+}
+
+/// Maximum number of entries of each kind. At the limit all entries of that kind are dropped.
+const MAX_ENTRIES: usize = 10_000;
+
+impl Backoffs {
+    /// Returns the last failure if no such request for this origin may be sent now. `None` admits the request, whose
+    /// outcome has to be reported with [`Self::learn`].
+    pub(super) fn spares(&mut self, origin: &Origin, urgency: Urgency, now: Instant) -> Option<UpstreamError> {
+        match urgency {
+            Urgency::Optional => self.spares_optional(origin, now),
+            // A repository is not spared: a person who repeats a pull must see what upstream responds.
+            Urgency::Awaited => [self.accounts.get(&account_of(origin)), self.upstreams.get(&origin.upstream)]
+                .into_iter()
+                .flatten()
+                .find(|failing| !failing.backoff.admits(now))
+                .map(|failing| failing.error.clone()),
+            Urgency::Continuing => None,
+        }
+    }
+
+    /// As [`Self::spares`], for one probe at a time.
+    fn spares_optional(&mut self, origin: &Origin, now: Instant) -> Option<UpstreamError> {
+        // A level that has admitted the request is released if the next level refuses it. The refusing level itself
+        // is not released, because another request may be under way there.
+        if let Some(error) = spares(self.repositories.get_mut(origin), now) {
+            return Some(error);
+        }
+        if let Some(error) = spares(self.accounts.get_mut(&account_of(origin)), now) {
+            release(self.repositories.get_mut(origin));
+            return Some(error);
+        }
+        let error = spares(self.upstreams.get_mut(&origin.upstream), now)?;
+        release(self.repositories.get_mut(origin));
+        release(self.accounts.get_mut(&account_of(origin)));
+        Some(error)
+    }
+
+    /// Records the outcome of a request for this origin.
+    pub(super) fn learn(&mut self, origin: &Origin, verdict: &Verdict, now: Instant) {
+        match verdict {
+            Verdict::Works => self.succeeded(origin),
+            Verdict::Failed(error) => self.count(origin, error, Cause::from(error).counts_against(), now),
+            // As with a server error, it counts against the upstream once a second repository fails.
+            Verdict::SlowHead => {
+                self.count(origin, &UpstreamError::TimedOut, CountsAgainst::RepositoryThenUpstream, now);
+            }
+            Verdict::Open => self.release(origin),
+            Verdict::Reported => {}
+        }
+    }
+
+    fn count(&mut self, origin: &Origin, error: &UpstreamError, against: CountsAgainst, now: Instant) {
+        self.release(origin);
+        match against {
+            CountsAgainst::Nothing => self.succeeded(origin),
+            CountsAgainst::NotUpstream => {}
+            CountsAgainst::Upstream => failed(&mut self.upstreams, origin.upstream.clone(), error, now),
+            CountsAgainst::Account => failed(&mut self.accounts, account_of(origin), error, now),
+            CountsAgainst::Repository => failed(&mut self.repositories, origin.clone(), error, now),
+            CountsAgainst::RepositoryThenUpstream => {
+                failed(&mut self.repositories, origin.clone(), error, now);
+                let suspect = self.suspects.insert(origin.upstream.clone(), origin.clone());
+                if suspect.is_some_and(|suspect| suspect.repository != origin.repository) {
+                    failed(&mut self.upstreams, origin.upstream.clone(), error, now);
+                }
+            }
+        }
+    }
+
+    /// Admits the next request, because the last one had no conclusive outcome.
+    fn release(&mut self, origin: &Origin) {
+        release(self.upstreams.get_mut(&origin.upstream));
+        release(self.accounts.get_mut(&account_of(origin)));
+        release(self.repositories.get_mut(origin));
+    }
+
+    /// Forgets all failures of these upstreams.
+    pub(super) fn forget(&mut self, names: &[UpstreamName]) {
+        self.upstreams.retain(|name, _| !names.contains(name));
+        self.accounts.retain(|(name, _), _| !names.contains(name));
+        self.repositories.retain(|origin, _| !names.contains(&origin.upstream));
+        self.suspects.retain(|name, _| !names.contains(name));
+    }
+
+    fn succeeded(&mut self, origin: &Origin) {
+        self.upstreams.remove(&origin.upstream);
+        self.accounts.remove(&account_of(origin));
+        self.repositories.remove(origin);
+        self.suspects.remove(&origin.upstream);
+    }
+}
+
+fn spares(failing: Option<&mut Failing>, now: Instant) -> Option<UpstreamError> {
+    let failing = failing?;
+    (!failing.backoff.try_request(now)).then(|| failing.error.clone())
+}
+
+fn release(failing: Option<&mut Failing>) {
+    failing.into_iter().for_each(|failing| failing.backoff.release());
+}
+
+fn failed<K: Eq + Hash>(known: &mut HashMap<K, Failing>, key: K, error: &UpstreamError, now: Instant) {
+    if known.len() >= MAX_ENTRIES && !known.contains_key(&key) {
+        known.clear();
+    }
+    let failing = known.entry(key).or_insert_with(|| Failing { backoff: Backoff::default(), error: error.clone() });
+    failing.error.clone_from(error);
+    failing.backoff.failed(now);
+}
+
+fn account_of(origin: &Origin) -> (UpstreamName, Account) {
+    (origin.upstream.clone(), origin.account.clone())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::{HttpFailure, RealmError};
+
+    fn origin(repository: &str) -> Origin {
+        let upstream = "docker.io".parse().unwrap();
+        Origin { upstream, account: Account::Anonymous, repository: repository.parse().unwrap() }
+    }
+
+    fn robot(repository: &str) -> Origin {
+        Origin { account: Account::Username("robot".into()), ..origin(repository) }
+    }
+
+    fn tries(backoffs: &mut Backoffs, origin: &Origin, now: Instant) -> bool {
+        backoffs.spares(origin, Urgency::Optional, now).is_none()
+    }
+
+    fn failed(error: UpstreamError) -> Verdict {
+        Verdict::Failed(error)
+    }
+
+    fn server_error() -> Verdict {
+        failed(UpstreamError::ServerError(HttpFailure { status: 500, code: None, message: None }))
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_spared_as_a_whole() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        backoffs.learn(&origin("a"), &failed(UpstreamError::TimedOut), now);
+        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| !tries(&mut backoffs, origin, now)));
+        backoffs.learn(&origin("b"), &Verdict::Works, now);
+        assert!([origin("a"), origin("b"), robot("a")].iter().all(|origin| tries(&mut backoffs, origin, now)));
+    }
+
+    #[test]
+    fn a_refused_login_is_held_against_its_account_alone() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        let refused = UpstreamError::TokenRealm(RealmError::Refused { status: 401 });
+        backoffs.learn(&robot("a"), &failed(refused.clone()), now);
+        assert_eq!(backoffs.spares(&robot("b"), Urgency::Optional, now), Some(refused), "with the error");
+        assert!(!tries(&mut backoffs, &robot("b"), now) && tries(&mut backoffs, &origin("b"), now));
+    }
+
+    #[test]
+    fn a_wrong_response_is_held_against_its_repository_alone() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        let wrong = failed(UpstreamError::InvalidResponse { what: "a page" });
+        for repository in ["a", "b"] {
+            backoffs.learn(&origin(repository), &wrong, now);
+        }
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
+    }
+
+    #[test]
+    fn a_server_error_is_held_against_its_repository_until_a_second_one_fails() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        for _ in 0..3 {
+            backoffs.learn(&origin("a"), &server_error(), now);
+        }
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
+        backoffs.learn(&origin("b"), &server_error(), now);
+        assert!(!tries(&mut backoffs, &origin("c"), now));
+    }
+
+    #[test]
+    fn two_bad_repositories_do_not_stop_an_upstream_that_works() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        for _ in 0..3 {
+            backoffs.learn(&origin("a"), &server_error(), now);
+            backoffs.learn(&origin("c"), &Verdict::Works, now);
+            backoffs.learn(&origin("b"), &server_error(), now);
+            backoffs.learn(&origin("c"), &Verdict::Works, now);
+        }
+        assert!(!tries(&mut backoffs, &origin("a"), now) && tries(&mut backoffs, &origin("c"), now));
+    }
+
+    #[test]
+    fn a_final_refusal_shows_that_upstream_works() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        backoffs.learn(&origin("a"), &failed(UpstreamError::TimedOut), now);
+        backoffs.learn(
+            &origin("b"),
+            &failed(UpstreamError::Refused(HttpFailure { status: 405, code: None, message: None })),
+            now,
+        );
+        assert!(tries(&mut backoffs, &origin("a"), now));
+    }
+
+    #[test]
+    fn what_a_client_waits_for_is_spared_once_the_upstream_or_account_has_failed_several_times_in_a_row() {
+        let (mut backoffs, mut now) = (Backoffs::default(), Instant::now());
+        let spares = |backoffs: &mut Backoffs, urgency, now| backoffs.spares(&origin("a"), urgency, now).is_some();
+        for spared in [false, false, true] {
+            backoffs.learn(&origin("b"), &failed(UpstreamError::TimedOut), now);
+            assert_eq!(spares(&mut backoffs, Urgency::Awaited, now), spared);
+            assert!(spares(&mut backoffs, Urgency::Optional, now) && !spares(&mut backoffs, Urgency::Continuing, now));
+            now += Duration::from_secs(30);
+        }
+        assert!(!spares(&mut backoffs, Urgency::Awaited, now), "after a while it is tried again");
+        backoffs.learn(&origin("c"), &Verdict::Works, now);
+        for _ in 0..5 {
+            backoffs.learn(&origin("a"), &failed(UpstreamError::InvalidResponse { what: "a page" }), now);
+            assert!(!spares(&mut backoffs, Urgency::Awaited, now), "a repository alone is not spared");
+            now += Duration::from_secs(30);
+        }
+    }
+}

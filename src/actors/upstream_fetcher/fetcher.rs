@@ -1,0 +1,155 @@
+//! The actor: refuses requests to upstreams that have just failed, and runs the others in tasks of its arbiter.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::backoffs::Backoffs;
+use super::handle::Current;
+use super::limits::UpstreamLimits;
+use super::request::{ContentKind, UpstreamRequest, Verdict};
+use crate::actors::abort_on_panic::abort_on_panic;
+use crate::domain::origin::Origin;
+use crate::domain::repository::UpstreamName;
+use crate::upstream::{Registry, UpstreamError};
+
+/// Owner of the backoffs of all upstreams; see the module.
+pub(super) struct UpstreamFetcher {
+    /// The present upstreams and their limits. The handle replaces them.
+    current: Arc<ArcSwap<Current>>,
+    manifests: Backoffs,
+    blobs: Backoffs,
+    lists: Backoffs,
+}
+
+/// Sends a request, unless its upstream is in backoff, and replies with the outcome.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Dispatch<R: UpstreamRequest> {
+    pub(super) request: R,
+    pub(super) reply: oneshot::Sender<Result<R::Response, UpstreamError>>,
+}
+
+/// Reports what the end of a request shows about its upstream.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Report {
+    pub(super) kind: ContentKind,
+    pub(super) origin: Origin,
+    pub(super) verdict: Verdict,
+}
+
+/// Forgets the failures of these upstreams, whose addresses or accounts have changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
+
+impl UpstreamFetcher {
+    pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
+        let (manifests, blobs, lists) = Default::default();
+        Self { current, manifests, blobs, lists }
+    }
+
+    fn backoffs(&mut self, kind: ContentKind) -> &mut Backoffs {
+        match kind {
+            ContentKind::Manifests => &mut self.manifests,
+            ContentKind::Blobs => &mut self.blobs,
+            ContentKind::Lists => &mut self.lists,
+        }
+    }
+
+    /// Returns the limits and the client for this request, if it may be sent.
+    fn admit<R: UpstreamRequest>(
+        &mut self,
+        request: &R,
+    ) -> Result<(Arc<UpstreamLimits>, Arc<Registry>), UpstreamError> {
+        let origin = request.origin();
+        let current = self.current.load();
+        let limits = current.limits.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)?;
+        let registry = current.registries.of(&origin.upstream)?;
+        match self.backoffs(R::KIND).spares(origin, request.urgency(), Instant::now()) {
+            Some(error) => Err(UpstreamError::Spared(Box::new(error))),
+            None => Ok((limits, registry)),
+        }
+    }
+}
+
+/// Sends an admitted request once it has a permit. Returns `None` if the caller has left before.
+async fn run<R: UpstreamRequest>(
+    request: R,
+    limits: &UpstreamLimits,
+    registry: Arc<Registry>,
+    reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
+) -> Option<Result<R::Response, UpstreamError>> {
+    let late = request.timeout();
+    let sent = async {
+        let permit = tokio::select! {
+            permit = limits.permit(R::POOL) => permit,
+            () = reply.closed() => return None,
+        };
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(error) => return Some(Err(error)),
+        };
+        // A task of its own: a panic becomes an error of the caller alone, and the actor lives on.
+        let work = async move { request.send(registry).await.map(|response| R::holding(response, permit)) };
+        Some(actix_rt::spawn(work).await.unwrap_or(Err(UpstreamError::Lost)))
+    };
+    match late {
+        Some((time, late)) => timeout(time, sent).await.unwrap_or(Some(late)),
+        None => sent.await,
+    }
+}
+
+impl Actor for UpstreamFetcher {
+    type Context = Context<Self>;
+}
+
+impl Drop for UpstreamFetcher {
+    fn drop(&mut self) {
+        abort_on_panic("UpstreamFetcher");
+    }
+}
+
+impl<R: UpstreamRequest> Handler<Dispatch<R>> for UpstreamFetcher {
+    type Result = ();
+
+    fn handle(&mut self, Dispatch { request, mut reply }: Dispatch<R>, ctx: &mut Context<Self>) {
+        let (limits, registry) = match self.admit(&request) {
+            Ok(admitted) => admitted,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let (me, origin) = (ctx.address(), request.origin().clone());
+        actix_rt::spawn(async move {
+            let outcome = run(request, &limits, registry, &mut reply).await;
+            let verdict = outcome.as_ref().map_or(Verdict::Open, R::verdict);
+            // Before the reply, so that the caller's next request meets what this one has shown.
+            me.do_send(Report { kind: R::KIND, origin, verdict });
+            if let Some(outcome) = outcome {
+                drop(reply.send(outcome));
+            }
+        });
+    }
+}
+
+impl Handler<Report> for UpstreamFetcher {
+    type Result = ();
+
+    fn handle(&mut self, Report { kind, origin, verdict }: Report, _: &mut Context<Self>) {
+        self.backoffs(kind).learn(&origin, &verdict, Instant::now());
+    }
+}
+
+impl Handler<ForgetFailures> for UpstreamFetcher {
+    type Result = ();
+
+    fn handle(&mut self, ForgetFailures(names): ForgetFailures, _: &mut Context<Self>) {
+        for kind in [ContentKind::Manifests, ContentKind::Blobs, ContentKind::Lists] {
+            self.backoffs(kind).forget(&names);
+        }
+    }
+}

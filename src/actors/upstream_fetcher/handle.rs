@@ -1,0 +1,108 @@
+//! Handle of the UpstreamFetcher.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::fetcher::{Dispatch, ForgetFailures, Report, UpstreamFetcher};
+use super::limits::UpstreamLimits;
+use super::request::{ContentKind, UpstreamRequest, Verdict};
+use crate::domain::origin::Origin;
+use crate::domain::repository::UpstreamName;
+use crate::upstream::{Registries, SetupError, UpstreamError, UpstreamOptions};
+
+/// Handle for upstream requests. A request that was sent runs on after its caller has left; dropping a stream ends its
+/// response. Cheap to clone.
+#[derive(Clone)]
+pub struct UpstreamHandle {
+    actor: Addr<UpstreamFetcher>,
+    current: Arc<ArcSwap<Current>>,
+}
+
+/// The configured upstreams and their limits. Each request uses the snapshot of its beginning.
+pub(super) struct Current {
+    pub(super) registries: Registries,
+    pub(super) limits: HashMap<UpstreamName, Arc<UpstreamLimits>>,
+}
+
+/// Sender of one kind of requests. A trait, so that tests can inject failures.
+pub trait Requests<R: UpstreamRequest>: Send + Sync + 'static {
+    /// Sends the request, and returns its response. The future and a stream in the response may be polled on any
+    /// thread.
+    fn request(&self, request: R) -> BoxFuture<'static, Result<R::Response, UpstreamError>>;
+}
+
+impl UpstreamHandle {
+    /// Starts the actor on this arbiter.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an upstream's options cannot be used.
+    pub fn start(upstreams: Vec<UpstreamOptions>, arbiter: &ArbiterHandle) -> Result<Self, SetupError> {
+        let none = Current { registries: Registries::new(Vec::new())?, limits: HashMap::new() };
+        let current = Arc::new(ArcSwap::from_pointee(none.changed_to(upstreams)?));
+        let of_actor = current.clone();
+        let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher::new(of_actor));
+        Ok(Self { actor, current })
+    }
+
+    /// Replaces the upstreams for all later requests; requests under way are not affected. Forgets the failures of the
+    /// upstreams that changed, are new or were removed, and returns their names.
+    ///
+    /// # Errors
+    ///
+    /// Fails if an upstream's options cannot be used. Then nothing changes.
+    pub fn change(&self, upstreams: Vec<UpstreamOptions>) -> Result<Vec<UpstreamName>, SetupError> {
+        let before = self.current.load_full();
+        let after = before.changed_to(upstreams)?;
+        let mut names = after.registries.differing_from(&before.registries);
+        names.extend(before.registries.differing_from(&after.registries));
+        names.sort();
+        names.dedup();
+        self.current.store(Arc::new(after));
+        self.actor.do_send(ForgetFailures(names.clone()));
+        Ok(names)
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    ///
+    /// Fails if upstream does not send a valid response, if the limit of concurrent requests is reached for too long
+    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), or if it is not configured.
+    pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
+        let (reply, response) = oneshot::channel();
+        self.actor.do_send(Dispatch { request, reply });
+        response.await.unwrap_or(Err(UpstreamError::Lost))
+    }
+
+    /// Reports what the end of a manifest, or of a revalidation, shows about its upstream.
+    pub fn report(&self, origin: &Origin, verdict: Verdict) {
+        self.actor.do_send(Report { kind: ContentKind::Manifests, origin: origin.clone(), verdict });
+    }
+}
+
+impl<R: UpstreamRequest> Requests<R> for UpstreamHandle {
+    fn request(&self, request: R) -> BoxFuture<'static, Result<R::Response, UpstreamError>> {
+        let handle = self.clone();
+        async move { handle.send(request).await }.boxed()
+    }
+}
+
+impl Current {
+    /// Returns the state for these upstreams. Limits that did not change are kept, so that requests under
+    /// way still count.
+    fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
+        let limits = |options: &UpstreamOptions| {
+            let known = self.limits.get(&options.name).filter(|limits| limits.are_of(options)).cloned();
+            (options.name.clone(), known.unwrap_or_else(|| Arc::new(UpstreamLimits::new(options))))
+        };
+        let limits = upstreams.iter().map(limits).collect();
+        Ok(Self { registries: self.registries.changed_to(upstreams)?, limits })
+    }
+}

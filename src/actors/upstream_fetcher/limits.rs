@@ -1,0 +1,143 @@
+//! Limits of concurrent requests to one upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::actors::admission::refused;
+use crate::domain::repository::UpstreamName;
+use crate::upstream::{UpstreamError, UpstreamOptions};
+
+/// Kind of permits. Each has a pool of its own, so that one kind of request does not wait behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// For short requests: `HEAD`, manifests, lists.
+    Short,
+    /// For downloads, each until its last byte.
+    Content,
+    /// For ranges of blobs that are not stored. Each lasts as long as its client reads, so slow clients must not block
+    /// downloads.
+    Range,
+}
+
+/// The limits of one upstream.
+pub(super) struct UpstreamLimits {
+    upstream: UpstreamName,
+    short_requests: Arc<Semaphore>,
+    contents: Arc<Semaphore>,
+    ranges: Arc<Semaphore>,
+    /// For requests of all kinds that wait for one of the other permits.
+    waiting: Arc<Semaphore>,
+    max_concurrent: usize,
+    max_waiting: usize,
+}
+
+/// A permit for one request, counted in a gauge. Released when it is dropped.
+pub struct UpstreamPermit {
+    _permit: OwnedSemaphorePermit,
+    in_flight: metrics::Gauge,
+}
+
+/// Maximum time that a short request waits for its permit. Together with the time until its response begins, it has
+/// to end before clients give up.
+const SHORT_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum time that a request for content waits for its permit; about as long as a client waits.
+const CONTENT_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Pool {
+    /// Returns the value of the label `kind`.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Content => "content",
+            Self::Range => "range",
+        }
+    }
+
+    fn wait_timeout(self) -> Duration {
+        match self {
+            Self::Short | Self::Range => SHORT_WAIT_TIMEOUT,
+            Self::Content => CONTENT_WAIT_TIMEOUT,
+        }
+    }
+}
+
+impl UpstreamLimits {
+    pub(super) fn new(options: &UpstreamOptions) -> Self {
+        let permits = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
+        Self {
+            upstream: options.name.clone(),
+            short_requests: permits(options.max_concurrent),
+            contents: permits(options.max_concurrent),
+            ranges: permits(options.max_concurrent),
+            waiting: permits(options.max_waiting),
+            max_concurrent: options.max_concurrent,
+            max_waiting: options.max_waiting,
+        }
+    }
+
+    /// Returns true if these options have the same limits.
+    pub(super) fn are_of(&self, options: &UpstreamOptions) -> bool {
+        (self.max_concurrent, self.max_waiting) == (options.max_concurrent, options.max_waiting)
+    }
+
+    /// Returns a permit of this pool. Waits for it for a bounded time, unless the maximum number of requests waits
+    /// already.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`UpstreamError::Busy`] if there is no permit.
+    pub(super) async fn permit(&self, pool: Pool) -> Result<UpstreamPermit, UpstreamError> {
+        let permits = match pool {
+            Pool::Short => &self.short_requests,
+            Pool::Content => &self.contents,
+            Pool::Range => &self.ranges,
+        };
+        let permit = match permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait(permits, pool.wait_timeout()).await.inspect_err(|_| refused("upstream"))?,
+        };
+        let labels = [("upstream", self.upstream.to_string()), ("kind", pool.label().to_owned())];
+        let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
+        in_flight.increment(1);
+        Ok(UpstreamPermit { _permit: permit, in_flight })
+    }
+
+    async fn wait(&self, permits: &Arc<Semaphore>, limit: Duration) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| UpstreamError::Busy)?;
+        let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
+        let _waiting = UpstreamPermit { _permit: waiting, in_flight: gauge.clone() };
+        gauge.increment(1);
+        let waited = tokio::time::timeout(limit, permits.clone().acquire_owned()).await;
+        waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
+    }
+}
+
+impl Drop for UpstreamPermit {
+    fn drop(&mut self) {
+        self.in_flight.decrement(1);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn too_many_who_wait_are_refused_at_once_and_the_others_in_time() {
+        let name: UpstreamName = "docker.io".parse().unwrap();
+        let limits = UpstreamLimits::new(&UpstreamOptions {
+            max_concurrent: 1,
+            max_waiting: 16,
+            ..UpstreamOptions::new(name, "")
+        });
+        let taken = limits.permit(Pool::Content).await.unwrap();
+        let waiting = futures::future::join_all((0..17).map(|_| limits.permit(Pool::Content))).await;
+        assert!(waiting.iter().all(|permit| matches!(permit, Err(UpstreamError::Busy))));
+        drop(taken);
+        assert!(limits.permit(Pool::Content).await.is_ok() && limits.permit(Pool::Short).await.is_ok());
+    }
+}
