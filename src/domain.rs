@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod byte_range;
 pub mod challenge;
 pub mod commands;
+pub mod deadlines;
 pub mod digest;
 pub mod directory;
 pub mod download;

@@ -108,7 +108,7 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>;
 static LOG: OnceLock<Lines> = OnceLock::new();
 
 /// Maximum time that the end of the process waits for the reader of the log.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts logging to standard error; to be called once per process. At most `max_waiting_bytes` of lines are
 /// buffered; further ones are dropped and counted. The returned guard is to be kept until the process ends.

@@ -1,8 +1,11 @@
 //! Lists that are passed through from upstream: tags and referrers. Never stored.
 
+use tokio::time::{Instant, timeout_at};
+
 use super::memory_budget::{CollectError, MemoryBudget, Reservation};
 use super::pull_failure::{Cause, PullFailure};
 use super::upstream_fetcher::{ListReferrers, ListTags, UpstreamHandle};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::list_query::ListQuery;
@@ -61,15 +64,16 @@ impl Lists {
 }
 
 impl Lists {
-    /// Runs the request with memory reserved: the maximum length of a list until it has arrived, since its length
-    /// is not known before, and then its own length for as long as it is held.
+    /// Runs the request, within the time for a response, with memory reserved: the maximum length of a list until it
+    /// has arrived, since its length is not known before, and then its own length for as long as it is held.
     async fn within_budget(
         &self,
         group: GroupId,
         list: impl Future<Output = Result<ListPage, UpstreamError>>,
     ) -> Result<ListPage, CollectError> {
+        let late = Instant::now() + deadlines::RESPONSE;
         let reservation = self.memory.reserve(group, MAX_LIST_BYTES as u64).await?;
-        let list = list.await?;
+        let list = timeout_at(late, list).await.unwrap_or(Err(UpstreamError::TimedOut))?;
         Ok(ListPage { body: Reservation::hold(reservation, list.body), ..list })
     }
 }

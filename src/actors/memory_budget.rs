@@ -18,11 +18,9 @@ use tokio::time::timeout;
 pub(super) use self::collecting::{CollectError, Collected};
 use self::ledger::{Claim, Ledger};
 use super::admission::refused;
+use crate::domain::deadlines;
 use crate::domain::id::GroupId;
 use crate::store::large_buffer::SMALL_BYTES;
-
-/// Maximum time that a request waits for memory. Below the 25 s in which a response has to begin.
-const RESERVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A maximum number of bytes in memory at the same time. Cheap to clone; clones share the budget.
 #[derive(Clone)]
@@ -72,7 +70,7 @@ struct Waiting {
 impl MemoryBudget {
     /// Creates a budget of this number of bytes. Each group holds at most half of it, or a single larger content.
     pub fn new(bytes: u64) -> Self {
-        Self::with_timeout(bytes, RESERVE_TIMEOUT)
+        Self::with_timeout(bytes, deadlines::MEMORY)
     }
 
     fn with_timeout(bytes: u64, reserve_timeout: Duration) -> Self {

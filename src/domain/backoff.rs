@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::deadlines;
+
 /// The backoff state of one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -22,8 +24,6 @@ struct Failed {
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Time after which a probe without a result no longer holds up the next one: longer than any request takes.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Number of failures in a row after which requests that nothing can stand in for are refused, too. Fewer may be bad
 /// luck: the next request may well succeed.
 const FAILURES_OF_AN_OUTAGE: u32 = 3;
@@ -72,7 +72,7 @@ impl Backoff {
 
 impl Failed {
     fn is_probing(&self, now: Instant) -> bool {
-        self.probe.is_some_and(|start| now < start + PROBE_TIMEOUT)
+        self.probe.is_some_and(|start| now < start + deadlines::PROBE)
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
         backoff.failed(now);
         let lost = now + FIRST_PAUSE;
         assert!(backoff.try_request(lost));
-        assert!(!backoff.try_request(lost + PROBE_TIMEOUT / 2));
-        assert!(backoff.try_request(lost + PROBE_TIMEOUT));
+        assert!(!backoff.try_request(lost + deadlines::PROBE / 2));
+        assert!(backoff.try_request(lost + deadlines::PROBE));
     }
 
     #[test]

@@ -8,12 +8,14 @@ use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::manifest_cache::{CacheTimes, ManifestCacheOptions};
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
+use crate::domain::deadlines;
 use crate::http::Pace;
 use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server, Storage};
+use crate::telemetry;
 use crate::upstream::{AccountOptions, UpstreamOptions};
 
-/// Maximum time until a response begins. Clients give up after 30 seconds.
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(24);
+// `telemetry` depends on no other layer, so its part of the stop is checked here.
+const _: () = assert!(telemetry::FINISH_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
 
 /// Returns the options of the clients of all upstreams.
 pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
@@ -108,7 +110,7 @@ pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
         max_downloads_per_group: cache.max_downloads_per_group.get(),
         known_links: cache.known_links.get(),
         max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
-        response_timeout: FIRST_BYTE_TIMEOUT,
+        response_timeout: deadlines::RESPONSE,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::deadlines;
 use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
 use crate::domain::policy::PublicGroups;
@@ -52,7 +53,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(server.metrics_listen, Some("127.0.0.1:5051".parse().unwrap()));
     assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, &server.tls), (&None, 0, 0, &None));
     assert_eq!(server.client_timeout, Duration::from_secs(60));
-    assert_eq!(server.shutdown_timeout, Duration::from_secs(25));
+    assert_eq!(server.shutdown_timeout, deadlines::SHUTDOWN);
     assert_eq!((&*storage.data_dir, &*storage.cache_dir), (Path::new("./data"), Path::new("./data/cache")));
     assert_eq!(storage.min_free, MinFree::Percent(10));
     assert_eq!((storage.verify_bytes_per_second, storage.verify_interval.as_secs()), (20 << 20, 7 * 24 * 3600));

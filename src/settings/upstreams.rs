@@ -13,6 +13,7 @@ use url::Url;
 use super::formats::{Host, InOrder};
 use super::layers::Node;
 use super::{ValidationError, formats, quantity};
+use crate::domain::deadlines;
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream, Upstreams};
@@ -207,10 +208,6 @@ impl RawUpstreams {
     }
 }
 
-/// Maximum of `header_timeout`. A pull may need two upstream responses, one after the other, and its own response
-/// must begin within 25 s.
-const MAX_HEADER_TIMEOUT: Duration = Duration::from_secs(12);
-
 impl RawUpstream {
     fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<ConfiguredUpstream, ValidationError> {
         self.check_times(&name)?;
@@ -243,7 +240,7 @@ impl RawUpstream {
         ];
         match times.iter().find(|(_, time)| time.is_zero()) {
             Some((key, _)) => refused(key, "is zero"),
-            None if self.header_timeout > MAX_HEADER_TIMEOUT => refused(
+            None if self.header_timeout > deadlines::MAX_HEADER => refused(
                 "header_timeout",
                 "is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
             ),

@@ -8,7 +8,6 @@ mod ranges;
 mod tests;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use actix::prelude::*;
 use quick_cache::sync::Cache;
@@ -30,6 +29,7 @@ use crate::actors::admission::{AdmissionLimit, Permit, Share, Shares};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::removals::{Removals, RemovalsSeen};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
@@ -73,9 +73,6 @@ pub(super) enum Stored {
 
 /// Maximum number of blobs whose requested ranges are counted.
 const MAX_RANGED_BLOBS: usize = 1000;
-
-/// Maximum wait at shutdown for blobs that are being committed.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl BlobCacheHandle {
     /// Starts the blob cache on this arbiter, where its downloads run.
@@ -144,7 +141,7 @@ impl BlobCacheHandle {
 
     /// Waits, for a bounded time, until the blobs whose last byte was sent are stored and linked. Called at shutdown.
     pub async fn finish(&self) {
-        if timeout(COMMIT_TIMEOUT, self.shared.committing.write()).await.is_err() {
+        if timeout(deadlines::COMMIT, self.shared.committing.write()).await.is_err() {
             tracing::warn!("the last blobs may not have been stored");
         }
     }

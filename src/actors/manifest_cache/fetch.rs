@@ -12,6 +12,7 @@ use crate::actors::memory_budget::{CollectError, Collected, Lease, MemoryBudget}
 use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::{GetManifest, HeadManifest, UpstreamHandle, Verdict};
+use crate::domain::deadlines;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::manifest::{self, ManifestError, Named};
@@ -50,9 +51,6 @@ enum Invalid {
     },
 }
 
-/// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The problem of a response that may be an error page.
 const NO_MANIFEST: &str = "no manifest";
 
@@ -81,7 +79,7 @@ impl Fetcher {
                 Err(error) => SharedOutcome::of(Err(cause(key, &error.into()))),
             }
         };
-        timeout(FETCH_TIMEOUT, whole).await.unwrap_or_else(|_elapsed| {
+        timeout(deadlines::FETCH, whole).await.unwrap_or_else(|_elapsed| {
             self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
             SharedOutcome::of(Err(Cause::TimedOut))
         })

@@ -21,6 +21,7 @@ use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
@@ -47,12 +48,6 @@ pub struct Pulled {
     /// True if nothing had to be looked up in the store.
     pub from_memory: bool,
 }
-
-/// Maximum time of a pull. Clients give up if no response begins within 30 s.
-const PULL_TIMEOUT: Duration = Duration::from_secs(24);
-
-/// Maximum time that a pull waits for upstream's rate limit to pass.
-const RATE_LIMIT_TIMEOUT: Duration = Duration::from_secs(18);
 
 /// First pause before a retry after a rate limit, if upstream sends no `Retry-After`. It doubles with each retry.
 const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(2);
@@ -90,7 +85,7 @@ impl ManifestCacheHandle {
         let from_memory = remembered.is_some();
         let pulled = match remembered {
             Some(pulled) => Ok(pulled),
-            None => timeout(PULL_TIMEOUT, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
+            None => timeout(deadlines::RESPONSE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
         let outcome = pulled.map_err(|cause| {
             let image = image_name(&request.origin, &request.reference.to_string());
@@ -135,7 +130,7 @@ impl Inner {
             let outcome = pull.run().await;
             let Err(Cause::RateLimited { retry_after, .. }) = outcome else { return outcome };
             let wait = retry_after.unwrap_or(pause).max(Duration::from_millis(100));
-            if start.elapsed() + wait > RATE_LIMIT_TIMEOUT {
+            if start.elapsed() + wait > deadlines::RATE_LIMIT {
                 return outcome;
             }
             sleep(wait).await;

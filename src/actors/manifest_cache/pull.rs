@@ -18,6 +18,7 @@ use super::request::{ConfirmManifest, FetchManifest, ManifestKey, PullManifest, 
 use super::response::{Leased, PulledManifest, SharedOutcome};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::pull_failure::Cause;
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::reference::Reference;
 use crate::store::link::TagEntry;
@@ -36,13 +37,6 @@ pub(super) struct Pull<'a> {
     /// Time of the request.
     pub(super) requested_at: Instant,
 }
-
-/// Maximum time of a fetch when a stale manifest can be served instead.
-const FETCH_WITH_STALE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Time since the request at which a fetch that is repeated for lack of memory is given up. It is below the timeout
-/// of the whole pull, whose failure would state that upstream is late.
-const REPEATED_FETCH_TIMEOUT: Duration = Duration::from_secs(23);
 
 /// Maximum age of a shared outcome that is reused. A response of upstream is on the disk in less than this time.
 const MAX_REUSED_AGE: Duration = Duration::from_secs(1);
@@ -88,7 +82,7 @@ impl Pull<'_> {
                     let limit = if head == ManifestHead::TooSlow {
                         self.times.revalidate_timeout
                     } else {
-                        FETCH_WITH_STALE_TIMEOUT
+                        deadlines::FETCH_WITH_STALE
                     };
                     timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
                         self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
@@ -184,7 +178,7 @@ impl Pull<'_> {
         // The fetch failed because the share of another group is in use. This group's share may have room.
         if shared.coalesced && matches!(shared.outcome, Err(Cause::NoMemory)) {
             let since = Since { requested_at: Instant::now(), max_age: Duration::ZERO };
-            let late = (self.requested_at + REPEATED_FETCH_TIMEOUT).into();
+            let late = (self.requested_at + deadlines::REPEATED_FETCH).into();
             shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(Cause::NoMemory))?;
         }
         let (fetched, coalesced) = (shared.outcome?, shared.coalesced);

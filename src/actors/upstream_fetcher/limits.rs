@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::actors::admission::refused;
+use crate::domain::deadlines;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{UpstreamError, UpstreamOptions};
 
@@ -39,13 +40,6 @@ pub struct UpstreamPermit {
     in_flight: metrics::Gauge,
 }
 
-/// Maximum time that a short request waits for its permit. Together with the time until its response begins, it has
-/// to end before clients give up.
-const SHORT_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Maximum time that a request for content waits for its permit; about as long as a client waits.
-const CONTENT_WAIT_TIMEOUT: Duration = Duration::from_secs(20);
-
 impl Pool {
     /// Returns the value of the label `kind`.
     fn label(self) -> &'static str {
@@ -58,8 +52,8 @@ impl Pool {
 
     fn wait_timeout(self) -> Duration {
         match self {
-            Self::Short | Self::Range => SHORT_WAIT_TIMEOUT,
-            Self::Content => CONTENT_WAIT_TIMEOUT,
+            Self::Short | Self::Range => deadlines::SHORT_PERMIT,
+            Self::Content => deadlines::CONTENT_PERMIT,
         }
     }
 }

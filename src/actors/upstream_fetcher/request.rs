@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits::{Pool, UpstreamPermit};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::origin::Origin;
@@ -173,9 +174,6 @@ pub struct ListReferrers {
     pub query: ListQuery,
 }
 
-/// Maximum time of a `HEAD` of a manifest when there is no stale manifest to serve instead.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(18);
-
 impl UpstreamRequest for HeadManifest {
     type Response = ManifestHead;
     const POOL: Pool = Pool::Short;
@@ -197,7 +195,7 @@ impl UpstreamRequest for HeadManifest {
     fn timeout(&self) -> Option<(Duration, Result<ManifestHead, UpstreamError>)> {
         Some(match self.revalidation {
             Some(time) => (time / 2, Ok(ManifestHead::TooSlow)),
-            None => (HEAD_TIMEOUT, Err(UpstreamError::TimedOut)),
+            None => (deadlines::HEAD, Err(UpstreamError::TimedOut)),
         })
     }
 

@@ -1,7 +1,5 @@
 //! Requests for lists (OCI distribution specification, "Content Discovery").
 
-use std::time::Duration;
-
 use reqwest::Method;
 
 use super::super::content::{self, ContentHead};
@@ -9,13 +7,11 @@ use super::super::error::UpstreamError;
 use super::super::list::{ListKind, ListPage, MAX_LIST_BYTES};
 use super::super::response::Refusal;
 use super::{Registry, Wanted, content_of, with_timeout};
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::Origin;
-
-/// Maximum time for a whole page of a list: clients give up after 30 s.
-const LIST_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Registry {
     /// Requests a page of the list of tags.
@@ -58,6 +54,6 @@ impl Registry {
             let body = with_timeout(self.header_timeout, content::collect(content.stream, MAX_LIST_BYTES)).await?;
             ListPage::read(kind, query, &headers, body)
         };
-        with_timeout(LIST_TIMEOUT, page).await
+        with_timeout(deadlines::LIST, page).await
     }
 }

@@ -1,0 +1,104 @@
+//! Time limits that bound one response or the stop of the service. They only work together, so they are in one place;
+//! the assertions below fail the build where their sums do not fit. Other limits, of one connection or one file, are
+//! beside the code that they bound.
+//!
+//! | limit | value | bounds | what happens then |
+//! |---|---|---|---|
+//! | [`CLIENT`] | 30 s | the time until a response begins | docker, containerd and podman give up |
+//! | [`RESPONSE`] | 24 s | a pull of a manifest, the first byte of a blob, a list | the client gets a 503 that states why |
+//! | [`MEMORY`] | 20 s | the wait for memory, within [`RESPONSE`] | 503: no memory |
+//! | [`CONTENT_PERMIT`] | 20 s | the wait for a permit to download, within [`RESPONSE`] | 503: too many pulls |
+//! | [`SHORT_PERMIT`] | 10 s | the wait for a permit of another request, within [`RESPONSE`] | 503: too many pulls |
+//! | [`MAX_HEADER`] | 12 s | the setting `header_timeout`: one response of upstream, with login and redirects | 503, or stale |
+//! | [`HEAD`] | 18 s | a `HEAD` of a manifest when nothing is stored: permit and half a `header_timeout` | 503 |
+//! | [`LIST`] | 20 s | a whole list from upstream, within [`RESPONSE`] | 503 |
+//! | [`RATE_LIMIT`] | 18 s | the wait for upstream's rate limit to pass, within [`RESPONSE`] | 503 with `Retry-After` |
+//! | [`FETCH_WITH_STALE`] | 10 s | a `GET` when a stale manifest can be served | stale |
+//! | [`REPEATED_FETCH`] | 23 s | a fetch that is repeated for lack of memory | 503: no memory |
+//! | [`FETCH`] | 60 s | a fetch that goes on after its callers have left | later callers start a new one |
+//! | [`PROBE`] | 90 s | a request that tries whether upstream works again | the next one is tried |
+//! | [`KILL`] | 30 s | the whole stop | an orchestrator kills the process |
+//! | [`SHUTDOWN`] | 25 s | the default of `shutdown_timeout`: responses under way | they are cut off |
+//! | [`COMMIT`] | 3 s | blobs that were just sent, at the stop | they are downloaded again |
+//! | [`LAST_LINES`] | 1 s | the last log lines, at the stop: `telemetry` has this limit itself | they are lost |
+
+use std::time::Duration;
+
+/// Time after which clients give up if no response has begun (containerd's `ResponseHeaderTimeout`).
+pub const CLIENT: Duration = Duration::from_secs(30);
+
+/// Maximum time until a response to a pull begins.
+pub const RESPONSE: Duration = Duration::from_secs(24);
+
+/// Maximum time that a request waits for memory.
+pub const MEMORY: Duration = Duration::from_secs(20);
+
+/// Maximum time that a request for content waits for its permit; about as long as a client waits.
+pub const CONTENT_PERMIT: Duration = Duration::from_secs(20);
+
+/// Maximum time that any other upstream request waits for its permit.
+pub const SHORT_PERMIT: Duration = Duration::from_secs(10);
+
+/// Maximum of the setting `header_timeout` of an upstream.
+pub const MAX_HEADER: Duration = Duration::from_secs(12);
+
+/// Maximum time of a `HEAD` of a manifest when there is no stale manifest to serve instead.
+pub const HEAD: Duration = Duration::from_secs(18);
+
+/// Maximum time for a whole page of a list from upstream.
+pub const LIST: Duration = Duration::from_secs(20);
+
+/// Maximum time that a pull waits for upstream's rate limit to pass.
+pub const RATE_LIMIT: Duration = Duration::from_secs(18);
+
+/// Maximum time of a fetch when a stale manifest can be served instead.
+pub const FETCH_WITH_STALE: Duration = Duration::from_secs(10);
+
+/// Time since the request at which a fetch that is repeated for lack of memory is given up. It is below [`RESPONSE`],
+/// whose failure would state that upstream is late.
+pub const REPEATED_FETCH: Duration = Duration::from_secs(23);
+
+/// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
+pub const FETCH: Duration = Duration::from_secs(60);
+
+/// Time after which a probe without a result no longer holds up the next one: longer than any request takes.
+pub const PROBE: Duration = Duration::from_secs(90);
+
+/// Time after which orchestrators kill a process that was told to stop (Kubernetes' `terminationGracePeriodSeconds`).
+pub const KILL: Duration = Duration::from_secs(30);
+
+/// Default of the setting `shutdown_timeout`.
+pub const SHUTDOWN: Duration = Duration::from_secs(25);
+
+/// Maximum time that the stop waits for blobs that are being committed.
+pub const COMMIT: Duration = Duration::from_secs(3);
+
+/// Maximum time that the end of the process waits for the reader of the log.
+pub const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Time that is left for the client to receive the head of a response.
+const MARGIN: Duration = Duration::from_secs(5);
+
+const fn fits(parts: &[Duration], whole: Duration) -> bool {
+    let (mut sum, mut part) = (Duration::ZERO, 0);
+    while part < parts.len() {
+        sum = sum.saturating_add(parts[part]);
+        part += 1;
+    }
+    sum.as_nanos() <= whole.as_nanos()
+}
+
+const _: () = {
+    assert!(fits(&[RESPONSE, MARGIN], CLIENT));
+    // A `HEAD` that fails in its half of `header_timeout`, and a `GET` after it.
+    assert!(fits(&[SHORT_PERMIT, MAX_HEADER], RESPONSE));
+    assert!(fits(&[MAX_HEADER, MAX_HEADER], RESPONSE));
+    // A `HEAD` gets half of `header_timeout`.
+    assert!(fits(&[SHORT_PERMIT, SHORT_PERMIT, MAX_HEADER], HEAD.saturating_mul(2)));
+    assert!(fits(&[HEAD], RESPONSE) && fits(&[CONTENT_PERMIT], RESPONSE) && fits(&[LIST], RESPONSE));
+    assert!(fits(&[MEMORY], REPEATED_FETCH) && fits(&[REPEATED_FETCH], RESPONSE));
+    // After the last wait there is time for a request.
+    assert!(fits(&[RATE_LIMIT, MARGIN], RESPONSE));
+    assert!(fits(&[SHORT_PERMIT, MAX_HEADER], FETCH) && fits(&[FETCH, SHORT_PERMIT, MAX_HEADER], PROBE));
+    assert!(fits(&[SHUTDOWN, COMMIT, LAST_LINES], KILL));
+};
