@@ -18,7 +18,7 @@
 //! | removal of cached content (nothing is evicted today: a full disk stops storing) | a pure rule in [`domain`], a timer in [`actors::janitor`], its task in `actors::janitor::tasks` | blobs: `store::blobs` knows the time of last use (`by_last_use`), and a blob whose file is missing is downloaded again; manifests and links: operations of [`store::content`] |
 //! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts | `server::components`, which opens it |
 //! | a request to a registry | [`upstream`], `upstream::registry` | its message and its rules: [`actors::upstream_fetcher`] |
-//! | a setting | `config/default.toml`, `settings::sections` | `server::component_options` |
+//! | a setting | `config/default.toml`; of an upstream: [`upstream`]`::ConnectionOptions`; of another section: `settings::sections` | `server::component_options`; an upstream has no other place |
 //!
 //! # Glossary
 //!
@@ -173,6 +173,7 @@ pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod domain;
+pub mod formats;
 pub mod http;
 pub mod server;
 pub mod settings;

@@ -7,11 +7,9 @@
 //! file of a key but not its line.
 
 mod deserializer;
-mod formats;
 mod keys;
 mod layers;
 mod limits;
-mod quantity;
 mod repair;
 mod secrets;
 mod sections;
@@ -30,12 +28,12 @@ use serde::Deserialize;
 pub use self::layers::Place;
 pub use keys::Keys;
 pub use limits::Limits;
-pub use quantity::parse_duration;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
-pub use upstreams::{ConfiguredAccount, ConfiguredUpstream, ConfiguredUpstreams, HttpProxy};
+pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
+use crate::upstream::ConnectionOptions;
 use repair::{Fault, Remedy, StandInNames};
 
 /// All settings, validated.
@@ -249,7 +247,7 @@ struct Sections {
     cache: Cache,
     log: Log,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
-    upstream_defaults: upstreams::Defaults,
+    upstream_defaults: ConnectionOptions,
     upstreams: upstreams::RawUpstreams,
 }
 

@@ -38,8 +38,9 @@ use std::sync::Arc;
 
 pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
+pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
-pub use options::{AccountOptions, SetupError, UpstreamOptions};
+pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SetupError, UpstreamOptions};
 pub use registry::Registry;
 
 use crate::domain::repository::UpstreamName;

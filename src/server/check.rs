@@ -3,12 +3,11 @@
 
 use std::path::Path;
 
-use super::component_options;
 use super::net::{listeners, tls};
 use crate::auth::jwt::{KeySet, Signer};
 use crate::settings::{Settings, SettingsError};
 use crate::store::data_dir::{check_folder, check_new_file, read_if_any};
-use crate::upstream::Registries;
+use crate::upstream::{Registry, UpstreamOptions};
 
 /// Returns all problems that would keep the service from starting with these settings, except for a port that is in
 /// use.
@@ -62,8 +61,8 @@ fn keys(settings: &Settings) -> Vec<SettingsError> {
 
 /// Checks the certificate authorities, proxies and hosts of the upstreams.
 fn upstreams(settings: &Settings) -> Vec<SettingsError> {
-    let fault = |upstream| {
-        let error = Registries::new(vec![component_options::upstream(upstream)]).err()?;
+    let fault = |upstream: &UpstreamOptions| {
+        let error = Registry::new(upstream.clone()).err()?;
         Some(settings.refuse(&["upstreams", error.upstream.as_str(), error.key], error.reason.clone()))
     };
     settings.upstreams.iter().filter_map(fault).collect()

@@ -10,43 +10,11 @@ use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::domain::deadlines;
 use crate::http::Pace;
-use crate::settings::{self, Auth, Cache, ConfiguredUpstreams, HttpProxy, Limits, Server, Storage};
+use crate::settings::{Auth, Cache, Limits, Server, Storage};
 use crate::telemetry;
-use crate::upstream::{AccountOptions, UpstreamOptions};
 
 // `telemetry` depends on no other layer, so its part of the stop is checked here.
 const _: () = assert!(telemetry::FINISH_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
-
-/// Returns the options of the clients of all upstreams.
-pub(super) fn upstreams(upstreams: &ConfiguredUpstreams) -> Vec<UpstreamOptions> {
-    upstreams.iter().map(upstream).collect()
-}
-
-/// Returns the options of the client of one upstream.
-pub(super) fn upstream(upstream: &settings::ConfiguredUpstream) -> UpstreamOptions {
-    let account = |account: &settings::ConfiguredAccount| AccountOptions {
-        username: account.username.clone(),
-        password: account.password.clone(),
-    };
-    UpstreamOptions {
-        name: upstream.name.clone(),
-        url: upstream.url.to_string(),
-        accounts: upstream.accounts.iter().map(account).collect(),
-        auth_hosts: upstream.auth_hosts.clone(),
-        redirect_hosts: upstream.redirect_hosts.clone(),
-        proxy: match &upstream.proxy {
-            HttpProxy::Environment => None,
-            HttpProxy::None => Some(String::new()),
-            HttpProxy::At(url) => Some(url.to_string()),
-        },
-        ca_file: upstream.ca_file.clone(),
-        max_concurrent: upstream.max_concurrent.get(),
-        max_waiting: upstream.max_waiting,
-        connect_timeout: upstream.connect_timeout,
-        header_timeout: upstream.header_timeout,
-        idle_timeout: upstream.idle_timeout,
-    }
-}
 
 /// Returns the options of the check of passwords.
 pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
@@ -145,6 +113,7 @@ pub(super) fn workers(server: &Server) -> usize {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+    use crate::settings;
 
     #[test]
     fn there_are_no_more_connections_than_open_files_leave_and_an_address_keeps_its_share() {

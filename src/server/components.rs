@@ -86,7 +86,7 @@ impl Handles {
     pub(super) async fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
-        let upstream = UpstreamHandle::start(component_options::upstreams(&settings.upstreams), &arbiter())?;
+        let upstream = UpstreamHandle::start(settings.upstreams.iter().cloned().collect(), &arbiter())?;
         let policy = PolicyEvaluatorHandle::start(
             identities.clone(),
             &identity_arbiter,

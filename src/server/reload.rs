@@ -40,7 +40,7 @@ impl Reloadable {
     /// # Errors
     /// An upstream cannot be used with these settings. Nothing has changed then.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
-        let changed = self.upstream.change(component_options::upstreams(&settings.upstreams))?;
+        let changed = self.upstream.change(settings.upstreams.iter().cloned().collect())?;
         let world = settings.upstreams.world();
         warn_of_missing_groups(&world, &self.policy.directory());
         self.world.store(Arc::new(world));

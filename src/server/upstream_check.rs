@@ -8,15 +8,14 @@ use std::net::SocketAddr;
 use tokio::net::lookup_host;
 use url::Url;
 
-use super::component_options;
 use crate::actors::pull_failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
 use crate::domain::challenge::Challenge;
 use crate::domain::image_path::{ImagePath, Target};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
-use crate::settings::{ConfiguredUpstream, HttpProxy, Settings};
-use crate::upstream::{ContentHead, ManifestHead, Registry, SetupError, UpstreamError};
+use crate::settings::Settings;
+use crate::upstream::{ContentHead, HttpProxy, ManifestHead, Registry, SetupError, UpstreamError, UpstreamOptions};
 
 /// Result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ pub enum UpstreamCheckError {
 
 /// The check of one upstream.
 struct Check<'a> {
-    upstream: &'a ConfiguredUpstream,
+    upstream: &'a UpstreamOptions,
     registry: Registry,
     image: Option<(Repository, Reference)>,
 }
@@ -74,7 +73,7 @@ pub async fn check_upstream(
         Some((path, reference)) => Some(resolved(settings, name, path, reference)?),
         None => None,
     };
-    let registry = Registry::new(component_options::upstream(upstream))?;
+    let registry = Registry::new(upstream.clone())?;
     Ok(Check { upstream, registry, image }.run(report).await)
 }
 
@@ -146,7 +145,7 @@ impl Check<'_> {
     }
 
     async fn resolve(&self) -> Result<String, String> {
-        if let HttpProxy::At(proxy) = &self.upstream.proxy {
+        if let HttpProxy::At(proxy) = &self.upstream.connection.proxy {
             return Ok(format!("left to the HTTP proxy {}", proxy.host_str().unwrap_or_default()));
         }
         let url = &self.upstream.url;
@@ -156,7 +155,7 @@ impl Check<'_> {
                 let found: Vec<String> = found.map(|address: SocketAddr| address.ip().to_string()).collect();
                 Ok(format!("{host} is {}", found.join(", ")))
             }
-            Err(_) if self.upstream.proxy == HttpProxy::Environment && has_proxy_variable() => {
+            Err(_) if self.upstream.connection.proxy == HttpProxy::Environment && has_proxy_variable() => {
                 Ok(format!("{host} has no address here; the HTTP proxy of the environment may know one"))
             }
             Err(error) => Err(format!("{host} has no address: {error}")),
@@ -164,7 +163,7 @@ impl Check<'_> {
     }
 
     fn uses_proxy(&self) -> bool {
-        match &self.upstream.proxy {
+        match &self.upstream.connection.proxy {
             HttpProxy::At(_) => true,
             HttpProxy::Environment => has_proxy_variable(),
             HttpProxy::None => false,

@@ -1,5 +1,8 @@
 //! A serde deserializer for the tree of settings, whose errors carry the key and its place. Its messages never
 //! repeat a text, which may be a secret; only the parsers of types that hold no secret do.
+//!
+//! A field with the name [`SAME_TABLE`] is a struct whose keys are in the same table. (The attribute `flatten` of serde
+//! would lose the places.)
 
 use std::fmt::Display;
 use std::iter::Enumerate;
@@ -62,6 +65,7 @@ impl Error for Refused {
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
+        let known: Vec<&str> = known.iter().copied().filter(|name| *name != SAME_TABLE).collect();
         Self::custom(format_args!("unknown key; known keys are {}", known.join(", ")))
     }
 
@@ -98,6 +102,9 @@ fn expectation(expected: &dyn Expected) -> String {
     }
 }
 
+/// Name of a field whose struct has its keys in the same table.
+const SAME_TABLE: &str = "*";
+
 struct Reader<'a>(&'a Node);
 
 macro_rules! parsed_from_variable {
@@ -119,7 +126,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match &self.0.value {
-            Value::Table(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+            Value::Table(entries) => visitor.visit_map(Entries::of(entries)),
             Value::List(items) => visitor.visit_seq(Items(items.iter().enumerate())),
             Value::Text(text) | Value::Variable(text) => visitor.visit_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
@@ -162,36 +169,112 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refused> {
+        match &self.0.value {
+            Value::Table(entries) if fields.contains(&SAME_TABLE) => {
+                visitor.visit_map(Entries { part: Some(entries), ..Entries::of(entries) })
+            }
+            Value::Table(_)
+            | Value::List(_)
+            | Value::Text(_)
+            | Value::Variable(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Date => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {
         visitor.visit_newtype_struct(self)
     }
 
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf option unit unit_struct tuple tuple_struct
-        map struct identifier ignored_any
+        map identifier ignored_any
     }
 }
 
+/// The entries of a table.
 struct Entries<'a> {
     rest: std::slice::Iter<'a, (String, Node)>,
     value: Option<&'a (String, Node)>,
+    /// The table, while the struct with the keys in it is still to be read. It is read first.
+    part: Option<&'a [(String, Node)]>,
+    /// The keys of that struct.
+    keys_of_part: &'static [&'static str],
+}
+
+impl<'a> Entries<'a> {
+    fn of(entries: &'a [(String, Node)]) -> Self {
+        Self { rest: entries.iter(), value: None, part: None, keys_of_part: &[] }
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Refused;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refused> {
-        self.value = self.rest.next();
+        if self.part.is_some() {
+            let name: StrDeserializer<'_, Refused> = SAME_TABLE.into_deserializer();
+            return seed.deserialize(name).map(Some);
+        }
+        let keys_of_part = self.keys_of_part;
+        self.value = self.rest.find(|(key, _)| !keys_of_part.contains(&key.as_str()));
         let Some((key, node)) = self.value else { return Ok(None) };
         let name: StrDeserializer<'_, Refused> = key.as_str().into_deserializer();
-        seed.deserialize(name).map(Some).map_err(|refused| refused.at(key, &node.place))
+        seed.deserialize(name).map(Some).map_err(|mut refused| {
+            if !keys_of_part.is_empty() {
+                refused.problem = format!("{}, {}", refused.problem, keys_of_part.join(", "));
+            }
+            refused.at(key, &node.place)
+        })
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refused> {
+        if let Some(entries) = self.part.take() {
+            return seed.deserialize(Part { entries, keys: &mut self.keys_of_part });
+        }
         match self.value.take() {
             Some((key, node)) => seed.deserialize(Reader(node)).map_err(|refused| refused.at(key, &node.place)),
             None => Err(Refused::custom("a value without a key")),
         }
+    }
+}
+
+/// A struct that has only some of the keys of a table.
+struct Part<'a> {
+    entries: &'a [(String, Node)],
+    keys: &'a mut &'static [&'static str],
+}
+
+impl<'de> Deserializer<'de> for Part<'_> {
+    type Error = Refused;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refused> {
+        *self.keys = fields;
+        let own: Vec<(String, Node)> =
+            self.entries.iter().filter(|(key, _)| fields.contains(&key.as_str())).cloned().collect();
+        visitor.visit_map(Entries::of(&own))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refused> {
+        Err(Refused::custom("only a struct can have its keys in the table of another"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

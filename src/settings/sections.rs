@@ -7,11 +7,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{ValidationError, formats, quantity};
+use super::ValidationError;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::token::is_like_gitlabs;
 use crate::domain::user::Username;
+use crate::formats::{self, quantity};
 use crate::telemetry::{LogFilter, LogFormat};
 
 /// Folders, free space and the verification of stored blobs.

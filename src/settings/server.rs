@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ValidationError, formats, quantity};
+use super::ValidationError;
+use crate::formats::{self, quantity};
 
 /// Listeners, connections and TLS.
 #[derive(Clone, Debug)]

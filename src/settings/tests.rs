@@ -14,6 +14,7 @@ use crate::domain::min_free::MinFree;
 use crate::domain::origin::Account;
 use crate::domain::policy::PublicGroups;
 use crate::telemetry::LogFormat;
+use crate::upstream::{AccountOptions, HostPort, HttpProxy};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Settings, String> {
     let variable = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
@@ -35,7 +36,7 @@ fn secret_file(secret: &str) -> tempfile::NamedTempFile {
     file
 }
 
-fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a ConfiguredAccount {
+fn account<'a>(settings: &'a Settings, upstream: &str, username: &str) -> &'a AccountOptions {
     let upstream = settings.upstreams.iter().find(|known| known.name.as_str() == upstream).unwrap();
     upstream.accounts.iter().find(|account| account.username == username).unwrap()
 }
@@ -76,7 +77,7 @@ fn without_a_file_the_documented_defaults_hold() {
     let hub = upstreams.iter().next().unwrap();
     assert_eq!(
         (hub.url.as_str(), &hub.auth_hosts[..]),
-        ("https://registry-1.docker.io/", &["auth.docker.io".into()][..])
+        ("https://registry-1.docker.io/", &[HostPort::parse("auth.docker.io").unwrap()][..])
     );
 }
 
@@ -171,7 +172,8 @@ fn an_upstream_that_is_switched_off_does_not_exist() {
 fn upstreams_have_the_defaults_unless_they_say_otherwise() {
     let text = "[upstream_defaults]\nmax_concurrent = 7\n[upstreams.'quay.io']\nmax_concurrent = 9\n";
     let settings = load(text, &[]).unwrap();
-    let limits = settings.upstreams.iter().map(|upstream| (upstream.name.as_str(), upstream.max_concurrent.get()));
+    let limits =
+        settings.upstreams.iter().map(|upstream| (upstream.name.as_str(), upstream.connection.max_concurrent.get()));
     assert!(limits.eq(settings.upstreams.iter().map(|upstream| match upstream.name.as_str() {
         "quay.io" => ("quay.io", 9),
         other => (other, 7),
@@ -299,6 +301,10 @@ fn refusals_name_the_file_the_line_and_the_key() {
         (
             "[upstreams.'quay.io']\nimages = ['A']",
             "line 2: upstreams.\"quay.io\".images: an image pattern is a repository such as acme/app, one with /* at its end, or *",
+        ),
+        (
+            "[upstreams.'quay.io']\nidel_timeout = '1s'",
+            "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
         ),
         (
             "[upstream_defaults]\npassword = 'x'",
@@ -539,7 +545,7 @@ fn a_service_for_other_machines_is_in_the_clear_unless_something_encrypts() {
 fn a_proxy_is_named_or_none_or_what_the_environment_says() {
     let at = |proxy: &str| {
         let settings = load(&format!("[upstreams.'docker.io']\nproxy = '{proxy}'"), &[]).unwrap();
-        settings.upstreams.iter().next().unwrap().proxy.clone()
+        settings.upstreams.iter().next().unwrap().connection.proxy.clone()
     };
     assert_eq!((at(""), at("none")), (HttpProxy::Environment, HttpProxy::None));
     assert_eq!(at("http://proxy:3128"), HttpProxy::At("http://proxy:3128".parse().unwrap()));

@@ -2,93 +2,37 @@
 //! accounts that are used there.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use url::Url;
 
-use super::formats::{Host, InOrder};
+use super::ValidationError;
 use super::layers::Node;
-use super::{ValidationError, formats, quantity};
-use crate::domain::deadlines;
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream, Upstreams};
+use crate::formats::{self, quantity};
+use crate::upstream::{AccountOptions, ConnectionOptions, HostPort, UpstreamOptions};
 
 /// The enabled upstream registries, in alphabetical order.
 #[derive(Clone, Debug)]
-pub struct ConfiguredUpstreams(Vec<ConfiguredUpstream>);
-
-/// One upstream registry, with its accounts, limits and timeouts.
-#[derive(Clone, Debug)]
-pub struct ConfiguredUpstream {
-    /// Name of the registry in image paths.
-    pub name: UpstreamName,
-    /// URL of the registry: `http` or `https`, without credentials or query; a path is inserted between
-    /// `/v2/` and the repository.
-    pub url: Url,
-    /// Accounts, each user name once; the first one that the group and the image may use is used.
-    pub accounts: Vec<ConfiguredAccount>,
-    /// Other hosts, with a port where it is not the default one, that credentials may be sent to.
-    pub auth_hosts: Vec<String>,
-    /// Other hosts, with a port where it is not the default one, that redirects may lead to although their
-    /// addresses are private.
-    pub redirect_hosts: Vec<String>,
-    /// HTTP proxy for connections to the registry.
-    pub proxy: HttpProxy,
-    /// PEM file of certificates to trust in addition to the public ones.
-    pub ca_file: Option<PathBuf>,
-    /// Maximum number of concurrent downloads and, counted separately, of short requests.
-    pub max_concurrent: NonZeroUsize,
-    /// Maximum number of requests that wait for one of these to end.
-    pub max_waiting: usize,
-    /// Maximum time to connect, TLS included; more than zero.
-    pub connect_timeout: Duration,
-    /// Maximum time until a response begins, token request and redirects included; more than zero, at most 12 seconds.
-    pub header_timeout: Duration,
-    /// Maximum time between two chunks of a response; more than zero.
-    pub idle_timeout: Duration,
-    /// Time to live of the registry's tags.
-    pub tag_freshness: Duration,
-}
-
-/// The HTTP proxy for connections to a registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HttpProxy {
-    /// The proxy that the environment variables `HTTPS_PROXY` and `NO_PROXY` set, or none.
-    Environment,
-    /// No proxy, regardless of the environment.
-    None,
-    /// The proxy at this URL.
-    At(Url),
-}
-
-/// An account at a registry, with the groups and images that may use it. An empty list allows all.
-#[derive(Clone, Debug)]
-pub struct ConfiguredAccount {
-    /// User name at the registry.
-    pub username: String,
-    /// Password or token.
-    pub password: SecretString,
-    /// Groups that may use the account, each with all groups below it.
-    pub groups: Vec<GroupPath>,
-    /// Repositories for which the account may be used.
-    pub images: Vec<ImagePattern>,
-}
+pub struct ConfiguredUpstreams(Vec<UpstreamOptions>);
 
 impl ConfiguredUpstreams {
     /// Iterates over the registries.
-    pub fn iter(&self) -> impl Iterator<Item = &ConfiguredUpstream> {
+    pub fn iter(&self) -> impl Iterator<Item = &UpstreamOptions> {
         self.0.iter()
     }
 
     /// Returns the part of these settings that decides which account a pull uses: without addresses,
     /// limits and secrets.
     pub fn world(&self) -> Upstreams {
-        let rule = |account: &ConfiguredAccount| AccountRule {
+        let rule = |account: &AccountOptions| AccountRule {
             username: account.username.clone(),
             groups: account.groups.clone(),
             images: account.images.clone(),
@@ -102,7 +46,7 @@ impl ConfiguredUpstreams {
     /// Returns the accounts that every group can use for every image, for a warning.
     pub fn unrestricted_accounts(&self) -> impl Iterator<Item = (&UpstreamName, &str)> {
         self.iter().flat_map(|upstream| {
-            let open = |account: &&ConfiguredAccount| account.groups.is_empty() && account.images.is_empty();
+            let open = |account: &&AccountOptions| account.groups.is_empty() && account.images.is_empty();
             upstream.accounts.iter().filter(open).map(|account| (&upstream.name, account.username.as_str()))
         })
     }
@@ -121,29 +65,11 @@ pub(super) fn apply_upstream_defaults(root: &mut Node) {
     }
 }
 
-/// The keys of `[upstream_defaults]`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read to be checked")]
-pub(super) struct Defaults {
-    max_concurrent: NonZeroUsize,
-    max_waiting: usize,
-    #[serde(deserialize_with = "quantity::timeout")]
-    connect_timeout: Duration,
-    #[serde(deserialize_with = "quantity::timeout")]
-    header_timeout: Duration,
-    #[serde(deserialize_with = "quantity::timeout")]
-    idle_timeout: Duration,
-    #[serde(deserialize_with = "formats::proxy")]
-    proxy: HttpProxy,
-    #[serde(deserialize_with = "formats::path")]
-    ca_file: Option<PathBuf>,
-}
-
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct RawUpstreams(BTreeMap<UpstreamName, RawUpstream>);
 
+/// The keys of an upstream that are not those of its connection.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawUpstream {
@@ -162,23 +88,14 @@ struct RawUpstream {
     #[serde(default)]
     accounts: InOrder<RawAccount>,
     #[serde(default)]
-    auth_hosts: Vec<Host>,
+    auth_hosts: Vec<HostPort>,
     #[serde(default)]
-    redirect_hosts: Vec<Host>,
-    #[serde(deserialize_with = "formats::proxy")]
-    proxy: HttpProxy,
-    #[serde(deserialize_with = "formats::path")]
-    ca_file: Option<PathBuf>,
-    max_concurrent: NonZeroUsize,
-    max_waiting: usize,
-    #[serde(deserialize_with = "quantity::timeout")]
-    connect_timeout: Duration,
-    #[serde(deserialize_with = "quantity::timeout")]
-    header_timeout: Duration,
-    #[serde(deserialize_with = "quantity::timeout")]
-    idle_timeout: Duration,
+    redirect_hosts: Vec<HostPort>,
     #[serde(default, deserialize_with = "quantity::optional_duration")]
     tag_freshness: Option<Duration>,
+    // The same table: see `deserializer`.
+    #[serde(rename = "*")]
+    connection: ConnectionOptions,
 }
 
 #[derive(Deserialize)]
@@ -209,43 +126,21 @@ impl RawUpstreams {
 }
 
 impl RawUpstream {
-    fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<ConfiguredUpstream, ValidationError> {
-        self.check_times(&name)?;
+    fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<UpstreamOptions, ValidationError> {
+        let refused = |(key, problem)| ValidationError::new(["upstreams", name.as_str(), key], problem);
+        self.connection.check().map_err(refused)?;
         let short =
             RawAccount { username: self.username, password: self.password, groups: self.groups, images: self.images };
         let accounts = check_accounts(&name, self.accounts, short)?;
-        Ok(ConfiguredUpstream {
+        Ok(UpstreamOptions {
             url: self.url,
             accounts,
-            auth_hosts: self.auth_hosts.into_iter().map(|host| host.0).collect(),
-            redirect_hosts: self.redirect_hosts.into_iter().map(|host| host.0).collect(),
-            proxy: self.proxy,
-            ca_file: self.ca_file,
-            max_concurrent: self.max_concurrent,
-            max_waiting: self.max_waiting,
-            connect_timeout: self.connect_timeout,
-            header_timeout: self.header_timeout,
-            idle_timeout: self.idle_timeout,
+            auth_hosts: self.auth_hosts,
+            redirect_hosts: self.redirect_hosts,
+            connection: self.connection,
             tag_freshness: self.tag_freshness.unwrap_or(tag_freshness),
             name,
         })
-    }
-
-    fn check_times(&self, name: &UpstreamName) -> Result<(), ValidationError> {
-        let refused = |key, problem: &str| Err(ValidationError::new(["upstreams", name.as_str(), key], problem));
-        let times = [
-            ("connect_timeout", self.connect_timeout),
-            ("header_timeout", self.header_timeout),
-            ("idle_timeout", self.idle_timeout),
-        ];
-        match times.iter().find(|(_, time)| time.is_zero()) {
-            Some((key, _)) => refused(key, "is zero"),
-            None if self.header_timeout > deadlines::MAX_HEADER => refused(
-                "header_timeout",
-                "is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
-            ),
-            None => Ok(()),
-        }
     }
 }
 
@@ -253,7 +148,7 @@ fn check_accounts(
     upstream: &UpstreamName,
     named: InOrder<RawAccount>,
     short: RawAccount,
-) -> Result<Vec<ConfiguredAccount>, ValidationError> {
+) -> Result<Vec<AccountOptions>, ValidationError> {
     let mut accounts = Vec::new();
     for (name, written) in named.0 {
         let path = ["upstreams", upstream.as_str(), "accounts", name.as_str()];
@@ -269,7 +164,7 @@ fn check_accounts(
 impl RawAccount {
     /// Returns the account, or `None` where there are no credentials. Fails where the credentials are incomplete,
     /// the user name is in use by an `earlier` account, or groups or images are given without credentials.
-    fn check(self, path: &[&str], earlier: &[ConfiguredAccount]) -> Result<Option<ConfiguredAccount>, ValidationError> {
+    fn check(self, path: &[&str], earlier: &[AccountOptions]) -> Result<Option<AccountOptions>, ValidationError> {
         let refused = |key, problem: &str| Err(ValidationError::new(path.iter().copied().chain([key]), problem));
         let lacks =
             |key, other, problem: &str| Err(ValidationError::lacks(path.iter().copied().chain([key]), other, problem));
@@ -292,6 +187,39 @@ impl RawAccount {
         if earlier.iter().any(|account| account.username == username) {
             return refused("username", "is that of another account of this upstream; each account needs its own");
         }
-        Ok(Some(ConfiguredAccount { username, password, groups: self.groups, images: self.images }))
+        Ok(Some(AccountOptions { username, password, groups: self.groups, images: self.images }))
+    }
+}
+
+/// A table whose keys the operator chooses, in the order of the file.
+struct InOrder<T>(Vec<(String, T)>);
+
+impl<T> Default for InOrder<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = InOrder<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InOrder<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(InOrder(entries))
+            }
+        }
+
+        from.deserialize_map(Entries(PhantomData))
     }
 }

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::address;
 use super::connection_error::{NameError, innermost};
-use super::options::{SetupError, UpstreamOptions};
+use super::options::{ConnectionOptions, HttpProxy, SetupError, UpstreamOptions};
 
 /// The clients for one set of connection options.
 pub(super) struct Clients {
@@ -38,14 +38,7 @@ pub(super) struct ClientPair {
 /// Pool of clients. Upstreams with the same connection options share clients, and with them connections and trusted
 /// authorities.
 #[derive(Default)]
-pub(super) struct ClientPool(HashMap<ConnectionOptions, Arc<Clients>>);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct ConnectionOptions {
-    proxy: Option<String>,
-    ca_file: Option<PathBuf>,
-    connect_timeout: Duration,
-}
+pub(super) struct ClientPool(HashMap<(HttpProxy, Option<PathBuf>, Duration), Arc<Clients>>);
 
 /// Error: a name resolves only to addresses to which no connection is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +48,8 @@ pub(super) struct ForbiddenName;
 impl ClientPool {
     /// Returns the clients for this upstream. Fails if its options cannot be used.
     pub(super) fn clients(&mut self, options: &UpstreamOptions) -> Result<Arc<Clients>, SetupError> {
-        let key = ConnectionOptions {
-            proxy: options.proxy.clone(),
-            ca_file: options.ca_file.clone(),
-            connect_timeout: options.connect_timeout,
-        };
+        let ConnectionOptions { proxy, ca_file, connect_timeout, .. } = options.connection.clone();
+        let key = (proxy, ca_file, connect_timeout);
         if let Some(known) = self.0.get(&key) {
             return Ok(known.clone());
         }
@@ -70,7 +60,7 @@ impl ClientPool {
 }
 
 fn build(options: &UpstreamOptions) -> Result<Clients, SetupError> {
-    let proxy_hosts = proxy_hosts(options.proxy.as_deref());
+    let proxy_hosts = proxy_hosts(&options.connection.proxy);
     let client = |public_only, idle_connections| {
         let resolver = CheckedResolver { public_only, exempt: proxy_hosts.clone() };
         let setup = builder(options, resolver).pool_max_idle_per_host(idle_connections);
@@ -89,25 +79,25 @@ fn builder(options: &UpstreamOptions, resolver: CheckedResolver) -> ClientBuilde
         .retry(reqwest::retry::never())
         .referer(false)
         .dns_resolver(resolver)
-        .connect_timeout(options.connect_timeout)
+        .connect_timeout(options.connection.connect_timeout)
         .pool_idle_timeout(Duration::from_secs(30))
         .tcp_keepalive(Duration::from_secs(30))
 }
 
 fn with_proxy(builder: ClientBuilder, options: &UpstreamOptions) -> Result<ClientBuilder, SetupError> {
-    match options.proxy.as_deref() {
-        None => Ok(builder),
-        Some("") => Ok(builder.no_proxy()),
-        Some(url) => {
+    match &options.connection.proxy {
+        HttpProxy::Environment => Ok(builder),
+        HttpProxy::None => Ok(builder.no_proxy()),
+        HttpProxy::At(url) => {
             // reqwest's error would contain the address, which may have a password.
             let wrong = |_| SetupError { reason: "not a valid proxy address".to_owned(), ..empty(options, "proxy") };
-            Ok(builder.proxy(Proxy::all(url).map_err(wrong)?))
+            Ok(builder.proxy(Proxy::all(url.clone()).map_err(wrong)?))
         }
     }
 }
 
 fn with_authorities(builder: ClientBuilder, options: &UpstreamOptions) -> Result<ClientBuilder, SetupError> {
-    let Some(path) = &options.ca_file else { return Ok(builder) };
+    let Some(path) = &options.connection.ca_file else { return Ok(builder) };
     let wrong =
         |problem: String| SetupError { reason: format!("{} {problem}", path.display()), ..empty(options, "ca_file") };
     let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
@@ -128,11 +118,12 @@ fn empty(options: &UpstreamOptions, key: &'static str) -> SetupError {
 
 /// Returns the host names of the proxies that may be used. The operator has chosen them, so that they need not be
 /// public.
-fn proxy_hosts(configured: Option<&str>) -> Vec<String> {
+fn proxy_hosts(configured: &HttpProxy) -> Vec<String> {
     const VARIABLES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let urls = match configured {
-        Some(url) => vec![url.to_owned()],
-        None => VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).collect(),
+        HttpProxy::At(url) => vec![url.to_string()],
+        HttpProxy::None => Vec::new(),
+        HttpProxy::Environment => VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).collect(),
     };
     urls.iter().filter_map(|url| proxy_host(url)).collect()
 }
@@ -184,8 +175,9 @@ mod tests {
 
     #[test]
     fn the_host_of_a_proxy_is_found_however_it_is_written() {
-        assert_eq!(proxy_hosts(Some("http://u:p@Proxy.corp:3128")), ["proxy.corp"]);
-        assert_eq!(proxy_hosts(Some("proxy:3128")), ["proxy"]);
-        assert_eq!(proxy_hosts(Some("")), [""; 0]);
+        assert_eq!(proxy_host("http://u:p@Proxy.corp:3128").as_deref(), Some("proxy.corp"));
+        assert_eq!(proxy_host("proxy:3128").as_deref(), Some("proxy"));
+        assert_eq!(proxy_hosts(&HttpProxy::At("http://Proxy.corp:3128".parse().unwrap())), ["proxy.corp"]);
+        assert_eq!(proxy_hosts(&HttpProxy::None), [""; 0]);
     }
 }

@@ -5,7 +5,7 @@ use url::Url;
 
 /// A host, with the port if it is not the default of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HostPort {
+pub struct HostPort {
     host: String,
     port: Option<u16>,
 }
@@ -82,7 +82,7 @@ impl Place {
 
 impl HostPort {
     /// Parses `host` or `host:port`; an IPv6 address needs brackets.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let has_port = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
         let (host, port) = match text.rsplit_once(':') {
             Some((host, rest)) if has_port(rest) => (host, Some(rest.parse().ok()?)),

@@ -1,53 +1,92 @@
 //! Connection options and accounts of an upstream. The `Debug` output contains no password.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IntoDeserializer};
+use url::Url;
 
+use super::hosts::HostPort;
+use crate::domain::deadlines;
+use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
+use crate::domain::upstream::ImagePattern;
+use crate::formats::{self, quantity};
 
-/// Options of the client of one registry.
+/// Options of the client of one registry, and the accounts that groups may use there.
 #[derive(Clone)]
 pub struct UpstreamOptions {
     /// The name that users know, such as `docker.io`.
     pub name: UpstreamName,
-    /// Base address, such as `https://registry-1.docker.io`. A path in it is put between `/v2/` and the repository.
-    pub url: String,
-    /// The accounts that groups may use at this upstream.
+    /// Base address, such as `https://registry-1.docker.io`: `http` or `https`, without credentials, query or fragment.
+    /// A path in it is put between `/v2/` and the repository.
+    pub url: Url,
+    /// The accounts, each user name once; the first one that the group and the image may use is used.
     pub accounts: Vec<AccountOptions>,
-    /// Hosts (`host` or `host:port`) that may have any address except a link-local one, and to which the
-    /// credentials may be sent.
-    pub auth_hosts: Vec<String>,
-    /// Hosts (`host` or `host:port`) that may have any address except a link-local one.
-    pub redirect_hosts: Vec<String>,
-    /// The HTTP proxy. `None` uses `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; an empty text means no proxy.
-    ///
-    /// A proxy resolves names itself, so that only literal addresses are checked behind one. Names that are not
-    /// listed are assumed to be public: the proxy must block names that resolve to internal addresses.
-    pub proxy: Option<String>,
-    /// PEM file with certificate authorities that are trusted in addition to those of the operating system.
-    pub ca_file: Option<PathBuf>,
-    /// Maximum number of concurrent downloads, and, counted separately, of concurrent short requests.
-    pub max_concurrent: usize,
-    /// Maximum number of requests that wait for a permit; further ones are refused.
-    pub max_waiting: usize,
-    /// Maximum time of one attempt to connect.
-    pub connect_timeout: Duration,
-    /// Maximum time until the headers of the final response arrive, including challenge, token and redirects.
-    pub header_timeout: Duration,
-    /// Maximum time without a byte of the body.
-    pub idle_timeout: Duration,
+    /// Hosts that may have any address except a link-local one, and to which the credentials may be sent.
+    pub auth_hosts: Vec<HostPort>,
+    /// Hosts that may have any address except a link-local one.
+    pub redirect_hosts: Vec<HostPort>,
+    /// Limits, timeouts and the way to the registry.
+    pub connection: ConnectionOptions,
+    /// Time to live of the registry's tags.
+    pub tag_freshness: Duration,
 }
 
-/// An account at an upstream.
+/// Limits, timeouts and the way to a registry: the keys of `[upstream_defaults]`, which each upstream may have, too.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionOptions {
+    /// Maximum number of concurrent downloads, and, counted separately, of concurrent short requests.
+    pub max_concurrent: NonZeroUsize,
+    /// Maximum number of requests that wait for a permit; further ones are refused.
+    pub max_waiting: usize,
+    /// Maximum time of one attempt to connect, TLS included; more than zero.
+    #[serde(deserialize_with = "quantity::timeout")]
+    pub connect_timeout: Duration,
+    /// Maximum time until the headers of the final response arrive, including challenge, token and redirects; more
+    /// than zero, at most [`MAX_HEADER`](deadlines::MAX_HEADER).
+    #[serde(deserialize_with = "quantity::timeout")]
+    pub header_timeout: Duration,
+    /// Maximum time without a byte of the body; more than zero.
+    #[serde(deserialize_with = "quantity::timeout")]
+    pub idle_timeout: Duration,
+    /// The HTTP proxy.
+    pub proxy: HttpProxy,
+    /// PEM file with certificate authorities that are trusted in addition to those of the operating system.
+    #[serde(deserialize_with = "formats::path")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The HTTP proxy for connections to a registry.
+///
+/// A proxy resolves names itself, so that only literal addresses are checked behind one. Names that are not listed are
+/// assumed to be public: the proxy must block names that resolve to internal addresses.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum HttpProxy {
+    /// The proxy that the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` set, or none.
+    Environment,
+    /// No proxy, regardless of the environment.
+    None,
+    /// The proxy at this URL.
+    At(Url),
+}
+
+/// An account at an upstream, with the groups and images that may use it. An empty list allows all.
 #[derive(Clone, Debug)]
 pub struct AccountOptions {
     /// User name at the upstream.
     pub username: String,
     /// Password or token.
     pub password: SecretString,
+    /// Groups that may use the account, each with all groups below it.
+    pub groups: Vec<GroupPath>,
+    /// Repositories for which the account may be used.
+    pub images: Vec<ImagePattern>,
 }
 
 /// Error: an option of an upstream cannot be used.
@@ -63,53 +102,92 @@ pub struct SetupError {
 }
 
 impl UpstreamOptions {
-    /// Returns options of an anonymous upstream at `url`. The timeouts let every response of this service begin
-    /// within 25 seconds, even if it takes one request for metadata and then a download.
-    pub fn new(name: UpstreamName, url: impl Into<String>) -> Self {
-        Self {
-            name,
-            url: url.into(),
-            accounts: Vec::new(),
-            auth_hosts: Vec::new(),
-            redirect_hosts: Vec::new(),
-            proxy: None,
-            ca_file: None,
-            max_concurrent: 64,
-            max_waiting: 1024,
-            connect_timeout: Duration::from_secs(5),
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-impl UpstreamOptions {
     /// Returns true if a client with these options behaves the same as one with the others. Always false if a
     /// `ca_file` is set, because its content may have changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let Self { name, url, accounts, auth_hosts, redirect_hosts, proxy, ca_file, .. } = self;
-        let times = |options: &Self| (options.connect_timeout, options.header_timeout, options.idle_timeout);
+        // What the client does not use may differ.
+        let Self { name, url, accounts, auth_hosts, redirect_hosts, connection, tag_freshness: _ } = self;
         let same_account = |(one, another): (&AccountOptions, &AccountOptions)| {
             one.username == another.username && one.password.expose_secret() == another.password.expose_secret()
         };
         let same_accounts =
             accounts.len() == other.accounts.len() && accounts.iter().zip(&other.accounts).all(same_account);
         let same_hosts = *auth_hosts == other.auth_hosts && *redirect_hosts == other.redirect_hosts;
-        let same_way = *url == other.url && *proxy == other.proxy && ca_file.is_none() && other.ca_file.is_none();
-        *name == other.name && same_accounts && same_hosts && same_way && times(self) == times(other)
+        let same_way = *url == other.url && connection.is_same(&other.connection);
+        *name == other.name && same_accounts && same_hosts && same_way
+    }
+}
+
+impl ConnectionOptions {
+    /// Checks the values that have the right type.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first key whose value cannot be used, and the problem.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let times = [
+            ("connect_timeout", self.connect_timeout),
+            ("header_timeout", self.header_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ];
+        match times.iter().find(|(_, time)| time.is_zero()) {
+            Some((key, _)) => Err((key, "is zero")),
+            None if self.header_timeout > deadlines::MAX_HEADER => Err((
+                "header_timeout",
+                "is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`UpstreamOptions::is_same`]. The limits are not the client's.
+    fn is_same(&self, other: &Self) -> bool {
+        let Self { max_concurrent, max_waiting, ca_file, .. } = self;
+        let with_own_limits = Self { max_concurrent: *max_concurrent, max_waiting: *max_waiting, ..other.clone() };
+        ca_file.is_none() && *self == with_own_limits
+    }
+}
+
+impl<'de> Deserialize<'de> for HttpProxy {
+    /// Reads a URL, `"none"`, or an empty text for the environment's proxy.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        match text.as_str() {
+            "" => Ok(Self::Environment),
+            "none" => Ok(Self::None),
+            _ => formats::url(text.into_deserializer()).map(Self::At),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPort {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let wrong = || format!("'{text}' is not a host such as auth.example.com or 10.0.0.1:5000");
+        Self::parse(&text).ok_or_else(|| D::Error::custom(wrong()))
+    }
+}
+
+impl fmt::Debug for HttpProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "Environment",
+            Self::None => "None",
+            // The address may contain a password.
+            Self::At(_) => "At",
+        })
     }
 }
 
 impl fmt::Debug for UpstreamOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The addresses of upstream and proxy may contain a password.
+        // The address may contain a password.
         f.debug_struct("UpstreamOptions")
             .field("name", &self.name)
             .field("accounts", &self.accounts)
             .field("auth_hosts", &self.auth_hosts)
             .field("redirect_hosts", &self.redirect_hosts)
-            .field("ca_file", &self.ca_file)
-            .field("max_concurrent", &self.max_concurrent)
+            .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ use super::connection_error::innermost;
 use super::content::{self, Content, ContentHead};
 use super::error::UpstreamError;
 use super::head_support::HeadSupport;
-use super::hosts::{HostPort, Hosts, Place, has_userinfo};
+use super::hosts::{Hosts, Place};
 use super::options::{SetupError, UpstreamOptions};
 use super::refused_accounts::RefusedAccounts;
 use super::response::{self, Refusal};
@@ -86,11 +86,9 @@ impl Registry {
 
     /// As [`Self::new`], with HTTP clients that several upstreams share.
     pub(super) fn with_pool(options: UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
-        let base = base_url(&options)?;
-        let auth = host_list(&options, "auth_hosts", &options.auth_hosts)?;
-        let redirect = host_list(&options, "redirect_hosts", &options.redirect_hosts)?;
         let clients = pool.clients(&options)?;
-        let hosts = Hosts::new(base.clone(), auth, redirect);
+        let base = options.url;
+        let hosts = Hosts::new(base.clone(), options.auth_hosts, options.redirect_hosts);
         let account =
             |account: super::AccountOptions| (account.username.clone(), Arc::new((account.username, account.password)));
         Ok(Self {
@@ -103,8 +101,8 @@ impl Registry {
             manifest_heads: HeadSupport::default(),
             blob_heads: HeadSupport::default(),
             ignored_ranges: HeadSupport::default(),
-            header_timeout: options.header_timeout,
-            idle_timeout: options.idle_timeout,
+            header_timeout: options.connection.header_timeout,
+            idle_timeout: options.connection.idle_timeout,
         })
     }
 
@@ -304,28 +302,4 @@ async fn with_timeout<T>(
     work: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<T, UpstreamError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(UpstreamError::TimedOut))
-}
-
-fn base_url(options: &UpstreamOptions) -> Result<Url, SetupError> {
-    let wrong = |reason: &str| SetupError { upstream: options.name.clone(), key: "url", reason: reason.to_owned() };
-    let url = Url::parse(&options.url).map_err(|error| wrong(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(wrong("must start with https:// or http://"));
-    }
-    if has_userinfo(&url) {
-        return Err(wrong("must not contain a user name or password: set them as an account"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("must not contain ? or #"));
-    }
-    Ok(url)
-}
-
-fn host_list(options: &UpstreamOptions, key: &'static str, texts: &[String]) -> Result<Vec<HostPort>, SetupError> {
-    let wrong = |text: &String| SetupError {
-        upstream: options.name.clone(),
-        key,
-        reason: format!("'{text}' is not a host or host:port"),
-    };
-    texts.iter().map(|text| HostPort::parse(text).ok_or_else(|| wrong(text))).collect()
 }

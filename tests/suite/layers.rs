@@ -8,20 +8,22 @@ use std::path::Path;
 use source::{Source, sources};
 
 /// The layers that each layer may use. A new layer needs a row here.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
-    ("cli", &["server", "admin", "settings", "telemetry", "auth", "domain"]),
+    ("cli", &["server", "admin", "settings", "telemetry", "auth", "domain", "formats"]),
     ("admin", &["store", "auth", "domain"]),
     ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
     // Neither the store nor upstream.
     ("http", &["actors", "auth", "domain", "telemetry"]),
     ("actors", &["upstream", "store", "auth", "domain", "telemetry"]),
-    ("upstream", &["domain"]),
+    ("upstream", &["domain", "formats"]),
     ("store", &["auth", "domain"]),
     ("auth", &["domain"]),
     ("domain", &[]),
     // Used by cli and server only.
-    ("settings", &["domain", "telemetry"]),
+    ("settings", &["upstream", "domain", "telemetry", "formats"]),
+    // The formats of single values in the settings.
+    ("formats", &["domain"]),
     ("telemetry", &[]),
     ("lib", &[]),
     ("bin", &["cli"]),

@@ -99,8 +99,11 @@ impl Current {
     /// way still count.
     fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
         let limits = |options: &UpstreamOptions| {
-            let known = self.limits.get(&options.name).filter(|limits| limits.are_of(options)).cloned();
-            (options.name.clone(), known.unwrap_or_else(|| Arc::new(UpstreamLimits::new(options))))
+            let known = self.limits.get(&options.name).filter(|limits| limits.are_of(&options.connection)).cloned();
+            (
+                options.name.clone(),
+                known.unwrap_or_else(|| Arc::new(UpstreamLimits::new(options.name.clone(), &options.connection))),
+            )
         };
         let limits = upstreams.iter().map(limits).collect();
         Ok(Self { registries: self.registries.changed_to(upstreams)?, limits })

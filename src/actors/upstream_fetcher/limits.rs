@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::actors::admission::refused;
 use crate::domain::deadlines;
 use crate::domain::repository::UpstreamName;
-use crate::upstream::{UpstreamError, UpstreamOptions};
+use crate::upstream::{ConnectionOptions, UpstreamError};
 
 /// Kind of permits. Each has a pool of its own, so that one kind of request does not wait behind another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +59,23 @@ impl Pool {
 }
 
 impl UpstreamLimits {
-    pub(super) fn new(options: &UpstreamOptions) -> Self {
+    pub(super) fn new(upstream: UpstreamName, options: &ConnectionOptions) -> Self {
         let permits = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
+        let max_concurrent = options.max_concurrent.get();
         Self {
-            upstream: options.name.clone(),
-            short_requests: permits(options.max_concurrent),
-            contents: permits(options.max_concurrent),
-            ranges: permits(options.max_concurrent),
+            upstream,
+            short_requests: permits(max_concurrent),
+            contents: permits(max_concurrent),
+            ranges: permits(max_concurrent),
             waiting: permits(options.max_waiting),
-            max_concurrent: options.max_concurrent,
+            max_concurrent,
             max_waiting: options.max_waiting,
         }
     }
 
     /// Returns true if these options have the same limits.
-    pub(super) fn are_of(&self, options: &UpstreamOptions) -> bool {
-        (self.max_concurrent, self.max_waiting) == (options.max_concurrent, options.max_waiting)
+    pub(super) fn are_of(&self, options: &ConnectionOptions) -> bool {
+        (self.max_concurrent, self.max_waiting) == (options.max_concurrent.get(), options.max_waiting)
     }
 
     /// Returns a permit of this pool. Waits for it for a bounded time, unless the maximum number of requests waits
@@ -118,16 +119,20 @@ impl Drop for UpstreamPermit {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+    use crate::settings::Settings;
 
     #[actix_rt::test]
     async fn too_many_who_wait_are_refused_at_once_and_the_others_in_time() {
         let name: UpstreamName = "docker.io".parse().unwrap();
-        let limits = UpstreamLimits::new(&UpstreamOptions {
-            max_concurrent: 1,
+        let options = ConnectionOptions {
+            max_concurrent: NonZeroUsize::MIN,
             max_waiting: 16,
-            ..UpstreamOptions::new(name, "")
-        });
+            ..Settings::load(None, []).unwrap().upstreams.iter().next().unwrap().connection.clone()
+        };
+        let limits = UpstreamLimits::new(name, &options);
         let taken = limits.permit(Pool::Content).await.unwrap();
         let waiting = futures::future::join_all((0..17).map(|_| limits.permit(Pool::Content))).await;
         assert!(waiting.iter().all(|permit| matches!(permit, Err(UpstreamError::Busy))));

@@ -7,7 +7,8 @@ use actix::prelude::*;
 
 use super::*;
 use crate::domain::origin::{Account, Origin};
-use crate::upstream::{Registry, UpstreamError, UpstreamOptions};
+use crate::settings::Settings;
+use crate::upstream::{Registry, UpstreamError};
 
 /// A request with this outcome; a panic if there is none.
 struct Fake {
@@ -36,8 +37,8 @@ impl UpstreamRequest for Fake {
 
 fn started() -> (Arbiter, UpstreamHandle) {
     let arbiter = Arbiter::new();
-    let options = UpstreamOptions::new("docker.io".parse().unwrap(), "http://127.0.0.1:1");
-    let upstream = UpstreamHandle::start(vec![options], &arbiter.handle()).unwrap();
+    let upstreams = Settings::load(None, []).unwrap().upstreams;
+    let upstream = UpstreamHandle::start(upstreams.iter().cloned().collect(), &arbiter.handle()).unwrap();
     (arbiter, upstream)
 }
 

@@ -17,7 +17,7 @@ use crate::cli::connection::{Service, base_url, read_secret};
 use crate::cli::credentials::{Credentials, Login};
 use crate::cli::failure::Failure;
 use crate::cli::image::Image;
-use crate::settings::parse_duration;
+use crate::formats::quantity::parse_duration;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]

@@ -12,22 +12,30 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::host;
-use crate::settings::ConfiguredUpstream;
+use crate::upstream::UpstreamOptions;
 
 /// Returns the steps up to the one that timed out.
-pub(super) async fn find(upstream: &ConfiguredUpstream) -> Vec<(&'static str, Result<String, String>)> {
+pub(super) async fn find(upstream: &UpstreamOptions) -> Vec<(&'static str, Result<String, String>)> {
     let (host, port) = (host(&upstream.url), upstream.url.port_or_known_default().unwrap_or(443));
-    let connect = timeout(upstream.connect_timeout, TcpStream::connect((host, port))).await;
+    let connect = timeout(upstream.connection.connect_timeout, TcpStream::connect((host, port))).await;
     let tcp = match connect {
         Ok(Ok(tcp)) => tcp,
         Ok(Err(error)) => return vec![("connect", Err(format!("{host}:{port} cannot be reached: {error}")))],
-        Err(_) => return vec![("connect", Err(late(host, port, "accepted no connection", upstream.connect_timeout)))],
+        Err(_) => {
+            return vec![(
+                "connect",
+                Err(late(host, port, "accepted no connection", upstream.connection.connect_timeout)),
+            )];
+        }
     };
     let mut steps = vec![("connect", Ok(format!("{host}:{port} accepts connections")))];
-    if upstream.url.scheme() == "https" && !speaks_tls(tcp, host, upstream.connect_timeout).await {
-        steps.push(("TLS", Err(late(host, port, "sent nothing in the TLS handshake", upstream.connect_timeout))));
+    if upstream.url.scheme() == "https" && !speaks_tls(tcp, host, upstream.connection.connect_timeout).await {
+        steps.push((
+            "TLS",
+            Err(late(host, port, "sent nothing in the TLS handshake", upstream.connection.connect_timeout)),
+        ));
     } else {
-        steps.push(("challenge", Err(late(host, port, "sent no response", upstream.header_timeout))));
+        steps.push(("challenge", Err(late(host, port, "sent no response", upstream.connection.header_timeout))));
     }
     steps
 }

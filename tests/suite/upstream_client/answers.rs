@@ -83,7 +83,7 @@ fn failure(error: &UpstreamError) -> Option<ConnectionFailure> {
 #[tokio::test]
 async fn down_hanging_and_reset() {
     let setup = Setup::new(10);
-    let options = UpstreamOptions { header_timeout: Duration::from_millis(300), ..setup.options() };
+    let options = with_connection(setup.options(), |options| options.header_timeout = Duration::from_millis(300));
     let client = client(options);
     setup.hub.on(Kind::ManifestHead).times(1).hang();
     assert_eq!(client.head_manifest(&anonymous(), &latest()).await, Ok(ManifestHead::TooSlow));
@@ -100,7 +100,7 @@ async fn down_hanging_and_reset() {
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_unreachable() {
     let setup = Setup::new(10);
-    let options = UpstreamOptions { url: "http://registry.invalid".into(), ..setup.options() };
+    let options = UpstreamOptions { url: "http://registry.invalid".parse().unwrap(), ..setup.options() };
     let unknown = error(client(options).head_manifest(&anonymous(), &latest()).await);
     assert_eq!(failure(&unknown), Some(ConnectionFailure::NameResolution), "{unknown}");
 }
@@ -141,7 +141,8 @@ async fn every_request_is_counted_by_kind_and_outcome() {
     let setup = Setup::new(10);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let client = client(UpstreamOptions { header_timeout: Duration::from_millis(300), ..setup.options() });
+    let client =
+        client(with_connection(setup.options(), |options| options.header_timeout = Duration::from_millis(300)));
     client.manifest(&anonymous(), &latest()).await.unwrap();
     client.blob(&anonymous(), &setup.layer(), 0).await.unwrap();
     setup.hub.on(Kind::ManifestHead).times(1).hang();

@@ -100,7 +100,7 @@ async fn a_download_that_is_cut_resumes_though_token_and_signature_are_over() {
 #[tokio::test]
 async fn a_stall_ends_the_stream() {
     let setup = Setup::new(10_000);
-    let client = client(UpstreamOptions { idle_timeout: Duration::from_millis(200), ..setup.options() });
+    let client = client(with_connection(setup.options(), |options| options.idle_timeout = Duration::from_millis(200)));
     setup.hub.on(Kind::BlobDownload).times(1).hold_after(100);
     let stalled = client.blob(&anonymous(), &setup.layer(), 0).await.unwrap();
     assert!(matches!(error(bytes(stalled).await), UpstreamError::Interrupted { .. }));

@@ -1,5 +1,6 @@
 //! The handle in front of the client: limits, refusals, and work that continues without the caller.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actix_rt::Arbiter;
@@ -49,7 +50,8 @@ fn head_of(setup: &Setup) -> ContentHead {
 #[actix_rt::test]
 async fn downloads_wait_for_their_turn_and_questions_do_not_wait_for_them() {
     let setup = Setup::new(100_000);
-    let (arbiter, upstream) = start(UpstreamOptions { max_concurrent: 1, ..setup.options() });
+    let (arbiter, upstream) =
+        start(with_connection(setup.options(), |options| options.max_concurrent = NonZeroUsize::MIN));
     setup.hub.on(Kind::BlobDownload).times(1).hold_after(10);
     let first = upstream.send(get_blob(&setup, 0)).await.unwrap();
     assert!(upstream.send(HeadBlob { origin: anonymous(), digest: setup.layer() }).await.is_ok());
@@ -63,7 +65,8 @@ async fn downloads_wait_for_their_turn_and_questions_do_not_wait_for_them() {
 #[actix_rt::test]
 async fn an_asker_that_leaves_gives_its_turn_back() {
     let setup = Setup::new(10);
-    let (arbiter, upstream) = start(UpstreamOptions { max_concurrent: 1, ..setup.options() });
+    let (arbiter, upstream) =
+        start(with_connection(setup.options(), |options| options.max_concurrent = NonZeroUsize::MIN));
     setup.hub.on(Kind::ManifestHead).times(1).delay(Duration::from_millis(300));
     let left = tokio::time::timeout(Duration::from_millis(100), upstream.send(head_manifest()));
     assert!(left.await.is_err());

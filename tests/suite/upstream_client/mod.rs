@@ -12,8 +12,10 @@ use std::time::Duration;
 use dependency_proxy::domain::digest::Digest;
 use dependency_proxy::domain::origin::{Account, Origin};
 use dependency_proxy::domain::reference::Reference;
+use dependency_proxy::settings::Settings;
 use dependency_proxy::upstream::{
-    AccountOptions, Content, ContentHead, ManifestHead, Registry, UpstreamError, UpstreamOptions,
+    AccountOptions, ConnectionOptions, Content, ContentHead, HostPort, HttpProxy, ManifestHead, Registry,
+    UpstreamError, UpstreamOptions,
 };
 use fake_registry::{FakeRegistry, Image, Layer, Listener};
 use futures::TryStreamExt;
@@ -38,15 +40,20 @@ impl Setup {
 
     /// Returns options with the registry as upstream, and with its realm and storage.
     fn options(&self) -> UpstreamOptions {
+        let (username, password) = ("robot".to_owned(), "hunter2".to_owned().into());
         UpstreamOptions {
-            auth_hosts: vec![self.hub.host(Listener::Realm)],
-            redirect_hosts: vec![self.hub.host(Listener::Storage)],
-            proxy: Some(String::new()),
-            accounts: vec![AccountOptions { username: "robot".into(), password: "hunter2".to_owned().into() }],
-            connect_timeout: Duration::from_secs(2),
-            header_timeout: Duration::from_secs(4),
-            idle_timeout: Duration::from_secs(2),
-            ..UpstreamOptions::new("docker.io".parse().unwrap(), self.hub.url())
+            auth_hosts: hosts(&[&self.hub.host(Listener::Realm)]),
+            redirect_hosts: hosts(&[&self.hub.host(Listener::Storage)]),
+            accounts: vec![AccountOptions { username, password, groups: Vec::new(), images: Vec::new() }],
+            connection: ConnectionOptions {
+                proxy: HttpProxy::None,
+                connect_timeout: Duration::from_secs(2),
+                header_timeout: Duration::from_secs(4),
+                idle_timeout: Duration::from_secs(2),
+                ..docker_hub().connection
+            },
+            url: self.hub.url().parse().unwrap(),
+            ..docker_hub()
         }
     }
 
@@ -57,6 +64,22 @@ impl Setup {
     fn layer(&self) -> Digest {
         self.layer.digest().parse().unwrap()
     }
+}
+
+/// Returns the default options of Docker Hub.
+fn docker_hub() -> UpstreamOptions {
+    let upstreams = Settings::load(None, []).unwrap().upstreams;
+    upstreams.iter().find(|upstream| upstream.name.as_str() == "docker.io").unwrap().clone()
+}
+
+fn hosts(texts: &[&str]) -> Vec<HostPort> {
+    texts.iter().map(|text| HostPort::parse(text).unwrap()).collect()
+}
+
+/// Returns these options with a change of the connection.
+fn with_connection(mut options: UpstreamOptions, change: impl FnOnce(&mut ConnectionOptions)) -> UpstreamOptions {
+    change(&mut options.connection);
+    options
 }
 
 fn client(options: UpstreamOptions) -> Registry {

@@ -35,7 +35,8 @@ impl TlsRegistry {
     }
 
     fn options(&self, setup: &Setup) -> UpstreamOptions {
-        UpstreamOptions { url: self.url.clone(), ca_file: Some(fixture("authority.pem")), ..setup.options() }
+        let options = UpstreamOptions { url: self.url.parse().unwrap(), ..setup.options() };
+        with_connection(options, |options| options.ca_file = Some(fixture("authority.pem")))
     }
 }
 
@@ -77,7 +78,7 @@ async fn a_registry_of_ones_own_authority_is_reached_with_its_ca_file_only() {
     let registry = TlsRegistry::start(answer("200 OK", &format!("Content-Type: {OCI_INDEX}"), "{}"));
     let content = client(registry.options(&setup)).manifest(&anonymous(), &latest()).await.unwrap();
     assert_eq!(bytes(content).await.unwrap(), b"{}");
-    let unknown = UpstreamOptions { ca_file: None, ..registry.options(&setup) };
+    let unknown = with_connection(registry.options(&setup), |options| options.ca_file = None);
     let refused = error(client(unknown).manifest(&anonymous(), &latest()).await);
     assert!(
         matches!(&refused, UpstreamError::Unreachable { failure: ConnectionFailure::Tls, reason, .. } if reason.contains("certificate")),

@@ -92,7 +92,7 @@ async fn a_realm_at_another_site_gets_no_credentials() {
     setup.hub.add_account("robot", "hunter2", &[]);
     let elsewhere = setup.hub.host(Listener::Realm).replace("127.0.0.1", "localhost");
     setup.hub.realm_at(&format!("http://{elsewhere}/token"));
-    let options = UpstreamOptions { auth_hosts: Vec::new(), redirect_hosts: vec![elsewhere], ..setup.options() };
+    let options = UpstreamOptions { auth_hosts: Vec::new(), redirect_hosts: hosts(&[&elsewhere]), ..setup.options() };
     let client = client(options);
     let untrusted = UpstreamError::TokenRealm(RealmError::Untrusted { host: "localhost".into() });
     assert_eq!(error(client.manifest(&robot(), &latest()).await), untrusted);

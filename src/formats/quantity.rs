@@ -9,7 +9,11 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use crate::domain::min_free::MinFree;
 
 /// Reads a duration: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
-pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     time(&text)
 }
@@ -20,7 +24,11 @@ fn time<E: Error>(text: &str) -> Result<Duration, E> {
 
 /// Reads a duration of milliseconds or seconds, as [`duration`] does. Refuses a number above 600 without a unit,
 /// which was probably meant as milliseconds.
-pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     const MAX_BARE_SECONDS: u64 = 600;
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if text.parse().is_ok_and(|seconds: u64| seconds > MAX_BARE_SECONDS) {
@@ -32,7 +40,11 @@ pub(super) fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D:
 }
 
 /// Reads a duration of hours or days, as [`duration`] does. Refuses a number without a unit, unless it is zero.
-pub(super) fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
         return Err(D::Error::custom(format_args!(
@@ -43,7 +55,11 @@ pub(super) fn long_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Durati
 }
 
 /// Reads a duration as [`duration`] does; an empty string is `None`.
-pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if text.is_empty() {
         return Ok(None);
@@ -52,7 +68,11 @@ pub(super) fn optional_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Op
 }
 
 /// Reads a number of bytes: a whole number, or a string such as `"4MiB"` or `"10GB"`.
-pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     parse_bytes(&text)
         .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
@@ -60,7 +80,11 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error>
 
 /// Reads a number of bytes as [`bytes()`] does, for a key whose name does not say bytes. Refuses a number without a
 /// unit, unless it is zero.
-pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
         return Err(D::Error::custom(format_args!(
@@ -76,7 +100,11 @@ fn is_bare(text: &str) -> bool {
 }
 
 /// Reads a number of bytes, at least 16 MiB: the maximum length of a manifest that is passed through.
-pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     const MIN_BYTES: u64 = 16 << 20;
     let value = size(from)?;
     if value < MIN_BYTES {
@@ -87,7 +115,11 @@ pub(super) fn transfer_memory<'de, D: Deserializer<'de>>(from: D) -> Result<u64,
 }
 
 /// Reads a share of the file system such as `"10%"`, or a size, which needs a unit unless it is zero.
-pub(super) fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error> {
     let RawQuantity(text) = RawQuantity::deserialize(from)?;
     if is_bare(&text) {
         // A number below 100 was probably meant as a percentage.
