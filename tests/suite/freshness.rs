@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use futures::future::join_all;
 
-use crate::service::{Answer, Client, Config, Service, eventually};
+use crate::service::{Answer, Client, Scenario, Service, Started, eventually};
 
 const REVALIDATE_ALWAYS: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = \"1h\"\nrevalidate_timeout = \"1s\"";
 const LONG_TTL: &str = "[cache]\ntag_freshness = \"1h\"";
@@ -19,13 +19,9 @@ struct Scene {
 
 impl Scene {
     async fn start(lines: &str) -> Self {
-        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(1_000, 1)]);
-        hub.push_image("library/alpine", "latest", &image);
-        let service = Config::docker_hub(&hub).and(lines).start();
-        let team = service.group("team").await;
-        let token = service.deploy_token(&team, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let scenario = Scenario::new().image("library/alpine", "latest", &image).settings(lines);
+        let Started { hub, service, client, .. } = scenario.start().await;
         Self { hub, service, client, image }
     }
 
@@ -214,7 +210,7 @@ async fn after_a_restart_everything_is_there_while_upstream_is_down() {
         let team = scene.service.api("GET", "/groups/team", serde_json::Value::Null).await.json();
         let team = crate::service::Group { id: team["id"].as_u64().unwrap(), path: "team".to_owned() };
         let token = scene.service.deploy_token(&team, index).await;
-        scene.client = scene.service.log_in(&token.username, &token.secret).await;
+        scene.client = scene.service.log_in_with(&token).await;
         scene.gives(&scene.image, "stale").await;
         assert_eq!(scene.pull(scene.image.digest()).await.header("x-cache"), "hit");
         let blob = scene.client.blob("team", "alpine", layer.digest()).await;

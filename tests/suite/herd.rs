@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, sleep_until};
 
-use crate::service::{Client, Config, Connection, Service, eventually};
+use crate::service::{Client, Connection, Scenario, Service, Started, eventually};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,12 +31,9 @@ struct Scene {
 impl Scene {
     /// A service with one group that has pulled the manifest of an image with these layers.
     async fn of(layers: &[Layer]) -> Self {
-        let (hub, image) = (FakeRegistry::start(), Image::single(layers));
-        hub.push_image("library/app", "1", &image);
-        let service = Config::docker_hub(&hub).start();
-        let team = service.group("team").await;
-        let token = service.deploy_token(&team, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let image = Image::single(layers);
+        let scenario = Scenario::new().image("library/app", "1", &image);
+        let Started { hub, service, client, .. } = scenario.start().await;
         assert_eq!(client.manifest("team", "app", "1").await.status, 200);
         Self { hub, service, client, image }
     }

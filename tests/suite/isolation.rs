@@ -88,7 +88,7 @@ async fn company(lines: &str) -> Company {
 
 async fn client(service: &Service, group: &str) -> Client {
     let token = service.deploy_token(&service.group(group).await, "ci").await;
-    service.log_in(&token.username, &token.secret).await
+    service.log_in_with(&token).await
 }
 
 #[actix_rt::test]

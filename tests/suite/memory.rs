@@ -17,7 +17,7 @@ async fn scene() -> (FakeRegistry, Service, Client) {
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     (hub, service, client)
 }
 
@@ -94,7 +94,7 @@ async fn clients_of_one_group_that_read_nothing_leave_memory_to_those_of_another
     let (hub, service, client) = scene().await;
     let other = service.group("other").await;
     let token = service.deploy_token(&other, "ci").await;
-    let neighbour = service.log_in(&token.username, &token.secret).await;
+    let neighbour = service.log_in_with(&token).await;
     let stored = heavy(3 * MIB, 50);
     hub.push_image("acme/app", "stored", &stored);
     assert_eq!(neighbour.manifest("other", "acme/app", "stored").await.body, stored.bytes());

@@ -12,7 +12,7 @@ async fn an_image_is_fetched_once_and_then_served_from_the_cache() {
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     let layer = image.layers()[0].clone();
     for word in ["miss", "hit", "hit"] {
         let manifest = client.manifest("team", "alpine", "latest").await;
@@ -36,7 +36,7 @@ async fn the_head_of_a_manifest_tells_its_length_cached_or_not() {
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for cached in [false, true] {
         for reference in ["latest", image.digest()] {
             let head = client.manifest_head("team", "alpine", reference).await;

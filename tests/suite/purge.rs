@@ -64,7 +64,7 @@ impl Scene {
 async fn member(service: &Service, path: &str) -> (Group, Client) {
     let group = service.group(path).await;
     let token = service.deploy_token(&group, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     (group, client)
 }
 

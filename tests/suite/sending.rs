@@ -16,7 +16,7 @@ use fake_registry::{FakeRegistry, Image, Kind, Layer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::service::{Client, Config, Service, eventually, secure};
+use crate::service::{Client, Config, Scenario, Service, Started, eventually, secure};
 
 const MIB: u64 = 1 << 20;
 
@@ -35,12 +35,9 @@ impl Scene {
     }
 
     async fn with(size: u64, configured: impl FnOnce(Config) -> Config) -> Self {
-        let (hub, large, small) = (FakeRegistry::start(), Layer::random(size, 1), Layer::random(1000, 2));
-        hub.push_image("library/app", "1", &Image::single(&[large.clone(), small.clone()]));
-        let service = configured(Config::docker_hub(&hub)).start();
-        let team = service.group("team").await;
-        let token = service.deploy_token(&team, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let (large, small) = (Layer::random(size, 1), Layer::random(1000, 2));
+        let scenario = Scenario::new().image("library/app", "1", &Image::single(&[large.clone(), small.clone()]));
+        let Started { hub, service, client, .. } = scenario.configured(configured).start().await;
         assert_eq!(client.manifest("team", "app", "1").await.status, 200);
         Self { hub, service, client, large, small }
     }

@@ -39,7 +39,7 @@ async fn stored(size: u64, configured: impl FnOnce(Config) -> Config) -> Scene {
 
 async fn restart(scene: &mut Scene) {
     scene.service.restart();
-    scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    scene.client = scene.service.log_in_with(&scene.token).await;
 }
 
 fn only_under_suspicion(config: Config) -> Config {

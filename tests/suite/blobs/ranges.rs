@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::*;
+use crate::service::Answer;
 
 impl Scene {
     async fn ranges(&self, ranges: &str) -> Answer {
@@ -339,7 +340,7 @@ async fn without_a_link_upstream_decides_about_each_range() {
     assert_eq!((unknown.status, unknown.code().as_str()), (404, "BLOB_UNKNOWN"));
     let second = scene.service.group("second").await;
     let token = scene.service.deploy_token(&second, "ci").await;
-    let other = scene.service.log_in(&token.username, &token.secret).await;
+    let other = scene.service.log_in_with(&token).await;
     let granted = ranges_of(&other, &blob_path("second", &scene.layer), "5-9,0-0").await;
     assert_eq!((granted.status, granted.header("x-cache")), (206, "revalidated"));
 }

@@ -31,7 +31,7 @@ async fn a_stored_file_that_cannot_be_opened_is_fetched_again() {
     scene.service.kill_and_restart();
     fs::remove_file(&path).unwrap();
     symlink(&path, &path).unwrap();
-    scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    scene.client = scene.service.log_in_with(&scene.token).await;
     assert_eq!(scene.pull().await, "miss");
     scene.downloaded().await;
     assert_eq!((scene.pull().await.as_str(), scene.downloads()), ("hit", 2));
@@ -41,7 +41,7 @@ async fn a_stored_file_that_cannot_be_opened_is_fetched_again() {
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     fs::write(path.join("file"), "").unwrap();
-    scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    scene.client = scene.service.log_in_with(&scene.token).await;
     for _ in 0..2 {
         assert_eq!(scene.pull().await, "miss");
         scene.downloaded().await;

@@ -26,7 +26,7 @@ async fn pulled_and_killed() -> Pulled {
     let mut service = Config::docker_hub(&hub).and("[cache]\ntag_freshness = \"1h\"").start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
     client.stored_blob("team", "alpine", image.layers()[0].digest()).await;
     service.kill();
@@ -221,7 +221,7 @@ async fn one_small_file_that_cannot_be_read_stops_no_start_and_no_other_group() 
     pulled.service.restart();
     let other = pulled.service.group("other").await;
     let token = pulled.service.deploy_token(&other, "ci").await;
-    let client = pulled.service.log_in(&token.username, &token.secret).await;
+    let client = pulled.service.log_in_with(&token).await;
     assert_eq!(client.manifest("other", "alpine", "latest").await.status, 200);
     pulled.service.kill();
     let (cache, kept) = (pulled.service.data().join("cache"), pulled.service.data().join("cache.kept"));
@@ -236,7 +236,7 @@ async fn one_small_file_that_cannot_be_read_stops_no_start_and_no_other_group() 
             pulled.is_all_there().await;
         }
         pulled.service.restart();
-        let client = pulled.service.log_in(&token.username, &token.secret).await;
+        let client = pulled.service.log_in_with(&token).await;
         assert_eq!(client.manifest("other", "alpine", "latest").await.status, 200, "{kind}: upstream decides");
         pulled.service.kill();
         assert!(kind == "tags" || path.is_file(), "its links are kept again");

@@ -74,7 +74,7 @@ fn image(round: u64, chances: &mut Chances) -> Image {
 }
 
 async fn log_in(service: &Service, token: &Token) -> Client {
-    service.log_in(&token.username, &token.secret).await
+    service.log_in_with(token).await
 }
 
 /// Returns all paths of an image with their contents.

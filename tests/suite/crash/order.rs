@@ -20,7 +20,7 @@ async fn a_blob_is_forced_to_the_disk_then_renamed_then_its_folder_is_forced_the
     let service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     let trace = Trace::of(&service).await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
     client.stored_blob("team", "alpine", layer.digest()).await;

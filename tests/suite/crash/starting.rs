@@ -17,7 +17,7 @@ async fn a_store_survives_kills_while_it_is_opened() {
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
     let digest = image.layers()[0].digest().to_owned();
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     assert_eq!(client.manifest("team", "alpine", image.digest()).await.status, 200);
     client.stored_blob("team", "alpine", &digest).await;
     service.kill();
@@ -27,7 +27,7 @@ async fn a_store_survives_kills_while_it_is_opened() {
             service.restart();
             folder::verify(&service.data().join("cache"));
             hub.reset_counts();
-            let client = service.log_in(&token.username, &token.secret).await;
+            let client = service.log_in_with(&token).await;
             assert_eq!(client.manifest("team", "alpine", image.digest()).await.body, image.bytes());
             assert_eq!(client.blob("team", "alpine", &digest).await.body, image.layers()[0].bytes());
             assert_eq!(hub.requests().total(), 0);

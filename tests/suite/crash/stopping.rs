@@ -17,7 +17,7 @@ async fn a_transfer_that_is_under_way_is_finished() {
     let mut service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     assert_eq!(client.manifest("team", "alpine", "latest").await.status, 200);
     let digest = layer.digest().to_owned();
     let pull = actix_rt::spawn(async move { client.blob("team", "alpine", &digest).await });
@@ -32,7 +32,7 @@ async fn a_transfer_that_is_under_way_is_finished() {
 
     service.restart();
     hub.reset_counts();
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     assert_eq!(client.blob("team", "alpine", layer.digest()).await.header("x-cache"), "hit");
     assert_eq!(hub.requests().total(), 0);
 }

@@ -54,7 +54,7 @@ async fn a_name_that_does_not_resolve() {
     fs::write(&config, text.replace(&scene.hub.host(Listener::Registry), "registry.invalid:5000")).unwrap();
     scene.service.stop();
     scene.service.restart();
-    scene.client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    scene.client = scene.service.log_in_with(&scene.token).await;
     scene.pull_new().await.is_unavailable(DOES_NOT_RESOLVE.0, DOES_NOT_RESOLVE.1);
     assert_eq!(scene.pull_new_layer().await.status, 503);
     scene.cached_tag_is("stale").await;

@@ -15,7 +15,7 @@ use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::service::{Answer, Client, Config, Service, Token};
+use crate::service::{Answer, Client, Scenario, Service, Started, Token};
 
 /// The account at docker.io for the group `team`.
 pub const USERNAME: &str = "robot";
@@ -56,15 +56,13 @@ impl Scene {
     pub async fn start() -> Self {
         let hub = FakeRegistry::start();
         let (cached, new) = stock(&hub);
-        let service = Config::docker_hub(&hub)
-            .and(&format!("username = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\ngroups = [\"team\"]"))
-            .and("header_timeout = \"2s\"\nidle_timeout = \"1s\"")
-            .and("[cache]\ntag_freshness = 0\nnegative_ttl = 0\nrevalidate_timeout = \"1s\"")
-            .and("[log]\nfilter = \"debug\"")
-            .start();
-        let team = service.group("team").await;
-        let token = service.deploy_token(&team, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let Started { hub, service, token, client, .. } = Scenario::before(hub)
+            .settings(&format!("username = \"{USERNAME}\"\npassword = \"{PASSWORD}\"\ngroups = [\"team\"]"))
+            .settings("header_timeout = \"2s\"\nidle_timeout = \"1s\"")
+            .settings("[cache]\ntag_freshness = 0\nnegative_ttl = 0\nrevalidate_timeout = \"1s\"")
+            .settings("[log]\nfilter = \"debug\"")
+            .start()
+            .await;
         let scene = Self { hub, service, client, cached, new, token };
         scene.warm().await;
         scene.hub.reset_counts();

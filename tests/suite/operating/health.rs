@@ -38,7 +38,7 @@ async fn a_request_that_fails_is_logged_once_and_its_id_is_in_every_line_of_it()
     let service = in_trouble();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     let answer = client.manifest("team", "alpine", "latest").await;
     assert_eq!(answer.status, 503);
     let id = answer.header("x-request-id").to_owned();

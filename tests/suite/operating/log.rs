@@ -36,7 +36,7 @@ impl Piped {
         let token = service.deploy_token(&service.group("team").await, "ci").await;
         service.stop();
         let pipe = Some(service.restart_into_pipe());
-        let client = service.log_in(&token.username, &token.secret).await;
+        let client = service.log_in_with(&token).await;
         assert_eq!(client.manifest("team", "app", "1").await.status, 200);
         Self { _hub: hub, service, pipe, client }
     }

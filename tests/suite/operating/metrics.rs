@@ -74,7 +74,7 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     service.deploy_token_with(&team, expiring("made-for-less-than-a-week", 3)).await;
     service.user("secret-user", "a-long-enough-password").await;
     service.token("secret-user", "a-long-enough-password", "").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for _ in 0..2 {
         client.manifest("secret-team", "secret-image", "v7").await;
         client.blob("secret-team", "secret-image", layer.digest()).await;

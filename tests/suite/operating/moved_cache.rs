@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::metrics::metrics;
-use crate::service::{Client, Config, Service};
+use crate::service::{Client, Scenario, Service, Started};
 use fake_registry::{FakeRegistry, Image, Kind, Layer};
 
 const OPERATING: &str = include_str!("../../../docs/operating.md");
@@ -20,11 +20,9 @@ struct Scene {
 impl Scene {
     /// Starts a service with an image in its cache.
     async fn start() -> Self {
-        let (hub, image) = (FakeRegistry::start(), Image::single(&[Layer::random(10_000, 1)]));
-        hub.push_image("library/alpine", "1", &image);
-        let service = Config::docker_hub(&hub).start();
-        let token = service.deploy_token(&service.group("team").await, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let image = Image::single(&[Layer::random(10_000, 1)]);
+        let scenario = Scenario::new().image("library/alpine", "1", &image);
+        let Started { hub, service, client, .. } = scenario.start().await;
         let mut scene = Self { hub, image, service, client };
         scene.pull().await;
         assert!(scene.service.stop().success());

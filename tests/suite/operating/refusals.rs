@@ -34,7 +34,7 @@ impl Scene {
     pub(super) async fn puller(&self, name: &str) -> (Group, Token, Client) {
         let team = self.service.group("team").await;
         let token = self.service.deploy_token(&team, name).await;
-        let client = self.service.log_in(&token.username, &token.secret).await;
+        let client = self.service.log_in_with(&token).await;
         (team, token, client)
     }
 

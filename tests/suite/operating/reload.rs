@@ -19,7 +19,7 @@ fn stocked() -> (FakeRegistry, Image) {
 async fn client(service: &Service) -> Client {
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    service.log_in(&token.username, &token.secret).await
+    service.log_in_with(&token).await
 }
 
 /// Sends SIGHUP, and waits for another log line with this text.

@@ -18,14 +18,14 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
     let mut service = Config::docker_hub(&hub).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for name in ["one", "two"] {
         assert_eq!(client.manifest("team", name, "1").await.header("x-cache"), "miss");
     }
     assert!(service.stop().success());
     service.change_setting("min_free = 0", "min_free = \"99%\"");
     service.restart();
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for _ in 0..2 {
         for (name, image) in ["one", "two"].into_iter().zip(&images) {
             assert_eq!(client.manifest("team", name, "1").await.header("x-cache"), "hit");
@@ -70,7 +70,7 @@ async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_
     let mut service = settings.into_iter().fold(Config::docker_hub(&hub), with).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     disk.fill_but(4_800 << 10);
     for _ in 0..3 {
         for (tag, image) in [("1", &app), ("tool", &tool)] {
@@ -89,7 +89,7 @@ async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_
     assert_eq!((pulls("miss"), pulls("passed_through"), pulls("revalidated")), (2.0, 2.0, 2.0));
     assert!(service.stop().success());
     service.restart();
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for tag in ["1", "tool"] {
         assert_eq!(client.manifest("team", "app", tag).await.status, 200);
     }

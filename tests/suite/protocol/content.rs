@@ -31,7 +31,7 @@ async fn manifests_of_every_type_are_served_as_they_are() {
     let amd64 = Image::single(&[Layer::random(500, 2)]);
     let list = Image::index(&[amd64.clone(), Image::single(&[Layer::random(500, 3)])]);
     let images = [amd64.clone(), amd64.clone().oci(), list.clone(), list.clone().oci()];
-    let client = house.client().await;
+    let client = house.client.clone();
     for (number, image) in images.iter().enumerate() {
         let tag = format!("v{number}");
         house.hub.push_image("library/alpine", &tag, image);
@@ -58,7 +58,7 @@ async fn manifests_of_every_type_are_served_as_they_are() {
 #[actix_rt::test]
 async fn no_answer_is_ever_compressed() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let layer = &house.image.layers()[0];
     let home = "/v2/team/dependency_proxy/containers/alpine";
     for accepted in ["gzip", "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5", "identity;q=0, br", "*"] {
@@ -80,7 +80,7 @@ async fn no_answer_is_ever_compressed() {
 #[actix_rt::test]
 async fn head_of_a_blob_is_as_complete_as_get() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let layer = &house.image.layers()[0];
     client.manifest("team", "alpine", "latest").await;
     let path = format!("/v2/team/dependency_proxy/containers/alpine/blobs/{}", layer.digest());
@@ -99,7 +99,7 @@ async fn head_of_a_blob_is_as_complete_as_get() {
 #[actix_rt::test]
 async fn ranges_of_a_blob_are_served_cold_and_cached() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let bytes = house.image.layers()[0].bytes();
     let digest = house.image.layers()[0].digest();
     client.manifest("team", "alpine", "latest").await;
@@ -144,7 +144,7 @@ async fn ranges_of_a_blob_are_served_cold_and_cached() {
 #[actix_rt::test]
 async fn every_answer_is_counted_by_route_and_status_and_nothing_else() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     client.manifest("team", "alpine", "latest").await;
     client.blob("team", "alpine", house.image.layers()[0].digest()).await;
     client.manifest("missing", "alpine", "latest").await;

@@ -15,7 +15,7 @@ async fn tags_are_passed_through_page_by_page() {
     for tag in ["3.18", "3.19", "3.20"] {
         house.hub.push_image("library/alpine", tag, &house.image);
     }
-    let client = house.client().await;
+    let client = house.client.clone();
     let all = client.get(&format!("{ALPINE}/tags/list")).await;
     assert_eq!((all.status, all.header("link")), (200, ""));
     assert_eq!(all.json(), json!({"name": "library/alpine", "tags": ["3.18", "3.19", "3.20", "latest"]}));
@@ -47,7 +47,7 @@ async fn the_next_page_is_asked_of_the_same_upstream() {
     other.push_image("app", "1", &image);
     other.push_image("app", "2", &image);
     let house = House::with(&format!("[upstreams.\"other.test\"]\nurl = \"{}\"", other.url())).await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let first = client.get("/v2/team/dependency_proxy/containers/app/tags/list?n=1&ns=other.test").await;
     assert_eq!((first.status, first.header("oci-namespace")), (200, "other.test"));
     let next = first.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
@@ -61,7 +61,7 @@ async fn referrers_are_passed_through_and_are_a_404_where_upstream_has_no_such_l
     let sbom = Image::single(&[Layer::random(50, 9)]).oci().attached_to(&house.image, "application/x-sbom");
     house.hub.push_untagged("library/alpine", &signature);
     house.hub.push_untagged("library/alpine", &sbom);
-    let client = house.client().await;
+    let client = house.client.clone();
     let path = format!("{ALPINE}/referrers/{}", house.image.digest());
     let all = client.get(&path).await;
     assert_eq!((all.status, all.header("content-type")), (200, OCI_INDEX));
@@ -82,7 +82,7 @@ async fn referrers_are_passed_through_and_are_a_404_where_upstream_has_no_such_l
 #[actix_rt::test]
 async fn lists_are_for_those_who_may_pull() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     house.service.group("other").await;
     for list in ["tags/list".to_owned(), format!("referrers/{}", house.image.digest())] {
         let foreign = client.get(&format!("/v2/other/dependency_proxy/containers/alpine/{list}")).await;
@@ -142,7 +142,7 @@ async fn every_page_is_found_by_upstreams_own_token_with_one_request() {
             house.hub.push_image("library/alpine", tag, &house.image);
         }
         house.hub.page_by(parameter, 2);
-        let pages = pages(&house.client().await, &format!("{ALPINE}/tags/list{query}")).await;
+        let pages = pages(&house.client.clone(), &format!("{ALPINE}/tags/list{query}")).await;
         let tags: Vec<_> = pages.iter().flat_map(|page| page.json()["tags"].as_array().unwrap().clone()).collect();
         assert_eq!(tags, ["1", "2", "3", "4", "latest"]);
         assert_eq!(queries(&house.hub), sent);
@@ -162,7 +162,7 @@ async fn every_page_of_referrers_is_found_also_by_ns() {
     other.page_by("nextToken", 2);
     let house = House::with(&format!("[upstreams.\"other.test\"]\nurl = \"{}\"", other.url())).await;
     let path = format!("/v2/team/dependency_proxy/containers/app/referrers/{}", image.digest());
-    let pages = pages(&house.client().await, &format!("{path}?ns=other.test&artifactType=application/x-sbom")).await;
+    let pages = pages(&house.client.clone(), &format!("{path}?ns=other.test&artifactType=application/x-sbom")).await;
     assert_eq!(pages.iter().map(|page| page.json()["manifests"].as_array().unwrap().len()).sum::<usize>(), 5);
     assert!(pages.iter().all(|page| page.header("oci-filters-applied") == "artifactType"));
     assert_eq!(
@@ -176,7 +176,7 @@ async fn every_page_of_referrers_is_found_also_by_ns() {
 #[actix_rt::test]
 async fn the_link_of_every_registry_comes_down_byte_for_byte() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     for (link, query) in [
         // Quay, ECR, GitLab, Harbor, Artifactory, Distribution.
         ("</v2/coreos/etcd/tags/list?next_page=NTA%3D&n=50>; rel=\"next\"", "next_page=NTA%3D&n=50"),
@@ -208,7 +208,7 @@ async fn the_link_of_every_registry_comes_down_byte_for_byte() {
 #[actix_rt::test]
 async fn a_link_that_leads_nowhere_new_is_left_out() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let endless = format!("</v2/x?next_page={}>; rel=next", "a".repeat(5000));
     for link in [
         "</v2/library/alpine/tags/list?n=7&last=x>; rel=\"next\"",
@@ -228,7 +228,7 @@ async fn a_link_that_leads_nowhere_new_is_left_out() {
 #[actix_rt::test]
 async fn a_query_that_cannot_be_passed_on_is_refused_and_nobody_is_asked() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let longest = "a".repeat(4094);
     for list in ["tags/list".to_owned(), format!("referrers/{}", house.image.digest())] {
         let page = client.get(&format!("{ALPINE}/{list}?{longest}aaa")).await;
@@ -244,7 +244,7 @@ async fn a_list_is_one_whatever_its_content_type() {
     let house = House::new().await;
     let sbom = Image::single(&[Layer::random(50, 9)]).oci().attached_to(&house.image, "application/x-sbom");
     house.hub.push_untagged("library/alpine", &sbom);
-    let client = house.client().await;
+    let client = house.client.clone();
     let referrers = format!("{ALPINE}/referrers/{}", house.image.digest());
     for sent in ["text/plain; charset=utf-8", "application/octet-stream", "text/html"] {
         house.hub.on(Kind::Tags).times(1).content_type(sent);
@@ -263,7 +263,7 @@ async fn a_list_is_one_whatever_its_content_type() {
 #[actix_rt::test]
 async fn what_is_no_list_is_an_error_whatever_its_content_type() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     for kind in [Kind::Tags, Kind::Referrers] {
         let path = match kind {
             Kind::Tags => format!("{ALPINE}/tags/list"),
@@ -287,7 +287,7 @@ async fn what_is_no_list_is_an_error_whatever_its_content_type() {
 async fn a_head_of_a_list_says_what_a_get_does() {
     let house = House::new().await;
     house.hub.push_image("library/alpine", "3.20", &house.image);
-    let client = house.client().await;
+    let client = house.client.clone();
     let path = format!("{ALPINE}/tags/list?n=1");
     let get = client.get(&path).await;
     let head = client.send(client.request(Method::HEAD, &path)).await;

@@ -21,7 +21,7 @@ mod unavailable;
 use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
-use crate::service::{Answer, Client, Config, Group, Service, Token, User};
+use crate::service::{Answer, Client, Config, Group, Scenario, Service, Started, Token, User};
 
 /// Message for a wrong secret.
 const WRONG: &str = "Wrong username or password. With a token, use the token as the password";
@@ -38,6 +38,7 @@ struct House {
     team: Group,
     ci: Token,
     alice: User,
+    client: Client,
 }
 
 const ALICES_PASSWORD: &str = "alices-own-password";
@@ -53,20 +54,12 @@ impl House {
     }
 
     async fn configured(configure: impl FnOnce(Config) -> Config) -> Self {
-        let hub = FakeRegistry::start();
         let image = Image::single(&[Layer::random(10_000, 1)]);
-        hub.push_image("library/alpine", "latest", &image);
-        let service = configure(Config::docker_hub(&hub)).start();
-        let team = service.group("team").await;
-        let ci = service.deploy_token(&team, "ci").await;
+        let scenario = Scenario::new().image("library/alpine", "latest", &image).configured(configure);
+        let Started { hub, service, team, token: ci, client, .. } = scenario.start().await;
         let alice = service.user("alice", ALICES_PASSWORD).await;
         service.add_member(&team, &alice, 10).await;
-        Self { hub, service, image, team, ci, alice }
-    }
-
-    /// Returns a client with a bearer token for the deploy token.
-    async fn client(&self) -> Client {
-        self.service.log_in(&self.ci.username, &self.ci.secret).await
+        Self { hub, service, image, team, ci, alice, client }
     }
 
     /// Pulls with these credentials, the token first. Returns `200`, or the status, code and message of the refusal.

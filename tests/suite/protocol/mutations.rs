@@ -34,8 +34,8 @@ const FRAGMENTS: [&str; 16] = [
     "Upgrade: websocket\r\nConnection: upgrade\r\n",
 ];
 
-async fn requests(house: &House) -> Vec<Vec<u8>> {
-    let bearer = house.client().await.authorization().to_owned();
+fn requests(house: &House) -> Vec<Vec<u8>> {
+    let bearer = house.client.authorization().to_owned();
     let bearer = [("Authorization", bearer.as_str()), ("Accept", "application/vnd.oci.image.index.v1+json, */*;q=0.1")];
     let admin = [("PRIVATE-TOKEN", ADMIN_TOKEN), ("Content-Type", "application/json"), ("Content-Length", "31")];
     let home = "/v2/team/dependency_proxy/containers/alpine";
@@ -118,7 +118,7 @@ async fn no_change_to_a_request_is_a_failure_of_the_service() {
     let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS));
     let house = House::new().await;
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
-    let (address, requests) = (house.service.address, requests(&house).await);
+    let (address, requests) = (house.service.address, requests(&house));
     let send = move || {
         let mut statuses = BTreeMap::<_, u64>::new();
         while Instant::now() < end {

@@ -35,7 +35,7 @@ async fn the_path_and_ns_choose_the_upstream_and_its_name_for_the_image() {
     for name in ["a/b/c/d", "manifests/blobs", "library/dotted.name"] {
         house.hub.push_image(name, "latest", &deep);
     }
-    let client = house.client().await;
+    let client = house.client.clone();
     let hub = house.image.digest();
     for (image, namespace, digest) in [
         ("alpine", "", hub),
@@ -92,7 +92,7 @@ async fn with_ns_the_path_is_the_repository_whatever_it_looks_like() {
     for name in ["other.test/alpine", "my.group/app", "ghcr.io/acme/app"] {
         house.hub.push_image(name, "latest", &dotted);
     }
-    let client = house.client().await;
+    let client = house.client.clone();
     let on_second = names.iter().zip(&images).map(|(name, image)| {
         // The prefix of mirrors is removed once.
         let path = match *name {
@@ -121,7 +121,7 @@ async fn with_ns_the_path_is_the_repository_whatever_it_looks_like() {
 async fn a_registry_that_is_not_configured_is_refused_and_nobody_is_asked() {
     let (second, _) = other(&["alpine"]);
     let house = with_other(&second).await;
-    let client = house.client().await;
+    let client = house.client.clone();
     for (image, registry) in [
         ("quay.example.com/x", "quay.example.com"),
         ("localhost/x", "localhost"),
@@ -152,7 +152,7 @@ async fn a_registry_that_is_not_configured_is_refused_and_nobody_is_asked() {
 #[actix_rt::test]
 async fn a_path_without_the_marker_is_answered_with_the_right_form() {
     let house = House::new().await;
-    let (client, digest) = (house.client().await, house.image.digest());
+    let (client, digest) = (house.client.clone(), house.image.digest());
     let by_digest = format!("library/alpine/manifests/{digest}");
     let wanted = format!("library/alpine@{digest}");
     let blob = format!("alpine/blobs/{digest}");
@@ -179,7 +179,7 @@ async fn a_path_without_the_marker_is_answered_with_the_right_form() {
 #[actix_rt::test]
 async fn malformed_names_tags_and_digests_are_400() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let zeros = "0".repeat(64);
     let (long_name, long_tag) = ("a".repeat(256), "a".repeat(129));
     for (path, code) in [
@@ -222,7 +222,7 @@ async fn malformed_names_tags_and_digests_are_400() {
 #[actix_rt::test]
 async fn what_clients_percent_encode_means_the_same() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     house.service.group("team/sub").await;
     let digest = house.image.digest().replace(':', "%3A");
     let lower = house.image.digest().replace(':', "%3a");
@@ -256,7 +256,7 @@ async fn what_would_change_something_is_405() {
         ("GET", "/v2/_catalog?n=10".to_owned()),
         ("PROPFIND", "/v2/".to_owned()),
     ] {
-        for client in [stranger.clone(), house.client().await] {
+        for client in [stranger.clone(), house.client.clone()] {
             let request = client.request(Method::from_bytes(method.as_bytes()).unwrap(), &path).body("some bytes");
             let answer = client.send(request).await;
             assert_eq!(said(&answer), refusal(405, "UNSUPPORTED", READ_ONLY), "{method} {path}");

@@ -34,7 +34,7 @@ async fn an_image_is_pulled_through_groups_with_the_names_of_routes_below_the_to
     let house = House::new().await;
     let payments = house.service.group("payments").await;
     let token = house.service.deploy_token(&payments, "ci").await;
-    let client = house.service.log_in(&token.username, &token.secret).await;
+    let client = house.service.log_in_with(&token).await;
     let layer = &house.image.layers()[0];
     for name in BELOW {
         let group = house.service.group(&format!("payments/{name}")).await;
@@ -74,7 +74,7 @@ async fn a_group_is_renamed_to_the_name_of_a_route_only_below_the_top() {
     let house = House::new().await;
     let sub = house.service.group("team/sub").await;
     house.change("PUT", &format!("/groups/{}", sub.id), json!({"path": "api"})).await;
-    let client = house.client().await;
+    let client = house.client.clone();
     assert_eq!(said(&client.manifest("team/api", "alpine", "latest").await), served());
     assert_eq!(said(&client.manifest("api", "alpine", "latest").await).0, 400);
 }

@@ -117,7 +117,7 @@ async fn a_token_expires_in_the_hands_of_its_user() {
     let end = Timestamp::now() + 3.seconds();
     let fields = json!({"name": "brief", "scopes": PAIR, "expires_at": end.to_string()});
     let brief = house.service.deploy_token_with(&house.team, fields).await;
-    let client = house.service.log_in(&brief.username, &brief.secret).await;
+    let client = house.service.log_in_with(&brief).await;
     pulls(&client, &house, "before").await;
     eventually("the token expires", async || client.get("/v2/").await.status != 200).await;
     assert!(Timestamp::now() >= end, "not before its time");
@@ -156,7 +156,7 @@ async fn a_member_who_is_removed_pulls_no_more() {
 #[actix_rt::test]
 async fn a_group_that_is_deleted_takes_its_tokens_along() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     pulls(&client, &house, "before").await;
     house.change("DELETE", &format!("/groups/{}", house.team.id), json!(null)).await;
     is_shut_out(&client, &house, "after").await;
@@ -168,7 +168,7 @@ async fn a_group_that_is_deleted_takes_its_tokens_along() {
 #[actix_rt::test]
 async fn the_proxy_is_switched_off_and_on_as_a_whole() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     pulls(&client, &house, "on").await;
     house.switch_proxy(false).await;
     let off = denied("The dependency proxy is switched off here. An administrator can switch it on");
@@ -187,7 +187,7 @@ async fn the_proxy_is_switched_off_and_on_as_a_whole() {
 async fn the_proxy_is_switched_off_for_a_group_and_those_below_it() {
     let house = House::new().await;
     let sub = house.service.group("team/sub").await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let manifest = async |group: &str| said(&client.manifest(group, "alpine", "latest").await);
     let switch = async |id: u64, to: serde_json::Value| {
         house.change("PUT", &format!("/groups/{id}"), json!({"dependency_proxy_enabled": to})).await;

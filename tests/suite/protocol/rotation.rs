@@ -44,7 +44,7 @@ async fn shown(house: &House, path: &str) -> Answer {
 async fn both_secrets_pull_during_the_overlap_also_after_a_crash_and_end_with_the_token() {
     let mut house = House::new().await;
     for (path, token) in a_token_of_each_kind(&house).await {
-        let before = house.service.log_in(&token.username, &token.secret).await;
+        let before = house.service.log_in_with(&token).await;
         let (new, answer) = rotated(&house, &path, json!({"overlap": "90m"})).await;
         let ahead = old_secret_ends(&answer).duration_since(Timestamp::now());
         assert!((SignedDuration::from_mins(89)..=SignedDuration::from_mins(90)).contains(&ahead), "{path}: {ahead}");
@@ -79,7 +79,7 @@ fn name_of(token: &Value) -> &str {
 async fn an_overlap_ends_in_its_time_and_the_old_secret_is_refused_with_what_to_do() {
     let house = House::new().await;
     for (path, token) in a_token_of_each_kind(&house).await {
-        let before = house.service.log_in(&token.username, &token.secret).await;
+        let before = house.service.log_in_with(&token).await;
         let (new, answer) = rotated(&house, &path, json!({"overlap": 2})).await;
         eventually("the old secret ends", async || status(&before).await != 200).await;
         let end = old_secret_ends(&answer);
@@ -122,7 +122,7 @@ async fn a_deploy_token_keeps_its_user_name_and_end_and_has_a_day_of_overlap_unl
 async fn of_two_rotations_within_an_overlap_the_older_secret_ends_at_once() {
     let house = House::new().await;
     for (path, token) in a_token_of_each_kind(&house).await {
-        let first = house.service.log_in(&token.username, &token.secret).await;
+        let first = house.service.log_in_with(&token).await;
         let (second, _) = rotated(&house, &path, json!({"overlap": "30d"})).await;
         let (third, _) = rotated(&house, &path, json!({"overlap": "1h"})).await;
         assert_eq!(status(&first).await, 401, "{path}");
@@ -207,7 +207,7 @@ async fn a_token_of_a_group_that_has_expired_is_rotated_as_its_sentence_says() {
 async fn an_extended_token_has_another_end_and_the_same_secret() {
     let house = House::new().await;
     for (path, token) in a_token_of_each_kind(&house).await {
-        let client = house.service.log_in(&token.username, &token.secret).await;
+        let client = house.service.log_in_with(&token).await;
         let answer = house.service.api("PUT", &path, json!({"expires_at": "2100-02-03"})).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         assert!(answer.json()["expires_at"].as_str().unwrap().starts_with("2100-02-03"), "{path}");

@@ -13,7 +13,7 @@ const ALPINE: &str = "/v2/team/dependency_proxy/containers/alpine";
 async fn without_referrers() -> (House, Client, String) {
     let house = House::new().await;
     house.hub.referrers_api(false);
-    let (client, tag) = (house.client().await, house.image.digest().replace(':', "-"));
+    let (client, tag) = (house.client.clone(), house.image.digest().replace(':', "-"));
     (house, client, tag)
 }
 

@@ -10,7 +10,7 @@ const HOME: &str = "/v2/team/dependency_proxy/containers";
 
 /// Checks all parts of a 503 that a client may see.
 async fn is_unavailable(house: &House, path: &str, sentence: &str, reason: &'static str) {
-    let client = house.client().await;
+    let client = house.client.clone();
     let answer = client.get(&format!("{HOME}/{path}")).await;
     assert_eq!(said(&answer), refusal(503, "UNAVAILABLE", sentence));
     let wait: u64 = answer.header("retry-after").parse().unwrap();
@@ -29,7 +29,7 @@ async fn is_unavailable(house: &House, path: &str, sentence: &str, reason: &'sta
 #[actix_rt::test]
 async fn a_misspelt_or_private_image_is_named() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let sentence = "docker.io has no 'library/ngnix', or it is private (asked without credentials)";
     let missing = format!("{HOME}/ngnix/blobs/{}", house.image.layers()[0].digest());
     assert_eq!(said(&client.manifest("team", "ngnix", "latest").await), denied(sentence));
@@ -52,14 +52,14 @@ async fn a_private_image_is_named_with_the_account_that_was_used() {
     house.hub.add_account("robot", "robots-password", &[]);
     house.hub.add_account("owner", "x", &["acme/app"]);
     house.hub.push_image("acme/app", "latest", &house.image);
-    let answer = house.client().await.manifest("team", "acme/app", "latest").await;
+    let answer = house.client.clone().manifest("team", "acme/app", "latest").await;
     assert_eq!(said(&answer), denied("docker.io has no 'acme/app', or it is private (asked as robot)"));
 }
 
 #[actix_rt::test]
 async fn an_upstream_that_is_down_is_503_and_what_is_cached_goes_on() {
     let house = House::new().await;
-    let client = house.client().await;
+    let client = house.client.clone();
     let layer = house.image.layers()[0].digest();
     for answer in [client.manifest("team", "alpine", "latest").await, client.blob("team", "alpine", layer).await] {
         assert_eq!(said(&answer), served());
@@ -95,7 +95,7 @@ async fn upstreams_limit_is_told_with_its_numbers() {
     let house = House::new().await;
     house.hub.push_image("library/postgres", "17", &house.image);
     house.hub.pulls_left(0);
-    let client = house.client().await;
+    let client = house.client.clone();
     let answer = client.manifest("team", "postgres", "17").await;
     let sentence =
         "docker.io's pull limit is reached (100 per 6 h, more in 47 min) and postgres:17 is not cached here yet";
@@ -108,7 +108,7 @@ async fn upstreams_limit_is_told_with_its_numbers() {
 async fn a_short_limit_is_waited_for() {
     let house = House::new().await;
     house.hub.on(Kind::ManifestGet).times(2).too_many_requests(1);
-    let answer = house.client().await.manifest("team", "alpine", "latest").await;
+    let answer = house.client.clone().manifest("team", "alpine", "latest").await;
     assert_eq!(said(&answer), served());
     assert_eq!(house.hub.requests().of(Kind::ManifestGet), 3);
 }

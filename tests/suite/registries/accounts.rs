@@ -139,7 +139,7 @@ async fn basic_refusal(status: u16, ping: Option<u16>) -> u16 {
     let service = Config::docker_hub(&hub).and(&format!("{ACCOUNT}\n{REVALIDATE}")).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     is_image(&client.manifest("team", "acme/app", "1").await, &image);
     hub.behave();
     for kind in [Kind::ManifestHead, Kind::ManifestGet] {

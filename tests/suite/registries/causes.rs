@@ -15,7 +15,7 @@ const TIMEOUTS: &str = "header_timeout = \"1s\"\nconnect_timeout = \"1s\"";
 async fn is_told(service: &Service, cause: &str) {
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     let answer = client.manifest("team", "up.test/acme/app", "1").await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     let sentence = format!("{cause} and acme/app:1 is not cached here yet");

@@ -148,7 +148,7 @@ async fn a_registry_without_any_head_is_pulled_from_as_one_with_it() {
     let service = Config::hub_named("plain.test", &hub).and(REVALIDATE).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for _ in 0..2 {
         assert_eq!(client.manifest_head("team", "plain.test/acme/app", "1").await.status, 200);
         is_image(&client.manifest("team", "plain.test/acme/app", "1").await, &image);

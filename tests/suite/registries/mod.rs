@@ -11,7 +11,7 @@ mod tokens;
 
 use fake_registry::{FakeRegistry, Image, Kind, Layer};
 
-use crate::service::{Answer, Client, Config, Service};
+use crate::service::{Answer, Client, Scenario, Service, Started};
 
 /// Tags are revalidated at each pull, and 404s are not cached.
 const REVALIDATE: &str = "[cache]\ntag_freshness = 0\nnegative_ttl = 0";
@@ -30,10 +30,7 @@ impl Scene {
     }
 
     async fn before(hub: FakeRegistry, lines: &str) -> Self {
-        let service = Config::docker_hub(&hub).and(lines).start();
-        let team = service.group("team").await;
-        let token = service.deploy_token(&team, "ci").await;
-        let client = service.log_in(&token.username, &token.secret).await;
+        let Started { hub, service, client, .. } = Scenario::before(hub).settings(lines).start().await;
         Self { hub, service, client }
     }
 
@@ -41,7 +38,7 @@ impl Scene {
     async fn another_group(&self, name: &str) -> Client {
         let group = self.service.group(name).await;
         let token = self.service.deploy_token(&group, "ci").await;
-        self.service.log_in(&token.username, &token.secret).await
+        self.service.log_in_with(&token).await
     }
 
     /// Returns a client with a new token of the group `team`, for a restarted service.
@@ -49,7 +46,7 @@ impl Scene {
         let team = self.service.api("GET", "/groups/team", serde_json::Value::Null).await.json();
         let team = crate::service::Group { id: team["id"].as_u64().unwrap(), path: "team".to_owned() };
         let token = self.service.deploy_token(&team, "another").await;
-        self.service.log_in(&token.username, &token.secret).await
+        self.service.log_in_with(&token).await
     }
 
     /// Pushes an image into a repository, with the tag `1`.

@@ -92,7 +92,7 @@ async fn a_path_in_the_address_of_upstream_is_part_of_the_scope() {
         .start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     is_image(&client.manifest("team", "mirror.test/acme/app", "1").await, &image);
 }
 
@@ -122,7 +122,7 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
         Config::upstream_at("own.test", &front.url()).and(&format!("auth_hosts = [\"{realm}\"]\n{lines}")).start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     let path = "own.test/acme/app";
     is_image(&client.manifest("team", path, "1").await, &image);
     assert_eq!(behind.requests().token_requests(), 1);
@@ -176,7 +176,7 @@ async fn each_registry_behind_a_redirect_has_a_token_of_its_own() {
         .start();
     let team = service.group("team").await;
     let token = service.deploy_token(&team, "ci").await;
-    let client = service.log_in(&token.username, &token.secret).await;
+    let client = service.log_in_with(&token).await;
     for _ in 0..6 {
         is_image(&client.manifest("team", "own.test/acme/app", "1").await, &image);
     }

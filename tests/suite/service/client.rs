@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
-use super::{Service, secure};
+use super::{Service, Token, secure};
 
 /// A client of the service with a credential.
 #[derive(Clone)]
@@ -43,6 +43,11 @@ impl Service {
         assert_eq!(answer.status, 200, "{answer:?}");
         let token = answer.json()["token"].as_str().unwrap().to_owned();
         self.stranger().with_authorization(&format!("Bearer {token}"))
+    }
+
+    /// Returns a client with a bearer token for this credential, as for a pull.
+    pub async fn log_in_with(&self, token: &Token) -> Client {
+        self.log_in(&token.username, &token.secret).await
     }
 
     /// Returns the response of the token endpoint to these credentials; `more` is added to the query.

@@ -4,6 +4,7 @@ mod client;
 mod connection;
 mod ending;
 mod identities;
+mod scenario;
 mod secure;
 mod waiting;
 
@@ -19,6 +20,7 @@ use fake_registry::{FakeRegistry, Listener};
 pub use client::{Answer, Client};
 pub use connection::Connection;
 pub use identities::{Group, Token, User};
+pub use scenario::{Scenario, Started};
 pub use secure::secure;
 pub use waiting::eventually;
 
@@ -163,7 +165,7 @@ impl Drop for Service {
     }
 }
 
-type Started = (Child, PathBuf, SocketAddr, SocketAddr);
+type Spawned = (Child, PathBuf, SocketAddr, SocketAddr);
 
 /// Returns the tested binary: that of this build, or that of a package.
 fn binary() -> OsString {
@@ -171,12 +173,12 @@ fn binary() -> OsString {
     std::env::var_os("DEPENDENCY_PROXY_TEST_BINARY").unwrap_or_else(built)
 }
 
-fn spawn(config: &Path, variables: &[(String, String)]) -> Started {
+fn spawn(config: &Path, variables: &[(String, String)]) -> Spawned {
     try_spawn(config, variables).unwrap_or_else(|(_, log)| panic!("it did not start: {log}"))
 }
 
 /// Starts the service. Fails with its exit status and output where it ends.
-fn try_spawn(config: &Path, variables: &[(String, String)]) -> Result<Started, (std::process::ExitStatus, String)> {
+fn try_spawn(config: &Path, variables: &[(String, String)]) -> Result<Spawned, (std::process::ExitStatus, String)> {
     let log = config.with_extension("log");
     let mut child = Command::new(binary())
         .args(["serve", "--config"])

@@ -29,7 +29,7 @@ impl Scene {
         let alice = service.user("alice", "alices-own-password").await;
         service.add_member(&team, &alice, 50).await;
         let fleet = service.deploy_token(&ci, "fleet").await;
-        let client = service.log_in(&fleet.username, &fleet.secret).await;
+        let client = service.log_in_with(&fleet).await;
         assert_eq!(client.manifest("team/ci", "alpine", "latest").await.status, 200);
         let digest = image.layers()[0].digest();
         client.stored_blob("team/ci", "alpine", digest).await;

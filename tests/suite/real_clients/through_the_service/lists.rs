@@ -72,7 +72,7 @@ fn payload(signature: &str) -> String {
 #[actix_rt::test]
 async fn debians_registry_has_no_list_of_referrers_and_that_is_passed_on() {
     let scene = Scene::with_open_registry(&["library/tool:1=oci", "library/tool:2=oci-index"]).await;
-    let client = scene.service.log_in(&scene.token.username, &scene.token.secret).await;
+    let client = scene.service.log_in_with(&scene.token).await;
     for (image, digest) in &scene.images {
         let (name, _) = image.split_once(':').unwrap();
         let list = client.get(&format!("/v2/{}/referrers/{digest}", of("team", name))).await;
