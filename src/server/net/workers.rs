@@ -1,10 +1,8 @@
 //! The worker threads that serve clients. Each accepts connections from a listener of its own, among which the
-//! kernel distributes them. It hands a connection to another thread only if that one has fewer, so that long
-//! connections are spread evenly. Knows neither HTTP nor TLS.
+//! kernel distributes them (socket(7), `SO_REUSEPORT`). Knows neither HTTP nor TLS.
 
-use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,12 +10,10 @@ use std::time::{Duration, Instant};
 use actix_rt::Arbiter;
 use futures::future::LocalBoxFuture;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::addresses::{Addresses, Counted};
-use super::churn::{Churn, MAX_BRIEF_LIFETIME};
 use super::idlers::Idlers;
 use crate::actors::admission::refused;
 
@@ -59,21 +55,10 @@ pub(in crate::server) struct Thread {
 /// Serves one connection to its end. Created on the thread that uses it.
 pub(in crate::server) type Serve = Box<dyn Fn(TcpStream, SocketAddr) -> LocalBoxFuture<'static, ()>>;
 
-/// Load of one worker thread, visible to the others.
-struct WorkerLoad {
-    /// Number of connections that it serves.
-    serving: AtomicUsize,
-    /// Number of brief connections that it has served since the start.
-    brief: AtomicUsize,
-    hand_over: UnboundedSender<(StdStream, ActiveConnection)>,
-}
-
-/// A connection that a worker serves, or is about to serve. It counts until it is dropped.
+/// A connection that is being served. It counts until it is dropped.
 struct ActiveConnection {
-    loads: Arc<[WorkerLoad]>,
-    at: usize,
-    peer: SocketAddr,
-    since: Instant,
+    /// Number of connections that all workers serve.
+    serving: Arc<AtomicUsize>,
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
@@ -85,11 +70,6 @@ struct Accepted {
     counted: Counted,
 }
 
-/// A connection is handed over if another thread has fewer connections by more than this.
-const SLACK: usize = 2;
-/// The same during connection churn: handing a connection over costs more than a short request, and threads accept
-/// several at once.
-const SLACK_DURING_CHURN: usize = 64;
 /// Maximum number of threads for blocking work, over all workers. The same as actix-server's default.
 const BLOCKING_THREADS: usize = 512;
 /// Pause after an error that the next attempt would meet, too, for example when no more files may be opened.
@@ -116,29 +96,26 @@ where
     let permits =
         Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
     let warned = Arc::<Mutex<Option<Instant>>>::default();
-    let (loads, receivers): (Vec<_>, Vec<_>) = listeners.iter().map(|_| WorkerLoad::new()).unzip();
-    let loads: Arc<[WorkerLoad]> = loads.into();
-    let mut arbiters = Vec::new();
-    for (at, (listener, handed_over)) in listeners.into_iter().zip(receivers).enumerate() {
+    let serving = Arc::<AtomicUsize>::default();
+    let (workers, mut arbiters) = (listeners.len(), Vec::new());
+    for listener in listeners {
         listener.set_nonblocking(true)?;
-        let workers = loads.len();
         let arbiter = Arbiter::with_tokio_rt(move || runtime(workers));
         let (stopping, make) = (Stopping(stopping.clone()), make.clone());
-        let (loads, permits, full) = (loads.clone(), permits.clone(), full.clone());
+        let (serving, permits, full) = (serving.clone(), permits.clone(), full.clone());
         let (addresses, warned) = (bounds.addresses.clone(), warned.clone());
         arbiter.spawn_fn(move || {
-            let serving = async move {
+            let running = async move {
                 let thread = Thread { stopping, idlers: Idlers::default() };
                 let serve = make(thread.clone()).await;
-                let churn = Cell::default();
-                let worker = Worker { at, loads, permits, addresses, full, warned, thread, churn, serve };
-                if let Err(error) = worker.run(listener, handed_over).await {
+                let worker = Worker { serving, permits, addresses, full, warned, thread, serve };
+                if let Err(error) = worker.run(listener).await {
                     die(&error);
                 }
             };
-            let serving = actix_rt::spawn(serving);
+            let running = actix_rt::spawn(running);
             // If the task panics, the process must end. Otherwise the port would stay open with nothing behind it.
-            actix_rt::spawn(async move { serving.await.unwrap_or_else(|panic| die(&panic)) });
+            actix_rt::spawn(async move { running.await.unwrap_or_else(|panic| die(&panic)) });
         });
         arbiters.push(arbiter);
     }
@@ -180,16 +157,9 @@ impl Stopping {
     }
 }
 
-impl WorkerLoad {
-    fn new() -> (Self, UnboundedReceiver<(StdStream, ActiveConnection)>) {
-        let (hand_over, handed_over) = unbounded_channel();
-        (Self { serving: AtomicUsize::new(0), brief: AtomicUsize::new(0), hand_over }, handed_over)
-    }
-}
-
 struct Worker {
-    at: usize,
-    loads: Arc<[WorkerLoad]>,
+    /// Number of connections that all workers serve.
+    serving: Arc<AtomicUsize>,
     permits: Arc<Semaphore>,
     addresses: Addresses,
     /// Notifies all threads while a connection waits for a permit.
@@ -197,16 +167,11 @@ struct Worker {
     /// Time of the last warning, of any thread, that the maximum number of connections is reached.
     warned: Arc<Mutex<Option<Instant>>>,
     thread: Thread,
-    churn: Cell<Churn>,
     serve: Serve,
 }
 
 impl Worker {
-    async fn run(
-        self,
-        listener: StdListener,
-        mut handed_over: UnboundedReceiver<(StdStream, ActiveConnection)>,
-    ) -> io::Result<()> {
+    async fn run(self, listener: StdListener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         let mut stopping = std::pin::pin!(self.thread.stopping.clone().requested());
         // A connection that was accepted and found no permit.
@@ -217,10 +182,6 @@ impl Worker {
         loop {
             tokio::select! {
                 () = &mut stopping => return Ok(()),
-                Some((tcp, served)) = handed_over.recv() => match TcpStream::from_std(tcp) {
-                    Ok(tcp) => self.serve(tcp, served),
-                    Err(error) => pause(&error).await,
-                },
                 accepted = listener.accept(), if waiting.is_none() => match accepted {
                     Ok((tcp, peer)) => waiting = self.accepted(tcp, peer),
                     Err(error) if is_of_one_connection(&error) => {}
@@ -228,7 +189,7 @@ impl Worker {
                 },
                 Ok(permit) = self.permits.clone().acquire_owned(), if waiting.is_some() => {
                     if let Some(accepted) = waiting.take() {
-                        self.serve_or_hand_over(accepted, permit);
+                        self.serve(accepted, permit);
                     }
                 }
                 _ = close_idle.tick(), if waiting.is_some() => {
@@ -252,7 +213,7 @@ impl Worker {
         *warned = Some(Instant::now());
         drop(warned);
         tracing::warn!(
-            connections = self.loads.iter().map(|load| load.serving.load(Ordering::Relaxed)).sum::<usize>(),
+            connections = self.serving.load(Ordering::Relaxed),
             addresses = self.addresses.number(),
             "the maximum number of connections is reached (max_connections in [server]), so those that are idle, or do not finish \
              a request, are closed"
@@ -268,65 +229,32 @@ impl Worker {
         };
         let accepted = Accepted { tcp, peer, counted };
         match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => self.serve_or_hand_over(accepted, permit),
+            Ok(permit) => self.serve(accepted, permit),
             Err(_) => return Some(accepted),
         }
         None
     }
 
-    fn serve_or_hand_over(&self, Accepted { tcp, peer, counted }: Accepted, permit: OwnedSemaphorePermit) {
-        let served = ActiveConnection::new(&self.loads, self.at, peer, (permit, counted));
-        let brief = self.loads[self.at].brief.load(Ordering::Relaxed);
-        self.churn.set(self.churn.get().accepted(brief, served.since));
-        let Some(least_loaded) = self.least_loaded() else { return self.serve(tcp, served) };
-        // If the other thread has gone, the service is stopping, and this connection is dropped like all others.
-        if let Ok(tcp) = tcp.into_std() {
-            let _ = self.loads[least_loaded].hand_over.send((tcp, served.handed_over_to(least_loaded)));
-        }
-    }
-
-    /// Returns the worker with the fewest connections, if handing a connection over to it is worth the cost.
-    fn least_loaded(&self) -> Option<usize> {
-        let serving = |at: usize| self.loads[at].serving.load(Ordering::Relaxed);
-        let least = (0..self.loads.len()).min_by_key(|at| serving(*at))?;
-        let slack = if self.churn.get().churns() { SLACK_DURING_CHURN } else { SLACK };
-        (serving(self.at) > serving(least) + slack).then_some(least)
-    }
-
-    fn serve(&self, tcp: TcpStream, served: ActiveConnection) {
-        let serving = (self.serve)(tcp, served.peer);
+    fn serve(&self, Accepted { tcp, peer, counted }: Accepted, permit: OwnedSemaphorePermit) {
+        let active = ActiveConnection::new(&self.serving, permit, counted);
+        let serving = (self.serve)(tcp, peer);
         actix_rt::spawn(async move {
             serving.await;
-            drop(served);
+            drop(active);
         });
     }
 }
 
 impl ActiveConnection {
-    fn new(
-        loads: &Arc<[WorkerLoad]>,
-        at: usize,
-        peer: SocketAddr,
-        (permit, counted): (OwnedSemaphorePermit, Counted),
-    ) -> Self {
-        loads[at].serving.fetch_add(1, Ordering::Relaxed);
-        Self { loads: loads.clone(), at, peer, since: Instant::now(), _permit: permit, _counted: counted }
-    }
-
-    fn handed_over_to(mut self, at: usize) -> Self {
-        self.loads[at].serving.fetch_add(1, Ordering::Relaxed);
-        self.loads[self.at].serving.fetch_sub(1, Ordering::Relaxed);
-        self.at = at;
-        self
+    fn new(serving: &Arc<AtomicUsize>, permit: OwnedSemaphorePermit, counted: Counted) -> Self {
+        serving.fetch_add(1, Ordering::Relaxed);
+        Self { serving: serving.clone(), _permit: permit, _counted: counted }
     }
 }
 
 impl Drop for ActiveConnection {
     fn drop(&mut self) {
-        self.loads[self.at].serving.fetch_sub(1, Ordering::Relaxed);
-        if self.since.elapsed() <= MAX_BRIEF_LIFETIME {
-            self.loads[self.at].brief.fetch_add(1, Ordering::Relaxed);
-        }
+        self.serving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
