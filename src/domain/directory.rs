@@ -81,12 +81,27 @@ impl Directory {
 
     /// Returns all records, for an export.
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let users = self.users.values().map(|user| Record::User(User::clone(user)));
-        let groups = self.groups.values().map(|group| Record::Group(Group::clone(group)));
-        let members = self.members.values().map(|member| Record::Membership(Membership::clone(member)));
-        let tokens = self.tokens.values().map(|token| Record::Token(Token::clone(token)));
-        let tombstones = self.tombstones.values().map(|stone| Record::Tombstone(Tombstone::clone(stone)));
-        let service = std::iter::once(Record::Service(self.service.clone()));
+        // Without `..`: a new kind of record must not be left out of exports and journals.
+        let Self {
+            users,
+            groups,
+            members,
+            tokens,
+            tombstones,
+            service,
+            // Found by other keys, and computed from the records.
+            usernames: _,
+            paths: _,
+            by_old_secret: _,
+            secrets: _,
+            credentials: _,
+        } = self;
+        let users = users.values().map(|user| Record::User(User::clone(user)));
+        let groups = groups.values().map(|group| Record::Group(Group::clone(group)));
+        let members = members.values().map(|member| Record::Membership(Membership::clone(member)));
+        let tokens = tokens.values().map(|token| Record::Token(Token::clone(token)));
+        let tombstones = tombstones.values().map(|stone| Record::Tombstone(Tombstone::clone(stone)));
+        let service = std::iter::once(Record::Service(service.clone()));
         service.chain(users).chain(groups).chain(members).chain(tokens).chain(tombstones)
     }
 
