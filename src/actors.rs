@@ -4,11 +4,11 @@
 //! | actor | owns | messages, and who sends them | what its handle does without a message |
 //! |---|---|---|---|
 //! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
-//! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API through its handle | returns the current snapshot, on which `domain::policy` decides |
-//! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, from its handle | serves fresh manifests from memory |
+//! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start, through its handle | returns the current snapshot, on which `domain::policy` decides |
+//! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
-//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists through its handle | replaces the upstreams at a reload |
-//! | [`Janitor`](janitor) | timers of background work, the queue of purges | `Purge`, from the API; `Finish`, at stop | counts what a purge would remove |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists through its handle | nothing |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads, headroom of the cache, export, gauges; the queue of purges | `Purge`, from the API; `Finish`, at stop | counts what a purge would remove |
 //!
 //! ```text
 //!                     http (routes)
@@ -20,13 +20,15 @@
 //!     auth     store: identities   store: index, manifests, blobs   store
 //! ```
 //!
-//! Messages flow downwards only, so that no two actors wait for each other. The other modules are no actors: limits,
+//! Messages of pulls flow downwards only, so that no two actors wait for each other; only the Janitor calls handles beside it
+//! (PolicyEvaluator, ManifestCache, BlobCache), and nobody waits for it. The other modules are no actors: limits,
 //! memory accounting, errors and reports that several actors share.
 
 mod abort_on_panic;
 pub(crate) mod admission;
 pub mod blob_cache;
 pub mod cache_status;
+pub mod evictor;
 pub mod expiring_tokens;
 pub mod janitor;
 pub mod last_used;
@@ -35,6 +37,7 @@ pub mod manifest_cache;
 pub mod memory_budget;
 pub mod policy_evaluator;
 pub mod pull_failure;
+pub mod reads;
 mod removals;
 mod single_flight;
 pub mod token_issuer;

@@ -1,16 +1,18 @@
 //! Persistent storage. The only layer that knows sled and the file system. Knows nothing of requests, upstreams or
 //! actors.
 //!
-//! | module | content | calls |
+//! | module | content | its functions |
 //! |---|---|---|
 //! | [`identities`] | users, groups, members, tokens, times of last use | async, with a contract |
 //! | [`content`] | what groups may read, what tags stand for, manifests | async, with a contract |
 //! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
+//! | [`usage`] | sizes of all stored content | do not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
 //!
 //! Another engine is another variant of the `Engine` in [`identities`] and [`content`], which `server::components`
-//! opens: no code but [`embedded`] depends on sled. The manifests belong to the engine. Blobs stay files of this
+//! and [`admin`](crate::admin) open: sled's types stay in [`embedded`], its errors are converted in [`error`]. The
+//! manifests belong to the engine. Blobs stay files of this
 //! machine, because `sendfile(2)` sends them.
 
 pub mod atomic_file;
@@ -28,3 +30,4 @@ pub mod large_buffer;
 pub mod link;
 pub mod manifests;
 pub mod spool;
+pub mod usage;

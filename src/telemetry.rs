@@ -324,6 +324,8 @@ fn describe() {
         "Manifests passed on without being stored or linked to the group, by reason"
     );
     describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
+    describe_counter!("dependency_proxy_evicted_files_total", "Files evicted to make room for other content");
+    describe_counter!("dependency_proxy_evicted_bytes_total", "Bytes of these files");
     describe_counter!(
         "dependency_proxy_verified_bytes_total",
         "Bytes of stored blobs read back and verified in the background"
@@ -363,6 +365,9 @@ fn describe() {
     describe_gauge!("dependency_proxy_log_buffered_bytes", "Bytes of log lines waiting to be written");
     describe_gauge!("process_resident_memory_bytes", "Resident memory of this process, in bytes");
     describe_gauge!("process_open_fds", "Open file descriptors of this process, including connections");
+    describe_gauge!("dependency_proxy_stored_bytes", "Bytes of all stored manifests and blobs, each content once");
+    describe_gauge!("dependency_proxy_stored_blobs", "Stored blobs");
+    describe_gauge!("dependency_proxy_stored_manifests", "Stored manifests and indexes");
     describe_gauge!("dependency_proxy_free_bytes", "Free bytes on the file system of the cache");
     describe_gauge!(
         "dependency_proxy_tokens_expiring",

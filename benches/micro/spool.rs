@@ -10,6 +10,8 @@ use actix_rt::{Arbiter, SystemRunner};
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
 use dependency_proxy::actors::blob_cache::{BlobCacheHandle, BlobCacheOptions, OpenBlob, Transfer};
+use dependency_proxy::actors::evictor::Evictor;
+use dependency_proxy::actors::reads::Reads;
 use dependency_proxy::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
 use dependency_proxy::auth::sha256;
 use dependency_proxy::domain::digest::Digest;
@@ -106,7 +108,9 @@ impl Fixture {
         let content = ContentStore::embedded(EmbeddedContent::new(index, ManifestStore::new(folder.path())));
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open(folder.path()).unwrap();
-        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), content, files.clone(), spool, OPTIONS);
+        let evictor = Evictor::new(content.clone(), files.clone(), Reads::default());
+        let stores = (content, files.clone(), spool);
+        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), stores, evictor, OPTIONS);
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
         Self { folder, upstream, blobs, files, cache, workers }
     }

@@ -1,5 +1,7 @@
-//! The Janitor does background work: it writes the times at which credentials were last used, exports the
-//! identities after changes, forgets old tombstones, and removes the cached content of purged and deleted groups.
+//! The Janitor does background work: it writes the times at which credentials were last used and the reads of content,
+//! evicts content so that there is room, exports the identities after changes, forgets old tombstones, updates gauges,
+//! reports expiring tokens, removes what killed processes left, and removes the cached content of purged and deleted
+//! groups.
 
 mod purges;
 mod tasks;
@@ -132,7 +134,10 @@ impl Actor for Janitor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let parts = self.parts.clone();
-        actix_rt::spawn(async move { parts.remove_leftovers().await });
+        actix_rt::spawn(async move {
+            parts.remove_leftovers().await;
+            parts.reconcile().await;
+        });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
         ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::domain::min_free::MinFree;
+use crate::domain::quota::Quota;
 
 /// Reads a duration: a string such as `"90s"`, `"500ms"` or `"1h 30m"`, or a whole number of seconds.
 ///
@@ -134,6 +135,26 @@ pub fn min_free<'de, D: Deserializer<'de>>(from: D) -> Result<MinFree, D::Error>
     };
     value.ok_or_else(|| {
         D::Error::custom(format_args!("'{text}' is not a share such as \"10%\" or a size such as \"20GiB\""))
+    })
+}
+
+/// Reads a share of the file system such as `"80%"`, a size, which needs a unit, or `"unlimited"`.
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn quota<'de, D: Deserializer<'de>>(from: D) -> Result<Quota, D::Error> {
+    let RawQuantity(text) = RawQuantity::deserialize(from)?;
+    let value = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().ok().filter(|percent| (1..=100).contains(percent)).map(Quota::Percent),
+        None if text == "unlimited" => Some(Quota::Unlimited),
+        None if is_bare(&text) => None,
+        None => parse_bytes(&text).filter(|bytes| *bytes > 0).map(Quota::Bytes),
+    };
+    value.ok_or_else(|| {
+        D::Error::custom(format_args!(
+            "'{text}' is not a share such as \"80%\", a size such as \"500GiB\", or \"unlimited\""
+        ))
     })
 }
 

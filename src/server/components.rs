@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::{Reloadable, StartError, component_options};
 use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::janitor::{JanitorHandle, Parts};
 use crate::actors::last_used::LastUsed;
@@ -16,6 +17,7 @@ use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::jwt::Signer;
@@ -32,6 +34,7 @@ use crate::store::free_space::FreeSpace;
 use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
 use crate::store::spool::Spool;
+use crate::store::usage::Usage;
 
 /// All stores on disk, opened.
 pub(super) struct Stores {
@@ -54,6 +57,7 @@ pub(super) struct Handles {
     blobs: BlobCacheHandle,
     lists: Lists,
     last_used: LastUsed,
+    reads: Reads,
     upstream: UpstreamHandle,
 }
 
@@ -66,13 +70,16 @@ impl Stores {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
         let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
-        let index = Index::open(data.path(), cache)?.within(vec![free_space(cache), free_space(data.path())]);
-        let manifests = ManifestStore::new(cache).within(free_space(cache));
+        let usage = Usage::default();
+        let index = Index::open(data.path(), cache)?.counted_in(&usage);
+        let index = index.within(vec![free_space(cache), free_space(data.path())]);
+        let manifests = ManifestStore::new(cache).within(free_space(cache)).counted_in(usage.clone());
+        let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
             identities: IdentityStore::embedded(EmbeddedIdentities::open(data.path())?),
             content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
-            files: BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path()),
+            files: files.within(storage.max_bytes, usage),
             spool: Spool::open(cache)?,
         })
     }
@@ -101,10 +108,14 @@ impl Handles {
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
         let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
+        let reads = Reads::default();
+        let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
+        let stores = (content.clone(), evictor.clone());
         let manifests =
-            ManifestCacheHandle::start(manifest_options, upstream.clone(), content.clone(), memory.clone(), &arbiter());
+            ManifestCacheHandle::start(manifest_options, upstream.clone(), stores, memory.clone(), &arbiter());
         let (ports, blob_options) = (Arc::new(upstream.clone()), component_options::blobs(&settings.cache));
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, content.clone(), files.clone(), spool, blob_options);
+        let stores = (content.clone(), files.clone(), spool);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, evictor.clone(), blob_options);
         blobs.verify_stored(component_options::verification(&settings.storage));
         let parts = Parts {
             policy: policy.clone(),
@@ -114,6 +125,7 @@ impl Handles {
             identities,
             content,
             files,
+            evictor,
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),
             leftovers,
@@ -127,6 +139,7 @@ impl Handles {
             blobs,
             lists: Lists::new(upstream.clone(), memory),
             last_used,
+            reads,
             upstream,
         })
     }
@@ -168,6 +181,7 @@ impl Handles {
             blobs: self.blobs,
             lists: self.lists,
             last_used: self.last_used,
+            reads: self.reads,
             upstreams,
             stopping,
             refusals: Refusals::default(),

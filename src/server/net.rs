@@ -2,7 +2,6 @@
 
 mod addresses;
 mod blocked;
-mod churn;
 mod connection;
 mod deadline;
 mod framing;

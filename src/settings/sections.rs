@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::ValidationError;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
+use crate::domain::quota::Quota;
 use crate::domain::token::is_like_gitlabs;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
@@ -26,6 +27,9 @@ pub struct Storage {
     /// Minimum free space on the file systems of both folders.
     #[serde(deserialize_with = "quantity::min_free")]
     pub min_free: MinFree,
+    /// Maximum size of all stored content.
+    #[serde(deserialize_with = "quantity::quota")]
+    pub max_bytes: Quota,
     /// Maximum rate at which stored blobs are verified, in bytes per second; 0: only suspicious blobs are verified.
     #[serde(deserialize_with = "quantity::bytes")]
     pub verify_bytes_per_second: u64,

@@ -17,9 +17,11 @@ use super::damage::{self, Kind};
 use super::error::StoreError;
 use super::free_space::FreeSpace;
 use super::spool::SpoolFile;
+use super::usage::{FileKind, StoredFile, Usage};
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::min_free::MinFree;
+use crate::domain::quota::Quota;
 
 pub use self::file::BlobFile;
 pub use self::verifying::{Stamp, Verified, lower_priority};
@@ -31,6 +33,8 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 pub struct BlobFiles {
     folder: PathBuf,
     free_space: FreeSpace,
+    quota: Quota,
+    usage: Usage,
     /// Blobs that were requested recently: their files stay open, because opening a file may wait for the disk.
     open: Arc<Cache<Digest, StoredBlob>>,
 }
@@ -53,6 +57,12 @@ pub enum BlobContent {
     Bytes(Bytes),
 }
 
+/// Maximum of [`small_files_bytes`].
+const MAX_SMALL_FILES_BYTES: u64 = 16 << 20;
+
+/// Maximum of [`BlobFiles::headroom`].
+const MAX_HEADROOM_BYTES: u64 = 1 << 30;
+
 /// Maximum length in bytes of a blob that is kept in memory instead of as an open file. Most image configurations
 /// are shorter.
 const MAX_IN_MEMORY_BYTES: u64 = 16 << 10;
@@ -68,7 +78,14 @@ impl BlobFiles {
         let folder = cache_dir.join("blobs").join("sha256");
         atomic_file::create_folder(&folder)?;
         let free_space = FreeSpace::new(&folder, min_free);
-        Ok(Self { folder, free_space, open: Arc::new(Cache::new(open)) })
+        let usage = Usage::default();
+        Ok(Self { folder, free_space, quota: Quota::Unlimited, usage, open: Arc::new(Cache::new(open)) })
+    }
+
+    /// Returns the same blobs, counted in these totals, which may not exceed the quota.
+    pub fn within(mut self, quota: Quota, usage: Usage) -> Self {
+        (self.quota, self.usage) = (quota, usage);
+        self
     }
 
     /// Returns the same blobs, but never uses the disk space reserved for the identities in the folder `data`.
@@ -154,8 +171,20 @@ impl BlobFiles {
     ///
     /// Fails if the file cannot be synced or renamed. The spool file is removed then.
     pub fn commit(&self, spooled: SpoolFile, digest: &Digest) -> Result<(), StoreError> {
-        spooled.persist(&self.path(digest))?;
+        let path = self.path(digest);
+        let before = fs::metadata(&path).ok().map(|file| file.len());
+        spooled.persist(&path)?;
         self.open.remove(digest);
+        let size = fs::metadata(&path)?.len();
+        match before {
+            // The same content: only a damaged file had another length.
+            Some(before) if before == size => {}
+            Some(before) => {
+                self.usage.removed(digest, blob_of(before));
+                self.usage.stored(digest, blob_of(size));
+            }
+            None => self.usage.stored(digest, blob_of(size)),
+        }
         Ok(())
     }
 
@@ -165,10 +194,25 @@ impl BlobFiles {
     ///
     /// Fails if the file cannot be removed or its folder cannot be synced.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let removed = atomic_file::remove_file(&self.path(digest));
+        let path = self.path(digest);
+        let before = fs::metadata(&path).ok().map(|file| file.len());
+        let removed = atomic_file::remove_file(&path);
         // Also after a failure: an open file would keep the disk space in use.
         self.open.remove(digest);
-        Ok(removed?)
+        let removed = removed?;
+        if removed {
+            self.usage.removed(digest, blob_of(before.unwrap_or_default()));
+        }
+        Ok(removed)
+    }
+
+    /// Returns true if a client is reading the blob's file now.
+    pub fn is_being_read(&self, digest: &Digest) -> bool {
+        self.open.get(digest).is_some_and(|blob| match &blob.content {
+            // One more for the entry itself, and one for the copy in hand.
+            BlobContent::File(file) => file.holders() > 2,
+            BlobContent::Bytes(_) => false,
+        })
     }
 
     /// Returns the digests of all committed blobs, in no particular order.
@@ -183,13 +227,81 @@ impl BlobFiles {
     }
 
     /// Returns the number of bytes that may be stored before the free space on the disk falls below the configured
-    /// minimum.
+    /// minimum, or the quota is reached.
     ///
     /// # Errors
     ///
     /// Fails if the file system does not report its free space.
     pub fn room_left(&self) -> Result<u64, StoreError> {
-        self.free_space.left()
+        Ok(u64::try_from(self.balance()?).unwrap_or(0))
+    }
+
+    /// Returns the number of bytes to evict so that this number of bytes can be stored; `None` if they cannot be stored
+    /// even if all other content is evicted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub fn missing(&self, bytes: u64) -> Result<Option<u64>, StoreError> {
+        let (bytes, of_disk) = (i128::from(bytes), self.free_space.balance()?);
+        let of_disk =
+            if of_disk < bytes { bytes + i128::from(small_files_bytes(self.free_space.total()?)) - of_disk } else { 0 };
+        let missing = of_disk.max(bytes - self.balance_of_quota()?).max(0);
+        Ok(u64::try_from(missing).ok().filter(|missing| *missing <= self.usage.totals().bytes))
+    }
+
+    /// Returns the length of the longest blob that could be stored if all other content were evicted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub fn room_for_one(&self) -> Result<u64, StoreError> {
+        let longest = self.balance()? + i128::from(self.usage.totals().bytes);
+        Ok(u64::try_from(longest).unwrap_or(0))
+    }
+
+    /// Returns the number of bytes by which the quota is too full for what is stored next without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its size.
+    pub fn lacking_headroom(&self) -> Result<u64, StoreError> {
+        let left = self.limit()?.saturating_sub(self.usage.bytes());
+        Ok((self.headroom()? / 2).saturating_sub(left))
+    }
+
+    /// Returns the number of bytes to evict beyond those that are needed, so that not each blob has to wait for an
+    /// eviction: a fiftieth of what can be stored, at most 1 GiB.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its size.
+    pub fn headroom(&self) -> Result<u64, StoreError> {
+        Ok((self.room_for_one()? / 50).min(MAX_HEADROOM_BYTES))
+    }
+
+    /// Returns the number of bytes that may still be stored; less than zero if it should be fewer than there are.
+    fn balance(&self) -> Result<i128, StoreError> {
+        Ok(self.free_space.balance()?.min(self.balance_of_quota()?))
+    }
+
+    fn balance_of_quota(&self) -> Result<i128, StoreError> {
+        Ok(i128::from(self.limit()?) - i128::from(self.usage.bytes()))
+    }
+
+    /// Returns the quota in bytes.
+    fn limit(&self) -> Result<u64, StoreError> {
+        if self.quota == Quota::Unlimited { Ok(u64::MAX) } else { Ok(self.quota.of(self.free_space.total()?)) }
+    }
+
+    /// Returns the totals in which the blobs are counted.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Returns the maximum size of all stored content.
+    pub fn quota(&self) -> Quota {
+        self.quota
     }
 
     /// Returns the disk space that is available to the blobs.
@@ -213,8 +325,17 @@ impl BlobFiles {
     }
 }
 
+/// Returns the number of bytes that an eviction leaves to manifests, links and tags on a file system of `total` bytes.
+fn small_files_bytes(total: u64) -> u64 {
+    MAX_SMALL_FILES_BYTES.min(total / 40)
+}
+
+fn blob_of(size: u64) -> StoredFile {
+    StoredFile { kind: FileKind::Blob, size }
+}
+
 /// Calls `call` for every file below the folder of blobs whose name is a digest.
-fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> Result<(), StoreError> {
+pub(super) fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> Result<(), StoreError> {
     for shard in fs::read_dir(folder)? {
         let shard = shard?.path();
         if !shard.is_dir() {

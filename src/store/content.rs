@@ -9,6 +9,8 @@
 //! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
 //! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |
+//! | [`record_files`](ContentStore::record_files) | each file by itself | no: what is lost is found by [`reconcile`](ContentStore::reconcile), apart from the number of reads | some records are there |
+//! | [`evict`](ContentStore::evict) | each file by itself | no: an evicted file that comes back is evicted again | some files are gone |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
 //!
@@ -16,8 +18,10 @@
 //! manifest is not removed while a group is given a link to it. Callers may run all operations concurrently, on any
 //! thread. Nothing blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::blobs::BlobFiles;
 use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
@@ -73,6 +77,15 @@ pub struct Holdings {
     /// Number of tags that were pulled, counted once for each group.
     pub tags: usize,
     /// Number of bytes of the manifests and blobs that upstream served, each content counted once.
+    pub bytes: u64,
+}
+
+/// Content that was evicted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evicted {
+    /// Number of files.
+    pub files: usize,
+    /// Their length in bytes.
     pub bytes: u64,
 }
 
@@ -214,6 +227,36 @@ impl ContentStore {
     /// Fails if a file cannot be read because the process lacks open files or memory.
     pub async fn holdings(&self, groups: Vec<GroupId>) -> Result<Holdings, StoreError> {
         self.run(move |content| content.index().holdings(&groups)).await
+    }
+
+    /// Records the files that were stored and removed since the last call, and these reads, by the digest of what was
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a manifest cannot be read because the process lacks open files or memory.
+    pub async fn record_files(&self, reads: HashMap<Digest, u32>) -> Result<(), StoreError> {
+        self.run(move |content| content.record_files(&reads)).await
+    }
+
+    /// Evicts content until this number of bytes is free, or there is no more. Its links and tags stay, so that it is
+    /// fetched again when it is pulled. Evicts nothing that a client is reading.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed. Some may be removed then.
+    pub async fn evict(&self, bytes: u64, blobs: BlobFiles) -> Result<Evicted, StoreError> {
+        self.run(move |content| content.evict(bytes, &blobs)).await
+    }
+
+    /// Compares the records of the files with the files, and corrects the records. Reads only folders and the metadata
+    /// of files without a record. Returns the number of corrections.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read.
+    pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
+        self.run(move |content| content.reconcile(&blobs)).await
     }
 
     /// Writes what waits in memory.

@@ -41,9 +41,29 @@ impl FreeSpace {
     ///
     /// Fails if the file system does not report its free space.
     pub fn left(&self) -> Result<u64, StoreError> {
+        Ok(u64::try_from(self.balance()?).unwrap_or(0))
+    }
+
+    /// Returns the number of bytes that the cache may still write; less than zero if it should have written fewer, or
+    /// others have filled the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub fn balance(&self) -> Result<i128, StoreError> {
         let Some(folder) = existing(&self.folder) else { return Ok(0) };
         let (total, free) = atomic_file::total_and_free_bytes(folder)?;
-        Ok(free.saturating_sub(self.min_free.of(total).max(self.reserved_bytes)))
+        Ok(i128::from(free) - i128::from(self.min_free.of(total).max(self.reserved_bytes)))
+    }
+
+    /// Returns the size of the file system in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its size.
+    pub fn total(&self) -> Result<u64, StoreError> {
+        let Some(folder) = existing(&self.folder) else { return Ok(0) };
+        Ok(atomic_file::total_and_free_bytes(folder)?.0)
     }
 
     /// Returns the folder whose file system is meant.

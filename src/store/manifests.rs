@@ -9,10 +9,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::atomic_file;
+use super::blobs::for_each_file;
 use super::damage::{self, Kind};
 use super::error::StoreError;
 use super::free_space::FreeSpace;
 use super::large_buffer::{LargeBuffer, SMALL_BYTES};
+use super::usage::{FileKind, StoredFile, Usage};
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
@@ -22,6 +24,7 @@ use crate::domain::min_free::MinFree;
 pub struct ManifestStore {
     folder: PathBuf,
     free_space: FreeSpace,
+    usage: Usage,
 }
 
 /// A manifest and its digest.
@@ -57,7 +60,31 @@ impl ManifestStore {
     pub fn new(cache: &Path) -> Self {
         let folder = cache.join("manifests").join("sha256");
         let free_space = FreeSpace::new(&folder, MinFree::Bytes(0));
-        Self { folder, free_space }
+        Self { folder, free_space, usage: Usage::default() }
+    }
+
+    /// Returns the same manifests, counted in these totals.
+    pub fn counted_in(mut self, usage: Usage) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// Returns the totals in which the manifests are counted.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Returns the digests of all stored manifests, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read.
+    pub fn digests(&self) -> Result<Vec<Digest>, StoreError> {
+        let mut digests = Vec::new();
+        if self.folder.exists() {
+            for_each_file(&self.folder, |digest, _| digests.push(digest))?;
+        }
+        Ok(digests)
     }
 
     /// Returns the same manifests, limited to this disk space.
@@ -85,7 +112,12 @@ impl ManifestStore {
         self.free_space.check(size + MAX_OVERHEAD_BYTES)?;
         let text = serde_json::to_vec(&Description { media_type: manifest.media_type.clone(), size })?;
         atomic_file::write_file(&description, &text)?;
-        Ok(atomic_file::write_file(&file, &manifest.bytes)?)
+        let is_new = !file.exists();
+        atomic_file::write_file(&file, &manifest.bytes)?;
+        if is_new {
+            self.usage.stored(&manifest.digest, manifest_of(size));
+        }
+        Ok(())
     }
 
     /// Returns the manifest with this digest; `None` if it is not stored. A damaged manifest is reported and
@@ -131,7 +163,10 @@ impl ManifestStore {
     /// Fails if a file cannot be removed.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let (file, description) = self.paths(digest);
-        atomic_file::remove_file(&file)?;
+        let size = self.length(digest).unwrap_or_default();
+        if atomic_file::remove_file(&file)? {
+            self.usage.removed(digest, manifest_of(size));
+        }
         atomic_file::remove_file(&description)?;
         Ok(())
     }
@@ -141,6 +176,10 @@ impl ManifestStore {
         let folder = self.folder.join(&hex[..2]);
         (folder.join(&hex), folder.join(hex + ".json"))
     }
+}
+
+fn manifest_of(size: u64) -> StoredFile {
+    StoredFile { kind: FileKind::Manifest, size }
 }
 
 /// Reads a file. A large one gets memory of its own, which returns to the kernel as soon as the content is dropped.

@@ -14,6 +14,7 @@ mod api;
 mod blobs;
 mod canary;
 mod crash;
+mod eviction;
 mod faults;
 mod freshness;
 mod held_changes;

@@ -8,6 +8,7 @@ use tokio::sync::RwLock;
 use super::BlobCacheOptions;
 use super::upstream::{BlobKey, BlobUpstream};
 use crate::actors::admission::AdmissionLimit;
+use crate::actors::evictor::Evictor;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
@@ -31,6 +32,7 @@ pub(super) struct DownloadContext {
     pub(super) options: BlobCacheOptions,
     pub(super) unstored_streams: AdmissionLimit,
     pub(super) unstored: UnstoredReports,
+    pub(super) evictor: Evictor,
     /// Blobs whose length a manifest may state wrongly.
     pub(super) misled: Mutex<HashSet<BlobKey>>,
     /// Held for reading from before a blob's last byte is released until the blob is stored and linked. A
@@ -43,7 +45,8 @@ impl DownloadContext {
     /// upstream again.
     pub(super) async fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
         let links = vec![(key.digest, Link::granted(Some(size)))];
-        match self.content.grant(Grant { group, origin: key.origin.clone(), links, tag: None }, None).await {
+        let grant = Grant { group, origin: key.origin.clone(), links, tag: None };
+        match self.evictor.with_room(0, || self.content.grant(grant.clone(), None)).await {
             Ok(()) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some((&key.origin, &key.digest))),
             Err(error) => {

@@ -27,6 +27,7 @@ use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
 use crate::actors::admission::{AdmissionLimit, Permit, Share, Shares};
 use crate::actors::cache_status::CacheStatus;
+use crate::actors::evictor::Evictor;
 use crate::actors::removals::{Removals, RemovalsSeen};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::domain::deadlines;
@@ -79,9 +80,8 @@ impl BlobCacheHandle {
     pub fn start(
         arbiter: &ArbiterHandle,
         upstream: Arc<dyn BlobUpstream>,
-        content: ContentStore,
-        files: BlobFiles,
-        spool: Spool,
+        (content, files, spool): (ContentStore, BlobFiles, Spool),
+        evictor: Evictor,
         options: BlobCacheOptions,
     ) -> Self {
         let known = Arc::new(Cache::new(options.known_links));
@@ -102,6 +102,7 @@ impl BlobCacheHandle {
             options,
             unstored_streams,
             unstored,
+            evictor,
             misled,
             committing,
         });

@@ -12,6 +12,7 @@ use crate::auth::sha256::Hasher;
 use crate::domain::download::{Limits, Unstored};
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
+use crate::store::usage::Spooled;
 
 /// The file of one download, and the hash of the bytes written to it.
 pub(super) struct Writer {
@@ -21,6 +22,8 @@ pub(super) struct Writer {
     pub(super) hasher: Hasher,
     /// Number of bytes written so far.
     written: u64,
+    /// Counts these bytes against the quota.
+    counted: Spooled,
 }
 
 impl Writer {
@@ -30,7 +33,8 @@ impl Writer {
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
     pub(super) fn new(shared: &Arc<DownloadContext>, key: &BlobKey) -> Result<(Limits, Self), End> {
-        let begun = shared.files.room_left().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
+        // What is stored already can be evicted for it.
+        let begun = shared.files.room_for_one().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
         let (free_space, spooled) = match begun {
             Ok(begun) => begun,
             // A failure of the store does not fail the pull.
@@ -40,7 +44,8 @@ impl Writer {
             }
         };
         let limits = Limits { max_length: shared.options.max_blob_bytes, free_space };
-        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0 }))
+        let counted = shared.files.usage().spool();
+        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, counted }))
     }
 
     /// Writes and hashes a batch, both at the same time. After a failed write the hash and the count are the old ones.
@@ -49,6 +54,10 @@ impl Writer {
     ///
     /// Fails if a blocking task was lost. A failed write is the inner result.
     pub(super) async fn store(mut self, batch: Vec<Bytes>) -> Result<(Self, Result<(), StoreError>), JoinError> {
+        if self.lacks_room(&batch) {
+            // A failure shows again when the batch is written.
+            drop(self.shared.evictor.make_room(length(&batch)).await);
+        }
         let batch = Arc::new(batch);
         let (mut hasher, hashed) = (self.hasher.clone(), Arc::clone(&batch));
         let hashing = spawn_blocking(move || {
@@ -73,6 +82,7 @@ impl Writer {
             self.spooled.write_at(offset, bytes)?;
             offset += bytes.len() as u64;
         }
+        self.counted.add(offset - self.written);
         self.written = offset;
         Ok(())
     }
@@ -80,9 +90,17 @@ impl Writer {
     /// Fails with [`StoreError::Full`] if the batch does not fit: other downloads may have used the space
     /// since the start.
     fn check_room(&self, batch: &[Bytes]) -> Result<(), StoreError> {
-        let bytes: u64 = batch.iter().map(|bytes| bytes.len() as u64).sum();
-        if self.shared.files.room_left()? < bytes { Err(StoreError::Full) } else { Ok(()) }
+        if self.shared.files.room_left()? < length(batch) { Err(StoreError::Full) } else { Ok(()) }
     }
+
+    /// Returns true if the batch does not fit. Asks the kernel for the free space, which does not wait for the disk.
+    fn lacks_room(&self, batch: &[Bytes]) -> bool {
+        self.check_room(batch).is_err()
+    }
+}
+
+fn length(batch: &[Bytes]) -> u64 {
+    batch.iter().map(|bytes| bytes.len() as u64).sum()
 }
 
 /// Converts an error of the store to the reason why a blob is not stored.

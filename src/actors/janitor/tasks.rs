@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub content: ContentStore,
     /// The blobs on disk.
     pub files: BlobFiles,
+    /// Makes room for new content.
+    pub evictor: Evictor,
     /// Maximum number of tombstones of deleted tokens that are kept.
     pub max_tombstones: usize,
     /// Reports on tokens that are about to expire.
@@ -50,7 +53,13 @@ impl Parts {
     pub(super) async fn tidy(&self) {
         let used = self.last_used.take_unwritten();
         report("times of last use", self.identities.note_last_used(used).await);
+        report("the reads of stored content", self.evictor.record().await);
+        report("room for new content", self.evictor.keep_headroom().await);
         report("the index", self.content.flush().await);
+        let totals = self.files.usage().totals();
+        metrics::gauge!("dependency_proxy_stored_bytes").set(totals.bytes as f64);
+        metrics::gauge!("dependency_proxy_stored_blobs").set(totals.blobs as f64);
+        metrics::gauge!("dependency_proxy_stored_manifests").set(totals.manifests as f64);
         let (files, expiring, directory) = (self.files.clone(), self.expiring.clone(), self.policy.directory());
         let free = blocking(move || {
             files.close_removed();
@@ -123,6 +132,15 @@ impl Parts {
             self.last_used.forget(&gone);
         }
         report("the end of deleted credentials' times of last use", forgotten);
+    }
+
+    /// Compares the records of stored files with the files, which may have changed while no process was running.
+    pub(super) async fn reconcile(&self) {
+        match self.content.reconcile(self.files.clone()).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "the records of stored files were corrected"),
+            Err(error) => tracing::warn!(%error, "the records of stored files could not be compared with the files"),
+        }
     }
 
     /// Removes what killed processes have left half-written.

@@ -15,6 +15,7 @@ use super::references::{links, named};
 use super::request::PullManifest;
 use super::response::{Fetched, Leased, PulledManifest};
 use crate::actors::cache_status::CacheStatus;
+use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::actors::pull_failure::Cause;
 use crate::actors::removals::Removals;
@@ -35,6 +36,7 @@ pub(super) struct CachedManifests {
     store: ContentStore,
     memory: MemoryBudget,
     unstored: Arc<UnstoredReports>,
+    evictor: Evictor,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
@@ -63,12 +65,14 @@ impl CachedManifests {
         store: ContentStore,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
+        evictor: Evictor,
         options: &ManifestCacheOptions,
     ) -> Self {
         Self {
             store,
             memory,
             unstored,
+            evictor,
             manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.memory_bytes, ByLength),
             links: Cache::new(options.known_links),
             tags: Cache::new(options.known_tags),
@@ -158,7 +162,7 @@ impl CachedManifests {
         let links = links(&leased.manifest, &named(&leased.manifest));
         let grant =
             Grant { group: request.group, origin: request.origin.clone(), links, tag: Some((tag.clone(), entry)) };
-        match self.store.grant(grant, None).await {
+        match self.evictor.with_room(0, || self.store.grant(grant.clone(), None)).await {
             // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => {
                 self.unstored.report(Unstored::NoSpace, Some((&request.origin, &found.digest)));
@@ -233,7 +237,8 @@ impl CachedManifests {
         let (seen, tag) = (self.removals.seen(), tag_entry(request, digest));
         let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
         let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
-        let recorded = self.store.grant(grant, manifest.clone()).await;
+        let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
+        let recorded = self.evictor.with_room(bytes, || self.store.grant(grant.clone(), manifest.clone())).await;
         if self.reported(recorded).is_none() {
             return;
         }

@@ -16,6 +16,7 @@ use super::response::{Fetched, SharedOutcome};
 use super::{CurrentTimes, ManifestCacheOptions};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::admission::refused;
+use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::Cause;
 use crate::actors::single_flight::{Join, SingleFlight};
@@ -57,12 +58,13 @@ impl ManifestCache {
         store: ContentStore,
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
+        evictor: Evictor,
     ) -> Self {
         let max_stored_bytes = options.max_manifest_bytes;
         Self {
             heads: SingleFlight::new(options.max_fetches),
             fetches: SingleFlight::new(options.max_fetches),
-            fetcher: Fetcher { upstream, store, memory, unstored, max_stored_bytes },
+            fetcher: Fetcher { upstream, store, memory, unstored, evictor, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),
         }

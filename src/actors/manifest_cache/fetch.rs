@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::request::ManifestKey;
 use super::response::{Fetched, SharedOutcome};
+use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{CollectError, Collected, Lease, MemoryBudget};
 use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
@@ -31,6 +32,7 @@ pub(super) struct Fetcher {
     pub(super) store: ContentStore,
     pub(super) memory: MemoryBudget,
     pub(super) unstored: Arc<UnstoredReports>,
+    pub(super) evictor: Evictor,
     /// Maximum length of a stored manifest in bytes; longer ones are passed on without being stored.
     pub(super) max_stored_bytes: u64,
 }
@@ -119,7 +121,8 @@ impl Fetcher {
             self.unstored.report(Unstored::TooLong, Some((image, &digest)));
             return false;
         }
-        match self.store.put_manifest(manifest).await {
+        let bytes = manifest.bytes.len() as u64;
+        match self.evictor.with_room(bytes, || self.store.put_manifest(manifest.clone())).await {
             Ok(()) => true,
             Err(StoreError::Full) => {
                 self.unstored.report(Unstored::NoSpace, Some((image, &digest)));

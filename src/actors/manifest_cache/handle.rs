@@ -17,6 +17,7 @@ use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
 use crate::actors::admission::AdmissionLimit;
+use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
@@ -57,12 +58,13 @@ impl ManifestCacheHandle {
     pub fn start(
         options: ManifestCacheOptions,
         upstream: UpstreamHandle,
-        store: ContentStore,
+        (store, evictor): (ContentStore, Evictor),
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
         let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.free_space().clone()));
-        let cache = Arc::new(CachedManifests::new(store.clone(), memory.clone(), unstored.clone(), &options));
+        let cache =
+            Arc::new(CachedManifests::new(store.clone(), memory.clone(), unstored.clone(), evictor.clone(), &options));
         let relieved = Arc::downgrade(&cache);
         memory.relieve_with(move || {
             if let Some(cache) = relieved.upgrade() {
@@ -73,7 +75,7 @@ impl ManifestCacheHandle {
         let of_actor = times.clone();
         let waiters = AdmissionLimit::new("manifest_waiters", options.max_waiters);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
-            ManifestCache::new(&options, of_actor, upstream, store, memory, unstored)
+            ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
         });
         Self(Arc::new(Inner { actor, cache, waiters, times }))
     }

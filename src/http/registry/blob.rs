@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use jiff::Timestamp;
 
 use super::authorized::Authorized;
 use super::body::BlobBody;
@@ -56,6 +57,7 @@ pub(super) async fn pull(
     };
     log(authorized, digest, opened.as_ref().map(BlobReader::source));
     let opened = opened.map_err(|error| failed(&error, authorized, digest))?;
+    state.reads.note(digest, Timestamp::now());
     if ranges.is_none() {
         // A client that comes back for the same blob soon may have found it damaged: it is verified then.
         state.blobs.given_whole(&opened, digest, client(request, authorized));

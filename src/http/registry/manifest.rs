@@ -7,6 +7,7 @@ use std::time::Instant;
 use actix_web::http::Method;
 use actix_web::http::header::{AGE, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use jiff::Timestamp;
 
 use super::super::long_body;
 use super::authorized::Authorized;
@@ -60,6 +61,7 @@ pub(super) async fn pull(
             if !from_memory && pulled.source.is_from_cache() {
                 state.blobs.look_for_unstored(authorized.origin(), pulled.blobs()).await;
             }
+            state.reads.note(&pulled.digest, Timestamp::now());
             log(request, state, authorized, reference, &pulled, (upstream_calls, ms));
             let upstream_error = stale_because(authorized, reference, &pulled);
             Ok(respond(pulled, head, upstream_error))

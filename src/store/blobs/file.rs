@@ -34,6 +34,11 @@ impl BlobFile {
         Self(Arc::new(file))
     }
 
+    /// Returns the number of copies of this handle.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Returns up to `max_bytes` bytes from `offset`, fewer at the end of the file, if they are in the page cache;
     /// `None` if the read would wait for the disk. Never blocks.
     ///

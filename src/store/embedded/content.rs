@@ -1,6 +1,10 @@
 //! Cached content in the embedded store: the index and the manifests as files. The functions block.
 
-use std::sync::{PoisonError, RwLock};
+mod eviction;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use quick_cache::sync::Cache;
 
 use super::index::Index;
 use crate::domain::digest::Digest;
@@ -17,12 +21,17 @@ pub struct EmbeddedContent {
     manifests: ManifestStore,
     /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
     removing: RwLock<()>,
+    /// What recently read manifests name, so that they are not parsed again every few seconds.
+    names: Cache<Digest, Arc<[Digest]>>,
 }
+
+/// Maximum number of manifests whose names are kept in memory.
+const MAX_NAMES: usize = 10_000;
 
 impl EmbeddedContent {
     /// Returns the content over an open index and a folder of manifests.
     pub fn new(index: Index, manifests: ManifestStore) -> Self {
-        Self { index, manifests, removing: RwLock::default() }
+        Self { index, manifests, removing: RwLock::default(), names: Cache::new(MAX_NAMES) }
     }
 
     /// Returns the index.

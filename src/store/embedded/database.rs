@@ -74,6 +74,16 @@ impl Database {
         Ok(())
     }
 
+    /// Returns true if this number of bytes is free on the disk, and no write has failed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub(super) fn has_space(&self, bytes: u64) -> Result<bool, StoreError> {
+        Ok(!self.failed.load(Ordering::Relaxed)
+            && atomic_file::free_bytes(&self.folder)? >= bytes.max(self.min_free_bytes))
+    }
+
     /// Simulates a full disk from now on.
     #[cfg(test)]
     pub(super) fn fill_up(&mut self) {

@@ -2,6 +2,7 @@
 //! The index is kept in sled for speed, and each entry also in a small file. The files are authoritative: a lost
 //! database is rebuilt from them, a damaged one is corrected by them, and until then lookups read the files.
 
+mod files;
 mod holdings;
 mod purge;
 mod rebuild;
@@ -14,6 +15,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 
+pub use self::files::Evictable;
 use self::rebuild::{Found, Trust, UNREADABLE};
 use super::database::Database;
 use super::index_file::{self, LinkFile, TagFile};
@@ -28,6 +30,7 @@ use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 use crate::store::free_space::FreeSpace;
 use crate::store::link::{Link, TagEntry};
+use crate::store::usage::Usage;
 
 /// The open index. All methods block.
 pub struct Index {
@@ -37,6 +40,10 @@ pub struct Index {
     sources: sled::Tree,
     tags: sled::Tree,
     group_tags: sled::Tree,
+    /// Records of the stored files, by digest.
+    files: sled::Tree,
+    /// Held while records of files are changed.
+    recording: Mutex<()>,
     /// The folder of the small files.
     groups: PathBuf,
     /// Disk space for the small files and for the database.
@@ -92,6 +99,12 @@ impl Index {
         }
     }
 
+    /// Returns the same index, after adding the records of all stored files to the totals.
+    pub fn counted_in(self, usage: &Usage) -> Self {
+        self.count_files(usage);
+        self
+    }
+
     /// Returns the same index, limited to this disk space.
     pub fn within(mut self, free_spaces: Vec<FreeSpace>) -> Self {
         self.free_spaces = free_spaces;
@@ -126,12 +139,15 @@ impl Index {
         let sources = database.open_tree("sources")?;
         let tags = database.open_tree("tags")?;
         let group_tags = database.open_tree("group_tags")?;
+        let files = database.open_tree("files")?;
         Ok(Self {
             database,
             links,
             sources,
             tags,
             group_tags,
+            files,
+            recording: Mutex::default(),
             groups,
             free_spaces: Vec::new(),
             folder: folder.to_owned(),

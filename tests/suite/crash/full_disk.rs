@@ -78,7 +78,7 @@ async fn metric(service: &Service, name: &str) -> u64 {
 }
 
 #[actix_rt::test]
-async fn manifests_stop_in_time_and_go_on_unstored() {
+async fn manifests_make_room_for_others_in_time() {
     let Some(mut scene) = Scene::start(96).await else { return };
     scene.hub.push_image("library/first", "1", &large_manifest(0, 1));
     assert_eq!(scene.pulls("first").await, 200);
@@ -89,8 +89,9 @@ async fn manifests_stop_in_time_and_go_on_unstored() {
     }
     assert!(scene.free() >= MIN_FREE_BYTES - MIB && scene.reserve(), "{} bytes are free", scene.free());
     let unstored = metric(&scene.service, "dependency_proxy_unstored_manifests_total{reason=\"no_room\"}").await;
-    assert!(unstored >= 10, "{unstored}");
-    assert_eq!(scene.service.log().matches("manifests are passed on to clients without being stored").count(), 1);
+    let evicted = metric(&scene.service, "dependency_proxy_evicted_files_total").await;
+    assert!(unstored == 0 && evicted >= 10, "{unstored} {evicted}");
+    assert!(!scene.service.log().contains("without being stored"));
     assert_eq!(scene.service.log().matches("\"level\":\"ERROR\"").count(), 0);
     scene.shuts_the_user_out().await;
     assert!(scene.reserve(), "nobody needed it");

@@ -51,12 +51,12 @@ const LABELS: [(&str, &[&str]); 9] = [
     ("le", &["+Inf"]),
 ];
 
-pub(super) async fn metrics(service: &Service) -> String {
+pub async fn metrics(service: &Service) -> String {
     reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap()
 }
 
 /// Returns the value of a sample, by its name with its labels.
-pub(super) fn value(metrics: &str, sample: &str) -> f64 {
+pub fn value(metrics: &str, sample: &str) -> f64 {
     let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {sample} in {metrics}")).parse().unwrap()
 }

@@ -6,7 +6,7 @@ mod first_start;
 mod health;
 mod kept_groups;
 mod log;
-mod metrics;
+pub mod metrics;
 mod moved_cache;
 mod places;
 mod plain;

@@ -22,6 +22,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::actors::blob_cache::{Chunk, Chunks, Transfer};
+use crate::actors::reads::Reads;
 use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
 use crate::auth::sha256;
 use crate::domain::min_free::MinFree;
@@ -230,7 +231,8 @@ impl Scene {
         let files = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
         let spool = Spool::open_with(folder.path(), write).unwrap();
         let (fake, links) = (Arc::clone(&upstream), content.clone());
-        let blobs = BlobCacheHandle::start(&arbiter.handle(), fake, links, files, spool, options);
+        let evictor = Evictor::new(content.clone(), files.clone(), Reads::default());
+        let blobs = BlobCacheHandle::start(&arbiter.handle(), fake, (links, files, spool), evictor, options);
         Self { folder, arbiter, blobs, upstream, content, digest }
     }
 

@@ -117,7 +117,7 @@ impl Index {
             self.database.remove(COMPLETE)?;
             self.flush()?;
         }
-        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags] {
+        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags, &self.files] {
             tree.clear()?;
         }
         self.add_missing()?;

@@ -1,0 +1,150 @@
+//! The disk space that stored content takes: total sizes, which are kept as files come and go, and the files whose
+//! records in the index are still to be changed. Knows no folder and does no I/O.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::digest::Digest;
+
+/// Sizes of all stored content. Cheap to clone; clones share their state.
+#[derive(Clone, Debug, Default)]
+pub struct Usage(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    bytes: AtomicU64,
+    blobs: AtomicU64,
+    manifests: AtomicU64,
+    /// Bytes of downloads that are not stored yet.
+    spooled: AtomicU64,
+    changes: Mutex<HashMap<Digest, FileChange>>,
+}
+
+/// Kind of a stored file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A manifest or index.
+    Manifest,
+    /// A blob.
+    Blob,
+}
+
+/// A file and its length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// The kind.
+    pub kind: FileKind,
+    /// The length in bytes.
+    pub size: u64,
+}
+
+/// The last change of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileChange {
+    /// It was stored.
+    Stored(StoredFile),
+    /// It was removed.
+    Removed,
+}
+
+/// Total sizes of stored content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of manifests and blobs.
+    pub bytes: u64,
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Number of manifests.
+    pub manifests: u64,
+}
+
+/// Bytes of a download that is not stored yet. They count until it is dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    usage: Usage,
+    bytes: u64,
+}
+
+impl Usage {
+    /// Returns the totals. While files come and go, the three numbers may be of slightly different times.
+    pub fn totals(&self) -> Totals {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Totals { bytes: read(&self.0.bytes), blobs: read(&self.0.blobs), manifests: read(&self.0.manifests) }
+    }
+
+    /// Returns the bytes of stored content and of running downloads.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed).saturating_add(self.0.spooled.load(Ordering::Relaxed))
+    }
+
+    /// Starts to count the bytes of a download.
+    pub fn spool(&self) -> Spooled {
+        Spooled { usage: self.clone(), bytes: 0 }
+    }
+
+    /// Counts a file that is known from before.
+    pub(in crate::store) fn count(&self, file: StoredFile) {
+        self.0.bytes.fetch_add(file.size, Ordering::Relaxed);
+        self.number_of(file.kind).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a file that is gone.
+    pub(in crate::store) fn uncount(&self, file: StoredFile) {
+        subtract(&self.0.bytes, file.size);
+        subtract(self.number_of(file.kind), 1);
+    }
+
+    /// Records that a file was stored, which was not there before.
+    pub(in crate::store) fn stored(&self, digest: &Digest, file: StoredFile) {
+        self.count(file);
+        self.changes().insert(*digest, FileChange::Stored(file));
+    }
+
+    /// Records that a file was removed, which was there.
+    pub(in crate::store) fn removed(&self, digest: &Digest, file: StoredFile) {
+        self.uncount(file);
+        self.changes().insert(*digest, FileChange::Removed);
+    }
+
+    /// Returns the changes since the last call. The caller records them in the index.
+    pub(in crate::store) fn take_changes(&self) -> HashMap<Digest, FileChange> {
+        mem::take(&mut *self.changes())
+    }
+
+    /// Returns true if a change of this file is not in the index yet.
+    pub(in crate::store) fn is_changing(&self, digest: &Digest) -> bool {
+        self.changes().contains_key(digest)
+    }
+
+    fn number_of(&self, kind: FileKind) -> &AtomicU64 {
+        match kind {
+            FileKind::Manifest => &self.0.manifests,
+            FileKind::Blob => &self.0.blobs,
+        }
+    }
+
+    fn changes(&self) -> MutexGuard<'_, HashMap<Digest, FileChange>> {
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spooled {
+    /// Counts this number of further bytes.
+    pub fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.usage.0.spooled.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        subtract(&self.usage.0.spooled, self.bytes);
+    }
+}
+
+fn subtract(number: &AtomicU64, less: u64) {
+    // Never below zero: a file that was changed from outside may have another length than the one that was counted.
+    let _ = number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| Some(known.saturating_sub(less)));
+}
