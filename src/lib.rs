@@ -13,12 +13,13 @@
 //! | change | start at | then |
 //! |---|---|---|
 //! | what a group may pull | `domain::policy` | tables of its tests; nothing else decides |
-//! | another kind of credential | `domain::directory` (a credential is a record of the directory, so that its end counts at the next request), `domain::policy::Identity` | `auth::login`, `auth::jwt` (a login token names a credential; without one it stands for nobody), [`actors::token_issuer`], `http::registry::token`; the compiler lists the other places |
-//! | a route or a page | [`http`] (routes), `http::api::caller` (the checked caller) | a method of the handle in [`actors`], an operation of [`store::content`] |
-//! | removal of cached content (nothing is evicted today: a full disk stops storing) | a pure rule in [`domain`], a timer in [`actors::janitor`], its task in `actors::janitor::tasks` | blobs: `store::blobs` knows the time of last use (`by_last_use`), and a blob whose file is missing is downloaded again; manifests and links: operations of [`store::content`] |
-//! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts | `server::components`, which opens it |
+//! | another kind of credential | a field of `domain::token` or `domain::user`, or a new record of `domain::directory` (its `records` writes all of them); `domain::policy::Identity`; `domain::regained` (a restore names it) | `auth::login` and `auth::jwt` for one that logs in, `http::registry::authorized` for one that does not, `server::net` for one of the connection; `domain::commands` and [`http`]`::api` make and revoke it |
+//! | a route | [`http`]; `http::api::caller` (the checked caller: a token, there is no browser login) | `http::api::state` holds the handles; what a route shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings` |
+//! | what is evicted | `domain::eviction` (the order) | `store::embedded::index::files` (the records of size and reads), [`actors::evictor`] (when), `store::blobs` (how much), `actors::blob_cache::writer` (who waits for room) |
+//! | removal of links and tags | there is none of a single link or tag of one group: `store::embedded::index::purge` removes all of a group | operations of [`store::content`], `actors::janitor`, and `forget_...` of the cache handles, which keep links in memory |
+//! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts: a variant, and a `match` in each operation | `server::components` and [`admin`] open it; the PolicyEvaluator expects to be the only process that writes |
 //! | a request to a registry | [`upstream`], `upstream::registry` | its message and its rules: [`actors::upstream_fetcher`] |
-//! | a setting | `config/default.toml`; of an upstream: [`upstream`]`::ConnectionOptions`; of another section: `settings::sections` | `server::component_options`; an upstream has no other place |
+//! | a setting | `config/default.toml`; a limit or timeout of an upstream: [`upstream`]`::ConnectionOptions`, and no other place; of another section: `settings::sections` | `server::component_options` |
 //!
 //! # Glossary
 //!
@@ -27,12 +28,17 @@
 //! | request, response | HTTP, in either direction |
 //! | upstream | a registry that images are pulled from, such as docker.io |
 //! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
+//! | account | user name and password at an upstream, which this service uses for the groups that may use it |
 //! | group | a team, named by its path; groups nest |
 //! | principal | the user or token that makes a request |
 //! | credential | the password or token that proves the principal |
 //! | login token | the JWT that the token endpoint issues; it stands for a credential, which is checked at every request |
 //! | directory | an immutable snapshot of all users, groups, members and tokens |
 //! | referenced link | record that a manifest of a group names a digest: the group may request it from upstream |
+//! | cache index, or index | which group may read what, and what tags stand for; an *image index* (OCI) is a manifest that names manifests |
+//! | data folder, cache folder | identities and index; manifests and blobs. The second may be lost |
+//! | tombstone | what is kept of a deleted token, so that its refusals can name it |
+//! | negative entry | memory of a manifest that upstream does not have |
 //! | granted link | record that upstream served a digest to the account of a group: the group may read the stored bytes |
 //! | purge | removal of everything that a group has cached; an orphan is content to which no group has a link any more |
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
@@ -52,7 +58,8 @@
 //!            \-> admin ----------------------> {store, auth} --------/
 //! ```
 //!
-//! An arrow allows what is to its right, except that `cli` reaches the actors, the store and upstreams through
+//! Beside them, `formats` parses single values of the settings for `upstream`, `settings` and `cli`, and `settings` reads the
+//! options of an upstream into the struct of that layer. An arrow allows what is to its right, except that `cli` reaches the actors, the store and upstreams through
 //! `server`, and `http` names neither `store` nor `upstream`. `settings` is named by `cli` and `server` alone. A test
 //! walks `src/` and fails with file and line where a layer names what it must not; its tables are exact
 //! (`tests/suite/layers.rs`).
