@@ -1,11 +1,17 @@
 //! The identity of the cache folder. The index describes the content of one cache folder, and a folder that is new, or
 //! another one, is no damage: the index is rebuilt from it. So each cache folder has a file with a random id, which a
 //! copy of the folder shares, and the id of the folder from which the index was built is kept beside the index.
+//!
+//! The file beside the index also has the path of the folder, and whether it was on another disk than the data folder. A
+//! folder without an id at the same path, now on the disk of the data folder, is the mount point of a disk that is not
+//! mounted: starting there would fill the wrong disk.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::atomic_file;
+use super::error::OpenError;
 use crate::auth::random;
 use crate::domain::id::CacheId;
 
@@ -16,6 +22,15 @@ pub(super) struct CacheFolder {
     /// The file beside the index with the id of the folder from which it was built.
     known: PathBuf,
     relation: Relation,
+    place: Place,
+}
+
+/// The place of a cache folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    path: PathBuf,
+    /// True if it is on another disk than the data folder.
+    on_own_disk: bool,
 }
 
 /// The relation of the cache folder to the one from which the index was built.
@@ -31,16 +46,27 @@ enum Relation {
 
 /// File in the cache folder with its id.
 const MARKER: &str = "cache.id";
-/// File in the data folder with the id of the cache folder from which the index was built.
+/// File in the data folder with the id and the place of the cache folder from which the index was built.
 const KNOWN: &str = "index.cache-id";
+/// Line in it for a folder on another disk than the data folder.
+const OWN_DISK: &str = "on a disk of its own";
 
 impl CacheFolder {
     /// Identifies the cache folder, and marks it if it is new. Logs if it is not the one from which the index was
     /// built. What cannot be read or written is logged, and fails nothing: at worst the index is rebuilt once more.
-    pub(super) fn identify(data: &Path, cache: &Path) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder is the mount point of a disk that is not mounted.
+    pub(super) fn identify(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (marker, known) = (cache.join(MARKER), data.join(KNOWN));
         let (here, before) = (read(&marker), read(&known));
         let is_new = here.is_none();
+        let place = Place { path: cache.to_owned(), on_own_disk: device(cache) != device(data) };
+        let was_mounted = Place { on_own_disk: true, ..place.clone() };
+        if is_new && !place.on_own_disk && before.is_some() && place_in(&known) == Some(was_mounted) {
+            return Err(OpenError::Unmounted { folder: cache.to_owned(), known });
+        }
         let id = here.unwrap_or_else(|| {
             let id = CacheId::from_random(random::bytes());
             write(&marker, id);
@@ -53,11 +79,11 @@ impl CacheFolder {
             None if is_new => Relation::Unknown,
             None => Relation::Other,
         };
-        let folder = Self { id, known, relation };
+        let folder = Self { id, known, relation, place };
         if folder.known.exists() && relation == Relation::Other {
             folder.report(cache, is_new);
         }
-        folder
+        Ok(folder)
     }
 
     /// Returns true if the index was built from another folder.
@@ -67,8 +93,10 @@ impl CacheFolder {
 
     /// Records that the index was built from this folder.
     pub(super) fn remember(&self) {
-        if self.relation != Relation::Same {
-            write(&self.known, self.id);
+        if self.relation != Relation::Same || place_in(&self.known).as_ref() != Some(&self.place) {
+            let Place { path, on_own_disk } = &self.place;
+            let disk = if *on_own_disk { OWN_DISK } else { "" };
+            write_text(&self.known, &format!("{}\n{}\n{disk}\n", self.id, path.display()));
         }
     }
 
@@ -96,11 +124,27 @@ fn read(path: &Path) -> Option<CacheId> {
             return None;
         }
     };
-    text.trim_ascii_end().parse().ok()
+    text.lines().next()?.parse().ok()
+}
+
+/// Returns the place in the file beside the index; `None` if an earlier version wrote it.
+fn place_in(known: &Path) -> Option<Place> {
+    let text = fs::read_to_string(known).ok()?;
+    let mut lines = text.lines().skip(1);
+    Some(Place { path: lines.next()?.into(), on_own_disk: lines.next() == Some(OWN_DISK) })
+}
+
+/// Returns the device of a folder, or of the nearest one above it that exists.
+fn device(folder: &Path) -> Option<u64> {
+    folder.ancestors().find_map(|folder| fs::metadata(folder).ok()).map(|found| found.dev())
 }
 
 fn write(path: &Path, id: CacheId) {
-    if let Err(error) = atomic_file::write_file(path, format!("{id}\n").as_bytes()) {
+    write_text(path, &format!("{id}\n"));
+}
+
+fn write_text(path: &Path, text: &str) {
+    if let Err(error) = atomic_file::write_file(path, text.as_bytes()) {
         tracing::warn!(path = %path.display(), %error, "the id of the cache folder could not be written");
     }
 }

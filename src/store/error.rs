@@ -82,6 +82,18 @@ pub enum OpenError {
         /// The restore that solves it.
         advice: Box<Advice>,
     },
+    /// The cache folder is the mount point of a disk that is not mounted.
+    #[error(
+        "the cache folder {} is empty, and before it was on a disk of its own: mount that disk and start again. To begin with an \
+         empty cache here, remove '{}'",
+        .folder.display(), .known.display()
+    )]
+    Unmounted {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that tells where the cache was.
+        known: PathBuf,
+    },
     /// The disk has too little free space for what must be written first.
     #[error("the disk of {} is full and its reserve is used: free at least {} MiB", .path.display(), .missing.div_ceil(1 << 20))]
     Full {

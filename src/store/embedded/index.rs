@@ -88,7 +88,7 @@ impl Index {
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::of(&folder, error, data, reserve::MIN_FREE_BYTES);
-        let cache = CacheFolder::identify(data, cache);
+        let cache = CacheFolder::identify(data, cache)?;
         match Self::open_complete(&folder, groups.clone(), &cache) {
             Err(error @ (StoreError::Damaged(_) | StoreError::Io(_))) => {
                 damage::found(Kind::Index, &folder, error, "it is moved aside and rebuilt from the small files");

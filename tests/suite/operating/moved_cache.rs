@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::metrics::metrics;
-use crate::service::{Client, Scenario, Service, Started};
-use fake_registry::{FakeRegistry, Image, Kind, Layer};
+use crate::blobs::SmallDisk;
+use crate::service::{Client, Config, Scenario, Service, Started};
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 
 const OPERATING: &str = include_str!("../../../docs/operating.md");
 
@@ -98,4 +99,44 @@ async fn the_commands_that_move_the_cache_work_whether_or_not_the_new_folder_exi
         assert_eq!(scene.restart(&target).await, Vec::<String>::new());
         assert_eq!(scene.downloads(), 0, "everything is in the new folder");
     }
+}
+
+#[actix_rt::test]
+async fn a_cache_whose_disk_is_not_mounted_is_noticed_at_the_start_and_the_refusal_says_the_way_out() {
+    let Some(disk) = SmallDisk::try_mount(40) else { return };
+    let image = Image::single(&[Layer::random(10_000, 1)]);
+    let folder = disk.path().to_str().unwrap().to_owned();
+    let on_disk = |config: Config| {
+        let config = config.variable("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", &folder);
+        config.variable("DEPENDENCY_PROXY__STORAGE__MIN_FREE", "1MiB")
+    };
+    let scenario = Scenario::new().image("library/alpine", "1", &image).configured(on_disk);
+    let Started { hub, mut service, client, .. } = scenario.start().await;
+    assert_eq!(client.manifest("team", "alpine", "1").await.status, 200);
+    assert!(service.stop().success());
+    // Keeps the content while the disk is not at its place.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = |line: &[&str]| assert!(Command::new(line[0]).args(&line[1..]).status().unwrap().success(), "{line:?}");
+    let other = elsewhere.path().to_str().unwrap();
+    run(&["mount", "--bind", &folder, other]);
+    run(&["umount", &folder]);
+    for _ in 0..2 {
+        let refusal = service.restart_unless_refused().unwrap_err();
+        assert!(refusal.contains("mount that disk and start again") && refusal.contains(&folder), "{refusal}");
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["cache.lock"], "nothing else is written to the wrong disk");
+    }
+    run(&["mount", "--bind", other, &folder]);
+    run(&["umount", other]);
+    service.restart();
+    let client = service.stranger().with_authorization(client.authorization());
+    hub.down(Listener::Registry);
+    assert_eq!(client.manifest("team", "alpine", "1").await.body, image.bytes(), "it is there again");
+    assert!(service.stop().success());
+
+    run(&["umount", &folder]);
+    let refusal = service.restart_unless_refused().unwrap_err();
+    let (_, way_out) = refusal.split_once("remove '").unwrap();
+    fs::remove_file(way_out.split_once('\'').unwrap().0).unwrap();
+    service.restart();
 }

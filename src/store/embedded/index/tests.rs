@@ -437,7 +437,7 @@ fn the_index_of_an_earlier_version_takes_its_cache_folder_for_its_own() {
     fs::remove_file(&marker).unwrap();
     fs::remove_file(&known).unwrap();
     let index = Index::open(data.path(), data.path()).unwrap();
-    assert_eq!(fs::read(&marker).unwrap(), fs::read(&known).unwrap());
+    assert!(fs::read(&known).unwrap().starts_with(&fs::read(&marker).unwrap()), "the same id");
     assert_eq!(index.check_against_files().unwrap(), 0);
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED));
 }
