@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::reads::Reads;
+use crate::domain::deadlines;
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
 use crate::store::content::{ContentStore, Evicted};
@@ -21,6 +23,12 @@ pub struct Evictor {
     running: Arc<Mutex<()>>,
 }
 
+/// Maximum number of bytes that are evicted at a time.
+const MAX_STEP_BYTES: u64 = 4 << 30;
+
+/// Maximum number of steps for one caller: as many as a cache of a petabyte has.
+const MAX_STEPS: usize = 250_000;
+
 /// Room for some small files: descriptions, links and tags.
 const SMALL_BYTES: u64 = 1 << 20;
 
@@ -31,14 +39,23 @@ impl Evictor {
     }
 
     /// Evicts content if there is less room than for this number of bytes. Some more is evicted then, so that the next
-    /// callers find room. Evicts nothing if that would not be enough. There may be less room all the same, if content is
-    /// being read.
+    /// callers find room. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on after
+    /// it. There may be less room all the same, if content is being read.
     ///
     /// # Errors
     ///
     /// Fails if the store fails.
     pub async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
-        self.evict(move |files| files.missing(bytes)).await
+        if self.missing(bytes).await?.is_none() {
+            return Ok(());
+        }
+        let evictor = self.clone();
+        // A task of its own: it goes on if the caller leaves, so that the lock is held until it ends.
+        let evicting = actix_rt::spawn(async move { evictor.evict(bytes).await });
+        match timeout(deadlines::EVICTION, evicting).await {
+            Ok(evicted) => evicted.unwrap_or_else(|lost| Err(StoreError::Io(lost.to_string()))),
+            Err(_elapsed) => Ok(()),
+        }
     }
 
     /// Does work that stores small files and this number of bytes. If the disk is full, makes room and does it once more.
@@ -60,33 +77,53 @@ impl Evictor {
         }
     }
 
-    /// Makes room for what is stored next within the quota, so that it need not wait.
+    /// Makes room for what is stored next within the quota, so that it need not wait. Does nothing while another eviction
+    /// is running.
     ///
     /// # Errors
     ///
     /// Fails if the store fails.
     pub async fn keep_headroom(&self) -> Result<(), StoreError> {
-        self.evict(|files| files.lacking_headroom().map(Some)).await
+        let files = self.files.clone();
+        let lacking = blocking(move || files.lacking_headroom()).await?;
+        let Ok(_running) = self.running.try_lock() else { return Ok(()) };
+        if lacking > 0 { self.evict_bytes(lacking.min(MAX_STEP_BYTES)).await.map(drop) } else { Ok(()) }
     }
 
-    /// Evicts what is missing, and as much as the headroom.
-    async fn evict(
-        &self,
-        missing: impl Fn(&BlobFiles) -> Result<Option<u64>, StoreError> + Clone + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let missing = || {
-            let (files, missing) = (self.files.clone(), missing.clone());
-            blocking(move || Ok(missing(&files)?.filter(|missing| *missing > 0).map(|bytes| (bytes, files.headroom()))))
-        };
-        if missing().await?.is_none() {
-            return Ok(());
+    /// Evicts until there is room for this number of bytes, in steps, so that other callers whose bytes fit go on.
+    async fn evict(&self, bytes: u64) -> Result<(), StoreError> {
+        for _ in 0..MAX_STEPS {
+            let _running = self.running.lock().await;
+            // Another eviction may have made room meanwhile.
+            let Some((missing, headroom)) = self.missing(bytes).await? else { return Ok(()) };
+            let step = missing.saturating_add(headroom).min(MAX_STEP_BYTES);
+            if self.evict_bytes(step).await? == 0 {
+                return Ok(());
+            }
         }
-        let _running = self.running.lock().await;
-        // Another eviction may have made room meanwhile.
-        let Some((missing, headroom)) = missing().await? else { return Ok(()) };
-        self.record().await?;
-        report(self.content.evict(missing.saturating_add(headroom?), self.files.clone()).await?);
         Ok(())
+    }
+
+    /// Evicts this number of bytes, and returns the number of those that were evicted.
+    async fn evict_bytes(&self, bytes: u64) -> Result<u64, StoreError> {
+        if let Err(error) = self.record().await {
+            tracing::debug!(%error, "the reads of stored content could not be recorded before an eviction");
+        }
+        let evicted = self.content.evict(bytes, self.files.clone()).await?;
+        let bytes = evicted.bytes;
+        report(evicted);
+        Ok(bytes)
+    }
+
+    /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is room,
+    /// or if an eviction would not be enough.
+    async fn missing(&self, bytes: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let files = self.files.clone();
+        let missing = move || {
+            let missing = files.missing(bytes)?.filter(|missing| *missing > 0);
+            missing.map(|missing| Ok((missing, files.headroom()?))).transpose()
+        };
+        blocking(missing).await
     }
 
     /// Writes the reads, and the files that came and went.
@@ -99,7 +136,16 @@ impl Evictor {
     }
 }
 
-fn report(Evicted { files, bytes }: Evicted) {
+fn report(Evicted { files, bytes, failure }: Evicted) {
+    static FAILURES: LineLimit<()> = LineLimit::new();
+    if let Some(error) = failure
+        && let Some(left_out) = FAILURES.admit(&())
+    {
+        tracing::warn!(error, left_out, "a stored file could not be removed to make room");
+    }
+    if files == 0 {
+        return;
+    }
     metrics::counter!("dependency_proxy_evicted_files_total").increment(files as u64);
     metrics::counter!("dependency_proxy_evicted_bytes_total").increment(bytes);
     static LINES: LineLimit<()> = LineLimit::new();

@@ -17,6 +17,8 @@ struct Failed {
     /// Number of failures in a row. Those that are reported during a pause are not counted.
     count: u32,
     at: Instant,
+    /// The last failure, also if it is not counted.
+    last: Instant,
     pause: Duration,
     /// Start of the probe that is under way.
     probe: Option<Instant>,
@@ -48,7 +50,7 @@ impl Backoff {
     /// Returns true if a request may be sent now that nothing can stand in for.
     pub fn admits(&self, now: Instant) -> bool {
         let in_outage = |failed: &Failed| failed.count >= FAILURES_OF_AN_OUTAGE;
-        self.failed.filter(in_outage).is_none_or(|failed| now >= failed.at + failed.pause.min(MAX_REFUSAL))
+        self.failed.filter(in_outage).is_none_or(|failed| now >= failed.last + failed.pause.min(MAX_REFUSAL))
     }
 
     /// Ends a probe without a result, so that the next caller may send one.
@@ -59,14 +61,17 @@ impl Backoff {
     }
 
     /// Records a failed request and starts or lengthens the pause. Failures that are reported during a pause do not
-    /// lengthen it: their requests were sent before it began.
+    /// lengthen it: most of their requests were sent before it began.
     pub fn failed(&mut self, now: Instant) {
-        let (count, pause) = match self.failed {
+        let (count, pause) = match &mut self.failed {
             None => (1, FIRST_PAUSE),
-            Some(failed) if now < failed.at + failed.pause => return,
+            Some(failed) if now < failed.at + failed.pause => {
+                failed.last = now;
+                return;
+            }
             Some(failed) => (failed.count.saturating_add(1), (failed.pause * 2).min(MAX_PAUSE)),
         };
-        self.failed = Some(Failed { count, at: now, pause, probe: None });
+        self.failed = Some(Failed { count, at: now, last: now, pause, probe: None });
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`RATE_LIMIT`] | 18 s | the wait for upstream's rate limit to pass, within [`RESPONSE`] | 503 with `Retry-After` |
 //! | [`FETCH_WITH_STALE`] | 10 s | a `GET` when a stale manifest can be served | stale |
 //! | [`REPEATED_FETCH`] | 23 s | a fetch that is repeated for lack of memory | 503: no memory |
+//! | [`EVICTION`] | 8 s | the wait of a download or manifest for an eviction | it is passed through, not stored |
 //! | [`FETCH`] | 60 s | a fetch that goes on after its callers have left | later callers start a new one |
 //! | [`PROBE`] | 90 s | a request that tries whether upstream works again | the next one is tried |
 //! | [`KILL`] | 30 s | the whole stop | an orchestrator kills the process |
@@ -58,6 +59,9 @@ pub const FETCH_WITH_STALE: Duration = Duration::from_secs(10);
 /// whose failure would state that upstream is late.
 pub const REPEATED_FETCH: Duration = Duration::from_secs(23);
 
+/// Maximum time that a download or a manifest waits for an eviction, which goes on after it.
+pub const EVICTION: Duration = Duration::from_secs(8);
+
 /// Maximum time of a fetch. Without it, a manifest that trickles in would keep all later pulls of its tag waiting.
 pub const FETCH: Duration = Duration::from_secs(60);
 
@@ -97,6 +101,7 @@ const _: () = {
     assert!(fits(&[SHORT_PERMIT, SHORT_PERMIT, MAX_HEADER], HEAD.saturating_mul(2)));
     assert!(fits(&[HEAD], RESPONSE) && fits(&[CONTENT_PERMIT], RESPONSE) && fits(&[LIST], RESPONSE));
     assert!(fits(&[MEMORY], REPEATED_FETCH) && fits(&[REPEATED_FETCH], RESPONSE));
+    assert!(fits(&[MAX_HEADER, EVICTION], RESPONSE));
     // After the last wait there is time for a request.
     assert!(fits(&[RATE_LIMIT, MARGIN], RESPONSE));
     assert!(fits(&[SHORT_PERMIT, MAX_HEADER], FETCH) && fits(&[FETCH, SHORT_PERMIT, MAX_HEADER], PROBE));

@@ -206,7 +206,7 @@ impl Check<'_> {
     async fn head_or_get(&self, origin: &Origin, reference: &Reference) -> Result<ContentHead, UpstreamError> {
         match self.registry.head_manifest(origin, reference).await? {
             ManifestHead::Confirmed(head) => Ok(head),
-            ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::TooSlow => {
+            ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::TooSlow | ManifestHead::KnownSlow => {
                 Ok(self.registry.manifest(origin, reference).await?.head)
             }
         }

@@ -162,6 +162,19 @@ pub fn remove_file(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Removes a file, but does not force that to the disk. Returns whether there was one.
+///
+/// # Errors
+///
+/// Fails if it cannot be removed.
+pub fn unlink(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Creates a folder and its missing parents, and forces their names to the disk.
 ///
 /// # Errors

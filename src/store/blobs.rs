@@ -171,11 +171,18 @@ impl BlobFiles {
     ///
     /// Fails if the file cannot be synced or renamed. The spool file is removed then.
     pub fn commit(&self, spooled: SpoolFile, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.path(digest);
+        let (path, file) = (self.path(digest), spooled.file().clone());
+        // Outside the lock, because it waits for the disk.
+        spooled.sync()?;
+        let _changing = self.usage.changing(digest);
         let before = fs::metadata(&path).ok().map(|file| file.len());
         spooled.persist(&path)?;
         self.open.remove(digest);
         let size = fs::metadata(&path)?.len();
+        // The readers of the download go on reading this file, which keeps it from being evicted.
+        if size > MAX_IN_MEMORY_BYTES {
+            self.open.insert(*digest, StoredBlob { content: BlobContent::File(file), length: size });
+        }
         match before {
             // The same content: only a damaged file had another length.
             Some(before) if before == size => {}
@@ -194,9 +201,23 @@ impl BlobFiles {
     ///
     /// Fails if the file cannot be removed or its folder cannot be synced.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.remove_with(digest, atomic_file::remove_file)
+    }
+
+    /// As [`Self::remove`], but not durably: after a crash the blob may be there again.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be removed.
+    pub(in crate::store) fn evict(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.remove_with(digest, atomic_file::unlink)
+    }
+
+    fn remove_with(&self, digest: &Digest, remove: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, StoreError> {
         let path = self.path(digest);
+        let _changing = self.usage.changing(digest);
         let before = fs::metadata(&path).ok().map(|file| file.len());
-        let removed = atomic_file::remove_file(&path);
+        let removed = remove(&path);
         // Also after a failure: an open file would keep the disk space in use.
         self.open.remove(digest);
         let removed = removed?;
@@ -208,7 +229,7 @@ impl BlobFiles {
 
     /// Returns true if a client is reading the blob's file now.
     pub fn is_being_read(&self, digest: &Digest) -> bool {
-        self.open.get(digest).is_some_and(|blob| match &blob.content {
+        self.open.peek(digest).is_some_and(|blob| match &blob.content {
             // One more for the entry itself, and one for the copy in hand.
             BlobContent::File(file) => file.holders() > 2,
             BlobContent::Bytes(_) => false,
@@ -250,14 +271,15 @@ impl BlobFiles {
         Ok(u64::try_from(missing).ok().filter(|missing| *missing <= self.usage.totals().bytes))
     }
 
-    /// Returns the length of the longest blob that could be stored if all other content were evicted.
+    /// Returns the length of the longest blob that could be stored if all other content were evicted, beside the
+    /// downloads that are running.
     ///
     /// # Errors
     ///
     /// Fails if the file system does not report its free space.
     pub fn room_for_one(&self) -> Result<u64, StoreError> {
-        let longest = self.balance()? + i128::from(self.usage.totals().bytes);
-        Ok(u64::try_from(longest).unwrap_or(0))
+        let (stored, unwritten) = (i128::from(self.usage.totals().bytes), i128::from(self.usage.unwritten()));
+        Ok(u64::try_from(self.balance()? + stored - unwritten).unwrap_or(0))
     }
 
     /// Returns the number of bytes by which the quota is too full for what is stored next without waiting.
@@ -465,9 +487,7 @@ mod tests {
     fn a_file_that_is_open_is_not_opened_again_unless_something_happened_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let (blobs, length) = (committed(folder.path(), &MANY), Some(2 * MAX_IN_MEMORY_BYTES));
-        assert!(blobs.already_open(&DIGEST, length).is_none());
-        blobs.blob(&DIGEST, length).unwrap().unwrap();
-        assert_eq!(blobs.already_open(&DIGEST, length).map(|blob| blob.length), length);
+        assert_eq!(blobs.already_open(&DIGEST, length).map(|blob| blob.length), length, "since its download");
         assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
         File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(MAX_IN_MEMORY_BYTES + 1).unwrap();
         assert!(blobs.already_open(&DIGEST, length).is_none() && blobs.blob(&DIGEST, length).unwrap().is_none());

@@ -81,12 +81,14 @@ pub struct Holdings {
 }
 
 /// Content that was evicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Number of files.
     pub files: usize,
     /// Their length in bytes.
     pub bytes: u64,
+    /// The error of a file that could not be removed, if there was one. The others were removed all the same.
+    pub failure: Option<String>,
 }
 
 impl ContentStore {
@@ -244,7 +246,7 @@ impl ContentStore {
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be removed. Some may be removed then.
+    /// Fails if the file system does not report its free space.
     pub async fn evict(&self, bytes: u64, blobs: BlobFiles) -> Result<Evicted, StoreError> {
         self.run(move |content| content.evict(bytes, &blobs)).await
     }

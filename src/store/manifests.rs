@@ -112,6 +112,7 @@ impl ManifestStore {
         self.free_space.check(size + MAX_OVERHEAD_BYTES)?;
         let text = serde_json::to_vec(&Description { media_type: manifest.media_type.clone(), size })?;
         atomic_file::write_file(&description, &text)?;
+        let _changing = self.usage.changing(&manifest.digest);
         let is_new = !file.exists();
         atomic_file::write_file(&file, &manifest.bytes)?;
         if is_new {
@@ -162,13 +163,28 @@ impl ManifestStore {
     ///
     /// Fails if a file cannot be removed.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.remove_with(digest, atomic_file::remove_file).map(drop)
+    }
+
+    /// As [`Self::remove`], but not durably: after a crash the manifest may be there again. Returns whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be removed.
+    pub(in crate::store) fn evict(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.remove_with(digest, atomic_file::unlink)
+    }
+
+    fn remove_with(&self, digest: &Digest, remove: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, StoreError> {
         let (file, description) = self.paths(digest);
+        let _changing = self.usage.changing(digest);
         let size = self.length(digest).unwrap_or_default();
-        if atomic_file::remove_file(&file)? {
+        let removed = remove(&file)?;
+        if removed {
             self.usage.removed(digest, manifest_of(size));
         }
-        atomic_file::remove_file(&description)?;
-        Ok(())
+        remove(&description)?;
+        Ok(removed)
     }
 
     fn paths(&self, digest: &Digest) -> (PathBuf, PathBuf) {

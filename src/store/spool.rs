@@ -87,9 +87,13 @@ impl SpoolFile {
         Ok(self.file.write_with(self.write, bytes, offset)?)
     }
 
-    /// Syncs the file and moves it to `to`, durably. Fails if the file cannot be synced or renamed.
+    /// Forces the bytes of the file to the disk. Fails if the disk fails.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Moves the file, which was synced, to `to`, durably. Fails if it cannot be renamed.
     pub(super) fn persist(self, to: &Path) -> io::Result<()> {
-        self.file.sync()?;
         atomic_file::rename(&self.path, to)?;
         // The file has another name now: the drop must not delete it.
         let _ = self.path.keep();

@@ -9,18 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::digest::Digest;
 
 /// Sizes of all stored content. Cheap to clone; clones share their state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Usage(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     bytes: AtomicU64,
     blobs: AtomicU64,
     manifests: AtomicU64,
     /// Bytes of downloads that are not stored yet.
     spooled: AtomicU64,
+    /// Bytes that running downloads are expected to write still.
+    unwritten: AtomicU64,
     changes: Mutex<HashMap<Digest, FileChange>>,
+    /// Held while a file is renamed into place or removed, and counted. Shared by digests with the same first bits.
+    changing: [Mutex<()>; LOCKS],
 }
+
+/// Number of locks of files.
+const LOCKS: usize = 64;
 
 /// Kind of a stored file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +72,25 @@ pub struct Totals {
 pub struct Spooled {
     usage: Usage,
     bytes: u64,
+    /// The bytes that are expected still.
+    unwritten: u64,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        let (bytes, blobs, manifests, spooled, unwritten, changes) = Default::default();
+        let changing = [const { Mutex::new(()) }; LOCKS];
+        Self(Arc::new(Inner { bytes, blobs, manifests, spooled, unwritten, changes, changing }))
+    }
 }
 
 impl Usage {
+    /// Waits until no other thread changes the file of this digest, and keeps others from it.
+    pub(in crate::store) fn changing(&self, digest: &Digest) -> MutexGuard<'_, ()> {
+        let lock = usize::from(digest.as_bytes()[0]) % LOCKS;
+        self.0.changing[lock].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the totals. While files come and go, the three numbers may be of slightly different times.
     pub fn totals(&self) -> Totals {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
@@ -79,9 +102,15 @@ impl Usage {
         self.0.bytes.load(Ordering::Relaxed).saturating_add(self.0.spooled.load(Ordering::Relaxed))
     }
 
-    /// Starts to count the bytes of a download.
-    pub fn spool(&self) -> Spooled {
-        Spooled { usage: self.clone(), bytes: 0 }
+    /// Returns the bytes that running downloads are expected to write still.
+    pub fn unwritten(&self) -> u64 {
+        self.0.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Starts to count the bytes of a download that is expected to write this number of bytes.
+    pub fn spool(&self, expected: u64) -> Spooled {
+        self.0.unwritten.fetch_add(expected, Ordering::Relaxed);
+        Spooled { usage: self.clone(), bytes: 0, unwritten: expected }
     }
 
     /// Counts a file that is known from before.
@@ -135,12 +164,16 @@ impl Spooled {
     pub fn add(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.usage.0.spooled.fetch_add(bytes, Ordering::Relaxed);
+        let expected = bytes.min(self.unwritten);
+        self.unwritten -= expected;
+        subtract(&self.usage.0.unwritten, expected);
     }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
         subtract(&self.usage.0.spooled, self.bytes);
+        subtract(&self.usage.0.unwritten, self.unwritten);
     }
 }
 

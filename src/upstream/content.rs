@@ -30,8 +30,10 @@ pub enum ManifestHead {
     Open,
     /// Inconclusive: no request was sent, because this repository did not support `HEAD` before.
     NotRequested,
-    /// Inconclusive: the `HEAD` took too long, or did so recently.
+    /// Inconclusive: the `HEAD` took too long.
     TooSlow,
+    /// Inconclusive: no request was sent, because a `HEAD` in this repository took too long a short time ago.
+    KnownSlow,
 }
 
 impl ManifestHead {

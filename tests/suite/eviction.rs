@@ -59,6 +59,10 @@ async fn a_full_cache_goes_on_caching_and_keeps_what_is_read_often() {
     for number in 1..40 {
         pull(&scene, number).await;
         assert!(bytes_of_blobs(&scene.service) <= QUOTA, "after image {number}");
+        if number % 8 == 0 {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            assert_eq!(pull(&scene, 0).await.header("x-cache"), "hit", "after image {number}");
+        }
     }
     assert_eq!(pull(&scene, 0).await.header("x-cache"), "hit", "it is read often");
     // Becomes a hit once its link is written.
@@ -73,6 +77,51 @@ async fn a_full_cache_goes_on_caching_and_keeps_what_is_read_often() {
     assert!(scene.service.log().contains("content that is seldom read was evicted"));
     assert!(!scene.service.log().contains("without being stored"), "a full cache is no alarm");
     assert_store_is_clean(&scene.service).await;
+}
+
+#[actix_rt::test]
+async fn of_layers_that_fit_alone_but_not_together_those_are_stored_that_fit() {
+    let layers: Vec<Layer> = (1..=3).map(|number| Layer::random(4 * MIB, number)).collect();
+    let scene = started(1).await;
+    scene.hub.push_image("library/large", "1", &Image::single(&layers));
+    assert_eq!(scene.client.manifest("team", "large", "1").await.status, 200);
+    // All three are under way before one of them ends.
+    scene.hub.on(Kind::BlobDownload).hold_after(MIB);
+    let pulls = layers.iter().map(|layer| {
+        let (client, digest) = (scene.client.clone(), layer.digest().to_owned());
+        actix_rt::spawn(async move { client.blob("team", "large", &digest).await })
+    });
+    let pulls: Vec<_> = pulls.collect();
+    let all_began = async || scene.hub.requests().of(Kind::BlobDownload) >= 3;
+    eventually("all three are requested", all_began).await;
+    scene.hub.release();
+    for (pull, layer) in pulls.into_iter().zip(&layers) {
+        let blob = pull.await.unwrap();
+        assert!(blob.status == 200 && !blob.cut && blob.body == layer.bytes());
+    }
+    let two_are_stored = async || bytes_of_blobs(&scene.service) == 8 * MIB;
+    eventually("two of the three are stored", two_are_stored).await;
+}
+
+#[actix_rt::test]
+async fn one_file_that_cannot_be_removed_does_not_keep_the_others() {
+    let scene = started(30).await;
+    for number in 0..3 {
+        pull(&scene, number).await;
+        scene.client.stored_blob("team", "app", image(number).layers()[0].digest()).await;
+    }
+    // A folder in its place cannot be removed as a file.
+    let hex = image(0).layers()[0].digest().strip_prefix("sha256:").unwrap().to_owned();
+    let path = scene.service.data().join("cache/blobs/sha256").join(&hex[..2]).join(&hex);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    for number in 3..30 {
+        pull(&scene, number).await;
+    }
+    scene.client.stored_blob("team", "app", image(29).layers()[0].digest()).await;
+    assert!(!scene.service.log().contains("without being stored"));
+    assert!(scene.service.log().contains("a stored file could not be removed to make room"));
+    assert!(bytes_of_blobs(&scene.service) <= QUOTA);
 }
 
 #[actix_rt::test]

@@ -67,7 +67,7 @@ async fn prepare(
         // A file that cannot be opened counts as missing: the download replaces it, or is passed on
         // without being stored.
         Ok(None) | Err(_) => {
-            Writer::new(&shared, &key).map(|(limits, writer)| (Download::new(expected, limits), writer))
+            Writer::new(&shared, &key, expected).map(|(limits, writer)| (Download::new(expected, limits), writer))
         }
     })
     .await
@@ -289,7 +289,12 @@ impl<'a> DownloadTask<'a> {
         let (shared, key, unlinked) = (Arc::clone(&self.shared), self.order.key.clone(), self.order.unlinked.clone());
         let size = self.machine.readable();
         let (files, digest) = (shared.files.clone(), key.digest);
-        let committed = spawn_blocking(move || files.commit(writer.spooled, &digest)).await?;
+        let committed = spawn_blocking(move || {
+            // Never counted twice: other content would be evicted for it.
+            let spooled = writer.into_spooled();
+            files.commit(spooled, &digest)
+        });
+        let committed = committed.await?;
         // Also if the commit failed: upstream has served the blob to the account of these groups.
         for group in unlinked.take() {
             shared.link(group, &key, size).await;

@@ -9,7 +9,7 @@ use super::context::DownloadContext;
 use super::progress::End;
 use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{Limits, Unstored};
+use crate::domain::download::{Expected, Limits, Unstored};
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 use crate::store::usage::Spooled;
@@ -27,12 +27,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Creates an empty file, and returns it with the limits of its length. Blocks.
+    /// Creates an empty file for a blob of this length, if it is known, and returns it with the limits of its length.
+    /// Blocks.
     ///
     /// # Errors
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
-    pub(super) fn new(shared: &Arc<DownloadContext>, key: &BlobKey) -> Result<(Limits, Self), End> {
+    pub(super) fn new(shared: &Arc<DownloadContext>, key: &BlobKey, expected: Expected) -> Result<(Limits, Self), End> {
+        let expected = expected.verified.or(expected.claimed).unwrap_or(0);
         // What is stored already can be evicted for it.
         let begun = shared.files.room_for_one().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
         let (free_space, spooled) = match begun {
@@ -43,8 +45,10 @@ impl Writer {
                 return Err(End::Unstored);
             }
         };
+        // Of several downloads at once, only those begin that fit together. One that does not fit counts for nothing: its
+        // length may be a manifest's invention.
+        let counted = shared.files.usage().spool(if expected <= free_space { expected } else { 0 });
         let limits = Limits { max_length: shared.options.max_blob_bytes, free_space };
-        let counted = shared.files.usage().spool();
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, counted }))
     }
 
@@ -73,6 +77,11 @@ impl Writer {
             writer.hasher = hasher;
         }
         Ok((writer, written))
+    }
+
+    /// Returns the file, whose bytes are not counted as those of a download any more.
+    pub(super) fn into_spooled(self) -> SpoolFile {
+        self.spooled
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {

@@ -64,7 +64,8 @@ impl Fetcher {
     pub(super) async fn head(&self, key: &ManifestKey, revalidation: Option<Duration>) -> SharedOutcome<ManifestHead> {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let head = self.upstream.send(HeadManifest { origin, reference, revalidation }).await;
-        let sent = !matches!(head, Ok(ManifestHead::NotRequested) | Err(UpstreamError::Spared(_)));
+        let sent =
+            !matches!(head, Ok(ManifestHead::NotRequested | ManifestHead::KnownSlow) | Err(UpstreamError::Spared(_)));
         let outcome = head.map_err(|error| cause(key, &error.into()));
         if sent { SharedOutcome::of(outcome) } else { SharedOutcome::at_once(outcome) }
     }
@@ -74,26 +75,33 @@ impl Fetcher {
     /// there is no memory.
     pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> SharedOutcome<Fetched> {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
-        let whole = async {
+        let received = async {
             match self.upstream.send(GetManifest { origin, reference }).await {
-                Ok(content) => SharedOutcome::of(self.receive(key, group, content).await),
-                Err(error @ UpstreamError::Spared(_)) => SharedOutcome::at_once(Err(cause(key, &error.into()))),
-                Err(error) => SharedOutcome::of(Err(cause(key, &error.into()))),
+                Ok(content) => Ok(self.receive(key, group, content).await),
+                Err(error) => Err(error),
             }
         };
-        timeout(deadlines::FETCH, whole).await.unwrap_or_else(|_elapsed| {
-            self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
-            SharedOutcome::of(Err(Cause::TimedOut))
-        })
+        // Storing is not upstream's time.
+        match timeout(deadlines::FETCH, received).await {
+            Ok(Ok(Ok((manifest, named, lease)))) => {
+                let stored = self.store(manifest.clone(), &key.origin).await;
+                SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
+            }
+            Ok(Ok(Err(cause))) => SharedOutcome::of(Err(cause)),
+            Ok(Err(error @ UpstreamError::Spared(_))) => SharedOutcome::at_once(Err(cause(key, &error.into()))),
+            Ok(Err(error)) => SharedOutcome::of(Err(cause(key, &error.into()))),
+            Err(_elapsed) => {
+                self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
+                SharedOutcome::of(Err(Cause::TimedOut))
+            }
+        }
     }
 
-    /// Receives a manifest, reports to the UpstreamFetcher whether it is valid, and stores it.
-    async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Fetched, Cause> {
+    /// Receives a manifest, and reports to the UpstreamFetcher whether it is valid.
+    async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Cause> {
         let received = self.receive_valid(key, group, content).await;
         self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
-        let (manifest, named, lease) = received.map_err(|error| error.cause(key))?;
-        let stored = self.store(manifest.clone(), &key.origin).await;
-        Ok(Fetched { manifest, named, stored, _lease: lease })
+        received.map_err(|error| error.cause(key))
     }
 
     async fn receive_valid(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Invalid> {

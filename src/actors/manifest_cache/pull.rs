@@ -79,7 +79,7 @@ impl Pull<'_> {
                 Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
                 None => {
                     // After a `HEAD` that timed out, the `GET` gets a short time only.
-                    let limit = if head == ManifestHead::TooSlow {
+                    let limit = if matches!(head, ManifestHead::TooSlow | ManifestHead::KnownSlow) {
                         self.times.revalidate_timeout
                     } else {
                         deadlines::FETCH_WITH_STALE

@@ -202,7 +202,7 @@ impl UpstreamRequest for HeadManifest {
     fn verdict(outcome: &Result<ManifestHead, UpstreamError>) -> Verdict {
         match outcome {
             Ok(ManifestHead::Confirmed(_)) => Verdict::Works,
-            Ok(ManifestHead::Open | ManifestHead::NotRequested) => Verdict::Open,
+            Ok(ManifestHead::Open | ManifestHead::NotRequested | ManifestHead::KnownSlow) => Verdict::Open,
             Ok(ManifestHead::TooSlow) | Err(UpstreamError::TimedOut) => Verdict::SlowHead,
             Err(error) => Verdict::Failed(error.clone()),
         }

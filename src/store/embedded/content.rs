@@ -4,6 +4,7 @@ mod eviction;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::index::Index;
@@ -22,16 +23,33 @@ pub struct EmbeddedContent {
     /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
     removing: RwLock<()>,
     /// What recently read manifests name, so that they are not parsed again every few seconds.
-    names: Cache<Digest, Arc<[Digest]>>,
+    names: Cache<Digest, Arc<[Digest]>, ByNumber>,
 }
 
-/// Maximum number of manifests whose names are kept in memory.
-const MAX_NAMES: usize = 10_000;
+/// Maximum number of names of manifests that are kept in memory, 32 bytes each.
+const MAX_NAMES: u64 = 500_000;
+
+/// Initial capacity hint; the cache is bounded by the number of names.
+const EXPECTED_MANIFESTS: usize = 10_000;
+
+#[derive(Clone)]
+struct ByNumber;
+
+impl Weighter<Digest, Arc<[Digest]>> for ByNumber {
+    fn weight(&self, _: &Digest, names: &Arc<[Digest]>) -> u64 {
+        names.len() as u64 + 8
+    }
+}
 
 impl EmbeddedContent {
     /// Returns the content over an open index and a folder of manifests.
     pub fn new(index: Index, manifests: ManifestStore) -> Self {
-        Self { index, manifests, removing: RwLock::default(), names: Cache::new(MAX_NAMES) }
+        Self {
+            index,
+            manifests,
+            removing: RwLock::default(),
+            names: Cache::with_weighter(EXPECTED_MANIFESTS, MAX_NAMES, ByNumber),
+        }
     }
 
     /// Returns the index.

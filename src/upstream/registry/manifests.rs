@@ -21,7 +21,7 @@ impl Registry {
         match self.manifest_heads.outlook(origin) {
             Outlook::Likely => {}
             Outlook::Unsupported => return Ok(ManifestHead::NotRequested),
-            Outlook::Slow => return Ok(ManifestHead::TooSlow),
+            Outlook::Slow => return Ok(ManifestHead::KnownSlow),
         }
         let wanted = Wanted::new("manifest_head", Method::HEAD, format!("manifests/{reference}")).accepting(&ACCEPTED);
         let pending = self.manifest_heads.begin(origin);

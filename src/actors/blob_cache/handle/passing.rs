@@ -37,7 +37,8 @@ fn missing(
     blobs: &[Descriptor],
     max: Option<u64>,
 ) -> Result<(Vec<Digest>, Vec<Digest>), StoreError> {
-    let left = files.room_left()?;
+    // What is stored makes room for it.
+    let left = files.room_for_one()?;
     let without_file = |fits: &dyn Fn(u64) -> bool| {
         let unfit = blobs.iter().filter(|blob| !fits(blob.size.unwrap_or(1).max(1)));
         unfit.map(|blob| blob.digest).filter(|digest| !files.path(digest).exists()).collect()

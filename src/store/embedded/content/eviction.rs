@@ -1,7 +1,7 @@
 //! Eviction from the embedded store: records of files and their reads, the removal of those with the lowest priority,
 //! and the comparison of the records with the files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::{Arc, PoisonError};
 
@@ -17,6 +17,12 @@ use crate::store::usage::{FileKind, StoredFile};
 /// Maximum length of a manifest whose names are read, in bytes.
 const MAX_EXAMINED_BYTES: u64 = 1 << 20;
 
+/// Maximum number of contents that count as named by one manifest or index. Far more than any real image has.
+const MAX_NAMES_OF_ONE: usize = 4_096;
+
+/// Maximum number of selections for one eviction, where files cannot be removed.
+const MAX_SELECTIONS: usize = 4;
+
 /// Number of files between two records of the age of the cache, and of records that are compared at once.
 const FILES_PER_STEP: usize = 256;
 
@@ -25,73 +31,106 @@ impl EmbeddedContent {
     pub(in crate::store) fn record_files(&self, reads: &HashMap<Digest, u32>) -> Result<(), StoreError> {
         let mut all = reads.clone();
         for (digest, reads) in reads {
-            for named in self.names(digest)?.iter() {
+            // One pull reads an index, a manifest and a blob, which is one read of the blob.
+            for named in self.names(digest).iter() {
                 let known = all.entry(*named).or_default();
-                *known = known.saturating_add(*reads);
+                *known = (*known).max(*reads);
             }
         }
         self.index().record_files(self.manifests().usage(), &all)
     }
 
     /// Returns what this manifest names: of an index also what its manifests name, as far as they are stored. Nothing
-    /// for a blob.
-    fn names(&self, digest: &Digest) -> Result<Arc<[Digest]>, StoreError> {
+    /// for a blob, and for a manifest that cannot be read.
+    fn names(&self, digest: &Digest) -> Arc<[Digest]> {
         if let Some(known) = self.names.get(digest) {
-            return Ok(known);
+            return known;
         }
-        let mut names = Vec::new();
-        for child in self.names_of_one(digest, &mut names)? {
-            self.names_of_one(&child, &mut names)?;
+        let (mut names, mut all_stored) = (HashSet::new(), true);
+        for child in self.names_of_one(digest, &mut names).unwrap_or_default() {
+            match self.names_of_one(&child, &mut names) {
+                Some(_) => {}
+                None => all_stored = false,
+            }
         }
-        let names: Arc<[Digest]> = names.into();
-        if !names.is_empty() {
+        let names: Arc<[Digest]> = names.into_iter().collect();
+        if !names.is_empty() && all_stored {
             self.names.insert(*digest, names.clone());
         }
-        Ok(names)
+        names
     }
 
-    /// Adds what one manifest names. Returns the manifests among it.
-    fn names_of_one(&self, digest: &Digest, names: &mut Vec<Digest>) -> Result<Vec<Digest>, StoreError> {
-        if !(1..=MAX_EXAMINED_BYTES).contains(&self.manifests().length(digest)?) {
-            return Ok(Vec::new());
+    /// Adds what one manifest names, up to a maximum of all. Returns the manifests among it that were not there before;
+    /// `None` if the manifest is not stored.
+    fn names_of_one(&self, digest: &Digest, names: &mut HashSet<Digest>) -> Option<Vec<Digest>> {
+        let length = self.manifests().length(digest).unwrap_or_default();
+        if !(1..=MAX_EXAMINED_BYTES).contains(&length) {
+            return None;
         }
-        let Some(manifest) = self.manifests().read(digest)? else { return Ok(Vec::new()) };
+        let manifest = self.manifests().read(digest).ok().flatten()?;
         let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
-        names.extend(named.blobs.iter().chain(&named.manifests).map(|named| named.digest));
-        Ok(named.manifests.into_iter().map(|named| named.digest).collect())
+        let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
+        names.extend(named.blobs.iter().take(left).map(|named| named.digest));
+        let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
+        Some(named.manifests.iter().take(left).map(|named| named.digest).filter(|child| names.insert(*child)).collect())
     }
 
     /// Evicts content; see [`ContentStore::evict`](crate::store::content::ContentStore::evict).
     pub(in crate::store) fn evict(&self, bytes: u64, blobs: &BlobFiles) -> Result<Evicted, StoreError> {
         let mut evicted = Evicted::default();
-        let chosen = self.index().evictable(bytes, |digest| blobs.is_being_read(digest))?;
+        for _ in 0..MAX_SELECTIONS {
+            let failed = self.evict_selected(bytes.saturating_sub(evicted.bytes), blobs, &mut evicted)?;
+            self.index().record_files(self.manifests().usage(), &failed)?;
+            if failed.is_empty() {
+                break;
+            }
+        }
+        Ok(evicted)
+    }
+
+    /// Evicts one selection of content. Returns the files that could not be removed, with a number of reads for which they
+    /// are not the first choice again: one such file must not keep the others.
+    fn evict_selected(
+        &self,
+        bytes: u64,
+        blobs: &BlobFiles,
+        evicted: &mut Evicted,
+    ) -> Result<HashMap<Digest, u32>, StoreError> {
+        let (usage, mut failed) = (self.manifests().usage(), HashMap::new());
+        let keep = |digest: &Digest| blobs.is_being_read(digest) || usage.is_changing(digest);
+        let chosen = self.index().evictable(bytes, keep)?;
         for step in chosen.chunks(FILES_PER_STEP) {
             for evictable in step {
-                if self.evict_one(evictable, blobs)? {
-                    evicted.files += 1;
-                    evicted.bytes += evictable.file.size;
+                match self.evict_one(evictable, blobs) {
+                    Ok(true) => {
+                        evicted.files += 1;
+                        evicted.bytes += evictable.file.size;
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::debug!(digest = %evictable.digest, %error, "a stored file could not be removed");
+                        evicted.failure = Some(error.to_string());
+                        failed.insert(evictable.digest, u32::MAX);
+                    }
                 }
             }
             if let Some(last) = step.last() {
                 self.index().evicted(last.usage.priority)?;
             }
         }
-        self.index().record_files(self.manifests().usage(), &HashMap::new())?;
-        Ok(evicted)
+        Ok(failed)
     }
 
     /// Removes one file. Returns true if it was there.
     fn evict_one(&self, Evictable { digest, file, .. }: &Evictable, blobs: &BlobFiles) -> Result<bool, StoreError> {
         let removed = match file.kind {
-            FileKind::Blob => blobs.remove(digest)?,
+            FileKind::Blob => !blobs.is_being_read(digest) && blobs.evict(digest)?,
             FileKind::Manifest => {
                 let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
-                let was_there = self.manifests().length(digest)? > 0;
-                self.manifests().remove(digest)?;
-                was_there
+                self.manifests().evict(digest)?
             }
         };
-        if !removed {
+        if !removed && !blobs.path(digest).exists() {
             self.index().lost_file(self.manifests().usage(), digest, *file)?;
         }
         Ok(removed)
@@ -132,5 +171,61 @@ impl EmbeddedContent {
             return Ok(false);
         }
         self.index().found_file(self.manifests().usage(), digest, StoredFile { kind, size })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::manifest::ACCEPTED;
+    use crate::store::embedded::index::Index;
+    use crate::store::manifests::{Manifest, ManifestStore};
+
+    fn content(folder: &Path) -> EmbeddedContent {
+        EmbeddedContent::new(Index::open(folder, folder).unwrap(), ManifestStore::new(folder))
+    }
+
+    /// Stores this document, and returns its digest.
+    fn stored(content: &EmbeddedContent, media_type: &str, document: &Value) -> Digest {
+        let manifest = Manifest::new(media_type.to_owned(), document.to_string().into());
+        content.manifests().put(&manifest).unwrap();
+        manifest.digest
+    }
+
+    fn descriptor(number: usize) -> Value {
+        json!({"digest": format!("sha256:{number:064x}"), "size": 1})
+    }
+
+    #[test]
+    fn a_read_of_an_index_is_one_of_all_that_its_stored_manifests_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(folder.path());
+        let image = json!({"schemaVersion": 2, "config": descriptor(1), "layers": [descriptor(2), descriptor(2)]});
+        let image = stored(&content, ACCEPTED[2], &image);
+        let manifests = json!([{"digest": image.to_string(), "size": 1}, descriptor(9)]);
+        let index = stored(&content, ACCEPTED[0], &json!({"schemaVersion": 2, "manifests": manifests}));
+        let mut names: Vec<String> = content.names(&index).iter().map(ToString::to_string).collect();
+        names.sort();
+        let mut expected = vec![image.to_string()];
+        expected.extend([1, 2, 9].map(|number| format!("sha256:{number:064x}")));
+        expected.sort();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn an_index_that_repeats_a_manifest_very_often_is_read_as_if_it_did_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(folder.path());
+        let layers: Vec<Value> = (1..8_000).map(descriptor).collect();
+        let image = json!({"schemaVersion": 2, "config": descriptor(0), "layers": layers});
+        let image = stored(&content, ACCEPTED[2], &image);
+        let manifests = vec![json!({"digest": image.to_string(), "size": 1}); 8_000];
+        let index = stored(&content, ACCEPTED[0], &json!({"schemaVersion": 2, "manifests": manifests}));
+        assert_eq!(content.names(&index).len(), MAX_NAMES_OF_ONE);
     }
 }

@@ -129,7 +129,7 @@ impl Index {
             return Ok(false);
         }
         let added = self.in_database(|| {
-            if usage.is_changing(digest) || self.files.contains_key(digest.as_bytes())? {
+            if usage.is_changing(digest) || self.files.get(digest.as_bytes())?.as_deref().and_then(decoded).is_some() {
                 return Ok(false);
             }
             self.files.insert(digest.as_bytes(), encoded(file.kind, age.stored(file.size)))?;
