@@ -204,6 +204,11 @@ impl UpstreamError {
         }
     }
 
+    /// Returns true if a request was sent to upstream, or may have been.
+    pub fn was_sent(&self) -> bool {
+        !matches!(self, Self::Busy | Self::Spared(_) | Self::NotConfigured)
+    }
+
     /// Returns true if a `HEAD` that failed with this error was refused because of its method, and not only
     /// temporarily.
     pub(super) fn refuses_method(&self) -> bool {

@@ -30,6 +30,7 @@ use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::removals::{Removals, RemovalsSeen};
 use crate::actors::unstored_reports::{Kind, UnstoredReports};
+use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::download::Expected;
@@ -273,7 +274,7 @@ impl BlobCacheHandle {
     /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
     /// length may be wrong.
     async fn confirm_by_range(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
-        let content = self.shared.upstream.request(key.range(0..1)).await?;
+        let content = self.shared.upstream.request(key.range(0..1, Urgency::Awaited)).await?;
         let head = content.map(|content| content.head).unwrap_or_default();
         match head.length {
             _ if affirms(&head, &key.digest, length) => Ok(()),

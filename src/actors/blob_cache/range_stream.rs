@@ -16,6 +16,7 @@ use super::download_task::within_stall_timeout;
 use super::error::BlobError;
 use super::upstream::BlobKey;
 use crate::actors::admission::{Permit, Share};
+use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::byte_range::upstream_requests;
 use crate::upstream::{Content, UpstreamError};
 
@@ -56,7 +57,9 @@ impl RangeStream {
     ) -> Result<Option<(Self, Option<u64>)>, BlobError> {
         let mut requests = VecDeque::from(upstream_requests(&parts));
         let first = requests.pop_front().unwrap_or_default();
-        let Some((response, total_length)) = request(shared, &key, first).await? else { return Ok(None) };
+        let Some((response, total_length)) = request(shared, &key, (first, Urgency::Awaited)).await? else {
+            return Ok(None);
+        };
         let (shared, parts) = (Arc::clone(shared), parts.into());
         Ok(Some((Self { shared, key, parts, requests, response, total_length, _permits: None }, total_length)))
     }
@@ -96,7 +99,8 @@ impl RangeStream {
         let range = self.requests.pop_front().ok_or(BlobError::Interrupted)?;
         // The old stream holds a permit of its upstream, which the next request may need.
         self.response.stream = stream::empty().boxed();
-        let (response, told) = request(&self.shared, &self.key, range).await?.ok_or(UpstreamError::WrongRange)?;
+        let (response, told) =
+            request(&self.shared, &self.key, (range, Urgency::Continuing)).await?.ok_or(UpstreamError::WrongRange)?;
         if let (Some(expected), Some(told)) = (self.total_length, told)
             && expected != told
         {
@@ -146,8 +150,8 @@ impl Response {
 async fn request(
     shared: &DownloadContext,
     key: &BlobKey,
-    range: Range<u64>,
+    (range, urgency): (Range<u64>, Urgency),
 ) -> Result<Option<(Response, Option<u64>)>, BlobError> {
-    let content = shared.upstream.request(key.range(range.clone())).await?;
+    let content = shared.upstream.request(key.range(range.clone(), urgency)).await?;
     Ok(content.map(|Content { head, stream }| (Response { stream, unread: Bytes::new(), range }, head.length)))
 }

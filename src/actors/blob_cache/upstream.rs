@@ -1,6 +1,6 @@
 //! What the blob cache requests from upstream.
 
-use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
+use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, Urgency};
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 
@@ -28,7 +28,7 @@ impl BlobKey {
     }
 
     /// Returns the request for a range, at least one byte.
-    pub(super) fn range(&self, range: std::ops::Range<u64>) -> GetBlobRange {
-        GetBlobRange { origin: self.origin.clone(), digest: self.digest, range }
+    pub(super) fn range(&self, range: std::ops::Range<u64>, urgency: Urgency) -> GetBlobRange {
+        GetBlobRange { origin: self.origin.clone(), digest: self.digest, range, urgency }
     }
 }

@@ -64,8 +64,10 @@ impl Fetcher {
     pub(super) async fn head(&self, key: &ManifestKey, revalidation: Option<Duration>) -> SharedOutcome<ManifestHead> {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let head = self.upstream.send(HeadManifest { origin, reference, revalidation }).await;
-        let sent =
-            !matches!(head, Ok(ManifestHead::NotRequested | ManifestHead::KnownSlow) | Err(UpstreamError::Spared(_)));
+        let sent = match &head {
+            Ok(head) => !matches!(head, ManifestHead::NotRequested | ManifestHead::KnownSlow),
+            Err(error) => error.was_sent(),
+        };
         let outcome = head.map_err(|error| cause(key, &error.into()));
         if sent { SharedOutcome::of(outcome) } else { SharedOutcome::at_once(outcome) }
     }
@@ -88,7 +90,7 @@ impl Fetcher {
                 SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
             }
             Ok(Ok(Err(cause))) => SharedOutcome::of(Err(cause)),
-            Ok(Err(error @ UpstreamError::Spared(_))) => SharedOutcome::at_once(Err(cause(key, &error.into()))),
+            Ok(Err(error)) if !error.was_sent() => SharedOutcome::at_once(Err(cause(key, &error.into()))),
             Ok(Err(error)) => SharedOutcome::of(Err(cause(key, &error.into()))),
             Err(_elapsed) => {
                 self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));

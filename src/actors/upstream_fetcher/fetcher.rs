@@ -1,5 +1,6 @@
 //! The actor: refuses requests to upstreams that have just failed, and runs the others in tasks of its arbiter.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,7 +86,7 @@ async fn run<R: UpstreamRequest>(
     registry: Arc<Registry>,
     reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
 ) -> Option<Result<R::Response, UpstreamError>> {
-    let late = request.timeout();
+    let (late, has_permit) = (request.timeout(), Cell::new(false));
     let sent = async {
         let permit = tokio::select! {
             permit = limits.permit(R::POOL) => permit,
@@ -95,12 +96,16 @@ async fn run<R: UpstreamRequest>(
             Ok(permit) => permit,
             Err(error) => return Some(Err(error)),
         };
+        has_permit.set(true);
         // A task of its own: a panic becomes an error of the caller alone, and the actor lives on.
         let work = async move { request.send(registry).await.map(|response| R::holding(response, permit)) };
         Some(actix_rt::spawn(work).await.unwrap_or(Err(UpstreamError::Lost)))
     };
     match late {
-        Some((time, late)) => timeout(time, sent).await.unwrap_or(Some(late)),
+        // A wait for a permit says nothing about upstream.
+        Some((time, late)) => timeout(time, sent)
+            .await
+            .unwrap_or_else(|_elapsed| Some(if has_permit.get() { late } else { Err(UpstreamError::Busy) })),
         None => sent.await,
     }
 }

@@ -6,7 +6,7 @@
 //! | [`GetManifest`] | short | manifests | not sent after several failures in a row |
 //! | [`HeadBlob`] | short | blobs | not sent after several failures in a row |
 //! | [`GetBlob`] | content | blobs | from the first byte: as the last; to continue a download: sent |
-//! | [`GetBlobRange`] | range | blobs | as [`GetBlob`] |
+//! | [`GetBlobRange`] | range | blobs | the first one of a response: as the last; later ones: sent |
 //! | [`ListTags`], [`ListReferrers`] | short | lists | not sent after several failures in a row |
 
 use std::future::Future;
@@ -45,7 +45,7 @@ pub trait UpstreamRequest: Send + 'static {
         Urgency::Awaited
     }
 
-    /// Returns the maximum time, from now on, and the outcome after that time. `None` where the wait for a permit and
+    /// Returns the maximum time, from now on, and the outcome after that time, if it was sent. `None` where the wait for a permit and
     /// the timeouts of the registry's client bound it.
     fn timeout(&self) -> Option<(Duration, Result<Self::Response, UpstreamError>)> {
         None
@@ -151,6 +151,8 @@ pub struct GetBlobRange {
     pub digest: Digest,
     /// The range in bytes, at least one.
     pub range: Range<u64>,
+    /// Whether clients have a part of the response already.
+    pub urgency: Urgency,
 }
 
 /// Requests a page of the list of tags.
@@ -281,7 +283,7 @@ impl UpstreamRequest for GetBlobRange {
     }
 
     fn urgency(&self) -> Urgency {
-        if self.range.start > 0 { Urgency::Continuing } else { Urgency::Awaited }
+        self.urgency
     }
 
     fn holding(response: Option<Content>, permit: UpstreamPermit) -> Option<Content> {
