@@ -30,6 +30,7 @@ use super::link::{Link, TagEntry};
 use super::manifests::Manifest;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
@@ -129,6 +130,15 @@ impl ContentStore {
     /// Fails if the process lacks open files or memory, or if a damaged file cannot be removed.
     pub async fn manifest(&self, digest: Digest) -> Result<Option<Manifest>, StoreError> {
         self.run(move |content| content.manifests().read(&digest)).await
+    }
+
+    /// Returns the blobs that the stored manifests of an index name; none if it is no index, or not stored.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::manifest`] does.
+    pub async fn blobs_of_index(&self, index: Digest) -> Result<Vec<Descriptor>, StoreError> {
+        self.run(move |content| content.blobs_of_index(&index)).await
     }
 
     /// Stores a manifest, without a link to it.

@@ -59,7 +59,7 @@ pub(super) async fn pull(
     match outcome {
         Ok(pulled) => {
             if !from_memory && pulled.source.is_from_cache() {
-                state.blobs.look_for_unstored(authorized.origin(), pulled.blobs()).await;
+                state.blobs.look_for_unstored(authorized.origin(), pulled.digest, pulled.blobs()).await;
             }
             state.reads.note(&pulled.digest, Timestamp::now());
             log(request, state, authorized, reference, &pulled, (upstream_calls, ms));

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::metrics::{metrics, value};
 use crate::blobs::SmallDisk;
-use crate::service::Config;
+use crate::service::{Client, Config, Scenario, Started};
 
 #[actix_rt::test]
 async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_to_do() {
@@ -95,6 +95,36 @@ async fn an_image_whose_layer_does_not_fit_is_passed_through_in_log_and_metrics_
     }
     let pulls = caches(&service.log_lines());
     assert_eq!((pulls("1"), pulls("tool")), (vec!["passed_through".to_owned()], vec!["revalidated".to_owned()]));
+}
+
+#[actix_rt::test]
+async fn an_index_whose_images_have_blobs_that_are_too_long_is_told_so_also_by_the_first_pull_after_a_start() {
+    let (long, short) = (Image::single(&[Layer::random(5_000, 1)]), Image::single(&[Layer::random(10, 2)]));
+    let scenario = Scenario::new().settings("[cache]\ntag_freshness = \"1h\"\nmax_blob_bytes = 2000");
+    let (first, second) = (Image::index(std::slice::from_ref(&long)), Image::index(std::slice::from_ref(&short)));
+    let scenario = scenario.image("library/long", "1", &first).image("library/short", "1", &second);
+    let Started { hub: _hub, mut service, client, .. } = scenario.start().await;
+    let pull = async |client: &Client, name: &str, image: &Image| {
+        assert_eq!(client.manifest("team", name, "1").await.status, 200);
+        assert_eq!(client.manifest("team", name, image.digest()).await.status, 200);
+        for blob in image.layers().iter().chain(image.config()) {
+            assert_eq!(client.blob("team", name, blob.digest()).await.status, 200);
+        }
+    };
+    for (name, image) in [("long", &long), ("short", &short)] {
+        pull(&client, name, image).await;
+        for blob in image.config().into_iter().chain(image.layers().iter().filter(|layer| layer.bytes().len() < 2_000))
+        {
+            client.stored_blob("team", name, blob.digest()).await;
+        }
+    }
+    assert!(service.stop().success());
+    service.restart();
+    let client = service.stranger().with_authorization(client.authorization());
+    for name in ["long", "short"] {
+        assert_eq!(client.manifest("team", name, "1").await.header("x-cache"), "hit");
+    }
+    assert_eq!(caches(&service.log_lines())("1"), ["passed_through", "hit"]);
 }
 
 /// Returns a function that returns the cache status of each pull of a tag, in order.

@@ -16,9 +16,15 @@ impl BlobCacheHandle {
         self.shared.unstored.concerns(image, blobs)
     }
 
-    /// Looks which of these blobs of an image could not be stored if they were pulled now. For an image of which nothing
-    /// is in memory, as after a start: [`Self::passes_through`] knows only what was pulled since.
-    pub async fn look_for_unstored(&self, image: &Origin, blobs: Vec<Descriptor>) {
+    /// Looks which of these blobs of an image could not be stored if they were pulled now; of an index, which has none
+    /// itself, those of its stored manifests. For an image of which nothing is in memory, as after a start:
+    /// [`Self::passes_through`] knows only what was pulled since.
+    pub async fn look_for_unstored(&self, image: &Origin, manifest: Digest, blobs: Vec<Descriptor>) {
+        let blobs = if blobs.is_empty() {
+            self.shared.content.blobs_of_index(manifest).await.unwrap_or_default()
+        } else {
+            blobs
+        };
         if blobs.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::EmbeddedContent;
 use crate::domain::digest::Digest;
-use crate::domain::manifest;
+use crate::domain::manifest::{self, Descriptor, Named};
 use crate::store::blobs::BlobFiles;
 use crate::store::content::Evicted;
 use crate::store::embedded::index::Evictable;
@@ -73,6 +73,26 @@ impl EmbeddedContent {
         names.extend(named.blobs.iter().take(left).map(|named| named.digest));
         let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
         Some(named.manifests.iter().take(left).map(|named| named.digest).filter(|child| names.insert(*child)).collect())
+    }
+
+    /// Returns the blobs of the stored manifests of an index; see
+    /// [`ContentStore::blobs_of_index`](crate::store::content::ContentStore::blobs_of_index).
+    pub(in crate::store) fn blobs_of_index(&self, index: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let named = |digest: &Digest| {
+            if !(1..=MAX_EXAMINED_BYTES).contains(&self.manifests().length(digest)?) {
+                return Ok(Named::default());
+            }
+            let manifest = self.manifests().read(digest)?;
+            let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
+            Ok::<Named, StoreError>(named.unwrap_or_default())
+        };
+        let children: HashSet<Digest> = named(index)?.manifests.into_iter().map(|child| child.digest).collect();
+        let mut blobs = Vec::new();
+        for child in children {
+            blobs.extend(named(&child)?.blobs);
+            blobs.truncate(MAX_NAMES_OF_ONE);
+        }
+        Ok(blobs)
     }
 
     /// Evicts content; see [`ContentStore::evict`](crate::store::content::ContentStore::evict).
