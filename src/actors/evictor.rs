@@ -1,5 +1,5 @@
-//! Keeps room for new content: evicts what is seldom read when the disk or the quota is full. One eviction runs at a
-//! time; those who wait for room share it.
+//! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and those who
+//! wait for free space share it.
 
 use std::sync::Arc;
 
@@ -38,9 +38,9 @@ impl Evictor {
         Self { content, files, reads, running: Arc::default() }
     }
 
-    /// Evicts content if there is less room than for this number of bytes. Some more is evicted then, so that the next
-    /// callers find room. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on after
-    /// it. There may be less room all the same, if content is being read.
+    /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the next
+    /// callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on after
+    /// it. There may be less free space all the same, if content is being read.
     ///
     /// # Errors
     ///

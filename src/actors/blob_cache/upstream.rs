@@ -1,4 +1,4 @@
-//! What the blob cache requests from upstream.
+//! Requests of the blob cache to upstream.
 
 use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, Urgency};
 use crate::domain::digest::Digest;

@@ -74,7 +74,7 @@ pub enum ContentKind {
     Lists,
 }
 
-/// How much depends on a request.
+/// Importance of a request: the consequence if it is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// There is a stale copy that can be served instead.
@@ -151,7 +151,7 @@ pub struct GetBlobRange {
     pub digest: Digest,
     /// The range in bytes, at least one.
     pub range: Range<u64>,
-    /// Whether clients have a part of the response already.
+    /// [`Urgency::Continuing`] if clients have a part of the response already.
     pub urgency: Urgency,
 }
 

@@ -22,7 +22,7 @@ pub struct EmbeddedContent {
     manifests: ManifestStore,
     /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
     removing: RwLock<()>,
-    /// What recently read manifests name, so that they are not parsed again every few seconds.
+    /// Digests that recently read manifests name, so that these are not parsed again every few seconds.
     names: Cache<Digest, Arc<[Digest]>, ByNumber>,
 }
 
