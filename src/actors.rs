@@ -35,6 +35,7 @@ pub mod last_used;
 pub mod lists;
 pub mod manifest_cache;
 pub mod memory_budget;
+mod once_per_second;
 pub mod policy_evaluator;
 pub mod pull_failure;
 pub mod reads;

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+use super::once_per_second::OncePerSecond;
 use crate::domain::directory::{Credential, Directory};
 use crate::domain::id::CredentialId;
 
@@ -17,13 +17,9 @@ pub struct LastUsed(Arc<Inner>);
 
 struct Inner {
     times: Mutex<Times>,
-    /// Lock-free filter: repeated requests of a credential within one second skip the mutex. Slot `half % SLOTS` holds
-    /// the upper 32 bits of the credential's `half`, and in its lower 32 bits the second in which it was last recorded.
-    recorded: [AtomicU64; SLOTS],
+    /// Repeated requests of a credential within one second skip the mutex.
+    recorded: OncePerSecond<256>,
 }
-
-/// Number of slots of the filter. Two credentials in one slot only take the mutex more often.
-const SLOTS: usize = 256;
 
 #[derive(Default)]
 struct Times {
@@ -41,17 +37,14 @@ impl LastUsed {
     /// Starts from the times that were read from the store.
     pub fn new(known: HashMap<CredentialId, Timestamp>) -> Self {
         let times = Mutex::new(Times { known, unwritten: HashMap::new() });
-        Self(Arc::new(Inner { times, recorded: [const { AtomicU64::new(0) }; SLOTS] }))
+        Self(Arc::new(Inner { times, recorded: OncePerSecond::default() }))
     }
 
     /// Records that a credential is used now. Of several uses within one second the first is recorded.
     pub fn note(&self, credential: CredentialId, now: Timestamp) {
-        let half = credential.half();
-        let (slot, seen) = (half as usize % SLOTS, half & !0xffff_ffff | u64::from(now.as_second() as u32));
-        if self.0.recorded[slot].load(Ordering::Relaxed) != seen {
+        self.0.recorded.note(credential.half(), now, || {
             self.times().unwritten.insert(credential, now);
-            self.0.recorded[slot].store(seen, Ordering::Relaxed);
-        }
+        });
     }
 
     /// Returns the time at which a credential was last used.

@@ -3,59 +3,47 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::once_per_second::OncePerSecond;
 use crate::domain::digest::Digest;
 
 /// Reads that are not written yet. Cheap to clone; clones share their state.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Reads(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     unwritten: Mutex<HashMap<Digest, u32>>,
-    /// Lock-free filter: repeated reads of a content within one second skip the mutex. A slot holds 32 bits of the
-    /// digest, and in its lower 32 bits the second in which it was last recorded.
-    recorded: [AtomicU64; SLOTS],
+    /// Repeated reads of a content within one second skip the mutex.
+    recorded: OncePerSecond<1024>,
 }
-
-/// Number of slots of the filter. Two contents in one slot only take the mutex more often.
-const SLOTS: usize = 1024;
 
 /// Maximum number of contents with reads that are not written. Further ones are not counted until then.
 const MAX_UNWRITTEN: usize = 100_000;
-
-impl Default for Reads {
-    fn default() -> Self {
-        let recorded = [const { AtomicU64::new(0) }; SLOTS];
-        Self(Arc::new(Inner { unwritten: Mutex::default(), recorded }))
-    }
-}
 
 impl Reads {
     /// Records that a content is read now.
     pub fn note(&self, digest: &Digest, now: Timestamp) {
         let Some(bytes) = digest.as_bytes().first_chunk::<8>() else { return };
-        let number = u64::from_be_bytes(*bytes);
-        let seen = number & !0xffff_ffff | u64::from(now.as_second() as u32);
-        let slot = &self.0.recorded[(number as usize) % SLOTS];
-        if slot.load(Ordering::Relaxed) == seen {
-            return;
-        }
-        let mut unwritten = self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(digest) {
-            let reads = unwritten.entry(*digest).or_default();
-            *reads = reads.saturating_add(1);
-        }
-        drop(unwritten);
-        slot.store(seen, Ordering::Relaxed);
+        self.0.recorded.note(u64::from_be_bytes(*bytes), now, || {
+            let mut unwritten = self.unwritten();
+            if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(digest) {
+                let reads = unwritten.entry(*digest).or_default();
+                *reads = reads.saturating_add(1);
+            }
+        });
     }
 
     /// Returns the reads since the last call, by content.
     pub fn take(&self) -> HashMap<Digest, u32> {
-        mem::take(&mut *self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut *self.unwritten())
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<Digest, u32>> {
+        self.0.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -175,19 +175,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        match &self.0.value {
-            Value::Table(entries) if fields.contains(&SAME_TABLE) => {
-                visitor.visit_map(Entries { part: Some(entries), ..Entries::of(entries) })
-            }
-            Value::Table(_)
-            | Value::List(_)
-            | Value::Text(_)
-            | Value::Variable(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Date => self.deserialize_any(visitor),
+        if let Value::Table(entries) = &self.0.value
+            && fields.contains(&SAME_TABLE)
+        {
+            return visitor.visit_map(Entries { part: Some(entries), ..Entries::of(entries) });
         }
+        self.deserialize_any(visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refused> {

@@ -68,8 +68,7 @@ impl Fetcher {
             Ok(head) => !matches!(head, ManifestHead::NotRequested | ManifestHead::KnownSlow),
             Err(error) => error.was_sent(),
         };
-        let outcome = head.map_err(|error| cause(key, &error.into()));
-        if sent { SharedOutcome::of(outcome) } else { SharedOutcome::at_once(outcome) }
+        SharedOutcome::new(head.map_err(|error| cause(key, &error.into())), sent)
     }
 
     /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution
@@ -79,24 +78,24 @@ impl Fetcher {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let received = async {
             match self.upstream.send(GetManifest { origin, reference }).await {
-                Ok(content) => Ok(self.receive(key, group, content).await),
-                Err(error) => Err(error),
+                Ok(content) => (self.receive(key, group, content).await, true),
+                Err(error) => {
+                    let was_sent = error.was_sent();
+                    (Err(cause(key, &error.into())), was_sent)
+                }
             }
         };
         // Storing is not upstream's time.
-        match timeout(deadlines::FETCH, received).await {
-            Ok(Ok(Ok((manifest, named, lease)))) => {
-                let stored = self.store(manifest.clone(), &key.origin).await;
-                SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
-            }
-            Ok(Ok(Err(cause))) => SharedOutcome::of(Err(cause)),
-            Ok(Err(error)) if !error.was_sent() => SharedOutcome::at_once(Err(cause(key, &error.into()))),
-            Ok(Err(error)) => SharedOutcome::of(Err(cause(key, &error.into()))),
-            Err(_elapsed) => {
-                self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
-                SharedOutcome::of(Err(Cause::TimedOut))
-            }
-        }
+        let (received, sent) = timeout(deadlines::FETCH, received).await.unwrap_or_else(|_elapsed| {
+            self.upstream.report(&key.origin, Verdict::Failed(UpstreamError::TimedOut));
+            (Err(Cause::TimedOut), true)
+        });
+        let (manifest, named, lease) = match received {
+            Ok(received) => received,
+            Err(cause) => return SharedOutcome::new(Err(cause), sent),
+        };
+        let stored = self.store(manifest.clone(), &key.origin).await;
+        SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
     }
 
     /// Receives a manifest, and reports to the UpstreamFetcher whether it is valid.

@@ -107,14 +107,19 @@ impl Fetched {
 }
 
 impl<T> SharedOutcome<T> {
+    /// Returns the outcome for the caller that started the work. `sent` is true if a request was sent to upstream.
+    pub(super) fn new(outcome: Result<T, Cause>, sent: bool) -> Self {
+        Self { outcome, coalesced: false, sent }
+    }
+
     /// Returns the outcome of a request that was sent.
     pub(super) fn of(outcome: Result<T, Cause>) -> Self {
-        Self { outcome, coalesced: false, sent: true }
+        Self::new(outcome, true)
     }
 
     /// Returns an outcome for which no request was sent.
     pub(super) fn at_once(outcome: Result<T, Cause>) -> Self {
-        Self { outcome, coalesced: false, sent: false }
+        Self::new(outcome, false)
     }
 
     /// Returns the outcome for a caller whose request was coalesced.
