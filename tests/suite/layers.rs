@@ -65,7 +65,7 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
     ("comfy_table", &[("cli/", "prints tables")]),
     ("indicatif", &[("cli/bench/progress.rs", "shows that it goes on")]),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
-    ("metrics_exporter_prometheus", &[("telemetry.rs", "collects what the layers count")]),
+    ("metrics_exporter_prometheus", &[("telemetry/exporter.rs", "collects what the layers count")]),
 ];
 
 const FILES: &[(&str, &str)] = &[

@@ -1,0 +1,111 @@
+//! Descriptions of all metrics, which `/metrics` shows as their help texts.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// Describes each metric in one line.
+pub(super) fn describe() {
+    describe_pulls();
+    describe_upstreams();
+    describe_store();
+    describe_limits();
+    describe_operation();
+}
+
+/// Describes the metrics of requests and pulls.
+fn describe_pulls() {
+    describe_counter!("dependency_proxy_http_requests_total", "HTTP responses, by route and status");
+    describe_histogram!("dependency_proxy_http_first_byte_seconds", "Seconds until the response began, by route");
+    let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
+    describe_counter!(
+        "dependency_proxy_manifest_pulls_total",
+        format!(
+            "Pulls of manifests, by cache outcome: {outcomes}, failed, or passed_through (from the cache, but blobs of the \
+             image are not stored)"
+        )
+    );
+    describe_counter!(
+        "dependency_proxy_blob_pulls_total",
+        format!("Pulls of blobs, by cache outcome: {outcomes}, or failed")
+    );
+    describe_gauge!(
+        "dependency_proxy_manifest_requests_in_flight",
+        "Manifests being requested from upstreams, each counted once however many clients wait for it"
+    );
+    describe_gauge!(
+        "dependency_proxy_downloads_in_flight",
+        "Blobs being downloaded, each counted once however many clients read it"
+    );
+    describe_counter!("dependency_proxy_fetched_bytes_total", "Bytes of manifests and blobs received from upstreams");
+    describe_counter!("dependency_proxy_served_bytes_total", "Bytes of manifests and blobs sent to clients");
+}
+
+/// Describes the metrics of upstreams.
+fn describe_upstreams() {
+    describe_counter!("dependency_proxy_upstream_requests_total", "Requests to upstreams, by kind and outcome");
+    describe_gauge!(
+        "dependency_proxy_upstream_account_refused",
+        "1 while an upstream rejects the credentials of a configured account, by upstream and account"
+    );
+    describe_gauge!("dependency_proxy_upstream_in_flight", "Upstream requests in progress, by upstream and kind");
+    describe_gauge!(
+        "dependency_proxy_upstream_waiting",
+        "Upstream requests waiting for the limit on concurrent requests, by upstream"
+    );
+}
+
+/// Describes the metrics of stored content.
+fn describe_store() {
+    describe_counter!("dependency_proxy_unstored_blobs_total", "Blobs passed on without being stored, by reason");
+    describe_counter!(
+        "dependency_proxy_unstored_manifests_total",
+        "Manifests passed on without being stored or linked to the group, by reason"
+    );
+    describe_counter!("dependency_proxy_damaged_total", "Stored files found damaged, and removed or rebuilt, by kind");
+    describe_counter!("dependency_proxy_evicted_files_total", "Files evicted to make room for other content");
+    describe_counter!("dependency_proxy_evicted_bytes_total", "Bytes of these files");
+    describe_counter!(
+        "dependency_proxy_verified_bytes_total",
+        "Bytes of stored blobs read back and verified in the background"
+    );
+    describe_gauge!("dependency_proxy_stored_bytes", "Bytes of all stored manifests and blobs, each content once");
+    describe_gauge!("dependency_proxy_stored_blobs", "Stored blobs");
+    describe_gauge!("dependency_proxy_stored_manifests", "Stored manifests and indexes");
+    describe_gauge!("dependency_proxy_free_bytes", "Free bytes on the file system of the cache");
+}
+
+/// Describes the metrics of bounded resources and of refusals.
+fn describe_limits() {
+    describe_gauge!("dependency_proxy_connections", "Open client connections");
+    describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
+    describe_gauge!(
+        "dependency_proxy_reserved_memory_bytes",
+        "Bytes in use of the memory budget for manifests and lists"
+    );
+    describe_counter!(
+        "dependency_proxy_refusals_total",
+        "Responses that refuse a request (401, 403, 404, 405, 429, 5xx), by reason"
+    );
+    describe_counter!(
+        "dependency_proxy_changes_throttled_total",
+        "API changes refused because their caller made too many"
+    );
+    describe_counter!(
+        "dependency_proxy_over_capacity_total",
+        "Requests refused because a queue was full, and connections because their address had too many, by queue"
+    );
+}
+
+/// Describes the metrics of this process, its log and its tokens.
+fn describe_operation() {
+    describe_counter!(
+        "dependency_proxy_log_lines_dropped_total",
+        "Log lines dropped because the log was not read or could not be written"
+    );
+    describe_gauge!("dependency_proxy_log_buffered_bytes", "Bytes of log lines waiting to be written");
+    describe_gauge!("process_resident_memory_bytes", "Resident memory of this process, in bytes");
+    describe_gauge!("process_open_fds", "Open file descriptors of this process, including connections");
+    describe_gauge!(
+        "dependency_proxy_tokens_expiring",
+        "Active tokens with a lifetime of more than a week that expire within 1, 7 or 30 days, by days"
+    );
+}
