@@ -1,6 +1,8 @@
 //! `/jwt/auth`: issues a bearer token for a credential (Distribution's token specification; `POST` is its OAuth2
 //! variant, with the password grant only). Bodies are never logged, because they carry credentials.
 
+use std::net::IpAddr;
+
 use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Bytes, Data, Payload};
@@ -12,7 +14,7 @@ use serde_json::json;
 use super::error::RegistryError;
 use super::state::RegistryState;
 use crate::actors::token_issuer::IssueToken;
-use crate::domain::policy::Refusal;
+use crate::domain::policy::{Identity, Refusal};
 use crate::http::authorization_header::AuthorizationHeader;
 use crate::http::form_body::{self, BodyFault};
 use crate::http::refusals::{RequestedRepositories, Subject};
@@ -41,17 +43,7 @@ async fn issue(
     if !state.proxy_enabled() {
         return Err(RegistryError::ProxyOff);
     }
-    let body = body.map_err(|fault| match fault {
-        BodyFault::TooLarge => RegistryError::FormTooLarge,
-        BodyFault::Broken => RegistryError::FormBroken,
-        BodyFault::TooSlow => RegistryError::FormTooSlow,
-    })?;
-    let token_request = match *request.method() {
-        Method::GET => TokenRequest::from_query(request),
-        Method::POST => TokenRequest::from_form(&body)?,
-        _ => return Err(RegistryError::NoSuchLogin),
-    };
-    let TokenRequest { service, to_pull, credentials } = token_request;
+    let TokenRequest { service, to_pull, credentials } = TokenRequest::of(request, body)?;
     if let Some(service) = service.filter(|service| *service != state.options.service) {
         return Err(RegistryError::UnknownService(service));
     }
@@ -68,24 +60,29 @@ async fn issue(
         }
         refused(error)
     })?;
-    tracing::debug!(
-        principal = issued.identity.principal(),
-        principal_name = issued.identity.principal_name(),
-        credential = issued.identity.credential().map(tracing::field::display),
-        credential_name = issued.identity.credential_name(),
-        token = issued.identity.token().map(|token| token.0),
-        %address,
-        "logged in"
-    );
-    if let Some(credential) = issued.identity.credential() {
-        state.last_used.note(credential, Timestamp::now());
-    }
+    note_login(state, &issued.identity, address);
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({
         "token": issued.token,
         "access_token": issued.token,
         "expires_in": state.options.token_advertised.as_secs(),
         "issued_at": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     })))
+}
+
+/// Records the use of a credential, and logs it.
+fn note_login(state: &RegistryState, identity: &Identity, address: IpAddr) {
+    tracing::debug!(
+        principal = identity.principal(),
+        principal_name = identity.principal_name(),
+        credential = identity.credential().map(tracing::field::display),
+        credential_name = identity.credential_name(),
+        token = identity.token().map(|token| token.0),
+        %address,
+        "logged in"
+    );
+    if let Some(credential) = identity.credential() {
+        state.last_used.note(credential, Timestamp::now());
+    }
 }
 
 /// A request for a token, from a query or a form.
@@ -97,6 +94,19 @@ struct TokenRequest {
 }
 
 impl TokenRequest {
+    fn of(request: &HttpRequest, body: Result<Bytes, BodyFault>) -> Result<Self, RegistryError> {
+        let body = body.map_err(|fault| match fault {
+            BodyFault::TooLarge => RegistryError::FormTooLarge,
+            BodyFault::Broken => RegistryError::FormBroken,
+            BodyFault::TooSlow => RegistryError::FormTooSlow,
+        })?;
+        match *request.method() {
+            Method::GET => Ok(Self::from_query(request)),
+            Method::POST => Self::from_form(&body),
+            _ => Err(RegistryError::NoSuchLogin),
+        }
+    }
+
     fn from_query(request: &HttpRequest) -> Self {
         let mut fields = Fields::of(request.query_string().as_bytes());
         let credentials = match AuthorizationHeader::by(request) {
