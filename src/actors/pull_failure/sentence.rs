@@ -1,0 +1,172 @@
+//! The sentences of failed pulls, for the person who pulls. States no status and decides nothing.
+
+use std::time::Duration;
+
+use super::{Cause, ConnectionFailure, Peer, PullFailure};
+use crate::domain::origin::{Account, Origin};
+use crate::domain::repository::UpstreamName;
+
+impl PullFailure {
+    /// Returns the cause as a sentence that says what to do, where there is something.
+    pub(super) fn sentence(&self) -> String {
+        let (reason, image) = (self.reason(), &self.image);
+        match &self.cause {
+            Cause::NotFound
+            | Cause::NoRepository
+            | Cause::Denied { .. }
+            | Cause::Refused { .. }
+            | Cause::Unusable { .. }
+            | Cause::Busy
+            | Cause::NoMemory
+            | Cause::Store
+            | Cause::Internal => reason,
+            Cause::AccountUntrusted { .. } => format!("{reason}, and {image} is not cached here yet"),
+            Cause::AccountGraceOver => {
+                format!("{reason}, and it was last accepted for {image} longer ago than cache.account_grace")
+            }
+            Cause::RateLimited { .. }
+            | Cause::AccountRefused
+            | Cause::RealmFailed { .. }
+            | Cause::Unreachable { .. }
+            | Cause::TimedOut
+            | Cause::ServerError { .. }
+            | Cause::Interrupted { .. }
+            | Cause::InvalidResponse { .. }
+            | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} is not cached here yet"),
+        }
+    }
+
+    /// Returns the cause as a sentence that does not say whether an older copy could be served.
+    pub fn reason(&self) -> String {
+        let Self { origin: Origin { upstream, account, .. }, image, cause } = self;
+        match cause {
+            Cause::NotFound => format!("{upstream} has no {image}"),
+            Cause::NoRepository => self.no_repository(),
+            Cause::Denied { message } => format!("{}{}", self.no_repository(), quoted(message.as_deref())),
+            Cause::Refused { status, message, .. } => {
+                format!("{upstream} refuses {image} with HTTP status {status}{}", quoted(message.as_deref()))
+            }
+            Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
+            Cause::RateLimited { limit, retry_after } => {
+                format!("{upstream}'s pull limit is reached{}", limit_details(*limit, *retry_after))
+            }
+            Cause::AccountRefused | Cause::AccountGraceOver => {
+                format!("The login of {} is refused by {upstream}", account_name(account))
+            }
+            Cause::AccountUntrusted { host } => {
+                let name = account_name(account);
+                format!("{upstream} wants the login of {name} at {host}, which is not in its auth_hosts")
+            }
+            Cause::RealmFailed { status, message } => {
+                format!("{upstream}'s token realm is out of order (HTTP status {status}{})", quoted(message.as_deref()))
+            }
+            Cause::Unreachable { peer, failure, .. } => unreachable(upstream, peer, *failure),
+            Cause::TimedOut => format!("{upstream} cannot be reached (it did not respond in time)"),
+            Cause::ServerError { status, message } => {
+                format!("{upstream} is out of order (HTTP status {status}{})", quoted(message.as_deref()))
+            }
+            Cause::Interrupted { .. } => format!("{upstream} broke off in the middle of its response"),
+            Cause::InvalidResponse { what } => format!("{upstream} sent an invalid response ({what})"),
+            Cause::ForbiddenAddress { .. } => {
+                format!("{upstream} leads to an address that is neither public nor listed for it")
+            }
+            Cause::Busy => format!("Too many pulls at once for {image} to be fetched from {upstream} now. Try again"),
+            Cause::NoMemory => format!(
+                "The memory for {image} is taken by large manifests and lists on their way to other clients. Try again"
+            ),
+            Cause::Store => format!("{image} could not be read or stored here"),
+            Cause::Internal => format!("{image} could not be fetched because of a fault of this service"),
+        }
+    }
+
+    fn no_repository(&self) -> String {
+        let Origin { upstream, account, repository } = &self.origin;
+        format!("{upstream} has no '{repository}', or it is private (asked {})", account_phrase(account))
+    }
+}
+
+/// Returns the name of an image as its users write it: official images of Docker Hub without `library/`.
+pub fn image_name(origin: &Origin, reference: &str) -> String {
+    let repository = origin.repository.as_str();
+    let short = repository.strip_prefix("library/").filter(|_| origin.upstream.is_docker_hub()).unwrap_or(repository);
+    let separator = if reference.contains(':') { '@' } else { ':' };
+    format!("{short}{separator}{reference}")
+}
+
+fn unreachable(upstream: &UpstreamName, peer: &Peer, failure: ConnectionFailure) -> String {
+    match peer {
+        Peer::Registry => format!("{upstream} cannot be reached ({failure})"),
+        Peer::Redirect(host) => format!("{upstream} cannot be reached ({host}, to which it redirects: {failure})"),
+        Peer::TokenRealm(host) => format!("{upstream} cannot be reached (its token realm {host}: {failure})"),
+    }
+}
+
+fn account_phrase(account: &Account) -> String {
+    match account {
+        Account::Anonymous => "without credentials".to_owned(),
+        Account::Username(name) => format!("as {name}"),
+    }
+}
+
+/// Returns upstream's message in quotes after a colon, or nothing.
+fn quoted(message: Option<&str>) -> String {
+    message.map(|text| format!(": \"{text}\"")).unwrap_or_default()
+}
+
+fn account_name(account: &Account) -> String {
+    match account {
+        Account::Anonymous => "nobody".to_owned(),
+        Account::Username(name) => format!("account '{name}'"),
+    }
+}
+
+/// Returns the details of a pull limit, such as ` (100 per 6 h, more in 47 min)`, or nothing.
+fn limit_details(limit: Option<(u64, Duration)>, retry_after: Option<Duration>) -> String {
+    let limit = limit.map(|(pulls, window)| format!("{pulls} per {}", roughly(window)));
+    let retry = retry_after.map(|wait| format!("more in {}", roughly(wait)));
+    let details: Vec<String> = limit.into_iter().chain(retry).collect();
+    if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) }
+}
+
+fn roughly(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..7200 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    fn failure(repository: &str, reference: &str, cause: Cause) -> String {
+        let origin = Origin {
+            upstream: "docker.io".parse().unwrap(),
+            account: Account::Anonymous,
+            repository: repository.parse().unwrap(),
+        };
+        let image = image_name(&origin, reference);
+        PullFailure { origin, image, cause }.to_string()
+    }
+
+    #[test]
+    fn the_sentences_say_what_to_do() {
+        let limit = Some((100, Duration::from_secs(21_600)));
+        let limited = Cause::RateLimited { limit, retry_after: Some(Duration::from_secs(47 * 60)) };
+        assert_eq!(
+            failure("library/postgres", "17", limited),
+            "docker.io's pull limit is reached (100 per 6 h, more in 47 min) and postgres:17 is not cached here yet"
+        );
+        assert_eq!(
+            failure("library/ngnix", "latest", Cause::Denied { message: None }),
+            "docker.io has no 'library/ngnix', or it is private (asked without credentials)"
+        );
+        let blocked = Cause::Denied { message: Some("blocked by policy 7".to_owned()) };
+        assert_eq!(
+            failure("library/ngnix", "latest", blocked),
+            "docker.io has no 'library/ngnix', or it is private (asked without credentials): \"blocked by policy 7\""
+        );
+    }
+}
