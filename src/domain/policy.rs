@@ -9,32 +9,24 @@
 //! - Where the proxy is switched off, in the group or in a group above it, the refusal states this only to those who
 //!   could pull otherwise. To everybody else the group looks like one that does not exist.
 
+mod identity;
+mod refusal;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+pub use self::identity::Identity;
+pub use self::refusal::{PullDenial, Refusal};
+
 use super::access::AccessLevel;
 use super::directory::{Credential, Directory};
 use super::group::{Group, GroupPath, Visibility};
-use super::id::{CredentialId, GroupId, TokenId, UserId};
-use super::scope::Scopes;
-use super::token::{Token, TokenOwner};
+use super::id::{GroupId, TokenId, UserId};
+use super::token::Token;
 use super::user::User;
-
-/// The authenticated caller of a request, as proved by an active credential.
-#[derive(Clone, Debug)]
-pub enum Identity {
-    /// An anonymous caller, who sees only what is open to everybody.
-    Nobody,
-    /// A user, authenticated by password; with the id of that credential.
-    User(Arc<User>, CredentialId),
-    /// A token of a user or of the bot of a group, and that user.
-    UserToken(Arc<Token>, Arc<User>),
-    /// A deploy token.
-    DeployToken(Arc<Token>),
-}
 
 /// The group of a pull that was allowed.
 #[derive(Clone, Debug)]
@@ -54,103 +46,6 @@ pub enum PublicGroups {
     SignedIn,
     /// Everyone, including anonymous callers.
     Anyone,
-}
-
-/// The reason why a credential is refused. The texts are for the user who sent it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The user does not exist, the password is wrong, or the secret is not a token of this service.
-    #[error("Wrong username or password. With a token, use the token as the password")]
-    Unknown,
-    /// The secret is not a token of this service, and passwords are not verified here.
-    #[error("A password is accepted at a login only, at /jwt/auth. Log in first, or use a token as the password")]
-    PasswordAtRegistry,
-    /// The secret has the form of a GitLab token.
-    #[error("This is a GitLab token; this service has its own. Create a deploy token for the group here")]
-    GitlabToken,
-    /// A deploy token was sent with another user name than its own.
-    #[error("Wrong username: deploy token '{name}' needs the username {username}")]
-    Username {
-        /// The token's name.
-        name: String,
-        /// The user name that the token requires.
-        username: String,
-    },
-    /// The secret has the form of a token of this service, but the store has no record of it.
-    #[error("This token was made by another instance, or after the backup that this one was restored from")]
-    NeverSeen,
-    /// The token has expired.
-    #[error("Token '{name}' expired on {on}. {remedy}")]
-    Expired {
-        /// The token's name.
-        name: String,
-        /// The day on which it expired, in UTC.
-        on: Date,
-        /// A sentence that names who can replace the token.
-        remedy: String,
-    },
-    /// The secret was replaced by a rotation, and its overlap, if it had one, has ended.
-    #[error("Token '{name}' was rotated, and its old secret ended on {on}. Use the new secret")]
-    Replaced {
-        /// The token's name.
-        name: String,
-        /// The day on which the old secret ended, in UTC.
-        on: Date,
-    },
-    /// The token was revoked or deleted.
-    #[error("Token '{name}' was revoked on {on}")]
-    Revoked {
-        /// The token's name.
-        name: String,
-        /// The day of the revocation, in UTC.
-        on: Date,
-    },
-    /// The user is blocked.
-    #[error("User {username} is blocked. An administrator can unblock it")]
-    Blocked {
-        /// The user name.
-        username: String,
-    },
-    /// The token's scopes do not allow pulling.
-    #[error("Token '{name}' has the {noun} {scopes}; pulling needs read_registry and write_registry, or api", noun = if scopes.iter().count() == 1 { "scope" } else { "scopes" })]
-    Scopes {
-        /// The token's name.
-        name: String,
-        /// The token's scopes.
-        scopes: Scopes,
-    },
-    /// The JWT was issued for a password that has since been changed, or for a credential that no longer exists.
-    #[error("This login is no longer valid. Log in again")]
-    Gone,
-}
-
-/// The reason why a pull from a group is refused. The texts are for the user who sent the request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PullDenial {
-    /// The group does not exist, or the caller has no right to it. The response is the same for both, so that it does
-    /// not reveal which groups exist.
-    #[error(
-        "Group '{group}' does not exist, or {who} is not a member of it. The group is what stands before /dependency_proxy/"
-    )]
-    NotForThem {
-        /// The requested path.
-        group: GroupPath,
-        /// The caller, as a sentence names it.
-        who: String,
-    },
-    /// The proxy is switched off for the group. Only callers who could pull from it otherwise get this reason.
-    #[error("The dependency proxy is switched off for group '{group}'. An owner of the group can switch it on")]
-    SwitchedOff {
-        /// The path of the group.
-        group: GroupPath,
-    },
-}
-
-impl Refusal {
-    /// Returns true if the secret itself was wrong, as opposed to one that is known but no longer valid.
-    pub fn is_wrong_secret(&self) -> bool {
-        matches!(self, Self::Unknown | Self::PasswordAtRegistry | Self::GitlabToken | Self::Username { .. })
-    }
 }
 
 /// Returns the identity that this credential proves.
@@ -290,74 +185,6 @@ pub fn access_level(directory: &Directory, user: UserId, group: GroupId, now: Ti
 /// itself.
 pub fn proxy_enabled(directory: &Directory, group: GroupId) -> bool {
     directory.lineage(group).find_map(|group| group.proxy_enabled).unwrap_or(true)
-}
-
-impl Identity {
-    /// Returns the id of the credential that proved the identity; `None` for an anonymous caller.
-    pub fn credential(&self) -> Option<CredentialId> {
-        match self {
-            Self::Nobody => None,
-            Self::User(_, credential) => Some(*credential),
-            Self::UserToken(token, _) | Self::DeployToken(token) => Some(token.credential),
-        }
-    }
-
-    /// Returns the number of the token that proved the identity; `None` for a password or an anonymous caller.
-    pub fn token(&self) -> Option<TokenId> {
-        match self {
-            Self::Nobody | Self::User(..) => None,
-            Self::UserToken(token, _) | Self::DeployToken(token) => Some(token.id),
-        }
-    }
-
-    /// Returns the user as which the identity acts; `None` for a deploy token or an anonymous caller.
-    pub fn user(&self) -> Option<&Arc<User>> {
-        match self {
-            Self::User(user, _) | Self::UserToken(_, user) => Some(user),
-            Self::Nobody | Self::DeployToken(_) => None,
-        }
-    }
-
-    /// Returns the principal as JWTs and logs name it, such as `user:7`.
-    pub fn principal(&self) -> String {
-        match self {
-            Self::Nobody => "nobody".to_owned(),
-            Self::User(user, _) => user.id.principal(),
-            Self::UserToken(token, _) | Self::DeployToken(token) => token.owner.principal(token.id),
-        }
-    }
-
-    /// Returns the user name of the principal; a deploy token has a user name of its own.
-    pub fn principal_name(&self) -> Option<&str> {
-        match self {
-            Self::Nobody => None,
-            Self::User(user, _) | Self::UserToken(_, user) => Some(user.username.as_str()),
-            Self::DeployToken(token) => match &token.owner {
-                TokenOwner::Deploy { username, .. } => Some(username),
-                TokenOwner::Personal { .. } | TokenOwner::Group { .. } => None,
-            },
-        }
-    }
-
-    /// Returns the name of the credential that proved the identity.
-    pub fn credential_name(&self) -> Option<&str> {
-        match self {
-            Self::Nobody => None,
-            Self::User(..) => Some("password"),
-            Self::UserToken(token, _) | Self::DeployToken(token) => Some(&token.name),
-        }
-    }
-
-    /// Returns the principal as error messages name it.
-    pub fn who(&self) -> String {
-        match self {
-            Self::Nobody => "somebody who is not logged in".to_owned(),
-            Self::User(user, _) => user.username.to_string(),
-            Self::UserToken(token, _) if token.group().is_some() => format!("group token '{}'", token.name),
-            Self::UserToken(_, user) => user.username.to_string(),
-            Self::DeployToken(token) => format!("deploy token '{}'", token.name),
-        }
-    }
 }
 
 fn unblocked(user: Arc<User>) -> Result<Arc<User>, Refusal> {

@@ -6,8 +6,9 @@ use super::*;
 use crate::domain::access::Membership;
 use crate::domain::digest::Digest;
 use crate::domain::directory::Record;
-use crate::domain::id::TokenId;
+use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::scope::Scopes;
+use crate::domain::token::TokenOwner;
 
 const NOON: &str = "2026-11-21T12:00:00Z";
 
