@@ -23,15 +23,14 @@ pub fn expire(directory: &Directory, max_tombstones: usize, now: Timestamp) -> C
     }
     for token in directory.tokens() {
         if token.revoked_at.is_some_and(old) {
-            builder.ended.insert(token.id);
-            builder.remove(RecordKey::Token(token.id));
+            builder.remove_token(token.id);
         } else if token.expires_at.is_some_and(old) {
             builder.forget(directory, token, now);
         } else if token.old_secret.is_some_and(|secret| old(secret.expires_at)) {
             builder.put(Record::Token(Token { old_secret: None, ..Token::clone(token) }));
         }
     }
-    let forgotten = builder.writes.len();
+    let forgotten = builder.len();
     Ok(builder.finish(forgotten))
 }
 
