@@ -61,6 +61,15 @@ pub(super) struct Handles {
     upstream: UpstreamHandle,
 }
 
+/// The caches of manifests, blobs and lists, which are running, and what they share with other components.
+struct Caches {
+    manifests: ManifestCacheHandle,
+    blobs: BlobCacheHandle,
+    lists: Lists,
+    reads: Reads,
+    evictor: Evictor,
+}
+
 impl Stores {
     /// Opens the stores and creates those that are missing.
     ///
@@ -94,38 +103,22 @@ impl Handles {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
         let upstream = UpstreamHandle::start(settings.upstreams.iter().cloned().collect(), &arbiter())?;
-        let policy = PolicyEvaluatorHandle::start(
-            identities.clone(),
-            &identity_arbiter,
-            settings.storage.max_waiting_changes.get(),
-        )
-        .await?;
+        let max_waiting = settings.storage.max_waiting_changes.get();
+        let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
         let last_used = LastUsed::new(identities.last_used().await?);
         let passwords = component_options::passwords(&settings.auth);
         let tokens =
             TokenIssuerHandle::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
-        let manifest_options = component_options::manifests(&settings.cache);
-        // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
-        // cache gives memory back when transfers need it.
-        let memory = MemoryBudget::new(settings.cache.manifest_memory + settings.cache.transfer_memory);
-        let reads = Reads::default();
-        let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
-        let stores = (content.clone(), evictor.clone());
-        let manifests =
-            ManifestCacheHandle::start(manifest_options, upstream.clone(), stores, memory.clone(), &arbiter());
-        let (ports, blob_options) = (Arc::new(upstream.clone()), component_options::blobs(&settings.cache));
-        let stores = (content.clone(), files.clone(), spool);
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, evictor.clone(), blob_options);
-        blobs.verify_stored(component_options::verification(&settings.storage));
+        let caches = Caches::start(&upstream, content.clone(), files.clone(), spool, settings);
         let parts = Parts {
             policy: policy.clone(),
             last_used: last_used.clone(),
-            manifests: manifests.clone(),
-            blobs: blobs.clone(),
+            manifests: caches.manifests.clone(),
+            blobs: caches.blobs.clone(),
             identities,
             content,
             files,
-            evictor,
+            evictor: caches.evictor,
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),
             leftovers,
@@ -135,11 +128,11 @@ impl Handles {
             policy,
             tokens,
             tidying,
-            manifests,
-            blobs,
-            lists: Lists::new(upstream.clone(), memory),
+            manifests: caches.manifests,
+            blobs: caches.blobs,
+            lists: caches.lists,
             last_used,
-            reads,
+            reads: caches.reads,
             upstream,
         })
     }
@@ -151,30 +144,44 @@ impl Handles {
         settings: &Settings,
         stopping: Arc<AtomicBool>,
     ) -> (RegistryState, ApiState, Reloadable) {
-        let (server, public_groups) = (&settings.server, settings.auth.public_groups);
+        let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
         let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.upstreams.world()));
         let reloadable = Reloadable {
             policy: self.policy.clone(),
-            upstream: self.upstream,
+            upstream: self.upstream.clone(),
             manifests: self.manifests.clone(),
             world: upstreams.clone(),
             tls: server.tls.is_some(),
         };
-        let api = ApiState {
+        let api = self.api_state(settings, upstreams.clone(), public_url.clone());
+        (self.registry_state(settings, stopping, upstreams, public_url), api, reloadable)
+    }
+
+    fn api_state(&self, settings: &Settings, upstreams: CurrentUpstreams, public_url: PublicUrl) -> ApiState {
+        ApiState {
             identities: Identities::new(self.policy.clone()),
             tokens: self.tokens.clone(),
             last_used: self.last_used.clone(),
-            purge: Arc::new(self.tidying),
-            upstreams: upstreams.clone(),
+            purge: Arc::new(self.tidying.clone()),
+            upstreams,
             limits: settings.limits.maxima(),
             pace: component_options::pace(&settings.limits),
-            public_groups,
+            public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,
-            public_url: public_url.clone(),
-        };
-        let registry = RegistryState {
+            public_url,
+        }
+    }
+
+    fn registry_state(
+        self,
+        settings: &Settings,
+        stopping: Arc<AtomicBool>,
+        upstreams: CurrentUpstreams,
+        public_url: PublicUrl,
+    ) -> RegistryState {
+        RegistryState {
             policy: self.policy,
             tokens: self.tokens,
             manifests: self.manifests,
@@ -189,11 +196,34 @@ impl Handles {
             options: RegistryOptions {
                 service: settings.auth.service.clone(),
                 token_advertised: settings.auth.token_advertised,
-                public_groups,
+                public_groups: settings.auth.public_groups,
                 proxy_enabled: settings.proxy.enabled,
             },
-        };
-        (registry, api, reloadable)
+        }
+    }
+}
+
+impl Caches {
+    fn start(
+        upstream: &UpstreamHandle,
+        content: ContentStore,
+        files: BlobFiles,
+        spool: Spool,
+        settings: &Settings,
+    ) -> Self {
+        let cache = &settings.cache;
+        // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
+        // cache gives memory back when transfers need it.
+        let memory = MemoryBudget::new(cache.manifest_memory + cache.transfer_memory);
+        let reads = Reads::default();
+        let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
+        let (options, stores) = (component_options::manifests(cache), (content.clone(), evictor.clone()));
+        let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
+        let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
+        let options = component_options::blobs(cache);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, evictor.clone(), options);
+        blobs.verify_stored(component_options::verification(&settings.storage));
+        Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }
 }
 

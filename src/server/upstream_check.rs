@@ -1,6 +1,7 @@
 //! Check of the connection to one registry, step by step, with the client, addresses, certificate authorities and
 //! accounts that the service uses. Stores nothing and does not listen. Steps contain no secrets.
 
+mod image;
 mod silence;
 
 use std::net::SocketAddr;
@@ -8,12 +9,14 @@ use std::net::SocketAddr;
 use tokio::net::lookup_host;
 use url::Url;
 
+pub use self::image::default_image;
+
+use self::image::resolved;
 use crate::actors::pull_failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
 use crate::domain::challenge::Challenge;
-use crate::domain::image_path::{ImagePath, Target};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
-use crate::domain::repository::{Repository, UpstreamName};
+use crate::domain::repository::Repository;
 use crate::settings::Settings;
 use crate::upstream::{ContentHead, HttpProxy, ManifestHead, Registry, SetupError, UpstreamError, UpstreamOptions};
 
@@ -75,21 +78,6 @@ pub async fn check_upstream(
     };
     let registry = Registry::new(upstream.clone())?;
     Ok(Check { upstream, registry, image }.run(report).await)
-}
-
-/// Returns the repository under the upstream's own name, as a pull would resolve it.
-fn resolved(
-    settings: &Settings,
-    name: &str,
-    path: &str,
-    reference: &Reference,
-) -> Result<(Repository, Reference), UpstreamCheckError> {
-    let path = format!("any/dependency_proxy/containers/{path}/manifests/{reference}");
-    let path = ImagePath::parse(&path, Some(name), &settings.upstreams.world());
-    match path.map_err(|error| UpstreamCheckError::Image(error.to_string()))? {
-        ImagePath { repository, target: Target::Manifest(reference), .. } => Ok((repository, reference)),
-        ImagePath { .. } => Err(UpstreamCheckError::Image("the image names no manifest".to_owned())),
-    }
 }
 
 impl Check<'_> {
@@ -298,25 +286,4 @@ fn has_proxy_variable() -> bool {
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
         .iter()
         .any(|name| std::env::var_os(name).is_some())
-}
-
-/// Returns the image that is requested if none is given: one for which an account is configured, or else a public
-/// one.
-pub fn default_image(settings: &Settings, name: &str) -> Option<String> {
-    let configured = settings.upstreams.iter().find(|known| known.name.as_str() == name)?;
-    let mut images = configured.accounts.iter().flat_map(|account| &account.images);
-    let own = images.find_map(|pattern| pattern.repository().map(str::to_owned));
-    own.or_else(|| shipped(&configured.name).map(str::to_owned))
-}
-
-fn shipped(name: &UpstreamName) -> Option<&'static str> {
-    Some(match name.as_str() {
-        "docker.io" => "library/alpine:latest",
-        "quay.io" => "prometheus/busybox:latest",
-        "registry.k8s.io" => "pause:3.9",
-        "mcr.microsoft.com" => "hello-world:latest",
-        "public.ecr.aws" => "docker/library/alpine:latest",
-        "gcr.io" => "distroless/static:latest",
-        _ => return None,
-    })
 }
