@@ -9,6 +9,7 @@ mod blobs;
 mod lists;
 mod login;
 mod manifests;
+mod wanted;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RANGE};
-use reqwest::{Method, Response};
+use reqwest::Response;
+use reqwest::header::HeaderValue;
 use secrecy::SecretString;
 use url::Url;
 
+use self::wanted::Wanted;
 use super::authorization::{Login, Renewal};
 use super::clients::ClientPool;
 use super::connection_error::innermost;
@@ -59,19 +61,6 @@ pub struct Registry {
     accounts_refused: Arc<RefusedAccounts>,
     header_timeout: Duration,
     idle_timeout: Duration,
-}
-
-/// A request for content of a repository.
-#[derive(Clone)]
-struct Wanted<'a> {
-    kind: &'static str,
-    method: Method,
-    /// Path after the repository.
-    path: String,
-    /// Query without `?`; empty if there is none.
-    query: &'a str,
-    accept: &'a [&'static str],
-    range: Option<String>,
 }
 
 impl Registry {
@@ -262,31 +251,6 @@ impl Registry {
             authorization: own.map(Token::header),
             elsewhere,
         })
-    }
-}
-
-impl<'a> Wanted<'a> {
-    fn new(kind: &'static str, method: Method, path: String) -> Self {
-        Self { kind, method, path, query: "", accept: &[], range: None }
-    }
-
-    fn accepting(self, accept: &'a [&'static str]) -> Self {
-        Self { accept, ..self }
-    }
-
-    fn in_range(self, range: String) -> Self {
-        Self { range: Some(range), ..self }
-    }
-
-    fn headers(&self) -> Result<HeaderMap, UpstreamError> {
-        let mut headers = HeaderMap::new();
-        for media_type in self.accept {
-            headers.append(ACCEPT, HeaderValue::from_static(media_type));
-        }
-        if let Some(range) = &self.range {
-            headers.insert(RANGE, HeaderValue::from_str(range).map_err(|_| UpstreamError::WrongRange)?);
-        }
-        Ok(headers)
     }
 }
 
