@@ -9,7 +9,7 @@ use super::BlobCacheOptions;
 use super::upstream::{BlobKey, BlobUpstream};
 use crate::actors::admission::AdmissionLimit;
 use crate::actors::evictor::Evictor;
-use crate::actors::unstored_reports::UnstoredReports;
+use crate::actors::unstored_reports::{Kind, UnstoredReports};
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -41,6 +41,19 @@ pub(super) struct DownloadContext {
 }
 
 impl DownloadContext {
+    /// Creates the context over these stores.
+    pub(super) fn new(
+        upstream: Arc<dyn BlobUpstream>,
+        (content, files, spool): (ContentStore, BlobFiles, Spool),
+        evictor: Evictor,
+        options: BlobCacheOptions,
+    ) -> Self {
+        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams);
+        let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
+        let (misled, committing) = Default::default();
+        Self { upstream, content, files, spool, options, unstored_streams, unstored, evictor, misled, committing }
+    }
+
     /// Grants the group a link. A failure is only logged: without the link the next request is decided by
     /// upstream again.
     pub(super) async fn link(&self, group: GroupId, key: &BlobKey, size: u64) {

@@ -2,17 +2,18 @@
 //! hash, and publishes its [`Progress`]. It belongs to no client: readers hold a receiver of the
 //! progress, and it goes on when they leave.
 
+mod input;
+
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::{OwnedRwLockReadGuard, watch};
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::context::DownloadContext;
 use super::error::BlobError;
@@ -24,20 +25,10 @@ use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
 use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFile;
 use crate::telemetry::{LeftOut, LineLimit};
-use crate::upstream::{Content, UpstreamError};
+use crate::upstream::UpstreamError;
 
 /// Maximum time without bytes from upstream. After it the stream is dropped and requested again.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Size of a batch at which received bytes are written. Received bytes are written when the batch reaches this
-/// size, or [`BATCH_INTERVAL`] after the last write, because each write wakes all readers that wait for more bytes.
-const BATCH_BYTES: usize = 256 * 1024;
-
-/// Time after the last write at which a smaller batch is written, too.
-const BATCH_INTERVAL: Duration = Duration::from_millis(4);
-
-/// Maximum pause before the next request, if upstream's `Retry-After` exceeds the usual pause.
-const MAX_RETRY_PAUSE: Duration = Duration::from_secs(15);
 
 /// Runs a download to its end, and publishes the outcome. If the task is lost, the dropped sender is an
 /// error for its readers.
@@ -159,95 +150,6 @@ impl<'a> DownloadTask<'a> {
             }
             wakes
         });
-    }
-
-    async fn request(&mut self, from: u64, pause: Duration) -> Event {
-        // The old stream holds a permit of its upstream, which this request may need.
-        self.stream = None;
-        sleep(pause.max(self.requested_pause())).await;
-        match self.shared.upstream.request(self.order.key.content(from)).await {
-            Ok(Content { head, stream }) => {
-                self.stream = Some(stream);
-                self.refusal = None;
-                Event::Answered(head.length)
-            }
-            Err(error) => self.interrupted(error),
-        }
-    }
-
-    /// Returns the pause that upstream's `Retry-After` requests.
-    fn requested_pause(&self) -> Duration {
-        match self.refusal {
-            Some(UpstreamError::RateLimited(limit)) => limit.retry_after.unwrap_or_default().min(MAX_RETRY_PAUSE),
-            _ => Duration::ZERO,
-        }
-    }
-
-    async fn request_length(&self) -> Event {
-        // A refused `HEAD` does not end the download: upstream is already sending the content.
-        let head = self.shared.upstream.request(self.order.key.head()).await;
-        Event::LengthTold(head.ok().and_then(|head| head.length))
-    }
-
-    /// Waits until a batch is to be written, or for the event that the stream ends with.
-    async fn receive(&mut self) -> Event {
-        if self.batch.is_empty() {
-            if let Some(event) = self.ahead.take() {
-                return event;
-            }
-            if let Some(event) = self.take(Instant::now() + STALL_TIMEOUT).await {
-                return event.unwrap_or_else(|| self.interrupted(UpstreamError::TimedOut));
-            }
-        }
-        // The first bytes are written at once, so that clients get a first byte early.
-        let late = if self.machine.readable() == 0 { self.written } else { self.written + BATCH_INTERVAL };
-        self.gather(late).await;
-        Event::Received(self.batched() as u64)
-    }
-
-    /// Adds received bytes to the batch until it is large enough, or until `late`.
-    async fn gather(&mut self, late: Instant) {
-        while self.batched() < BATCH_BYTES && self.ahead.is_none() {
-            match self.take(late).await {
-                None => {}
-                Some(Some(event)) => self.ahead = Some(event),
-                Some(None) => break,
-            }
-        }
-    }
-
-    /// Adds the stream's next bytes to the batch and returns `None`. Returns `Some(Some(event))` if the stream ends
-    /// or fails, and `Some(None)` at the time `late`.
-    async fn take(&mut self, late: Instant) -> Option<Option<Event>> {
-        let Some(stream) = &mut self.stream else { return Some(Some(self.ended())) };
-        loop {
-            match timeout_at(late, stream.next()).await {
-                Ok(Some(Ok(bytes))) if bytes.is_empty() => {}
-                Ok(Some(Ok(bytes))) => {
-                    self.batch.push(bytes);
-                    return None;
-                }
-                Ok(Some(Err(error))) => return Some(Some(self.interrupted(error))),
-                Ok(None) => return Some(Some(self.ended())),
-                Err(_) => return Some(None),
-            }
-        }
-    }
-
-    fn batched(&self) -> usize {
-        self.batch.iter().map(Bytes::len).sum()
-    }
-
-    fn ended(&mut self) -> Event {
-        self.refusal = Some(UpstreamError::Interrupted { reason: "the content ended early".to_owned() });
-        Event::Ended
-    }
-
-    fn interrupted(&mut self, error: UpstreamError) -> Event {
-        let retryable = error.is_retryable();
-        tracing::debug!(image = %self.order.key.origin, digest = %self.order.key.digest, %error, "a download was interrupted");
-        self.refusal = Some(error);
-        Event::Interrupted { retryable }
     }
 
     /// Writes the batch, and gathers the next one at the same time.

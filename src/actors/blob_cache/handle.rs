@@ -1,6 +1,8 @@
 //! Handle of the blob cache: opens blobs, within limits of time and number. Opening a committed and linked blob sends
 //! no message and does not block.
 
+mod confirmation;
+mod download;
 mod head;
 mod passing;
 mod ranges;
@@ -11,36 +13,29 @@ use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::BlobCacheOptions;
 use super::context::DownloadContext;
-use super::coordinator::{BlobCache, ConfirmBlob, JoinDownload, Joined};
+use super::coordinator::BlobCache;
 use super::error::BlobError;
-use super::pass_through::PassThroughStream;
-use super::progress::{Accepted, End, Progress};
-use super::reader::{BlobReader, BlobSource, Follower};
+use super::reader::{BlobReader, BlobSource};
 use super::request::OpenBlob;
 use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
-use crate::actors::admission::{AdmissionLimit, Permit, Share, Shares};
+use crate::actors::admission::{AdmissionLimit, Permit, Shares};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::removals::{Removals, RemovalsSeen};
-use crate::actors::unstored_reports::{Kind, UnstoredReports};
-use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
-use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
 use crate::store::content::ContentStore;
 use crate::store::link::Link;
 use crate::store::spool::Spool;
 use crate::telemetry::LineLimit;
-use crate::upstream::{ContentHead, UpstreamError};
 
 /// Maximum number of lookups per request. A lookup is repeated if the blob is committed, or its download
 /// fails, meanwhile.
@@ -81,32 +76,18 @@ impl BlobCacheHandle {
     pub fn start(
         arbiter: &ArbiterHandle,
         upstream: Arc<dyn BlobUpstream>,
-        (content, files, spool): (ContentStore, BlobFiles, Spool),
+        stores: (ContentStore, BlobFiles, Spool),
         evictor: Evictor,
         options: BlobCacheOptions,
     ) -> Self {
         let known = Arc::new(Cache::new(options.known_links));
         let waiters = AdmissionLimit::new("blob_waiters", options.max_waiters);
-        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams);
         let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams);
         let range_shares = Shares::of("range_streams", options.max_range_streams);
         let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams);
         let download_shares = Shares::new("downloads", options.max_downloads_per_group);
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
-        let (misled, committing) = Default::default();
-        let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
-        let shared = Arc::new(DownloadContext {
-            upstream,
-            content,
-            files,
-            spool,
-            options,
-            unstored_streams,
-            unstored,
-            evictor,
-            misled,
-            committing,
-        });
+        let shared = Arc::new(DownloadContext::new(upstream, stores, evictor, options));
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
         let (removals, verifier) = Default::default();
@@ -255,108 +236,10 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
-    /// must match the blob: a web page with status 200 grants nothing.
-    async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
-        let key = wanted.key();
-        let head = self.head_upstream(key.clone()).await?;
-        if !affirms(&head, &key.digest, length) {
-            // The stored file may be damaged instead.
-            if let Some(verifier) = self.verifier.get() {
-                verifier.suspect(&wanted.digest);
-            }
-            self.confirm_by_range(&key, length).await?;
-        }
-        self.shared.link(wanted.group, &key, length).await;
-        Ok(())
-    }
-
-    /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
-    /// length may be wrong.
-    async fn confirm_by_range(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
-        let content = self.shared.upstream.request(key.range(0..1, Urgency::Awaited)).await?;
-        let head = content.map(|content| content.head).unwrap_or_default();
-        match head.length {
-            _ if affirms(&head, &key.digest, length) => Ok(()),
-            Some(told) => Err(BlobError::WrongLength { expected: length, told }),
-            None => {
-                Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
-            }
-        }
-    }
-
-    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced.
-    async fn head_upstream(&self, key: BlobKey) -> Result<ContentHead, BlobError> {
-        let _permit = self.wait()?;
-        Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
-    }
-
-    /// Follows the running download, or begins one if `begin` is set. Returns `None` if none runs, or if the blob
-    /// has been committed meanwhile.
-    async fn download(
-        &self,
-        wanted: &OpenBlob,
-        link: Option<Link>,
-        late: Instant,
-        begin: bool,
-    ) -> Result<Option<BlobReader>, BlobError> {
-        let _permit = self.wait()?;
-        let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
-        let unlinked = link.is_none_or(|link| !link.is_granted()).then_some(wanted.group);
-        let mut joined = self.join(&key, expected, unlinked, None).await?;
-        if joined.is_none() && begin {
-            let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
-            joined = self.join(&key, expected, unlinked, Some(share)).await?;
-        }
-        let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
-        let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
-        let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
-        let Progress { accepted, end, .. } = decided.map_err(|_| BlobError::Interrupted)?.clone();
-        match (end, accepted) {
-            (Some(End::Failed(error)), _) => Err(error),
-            (Some(End::AlreadyStored), _) => Ok(None),
-            (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
-                let stream = {
-                    let share = self.unstored_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
-                    PassThroughStream::begin(&self.shared, key, expected, unlinked, share).await?
-                };
-                Ok(Some(BlobReader::new(stream.length(), source, BlobSource::PassThrough(stream))))
-            }
-            (_, Some(Accepted { length, file })) => {
-                if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
-                    return Err(BlobError::WrongLength { expected, told: length });
-                }
-                let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
-                Ok(Some(BlobReader::new(length, source, BlobSource::Spool(follower))))
-            }
-            (Some(End::Done) | None, None) => Err(BlobError::Interrupted),
-        }
-    }
-
-    /// Follows the running download, or begins one if `begin` holds a permit of the group.
-    async fn join(
-        &self,
-        key: &BlobKey,
-        expected: Expected,
-        unlinked: Option<GroupId>,
-        begin: Option<Share>,
-    ) -> Result<Option<Joined>, BlobError> {
-        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
-        self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
-    }
-
     /// Returns a permit to wait for upstream.
     fn wait(&self) -> Result<Permit, BlobError> {
         self.waiters.try_acquire().ok_or(BlobError::Busy)
     }
-}
-
-/// Returns true if the response confirms the blob with this digest and length: it names at least one, and none
-/// differs. A digest alone is enough, and so is a length alone.
-fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
-    let same_length = head.length.map(|told| told == length);
-    let same_digest = head.digest.map(|told| told == *digest);
-    matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
 }
 
 impl StoredBlob {
@@ -367,9 +250,4 @@ impl StoredBlob {
         };
         BlobReader::new(self.length, source, held)
     }
-}
-
-/// Returns the error for a request whose time is over: upstream's last error, if there was one.
-fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
-    progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
 }

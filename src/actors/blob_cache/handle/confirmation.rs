@@ -1,0 +1,56 @@
+//! Confirmation by upstream that the account of a group may read a blob that is stored already.
+
+use super::BlobCacheHandle;
+use crate::actors::blob_cache::coordinator::ConfirmBlob;
+use crate::actors::blob_cache::error::BlobError;
+use crate::actors::blob_cache::request::OpenBlob;
+use crate::actors::blob_cache::upstream::BlobKey;
+use crate::actors::upstream_fetcher::Urgency;
+use crate::domain::digest::Digest;
+use crate::upstream::{ContentHead, UpstreamError};
+
+impl BlobCacheHandle {
+    /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
+    /// must match the blob: a web page with status 200 grants nothing.
+    pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
+        let key = wanted.key();
+        let head = self.head_upstream(key.clone()).await?;
+        if !affirms(&head, &key.digest, length) {
+            // The stored file may be damaged instead.
+            if let Some(verifier) = self.verifier.get() {
+                verifier.suspect(&wanted.digest);
+            }
+            self.confirm_by_range(&key, length).await?;
+        }
+        self.shared.link(wanted.group, &key, length).await;
+        Ok(())
+    }
+
+    /// Requests the first byte of a blob, which decides whether upstream has it: a `HEAD` with another
+    /// length may be wrong.
+    async fn confirm_by_range(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
+        let content = self.shared.upstream.request(key.range(0..1, Urgency::Awaited)).await?;
+        let head = content.map(|content| content.head).unwrap_or_default();
+        match head.length {
+            _ if affirms(&head, &key.digest, length) => Ok(()),
+            Some(told) => Err(BlobError::WrongLength { expected: length, told }),
+            None => {
+                Err(UpstreamError::InvalidResponse { what: "neither the length nor the digest of the blob" }.into())
+            }
+        }
+    }
+
+    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced.
+    pub(super) async fn head_upstream(&self, key: BlobKey) -> Result<ContentHead, BlobError> {
+        let _permit = self.wait()?;
+        Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
+    }
+}
+
+/// Returns true if the response confirms the blob with this digest and length: it names at least one, and none
+/// differs. A digest alone is enough, and so is a length alone.
+fn affirms(head: &ContentHead, digest: &Digest, length: u64) -> bool {
+    let same_length = head.length.map(|told| told == length);
+    let same_digest = head.digest.map(|told| told == *digest);
+    matches!((same_length, same_digest), (Some(true), Some(true) | None) | (None, Some(true)))
+}

@@ -1,0 +1,81 @@
+//! The running download of a blob, as a client gets it: joined or begun, followed from its file, or passed on from
+//! upstream if it is not stored.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::BlobCacheHandle;
+use crate::actors::admission::Share;
+use crate::actors::blob_cache::coordinator::{JoinDownload, Joined};
+use crate::actors::blob_cache::error::BlobError;
+use crate::actors::blob_cache::pass_through::PassThroughStream;
+use crate::actors::blob_cache::progress::{Accepted, End, Progress};
+use crate::actors::blob_cache::reader::{BlobReader, BlobSource, Follower};
+use crate::actors::blob_cache::request::OpenBlob;
+use crate::actors::blob_cache::upstream::BlobKey;
+use crate::domain::download::Expected;
+use crate::domain::id::GroupId;
+use crate::store::link::Link;
+
+impl BlobCacheHandle {
+    /// Follows the running download, or begins one if `begin` is set. Returns `None` if none runs, or if the blob
+    /// has been committed meanwhile.
+    pub(super) async fn download(
+        &self,
+        wanted: &OpenBlob,
+        link: Option<Link>,
+        late: Instant,
+        begin: bool,
+    ) -> Result<Option<BlobReader>, BlobError> {
+        let _permit = self.wait()?;
+        let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
+        let unlinked = link.is_none_or(|link| !link.is_granted()).then_some(wanted.group);
+        let mut joined = self.join(&key, expected, unlinked, None).await?;
+        if joined.is_none() && begin {
+            let share = self.download_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
+            joined = self.join(&key, expected, unlinked, Some(share)).await?;
+        }
+        let Some(Joined { mut progress, source }) = joined else { return Ok(None) };
+        let decided = progress.wait_for(|progress| progress.accepted.is_some() || progress.end.is_some());
+        let Ok(decided) = timeout_at(late, decided).await else { return Err(too_slow(&progress)) };
+        let Progress { accepted, end, .. } = decided.map_err(|_| BlobError::Interrupted)?.clone();
+        match (end, accepted) {
+            (Some(End::Failed(error)), _) => Err(error),
+            (Some(End::AlreadyStored), _) => Ok(None),
+            (Some(End::Unstored), _) | (Some(End::Spilled { .. }), None) => {
+                let stream = {
+                    let share = self.unstored_shares.acquire(wanted.group, late).await.ok_or(BlobError::Busy)?;
+                    PassThroughStream::begin(&self.shared, key, expected, unlinked, share).await?
+                };
+                Ok(Some(BlobReader::new(stream.length(), source, BlobSource::PassThrough(stream))))
+            }
+            (_, Some(Accepted { length, file })) => {
+                if let Some(expected) = expected.verified.filter(|&verified| verified != length) {
+                    return Err(BlobError::WrongLength { expected, told: length });
+                }
+                let follower = Follower { shared: Arc::clone(&self.shared), key, file, length, progress };
+                Ok(Some(BlobReader::new(length, source, BlobSource::Spool(follower))))
+            }
+            (Some(End::Done) | None, None) => Err(BlobError::Interrupted),
+        }
+    }
+
+    /// Follows the running download, or begins one if `begin` holds a permit of the group.
+    async fn join(
+        &self,
+        key: &BlobKey,
+        expected: Expected,
+        unlinked: Option<GroupId>,
+        begin: Option<Share>,
+    ) -> Result<Option<Joined>, BlobError> {
+        let join = JoinDownload { key: key.clone(), expected, unlinked, begin };
+        self.cache.send(join).await.map_err(|_| BlobError::Interrupted)?
+    }
+}
+
+/// Returns the error for a request whose time is over: upstream's last error, if there was one.
+fn too_slow(progress: &watch::Receiver<Progress>) -> BlobError {
+    progress.borrow().refusal.clone().map_or(BlobError::TooSlow, BlobError::from)
+}
