@@ -1,6 +1,8 @@
 //! Local manifest cache: memory first, then the store. Checks and grants links; makes no upstream requests. A failure
 //! of the store does not fail a pull that upstream has answered.
 
+mod records;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use super::ManifestCacheOptions;
 use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
 use super::references::{links, named};
 use super::request::PullManifest;
-use super::response::{Fetched, Leased, PulledManifest};
+use super::response::{Leased, PulledManifest};
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
@@ -23,7 +25,7 @@ use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
-use crate::domain::reference::{Reference, Tag};
+use crate::domain::reference::Reference;
 use crate::store::content::{ContentStore, Grant, LookUp};
 use crate::store::error::StoreError;
 use crate::store::large_buffer::SMALL_BYTES;
@@ -172,42 +174,6 @@ impl CachedManifests {
         }
     }
 
-    /// Grants the group what upstream served to its account: the manifest, and references to what it names.
-    pub(super) async fn grant(&self, request: &PullManifest, fetched: &Fetched) {
-        let Fetched { manifest, named, stored, _lease: _ } = fetched;
-        let again = stored.then(|| manifest.clone());
-        self.record(request, manifest.digest, links(manifest, named), again).await;
-    }
-
-    /// As [`Self::grant`], for a stored manifest that upstream has confirmed.
-    pub(super) async fn grant_stored(&self, request: &PullManifest, manifest: &Arc<Manifest>) {
-        let links = links(manifest, &named(manifest));
-        self.record(request, manifest.digest, links, Some(manifest.clone())).await;
-    }
-
-    /// Records the digest of a manifest that is not stored. Many clients go on to request it by digest, and their
-    /// next pull by tag must find what they got. This grants no access to stored bytes.
-    pub(super) async fn note_digest(&self, request: &PullManifest, digest: Digest, size: u64) {
-        let links = vec![(digest, Link::referenced(Some(size)))];
-        self.record(request, digest, links, None).await;
-    }
-
-    /// Removes a tag that upstream no longer has.
-    pub(super) async fn drop_tag(&self, request: &PullManifest) {
-        let Reference::Tag(tag) = &request.reference else { return };
-        let dropped = self.store.drop_tag(&request.origin, tag).await;
-        self.tags.remove(&TagOf(&request.origin, tag));
-        self.reported(dropped);
-    }
-
-    /// Records that upstream refuses the tag's repository now.
-    pub(super) async fn deny_tag(&self, request: &PullManifest) {
-        let Reference::Tag(tag) = &request.reference else { return };
-        let denied = self.store.deny_tag(&request.origin, tag).await;
-        self.tags.remove(&TagOf(&request.origin, tag));
-        self.reported(denied);
-    }
-
     /// Drops a group's links from memory, after they were removed from the store.
     pub(super) fn forget_group(&self, group: GroupId) {
         self.removals.remove(|| {
@@ -223,34 +189,6 @@ impl CachedManifests {
                 self.manifests.remove(digest);
             }
         });
-    }
-
-    /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into
-    /// memory.
-    async fn record(
-        &self,
-        request: &PullManifest,
-        digest: Digest,
-        links: Vec<(Digest, Link)>,
-        manifest: Option<Arc<Manifest>>,
-    ) {
-        let (seen, tag) = (self.removals.seen(), tag_entry(request, digest));
-        let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
-        let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
-        let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
-        let recorded = self.evictor.with_room(bytes, || self.store.grant(grant.clone(), manifest.clone())).await;
-        if self.reported(recorded).is_none() {
-            return;
-        }
-        if granted {
-            self.removals.insert(&self.links, LinkKey::of(request, digest), (), seen);
-        }
-        if let Some(manifest) = manifest {
-            self.removals.insert(&self.manifests, digest, manifest, seen);
-        }
-        if let Some((tag, entry)) = tag {
-            self.removals.insert(&self.tags, TagKey::of(request, &tag), entry, seen);
-        }
     }
 
     /// Returns a manifest from memory or the store, with the lease of the group if it is large. `length` is its
@@ -289,12 +227,6 @@ impl CachedManifests {
         }
         None
     }
-}
-
-/// Returns the entry of the requested tag, which stands for this digest now. `None` if a digest was requested.
-fn tag_entry(request: &PullManifest, digest: Digest) -> Option<(Tag, TagEntry)> {
-    let Reference::Tag(tag) = &request.reference else { return None };
-    Some((tag.clone(), TagEntry { digest, checked_at: Timestamp::now(), denied: false }))
 }
 
 impl Weighter<Digest, Arc<Manifest>> for ByLength {

@@ -77,18 +77,7 @@ impl Pull<'_> {
         let outcome = match self.request_head(true).await {
             Ok((head, _)) => match self.confirmed(head.confirmed(), Some(&manifest)).await? {
                 Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
-                None => {
-                    // After a `HEAD` that timed out, the `GET` gets a short time only.
-                    let limit = if matches!(head, ManifestHead::TooSlow | ManifestHead::KnownSlow) {
-                        self.times.revalidate_timeout
-                    } else {
-                        deadlines::FETCH_WITH_STALE
-                    };
-                    timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
-                        self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
-                        Err(Cause::TimedOut)
-                    })
-                }
+                None => self.fetch_after(&head).await,
             },
             Err(cause) => Err(cause),
         };
@@ -116,6 +105,21 @@ impl Pull<'_> {
             }
             pulled => pulled,
         }
+    }
+
+    /// Fetches the manifest of a stale tag after a `HEAD` that did not decide, within the time for which a client waits
+    /// when a stale manifest can be served.
+    async fn fetch_after(&self, head: &ManifestHead) -> Result<PulledManifest, Cause> {
+        // After a `HEAD` that timed out, the `GET` gets a short time only.
+        let limit = if matches!(head, ManifestHead::TooSlow | ManifestHead::KnownSlow) {
+            self.times.revalidate_timeout
+        } else {
+            deadlines::FETCH_WITH_STALE
+        };
+        timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
+            self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
+            Err(Cause::TimedOut)
+        })
     }
 
     /// Serves a stored manifest to which the group has no granted link yet, if upstream confirms it.

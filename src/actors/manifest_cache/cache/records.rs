@@ -1,0 +1,97 @@
+//! Records of what upstream served or refused: links, tags and manifests, in the store and then in memory.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::CachedManifests;
+use crate::actors::manifest_cache::keys::{LinkKey, TagKey, TagOf};
+use crate::actors::manifest_cache::references::{links, named};
+use crate::actors::manifest_cache::request::PullManifest;
+use crate::actors::manifest_cache::response::Fetched;
+use crate::domain::digest::Digest;
+use crate::domain::reference::{Reference, Tag};
+use crate::store::content::Grant;
+use crate::store::link::{Link, TagEntry};
+use crate::store::manifests::Manifest;
+
+impl CachedManifests {
+    /// Grants the group what upstream served to its account: the manifest, and references to what it names.
+    pub(in crate::actors::manifest_cache) async fn grant(&self, request: &PullManifest, fetched: &Fetched) {
+        let Fetched { manifest, named, stored, _lease: _ } = fetched;
+        let again = stored.then(|| manifest.clone());
+        self.record(request, manifest.digest, links(manifest, named), again).await;
+    }
+
+    /// As [`Self::grant`], for a stored manifest that upstream has confirmed.
+    pub(in crate::actors::manifest_cache) async fn grant_stored(
+        &self,
+        request: &PullManifest,
+        manifest: &Arc<Manifest>,
+    ) {
+        let links = links(manifest, &named(manifest));
+        self.record(request, manifest.digest, links, Some(manifest.clone())).await;
+    }
+
+    /// Records the digest of a manifest that is not stored. Many clients go on to request it by digest, and their
+    /// next pull by tag must find what they got. This grants no access to stored bytes.
+    pub(in crate::actors::manifest_cache) async fn note_digest(
+        &self,
+        request: &PullManifest,
+        digest: Digest,
+        size: u64,
+    ) {
+        let links = vec![(digest, Link::referenced(Some(size)))];
+        self.record(request, digest, links, None).await;
+    }
+
+    /// Removes a tag that upstream no longer has.
+    pub(in crate::actors::manifest_cache) async fn drop_tag(&self, request: &PullManifest) {
+        let Reference::Tag(tag) = &request.reference else { return };
+        let dropped = self.store.drop_tag(&request.origin, tag).await;
+        self.tags.remove(&TagOf(&request.origin, tag));
+        self.reported(dropped);
+    }
+
+    /// Records that upstream refuses the tag's repository now.
+    pub(in crate::actors::manifest_cache) async fn deny_tag(&self, request: &PullManifest) {
+        let Reference::Tag(tag) = &request.reference else { return };
+        let denied = self.store.deny_tag(&request.origin, tag).await;
+        self.tags.remove(&TagOf(&request.origin, tag));
+        self.reported(denied);
+    }
+
+    /// Records links and the tag of a pull, and stores the manifest, if it is given. Puts what was recorded into
+    /// memory.
+    async fn record(
+        &self,
+        request: &PullManifest,
+        digest: Digest,
+        links: Vec<(Digest, Link)>,
+        manifest: Option<Arc<Manifest>>,
+    ) {
+        let (seen, tag) = (self.removals.seen(), tag_entry(request, digest));
+        let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
+        let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
+        let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
+        let recorded = self.evictor.with_room(bytes, || self.store.grant(grant.clone(), manifest.clone())).await;
+        if self.reported(recorded).is_none() {
+            return;
+        }
+        if granted {
+            self.removals.insert(&self.links, LinkKey::of(request, digest), (), seen);
+        }
+        if let Some(manifest) = manifest {
+            self.removals.insert(&self.manifests, digest, manifest, seen);
+        }
+        if let Some((tag, entry)) = tag {
+            self.removals.insert(&self.tags, TagKey::of(request, &tag), entry, seen);
+        }
+    }
+}
+
+/// Returns the entry of the requested tag, which stands for this digest now. `None` if a digest was requested.
+fn tag_entry(request: &PullManifest, digest: Digest) -> Option<(Tag, TagEntry)> {
+    let Reference::Tag(tag) = &request.reference else { return None };
+    Some((tag.clone(), TagEntry { digest, checked_at: Timestamp::now(), denied: false }))
+}
