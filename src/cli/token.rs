@@ -160,23 +160,7 @@ impl TokenVerb {
                 Ok(Output::One(FOUND, lookup::find(api, &reference, group.as_deref()).await?))
             }
             Self::Rotate { owner, id, end, overlap } => {
-                let owner = owner.located(api, id).await?;
-                let mut path = owner.path(&id.to_string());
-                let mut body = json!({ "overlap": overlap.to_string() });
-                let number = id.to_string();
-                let present = if end.is_given() { Value::Null } else { api.show(&["tokens", &number]).await? };
-                // A deploy token keeps its end, unless it has expired.
-                let keeps_end = owner.is_deploy() && !end.is_given();
-                if !keeps_end || present["active"] == json!(false) {
-                    body["expires_at"] = json!(end.day_or_later(&present["expires_at"])?);
-                }
-                path.push("rotate".to_owned());
-                let rotated = api.post(&segments(&path), &body).await?;
-                if present.get("expires_at").is_some_and(Value::is_null) && !rotated["expires_at"].is_null() {
-                    print_note("The token had no end and has one now; `token extend --never` removes it.");
-                }
-                note_brought_forward(&rotated);
-                Ok(Output::One(MADE, rotated))
+                owner.located(api, id).await?.rotate(api, id, end, overlap).await
             }
             Self::Extend { owner, id, end } => {
                 let owner = owner.located(api, id).await?;
@@ -224,6 +208,26 @@ impl Owner {
             _ => return Ok(self),
         };
         Ok(Self { group: self.group.or_else(|| Some(token["group_id"].to_string())), user: None, kind: Some(kind) })
+    }
+
+    /// Replaces the secret of this owner's token with the number.
+    async fn rotate(&self, api: &Api, id: u64, end: End, overlap: Overlap) -> Result<Output, Failure> {
+        let mut path = self.path(&id.to_string());
+        let mut body = json!({ "overlap": overlap.to_string() });
+        let number = id.to_string();
+        let present = if end.is_given() { Value::Null } else { api.show(&["tokens", &number]).await? };
+        // A deploy token keeps its end, unless it has expired.
+        let keeps_end = self.is_deploy() && !end.is_given();
+        if !keeps_end || present["active"] == json!(false) {
+            body["expires_at"] = json!(end.day_or_later(&present["expires_at"])?);
+        }
+        path.push("rotate".to_owned());
+        let rotated = api.post(&segments(&path), &body).await?;
+        if present.get("expires_at").is_some_and(Value::is_null) && !rotated["expires_at"].is_null() {
+            print_note("The token had no end and has one now; `token extend --never` removes it.");
+        }
+        note_brought_forward(&rotated);
+        Ok(Output::One(MADE, rotated))
     }
 
     async fn tokens(&self, api: &Api, active: bool) -> Result<Vec<Value>, Failure> {

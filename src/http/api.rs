@@ -57,7 +57,8 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-use actix_web::{Resource, web};
+use actix_web::web::{delete, post, put};
+use actix_web::{Resource, Scope, web};
 
 pub(crate) use self::caller::Identities;
 use self::error::ApiError;
@@ -67,10 +68,17 @@ use super::get;
 
 /// Registers all routes of the API below `/api/v4`. They need `web::Data<ApiState>`.
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
-    use self::{deploy_tokens as deploy, group_tokens as bots, personal_tokens as personal};
-    use web::{delete, post, put};
-    let api = web::scope("/api/v4")
-        .service(at("/user").route(get().to(users::current)).route(put().to(own_password::change)))
+    let api = web::scope("/api/v4");
+    let api = group_routes(user_token_routes(user_routes(api)));
+    let api = group_token_routes(member_routes(api))
+        .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
+        .default_service(web::to(no_route));
+    cfg.service(api);
+}
+
+/// Adds the routes of users.
+fn user_routes(api: Scope) -> Scope {
+    api.service(at("/user").route(get().to(users::current)).route(put().to(own_password::change)))
         .service(at("/user/personal_access_tokens").route(post().to(own_token::create)))
         .service(at("/users").route(get().to(users::list)).route(post().to(users::create)))
         .service(
@@ -83,7 +91,12 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/users/{id}/memberships").route(get().to(members::of_user)))
         .service(at("/users/{id}/block").route(post().to(users::block)))
         .service(at("/users/{id}/unblock").route(post().to(users::unblock)))
-        .service(at("/users/{id}/personal_access_tokens").route(post().to(personal::create)))
+}
+
+/// Adds the routes of personal access tokens, and of all tokens that a caller may see.
+fn user_token_routes(api: Scope) -> Scope {
+    use self::personal_tokens as personal;
+    api.service(at("/users/{id}/personal_access_tokens").route(post().to(personal::create)))
         .service(at("/personal_access_tokens").route(get().to(personal::list)))
         .service(
             at("/personal_access_tokens/self")
@@ -101,7 +114,11 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         .service(at("/personal_access_tokens/{id}/rotate").route(post().to(personal::rotate)))
         .service(at("/tokens").route(get().to(tokens::list)))
         .service(at("/tokens/{id}").route(get().to(tokens::show)))
-        .service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
+}
+
+/// Adds the routes of groups.
+fn group_routes(api: Scope) -> Scope {
+    api.service(at("/groups").route(get().to(groups::list)).route(post().to(groups::create)))
         .service(
             at("/groups/{id}")
                 .route(get().to(groups::show))
@@ -116,7 +133,11 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(get().to(losses::of_cache))
                 .route(delete().to(groups::purge)),
         )
-        .service(at("/groups/{id}/members").route(get().to(members::list)).route(post().to(members::add)))
+}
+
+/// Adds the routes of the members of a group.
+fn member_routes(api: Scope) -> Scope {
+    api.service(at("/groups/{id}/members").route(get().to(members::list)).route(post().to(members::add)))
         .service(at("/groups/{id}/members/all").route(get().to(members::list_all)))
         .service(at("/groups/{id}/members/all/{user_id}").route(get().to(members::show_all)))
         .service(
@@ -125,7 +146,12 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
                 .route(put().to(members::update))
                 .route(delete().to(members::remove)),
         )
-        .service(at("/groups/{id}/access_tokens").route(get().to(bots::list)).route(post().to(bots::create)))
+}
+
+/// Adds the routes of group access tokens and deploy tokens.
+fn group_token_routes(api: Scope) -> Scope {
+    use self::{deploy_tokens as deploy, group_tokens as bots};
+    api.service(at("/groups/{id}/access_tokens").route(get().to(bots::list)).route(post().to(bots::create)))
         .service(at("/groups/{id}/access_tokens/self/rotate").route(post().to(bots::rotate_self)))
         .service(
             at("/groups/{id}/access_tokens/{token_id}")
@@ -144,9 +170,6 @@ pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
         )
         .service(at("/groups/{id}/deploy_tokens/{token_id}/rotate").route(post().to(deploy::rotate)))
         .service(at("/deploy_tokens").route(get().to(deploy::list_all)))
-        .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
-        .default_service(web::to(no_route));
-    cfg.service(api);
 }
 
 fn at(path: &str) -> Resource {

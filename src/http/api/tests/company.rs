@@ -118,6 +118,16 @@ pub(super) fn secret_of(name: &str) -> String {
     format!("the secret of {name}")
 }
 
+/// Returns a service with the usual records.
+pub(super) fn company() -> Company {
+    Company::open(&records())
+}
+
+/// Asserts that a response has this status and this body.
+pub(super) fn assert_response(response: &Response, status: u16, body: Value) {
+    assert_eq!((response.status.as_u16(), &response.body), (status, &body));
+}
+
 impl Company {
     pub(super) fn open(records: &Directory) -> Self {
         Self::open_with(records, PublicGroups::Members, Limits::NONE)
