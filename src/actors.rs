@@ -20,9 +20,9 @@
 //!     auth     store: identities   store: index, manifests, blobs   store
 //! ```
 //!
-//! Messages of pulls flow downwards only, so that no two actors wait for each other; only the Janitor calls handles beside it
-//! (PolicyEvaluator, ManifestCache, BlobCache), and nobody waits for it. The other modules are no actors: limits,
-//! memory accounting, errors and reports that several actors share.
+//! Messages of pulls flow downwards only, so that no two actors wait for each other; only the Janitor calls handles
+//! beside it (PolicyEvaluator, ManifestCache, BlobCache), and nobody waits for it. The other modules are no actors:
+//! limits, memory accounting, errors and reports that several actors share.
 
 mod abort_on_panic;
 pub(crate) mod admission;

@@ -1,5 +1,5 @@
-//! The byte hit ratio of the eviction policy beside plain LRU, on two traces from seeded generators: pulls by a power law,
-//! and the shape of a CI fleet. Simulates; nothing is downloaded. `cargo bench -p benches --bench eviction`.
+//! The byte hit ratio of the eviction policy beside plain LRU, on two traces from seeded generators: pulls by a power
+//! law, and the shape of a CI fleet. Simulates; nothing is downloaded. `cargo bench -p benches --bench eviction`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its results")]
 

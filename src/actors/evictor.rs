@@ -1,5 +1,5 @@
-//! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and those who
-//! wait for free space share it.
+//! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and those
+//! who wait for free space share it.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ const MAX_STEP_BYTES: u64 = 4 << 30;
 /// Maximum number of steps for one caller: as many as a cache of a petabyte has.
 const MAX_STEPS: usize = 250_000;
 
-/// Room for some small files: descriptions, links and tags.
+/// Space for some small files: descriptions, links and tags.
 const SMALL_BYTES: u64 = 1 << 20;
 
 impl Evictor {
@@ -39,8 +39,8 @@ impl Evictor {
     }
 
     /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the next
-    /// callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on after
-    /// it. There may be less free space all the same, if content is being read.
+    /// callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on
+    /// after it. There may be less free space all the same, if content is being read.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Evictor {
         }
     }
 
-    /// Does work that stores small files and this number of bytes. If the disk is full, makes room and does it once more.
+    /// Does work that stores small files and this number of bytes. If the disk is full, makes space and does it once more.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Evictor {
         }
     }
 
-    /// Makes room for what is stored next within the quota, so that it need not wait. Does nothing while another eviction
+    /// Makes space for what is stored next within the quota, so that it need not wait. Does nothing while another eviction
     /// is running.
     ///
     /// # Errors
@@ -90,11 +90,11 @@ impl Evictor {
         if lacking > 0 { self.evict_bytes(lacking.min(MAX_STEP_BYTES)).await.map(drop) } else { Ok(()) }
     }
 
-    /// Evicts until there is room for this number of bytes, in steps, so that other callers whose bytes fit go on.
+    /// Evicts until there is space for this number of bytes, in steps, so that other callers whose bytes fit go on.
     async fn evict(&self, bytes: u64) -> Result<(), StoreError> {
         for _ in 0..MAX_STEPS {
             let _running = self.running.lock().await;
-            // Another eviction may have made room meanwhile.
+            // Another eviction may have made space meanwhile.
             let Some((missing, headroom)) = self.missing(bytes).await? else { return Ok(()) };
             let step = missing.saturating_add(headroom).min(MAX_STEP_BYTES);
             if self.evict_bytes(step).await? == 0 {
@@ -115,7 +115,7 @@ impl Evictor {
         Ok(bytes)
     }
 
-    /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is room,
+    /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is space,
     /// or if an eviction would not be enough.
     async fn missing(&self, bytes: u64) -> Result<Option<(u64, u64)>, StoreError> {
         let files = self.files.clone();

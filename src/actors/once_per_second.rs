@@ -19,7 +19,8 @@ impl<const SLOTS: usize> Default for OncePerSecond<SLOTS> {
 }
 
 impl<const SLOTS: usize> OncePerSecond<SLOTS> {
-    /// Records an event, unless it was recorded in this second already. Not before `record` has returned do others skip it.
+    /// Records an event, unless it was recorded in this second already. Not before `record` has returned do others skip
+    /// it.
     pub(super) fn note(&self, number: u64, now: Timestamp, record: impl FnOnce()) {
         let seen = number & !0xffff_ffff | u64::from(now.as_second() as u32);
         let slot = &self.slots[number as usize % SLOTS];

@@ -1,5 +1,5 @@
-//! The UpstreamFetcher: all requests to upstream registries. Owns the limits, backoffs and timeouts of each upstream and
-//! account. Its requests run on its own arbiter, where their connections live; the bytes of a response go from the
+//! The UpstreamFetcher: all requests to upstream registries. Owns the limits, backoffs and timeouts of each upstream
+//! and account. Its requests run on its own arbiter, where their connections live; the bytes of a response go from the
 //! connection to the reader, not through a mailbox.
 //!
 //! | file | content |

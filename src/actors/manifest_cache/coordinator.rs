@@ -1,5 +1,6 @@
 //! The ManifestCache coalesces upstream requests for manifests, and remembers manifests that do not exist there
-//! (negative entries). It fetches, verifies and stores manifests; access is decided in [`crate::actors::manifest_cache::handle`], where the cached manifests are read, too.
+//! (negative entries). It fetches, verifies and stores manifests; access is decided in [`super::handle`], where the
+//! cached manifests are read, too.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -43,7 +43,7 @@ fn missing(
     blobs: &[Descriptor],
     max: Option<u64>,
 ) -> Result<(Vec<Digest>, Vec<Digest>), StoreError> {
-    // What is stored makes room for it.
+    // What is stored makes space for it.
     let left = files.room_for_one()?;
     let without_file = |fits: &dyn Fn(u64) -> bool| {
         let unfit = blobs.iter().filter(|blob| !fits(blob.size.unwrap_or(1).max(1)));
