@@ -1,13 +1,14 @@
-//! The quota of the store: what is seldom read makes room for what is pulled, and whatever was evicted is fetched again.
+//! The quota of the store: what is seldom read makes room for what is pulled, and whatever was evicted is fetched
+//! again.
 
 use std::time::Duration;
 
 use fake_registry::{Image, Kind, Layer};
 
-use crate::blobs::SmallDisk;
 use crate::faults::assert_store_is_clean;
-use crate::operating::metrics::{metrics, value};
+use crate::operating::metrics::metric;
 use crate::service::{Answer, Config, Scenario, Service, Started, eventually};
+use crate::small_disk::SmallDisk;
 
 const MIB: u64 = 1 << 20;
 
@@ -72,8 +73,8 @@ async fn a_full_cache_goes_on_caching_and_keeps_what_is_read_often() {
     assert_ne!(pull(&scene, 1).await.header("x-cache"), "hit");
     let layer = image(1).layers()[0].digest().to_owned();
     assert_eq!(scene.client.stored_blob("team", "app", &layer).await.status, 200);
-    let metrics = metrics(&scene.service).await;
-    assert!(value(&metrics, "dependency_proxy_evicted_files_total") >= 30.0, "{metrics}");
+    let evicted = metric(&scene.service, "dependency_proxy_evicted_files_total").await;
+    assert!(evicted >= 30, "{evicted}");
     assert!(scene.service.log().contains("content that is seldom read was evicted"));
     assert!(!scene.service.log().contains("without being stored"), "a full cache is no alarm");
     assert_store_is_clean(&scene.service).await;
@@ -180,10 +181,7 @@ async fn kills_in_the_middle_of_evictions_leave_whole_blobs_and_sizes_that_are_r
     assert_store_is_clean(&scene.service).await;
     let sizes_are_right = async || {
         let manifests = (0..IMAGES).map(|number| image(number).bytes().len() as u64).sum::<u64>();
-        let metrics = metrics(&scene.service).await;
-        let sample = "dependency_proxy_stored_bytes ";
-        let told =
-            metrics.lines().find_map(|line| line.strip_prefix(sample)?.parse::<f64>().ok()).unwrap_or(0.0) as u64;
+        let told = metric(&scene.service, "dependency_proxy_stored_bytes").await;
         told == bytes_of_blobs(&scene.service) + manifests
     };
     eventually("the sizes are those of the files", sizes_are_right).await;
@@ -215,13 +213,9 @@ async fn sizes_are_known_after_a_restart_and_also_without_the_index() {
         scene.client.stored_blob("team", "app", image(number).layers()[0].digest()).await;
     }
     let stored = async |service: &Service| {
-        let metrics = metrics(service).await;
         // They are missing for some seconds after a start.
-        let of = |name: &str| {
-            let sample = format!("dependency_proxy_stored_{name} ");
-            metrics.lines().find_map(|line| line.strip_prefix(&sample)?.parse::<f64>().ok()).unwrap_or(0.0) as u64
-        };
-        (of("bytes"), of("blobs"), of("manifests"))
+        let of = async |name: &str| metric(service, &format!("dependency_proxy_stored_{name}")).await;
+        (of("bytes").await, of("blobs").await, of("manifests").await)
     };
     let bytes = 5 * MIB + (0..5).map(|number| image(number).bytes().len() as u64).sum::<u64>();
     let expected = (bytes, 5, 5);

@@ -33,5 +33,6 @@ mod real_clients;
 mod registries;
 mod sending;
 mod service;
+mod small_disk;
 mod upstream_client;
 mod verbs;

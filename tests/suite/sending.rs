@@ -6,16 +6,18 @@ mod crowd;
 mod half_closed;
 mod pipelines;
 mod slow;
+mod wire;
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fake_registry::{FakeRegistry, Image, Kind, Layer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
+use self::wire::{Stream, Wire};
+use crate::operating::metrics::metric;
 use crate::service::{Client, Config, Scenario, Service, Started, eventually, secure};
 
 const MIB: u64 = 1 << 20;
@@ -83,11 +85,8 @@ impl Scene {
         Wire { stream, unread: Vec::new() }
     }
 
-    async fn metric(&self, name: &str) -> u64 {
-        let url = format!("http://{}/metrics", self.service.metrics);
-        let page = reqwest::get(url).await.unwrap().text().await.unwrap();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or("0").parse().unwrap()
+    async fn metric(&self, sample: &str) -> u64 {
+        metric(&self.service, sample).await
     }
 
     /// Waits until the service has at most this number of connections.
@@ -99,60 +98,6 @@ impl Scene {
 
 fn path(layer: &Layer) -> String {
     format!("/v2/team/dependency_proxy/containers/app/blobs/{}", layer.digest())
-}
-
-/// A byte stream in both directions, plain or TLS.
-trait Stream: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
-
-/// A connection without an HTTP client.
-struct Wire {
-    stream: Box<dyn Stream>,
-    unread: Vec<u8>,
-}
-
-impl Wire {
-    async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    /// Reads the head of the next response, and returns the status and the announced length.
-    async fn head(&mut self) -> io::Result<(u16, u64)> {
-        loop {
-            let mut headers = [httparse::EMPTY_HEADER; 32];
-            let mut answer = httparse::Response::new(&mut headers);
-            if let httparse::Status::Complete(end) = answer.parse(&self.unread).unwrap() {
-                let status = answer.code.unwrap();
-                let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-                let length = std::str::from_utf8(length.unwrap().value).unwrap().parse().unwrap();
-                self.unread.drain(..end);
-                return Ok((status, length));
-            }
-            self.more().await?;
-        }
-    }
-
-    async fn body(&mut self, length: u64) -> io::Result<Vec<u8>> {
-        let length = usize::try_from(length).unwrap();
-        while self.unread.len() < length {
-            self.more().await?;
-        }
-        Ok(self.unread.drain(..length).collect())
-    }
-
-    async fn more(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.unread).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads until the connection ends, which it must. Returns the number of bytes.
-    async fn until_cut(mut self) -> u64 {
-        while self.more().await.is_ok() {}
-        self.unread.len() as u64
-    }
 }
 
 #[actix_rt::test]

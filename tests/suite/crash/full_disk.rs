@@ -5,8 +5,9 @@ use std::fs;
 use fake_registry::{FakeRegistry, Image, Layer};
 use serde_json::{Value, json};
 
-use crate::blobs::SmallDisk;
+use crate::operating::metrics::metric;
 use crate::service::{Client, Config, Group, Service, User, eventually};
+use crate::small_disk::SmallDisk;
 
 const MIB: u64 = 1 << 20;
 
@@ -69,12 +70,6 @@ impl Scene {
 fn large_manifest(number: u64, mebibytes: usize) -> Image {
     let image = Image::single(&[Layer::random(1_000, number)]);
     image.edited(|manifest| manifest["annotations"] = json!({ "padding": "x".repeat(mebibytes << 20) }))
-}
-
-async fn metric(service: &Service, name: &str) -> u64 {
-    let page = reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap();
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or("0").parse().unwrap()
 }
 
 #[actix_rt::test]

@@ -8,8 +8,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use super::Chances;
-use crate::blobs::SmallDisk;
 use crate::service::{Config, Service, eventually};
+use crate::small_disk::SmallDisk;
 
 #[actix_rt::test]
 async fn a_store_made_of_the_export_is_as_good_as_the_one_that_is_gone() {

@@ -55,6 +55,13 @@ pub async fn metrics(service: &Service) -> String {
     reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap()
 }
 
+/// Returns the value of a sample of whole numbers, by its name with its labels; 0 where it is missing.
+pub(crate) async fn metric(service: &Service, sample: &str) -> u64 {
+    let metrics = metrics(service).await;
+    let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    found.unwrap_or("0").parse().unwrap()
+}
+
 /// Returns the value of a sample, by its name with its labels.
 pub fn value(metrics: &str, sample: &str) -> f64 {
     let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -91,6 +98,19 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
     assert_eq!(value(&text, "dependency_proxy_blob_pulls_total{cache=\"miss\"}"), 1.0);
     assert_eq!(value(&text, "dependency_proxy_fetched_bytes_total"), bytes);
     assert_eq!(value(&text, "dependency_proxy_served_bytes_total"), 2.0 * bytes);
+    assert_gauges(&text);
+    assert!(value(&text, "dependency_proxy_free_bytes") > 0.0);
+    assert!(value(&text, "process_resident_memory_bytes") > 1e6 && value(&text, "process_open_fds") > 10.0);
+    assert_labels_are_known(&text);
+    assert!(!text.contains("secret"), "{text}");
+    let named: Vec<_> =
+        service.log().lines().filter(|line| line.contains("a token expires soon")).map(str::to_owned).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].contains("\\\"soon\\\" of group") && named[0].contains("\"days\":14"), "{named:?}");
+}
+
+/// Asserts the values of gauges after the last pull has ended.
+fn assert_gauges(metrics: &str) {
     for (sample, expected) in [
         ("dependency_proxy_downloads_in_flight", 0.0),
         ("dependency_proxy_manifest_requests_in_flight", 0.0),
@@ -102,20 +122,16 @@ async fn a_pull_is_counted_and_no_label_says_whose_it_is() {
         ("dependency_proxy_tokens_expiring{days=\"7\"}", 0.0),
         ("dependency_proxy_tokens_expiring{days=\"30\"}", 1.0),
     ] {
-        assert_eq!(value(&text, sample), expected, "{sample}");
+        assert_eq!(value(metrics, sample), expected, "{sample}");
     }
-    assert!(value(&text, "dependency_proxy_free_bytes") > 0.0);
-    assert!(value(&text, "process_resident_memory_bytes") > 1e6 && value(&text, "process_open_fds") > 10.0);
-    for (label, value) in labels(&text) {
+}
+
+fn assert_labels_are_known(metrics: &str) {
+    for (label, value) in labels(metrics) {
         let allowed = LABELS.iter().find(|(name, _)| *name == label).map_or(&[][..], |(_, values)| values);
         let number = ["status", "le"].contains(&label) && value.parse::<f64>().is_ok();
         assert!(number || allowed.contains(&value), "{label}=\"{value}\"");
     }
-    assert!(!text.contains("secret"), "{text}");
-    let named: Vec<_> =
-        service.log().lines().filter(|line| line.contains("a token expires soon")).map(str::to_owned).collect();
-    assert_eq!(named.len(), 1, "{named:?}");
-    assert!(named[0].contains("\\\"soon\\\" of group") && named[0].contains("\"days\":14"), "{named:?}");
 }
 
 #[actix_rt::test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::metrics::metrics;
-use crate::blobs::SmallDisk;
 use crate::service::{Client, Config, Scenario, Service, Started};
+use crate::small_disk::SmallDisk;
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 
 const OPERATING: &str = include_str!("../../../docs/operating.md");

@@ -4,8 +4,8 @@ use fake_registry::{FakeRegistry, Image, Kind, Layer};
 use serde_json::Value;
 
 use super::metrics::{metrics, value};
-use crate::blobs::SmallDisk;
 use crate::service::{Client, Config, Scenario, Started};
+use crate::small_disk::SmallDisk;
 
 #[actix_rt::test]
 async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_to_do() {

@@ -1,10 +1,13 @@
 //! Revocations take effect at the next request, also for clients that have a bearer token.
 
 use jiff::{Timestamp, ToSpan};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ALICES_PASSWORD, House, PAIR, PULL, WRONG, denied, no_member, refusal, said, served, today};
 use crate::service::{Answer, Client, eventually};
+
+/// Status, code and sentence of a response.
+type Refusal = (u16, String, String);
 
 /// Checks that this client gets a 401 that newer clients take as a request for a new token.
 fn turned_away(answer: &Answer, case: &str) {
@@ -36,59 +39,25 @@ async fn a_bearer_token_ends_with_its_credential() {
     let group = house.service.group_token(&house.team, "bot", &PAIR).await;
     let group_path = format!("/groups/{}", house.team.id);
     let revoked = |name: &str| denied(&format!("Token '{name}' was revoked on {}", today()));
-    for (case, user, secret, method, path, body, told) in [
-        (
-            "personal token revoked",
-            "alice",
-            personal.secret.as_str(),
-            "DELETE",
-            format!("/personal_access_tokens/{}", personal.id),
-            json!(null),
-            revoked("mine"),
-        ),
-        (
-            "group token revoked",
-            "bot",
-            &group.secret,
-            "DELETE",
-            format!("{group_path}/access_tokens/{}", group.id),
-            json!(null),
-            revoked("bot"),
-        ),
-        (
-            "deploy token deleted",
-            &house.ci.username,
-            &house.ci.secret,
-            "DELETE",
-            format!("{group_path}/deploy_tokens/{}", house.ci.id),
-            json!(null),
-            revoked("ci"),
-        ),
-        (
-            "new password",
-            "alice",
-            ALICES_PASSWORD,
-            "PUT",
-            format!("/users/{}", house.alice.id),
-            json!({"password": "another-password"}),
-            denied(WRONG),
-        ),
-        (
-            "user blocked",
-            "alice",
-            "another-password",
-            "POST",
-            format!("/users/{}/block", house.alice.id),
-            json!(null),
-            denied("User alice is blocked. An administrator can unblock it"),
-        ),
-    ] {
+    let ends = async |case: &str, login: (&str, &str), change: (&str, String, Value), told: Refusal| {
+        let ((user, secret), (method, path, body)) = (login, change);
         let client = house.service.log_in(user, secret).await;
         pulls(&client, &house, case).await;
         house.change(method, &path, body).await;
         is_shut_out(&client, &house, case).await;
         assert_eq!(said(&house.service.token(user, secret, PULL).await), told, "{case}");
-    }
+    };
+    let change = ("DELETE", format!("/personal_access_tokens/{}", personal.id), json!(null));
+    ends("personal token revoked", ("alice", &personal.secret), change, revoked("mine")).await;
+    let change = ("DELETE", format!("{group_path}/access_tokens/{}", group.id), json!(null));
+    ends("group token revoked", ("bot", &group.secret), change, revoked("bot")).await;
+    let change = ("DELETE", format!("{group_path}/deploy_tokens/{}", house.ci.id), json!(null));
+    ends("deploy token deleted", (&house.ci.username, &house.ci.secret), change, revoked("ci")).await;
+    let change = ("PUT", format!("/users/{}", house.alice.id), json!({"password": "another-password"}));
+    ends("new password", ("alice", ALICES_PASSWORD), change, denied(WRONG)).await;
+    let change = ("POST", format!("/users/{}/block", house.alice.id), json!(null));
+    let told = denied("User alice is blocked. An administrator can unblock it");
+    ends("user blocked", ("alice", "another-password"), change, told).await;
     house.change("POST", &format!("/users/{}/unblock", house.alice.id), json!(null)).await;
     let client = house.service.log_in("alice", "another-password").await;
     pulls(&client, &house, "unblocked").await;
@@ -189,7 +158,7 @@ async fn the_proxy_is_switched_off_for_a_group_and_those_below_it() {
     let sub = house.service.group("team/sub").await;
     let client = house.client.clone();
     let manifest = async |group: &str| said(&client.manifest(group, "alpine", "latest").await);
-    let switch = async |id: u64, to: serde_json::Value| {
+    let switch = async |id: u64, to: Value| {
         house.change("PUT", &format!("/groups/{id}"), json!({"dependency_proxy_enabled": to})).await;
     };
     assert_eq!((manifest("team").await, manifest("team/sub").await), (served(), served()));

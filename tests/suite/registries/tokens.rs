@@ -135,6 +135,11 @@ async fn the_registry_behind_a_redirect_gets_an_anonymous_token_and_never_the_ac
     behind.expire_tokens();
     is_image(&client.manifest("team", path, "1").await, &image);
     assert_eq!(behind.requests().token_requests(), 2, "one token, and one in its place");
+    assert_apart(&front, &behind);
+}
+
+/// Asserts that neither registry got a token of the other, and the second one nothing of the account.
+fn assert_apart(front: &FakeRegistry, behind: &FakeRegistry) {
     for request in behind.requests().iter() {
         let anonymous = matches!(request.authorization, None | Some(Authorization::Bearer(_)));
         assert!(anonymous, "the account left for another registry: {request:?}");
