@@ -214,6 +214,7 @@ fn put(tree: &mut Node, path: &[String], node: Option<&Node>) {
     let Some((key, above)) = path.split_last() else { return };
     let table = above.iter().try_fold(tree, |node, key| node.child_mut(key));
     let Some(entries) = table.and_then(Node::entries_mut) else { return };
-    entries.retain(|(known, _)| known != key);
-    entries.extend(node.map(|node| (key.clone(), node.clone())));
+    let at = entries.iter().position(|(known, _)| known == key);
+    let replaced = at.map_or(entries.len()..entries.len(), |at| at..at + 1);
+    entries.splice(replaced, node.map(|node| (key.clone(), node.clone())));
 }

@@ -18,7 +18,6 @@ use crate::telemetry::{LogFilter, LogFormat};
 
 /// Folders, free space and the verification of stored blobs.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Storage {
     /// Folder of identities and the index.
     pub data_dir: PathBuf,
@@ -42,7 +41,6 @@ pub struct Storage {
 
 /// The first administrator, created in an empty store.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Bootstrap {
     /// User name of the first administrator.
     pub admin_username: Username,
@@ -56,7 +54,6 @@ pub struct Bootstrap {
 
 /// Login tokens, password checks and their limits.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The name of this service in its challenges.
     #[serde(deserialize_with = "formats::some_text")]
@@ -92,7 +89,6 @@ pub struct Auth {
 
 /// The main switch of the proxy.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// False: nothing can be pulled, and administrators cannot enable the proxy by the API.
     pub enabled: bool,
@@ -100,7 +96,6 @@ pub struct Proxy {
 
 /// Times to live, sizes and concurrency of the cache.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Cache {
     /// Time to live of a tag, where its upstream does not set one; zero: revalidated at every request.
     #[serde(deserialize_with = "quantity::duration")]
@@ -150,7 +145,6 @@ pub struct Cache {
 
 /// Filter and format of the log.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Log {
     /// Filter of log lines, by level and module.
     pub filter: LogFilter,

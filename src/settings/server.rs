@@ -63,7 +63,6 @@ impl Server {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawServer {
     #[serde(deserialize_with = "formats::address")]
     listen: SocketAddr,

@@ -71,7 +71,6 @@ pub(super) struct RawUpstreams(BTreeMap<UpstreamName, RawUpstream>);
 
 /// The keys of an upstream that are not those of its connection.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawUpstream {
     #[serde(deserialize_with = "formats::url")]
     url: Url,
@@ -93,13 +92,11 @@ struct RawUpstream {
     redirect_hosts: Vec<HostPort>,
     #[serde(default, deserialize_with = "quantity::optional_duration")]
     tag_freshness: Option<Duration>,
-    // The same table: see `deserializer`.
-    #[serde(rename = "*")]
+    #[serde(rename = "*")] // The same table: see `deserializer`.
     connection: ConnectionOptions,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawAccount {
     #[serde(default, deserialize_with = "formats::text")]
     username: Option<String>,

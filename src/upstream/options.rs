@@ -39,7 +39,6 @@ pub struct UpstreamOptions {
 
 /// Limits, timeouts and the way to a registry: the keys of `[upstream_defaults]`, which each upstream may have, too.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ConnectionOptions {
     /// Maximum number of concurrent downloads, and, counted separately, of concurrent short requests.
     pub max_concurrent: NonZeroUsize,

@@ -1,0 +1,83 @@
+//! A fault of the tree of settings, as the deserializer finds it: sentences that follow the name of the key.
+
+use std::fmt::Display;
+
+use serde::de::{Error, Expected, Unexpected};
+
+use super::Place;
+
+/// A deserialization error: the innermost known place, and the keys from there up to the root.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub(super) struct Refused {
+    pub(super) path: Vec<String>,
+    pub(super) place: Option<Place>,
+    pub(super) problem: String,
+    /// The index in the innermost list, if that list is the value of the key.
+    pub(super) item: Option<usize>,
+}
+
+impl Refused {
+    /// Creates the error for a key that none of these is.
+    pub(super) fn unknown_key(known: &[&'static str]) -> Self {
+        Self::custom(format_args!("unknown key; known keys are {}", known.join(", ")))
+    }
+
+    /// Returns the error with the key in which it is, seen from the table around it.
+    pub(super) fn at(mut self, key: &str, place: &Place) -> Self {
+        self.path.push(key.to_owned());
+        self.place.get_or_insert_with(|| place.clone());
+        self
+    }
+}
+
+impl Error for Refused {
+    fn custom<T: Display>(problem: T) -> Self {
+        Self { path: Vec::new(), place: None, problem: problem.to_string(), item: None }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("is {}, not {}", kind(&found), expectation(expected)))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "others may be secrets: the message names their kind only")]
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match found {
+            Unexpected::Signed(number) => Self::custom(format_args!("{number} is not {}", expectation(expected))),
+            Unexpected::Unsigned(number) => Self::custom(format_args!("{number} is not {}", expectation(expected))),
+            other => Self::invalid_type(other, expected),
+        }
+    }
+
+    fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
+        Self::custom(format_args!("'{found}' is not one of {}", known.join(", ")))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::custom(format_args!("the key {field} is missing"))
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "TOML has no other kinds")]
+fn kind(found: &Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) => "a number",
+        Unexpected::Float(_) => "a number with a fraction or out of range",
+        Unexpected::Str(_) | Unexpected::Char(_) => "a string",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "a table",
+        _ => "a date",
+    }
+}
+
+fn expectation(expected: &dyn Expected) -> String {
+    match expected.to_string() {
+        text if text.starts_with("a nonzero ") => "a whole number of 1 or more".to_owned(),
+        text if matches!(text.as_str(), "u16" | "u32" | "u64" | "usize") => "a whole number of 0 or more".to_owned(),
+        text if text == "a boolean" => "true or false".to_owned(),
+        text if text == "a sequence" => "a list".to_owned(),
+        text if text.starts_with("struct ") || text == "a map" => "a table".to_owned(),
+        text => text,
+    }
+}
