@@ -9,7 +9,6 @@
 mod deserializer;
 mod keys;
 mod layers;
-mod limits;
 mod repair;
 mod secrets;
 mod sections;
@@ -27,12 +26,12 @@ use serde::Deserialize;
 
 pub use self::layers::Place;
 pub use keys::Keys;
-pub use limits::Limits;
 pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
+use crate::domain::limits::Limits;
 use crate::upstream::ConnectionOptions;
 use repair::{Fault, Remedy, StandInNames};
 
@@ -236,7 +235,6 @@ impl From<Vec<SettingsError>> for SettingsErrors {
 
 /// All sections with valid types, before values are checked against one another.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Sections {
     server: server::RawServer,
     storage: Storage,

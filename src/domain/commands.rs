@@ -25,6 +25,8 @@ mod tests;
 pub mod token;
 pub mod user;
 
+use std::num::NonZeroUsize;
+
 use jiff::Timestamp;
 
 use self::change_builder::ChangeBuilder;
@@ -118,8 +120,8 @@ fn check_length(field: &'static str, text: &str, max_chars: usize) -> Result<(),
 }
 
 /// Checks that one more can be added where `there` of them exist.
-fn check_number(things: &str, there: usize, max: usize) -> Result<(), CommandError> {
-    match there < max {
+fn check_number(things: &str, there: usize, max: NonZeroUsize) -> Result<(), CommandError> {
+    match there < max.get() {
         true => Ok(()),
         false => Err(CommandError::invalid("base", format!("Maximum number of {things} ({max}) exceeded"))),
     }

@@ -9,8 +9,9 @@ use crate::actors::manifest_cache::{CacheTimes, ManifestCacheOptions};
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::domain::deadlines;
+use crate::domain::limits::Limits;
 use crate::http::Pace;
-use crate::settings::{Auth, Cache, Limits, Server, Storage};
+use crate::settings::{Auth, Cache, Server, Storage};
 use crate::telemetry;
 
 // `telemetry` depends on no other layer, so its part of the stop is checked here.

@@ -166,7 +166,7 @@ impl Handles {
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying.clone()),
             upstreams,
-            limits: settings.limits.maxima(),
+            limits: settings.limits,
             pace: component_options::pace(&settings.limits),
             public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,

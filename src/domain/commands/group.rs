@@ -201,11 +201,11 @@ fn child_path(upstreams: &Upstreams, parent: Option<&GroupPath>, part: &str) -> 
 
 /// Checks that one more group can be created below `parent`, by number and depth.
 fn check_room(directory: &Directory, limits: &Limits, parent: &Group) -> Result<(), CommandError> {
-    if directory.lineage(parent.id).count() >= limits.group_depth {
+    if directory.lineage(parent.id).count() >= limits.max_group_depth.get() {
         return Err(CommandError::invalid("parent_id", "has too deep level of nesting"));
     }
     let top = directory.lineage(parent.id).last().map_or(&parent.path, |top| &top.path);
-    check_number("subgroups", within(directory, top).count() - 1, limits.subgroups)
+    check_number("subgroups", within(directory, top).count() - 1, limits.max_subgroups)
 }
 
 fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> Result<(), CommandError> {

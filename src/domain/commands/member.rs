@@ -41,7 +41,7 @@ pub fn add(directory: &Directory, new: NewMember, terms: &Terms<'_>) -> CommandR
     }
     let NewMember { group, user, level, expires_at } = new;
     let person = |member: &&Arc<Membership>| directory.user(member.user).is_some_and(|user| user.bot_of.is_none());
-    check_number("members", directory.members(group).filter(person).count(), terms.limits.members)?;
+    check_number("members", directory.members(group).filter(person).count(), terms.limits.max_members)?;
     let maker = terms.maker.of_membership(directory, group, terms.now);
     let expires_at = end_of_membership(maker, expires_at)?;
     let new = Membership { group, user, level, expires_at, created_at: terms.now, made_by: maker.token() };

@@ -246,14 +246,14 @@ fn make_room(
     terms: &Terms<'_>,
 ) -> Result<(), CommandError> {
     let (things, max) = match owner {
-        TokenOwner::Personal { .. } => ("personal access tokens", terms.limits.personal_tokens),
-        TokenOwner::Group { .. } => ("group access tokens", terms.limits.group_tokens),
-        TokenOwner::Deploy { .. } => ("deploy tokens", terms.limits.deploy_tokens),
+        TokenOwner::Personal { .. } => ("personal access tokens", terms.limits.max_personal_tokens),
+        TokenOwner::Group { .. } => ("group access tokens", terms.limits.max_group_tokens),
+        TokenOwner::Deploy { .. } => ("deploy tokens", terms.limits.max_deploy_tokens),
     };
     let counted = directory.tokens().filter(|token| Some(token.id) != replaced && token.owner.is_same(owner));
     let (active, mut ended): (Vec<_>, Vec<_>) = counted.partition(|token| token.is_active(terms.now));
     check_number(things, active.len(), max)?;
-    let kept = max.saturating_sub(usize::from(replaced.is_some()));
+    let kept = max.get().saturating_sub(usize::from(replaced.is_some()));
     ended.sort_by_key(|token| (token.revoked_at.or(token.expires_at), token.id));
     for token in ended.iter().take(ended.len().saturating_sub(kept)) {
         builder.forget(directory, token, terms.now);

@@ -26,7 +26,7 @@ pub(crate) struct ApiState {
     pub(crate) purge: Arc<dyn Purge>,
     /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,
-    /// Maximum numbers of objects and lengths of texts.
+    /// Maximum numbers and lifetimes of objects.
     pub(crate) limits: Limits,
     /// Limits on the rate of changes.
     pub(crate) pace: Pace,

@@ -1,6 +1,8 @@
 //! Limits: the lengths of texts, and the numbers of tokens, members and groups that callers may create.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::num::NonZeroUsize;
+
 use serde_json::{Value, json};
 
 use super::company::{Body, Company, records};
@@ -68,6 +70,10 @@ fn company(limits: Limits) -> Company {
     Company::open_with(&records(), PublicGroups::Members, limits)
 }
 
+fn most(number: usize) -> NonZeroUsize {
+    number.try_into().unwrap()
+}
+
 fn exceeded(things: &str, max: usize) -> (u16, Value) {
     (400, json!({"message": {"base": [format!("Maximum number of {things} ({max}) exceeded")]}}))
 }
@@ -75,7 +81,12 @@ fn exceeded(things: &str, max: usize) -> (u16, Value) {
 /// The owner has two personal tokens, `team` has one group access token and one deploy token.
 #[actix_web::test]
 async fn there_are_as_many_active_tokens_as_the_settings_say_and_rotating_needs_no_more() {
-    let company = company(Limits { personal_tokens: 3, group_tokens: 2, deploy_tokens: 2, ..Limits::NONE });
+    let company = company(Limits {
+        max_personal_tokens: most(3),
+        max_group_tokens: most(2),
+        max_deploy_tokens: most(2),
+        ..Limits::NONE
+    });
     let token = json!({"name": "t", "scopes": ["read_registry", "write_registry"]});
     for (path, things, max) in [
         ("/users/2/personal_access_tokens", "personal access tokens", 3),
@@ -99,7 +110,7 @@ async fn there_are_as_many_active_tokens_as_the_settings_say_and_rotating_needs_
 
 #[actix_web::test]
 async fn of_tokens_that_ended_the_oldest_are_forgotten_and_what_is_kept_is_bounded() {
-    let company = company(Limits { personal_tokens: 3, group_tokens: 3, ..Limits::NONE });
+    let company = company(Limits { max_personal_tokens: most(3), max_group_tokens: most(3), ..Limits::NONE });
     let token = json!({"name": "t", "scopes": ["api"]});
     let mut last = 0;
     for _ in 0..20 {
@@ -124,7 +135,8 @@ async fn of_tokens_that_ended_the_oldest_are_forgotten_and_what_is_kept_is_bound
 
 #[actix_web::test]
 async fn there_are_as_many_members_and_groups_as_the_settings_say() {
-    let company = company(Limits { members: 4, subgroups: 2, group_depth: 3, ..Limits::NONE });
+    let company =
+        company(Limits { max_members: most(4), max_subgroups: most(2), max_group_depth: most(3), ..Limits::NONE });
     let member = |user: u64| json!({"user_id": user, "access_level": 10});
     assert_eq!(call(&company, "POST", "/groups/1/members", &member(5)).await, exceeded("members", 4));
     assert_eq!(call(&company, "POST", "/groups/2/members", &member(5)).await.0, 201, "another group");
