@@ -27,6 +27,7 @@
 mod abort_on_panic;
 pub(crate) mod admission;
 pub mod blob_cache;
+pub mod cache_limits;
 pub mod cache_status;
 pub mod evictor;
 pub mod expiring_tokens;

@@ -2,6 +2,7 @@
 //! cache with its file, its hash and its commit. Upstream is memory, so that only the cache takes time. Readers
 //! either copy the bytes from the file, as for TLS, or receive file ranges, as on the plain-HTTP port.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use actix_rt::{Arbiter, SystemRunner};
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput};
 use dependency_proxy::actors::blob_cache::{BlobCacheHandle, BlobCacheOptions, OpenBlob, Transfer};
+use dependency_proxy::actors::cache_limits::CacheLimits;
 use dependency_proxy::actors::evictor::Evictor;
 use dependency_proxy::actors::reads::Reads;
 use dependency_proxy::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
@@ -91,15 +93,19 @@ fn head() -> ContentHead {
 }
 
 const OPTIONS: BlobCacheOptions = BlobCacheOptions {
-    max_downloads: 4,
-    max_waiters: 10_000,
-    max_unstored_streams: 4,
-    max_range_streams: 4,
-    max_downloads_per_group: 64,
-    known_links: 1000,
+    max_downloads: most(4),
+    max_unstored_streams: most(4),
+    max_range_streams: most(4),
+    max_downloads_per_group: most(64),
     max_blob_bytes: None,
     response_timeout: Duration::from_secs(60),
 };
+
+const LIMITS: CacheLimits = CacheLimits { max_waiters: most(10_000), known_links: most(1000) };
+
+const fn most(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap()
+}
 
 impl Fixture {
     fn new() -> Self {
@@ -110,7 +116,7 @@ impl Fixture {
         let spool = Spool::open(folder.path()).unwrap();
         let evictor = Evictor::new(content.clone(), files.clone(), Reads::default());
         let stores = (content, files.clone(), spool);
-        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), stores, evictor, OPTIONS);
+        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), stores, evictor, (OPTIONS, LIMITS));
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
         Self { folder, upstream, blobs, files, cache, workers }
     }

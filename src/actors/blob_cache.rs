@@ -41,7 +41,10 @@ mod upstream;
 mod verifier;
 mod writer;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
+
+use serde::Deserialize;
 
 pub use self::chunk::{Chunk, FileRange, Transfer};
 pub use self::coordinator::BlobCache;
@@ -51,25 +54,30 @@ pub use self::reader::{BlobReader, Chunks};
 pub use self::request::OpenBlob;
 pub use self::upstream::BlobUpstream;
 pub use self::verifier::VerifyOptions;
+use crate::domain::deadlines;
+use crate::formats::quantity;
 
-/// Limits of the blob cache. A request beyond a maximum is refused with 503, unless stated otherwise.
-#[derive(Clone, Debug)]
+/// Limits of the blob cache: its keys of `[cache]`. A request beyond a maximum is refused with 503, unless stated
+/// otherwise.
+#[derive(Clone, Debug, Deserialize)]
 pub struct BlobCacheOptions {
-    /// Maximum number of concurrent downloads.
-    pub max_downloads: usize,
-    /// Maximum number of concurrent downloads that one group has begun; further ones wait.
-    pub max_downloads_per_group: usize,
-    /// Maximum number of requests that wait for the first byte from upstream.
-    pub max_waiters: usize,
-    /// Maximum number of clients with an upstream stream of their own, for blobs that are not stored.
-    pub max_unstored_streams: usize,
-    /// Maximum number of concurrent responses with ranges that come directly from upstream.
-    pub max_range_streams: usize,
-    /// Maximum number of links in memory.
-    pub known_links: usize,
     /// Maximum length of a stored blob in bytes; longer ones are passed on without being stored. `None`: no maximum.
+    #[serde(deserialize_with = "quantity::limit_bytes")]
     pub max_blob_bytes: Option<u64>,
+    /// Maximum number of concurrent downloads of different blobs.
+    pub max_downloads: NonZeroUsize,
+    /// Maximum number of concurrent downloads that one group has begun; further ones wait.
+    pub max_downloads_per_group: NonZeroUsize,
+    /// Maximum number of clients with an upstream stream of their own, for blobs that are not stored.
+    pub max_unstored_streams: NonZeroUsize,
+    /// Maximum number of concurrent responses with ranges that come directly from upstream.
+    pub max_range_streams: NonZeroUsize,
     /// Maximum time until a response begins. After it the client gets the error that upstream is too
-    /// slow; the download goes on.
+    /// slow; the download goes on. No setting: tests have a shorter one.
+    #[serde(skip, default = "response_timeout")]
     pub response_timeout: Duration,
+}
+
+fn response_timeout() -> Duration {
+    deadlines::RESPONSE
 }

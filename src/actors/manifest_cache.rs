@@ -20,42 +20,47 @@ mod references;
 mod request;
 mod response;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::Deserialize;
 
 pub use self::handle::{ManifestCacheHandle, Pulled};
 pub use self::request::PullManifest;
 pub use self::response::{Leased, PulledManifest};
+use crate::formats::quantity;
 
-/// Options of the manifest cache.
-#[derive(Clone, Debug)]
+/// Options of the manifest cache: its keys of `[cache]`.
+#[derive(Clone, Debug, Deserialize)]
 pub struct ManifestCacheOptions {
     /// The times that can change while the service runs.
+    #[serde(rename = "*times")] // The same table: see `settings::deserializer`.
     pub times: CacheTimes,
-    /// Maximum length of a stored manifest in bytes; longer ones are passed on without being stored.
+    /// Maximum length of a stored manifest in bytes, more than zero; longer ones are passed on without being stored.
+    #[serde(deserialize_with = "quantity::bytes")]
     pub max_manifest_bytes: u64,
     /// Maximum number of different manifests that are requested from upstream at the same time.
-    pub max_fetches: usize,
-    /// Maximum number of pulls that wait for a manifest that is not in memory.
-    pub max_waiters: usize,
+    pub max_fetches: NonZeroUsize,
     /// Maximum size of the manifests in memory, in bytes.
-    pub memory_bytes: u64,
-    /// Maximum number of links of groups to manifests in memory.
-    pub known_links: usize,
-    /// Maximum number of tags in memory.
-    pub known_tags: usize,
+    #[serde(deserialize_with = "quantity::size")]
+    pub manifest_memory: u64,
+    /// Maximum number of tags whose digests are kept in memory.
+    pub known_tags: NonZeroUsize,
 }
 
 /// Timeouts and times to live that can change while the service runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct CacheTimes {
-    /// Maximum time of a revalidation.
+    /// Maximum time of a revalidation; more than zero.
+    #[serde(deserialize_with = "quantity::timeout")]
     pub revalidate_timeout: Duration,
     /// Time to live of negative (404) entries.
+    #[serde(deserialize_with = "quantity::duration")]
     pub negative_ttl: Duration,
     /// Time after its last confirmation for which a tag is served while upstream refuses the account; zero: not at all.
+    #[serde(deserialize_with = "quantity::long_duration")]
     pub account_grace: Duration,
 }
 

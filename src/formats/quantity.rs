@@ -79,6 +79,15 @@ pub fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a size such as 4194304 or \"4MiB\"")))
 }
 
+/// Reads a number of bytes as [`bytes()`] does; zero is `None`: no limit.
+///
+/// # Errors
+///
+/// Fails if the value is not one, with a sentence that follows the name of the key.
+pub fn limit_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Ok(Some(bytes(from)?).filter(|bytes| *bytes > 0))
+}
+
 /// Reads a number of bytes as [`bytes()`] does, for a key whose name does not say bytes. Refuses a number without a
 /// unit, unless it is zero.
 ///

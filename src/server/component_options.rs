@@ -4,14 +4,12 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
-use crate::actors::manifest_cache::{CacheTimes, ManifestCacheOptions};
 use crate::actors::token_issuer::PasswordOptions;
 use crate::auth::login_limit::Allowance;
 use crate::domain::deadlines;
 use crate::domain::limits::Limits;
 use crate::http::Pace;
-use crate::settings::{Auth, Cache, Server, Storage};
+use crate::settings::{Auth, Cache, Server};
 use crate::telemetry;
 
 // `telemetry` depends on no other layer, so its part of the stop is checked here.
@@ -42,54 +40,14 @@ pub(super) fn pace(limits: &Limits) -> Pace {
     Pace::new(allowance(limits.changes_per_minute), allowance(limits.admin_changes_per_minute))
 }
 
-/// Returns the options of the verification of stored blobs.
-pub(super) fn verification(storage: &Storage) -> VerifyOptions {
-    VerifyOptions { bytes_per_second: storage.verify_bytes_per_second, interval: storage.verify_interval }
-}
-
-/// Returns the options of the cache of manifests.
-pub(super) fn manifests(cache: &Cache) -> ManifestCacheOptions {
-    ManifestCacheOptions {
-        times: times(cache),
-        max_manifest_bytes: cache.max_manifest_bytes,
-        max_fetches: cache.max_fetches.get(),
-        max_waiters: cache.max_waiters.get(),
-        memory_bytes: cache.manifest_memory,
-        known_links: cache.known_links.get(),
-        known_tags: cache.known_tags.get(),
-    }
-}
-
-/// Returns the timeouts and times to live of the cache of manifests.
-pub(super) fn times(cache: &Cache) -> CacheTimes {
-    CacheTimes {
-        revalidate_timeout: cache.revalidate_timeout,
-        negative_ttl: cache.negative_ttl,
-        account_grace: cache.account_grace,
-    }
-}
-
-/// Returns the options of the cache of blobs.
-pub(super) fn blobs(cache: &Cache) -> BlobCacheOptions {
-    BlobCacheOptions {
-        max_downloads: cache.max_downloads.get(),
-        max_waiters: cache.max_waiters.get(),
-        max_unstored_streams: cache.max_unstored_streams.get(),
-        max_range_streams: cache.max_range_streams.get(),
-        max_downloads_per_group: cache.max_downloads_per_group.get(),
-        known_links: cache.known_links.get(),
-        max_blob_bytes: Some(cache.max_blob_bytes).filter(|bytes| *bytes > 0),
-        response_timeout: deadlines::RESPONSE,
-    }
-}
-
 /// Returns the maximum number of connections in all and from one address, if the process may have this many files
 /// open. At most half of the files are reserved for stored blobs, downloads and their connections to upstreams. If
 /// fewer connections than configured are possible, the share of one address shrinks in proportion.
 pub(super) fn connections(server: &Server, cache: &Cache, open_files: Option<u64>) -> (usize, usize) {
     let (wanted, each) = (server.max_connections.get(), server.max_connections_per_address.get());
     let open_files = open_files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let downloads = cache.max_downloads.get() + cache.max_unstored_streams.get() + cache.max_range_streams.get();
+    let downloads = [cache.blobs.max_downloads, cache.blobs.max_unstored_streams, cache.blobs.max_range_streams];
+    let downloads: usize = downloads.into_iter().map(NonZeroUsize::get).sum();
     let reserve = (cache.open_blobs.get() + FILES_PER_DOWNLOAD * downloads + OTHER_FILES).min(open_files / 2);
     let connections = wanted.min(open_files - reserve).max(1);
     // No limit per address if one may have all of them: further connections of any address wait for a permit.

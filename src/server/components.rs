@@ -214,15 +214,15 @@ impl Caches {
         let cache = &settings.cache;
         // One budget for both: memory that the cache of manifests does not use is available to transfers, and the
         // cache gives memory back when transfers need it.
-        let memory = MemoryBudget::new(cache.manifest_memory + cache.transfer_memory);
+        let memory = MemoryBudget::new(cache.manifests.manifest_memory + cache.transfer_memory);
         let reads = Reads::default();
         let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
-        let (options, stores) = (component_options::manifests(cache), (content.clone(), evictor.clone()));
+        let (options, stores) = ((cache.manifests.clone(), cache.each), (content.clone(), evictor.clone()));
         let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
         let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
-        let options = component_options::blobs(cache);
+        let options = (cache.blobs.clone(), cache.each);
         let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, evictor.clone(), options);
-        blobs.verify_stored(component_options::verification(&settings.storage));
+        blobs.verify_stored(settings.storage.verification);
         Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }
 }

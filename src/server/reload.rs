@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{StartError, component_options, warn_of_missing_groups};
+use super::{StartError, warn_of_missing_groups};
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -44,7 +44,7 @@ impl Reloadable {
         let world = settings.upstreams.world();
         warn_of_missing_groups(&world, &self.policy.directory());
         self.world.store(Arc::new(world));
-        self.manifests.change(component_options::times(&settings.cache), changed);
+        self.manifests.change(settings.cache.manifests.times, changed);
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[proxy]`, `[cache]` and `[log]`.
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[proxy]`, `[cache]` and `[log]`. A component that has keys of
+//! its own in a section has a struct for them, which is a field here with a name that begins with `*`; see
+//! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -8,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::ValidationError;
+use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
+use crate::actors::cache_limits::CacheLimits;
+use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::quota::Quota;
@@ -29,12 +34,9 @@ pub struct Storage {
     /// Maximum size of all stored content.
     #[serde(deserialize_with = "quantity::quota")]
     pub max_bytes: Quota,
-    /// Maximum rate at which stored blobs are verified, in bytes per second; 0: only suspicious blobs are verified.
-    #[serde(deserialize_with = "quantity::bytes")]
-    pub verify_bytes_per_second: u64,
-    /// Interval between the starts of two verifications of all stored blobs; more than zero.
-    #[serde(deserialize_with = "quantity::long_duration")]
-    pub verify_interval: Duration,
+    /// The verification of stored blobs.
+    #[serde(rename = "*verification")]
+    pub verification: VerifyOptions,
     /// Maximum number of changes of identities that wait to be stored.
     pub max_waiting_changes: NonZeroUsize,
 }
@@ -100,45 +102,18 @@ pub struct Cache {
     /// Time to live of a tag, where its upstream does not set one; zero: revalidated at every request.
     #[serde(deserialize_with = "quantity::duration")]
     pub tag_freshness: Duration,
-    /// Timeout of the revalidation of a tag; more than zero.
-    #[serde(deserialize_with = "quantity::timeout")]
-    pub revalidate_timeout: Duration,
-    /// Time to live of a 404 from upstream.
-    #[serde(deserialize_with = "quantity::duration")]
-    pub negative_ttl: Duration,
-    /// Time for which a tag is served after its last confirmation, while upstream refuses the account;
-    /// zero: not at all.
-    #[serde(deserialize_with = "quantity::long_duration")]
-    pub account_grace: Duration,
-    /// Maximum size of a manifest that is stored, in bytes; more than zero.
-    #[serde(deserialize_with = "quantity::bytes")]
-    pub max_manifest_bytes: u64,
-    /// Maximum size of a blob that is stored, in bytes; 0: unlimited.
-    #[serde(deserialize_with = "quantity::bytes")]
-    pub max_blob_bytes: u64,
-    /// Memory for cached manifests, in bytes.
-    #[serde(deserialize_with = "quantity::size")]
-    pub manifest_memory: u64,
+    /// The cache of manifests.
+    #[serde(rename = "*manifests")]
+    pub manifests: ManifestCacheOptions,
+    /// The cache of blobs.
+    #[serde(rename = "*blobs")]
+    pub blobs: BlobCacheOptions,
+    /// Limits that each of the two has.
+    #[serde(rename = "*each")]
+    pub each: CacheLimits,
     /// Memory for large manifests and lists on their way to clients, in bytes; at least 16 MiB, the longest manifest.
     #[serde(deserialize_with = "quantity::transfer_memory")]
     pub transfer_memory: u64,
-    /// Maximum number of different manifests that are fetched at the same time.
-    pub max_fetches: NonZeroUsize,
-    /// Maximum number of different blobs that are downloaded at the same time.
-    pub max_downloads: NonZeroUsize,
-    /// Maximum number of running downloads that one group started.
-    pub max_downloads_per_group: NonZeroUsize,
-    /// Maximum number of requests that wait for a manifest that is not in memory and, counted separately, for the
-    /// first byte of a blob.
-    pub max_waiters: NonZeroUsize,
-    /// Maximum number of blobs that are passed through without being stored at the same time.
-    pub max_unstored_streams: NonZeroUsize,
-    /// Maximum number of responses at the same time that pass ranges of unstored blobs through from upstream.
-    pub max_range_streams: NonZeroUsize,
-    /// Maximum number of links of groups to blobs and, counted separately, to manifests that are kept in memory.
-    pub known_links: NonZeroUsize,
-    /// Maximum number of tags whose digests are kept in memory.
-    pub known_tags: NonZeroUsize,
     /// Maximum number of blob files that are kept open.
     pub open_blobs: NonZeroUsize,
 }
@@ -163,7 +138,7 @@ impl Storage {
         if self.data_dir.as_os_str().is_empty() {
             return Err(ValidationError::new(["storage", "data_dir"], "is empty"));
         }
-        if self.verify_interval.is_zero() {
+        if self.verification.interval.is_zero() {
             return Err(ValidationError::new(["storage", "verify_interval"], "is zero"));
         }
         Ok(())
@@ -224,10 +199,10 @@ impl Auth {
 impl Cache {
     pub(super) fn check(&self) -> Result<(), ValidationError> {
         let refused = |key, problem: &str| Err(ValidationError::new(["cache", key], problem));
-        if self.revalidate_timeout.is_zero() {
+        if self.manifests.times.revalidate_timeout.is_zero() {
             return refused("revalidate_timeout", "is zero: no tag could ever be revalidated");
         }
-        if self.max_manifest_bytes == 0 {
+        if self.manifests.max_manifest_bytes == 0 {
             return refused("max_manifest_bytes", "is zero: no image could be cached");
         }
         Ok(())

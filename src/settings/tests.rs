@@ -57,7 +57,10 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(server.shutdown_timeout, deadlines::SHUTDOWN);
     assert_eq!((&*storage.data_dir, &*storage.cache_dir), (Path::new("./data"), Path::new("./data/cache")));
     assert_eq!(storage.min_free, MinFree::Percent(10));
-    assert_eq!((storage.verify_bytes_per_second, storage.verify_interval.as_secs()), (20 << 20, 7 * 24 * 3600));
+    assert_eq!(
+        (storage.verification.bytes_per_second, storage.verification.interval.as_secs()),
+        (20 << 20, 7 * 24 * 3600)
+    );
     assert_eq!(bootstrap.admin_username.as_str(), "root");
     assert!(bootstrap.admin_password.is_none() && bootstrap.admin_token.is_none());
     assert_eq!(auth.service, "dependency_proxy");
@@ -66,9 +69,10 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(auth.public_groups, PublicGroups::Members);
     assert!(proxy.enabled);
     assert_eq!(cache.tag_freshness.as_secs(), 60);
-    assert_eq!((cache.revalidate_timeout.as_secs(), cache.negative_ttl.as_secs()), (2, 10));
-    assert_eq!((cache.max_manifest_bytes, cache.max_blob_bytes), (4 << 20, 0));
-    assert!(cache.manifest_memory <= 64 << 20);
+    let times = cache.manifests.times;
+    assert_eq!((times.revalidate_timeout.as_secs(), times.negative_ttl.as_secs()), (2, 10));
+    assert_eq!((cache.manifests.max_manifest_bytes, cache.blobs.max_blob_bytes), (4 << 20, None));
+    assert!(cache.manifests.manifest_memory <= 64 << 20);
     assert_eq!(log.format, LogFormat::Auto);
     let shipped =
         "docker.io gcr.io ghcr.io mcr.microsoft.com public.ecr.aws quay.io registry.gitlab.com registry.k8s.io";
@@ -247,6 +251,10 @@ fn refusals_name_the_file_the_line_and_the_key() {
         (
             "[sever]",
             "line 1: sever: unknown key; known keys are server, storage, bootstrap, auth, limits, proxy, cache, log, upstream_defaults, upstreams",
+        ),
+        (
+            "[cache]\nmax_waiter = 1",
+            "line 2: cache.max_waiter: unknown key; known keys are tag_freshness, revalidate_timeout, negative_ttl, account_grace, max_manifest_bytes, max_blob_bytes, manifest_memory, transfer_memory, max_fetches, max_downloads, max_downloads_per_group, max_waiters, max_unstored_streams, max_range_streams, known_links, known_tags, open_blobs",
         ),
         ("[proxy]\nenabled = 'yes'", "line 2: proxy.enabled: is a string, not true or false"),
         ("[auth]\npublic_groups = 'all'", "line 2: auth.public_groups: 'all' is not one of members, signed_in, anyone"),

@@ -15,13 +15,14 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("server", &["http", "actors", "upstream", "store", "auth", "domain", "settings", "telemetry"]),
     // Neither the store nor upstream.
     ("http", &["actors", "auth", "domain", "telemetry"]),
-    ("actors", &["upstream", "store", "auth", "domain", "telemetry"]),
+    // With formats each of these two reads its own keys of the settings.
+    ("actors", &["upstream", "store", "auth", "domain", "telemetry", "formats"]),
     ("upstream", &["domain", "formats"]),
     ("store", &["auth", "domain"]),
     ("auth", &["domain"]),
     ("domain", &[]),
     // Used by cli and server only.
-    ("settings", &["upstream", "domain", "telemetry", "formats"]),
+    ("settings", &["actors", "upstream", "domain", "telemetry", "formats"]),
     // The formats of single values in the settings.
     ("formats", &["domain"]),
     ("telemetry", &[]),

@@ -48,7 +48,7 @@ impl DownloadContext {
         evictor: Evictor,
         options: BlobCacheOptions,
     ) -> Self {
-        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams);
+        let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams.get());
         let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
         let (misled, committing) = Default::default();
         Self { upstream, content, files, spool, options, unstored_streams, unstored, evictor, misled, committing }

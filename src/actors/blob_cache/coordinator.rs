@@ -44,15 +44,15 @@ impl Running {
 pub(super) type Confirmed = Result<ContentHead, UpstreamError>;
 
 impl BlobCache {
-    pub(super) fn new(shared: Arc<DownloadContext>) -> Self {
-        let heads = SingleFlight::new(shared.options.max_waiters);
+    pub(super) fn new(shared: Arc<DownloadContext>, max_waiters: usize) -> Self {
+        let heads = SingleFlight::new(max_waiters);
         Self { shared, downloads: HashMap::new(), heads }
     }
 
     /// Starts a download, in place of one that has ended.
     fn begin(&mut self, key: BlobKey, expected: Expected, share: Share, me: Addr<Self>) -> Result<&Running, BlobError> {
         self.downloads.remove(&key);
-        if self.downloads.len() >= self.shared.options.max_downloads {
+        if self.downloads.len() >= self.shared.options.max_downloads.get() {
             refused("downloads");
             return Err(BlobError::Busy);
         }

@@ -25,6 +25,7 @@ use super::request::OpenBlob;
 use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
 use crate::actors::admission::{AdmissionLimit, Permit, Shares};
+use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::removals::{Removals, RemovalsSeen};
@@ -78,18 +79,18 @@ impl BlobCacheHandle {
         upstream: Arc<dyn BlobUpstream>,
         stores: (ContentStore, BlobFiles, Spool),
         evictor: Evictor,
-        options: BlobCacheOptions,
+        (options, limits): (BlobCacheOptions, CacheLimits),
     ) -> Self {
-        let known = Arc::new(Cache::new(options.known_links));
-        let waiters = AdmissionLimit::new("blob_waiters", options.max_waiters);
-        let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams);
-        let range_shares = Shares::of("range_streams", options.max_range_streams);
-        let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams);
-        let download_shares = Shares::new("downloads", options.max_downloads_per_group);
+        let known = Arc::new(Cache::new(limits.known_links.get()));
+        let waiters = AdmissionLimit::new("blob_waiters", limits.max_waiters.get());
+        let range_streams = AdmissionLimit::new("range_streams", options.max_range_streams.get());
+        let range_shares = Shares::of("range_streams", options.max_range_streams.get());
+        let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams.get());
+        let download_shares = Shares::new("downloads", options.max_downloads_per_group.get());
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
         let shared = Arc::new(DownloadContext::new(upstream, stores, evictor, options));
         let actors = Arc::clone(&shared);
-        let cache = BlobCache::start_in_arbiter(arbiter, |_| BlobCache::new(actors));
+        let cache = BlobCache::start_in_arbiter(arbiter, move |_| BlobCache::new(actors, limits.max_waiters.get()));
         let (removals, verifier) = Default::default();
         Self {
             shared,

@@ -8,19 +8,24 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use super::repeats::Repeats;
 use crate::actors::admission::refused;
 use crate::domain::digest::Digest;
+use crate::formats::quantity;
 use crate::store::blobs::{BlobFiles, Stamp, Verified, lower_priority};
 use crate::store::content::ContentStore;
 use crate::store::error::StoreError;
 
-/// Options of the verification of stored blobs.
-#[derive(Clone, Copy, Debug)]
+/// Options of the verification of stored blobs: its keys of `[storage]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub struct VerifyOptions {
     /// Maximum number of bytes that are read per second; 0: only suspected blobs are verified.
+    #[serde(rename = "verify_bytes_per_second", deserialize_with = "quantity::bytes")]
     pub bytes_per_second: u64,
-    /// Time from the start of one round through all blobs to the start of the next.
+    /// Time from the start of one round through all blobs to the start of the next; more than zero.
+    #[serde(rename = "verify_interval", deserialize_with = "quantity::long_duration")]
     pub interval: Duration,
 }
 

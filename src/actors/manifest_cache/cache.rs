@@ -16,6 +16,7 @@ use super::keys::{LinkKey, LinkOf, TagKey, TagOf};
 use super::references::{links, named};
 use super::request::PullManifest;
 use super::response::{Leased, PulledManifest};
+use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
@@ -68,16 +69,16 @@ impl CachedManifests {
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
         evictor: Evictor,
-        options: &ManifestCacheOptions,
+        (options, limits): (&ManifestCacheOptions, CacheLimits),
     ) -> Self {
         Self {
             store,
             memory,
             unstored,
             evictor,
-            manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.memory_bytes, ByLength),
-            links: Cache::new(options.known_links),
-            tags: Cache::new(options.known_tags),
+            manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.manifest_memory, ByLength),
+            links: Cache::new(limits.known_links.get()),
+            tags: Cache::new(options.known_tags.get()),
             removals: Removals::default(),
         }
     }

@@ -63,8 +63,8 @@ impl ManifestCache {
     ) -> Self {
         let max_stored_bytes = options.max_manifest_bytes;
         Self {
-            heads: SingleFlight::new(options.max_fetches),
-            fetches: SingleFlight::new(options.max_fetches),
+            heads: SingleFlight::new(options.max_fetches.get()),
+            fetches: SingleFlight::new(options.max_fetches.get()),
             fetcher: Fetcher { upstream, store, memory, unstored, evictor, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),

@@ -17,6 +17,7 @@ use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
 use crate::actors::admission::AdmissionLimit;
+use crate::actors::cache_limits::CacheLimits;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
@@ -56,15 +57,20 @@ const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 impl ManifestCacheHandle {
     /// Starts the actor on this arbiter.
     pub fn start(
-        options: ManifestCacheOptions,
+        (options, limits): (ManifestCacheOptions, CacheLimits),
         upstream: UpstreamHandle,
         (store, evictor): (ContentStore, Evictor),
         memory: MemoryBudget,
         arbiter: &ArbiterHandle,
     ) -> Self {
         let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.free_space().clone()));
-        let cache =
-            Arc::new(CachedManifests::new(store.clone(), memory.clone(), unstored.clone(), evictor.clone(), &options));
+        let cache = Arc::new(CachedManifests::new(
+            store.clone(),
+            memory.clone(),
+            unstored.clone(),
+            evictor.clone(),
+            (&options, limits),
+        ));
         let relieved = Arc::downgrade(&cache);
         memory.relieve_with(move || {
             if let Some(cache) = relieved.upgrade() {
@@ -73,7 +79,7 @@ impl ManifestCacheHandle {
         });
         let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
         let of_actor = times.clone();
-        let waiters = AdmissionLimit::new("manifest_waiters", options.max_waiters);
+        let waiters = AdmissionLimit::new("manifest_waiters", limits.max_waiters.get());
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
         });

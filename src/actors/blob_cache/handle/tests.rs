@@ -21,7 +21,9 @@ use futures::future::join_all;
 use tokio::time::sleep;
 
 use self::fake_upstream::{FakeUpstream, Reply};
-use self::scene::{ROOMY, Scene, collect, elsewhere, full_at_70_000, read, read_range, send_range, stocked, taken};
+use self::scene::{
+    LIMITS, ROOMY, Scene, collect, elsewhere, full_at_70_000, most, read, read_range, send_range, stocked, taken,
+};
 use super::*;
 use crate::actors::blob_cache::{Chunk, Transfer};
 use crate::upstream::{HttpFailure, UpstreamError};

@@ -121,10 +121,11 @@ async fn a_slow_reader_and_one_that_leaves_hold_up_nobody() {
 
 #[actix_rt::test]
 async fn too_many_downloads_or_waiters_are_refused() {
-    let options = BlobCacheOptions { max_downloads: 1, max_waiters: 2, ..ROOMY };
+    let limits = CacheLimits { max_waiters: most(2), ..LIMITS };
+    let options = (BlobCacheOptions { max_downloads: most(1), ..ROOMY }, limits);
     let silent = FakeUpstream::of(10).replying([Reply::Tell(None)]);
     silent.heads.lock().unwrap().push_back(Reply::Tell(None));
-    let scene = Scene::with(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
+    let scene = Scene::limited(FakeUpstream { pause: Duration::from_millis(200), ..silent }, options, |_, _, _| Ok(()));
     let other = OpenBlob { digest: Digest::from_bytes([1; 32]), ..scene.wanted(1) };
     let later = async {
         sleep(Duration::from_millis(50)).await;

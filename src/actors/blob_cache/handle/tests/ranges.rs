@@ -154,7 +154,7 @@ async fn a_later_request_for_the_same_ranges_that_fails_cuts_them_off() {
 
 #[actix_rt::test]
 async fn more_range_streams_than_the_limit_follow_the_download_or_are_refused() {
-    let options = BlobCacheOptions { max_range_streams: 1, ..ROOMY };
+    let options = BlobCacheOptions { max_range_streams: most(1), ..ROOMY };
     let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(MIB) };
     let scene = Scene::with(upstream, options, |file, bytes, offset| file.write_all_at(bytes, offset));
     scene.name(1, MIB as u64);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -18,6 +19,7 @@ use super::fake_upstream::{FakeUpstream, Reply};
 use crate::actors::blob_cache::{
     BlobCacheHandle, BlobCacheOptions, BlobError, BlobReader, Chunk, Chunks, OpenBlob, Transfer,
 };
+use crate::actors::cache_limits::CacheLimits;
 use crate::actors::evictor::Evictor;
 use crate::actors::reads::Reads;
 use crate::auth::sha256;
@@ -49,15 +51,19 @@ impl Drop for Scene {
 }
 
 pub(super) const ROOMY: BlobCacheOptions = BlobCacheOptions {
-    max_downloads: 4,
-    max_waiters: 256,
-    max_unstored_streams: 4,
-    max_range_streams: 4,
-    max_downloads_per_group: 64,
-    known_links: 1000,
+    max_downloads: most(4),
+    max_unstored_streams: most(4),
+    max_range_streams: most(4),
+    max_downloads_per_group: most(64),
     max_blob_bytes: None,
     response_timeout: Duration::from_secs(10),
 };
+
+pub(super) const LIMITS: CacheLimits = CacheLimits { max_waiters: most(256), known_links: most(1000) };
+
+pub(super) const fn most(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap()
+}
 
 impl Scene {
     pub(super) fn new(upstream: FakeUpstream) -> Self {
@@ -67,6 +73,14 @@ impl Scene {
     pub(super) fn with(
         upstream: FakeUpstream,
         options: BlobCacheOptions,
+        write: fn(&File, &[u8], u64) -> io::Result<()>,
+    ) -> Self {
+        Self::limited(upstream, (options, LIMITS), write)
+    }
+
+    pub(super) fn limited(
+        upstream: FakeUpstream,
+        options: (BlobCacheOptions, CacheLimits),
         write: fn(&File, &[u8], u64) -> io::Result<()>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();

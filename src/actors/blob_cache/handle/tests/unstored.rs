@@ -27,7 +27,7 @@ async fn going_on_alone_is_verified_too() {
 
 #[actix_rt::test]
 async fn what_is_too_long_is_passed_on_unstored_by_a_bounded_number_of_streams() {
-    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), max_unstored_streams: 1, ..ROOMY };
+    let options = BlobCacheOptions { max_blob_bytes: Some(50_000), max_unstored_streams: most(1), ..ROOMY };
     let scene = Scene::with(FakeUpstream::of(100_000), options, |_, _, _| Ok(()));
     scene.name(1, 100_000);
     let blob = scene.open(1).await.unwrap();
