@@ -1,8 +1,8 @@
 //! Composition, start and stop: builds a running server from the settings. Contains no rule about pulls.
 
 mod bootstrap;
+mod capacity;
 mod check;
-mod component_options;
 mod components;
 mod error;
 mod net;
@@ -73,7 +73,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     // The ports come before anything is created: a first start that cannot listen must not consume the message that
     // explains how to pull.
     let (tls, reload_tls) = settings.server.tls.clone().map(tls::config).transpose()?.unzip();
-    let clients = listeners::listen_each(settings.server.listen, component_options::workers(&settings.server))?;
+    let clients = listeners::listen_each(settings.server.listen, capacity::workers(&settings.server))?;
     if let Some(name) = &settings.server.tcp_congestion_control {
         listeners::control_congestion(&clients.1, name)?;
     }

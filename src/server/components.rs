@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
-use super::{Reloadable, StartError, component_options};
+use super::{Reloadable, StartError};
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
@@ -21,7 +21,7 @@ use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::auth::jwt::Signer;
-use crate::http::{ApiState, CurrentUpstreams, Identities, PublicUrl, Refusals, RegistryOptions, RegistryState};
+use crate::http::{ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::settings::Settings;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
@@ -106,9 +106,8 @@ impl Handles {
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
         let last_used = LastUsed::new(identities.last_used().await?);
-        let passwords = component_options::passwords(&settings.auth);
-        let tokens =
-            TokenIssuerHandle::start(passwords, policy.clone(), signer, settings.auth.public_groups, &identity_arbiter);
+        let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
+        let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let caches = Caches::start(&upstream, content.clone(), files.clone(), spool, settings);
         let parts = Parts {
             policy: policy.clone(),
@@ -167,7 +166,7 @@ impl Handles {
             purge: Arc::new(self.tidying.clone()),
             upstreams,
             limits: settings.limits,
-            pace: component_options::pace(&settings.limits),
+            pace: Pace::new(&settings.limits),
             public_groups: settings.auth.public_groups,
             proxy_enabled: settings.proxy.enabled,
             public_url,

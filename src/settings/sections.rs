@@ -2,7 +2,7 @@
 //! its own in a section has a struct for them, which is a field here with a name that begins with `*`; see
 //! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::ValidationError;
 use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::manifest_cache::ManifestCacheOptions;
+use crate::actors::token_issuer::PasswordOptions;
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::quota::Quota;
@@ -71,22 +72,9 @@ pub struct Auth {
     pub key_file: Option<PathBuf>,
     /// Callers who may pull from public groups.
     pub public_groups: PublicGroups,
-    /// Number of threads that verify passwords.
-    pub password_threads: NonZeroUsize,
-    /// Maximum number of passwords that wait to be verified.
-    pub password_queue: usize,
-    /// Maximum number of passwords from one address that wait or are being verified.
-    pub password_queue_per_address: NonZeroUsize,
-    /// Time for which a correct password is remembered; zero: not at all.
-    #[serde(deserialize_with = "quantity::duration")]
-    pub password_remembered: Duration,
-    /// Maximum number of wrong passwords for one user name from one address in a `login_window`.
-    pub max_failed_logins: NonZeroU32,
-    /// Maximum number of wrong passwords from one address in a `login_window`.
-    pub max_failed_logins_per_address: NonZeroU32,
-    /// Time over which wrong passwords are counted; more than zero.
-    #[serde(deserialize_with = "quantity::duration")]
-    pub login_window: Duration,
+    /// The checks of passwords.
+    #[serde(rename = "*passwords")]
+    pub passwords: PasswordOptions,
 }
 
 /// The main switch of the proxy.
@@ -189,7 +177,7 @@ impl Auth {
                 "is shorter than token_advertised: clients would use tokens that are not accepted",
             );
         }
-        if self.login_window.is_zero() {
+        if self.passwords.login_window.is_zero() {
             return refused("login_window", "is zero");
         }
         Ok(())

@@ -39,7 +39,7 @@ impl TokenIssuerHandle {
         public_groups: PublicGroups,
         arbiter: &ArbiterHandle,
     ) -> Self {
-        let hashing = Arc::new(Semaphore::new(options.threads));
+        let hashing = Arc::new(Semaphore::new(options.password_threads.get()));
         let threads = hashing.clone();
         let signer = Arc::new(signer);
         let issuer = TokenIssuer::new(PasswordVerifier::new(options, threads), policy, signer.clone(), public_groups);
@@ -49,17 +49,17 @@ impl TokenIssuerHandle {
     /// Starts an actor on this thread that hashes one password at a time and has no effective limits.
     #[cfg(test)]
     pub(crate) fn over(policy: PolicyEvaluatorHandle) -> Result<Self, crate::auth::jwt::KeyError> {
-        let allowance = crate::auth::login_limit::Allowance {
-            burst: u32::MAX,
-            forget_one_after: std::time::Duration::from_secs(1),
-        };
+        use std::num::{NonZeroU32, NonZeroUsize};
+        use std::time::Duration;
+
         let options = PasswordOptions {
-            threads: 1,
-            max_waiting: 1000,
-            max_per_address: 1000,
-            remember: std::time::Duration::from_secs(300),
-            failures_per_user: allowance,
-            failures_per_address: allowance,
+            password_threads: NonZeroUsize::MIN,
+            password_queue: 1000,
+            password_queue_per_address: NonZeroUsize::MAX,
+            password_remembered: Duration::from_secs(300),
+            max_failed_logins: NonZeroU32::MAX,
+            max_failed_logins_per_address: NonZeroU32::MAX,
+            login_window: Duration::from_secs(300),
         };
         let signer = Signer::new(&crate::auth::jwt::KeySet::generate(), "dependency_proxy", 300)?;
         Ok(Self::start(options, policy, signer, PublicGroups::Members, &Arbiter::current()))

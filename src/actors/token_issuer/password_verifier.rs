@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -17,6 +19,7 @@ use crate::actors::admission::refused;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::auth::{password, random};
 use crate::domain::id::CredentialId;
+use crate::formats::quantity;
 
 /// Verifies passwords; see the module. Part of the actor's state.
 pub(super) struct PasswordVerifier {
@@ -31,22 +34,26 @@ pub(super) struct PasswordVerifier {
     threads: Arc<Semaphore>,
 }
 
-/// Options of the password checks.
-#[derive(Clone, Debug)]
+/// Options of the password checks: their keys of `[auth]`.
+#[derive(Clone, Debug, Deserialize)]
 pub struct PasswordOptions {
     /// Maximum number of passwords that are hashed at the same time; each uses one core and 19 MiB.
-    pub threads: usize,
+    pub password_threads: NonZeroUsize,
     /// Maximum number of different passwords that wait for a thread.
-    pub max_waiting: usize,
+    pub password_queue: usize,
     /// Maximum number of different passwords from one address that are hashed or wait, so that one address does not
     /// keep the others out.
-    pub max_per_address: usize,
-    /// Time for which a verified password is remembered.
-    pub remember: Duration,
-    /// Allowed failures of one user name from one address.
-    pub failures_per_user: Allowance,
-    /// Allowed failures from one address.
-    pub failures_per_address: Allowance,
+    pub password_queue_per_address: NonZeroUsize,
+    /// Time for which a verified password is remembered; zero: not at all.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub password_remembered: Duration,
+    /// Maximum number of wrong passwords for one user name from one address in a `login_window`.
+    pub max_failed_logins: NonZeroU32,
+    /// Maximum number of wrong passwords from one address in a `login_window`.
+    pub max_failed_logins_per_address: NonZeroU32,
+    /// Time in which wrong passwords are counted; more than zero.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub login_window: Duration,
 }
 
 /// Reason why a password was not accepted.
@@ -96,14 +103,21 @@ pub(super) struct Checked {
     outcome: Result<(), PasswordError>,
 }
 
+impl PasswordOptions {
+    /// Returns the rate limit that allows this number of failures in a `login_window`.
+    fn allowance(&self, failures: NonZeroU32) -> Allowance {
+        Allowance { burst: failures.get(), forget_one_after: self.login_window / failures.get() }
+    }
+}
+
 impl PasswordVerifier {
     pub(super) fn new(options: PasswordOptions, threads: Arc<Semaphore>) -> Self {
         Self {
             mac_key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()),
             remembered: HashMap::new(),
             checking: HashMap::new(),
-            by_user: Failures::new(options.failures_per_user),
-            by_address: Failures::new(options.failures_per_address),
+            by_user: Failures::new(options.allowance(options.max_failed_logins)),
+            by_address: Failures::new(options.allowance(options.max_failed_logins_per_address)),
             threads,
             options,
         }
@@ -172,7 +186,7 @@ impl PasswordVerifier {
 
     fn remember(&mut self, proof: Proof, now: Instant) {
         self.remembered.retain(|_, until| now < *until);
-        self.remembered.insert(proof, now + self.options.remember);
+        self.remembered.insert(proof, now + self.options.password_remembered);
     }
 
     fn gauge(&self) {
@@ -188,8 +202,8 @@ impl PasswordVerifier {
     /// Returns true if no further password from this address can be accepted now.
     fn is_full(&self, address: IpAddr) -> bool {
         let from_there = self.checking.values().filter(|check| check.address == address).count();
-        self.checking.len() >= self.options.threads + self.options.max_waiting
-            || from_there >= self.options.max_per_address
+        self.checking.len() >= self.options.password_threads.get() + self.options.password_queue
+            || from_there >= self.options.password_queue_per_address.get()
     }
 
     /// Checks a password on a blocking thread, once a permit is free, and reports back by message.

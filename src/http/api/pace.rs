@@ -2,11 +2,12 @@
 //! exists. A caller who makes changes in a loop must not take both from the others.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::ApiError;
 use crate::auth::login_limit::{Allowance, Failures};
 use crate::domain::id::{GroupId, UserId};
+use crate::domain::limits::Limits;
 use crate::domain::policy::Identity;
 
 /// Counts the changes of each caller. Has at most one entry for each user and group that made one within the last
@@ -24,10 +25,13 @@ enum Counted {
 }
 
 impl Pace {
-    /// Creates the limits. `None` allows any number of changes.
-    pub(crate) fn new(others: Option<Allowance>, administrators: Option<Allowance>) -> Self {
-        let counted = |allowance: Option<Allowance>| allowance.map(|allowance| Mutex::new(Failures::new(allowance)));
-        Self { others: counted(others), administrators: counted(administrators) }
+    /// Creates the counts for these limits.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let counted = |changes: u32| {
+            let forget_one_after = Duration::from_secs(60).checked_div(changes)?;
+            Some(Mutex::new(Failures::new(Allowance { burst: changes, forget_one_after })))
+        };
+        Self { others: counted(limits.changes_per_minute), administrators: counted(limits.admin_changes_per_minute) }
     }
 
     /// Counts one change of this caller.

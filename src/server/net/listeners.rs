@@ -20,7 +20,7 @@ use super::unread::UnreadBudget;
 use super::workers::{self, Bounds, Workers};
 use crate::http::{self, ApiState, EarlyRefusals, Paths, RegistryState};
 use crate::server::error::CongestionError;
-use crate::server::{StartError, component_options, process};
+use crate::server::{StartError, capacity, process};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 
@@ -55,7 +55,7 @@ pub(in crate::server) fn serve_clients(
 /// Returns the maximum numbers of connections. They are reduced if the process may not open enough files for them.
 fn bounds(settings: &Settings) -> Bounds {
     let (server, open_files) = (&settings.server, process::open_files());
-    let (connections, each) = component_options::connections(server, &settings.cache, open_files);
+    let (connections, each) = capacity::connections(server, &settings.cache, open_files);
     if connections < server.max_connections.get() {
         tracing::warn!(
             connections,

@@ -149,7 +149,7 @@ impl Company {
             purge: purged.clone(),
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
-            pace: Pace::new(None, None),
+            pace: Pace::new(&limits),
             public_groups,
             proxy_enabled: true,
             public_url: PublicUrl::new(Some(&"https://proxy.example".parse().unwrap()), Vec::new(), false),

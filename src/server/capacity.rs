@@ -1,44 +1,14 @@
-//! Translation of the settings into the options of each component.
+//! Numbers of threads and connections, which depend on the machine beside the settings.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
-use crate::actors::token_issuer::PasswordOptions;
-use crate::auth::login_limit::Allowance;
 use crate::domain::deadlines;
-use crate::domain::limits::Limits;
-use crate::http::Pace;
-use crate::settings::{Auth, Cache, Server};
+use crate::settings::{Cache, Server};
 use crate::telemetry;
 
 // `telemetry` depends on no other layer, so its part of the stop is checked here.
 const _: () = assert!(telemetry::FINISH_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
-
-/// Returns the options of the check of passwords.
-pub(super) fn passwords(auth: &Auth) -> PasswordOptions {
-    let allowance = |failures: std::num::NonZeroU32| Allowance {
-        burst: failures.get(),
-        forget_one_after: auth.login_window / failures.get(),
-    };
-    PasswordOptions {
-        threads: auth.password_threads.get(),
-        max_waiting: auth.password_queue,
-        max_per_address: auth.password_queue_per_address.get(),
-        remember: auth.password_remembered,
-        failures_per_user: allowance(auth.max_failed_logins),
-        failures_per_address: allowance(auth.max_failed_logins_per_address),
-    }
-}
-
-/// Returns the limits on the rate of changes by callers of the REST API.
-pub(super) fn pace(limits: &Limits) -> Pace {
-    let allowance = |changes: u32| {
-        let forget_one_after = Duration::from_secs(60).checked_div(changes)?;
-        Some(Allowance { burst: changes, forget_one_after })
-    };
-    Pace::new(allowance(limits.changes_per_minute), allowance(limits.admin_changes_per_minute))
-}
 
 /// Returns the maximum number of connections in all and from one address, if the process may have this many files
 /// open. At most half of the files are reserved for stored blobs, downloads and their connections to upstreams. If
