@@ -26,12 +26,13 @@ use serde::Deserialize;
 
 pub use self::layers::Place;
 pub use keys::Keys;
-pub use sections::{Auth, Bootstrap, Cache, Log, Proxy, Storage};
+pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
 use crate::domain::limits::Limits;
+use crate::telemetry::LogOptions;
 use crate::upstream::ConnectionOptions;
 use repair::{Fault, Remedy, StandInNames};
 
@@ -53,7 +54,7 @@ pub struct Settings {
     /// Times to live, sizes and concurrency of the cache.
     pub cache: Cache,
     /// Filter and format of the log.
-    pub log: Log,
+    pub log: LogOptions,
     /// The upstream registries that are enabled.
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
@@ -243,7 +244,7 @@ struct Sections {
     limits: Limits,
     proxy: Proxy,
     cache: Cache,
-    log: Log,
+    log: LogOptions,
     #[expect(dead_code, reason = "checked by being read; its values are already in the upstreams")]
     upstream_defaults: ConnectionOptions,
     upstreams: upstreams::RawUpstreams,

@@ -42,6 +42,19 @@ use self::buffered_writer::Lines;
 use self::human::Human;
 use self::json::Json;
 use self::log_output::Unlocked;
+use crate::formats::quantity;
+
+/// Options of the log: the keys of `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogOptions {
+    /// Filter of log lines, by level and module.
+    pub filter: LogFilter,
+    /// Format of log lines.
+    pub format: LogFormat,
+    /// Maximum size of the lines that wait in memory to be read, in bytes.
+    #[serde(deserialize_with = "quantity::bytes")]
+    pub max_waiting_bytes: u64,
+}
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -85,23 +98,23 @@ static LOG: OnceLock<Lines> = OnceLock::new();
 /// Maximum time that the end of the process waits for the reader of the log.
 pub(crate) const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Starts logging to standard error; to be called once per process. At most `max_waiting_bytes` of lines are
-/// buffered; further ones are dropped and counted. The returned guard is to be kept until the process ends.
+/// Starts logging to standard error; to be called once per process. Lines beyond those that may wait are dropped and
+/// counted. The returned guard is to be kept until the process ends.
 ///
 /// # Errors
 /// Fails if another logger is installed, or if the log thread cannot be started.
-pub fn start_logging(filter: &LogFilter, format: LogFormat, max_waiting_bytes: u64) -> Result<Logging, TelemetryError> {
+pub fn start_logging(options: &LogOptions) -> Result<Logging, TelemetryError> {
     let terminal = io::stderr().is_terminal();
-    let human = match format {
+    let human = match options.format {
         LogFormat::Auto => terminal,
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let max_waiting_bytes = usize::try_from(max_waiting_bytes).unwrap_or(usize::MAX);
+    let max_waiting_bytes = usize::try_from(options.max_waiting_bytes).unwrap_or(usize::MAX);
     let lines =
         Unlocked::standard_error().and_then(|out| Lines::to(out, max_waiting_bytes)).map_err(TelemetryError::Start)?;
-    let (subscriber, set_filter) = subscriber(filter, human, colours, lines.clone())?;
+    let (subscriber, set_filter) = subscriber(&options.filter, human, colours, lines.clone())?;
     subscriber.try_init()?;
     LOG.get_or_init(|| lines);
     panic::set_hook(Box::new(log_panic));

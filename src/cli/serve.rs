@@ -96,8 +96,7 @@ impl ServeArgs {
     /// Loads the settings and starts logging as they define.
     fn settings(&self) -> Result<(Settings, Logging), Failure> {
         let settings = Settings::load(self.config.as_deref(), std::env::vars_os())?;
-        let log = &settings.log;
-        let logging = telemetry::start_logging(&log.filter, log.format, log.max_waiting_bytes)?;
+        let logging = telemetry::start_logging(&settings.log)?;
         warn_of_risks(&settings);
         Ok((settings, logging))
     }

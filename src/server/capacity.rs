@@ -7,7 +7,7 @@ use crate::domain::deadlines;
 use crate::settings::{Cache, Server};
 use crate::telemetry;
 
-// `telemetry` depends on no other layer, so its part of the stop is checked here.
+// `telemetry` does not depend on `domain`, so its part of the stop is checked here.
 const _: () = assert!(telemetry::FINISH_TIMEOUT.as_nanos() <= deadlines::LAST_LINES.as_nanos());
 
 /// Returns the maximum number of connections in all and from one address, if the process may have this many files

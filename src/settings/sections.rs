@@ -1,5 +1,5 @@
-//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[proxy]`, `[cache]` and `[log]`. A component that has keys of
-//! its own in a section has a struct for them, which is a field here with a name that begins with `*`; see
+//! The sections `[storage]`, `[bootstrap]`, `[auth]`, `[proxy]` and `[cache]`. A component that has keys of its own
+//! in a section has a struct for them, which is a field here with a name that begins with `*`; see
 //! [`deserializer`](super::deserializer). The other keys are those that the composition uses, or several components.
 
 use std::num::NonZeroUsize;
@@ -20,7 +20,6 @@ use crate::domain::quota::Quota;
 use crate::domain::token::is_like_gitlabs;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
-use crate::telemetry::{LogFilter, LogFormat};
 
 /// Folders, free space and the verification of stored blobs.
 #[derive(Clone, Debug, Deserialize)]
@@ -104,18 +103,6 @@ pub struct Cache {
     pub transfer_memory: u64,
     /// Maximum number of blob files that are kept open.
     pub open_blobs: NonZeroUsize,
-}
-
-/// Filter and format of the log.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Log {
-    /// Filter of log lines, by level and module.
-    pub filter: LogFilter,
-    /// Format of log lines.
-    pub format: LogFormat,
-    /// Maximum size of the lines that wait in memory to be read, in bytes.
-    #[serde(deserialize_with = "quantity::bytes")]
-    pub max_waiting_bytes: u64,
 }
 
 const MIN_PASSWORD_CHARS: usize = 8;

@@ -23,9 +23,9 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     // Used by cli and server only.
     ("settings", &["actors", "upstream", "domain", "telemetry", "formats"]),
-    // The formats of single values in the settings.
+    // The formats of single values in the settings, for the layers that read their own keys.
     ("formats", &["domain"]),
-    ("telemetry", &[]),
+    ("telemetry", &["formats"]),
     ("lib", &[]),
     ("bin", &["cli"]),
 ];
