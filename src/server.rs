@@ -72,7 +72,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let data = DataDir::open(&settings.storage.data_dir)?.with_cache(&settings.storage.cache_dir)?;
     // The ports come before anything is created: a first start that cannot listen must not consume the message that
     // explains how to pull.
-    let (tls, reload_tls) = settings.server.tls.clone().map(tls::config).transpose()?.unzip();
+    let (tls, reload_tls) = settings.server.tls().map(tls::config).transpose()?.unzip();
     let clients = listeners::listen_each(settings.server.listen, capacity::workers(&settings.server))?;
     if let Some(name) = &settings.server.tcp_congestion_control {
         listeners::control_congestion(&clients.1, name)?;

@@ -237,7 +237,7 @@ impl From<Vec<SettingsError>> for SettingsErrors {
 /// All sections with valid types, before values are checked against one another.
 #[derive(Deserialize)]
 struct Sections {
-    server: server::RawServer,
+    server: Server,
     storage: Storage,
     bootstrap: Bootstrap,
     auth: Auth,
@@ -256,8 +256,9 @@ impl Sections {
         self.bootstrap.check()?;
         self.auth.check()?;
         self.cache.check()?;
+        self.server.check()?;
         Ok(Settings {
-            server: self.server.check()?,
+            server: self.server,
             upstreams: self.upstreams.check(self.cache.tag_freshness)?,
             storage: self.storage.with_defaults(),
             auth: self.auth,

@@ -35,7 +35,7 @@ impl ServeArgs {
             return Ok(());
         }
         let (settings, logging) = self.settings()?;
-        let (external, secure) = (settings.server.external_url.clone(), settings.server.tls.is_some());
+        let (external, secure) = (settings.server.external_url.clone(), settings.server.tls().is_some());
         let storage = settings.storage.clone();
         let ready = |running: &RunningServer| {
             let metrics = running.metrics_address.map(tracing::field::display);

@@ -17,8 +17,8 @@ pub fn check(settings: &Settings) -> Vec<SettingsError> {
 }
 
 fn tls_files(settings: &Settings) -> Vec<SettingsError> {
-    let files = settings.server.tls.iter();
-    let faults = files.flat_map(tls::faults);
+    let files = settings.server.tls();
+    let faults = files.iter().flat_map(tls::faults);
     faults.map(|(key, problem)| settings.refuse(&["server", key], problem)).collect()
 }
 

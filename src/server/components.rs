@@ -145,14 +145,14 @@ impl Handles {
     ) -> (RegistryState, ApiState, Reloadable) {
         let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
-        let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls.is_some());
+        let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls().is_some());
         let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.upstreams.world()));
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),
             manifests: self.manifests.clone(),
             world: upstreams.clone(),
-            tls: server.tls.is_some(),
+            tls: server.tls().is_some(),
         };
         let api = self.api_state(settings, upstreams.clone(), public_url.clone());
         (self.registry_state(settings, stopping, upstreams, public_url), api, reloadable)

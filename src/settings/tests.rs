@@ -52,7 +52,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!((limits.changes_per_minute, limits.admin_changes_per_minute), (600, 0));
     assert_eq!(server.listen, "127.0.0.1:5050".parse().unwrap());
     assert_eq!(server.metrics_listen, Some("127.0.0.1:5051".parse().unwrap()));
-    assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, &server.tls), (&None, 0, 0, &None));
+    assert_eq!((&server.external_url, server.trusted_proxies.len(), server.workers, server.tls()), (&None, 0, 0, None));
     assert_eq!(server.client_timeout, Duration::from_secs(60));
     assert_eq!(server.shutdown_timeout, deadlines::SHUTDOWN);
     assert_eq!((&*storage.data_dir, &*storage.cache_dir), (Path::new("./data"), Path::new("./data/cache")));
@@ -90,7 +90,7 @@ fn the_example_for_operators_is_accepted_with_and_without_what_is_commented_out(
     let example = include_str!("../../config/example.toml");
     let settings = load(example, &[]).unwrap();
     assert!(
-        settings.server.tls.is_some() && settings.upstreams.iter().all(|upstream| upstream.name.as_str() != "gcr.io")
+        settings.server.tls().is_some() && settings.upstreams.iter().all(|upstream| upstream.name.as_str() != "gcr.io")
     );
     let keys = |line: &str| line.starts_with("# [") || line.starts_with("# ") && line.contains(" = ");
     let uncommented = |line: &str| if keys(line) { line[2..].to_owned() } else { line.to_owned() };
