@@ -7,6 +7,7 @@
 //! file of a key but not its line.
 
 mod deserializer;
+mod error;
 mod keys;
 mod layers;
 mod repair;
@@ -19,12 +20,12 @@ mod upstreams;
 mod tests;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 pub use self::layers::Place;
+pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
 pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage};
 pub use server::{Server, Tls};
@@ -34,7 +35,8 @@ use self::layers::Node;
 use crate::domain::limits::Limits;
 use crate::telemetry::LogOptions;
 use crate::upstream::ConnectionOptions;
-use repair::{Fault, Remedy, StandInNames};
+use error::ValidationError;
+use repair::StandInNames;
 
 /// All settings, validated.
 #[derive(Debug)]
@@ -59,49 +61,6 @@ pub struct Settings {
     pub upstreams: ConfiguredUpstreams,
     keys: Keys,
     names: StandInNames,
-}
-
-/// All faults of the settings, at least one; displayed as one line each.
-#[derive(Debug)]
-pub struct SettingsErrors(Vec<SettingsError>);
-
-/// A fault of the settings, with a text for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The file given with `--config` cannot be read.
-    #[error("the configuration {} cannot be read: {problem}", file.display())]
-    Unreadable {
-        /// The path of the file.
-        file: PathBuf,
-        /// The error of the operating system.
-        problem: std::io::Error,
-    },
-    /// The file is not valid TOML.
-    #[error("{place}: {problem}")]
-    Syntax {
-        /// The file and the line.
-        place: Place,
-        /// The error of the TOML parser.
-        problem: String,
-    },
-    /// An environment variable does not name a setting.
-    #[error("{place}: {problem}")]
-    Variable {
-        /// The name of the variable.
-        place: Place,
-        /// The reason, and where possible the correct name.
-        problem: String,
-    },
-    /// A key is unknown, or its value has a wrong type or is invalid.
-    #[error("{place}: {key}: {problem}")]
-    Refused {
-        /// The file and line, or the variable, that set the key.
-        place: Place,
-        /// The key with its section, as in `upstreams."docker.io".url`.
-        key: String,
-        /// The reason.
-        problem: String,
-    },
 }
 
 /// The defaults as TOML text, with a comment on every setting.
@@ -164,7 +123,7 @@ impl Settings {
         errors.extend(found.into_iter().filter(|error| !repaired.replaced(error)));
         match settings {
             Some(settings) if errors.is_empty() => Ok(settings),
-            Some(_) | None => Err(SettingsErrors(errors)),
+            Some(_) | None => Err(errors.into()),
         }
     }
 
@@ -195,43 +154,6 @@ fn set_variables(tree: &mut Node, environment: impl IntoIterator<Item = (OsStrin
         errors.extend(set.err());
     }
     errors
-}
-
-impl SettingsErrors {
-    /// Returns `Ok` for an empty list.
-    ///
-    /// # Errors
-    ///
-    /// The given errors, if there are any.
-    pub fn unless_none(errors: Vec<SettingsError>) -> Result<(), Self> {
-        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
-    }
-
-    /// Iterates over the errors.
-    pub fn iter(&self) -> impl Iterator<Item = &SettingsError> {
-        self.0.iter()
-    }
-}
-
-impl std::error::Error for SettingsErrors {}
-
-impl fmt::Display for SettingsErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl From<SettingsError> for SettingsErrors {
-    fn from(error: SettingsError) -> Self {
-        Self(vec![error])
-    }
-}
-
-impl From<Vec<SettingsError>> for SettingsErrors {
-    fn from(errors: Vec<SettingsError>) -> Self {
-        Self(errors)
-    }
 }
 
 /// All sections with valid types, before values are checked against one another.
@@ -270,32 +192,5 @@ impl Sections {
             keys: Keys::default(),
             names: StandInNames::default(),
         })
-    }
-}
-
-/// A value of the right type that is invalid.
-#[derive(Debug)]
-struct ValidationError {
-    path: Vec<String>,
-    problem: String,
-    remedy: Remedy,
-}
-
-impl ValidationError {
-    fn new<'a>(path: impl IntoIterator<Item = &'a str>, problem: impl Into<String>) -> Self {
-        let path = path.into_iter().map(str::to_owned).collect();
-        Self { path, problem: problem.into(), remedy: Remedy::Default }
-    }
-
-    /// Creates the error for a value that needs another key beside it.
-    fn lacks<'a>(path: impl IntoIterator<Item = &'a str>, key: &'static str, problem: impl Into<String>) -> Self {
-        Self { remedy: Remedy::StandIn(key), ..Self::new(path, problem) }
-    }
-
-    fn locate(self, tree: &Node) -> Fault {
-        let keys = || self.path.iter().map(String::as_str);
-        let known = (0..=self.path.len()).rev().find_map(|depth| tree.at(keys().take(depth)));
-        let place = known.unwrap_or(tree).place.clone();
-        Fault { path: self.path, place, problem: self.problem, remedy: self.remedy }
     }
 }
