@@ -1,5 +1,5 @@
 //! Parsers of single values in the settings, for `#[serde(deserialize_with)]`: empty strings that mean "not set",
-//! addresses, URLs and [quantities](quantity). They know no section: each layer has its own.
+//! addresses, URLs and [quantities](quantity). They know no section: the layers have structs of their own keys.
 
 pub mod quantity;
 

@@ -19,7 +19,7 @@
 //! | removal of links and tags | there is none of a single link or tag of one group: `store::embedded::index::purge` removes all of a group | operations of [`store::content`], `actors::janitor`, and `forget_...` of the cache handles, which keep links in memory |
 //! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts: a variant, and a `match` in each operation | `server::components` and [`admin`] open it; the PolicyEvaluator expects to be the only process that writes |
 //! | a request to a registry | [`upstream`], `upstream::registry` | its message and its rules: [`actors::upstream_fetcher`] |
-//! | a setting | `config/default.toml`; a limit or timeout of an upstream: [`upstream`]`::ConnectionOptions`, and no other place; of another section: `settings::sections` | `server::component_options` |
+//! | a setting | `config/default.toml`, and a field of the struct that has the keys of its component: [`upstream`]`::ConnectionOptions`, `actors::manifest_cache::ManifestCacheOptions`, `actors::blob_cache::BlobCacheOptions` and `VerifyOptions`, `actors::token_issuer::PasswordOptions`, `domain::limits::Limits`, [`telemetry`]`::LogOptions` | a key of several components, or of the composition: `settings::sections` or `settings::server`, and [`server`], which uses it; `server::Reloadable` if it can change at a reload |
 //!
 //! # Glossary
 //!
@@ -58,11 +58,11 @@
 //!            \-> admin ----------------------> {store, auth} --------/
 //! ```
 //!
-//! Beside them, `formats` parses single values of the settings for `upstream`, `settings` and `cli`, and `settings` reads the
-//! options of an upstream into the struct of that layer. An arrow allows what is to its right, except that `cli` reaches the actors, the store and upstreams through
-//! `server`, and `http` names neither `store` nor `upstream`. `settings` is named by `cli` and `server` alone. A test
-//! walks `src/` and fails with file and line where a layer names what it must not; its tables are exact
-//! (`tests/suite/layers.rs`).
+//! Beside them, `formats` parses single values of the settings for `settings` and `cli`, and for `upstream`, `actors`
+//! and `telemetry`, which have structs of their own keys; `settings` reads those. An arrow allows what is to its right,
+//! except that `cli` reaches the actors, the store and upstreams through `server`, and `http` names neither `store` nor
+//! `upstream`. `settings` is named by `cli` and `server` alone. A test walks `src/` and fails with file and line where
+//! a layer names what it must not; its tables are exact (`tests/suite/layers.rs`).
 //!
 //! | layer | content | knows, nearly alone |
 //! |---|---|---|
