@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod min_free;
 pub mod origin;
 pub mod overlap;
+pub mod platform;
 pub mod policy;
 pub mod quota;
 pub mod reference;

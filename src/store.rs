@@ -26,6 +26,7 @@ pub mod embedded;
 pub mod error;
 pub mod free_space;
 pub mod identities;
+pub mod images;
 pub mod large_buffer;
 pub mod link;
 pub mod manifests;

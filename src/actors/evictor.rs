@@ -132,7 +132,7 @@ impl Evictor {
     ///
     /// Fails if the store fails. The reads are lost then.
     pub async fn record(&self) -> Result<(), StoreError> {
-        self.content.record_files(self.reads.take()).await
+        self.content.record_files(self.reads.take(), self.files.clone()).await
     }
 }
 

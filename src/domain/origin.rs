@@ -29,6 +29,13 @@ pub enum Account {
     Username(String),
 }
 
+impl Origin {
+    /// Returns the name of the image as users write it: without the registry if that is Docker Hub.
+    pub fn image_name(&self) -> String {
+        if self.upstream.is_docker_hub() { self.repository.to_string() } else { self.to_string() }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.upstream, self.repository)

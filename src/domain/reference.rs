@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::digest::{Digest, DigestError};
 
 /// A reference to a manifest: the last segment of a `/manifests/` path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Reference {
     /// A tag, which upstream may move to other content.
     Tag(Tag),
@@ -42,6 +43,20 @@ impl FromStr for Reference {
             return Ok(Self::Digest(text.parse()?));
         }
         text.parse().map(Self::Tag)
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = ReferenceError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceError> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
     }
 }
 

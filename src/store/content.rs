@@ -11,6 +11,10 @@
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |
 //! | [`record_files`](ContentStore::record_files) | each file by itself | no: what is lost is found by [`reconcile`](ContentStore::reconcile), apart from the number of reads | some records are there |
 //! | [`evict`](ContentStore::evict) | each file by itself | no: an evicted file that comes back is evicted again | some files are gone |
+//! | [`record_pulls`](ContentStore::record_pulls) | each image by itself | no: what is lost is lost | some are recorded |
+//! | [`pin`](ContentStore::pin) | yes | yes | as before or after |
+//! | [`remove_images`](ContentStore::remove_images) | each image by itself | yes | completed at the next start |
+//! | [`remove_links_of`](ContentStore::remove_links_of), [`end_removal`](ContentStore::end_removal) | each link by itself | yes | repeated at the next start |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
 //!
@@ -19,6 +23,7 @@
 //! thread. Nothing blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::blobs::BlobFiles;
@@ -26,6 +31,7 @@ use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
 use super::free_space::FreeSpace;
+use super::images::{CachedImage, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls, Removal};
 use super::link::{Link, TagEntry};
 use super::manifests::Manifest;
 use crate::domain::digest::Digest;
@@ -33,6 +39,7 @@ use crate::domain::id::GroupId;
 use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
+use crate::domain::repository::{Repository, UpstreamName};
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -68,8 +75,19 @@ pub struct Grant {
     pub origin: Origin,
     /// The links. What was known about a digest before stays known.
     pub links: Vec<(Digest, Link)>,
-    /// The tag by which the group pulled the content, with what it stands for.
-    pub tag: Option<(Tag, TagEntry)>,
+    /// The request by which the group pulled the content.
+    pub pulled: Pulled,
+}
+
+/// The request by which a group pulled content.
+#[derive(Clone, Debug)]
+pub enum Pulled {
+    /// A manifest by a tag, which stands for this entry now.
+    Tag(Tag, TagEntry),
+    /// A manifest by its digest.
+    Digest(TagEntry),
+    /// A blob.
+    Blob,
 }
 
 /// Amount of cached content.
@@ -90,6 +108,16 @@ pub struct Evicted {
     pub bytes: u64,
     /// The error of a file that could not be removed, if there was one. The others were removed all the same.
     pub failure: Option<String>,
+}
+
+/// A removal of images that is recorded.
+#[derive(Clone, Debug)]
+pub struct StartedRemoval {
+    /// The group.
+    pub group: GroupId,
+    /// The file that records the removal.
+    pub(in crate::store) note: PathBuf,
+    pub(in crate::store) removal: Removal,
 }
 
 impl ContentStore {
@@ -247,8 +275,8 @@ impl ContentStore {
     /// # Errors
     ///
     /// Fails if a manifest cannot be read because the process lacks open files or memory.
-    pub async fn record_files(&self, reads: HashMap<Digest, u32>) -> Result<(), StoreError> {
-        self.run(move |content| content.record_files(&reads)).await
+    pub async fn record_files(&self, reads: HashMap<Digest, u32>, blobs: BlobFiles) -> Result<(), StoreError> {
+        self.run(move |content| content.record_files(&reads, &blobs)).await
     }
 
     /// Evicts content until this number of bytes is free, or there is no more. Its links and tags stay, so that it is
@@ -269,6 +297,106 @@ impl ContentStore {
     /// Fails if a folder cannot be read.
     pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
         self.run(move |content| content.reconcile(&blobs)).await
+    }
+
+    /// Returns a part of the list of a group's images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn images(&self, group: GroupId, query: ImageQuery) -> Result<ImagePage, StoreError> {
+        self.run(move |content| content.images(group, &query)).await
+    }
+
+    /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn image(
+        &self,
+        group: GroupId,
+        upstream: UpstreamName,
+        repository: Repository,
+        reference: Reference,
+    ) -> Result<Vec<CachedImage>, StoreError> {
+        self.run(move |content| content.image(group, &upstream, &repository, &reference)).await
+    }
+
+    /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the
+    /// time after a start.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        self.run(|content| content.index().totals()).await
+    }
+
+    /// Records pulls of images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+        self.run(move |content| content.index().record_pulls(&pulls)).await
+    }
+
+    /// Pins an image, or ends that. Returns false if the group has no such image.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn pin(&self, image: ImageKey, pinned: bool) -> Result<bool, StoreError> {
+        self.run(move |content| content.index().pin(&image, pinned)).await
+    }
+
+    /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
+    /// next pull of each makes a request to upstream. Returns the removal, for the other steps.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read, written or removed.
+    pub async fn remove_images(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<StartedRemoval, StoreError> {
+        self.run(move |content| {
+            let (note, removal) = content.remove_images(group, &origin, references)?;
+            Ok(StartedRemoval { group, note, removal })
+        })
+        .await
+    }
+
+    /// Returns the removals that are not complete.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or removed.
+    pub async fn removals(&self) -> Result<Vec<StartedRemoval>, StoreError> {
+        self.run(|content| content.started_removals()).await
+    }
+
+    /// Removes the links of a removal, unless other images of the group name the content. Returns the digests that no
+    /// group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn remove_links_of(&self, removal: &StartedRemoval) -> Result<Vec<Digest>, StoreError> {
+        let (group, removal) = (removal.group, removal.removal.clone());
+        self.run(move |content| content.remove_links_of(group, &removal)).await
+    }
+
+    /// Removes the note of a removal: its last step.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the note cannot be removed.
+    pub async fn end_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
+        self.run(move |content| content.index().end_removal(removal.group, &removal.note)).await
     }
 
     /// Writes what waits in memory.

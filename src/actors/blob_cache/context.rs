@@ -14,7 +14,7 @@ use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFiles;
-use crate::store::content::{ContentStore, Grant};
+use crate::store::content::{ContentStore, Grant, Pulled};
 use crate::store::error::StoreError;
 use crate::store::link::Link;
 use crate::store::spool::Spool;
@@ -58,7 +58,7 @@ impl DownloadContext {
     /// upstream again.
     pub(super) async fn link(&self, group: GroupId, key: &BlobKey, size: u64) {
         let links = vec![(key.digest, Link::granted(Some(size)))];
-        let grant = Grant { group, origin: key.origin.clone(), links, tag: None };
+        let grant = Grant { group, origin: key.origin.clone(), links, pulled: Pulled::Blob };
         match self.evictor.with_room(0, || self.content.grant(grant.clone(), None)).await {
             Ok(()) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some((&key.origin, &key.digest))),

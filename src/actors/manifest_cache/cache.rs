@@ -27,7 +27,7 @@ use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
-use crate::store::content::{ContentStore, Grant, LookUp};
+use crate::store::content::{ContentStore, Grant, LookUp, Pulled};
 use crate::store::error::StoreError;
 use crate::store::large_buffer::SMALL_BYTES;
 use crate::store::link::{Link, TagEntry};
@@ -163,8 +163,8 @@ impl CachedManifests {
             return false;
         };
         let links = links(&leased.manifest, &named(&leased.manifest));
-        let grant =
-            Grant { group: request.group, origin: request.origin.clone(), links, tag: Some((tag.clone(), entry)) };
+        let pulled = Pulled::Tag(tag.clone(), entry);
+        let grant = Grant { group: request.group, origin: request.origin.clone(), links, pulled };
         match self.evictor.with_room(0, || self.store.grant(grant.clone(), None)).await {
             // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => {

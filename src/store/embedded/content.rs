@@ -1,18 +1,18 @@
 //! Cached content in the embedded store: the index and the manifests as files. The functions block.
 
 mod eviction;
+mod images;
+mod names;
+mod removal;
 
-use std::sync::{Arc, PoisonError, RwLock};
-
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use std::sync::{PoisonError, RwLock};
 
 use super::index::Index;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
-use crate::store::content::{Grant, LookUp};
+use crate::store::content::{Grant, LookUp, Pulled};
 use crate::store::error::StoreError;
 use crate::store::manifests::{Manifest, ManifestStore};
 
@@ -22,34 +22,12 @@ pub struct EmbeddedContent {
     manifests: ManifestStore,
     /// Held for writing while a manifest without a link is removed, and for reading while a group is given a link.
     removing: RwLock<()>,
-    /// Digests that recently read manifests name, so that these are not parsed again every few seconds.
-    names: Cache<Digest, Arc<[Digest]>, ByNumber>,
-}
-
-/// Maximum number of names of manifests that are kept in memory, 32 bytes each.
-const MAX_NAMES: u64 = 500_000;
-
-/// Initial capacity hint; the cache is bounded by the number of names.
-const EXPECTED_MANIFESTS: usize = 10_000;
-
-#[derive(Clone)]
-struct ByNumber;
-
-impl Weighter<Digest, Arc<[Digest]>> for ByNumber {
-    fn weight(&self, _: &Digest, names: &Arc<[Digest]>) -> u64 {
-        names.len() as u64 + 8
-    }
 }
 
 impl EmbeddedContent {
     /// Returns the content over an open index and a folder of manifests.
     pub fn new(index: Index, manifests: ManifestStore) -> Self {
-        Self {
-            index,
-            manifests,
-            removing: RwLock::default(),
-            names: Cache::with_weighter(EXPECTED_MANIFESTS, MAX_NAMES, ByNumber),
-        }
+        Self { index, manifests, removing: RwLock::default() }
     }
 
     /// Returns the index.
@@ -94,11 +72,19 @@ impl EmbeddedContent {
         let _guard = self.removing.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(manifest) = manifest {
             self.manifests.put(manifest)?;
+            self.summarize(manifest);
         }
-        self.index.add_links(grant.group, &grant.origin, &grant.links)?;
-        match &grant.tag {
-            Some((tag, entry)) => self.index.set_tag(grant.group, &grant.origin, tag, *entry),
-            None => Ok(()),
+        let Grant { group, origin, links, pulled } = grant;
+        let is_image = match pulled {
+            // A digest that a manifest of the group names is a part of that image.
+            Pulled::Digest(entry) => self.index.link(*group, origin, &entry.digest)?.is_none(),
+            Pulled::Tag(..) | Pulled::Blob => false,
+        };
+        self.index.add_links(*group, origin, links)?;
+        match pulled {
+            Pulled::Tag(tag, entry) => self.index.set_tag(*group, origin, tag, *entry),
+            Pulled::Digest(entry) if is_image => self.index.add_digest(*group, origin, *entry),
+            Pulled::Digest(_) | Pulled::Blob => Ok(()),
         }
     }
 

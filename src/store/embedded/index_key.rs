@@ -4,7 +4,9 @@
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
-use crate::domain::reference::Tag;
+use crate::domain::reference::{Reference, Tag};
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::images::ImageKey;
 
 /// Returns the key of a link. It begins with the digest, so that one lookup finds whether any group has a link to
 /// the content.
@@ -37,6 +39,59 @@ pub(super) fn tag_of_group_tag(key: &[u8]) -> &[u8] {
     key.split_last_chunk::<8>().map_or(key, |(tag, _)| tag)
 }
 
+/// Returns the key of a tag or digest of an origin; that of a tag is its [`tag`].
+pub(super) fn reference(origin: &Origin, reference: &Reference) -> Vec<u8> {
+    match reference {
+        Reference::Tag(tag) => self::tag(origin, tag),
+        // No tag contains the sign.
+        Reference::Digest(digest) => [self::origin(origin).as_slice(), format!("@{digest}\0").as_bytes()].concat(),
+    }
+}
+
+/// Returns the key of an image of a group. The order of the keys of a group is that of its list of images: by upstream,
+/// repository, and tag or digest.
+pub(super) fn image(image: &ImageKey) -> Vec<u8> {
+    let Origin { upstream, account, repository } = &image.origin;
+    let prefix = images_of_repository(image.group, upstream, repository);
+    let account = account_text(account);
+    [prefix, format!("{}\0{account}", image.reference).into_bytes()].concat()
+}
+
+/// Returns the beginning of the keys of a group's images.
+pub(super) fn images_of_group(group: GroupId) -> [u8; 8] {
+    group.0.to_be_bytes()
+}
+
+/// Returns the beginning of the keys of a group's images in a repository, with whatever account they were pulled.
+pub(super) fn images_of_repository(group: GroupId, upstream: &UpstreamName, repository: &Repository) -> Vec<u8> {
+    [&images_of_group(group), format!("{upstream}\0{repository}\0").as_bytes()].concat()
+}
+
+/// Returns the image of a key made by [`image`].
+pub(super) fn image_of(key: &[u8]) -> Option<ImageKey> {
+    let (group, rest) = key.split_first_chunk::<8>()?;
+    let mut fields = std::str::from_utf8(rest).ok()?.split('\0');
+    let (upstream, repository) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let reference = fields.next()?.parse().ok()?;
+    let account = match fields.next()? {
+        "" => Account::Anonymous,
+        named => Account::Username(named.strip_prefix('=')?.to_owned()),
+    };
+    let origin = Origin { upstream, account, repository };
+    Some(ImageKey { group: GroupId(u64::from_be_bytes(*group)), origin, reference })
+}
+
+/// Returns the group of a key made by [`link`], and its digest.
+pub(super) fn holder_of_link(key: &[u8]) -> Option<(Digest, GroupId)> {
+    let (digest, rest) = key.split_first_chunk::<32>()?;
+    Some((Digest::from_bytes(*digest), GroupId(u64::from_be_bytes(*rest.first_chunk::<8>()?))))
+}
+
+/// Returns the beginning of the keys of a group's links to this content.
+pub(super) fn links_of_group(digest: &Digest, group: GroupId) -> Vec<u8> {
+    [digest.as_bytes().as_slice(), &group.0.to_be_bytes()].concat()
+}
+
 /// Returns the digest of a key made by [`link`] if it belongs to this group.
 pub(super) fn digest_of_link(key: &[u8], group: GroupId) -> Option<Digest> {
     let (digest, rest) = key.split_first_chunk::<32>()?;
@@ -51,9 +106,12 @@ pub(super) fn origin(origin: &Origin) -> Vec<u8> {
 }
 
 fn account(origin: &Origin) -> Vec<u8> {
-    let account = match &origin.account {
+    format!("{}\0{}\0", origin.upstream, account_text(&origin.account)).into_bytes()
+}
+
+fn account_text(account: &Account) -> String {
+    match account {
         Account::Anonymous => String::new(),
         Account::Username(name) => format!("={name}"),
-    };
-    format!("{}\0{account}\0", origin.upstream).into_bytes()
+    }
 }

@@ -10,8 +10,8 @@ use crate::actors::manifest_cache::references::{links, named};
 use crate::actors::manifest_cache::request::PullManifest;
 use crate::actors::manifest_cache::response::Fetched;
 use crate::domain::digest::Digest;
-use crate::domain::reference::{Reference, Tag};
-use crate::store::content::Grant;
+use crate::domain::reference::Reference;
+use crate::store::content::{Grant, Pulled};
 use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::Manifest;
 
@@ -70,9 +70,14 @@ impl CachedManifests {
         links: Vec<(Digest, Link)>,
         manifest: Option<Arc<Manifest>>,
     ) {
-        let (seen, tag) = (self.removals.seen(), tag_entry(request, digest));
+        let seen = self.removals.seen();
+        let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
         let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());
-        let grant = Grant { group: request.group, origin: request.origin.clone(), links, tag: tag.clone() };
+        let pulled = match &request.reference {
+            Reference::Tag(tag) => Pulled::Tag(tag.clone(), entry),
+            Reference::Digest(_) => Pulled::Digest(entry),
+        };
+        let grant = Grant { group: request.group, origin: request.origin.clone(), links, pulled };
         let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
         let recorded = self.evictor.with_room(bytes, || self.store.grant(grant.clone(), manifest.clone())).await;
         if self.reported(recorded).is_none() {
@@ -84,14 +89,8 @@ impl CachedManifests {
         if let Some(manifest) = manifest {
             self.removals.insert(&self.manifests, digest, manifest, seen);
         }
-        if let Some((tag, entry)) = tag {
-            self.removals.insert(&self.tags, TagKey::of(request, &tag), entry, seen);
+        if let Reference::Tag(tag) = &request.reference {
+            self.removals.insert(&self.tags, TagKey::of(request, tag), entry, seen);
         }
     }
-}
-
-/// Returns the entry of the requested tag, which stands for this digest now. `None` if a digest was requested.
-fn tag_entry(request: &PullManifest, digest: Digest) -> Option<(Tag, TagEntry)> {
-    let Reference::Tag(tag) = &request.reference else { return None };
-    Some((tag.clone(), TagEntry { digest, checked_at: Timestamp::now(), denied: false }))
 }

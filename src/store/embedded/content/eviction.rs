@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::EmbeddedContent;
+use super::names::{MAX_EXAMINED_BYTES, MAX_NAMES_OF_ONE};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Descriptor, Named};
 use crate::store::blobs::BlobFiles;
@@ -13,12 +14,6 @@ use crate::store::content::Evicted;
 use crate::store::embedded::index::Evictable;
 use crate::store::error::StoreError;
 use crate::store::usage::{FileKind, StoredFile};
-
-/// Maximum length of a manifest whose names are read, in bytes.
-const MAX_EXAMINED_BYTES: u64 = 1 << 20;
-
-/// Maximum number of contents that count as named by one manifest or index. Far more than any real image has.
-const MAX_NAMES_OF_ONE: usize = 4_096;
 
 /// Maximum number of selections for one eviction, where files cannot be removed.
 const MAX_SELECTIONS: usize = 4;
@@ -28,51 +23,22 @@ const FILES_PER_STEP: usize = 256;
 
 impl EmbeddedContent {
     /// Records files and reads; see [`ContentStore::record_files`](crate::store::content::ContentStore::record_files).
-    pub(in crate::store) fn record_files(&self, reads: &HashMap<Digest, u32>) -> Result<(), StoreError> {
+    pub(in crate::store) fn record_files(
+        &self,
+        reads: &HashMap<Digest, u32>,
+        blobs: &BlobFiles,
+    ) -> Result<(), StoreError> {
         let mut all = reads.clone();
         for (digest, reads) in reads {
             // One pull reads an index, a manifest and a blob, which is one read of the blob.
-            for named in self.names(digest).iter() {
-                let known = all.entry(*named).or_default();
+            for named in self.names(digest) {
+                let known = all.entry(named).or_default();
                 *known = (*known).max(*reads);
             }
+            self.find_platform(digest, blobs);
         }
-        self.index().record_files(self.manifests().usage(), &all)
-    }
-
-    /// Returns what this manifest names: of an index also what its manifests name, as far as they are stored. Nothing
-    /// for a blob, and for a manifest that cannot be read.
-    fn names(&self, digest: &Digest) -> Arc<[Digest]> {
-        if let Some(known) = self.names.get(digest) {
-            return known;
-        }
-        let (mut names, mut all_stored) = (HashSet::new(), true);
-        for child in self.names_of_one(digest, &mut names).unwrap_or_default() {
-            match self.names_of_one(&child, &mut names) {
-                Some(_) => {}
-                None => all_stored = false,
-            }
-        }
-        let names: Arc<[Digest]> = names.into_iter().collect();
-        if !names.is_empty() && all_stored {
-            self.names.insert(*digest, names.clone());
-        }
-        names
-    }
-
-    /// Adds what one manifest names, up to a maximum of all. Returns the manifests among it that were not there before;
-    /// `None` if the manifest is not stored.
-    fn names_of_one(&self, digest: &Digest, names: &mut HashSet<Digest>) -> Option<Vec<Digest>> {
-        let length = self.manifests().length(digest).unwrap_or_default();
-        if !(1..=MAX_EXAMINED_BYTES).contains(&length) {
-            return None;
-        }
-        let manifest = self.manifests().read(digest).ok().flatten()?;
-        let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
-        let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
-        names.extend(named.blobs.iter().take(left).map(|named| named.digest));
-        let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
-        Some(named.manifests.iter().take(left).map(|named| named.digest).filter(|child| names.insert(*child)).collect())
+        self.index().record_files(self.manifests().usage(), &all)?;
+        self.index().record_used_links()
     }
 
     /// Returns the blobs of the stored manifests of an index; see
@@ -117,7 +83,9 @@ impl EmbeddedContent {
         evicted: &mut Evicted,
     ) -> Result<HashMap<Digest, u32>, StoreError> {
         let (usage, mut failed) = (self.manifests().usage(), HashMap::new());
-        let keep = |digest: &Digest| blobs.is_being_read(digest) || usage.is_changing(digest);
+        let pinned = self.pinned()?;
+        let keep =
+            |digest: &Digest| pinned.contains(digest) || blobs.is_being_read(digest) || usage.is_changing(digest);
         let chosen = self.index().evictable(bytes, keep)?;
         for step in chosen.chunks(FILES_PER_STEP) {
             for evictable in step {

@@ -1,8 +1,10 @@
-//! Records of the stored files: length, number of reads and priority for eviction. They can be rebuilt from the files
-//! themselves, apart from the numbers of reads.
+//! Records of the stored files: length, number of reads, priority for eviction, and time of the last read. They can be
+//! rebuilt from the files themselves, apart from the reads.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
+
+use jiff::Timestamp;
 
 use super::rebuild::Trust;
 use super::{Index, StoreError};
@@ -14,8 +16,17 @@ use crate::store::usage::{FileChange, FileKind, StoredFile, Usage};
 /// Key of the [`Age`] of the cache.
 const AGE: &[u8] = b"age";
 
-/// Length of a record in bytes: kind, size, reads and priority.
-const RECORD_BYTES: usize = 1 + 8 + 4 + 8;
+/// Length of a record in bytes: kind, size, reads, priority, and time of the last read.
+const RECORD_BYTES: usize = 1 + 8 + 4 + 8 + 8;
+
+/// The record of a file.
+#[derive(Clone, Copy)]
+struct FileRecord {
+    kind: FileKind,
+    usage: Use,
+    /// Time of the last read.
+    read_at: Timestamp,
+}
 
 /// A file to evict.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,8 +44,8 @@ impl Index {
     pub(super) fn count_files(&self, usage: &Usage) {
         self.in_database(|| {
             for record in self.files.iter().values() {
-                if let Some((kind, usage_of_file)) = decoded(&record?) {
-                    usage.count(StoredFile { kind, size: usage_of_file.size });
+                if let Some(file) = stored(&record?) {
+                    usage.count(file);
                 }
             }
             Ok(())
@@ -54,7 +65,7 @@ impl Index {
             return Ok(());
         }
         let changes = usage.take_changes();
-        let age = self.age();
+        let (age, read_at) = (self.age(), Timestamp::now());
         self.in_database(|| {
             let mut batch = sled::Batch::default();
             for (digest, change) in &changes {
@@ -64,18 +75,36 @@ impl Index {
                         // The first read is the one for which it was stored.
                         let further = reads.get(digest).map_or(0, |reads| reads.saturating_sub(1));
                         let usage = age.read(age.stored(file.size), further);
-                        batch.insert(digest.as_bytes().as_slice(), encoded(file.kind, usage));
+                        let record = FileRecord { kind: file.kind, usage, read_at };
+                        batch.insert(digest.as_bytes().as_slice(), encoded(record));
                     }
                 }
+                self.count_change(digest, *change)?;
             }
             for (digest, reads) in reads.iter().filter(|(digest, _)| !changes.contains_key(*digest)) {
                 let record = self.files.get(digest.as_bytes())?;
-                if let Some((kind, before)) = record.as_deref().and_then(decoded) {
-                    batch.insert(digest.as_bytes().as_slice(), encoded(kind, age.read(before, *reads)));
+                if let Some(before) = record.as_deref().and_then(decoded) {
+                    let record = FileRecord { usage: age.read(before.usage, *reads), read_at, ..before };
+                    batch.insert(digest.as_bytes().as_slice(), encoded(record));
                 }
             }
             Ok(self.files.apply_batch(batch)?)
         });
+        Ok(())
+    }
+
+    /// Counts a file for the groups that hold it, or no more. To be called before its record is changed.
+    fn count_change(&self, digest: &Digest, change: FileChange) -> Result<(), StoreError> {
+        match (self.file(digest)?, change) {
+            (None, FileChange::Stored(file)) => {
+                self.holders(digest)?.into_iter().for_each(|group| self.totals.add(digest, group, file));
+            }
+            (Some(file), FileChange::Removed) => {
+                self.holders(digest)?.into_iter().for_each(|group| self.totals.subtract(digest, group, file));
+                self.summaries.remove(digest.as_bytes())?;
+            }
+            (Some(_), FileChange::Stored(_)) | (None, FileChange::Removed) => {}
+        }
         Ok(())
     }
 
@@ -90,7 +119,7 @@ impl Index {
         self.in_database(|| {
             for entry in &self.files {
                 let (key, record) = entry?;
-                if let (Some(digest), Some((kind, usage))) = (digest_of(&key), decoded(&record))
+                if let (Some(digest), Some(FileRecord { kind, usage, .. })) = (digest_of(&key), decoded(&record))
                     && !keep(&digest)
                 {
                     selection.consider(usage, (digest, kind));
@@ -129,10 +158,12 @@ impl Index {
             return Ok(false);
         }
         let added = self.in_database(|| {
-            if usage.is_changing(digest) || self.files.get(digest.as_bytes())?.as_deref().and_then(decoded).is_some() {
+            if usage.is_changing(digest) || self.file(digest)?.is_some() {
                 return Ok(false);
             }
-            self.files.insert(digest.as_bytes(), encoded(file.kind, age.stored(file.size)))?;
+            self.count_change(digest, FileChange::Stored(file))?;
+            let record = FileRecord { kind: file.kind, usage: age.stored(file.size), read_at: Timestamp::now() };
+            self.files.insert(digest.as_bytes(), encoded(record))?;
             Ok(true)
         });
         let added = added == Some(true);
@@ -153,8 +184,7 @@ impl Index {
             let entries = self.files.range(from..).take(limit);
             let file = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
                 let (key, record) = entry?;
-                let known = digest_of(&key).zip(decoded(&record));
-                Ok(known.map(|(digest, (kind, usage))| (digest, StoredFile { kind, size: usage.size })))
+                Ok(digest_of(&key).zip(stored(&record)))
             };
             entries.map(file).filter_map(Result::transpose).collect::<Result<Vec<_>, StoreError>>()
         });
@@ -172,7 +202,11 @@ impl Index {
             return Ok(());
         }
         let removed = self.in_database(|| {
-            if usage.is_changing(digest) { Ok(false) } else { Ok(self.files.remove(digest.as_bytes())?.is_some()) }
+            if usage.is_changing(digest) {
+                return Ok(false);
+            }
+            self.count_change(digest, FileChange::Removed)?;
+            Ok(self.files.remove(digest.as_bytes())?.is_some())
         });
         if removed == Some(true) {
             usage.uncount(file);
@@ -181,7 +215,7 @@ impl Index {
     }
 
     /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this free.
-    fn may_record(&self) -> Result<bool, StoreError> {
+    pub(super) fn may_record(&self) -> Result<bool, StoreError> {
         let enough = || self.database.has_space(reserve::BYTES + reserve::MIN_FREE_BYTES / 2);
         Ok(self.trust() == Trust::Broken || enough()?)
     }
@@ -192,7 +226,7 @@ impl Index {
     }
 }
 
-fn encoded(kind: FileKind, usage: Use) -> Vec<u8> {
+fn encoded(FileRecord { kind, usage, read_at }: FileRecord) -> Vec<u8> {
     let kind = match kind {
         FileKind::Manifest => 0,
         FileKind::Blob => 1,
@@ -202,17 +236,24 @@ fn encoded(kind: FileKind, usage: Use) -> Vec<u8> {
     record.extend(usage.size.to_be_bytes());
     record.extend(usage.reads.to_be_bytes());
     record.extend(usage.priority.to_be_bytes());
+    record.extend(read_at.as_second().to_be_bytes());
     record
 }
 
 /// Returns `None` for a record of another format, which is replaced when the file is found.
-fn decoded(record: &[u8]) -> Option<(FileKind, Use)> {
+fn decoded(record: &[u8]) -> Option<FileRecord> {
     let record: &[u8; RECORD_BYTES] = record.try_into().ok()?;
     let kind = if record[0] == 0 { FileKind::Manifest } else { FileKind::Blob };
     let size = u64::from_be_bytes(record[1..9].try_into().ok()?);
     let reads = u32::from_be_bytes(record[9..13].try_into().ok()?);
     let priority = f64::from_be_bytes(record[13..21].try_into().ok()?);
-    Some((kind, Use { size, reads, priority }))
+    let read_at = Timestamp::from_second(i64::from_be_bytes(record[21..].try_into().ok()?)).ok()?;
+    Some(FileRecord { kind, usage: Use { size, reads, priority }, read_at })
+}
+
+/// Returns the kind and length in a record.
+pub(super) fn stored(record: &[u8]) -> Option<StoredFile> {
+    decoded(record).map(|FileRecord { kind, usage, .. }| StoredFile { kind, size: usage.size })
 }
 
 fn digest_of(key: &[u8]) -> Option<Digest> {

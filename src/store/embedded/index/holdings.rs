@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Index, StoreError, index_file};
+use super::{Index, StoreError, image_files, index_file, link_files};
 use crate::domain::id::GroupId;
 use crate::store::content::Holdings;
 
@@ -17,9 +17,9 @@ impl Index {
     pub fn holdings(&self, groups: &[GroupId]) -> Result<Holdings, StoreError> {
         let (mut tags, mut bytes, mut counted) = (0, 0, HashSet::new());
         for group in groups.iter().filter(|group| !index_file::is_forgotten(&self.groups, **group)) {
-            tags += self.cached_tags(*group)?.len();
-            for path in index_file::link_files(&self.groups, *group)? {
-                for entry in index_file::read_links(&path?, *group)?.links {
+            tags += image_files::paths(&self.groups, *group)?.count();
+            for path in link_files::paths(&self.groups, *group)? {
+                for entry in link_files::read(&path?, *group)?.links {
                     if entry.link.is_granted() && counted.insert(entry.digest) {
                         bytes += entry.link.size.unwrap_or_default();
                     }

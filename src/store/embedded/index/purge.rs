@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Index, StoreError, index_file, key};
+use super::{Index, StoreError, index_file, key, link_files};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 
@@ -17,7 +17,7 @@ impl Index {
         // Completes the comparison with the files first: it could otherwise add entries of this group again.
         self.check_against_files()?;
         let digests = self.forget_links(group)?;
-        self.in_database(|| self.forget_tags(group));
+        self.in_database(|| self.forget_tags(group).and_then(|()| self.forget_images(group)));
         let mut orphans = Vec::new();
         for digest in digests {
             if !self.is_linked(&digest)? {
@@ -61,14 +61,14 @@ impl Index {
             for entry in self.links.iter().keys() {
                 let link = entry?;
                 if let Some(digest) = key::digest_of_link(&link, group) {
-                    self.links.remove(&link)?;
+                    self.forget_link(group, &digest, &link)?;
                     digests.insert(digest);
                 }
             }
             Ok(())
         });
-        for path in index_file::link_files(&self.groups, group)? {
-            digests.extend(index_file::read_links(&path?, group)?.links.into_iter().map(|link| link.digest));
+        for path in link_files::paths(&self.groups, group)? {
+            digests.extend(link_files::read(&path?, group)?.links.into_iter().map(|link| link.digest));
         }
         Ok(digests)
     }
@@ -88,7 +88,7 @@ impl Index {
         Ok(())
     }
 
-    fn forget_sources(&self, digest: &Digest) -> Result<(), StoreError> {
+    pub(super) fn forget_sources(&self, digest: &Digest) -> Result<(), StoreError> {
         for source in self.sources.scan_prefix(digest.as_bytes()).keys() {
             self.sources.remove(source?)?;
         }

@@ -11,10 +11,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Index, Link, LinkFile, StoreError, TagEntry, TagFile, index_file, key, read, source_value};
+use super::links::source_value;
+use super::{ImageFile, Index, LinkFile, StoreError, image_files, index_file, key, link_files, read};
 use crate::domain::id::GroupId;
 use crate::store::cache_id::CacheFolder;
 use crate::store::damage::{self, Kind};
+use crate::store::link::{Link, TagEntry};
 
 /// Key that marks a database that was built completely.
 const COMPLETE: &[u8] = b"complete";
@@ -117,7 +119,8 @@ impl Index {
             self.database.remove(COMPLETE)?;
             self.flush()?;
         }
-        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags, &self.files] {
+        let (images, files) = ([&self.images, &self.pins], [&self.files, &self.summaries]);
+        for tree in [&self.links, &self.sources, &self.tags, &self.group_tags].into_iter().chain(images).chain(files) {
             tree.clear()?;
         }
         self.add_missing()?;
@@ -166,11 +169,11 @@ impl Index {
         let mut differing = 0;
         for group in index_file::groups(&self.groups)? {
             let group = group?;
-            for path in index_file::link_files(&self.groups, group)? {
+            for path in link_files::paths(&self.groups, group)? {
                 differing += self.add_missing_links(group, &path?)?;
             }
-            for path in index_file::tag_files(&self.groups, group)? {
-                differing += self.add_missing_tag(group, &path?)?;
+            for path in image_files::paths(&self.groups, group)? {
+                differing += self.add_missing_image(group, &path?)?;
             }
         }
         Ok(differing)
@@ -180,7 +183,7 @@ impl Index {
         // No links are added meanwhile to the file or the database.
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let mut differing = 0;
-        for LinkFile { origin, digest, link } in index_file::tidy_links(path, group)? {
+        for LinkFile { origin, digest, link } in link_files::tidy(path, group)? {
             let key = key::link(&digest, group, &origin);
             self.found.note(&key);
             let known: Option<Link> = read(self.links.get(&key)?).ok().flatten();
@@ -197,9 +200,11 @@ impl Index {
         Ok(differing)
     }
 
-    fn add_missing_tag(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
+    fn add_missing_image(&self, group: GroupId, path: &Path) -> Result<usize, StoreError> {
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(TagFile { origin, tag, entry }) = index_file::read_tag(path, group)? else { return Ok(0) };
+        let Some(file) = image_files::read(path, group)? else { return Ok(0) };
+        self.put_image(group, &file)?;
+        let ImageFile { origin, tag: Some(tag), entry, .. } = file else { return Ok(0) };
         let (tag_key, group_key) = (key::tag(&origin, &tag), key::group_tag(&origin, &tag, group));
         self.found.note(&group_key);
         let mut differing = 0;
@@ -220,7 +225,7 @@ impl Index {
     /// Removes entries that have no file, because they were removed before. Returns their number.
     fn remove_surplus(&self) -> Result<usize, StoreError> {
         let mut differing = 0;
-        for tree in [&self.links, &self.group_tags] {
+        for tree in [&self.links, &self.group_tags, &self.images, &self.pins] {
             for entry in tree.iter().keys() {
                 let entry = entry?;
                 if self.found.has(&entry) {

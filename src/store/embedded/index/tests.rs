@@ -1,11 +1,16 @@
 //! Tests of the index: access by links, removal of groups, and recovery from the files.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod images;
 mod unreadable;
 
-use super::*;
-use crate::domain::origin::Account;
 use jiff::Timestamp;
+
+use super::*;
+use crate::domain::digest::Digest;
+use crate::domain::origin::{Account, Origin};
+use crate::domain::reference::{Reference, Tag};
+use crate::store::link::{Link, TagEntry};
 
 const A: GroupId = GroupId(1);
 const B: GroupId = GroupId(2);
@@ -27,6 +32,11 @@ fn entry(byte: u8, second: i64) -> TagEntry {
 
 fn latest() -> Tag {
     "latest".parse().unwrap()
+}
+
+/// Returns the images that a group has pulled, by their files.
+fn images(index: &Index, group: GroupId) -> Vec<ImageFile> {
+    image_files::all(&index.groups, group).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 #[test]
@@ -92,7 +102,7 @@ fn a_group_is_forgotten_also_where_its_small_files_are_lost_or_its_entries() {
     index.add_links(A, &origin, &[(digest(1), GRANTED)]).unwrap();
     index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
     fs::remove_dir_all(data.path().join("groups")).unwrap();
-    index_file::append_links(&index.groups, A, &origin, &[(&digest(2), GRANTED)]).unwrap();
+    link_files::append(&index.groups, A, &origin, &[(&digest(2), GRANTED)]).unwrap();
     assert_eq!(index.forget_group(A).unwrap(), [digest(1), digest(2)]);
     index.remove_files(A).unwrap();
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), None);
@@ -113,7 +123,7 @@ fn a_lost_index_is_rebuilt_from_the_small_files() {
     let index = Index::open(data.path(), data.path()).unwrap();
     assert_eq!(index.link(A, &origin, &digest(1)).unwrap(), Some(GRANTED));
     assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)));
-    assert_eq!(index.cached_tags(A).unwrap()[0].entry, entry(1, 100));
+    assert_eq!(images(&index, A)[0].entry, entry(1, 100));
 }
 
 #[test]
@@ -130,7 +140,7 @@ fn forgetting_a_group_leaves_what_others_have() {
     assert_eq!(index.link(A, &origin, &digest(2)).unwrap(), None);
     assert_eq!(index.link(B, &origin, &digest(2)).unwrap(), Some(link));
     assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
-    assert!(index.cached_tags(A).unwrap().is_empty());
+    assert!(images(&index, A).is_empty());
 }
 
 #[test]
@@ -142,7 +152,7 @@ fn a_dropped_tag_is_gone_for_every_group() {
     index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
     index.drop_tag(&origin, &latest()).unwrap();
     assert_eq!(index.tag(&origin, &latest()).unwrap(), None);
-    assert!(index.cached_tags(A).unwrap().is_empty() && index.cached_tags(B).unwrap().is_empty());
+    assert!(images(&index, A).is_empty() && images(&index, B).is_empty());
 }
 
 #[test]
@@ -207,7 +217,7 @@ fn a_flipped_bit_in_a_file_of_links_takes_no_more_than_two_of_them_and_changes_n
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, damaged).unwrap();
-        let found = index_file::links(&groups, A, &origin, &[1, 2, 3].map(digest)).unwrap();
+        let found = link_files::links(&groups, A, &origin, &[1, 2, 3].map(digest)).unwrap();
         for (found, was) in found.iter().zip([REFERENCED, GRANTED, REFERENCED]) {
             assert!(found.is_none_or(|found| found == was), "bit {bit}");
         }
@@ -226,7 +236,7 @@ fn a_flipped_bit_in_the_file_of_a_tag_never_changes_what_it_stands_for() {
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, damaged).unwrap();
-        let tags = index.cached_tags(A).unwrap();
+        let tags = images(&index, A);
         assert!(tags.iter().all(|tag| tag.entry == entry(1, 100)), "bit {bit}");
         assert_eq!(tags.is_empty(), !path.exists(), "bit {bit}");
     }

@@ -1,0 +1,120 @@
+//! Lists of the images that a group has cached.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::EmbeddedContent;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::platform::Platform;
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::embedded::index::ImageRecord;
+use crate::store::error::StoreError;
+use crate::store::images::{CachedImage, ImageKey, ImageOrder, ImagePage, ImageQuery};
+
+impl EmbeddedContent {
+    /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
+    pub(in crate::store) fn images(&self, group: GroupId, query: &ImageQuery) -> Result<ImagePage, StoreError> {
+        let filtered = query.search.is_some() || query.pinned.is_some();
+        if query.order == ImageOrder::Name && !filtered {
+            let page = self.index().image_page(group, query.descending, query.skip, query.limit)?;
+            let totals = self.index().totals()?;
+            if let (Some(images), Some(totals)) = (page, totals) {
+                let total = totals.get(&group).map_or(0, |totals| totals.images);
+                return Ok(ImagePage {
+                    images: self.shown(images),
+                    total: usize::try_from(total).unwrap_or(usize::MAX),
+                });
+            }
+        }
+        let mut all = self.index().images_of_group(group)?;
+        all.retain(|(key, record)| is_wanted(key, record, query));
+        match query.order {
+            ImageOrder::Name => {}
+            ImageOrder::Size => all.sort_by_cached_key(|(key, record)| self.stored(key, record.digest).0),
+            ImageOrder::CachedAt => all.sort_by_key(|(_, record)| record.cached_at),
+            ImageOrder::LastPulledAt => all.sort_by_key(|(_, record)| record.last_pulled_at),
+            ImageOrder::Pulls => all.sort_by_key(|(_, record)| record.pulls),
+        }
+        if query.descending {
+            all.reverse();
+        }
+        let total = all.len();
+        let page = all.into_iter().skip(query.skip).take(query.limit).collect();
+        Ok(ImagePage { images: self.shown(page), total })
+    }
+
+    /// Returns the images of a group by name and tag or digest; see
+    /// [`ContentStore::image`](crate::store::content::ContentStore::image).
+    pub(in crate::store) fn image(
+        &self,
+        group: GroupId,
+        upstream: &UpstreamName,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Vec<CachedImage>, StoreError> {
+        let mut images = self.index().images_of_repository(group, upstream, repository)?;
+        images.retain(|(key, _)| key.reference == *reference);
+        Ok(self.shown(images))
+    }
+
+    fn shown(&self, images: Vec<(ImageKey, ImageRecord)>) -> Vec<CachedImage> {
+        images.into_iter().map(|(key, record)| self.cached_image(key, record)).collect()
+    }
+
+    fn cached_image(&self, key: ImageKey, record: ImageRecord) -> CachedImage {
+        let (size, platforms) = self.stored(&key, record.digest);
+        let checked_at = match &key.reference {
+            Reference::Tag(tag) => self.index().tag(&key.origin, tag).ok().flatten().map(|entry| entry.checked_at),
+            Reference::Digest(_) => None,
+        };
+        CachedImage {
+            key,
+            digest: record.digest,
+            platforms: platforms.into_iter().collect(),
+            size,
+            cached_at: record.cached_at,
+            last_pulled_at: record.last_pulled_at,
+            pulls: record.pulls,
+            pinned: record.pinned,
+            checked_at,
+        }
+    }
+
+    /// Returns the number of bytes that are stored of an image and that its group has pulled, each content once, and the
+    /// platforms of its stored manifests.
+    fn stored(&self, image: &ImageKey, digest: Digest) -> (u64, BTreeSet<Platform>) {
+        let (mut size, mut platforms, mut counted) = (0, BTreeSet::new(), HashSet::new());
+        let mut count = |digest: &Digest| {
+            let file = self.index().held_file(image.group, &image.origin, digest);
+            if counted.insert(*digest) {
+                size += file.map_or(0, |file| file.size);
+            }
+            file.is_some()
+        };
+        let Some(summary) = self.summary(&digest).filter(|_| count(&digest)) else { return (size, platforms) };
+        platforms.extend(summary.platform);
+        for blob in &summary.blobs {
+            count(blob);
+        }
+        for (child, platform) in summary.manifests {
+            if !count(&child) {
+                continue;
+            }
+            let of_child = self.summary(&child).unwrap_or_default();
+            for blob in &of_child.blobs {
+                count(blob);
+            }
+            platforms.extend(platform.or(of_child.platform));
+        }
+        (size, platforms)
+    }
+}
+
+fn is_wanted(key: &ImageKey, record: &ImageRecord, query: &ImageQuery) -> bool {
+    let contains = |text: &String| {
+        let name = format!("{}:{}", key.origin.image_name(), key.reference);
+        name.contains(text.as_str()) || record.digest.to_string().contains(text.as_str())
+    };
+    query.search.as_ref().is_none_or(contains) && query.pinned.is_none_or(|pinned| pinned == record.pinned)
+}

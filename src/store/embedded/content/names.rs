@@ -1,0 +1,83 @@
+//! What stored manifests name, from their summaries in the index. A summary that is missing is made from the manifest.
+
+use std::collections::HashSet;
+use std::fs;
+
+use super::EmbeddedContent;
+use crate::domain::digest::Digest;
+use crate::domain::manifest;
+use crate::domain::platform;
+use crate::store::blobs::BlobFiles;
+use crate::store::embedded::index::Summary;
+use crate::store::manifests::Manifest;
+
+/// Maximum length of a manifest whose names are read, in bytes.
+pub(super) const MAX_EXAMINED_BYTES: u64 = 1 << 20;
+
+/// Maximum number of contents that count as named by one manifest or index. Far more than any real image has.
+pub(super) const MAX_NAMES_OF_ONE: usize = 4_096;
+
+/// Maximum length of the configuration of an image that is read for its platform, in bytes.
+const MAX_CONFIGURATION_BYTES: u64 = 1 << 20;
+
+impl EmbeddedContent {
+    /// Records what a manifest names, unless that is recorded.
+    pub(super) fn summarize(&self, manifest: &Manifest) {
+        if manifest.bytes.len() as u64 <= MAX_EXAMINED_BYTES && self.index().summary(&manifest.digest).is_none() {
+            self.index().put_summary(&manifest.digest, &summary_of(manifest));
+        }
+    }
+
+    /// Returns what a manifest names; `None` for a blob, and for a manifest that is not stored or cannot be read.
+    pub(super) fn summary(&self, digest: &Digest) -> Option<Summary> {
+        if let Some(known) = self.index().summary(digest) {
+            return Some(known);
+        }
+        let length = self.manifests().length(digest).unwrap_or_default();
+        if !(1..=MAX_EXAMINED_BYTES).contains(&length) {
+            return None;
+        }
+        let summary = summary_of(&self.manifests().read(digest).ok().flatten()?);
+        self.index().put_summary(digest, &summary);
+        Some(summary)
+    }
+
+    /// Returns what this manifest names: of an index also what its manifests name, as far as they are stored. Nothing
+    /// for a blob, and for a manifest that cannot be read.
+    pub(super) fn names(&self, digest: &Digest) -> HashSet<Digest> {
+        let mut names = HashSet::new();
+        let Some(summary) = self.summary(digest) else { return names };
+        let add = |names: &mut HashSet<Digest>, more: Vec<Digest>| {
+            let left = MAX_NAMES_OF_ONE.saturating_sub(names.len());
+            names.extend(more.into_iter().take(left));
+        };
+        let children: HashSet<Digest> = summary.manifests.into_iter().map(|(child, _)| child).collect();
+        add(&mut names, summary.blobs);
+        add(&mut names, children.iter().copied().collect());
+        for child in children {
+            if names.len() >= MAX_NAMES_OF_ONE {
+                break;
+            }
+            add(&mut names, self.summary(&child).unwrap_or_default().blobs);
+        }
+        names
+    }
+
+    /// Reads the platform of an image from its configuration, if it is not known and the configuration is stored.
+    pub(super) fn find_platform(&self, digest: &Digest, blobs: &BlobFiles) {
+        let Some(summary) = self.index().summary(digest).filter(|summary| summary.platform.is_none()) else { return };
+        let Some(configuration) = summary.blobs.first().filter(|_| summary.manifests.is_empty()) else { return };
+        let path = blobs.path(configuration);
+        if fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_CONFIGURATION_BYTES)
+            && let Ok(bytes) = fs::read(&path)
+            && let Some(platform) = platform::of_configuration(&bytes)
+        {
+            self.index().put_summary(digest, &Summary { platform: Some(platform), ..summary });
+        }
+    }
+}
+
+fn summary_of(manifest: &Manifest) -> Summary {
+    let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
+    Summary::of(&named, &manifest.bytes, MAX_NAMES_OF_ONE)
+}

@@ -1,0 +1,101 @@
+//! Removal of single images from a group; [`index::removal`](crate::store::embedded::index) has the steps.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use super::EmbeddedContent;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::content::StartedRemoval;
+use crate::store::error::StoreError;
+use crate::store::images::{ImageKey, Removal};
+
+impl EmbeddedContent {
+    /// Removes images; see [`ContentStore::remove_images`](crate::store::content::ContentStore::remove_images).
+    pub(in crate::store) fn remove_images(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        references: Vec<Reference>,
+    ) -> Result<(PathBuf, Removal), StoreError> {
+        let mut digests = HashSet::new();
+        for (key, record) in self.index().images_of_repository(group, &origin.upstream, &origin.repository)? {
+            if key.origin == *origin && references.contains(&key.reference) {
+                self.add_content(&key, record.digest, &mut digests)?;
+            }
+        }
+        let mut removal = Removal { origin: origin.clone(), references, digests: digests.into_iter().collect() };
+        removal.digests.sort();
+        let note = self.index().begin_removal(group, &mut removal)?;
+        Ok((note, removal))
+    }
+
+    /// Returns the removals that are not complete, after the removal of their images; see
+    /// [`ContentStore::removals`](crate::store::content::ContentStore::removals).
+    pub(in crate::store) fn started_removals(&self) -> Result<Vec<StartedRemoval>, StoreError> {
+        let mut started = Vec::new();
+        for (group, note, mut removal) in self.index().removals()? {
+            if !removal.references.is_empty() {
+                self.index().begin_removal(group, &mut removal)?;
+            }
+            started.push(StartedRemoval { group, note, removal });
+        }
+        Ok(started)
+    }
+
+    /// Removes the links that a removal leaves without an image; see
+    /// [`ContentStore::remove_links_of`](crate::store::content::ContentStore::remove_links_of).
+    pub(in crate::store) fn remove_links_of(
+        &self,
+        group: GroupId,
+        removal: &Removal,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let (mut kept, mut seen) = (HashSet::new(), HashSet::new());
+        // Most of the work is done before others have to wait.
+        self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
+        let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+        self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
+        let unnamed: HashSet<Digest> =
+            removal.digests.iter().copied().filter(|digest| !kept.contains(digest)).collect();
+        self.index().remove_links(group, &removal.origin, &unnamed)
+    }
+
+    /// Adds what the images of a group in an origin are and name. `seen` has the images that were added before.
+    fn add_images(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        content: &mut HashSet<Digest>,
+        seen: &mut HashSet<(ImageKey, Digest)>,
+    ) -> Result<(), StoreError> {
+        for (key, record) in self.index().images_of_repository(group, &origin.upstream, &origin.repository)? {
+            if key.origin == *origin && seen.insert((key.clone(), record.digest)) {
+                self.add_content(&key, record.digest, content)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what an image is and names, now and before its tag moved.
+    fn add_content(&self, image: &ImageKey, digest: Digest, content: &mut HashSet<Digest>) -> Result<(), StoreError> {
+        let earlier = self.index().earlier(image)?;
+        for digest in earlier.into_iter().map(|earlier| earlier.digest).chain([digest]) {
+            content.insert(digest);
+            content.extend(self.names(&digest));
+        }
+        Ok(())
+    }
+
+    /// Returns what all pinned images are and name.
+    pub(super) fn pinned(&self) -> Result<HashSet<Digest>, StoreError> {
+        let mut pinned = HashSet::new();
+        for digest in self.index().pinned()? {
+            pinned.insert(digest);
+            pinned.extend(self.names(&digest));
+        }
+        Ok(pinned)
+    }
+}

@@ -1,0 +1,261 @@
+//! Images that groups have pulled: a record of each in the database, for lists, and a small file, which is authoritative
+//! except for the numbers and times of pulls.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::rebuild::Trust;
+use super::tags::BYTES_PER_TAG;
+use super::{ImageFile, Index, StoreError, image_files, key, read};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::images::{Earlier, ImageKey, Pulls};
+use crate::store::link::TagEntry;
+
+/// The record of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Time since which it has this digest.
+    pub cached_at: Timestamp,
+    /// Time of the last pull.
+    pub last_pulled_at: Timestamp,
+    /// Number of pulls.
+    pub pulls: u64,
+    /// True if it is neither evicted nor removed for its age.
+    pub pinned: bool,
+}
+
+impl Index {
+    /// Records that a group has pulled a digest that no other image of it names.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if the image's file cannot be written.
+    pub fn add_digest(&self, group: GroupId, origin: &Origin, entry: TagEntry) -> Result<(), StoreError> {
+        let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
+        self.check_space(BYTES_PER_TAG)?;
+        let file = self.written_image(group, origin, None, entry)?;
+        self.in_database(|| self.database.change(|| self.put_image(group, &file)));
+        Ok(())
+    }
+
+    /// Writes the file of an image that is pulled now.
+    pub(super) fn written_image(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        tag: Option<&Tag>,
+        entry: TagEntry,
+    ) -> Result<ImageFile, StoreError> {
+        let reference = tag.cloned().map_or(Reference::Digest(entry.digest), Reference::Tag);
+        let before = ImageFile::read(&self.groups, group, origin, &reference)?;
+        let file = ImageFile::after(before, origin, tag, entry);
+        file.write(&self.groups, group)?;
+        Ok(file)
+    }
+
+    /// Puts the record of an image into the database, after its file. The pulls that are known stay.
+    pub(super) fn put_image(&self, group: GroupId, file: &ImageFile) -> Result<(), StoreError> {
+        let image = ImageKey { group, origin: file.origin.clone(), reference: file.reference() };
+        let key = key::image(&image);
+        self.found.note(&key);
+        let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: Option<ImageRecord> = read(self.images.get(&key)?).ok().flatten();
+        if before.is_none() {
+            self.totals.image(&key, group, true);
+        }
+        let record = ImageRecord {
+            digest: file.entry.digest,
+            cached_at: file.since(),
+            // After the loss of the index nothing is removed because nobody is known to have pulled it.
+            last_pulled_at: before.map_or_else(Timestamp::now, |before| before.last_pulled_at),
+            pulls: before.map_or(0, |before| before.pulls),
+            pinned: file.pinned,
+        };
+        if before != Some(record) {
+            self.images.insert(&key, serde_json::to_vec(&record)?)?;
+        }
+        Ok(if file.pinned { self.pins.insert(key, b"").map(drop) } else { self.pins.remove(key).map(drop) }?)
+    }
+
+    /// Removes the record of an image.
+    pub(super) fn forget_image(&self, image: &ImageKey) -> Result<(), StoreError> {
+        let key = key::image(image);
+        let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.images.remove(&key)?.is_some() {
+            self.totals.image(&key, image.group, false);
+        }
+        self.pins.remove(key)?;
+        Ok(())
+    }
+
+    /// Removes the records of all images of a group.
+    pub(super) fn forget_images(&self, group: GroupId) -> Result<(), StoreError> {
+        for key in self.images.scan_prefix(key::images_of_group(group)).keys() {
+            if let Some(image) = key::image_of(&key?) {
+                self.forget_image(&image)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds pulls to the records of images that are there. Others are left out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space. On a full disk the pulls are lost.
+    pub fn record_pulls(&self, pulls: &HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+        if pulls.is_empty() || !self.may_record()? {
+            return Ok(());
+        }
+        for (image, pulls) in pulls {
+            let key = key::image(image);
+            let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            self.in_database(|| {
+                let Some(mut record) = read::<ImageRecord>(self.images.get(&key)?)? else { return Ok(()) };
+                record.pulls = record.pulls.saturating_add(pulls.count);
+                record.last_pulled_at = record.last_pulled_at.max(pulls.last);
+                self.images.insert(key, serde_json::to_vec(&record)?)?;
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the images of a group in a repository, with whatever account they were pulled.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn images_of_repository(
+        &self,
+        group: GroupId,
+        upstream: &UpstreamName,
+        repository: &Repository,
+    ) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let of_database = self.if_trusted(|| {
+            let entries = self.images.scan_prefix(key::images_of_repository(group, upstream, repository));
+            entries.filter_map(|entry| decoded(entry).transpose()).collect()
+        });
+        of_database.unwrap_or_else(|| {
+            let is_of = |image: &ImageKey| image.origin.upstream == *upstream && image.origin.repository == *repository;
+            Ok(self.images_in_files(group)?.into_iter().filter(|(image, _)| is_of(image)).collect())
+        })
+    }
+
+    /// Returns all images of a group, in the order of their names. Reads their files if the database cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn images_of_group(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let of_database = self.if_trusted(|| {
+            let entries = self.images.scan_prefix(key::images_of_group(group));
+            entries.filter_map(|entry| decoded(entry).transpose()).collect()
+        });
+        of_database.unwrap_or_else(|| self.images_in_files(group))
+    }
+
+    /// Returns a part of the images of a group, in the order of their names, without reading the others; `None` if the
+    /// database cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present.
+    pub fn image_page(
+        &self,
+        group: GroupId,
+        descending: bool,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Option<Vec<(ImageKey, ImageRecord)>>, StoreError> {
+        let page = self.if_trusted(|| {
+            let entries = self.images.scan_prefix(key::images_of_group(group));
+            // Values are decoded for the entries of the page only.
+            let page: Vec<_> = if descending {
+                entries.rev().skip(skip).take(limit).collect()
+            } else {
+                entries.skip(skip).take(limit).collect()
+            };
+            page.into_iter().filter_map(|entry| decoded(entry).transpose()).collect()
+        });
+        page.transpose()
+    }
+
+    fn images_in_files(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let mut images = Vec::new();
+        for file in image_files::all(&self.groups, group)? {
+            let file = file?;
+            let record = ImageRecord {
+                digest: file.entry.digest,
+                cached_at: file.since(),
+                last_pulled_at: file.entry.checked_at,
+                pulls: 0,
+                pinned: file.pinned,
+            };
+            images.push((ImageKey { group, origin: file.origin.clone(), reference: file.reference() }, record));
+        }
+        images.sort_by_cached_key(|(image, _)| key::image(image));
+        Ok(images)
+    }
+
+    /// Returns what a tag of a group stood for before, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read because the process lacks open files or memory.
+    pub fn earlier(&self, image: &ImageKey) -> Result<Vec<Earlier>, StoreError> {
+        let file = ImageFile::read(&self.groups, image.group, &image.origin, &image.reference)?;
+        Ok(file.map(|file| file.earlier).unwrap_or_default())
+    }
+
+    /// Pins an image, or ends that. Durable when it returns. Returns false if the group has no such image.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the image's file cannot be read or written.
+    pub fn pin(&self, image: &ImageKey, pinned: bool) -> Result<bool, StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let ImageKey { group, origin, reference } = image;
+        let Some(mut file) = ImageFile::read(&self.groups, *group, origin, reference)? else { return Ok(false) };
+        if file.pinned != pinned {
+            file.pinned = pinned;
+            file.write_durably(&self.groups, *group)?;
+            self.in_database(|| self.database.change(|| self.put_image(*group, &file)));
+        }
+        Ok(true)
+    }
+
+    /// Returns the digests of all pinned images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn pinned(&self) -> Result<Vec<Digest>, StoreError> {
+        if self.trust() == Trust::Broken {
+            let mut pinned = Vec::new();
+            for group in self.groups()? {
+                pinned.extend(self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned));
+            }
+            return Ok(pinned.into_iter().map(|(_, record)| record.digest).collect());
+        }
+        let pinned = self.in_database(|| {
+            let record = |key: sled::Result<sled::IVec>| read::<ImageRecord>(self.images.get(key?)?);
+            self.pins.iter().keys().filter_map(|key| record(key).transpose()).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(pinned.unwrap_or_default().into_iter().map(|record| record.digest).collect())
+    }
+}
+
+fn decoded(entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Option<(ImageKey, ImageRecord)>, StoreError> {
+    let (key, value) = entry?;
+    Ok(key::image_of(&key).zip(read(Some(value))?))
+}

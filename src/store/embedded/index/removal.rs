@@ -1,0 +1,102 @@
+//! Removal of single images from a group, and of what only they name.
+//!
+//! The steps, each of which is durable before the next begins: a note of the removal; the images themselves, after which
+//! they are neither listed nor served by their tags; the note without them, because they may be pulled again from now
+//! on; the links to what no other image of the group names. Then the content to which no group has a link is removed,
+//! and at last the note. A start repeats what a note says.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use super::{ImageFile, Index, StoreError, index_file, key, link_files, removal_files};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::images::{ImageKey, Removal};
+
+impl Index {
+    /// Records a removal, and removes its images. Returns the path of the note.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written or removed. If the note was written, a start repeats the removal.
+    pub fn begin_removal(&self, group: GroupId, removal: &mut Removal) -> Result<PathBuf, StoreError> {
+        removal_files::write(&self.groups, group, removal)?;
+        for reference in std::mem::take(&mut removal.references) {
+            self.remove_image(&ImageKey { group, origin: removal.origin.clone(), reference })?;
+        }
+        removal_files::write(&self.groups, group, removal)
+    }
+
+    /// Returns the removals that were recorded and are not complete, with the paths of their notes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn removals(&self) -> Result<Vec<(GroupId, PathBuf, Removal)>, StoreError> {
+        let mut removals = Vec::new();
+        for group in index_file::groups(&self.groups)? {
+            let group = group?;
+            let of_group = removal_files::all(&self.groups, group)?;
+            removals.extend(of_group.into_iter().map(|(note, removal)| (group, note, removal)));
+        }
+        Ok(removals)
+    }
+
+    /// Removes the note of a removal that is complete.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be removed.
+    pub fn end_removal(&self, group: GroupId, note: &Path) -> Result<(), StoreError> {
+        removal_files::remove(note, group)
+    }
+
+    /// Removes the links of a group to these contents, durably. Returns those to which no group has a link any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub fn remove_links(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        digests: &HashSet<Digest>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        self.in_database(|| {
+            self.database.change(|| {
+                digests.iter().try_for_each(|digest| self.forget_link(group, digest, &key::link(digest, group, origin)))
+            })
+        });
+        link_files::remove(&self.groups, group, origin, digests)?;
+        let mut orphans = Vec::new();
+        for digest in digests {
+            if !self.is_linked(digest)? {
+                self.in_database(|| self.forget_sources(digest));
+                orphans.push(*digest);
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Removes an image of a group, and its tag if no other group has pulled it.
+    fn remove_image(&self, image: &ImageKey) -> Result<(), StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let ImageKey { group, origin, reference } = image;
+        let forget = || {
+            self.forget_image(image)?;
+            if let Reference::Tag(tag) = reference {
+                self.group_tags.remove(key::group_tag(origin, tag, *group))?;
+                if self.group_tags.scan_prefix(key::tag(origin, tag)).next().transpose()?.is_none() {
+                    self.tags.remove(key::tag(origin, tag))?;
+                }
+            }
+            Ok(())
+        };
+        self.in_database(|| self.database.change(forget));
+        ImageFile::remove(&self.groups, *group, origin, reference)
+    }
+}

@@ -1,0 +1,168 @@
+//! Tags: what each stands for, and which groups have pulled it.
+
+use std::sync::PoisonError;
+
+use super::rebuild::Trust;
+use super::{ImageFile, Index, StoreError, index_file, key, read};
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
+use crate::store::images::ImageKey;
+use crate::store::link::TagEntry;
+
+/// Disk space in bytes that a tag requires, in its file and in the database together.
+pub(super) const BYTES_PER_TAG: usize = 8 << 10;
+
+impl Index {
+    /// Returns the content that a tag of this origin refers to, as last confirmed by upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of the tag cannot be read because the process lacks open files or memory.
+    pub fn tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
+        let entry = self.if_trusted(|| read(self.tags.get(key::tag(origin, tag))?));
+        let entry = entry.unwrap_or_else(|| self.newest_tag(origin, tag))?;
+        self.database.settle();
+        Ok(entry)
+    }
+
+    /// Returns the newest entry of a tag in the small files.
+    fn newest_tag(&self, origin: &Origin, tag: &Tag) -> Result<Option<TagEntry>, StoreError> {
+        let mut newest: Option<TagEntry> = None;
+        for (_, file) in self.files_of_tag(origin, tag)? {
+            if newest.is_none_or(|newest| newest.is_before(&file.entry)) {
+                newest = Some(file.entry);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Returns the files of this tag from all groups that have pulled it.
+    fn files_of_tag(&self, origin: &Origin, tag: &Tag) -> Result<Vec<(GroupId, ImageFile)>, StoreError> {
+        let (mut files, tag) = (Vec::new(), Reference::Tag(tag.clone()));
+        for group in index_file::groups(&self.groups)? {
+            let group = group?;
+            if let Some(file) = ImageFile::read(&self.groups, group, origin, &tag)?
+                && !index_file::is_forgotten(&self.groups, group)
+            {
+                files.push((group, file));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Records the content that a tag refers to, and that this group has pulled it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk is full, or if the tag's file cannot be written.
+    pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
+        let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
+        let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
+        let value = serde_json::to_vec(&entry)?;
+        if self.trust() != Trust::Broken {
+            self.database.check_writable()?;
+        }
+        let again = self.if_trusted(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
+        if let Some(Ok(true)) = again {
+            self.database.settle();
+            return Ok(());
+        }
+        self.check_space(BYTES_PER_TAG)?;
+        let file = self.written_image(group, origin, Some(tag), entry)?;
+        self.found.note(&group_key);
+        let insert = || {
+            self.group_tags.insert(group_key, value.as_slice())?;
+            self.tags.insert(tag_key, value)?;
+            self.put_image(group, &file)
+        };
+        self.in_database(|| self.database.change(insert));
+        Ok(())
+    }
+
+    /// Updates the confirmation time of a tag if nothing else has changed, and returns whether that was done. This
+    /// update alone need not be durable: if it is lost, upstream is requested once more.
+    fn confirm_tag(
+        &self,
+        tag_key: &[u8],
+        group_key: &[u8],
+        entry: &TagEntry,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (pulled, before) = (self.group_tags.get(group_key)?, self.tags.get(tag_key)?);
+        let same = |known: Option<TagEntry>| known.is_some_and(|known| known.digest == entry.digest && !known.denied);
+        let again = same(read(pulled)?) && same(read(before.clone())?);
+        Ok(again && self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
+    }
+
+    /// Returns true if this group has pulled this tag, whatever it referred to then.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the tag's file cannot be read because the process lacks open files or memory.
+    pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
+        let has = self.if_trusted(|| Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?));
+        let file = || ImageFile::read(&self.groups, group, origin, &Reference::Tag(tag.clone()));
+        let has = has.unwrap_or_else(|| Ok(file()?.is_some()))?;
+        self.database.settle();
+        Ok(has)
+    }
+
+    /// Records that upstream now refuses the repository of this tag: its entry is kept, but must not be served any
+    /// more. On a full disk, to which the database must not write, only the files record it and are authoritative
+    /// from then on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the denial can neither be recorded nor the tag be removed.
+    pub fn deny_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let deny = || {
+            self.database.check_writable()?;
+            if let Some(entry) = read::<TagEntry>(self.tags.get(key::tag(origin, tag))?)? {
+                let denied = TagEntry { denied: true, ..entry };
+                self.tags.insert(key::tag(origin, tag), serde_json::to_vec(&denied)?)?;
+            }
+            Ok(())
+        };
+        self.in_database(|| self.database.change(deny));
+        let mut denied = Ok(());
+        for (group, mut file) in self.files_of_tag(origin, tag)? {
+            file.entry.denied = true;
+            // On a full disk the tag is removed instead, which needs no space: the next pull makes a request to
+            // upstream.
+            if file.write(&self.groups, group).is_err() {
+                denied = denied.and(ImageFile::remove(&self.groups, group, origin, &file.reference()));
+            }
+        }
+        denied
+    }
+
+    /// Removes a tag that upstream no longer has, for all groups.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of the tag cannot be removed.
+    pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let reference = Reference::Tag(tag.clone());
+        let forget = || {
+            self.database.check_writable()?;
+            self.tags.remove(key::tag(origin, tag))?;
+            for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
+                let key = entry?;
+                self.group_tags.remove(&key)?;
+                if let Some(group) = key::group_of_tag(&key) {
+                    self.forget_image(&ImageKey { group, origin: origin.clone(), reference: reference.clone() })?;
+                }
+            }
+            Ok(())
+        };
+        self.in_database(|| self.database.change(forget));
+        let mut dropped = Ok(());
+        for group in index_file::groups(&self.groups)? {
+            dropped = dropped.and(ImageFile::remove(&self.groups, group?, origin, &reference));
+        }
+        dropped
+    }
+}

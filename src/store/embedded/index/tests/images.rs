@@ -1,0 +1,218 @@
+//! Tests of images and of the totals of groups: what is recorded, counted and removed.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::images::{GroupTotals, ImageKey, Pulls, Removal};
+use crate::store::usage::{FileKind, StoredFile, Usage};
+
+fn opened(data: &Path) -> (Index, Usage) {
+    let usage = Usage::default();
+    (Index::open(data, data).unwrap().counted_in(&usage), usage)
+}
+
+fn key(group: GroupId, reference: &str) -> ImageKey {
+    ImageKey { group, origin: origin(Account::Anonymous), reference: reference.parse().unwrap() }
+}
+
+fn tag(name: &str) -> Tag {
+    name.parse().unwrap()
+}
+
+fn blob(size: u64) -> StoredFile {
+    StoredFile { kind: FileKind::Blob, size }
+}
+
+/// Stores a file of this digest, and records it.
+fn store(index: &Index, usage: &Usage, byte: u8, size: u64) {
+    usage.stored(&digest(byte), blob(size));
+    index.record_files(usage, &HashMap::new()).unwrap();
+}
+
+fn totals(index: &Index, group: GroupId) -> GroupTotals {
+    index.totals().unwrap().unwrap().get(&group).copied().unwrap_or_default()
+}
+
+#[test]
+fn an_image_has_its_pulls_its_time_and_what_it_was_before() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(2, 300)).unwrap();
+    let pulls = Pulls { count: 3, last: Timestamp::from_second(4_000_000_000).unwrap() };
+    index.record_pulls(&HashMap::from([(key(A, "latest"), pulls), (key(B, "latest"), pulls)])).unwrap();
+    let images = index.images_of_group(A).unwrap();
+    let record = images[0].1;
+    assert_eq!((images.len(), record.digest, record.pulls), (1, digest(2), 3));
+    assert_eq!((record.cached_at.as_second(), record.last_pulled_at), (300, pulls.last));
+    let earlier = index.earlier(&key(A, "latest")).unwrap();
+    assert_eq!(
+        earlier.iter().map(|one| (one.digest, one.cached_at.as_second())).collect::<Vec<_>>(),
+        [(digest(1), 100)]
+    );
+    assert_eq!(index.images_of_group(B).unwrap(), []);
+}
+
+#[test]
+fn images_come_back_without_the_index_and_pins_with_them() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Username("robot".into()));
+    {
+        let (index, _) = opened(data.path());
+        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+        index.add_digest(A, &origin, entry(7, 100)).unwrap();
+        let image = ImageKey { group: A, origin: origin.clone(), reference: Reference::Tag(latest()) };
+        assert!(index.pin(&image, true).unwrap());
+        assert!(!index.pin(&key(B, "latest"), true).unwrap(), "no group but A has pulled it");
+    }
+    fs::remove_dir_all(data.path().join("index")).unwrap();
+    let (index, _) = opened(data.path());
+    let images = index.images_of_group(A).unwrap();
+    let of = |(key, record): &(ImageKey, ImageRecord)| (key.reference.clone(), record.digest, record.pinned);
+    let by_digest = (Reference::Digest(digest(7)), digest(7), false);
+    assert_eq!(images.iter().map(of).collect::<Vec<_>>(), [(Reference::Tag(latest()), digest(1), true), by_digest]);
+    assert_eq!(index.pinned().unwrap(), [digest(1)]);
+    assert_eq!(totals(&index, A).images, 2);
+}
+
+#[test]
+fn a_page_of_images_is_in_the_order_of_their_names() {
+    let data = tempfile::tempdir().unwrap();
+    let (index, _) = opened(data.path());
+    for name in ["c", "a", "d", "b"] {
+        index.set_tag(A, &origin(Account::Anonymous), &tag(name), entry(1, 100)).unwrap();
+        index.set_tag(B, &origin(Account::Anonymous), &tag(name), entry(1, 100)).unwrap();
+    }
+    let page = |descending, skip| -> Vec<String> {
+        let page = index.image_page(A, descending, skip, 2).unwrap().unwrap();
+        page.into_iter().map(|(key, _)| key.reference.to_string()).collect()
+    };
+    assert_eq!([page(false, 0), page(false, 2), page(false, 4)], [vec!["a", "b"], vec!["c", "d"], vec![]]);
+    assert_eq!(page(true, 1), ["c", "b"]);
+}
+
+#[test]
+fn a_group_counts_what_it_holds_once_and_what_is_not_stored_not_at_all() {
+    let data = tempfile::tempdir().unwrap();
+    let (anonymous, robot) = (origin(Account::Anonymous), origin(Account::Username("robot".into())));
+    let (index, usage) = opened(data.path());
+    store(&index, &usage, 1, 10);
+    index.add_links(A, &anonymous, &[(digest(1), GRANTED), (digest(2), GRANTED), (digest(3), REFERENCED)]).unwrap();
+    index.add_links(A, &robot, &[(digest(1), GRANTED)]).unwrap();
+    index.add_links(B, &anonymous, &[(digest(1), GRANTED)]).unwrap();
+    let check =
+        |index: &Index, expected: [u64; 2]| assert_eq!([A, B].map(|group| totals(index, group).bytes), expected);
+    check(&index, [10, 10]);
+    store(&index, &usage, 2, 5);
+    store(&index, &usage, 3, 7);
+    check(&index, [15, 10]);
+    usage.removed(&digest(1), blob(10));
+    index.record_files(&usage, &HashMap::new()).unwrap();
+    check(&index, [5, 0]);
+    store(&index, &usage, 1, 10);
+    index.remove_links(A, &robot, &HashSet::from([digest(1)])).unwrap();
+    check(&index, [15, 10]);
+    index.remove_links(A, &anonymous, &HashSet::from([digest(1)])).unwrap();
+    check(&index, [5, 10]);
+    drop(index);
+    check(&opened(data.path()).0, [5, 10]);
+}
+
+#[test]
+fn a_link_that_opened_content_of_another_group_is_held_from_then_on() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, usage) = opened(data.path());
+    store(&index, &usage, 1, 7);
+    index.add_links(A, &origin, &[(digest(1), GRANTED)]).unwrap();
+    index.add_links(B, &origin, &[(digest(1), REFERENCED)]).unwrap();
+    assert_eq!(totals(&index, B).bytes, 0);
+    assert_eq!(index.link(B, &origin, &digest(1)).unwrap(), Some(GRANTED));
+    index.record_used_links().unwrap();
+    assert_eq!(totals(&index, B).bytes, 7);
+}
+
+#[test]
+fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_stay() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
+    let references = vec![Reference::Tag(latest())];
+    let mut removal = Removal { origin: origin.clone(), references, digests: vec![digest(1)] };
+    let note = index.begin_removal(A, &mut removal).unwrap();
+    assert!(index.images_of_group(A).unwrap().is_empty() && !index.has_tag(A, &origin, &latest()).unwrap());
+    assert!(index.has_tag(B, &origin, &latest()).unwrap() && index.tag(&origin, &latest()).unwrap().is_some());
+    index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
+    drop(index);
+    let (index, _) = opened(data.path());
+    let removals = index.removals().unwrap();
+    assert_eq!(removals, [(A, note.clone(), removal)]);
+    assert!(removals[0].2.references.is_empty(), "the image was pulled again since");
+    assert_eq!(index.images_of_group(A).unwrap().len(), 1);
+    index.end_removal(A, &note).unwrap();
+    assert_eq!(index.removals().unwrap(), []);
+}
+
+#[test]
+fn an_index_without_images_of_an_earlier_version_gets_them_at_a_start() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    {
+        let (index, _) = opened(data.path());
+        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+        index.images.clear().unwrap();
+        index.flush().unwrap();
+    }
+    let (index, _) = opened(data.path());
+    index.check_against_files().unwrap();
+    assert_eq!(index.images_of_group(A).unwrap()[0].1.digest, digest(1));
+}
+
+/// A step of the property test: what changes, for which group, and of which content.
+type Step = (u8, u64, u8);
+
+fn take(index: &Index, usage: &Usage, (what, group, byte): Step) {
+    let (group, origin) = (GroupId(group), origin(Account::Anonymous));
+    let is_stored = index.file(&digest(byte)).unwrap().is_some();
+    match what {
+        0 if !is_stored => store(index, usage, byte, u64::from(byte) + 1),
+        1 if is_stored => {
+            usage.removed(&digest(byte), blob(u64::from(byte) + 1));
+            index.record_files(usage, &HashMap::new()).unwrap();
+        }
+        2 => index.add_links(group, &origin, &[(digest(byte), GRANTED), (digest(byte + 1), REFERENCED)]).unwrap(),
+        3 => drop(index.remove_links(group, &origin, &HashSet::from([digest(byte)])).unwrap()),
+        4 => index.set_tag(group, &origin, &tag(&format!("t{byte}")), entry(byte, 1)).unwrap(),
+        5 => index.drop_tag(&origin, &tag(&format!("t{byte}"))).unwrap(),
+        6 => drop(index.forget_group(group).unwrap()),
+        7 => drop(index.totals().unwrap()),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn totals_that_are_kept_are_those_that_are_counted(
+        steps in proptest::collection::vec((0u8..8, 1u64..4, 0u8..6), 0..40),
+    ) {
+        let data = tempfile::tempdir().unwrap();
+        let (index, usage) = opened(data.path());
+        for step in steps {
+            take(&index, &usage, step);
+        }
+        let mut kept = index.totals().unwrap().unwrap();
+        kept.retain(|_, totals| *totals != GroupTotals::default());
+        let recounted = Totals::default();
+        let mut index = index;
+        index.totals = recounted;
+        prop_assert_eq!(kept, index.totals().unwrap().unwrap());
+    }
+}

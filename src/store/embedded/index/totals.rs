@@ -1,0 +1,207 @@
+//! Amounts of content that each group has cached, kept as links, files and images come and go. They are not stored: after
+//! a start they are counted from the database, in small steps beside the service.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::rebuild::Trust;
+use super::{Index, StoreError, files, key, read};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::store::images::GroupTotals;
+use crate::store::link::Link;
+use crate::store::usage::{FileKind, StoredFile};
+
+/// The totals of all groups.
+#[derive(Default)]
+pub(super) struct Totals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    links: Progress,
+    images: Progress,
+    groups: HashMap<GroupId, GroupTotals>,
+}
+
+/// The part of a tree that is counted. Changes behind it are not counted, because they will be found there.
+enum Progress {
+    /// All keys before this one.
+    Before(Vec<u8>),
+    All,
+}
+
+/// Number of entries that are counted at a time, while no other thread changes any.
+const ENTRIES_PER_STEP: usize = 2_000;
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::Before(Vec::new())
+    }
+}
+
+impl Progress {
+    fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Before(end) => key < end.as_slice(),
+            Self::All => true,
+        }
+    }
+}
+
+impl Totals {
+    /// Counts a file for a group that holds it from now on.
+    pub(super) fn add(&self, digest: &Digest, group: GroupId, file: StoredFile) {
+        let mut state = self.state();
+        if state.links.covers(digest.as_bytes()) {
+            state.groups.entry(group).or_default().add(file);
+        }
+    }
+
+    /// Counts a file no more for a group that held it.
+    pub(super) fn subtract(&self, digest: &Digest, group: GroupId, file: StoredFile) {
+        let mut state = self.state();
+        if state.links.covers(digest.as_bytes()) {
+            state.groups.entry(group).or_default().subtract(file);
+        }
+    }
+
+    /// Counts an image with this key more or less.
+    pub(super) fn image(&self, key: &[u8], group: GroupId, is_there: bool) {
+        let mut state = self.state();
+        if state.images.covers(key) {
+            let images = &mut state.groups.entry(group).or_default().images;
+            *images = if is_there { *images + 1 } else { images.saturating_sub(1) };
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    /// Returns the totals of all groups that have any; `None` while the database cannot be read. Counts what is not
+    /// counted yet, and may take seconds after a start.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present: where the database cannot be read, it returns `None`.
+    pub fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        self.check_against_files()?;
+        if self.trust() != Trust::Checked {
+            return Ok(None);
+        }
+        let counted = self.in_database(|| {
+            while !self.count_links()? {}
+            while !self.count_images()? {}
+            Ok(())
+        });
+        Ok(counted.map(|()| self.totals.state().groups.clone()))
+    }
+
+    /// Returns the groups that hold some content: those with a granted link to it.
+    pub(super) fn holders(&self, digest: &Digest) -> Result<Vec<GroupId>, StoreError> {
+        let mut holders = Vec::new();
+        for entry in self.links.scan_prefix(digest.as_bytes()) {
+            let (key, link) = entry?;
+            if let Some((_, group)) = key::holder_of_link(&key)
+                && holders.last() != Some(&group)
+                && read::<Link>(Some(link))?.is_some_and(Link::is_granted)
+            {
+                holders.push(group);
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Returns true if the group holds this content.
+    pub(super) fn holds(&self, group: GroupId, digest: &Digest) -> Result<bool, StoreError> {
+        for link in self.links.scan_prefix(key::links_of_group(digest, group)).values() {
+            if read::<Link>(Some(link?))?.is_some_and(Link::is_granted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the record of a stored file. A file whose record is not written yet has none.
+    pub(super) fn file(&self, digest: &Digest) -> Result<Option<StoredFile>, StoreError> {
+        Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(files::stored))
+    }
+
+    /// Returns the record of a file to which a group has a granted link from this origin.
+    pub fn held_file(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Option<StoredFile> {
+        let held = || {
+            let link: Option<Link> = read(self.links.get(key::link(digest, group, origin))?)?;
+            if link.is_some_and(Link::is_granted) { self.file(digest) } else { Ok(None) }
+        };
+        self.in_database(held).flatten()
+    }
+
+    /// Counts the next links. Returns true if all are counted.
+    fn count_links(&self) -> Result<bool, StoreError> {
+        let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.totals.state();
+        let Progress::Before(from) = &state.links else { return Ok(true) };
+        let (mut digest, mut file, mut holder) = (None, None, None);
+        for (number, entry) in self.links.range(from.clone()..).enumerate() {
+            let (key, link) = entry?;
+            let Some((linked, group)) = key::holder_of_link(&key) else { continue };
+            if digest != Some(linked) {
+                // Between two digests, because all links to one are counted at once.
+                if number >= ENTRIES_PER_STEP {
+                    state.links = Progress::Before(linked.as_bytes().to_vec());
+                    return Ok(false);
+                }
+                (digest, file, holder) = (Some(linked), self.file(&linked)?, None);
+            }
+            let Some(file) = file.filter(|_| holder != Some(group)) else { continue };
+            if read::<Link>(Some(link))?.is_some_and(Link::is_granted) {
+                holder = Some(group);
+                state.groups.entry(group).or_default().add(file);
+            }
+        }
+        state.links = Progress::All;
+        Ok(true)
+    }
+
+    /// Counts the next images. Returns true if all are counted.
+    fn count_images(&self) -> Result<bool, StoreError> {
+        let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.totals.state();
+        let Progress::Before(from) = &state.images else { return Ok(true) };
+        for (number, key) in self.images.range(from.clone()..).keys().enumerate() {
+            let key = key?;
+            if number >= ENTRIES_PER_STEP {
+                state.images = Progress::Before(key.to_vec());
+                return Ok(false);
+            }
+            if let Some(image) = key::image_of(&key) {
+                state.groups.entry(image.group).or_default().images += 1;
+            }
+        }
+        state.images = Progress::All;
+        Ok(true)
+    }
+}
+
+impl GroupTotals {
+    fn add(&mut self, file: StoredFile) {
+        self.bytes = self.bytes.saturating_add(file.size);
+        *self.number_of(file.kind) += 1;
+    }
+
+    fn subtract(&mut self, file: StoredFile) {
+        self.bytes = self.bytes.saturating_sub(file.size);
+        let number = self.number_of(file.kind);
+        *number = number.saturating_sub(1);
+    }
+
+    fn number_of(&mut self, kind: FileKind) -> &mut u64 {
+        match kind {
+            FileKind::Manifest => &mut self.manifests,
+            FileKind::Blob => &mut self.blobs,
+        }
+    }
+}

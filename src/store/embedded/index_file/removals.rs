@@ -1,0 +1,55 @@
+//! The files of removals: images of a group that are being removed, so that a start after a crash completes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{entries, entry, line, of};
+use crate::auth::sha256;
+use crate::domain::id::GroupId;
+use crate::store::atomic_file;
+use crate::store::damage::{self, Kind};
+use crate::store::error::StoreError;
+use crate::store::images::Removal;
+
+/// Writes the file of a removal, durably, and returns its path. Fails if it cannot be written.
+pub(in crate::store::embedded) fn write(
+    groups: &Path,
+    group: GroupId,
+    removal: &Removal,
+) -> Result<PathBuf, StoreError> {
+    let line = line(removal)?;
+    // Named by what is removed, not by what is left to do, so that a later step replaces it.
+    let name = sha256::digest(&serde_json::to_vec(&(&removal.origin, &removal.digests))?).hex();
+    let path = folder(groups, group).join(format!("{name}.json"));
+    damage::written(Kind::Link, &path, of(group), || atomic_file::write_file(&path, &line))?;
+    Ok(path)
+}
+
+/// Removes the file of a removal that is complete. Fails if it cannot be removed.
+pub(in crate::store::embedded) fn remove(path: &Path, group: GroupId) -> Result<(), StoreError> {
+    damage::written(Kind::Link, path, of(group), || atomic_file::remove_file(path).map(drop))
+}
+
+/// Returns the removals of a group that are not complete, with the paths of their files. A damaged file is reported and
+/// removed. Fails if the process lacks open files or memory.
+pub(in crate::store::embedded) fn all(groups: &Path, group: GroupId) -> Result<Vec<(PathBuf, Removal)>, StoreError> {
+    let mut removals = Vec::new();
+    for path in entries(Kind::Link, &folder(groups, group), of(group))? {
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let Some(bytes) = damage::readable(Kind::Link, &path, of(group), fs::read(&path))? else { continue };
+        match entry(bytes.strip_suffix(b"\n").unwrap_or(&bytes)) {
+            Some(removal) => removals.push((path, removal)),
+            None => {
+                damage::found(Kind::Link, &path, of(group), "it is removed, and what it names may stay cached");
+                remove(&path, group)?;
+            }
+        }
+    }
+    Ok(removals)
+}
+
+fn folder(groups: &Path, group: GroupId) -> PathBuf {
+    groups.join(group.to_string()).join("removals")
+}

@@ -1,0 +1,129 @@
+//! Images that groups have cached, as lists show them, and the requests for such lists.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::platform::Platform;
+use crate::domain::reference::Reference;
+
+/// Key of an image that a group has pulled: by a tag, or by a digest that no other image of the group named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ImageKey {
+    /// The group.
+    pub group: GroupId,
+    /// The upstream, account and repository of the image.
+    pub origin: Origin,
+    /// The tag or digest by which the group pulled it.
+    pub reference: Reference,
+}
+
+/// An image that a group has pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedImage {
+    /// The group, the origin and the tag or digest.
+    pub key: ImageKey,
+    /// The digest of its manifest or index.
+    pub digest: Digest,
+    /// The platforms of its stored manifests, in alphabetical order.
+    pub platforms: Vec<Platform>,
+    /// Number of bytes that are stored of it, of all platforms together.
+    pub size: u64,
+    /// Time since which the tag stands for this digest here.
+    pub cached_at: Timestamp,
+    /// Time of the last pull, to the minute.
+    pub last_pulled_at: Timestamp,
+    /// Number of pulls. Those of one credential within a minute count as one.
+    pub pulls: u64,
+    /// True if it is neither evicted nor removed for its age.
+    pub pinned: bool,
+    /// Time at which upstream last confirmed the tag; `None` for a digest.
+    pub checked_at: Option<Timestamp>,
+}
+
+/// Request for a part of the list of a group's images.
+#[derive(Clone, Debug)]
+pub struct ImageQuery {
+    /// Only images whose name, tag or digest contains this text.
+    pub search: Option<String>,
+    /// Only images that are pinned, or that are not.
+    pub pinned: Option<bool>,
+    /// The order of the list.
+    pub order: ImageOrder,
+    /// True for the reverse order.
+    pub descending: bool,
+    /// Number of images to skip.
+    pub skip: usize,
+    /// Maximum number of images to return.
+    pub limit: usize,
+}
+
+/// Order of a list of images. Only the first reads no more than is returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageOrder {
+    /// By registry, repository, and tag or digest.
+    #[default]
+    Name,
+    /// By the number of stored bytes.
+    Size,
+    /// By the time since which the tag stands for its digest.
+    CachedAt,
+    /// By the time of the last pull.
+    LastPulledAt,
+    /// By the number of pulls.
+    Pulls,
+}
+
+/// Part of a list of images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagePage {
+    /// The images.
+    pub images: Vec<CachedImage>,
+    /// Number of images in the whole list.
+    pub total: usize,
+}
+
+/// Pulls of an image that are not in the index yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulls {
+    /// Their number.
+    pub count: u64,
+    /// Time of the last one.
+    pub last: Timestamp,
+}
+
+/// Amount of content that one group has cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupTotals {
+    /// Bytes of stored content to which the group has a granted link, each digest once.
+    pub bytes: u64,
+    /// Number of such blobs.
+    pub blobs: u64,
+    /// Number of such manifests.
+    pub manifests: u64,
+    /// Number of images.
+    pub images: u64,
+}
+
+/// What a tag stood for before it moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The digest.
+    pub digest: Digest,
+    /// Time since which the tag stood for it.
+    pub cached_at: Timestamp,
+}
+
+/// Images of one origin that are being removed from a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The origin of the images.
+    pub origin: Origin,
+    /// The tags and digests that are still to be removed.
+    #[serde(default)]
+    pub references: Vec<Reference>,
+    /// What the images are and name: links to it go, unless another image of the group names it.
+    pub digests: Vec<Digest>,
+}
