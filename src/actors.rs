@@ -6,9 +6,9 @@
 //! | [`TokenIssuer`](token_issuer) | password checks in progress, counts of failed logins | `IssueToken`, `PasswordLogin`, from its handle | verifies tokens of every kind at each request |
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start, through its handle | returns the current snapshot, on which `domain::policy` decides |
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
-//! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
+//! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
 //! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists through its handle | nothing |
-//! | [`Janitor`](janitor) | timers: times of last use, records of reads, headroom of the cache, export, gauges; the queue of purges | `Purge`, from the API; `Finish`, at stop | counts what a purge would remove |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads and pulls, headroom of the cache, export, gauges; the queues of purges and removals | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop | removes images, up to their links and files |
 //!
 //! ```text
 //!                     http (routes)
@@ -31,6 +31,7 @@ pub mod cache_limits;
 pub mod cache_status;
 pub mod evictor;
 pub mod expiring_tokens;
+pub mod images;
 pub mod janitor;
 pub mod last_used;
 pub mod lists;
@@ -39,6 +40,7 @@ pub mod memory_budget;
 mod once_per_second;
 pub mod policy_evaluator;
 pub mod pull_failure;
+pub mod pulls;
 pub mod reads;
 mod removals;
 mod single_flight;

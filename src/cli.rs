@@ -3,6 +3,7 @@
 
 mod admin;
 mod bench;
+mod cache;
 mod check;
 mod client;
 mod confirmation;
@@ -59,6 +60,8 @@ enum Verb {
     User(user::UserArgs),
     /// Groups: create, list, show, change, delete, purge.
     Group(group::GroupArgs),
+    /// Images that groups have cached: list, delete, pin, unpin, usage.
+    Cache(cache::CacheArgs),
     /// Members of a group: add, list, change, remove.
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
@@ -103,6 +106,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Login(args)) => block_on(args.run()),
         Some(Verb::User(args)) => block_on(args.run()),
         Some(Verb::Group(args)) => block_on(args.run()),
+        Some(Verb::Cache(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
         Some(Verb::Admin(args)) => args.run(),

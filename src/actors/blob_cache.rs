@@ -51,7 +51,7 @@ pub use self::coordinator::BlobCache;
 pub use self::error::BlobError;
 pub use self::handle::BlobCacheHandle;
 pub use self::reader::{BlobReader, Chunks};
-pub use self::request::OpenBlob;
+pub use self::request::{OpenBlob, RunningDownload};
 pub use self::upstream::BlobUpstream;
 pub use self::verifier::VerifyOptions;
 use crate::domain::deadlines;

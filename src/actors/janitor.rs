@@ -17,8 +17,12 @@ use self::purges::Purges;
 use self::tasks::report;
 use super::abort_on_panic::abort_on_panic;
 use super::blob_cache::BlobCacheHandle;
+use super::manifest_cache::ManifestCacheHandle;
 use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
 use crate::store::content::ContentStore;
+use crate::store::error::StoreError;
 
 pub use crate::store::content::Holdings;
 
@@ -28,6 +32,17 @@ pub struct Janitor {
     /// The periodic run that is under way.
     tidying: Option<JoinHandle<()>>,
     purges: Purges,
+    removals: Removals,
+}
+
+/// Whether removals of images are being completed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Removals {
+    #[default]
+    Idle,
+    Running,
+    /// Others were recorded since the run began.
+    RunningAndMore,
 }
 
 /// Handle of the [`Janitor`].
@@ -35,6 +50,7 @@ pub struct Janitor {
 pub struct JanitorHandle {
     actor: Addr<Janitor>,
     content: ContentStore,
+    manifests: ManifestCacheHandle,
     blobs: BlobCacheHandle,
 }
 
@@ -47,6 +63,16 @@ struct Purge(GroupId);
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Purged;
+
+/// Completes the removals of images that are recorded.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CompleteRemovals;
+
+/// Reports that a run that completes removals has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct RemovalsCompleted;
 
 /// Writes everything that waits to be written. The reply means that it is on the disk.
 #[derive(Message)]
@@ -65,9 +91,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 impl JanitorHandle {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
-        let (content, blobs) = (parts.content.clone(), parts.blobs.clone());
-        let janitor = Janitor { parts, tidying: None, purges: Purges::default() };
-        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, blobs }
+        let (content, manifests, blobs) = (parts.content.clone(), parts.manifests.clone(), parts.blobs.clone());
+        let janitor = Janitor { parts, tidying: None, purges: Purges::default(), removals: Removals::default() };
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
     }
 
     /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
@@ -75,6 +101,25 @@ impl JanitorHandle {
     pub async fn purge(&self, group: GroupId) {
         report("the note of a purge", self.content.mark_purged(group).await);
         self.actor.do_send(Purge(group));
+    }
+
+    /// Removes images of one origin from a group, and then in the background what only they name. Returns once the removal
+    /// is recorded on disk and the next pull of each image makes a request to upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. Some of the images may be removed.
+    pub async fn remove_images(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<(), StoreError> {
+        let removed = self.content.remove_images(group, origin, references).await;
+        self.manifests.forget_group(group);
+        self.blobs.forget_group(group);
+        self.actor.do_send(CompleteRemovals);
+        removed.map(drop)
     }
 
     /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index
@@ -123,6 +168,19 @@ impl Janitor {
         actix_rt::spawn(async move { report("the end of deleted groups' caches", parts.purge_deleted().await) });
     }
 
+    fn complete_removals(&mut self, ctx: &mut Context<Self>) {
+        if self.removals != Removals::Idle {
+            self.removals = Removals::RunningAndMore;
+            return;
+        }
+        self.removals = Removals::Running;
+        let (parts, me) = (self.parts.clone(), ctx.address());
+        actix_rt::spawn(async move {
+            report("the end of removed images", parts.complete_removals().await);
+            me.do_send(RemovalsCompleted);
+        });
+    }
+
     fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
         let parts = self.parts.clone();
         actix_rt::spawn(async move { parts.forget_old_tokens().await });
@@ -137,12 +195,33 @@ impl Actor for Janitor {
         actix_rt::spawn(async move {
             parts.remove_leftovers().await;
             parts.reconcile().await;
+            report("the totals of groups", parts.content.totals().await.map(drop));
         });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
         ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
+        ctx.run_interval(SWEEP_INTERVAL, Self::complete_removals);
         // A purge that the last process acknowledged may not have run to its end.
         self.purge_deleted(ctx);
+        self.complete_removals(ctx);
+    }
+}
+
+impl Handler<CompleteRemovals> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, _: CompleteRemovals, ctx: &mut Self::Context) {
+        self.complete_removals(ctx);
+    }
+}
+
+impl Handler<RemovalsCompleted> for Janitor {
+    type Result = ();
+
+    fn handle(&mut self, _: RemovalsCompleted, ctx: &mut Self::Context) {
+        if std::mem::take(&mut self.removals) == Removals::RunningAndMore {
+            self.complete_removals(ctx);
+        }
     }
 }
 

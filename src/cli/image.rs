@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::domain::image_path::split_reference;
 use crate::domain::reference::{Reference, ReferenceError};
 
 /// An image reference: a path, and a tag or digest.
@@ -32,14 +33,8 @@ impl FromStr for Image {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (path, reference) = match text.split_once('@') {
-            Some(parts) => parts,
-            None => match text.rsplit_once(':') {
-                Some((path, tag)) if !tag.contains('/') => (path, tag),
-                _ => (text, "latest"),
-            },
-        };
-        Ok(Self { path: path.to_owned(), reference: reference.parse()? })
+        let (path, reference) = split_reference(text)?;
+        Ok(Self { path: path.to_owned(), reference })
     }
 }
 

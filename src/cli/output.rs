@@ -15,6 +15,15 @@ pub(super) type Columns = &'static [&'static str];
 pub(super) enum Output {
     /// Objects of one kind, one per line.
     List(Columns, Vec<Value>),
+    /// A table whose cells are made for people. The JSON is the service's response.
+    Table {
+        /// The columns of the table.
+        columns: Columns,
+        /// Its lines.
+        rows: Vec<Value>,
+        /// The objects of the response.
+        values: Vec<Value>,
+    },
     /// One object, one field per line.
     One(Columns, Value),
     /// A new object, followed by a sentence about the next step. The JSON is the object alone.
@@ -29,12 +38,13 @@ impl Output {
     /// Prints the result to standard output; as JSON, it is the service's response.
     pub(super) fn print(self, as_json: bool) {
         match (self, as_json) {
-            (Self::List(_, values), true) => print_line(&pretty(&Value::Array(values))),
+            (Self::List(_, values) | Self::Table { values, .. }, true) => print_line(&pretty(&Value::Array(values))),
             (Self::One(_, value) | Self::Made(_, value, _) | Self::Existing(_, _, value), true) => {
                 print_line(&pretty(&value))
             }
             (Self::Done(text), true) => print_line(&pretty(&json!({ "message": text }))),
             (Self::List(columns, values), false) => print_line(&list(columns, &values)),
+            (Self::Table { columns, rows, .. }, false) => print_line(&list(columns, &rows)),
             (Self::One(columns, value), false) => print_line(&fields(columns, &value)),
             (Self::Made(columns, value, next), false) => {
                 print_line(&fields(columns, &value));

@@ -91,6 +91,50 @@ impl ImagePath {
     }
 }
 
+/// An image as users name it, such as `alpine`, `ghcr.io/acme/app:1.4` or `alpine@sha256:...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageName {
+    /// The upstream registry.
+    pub upstream: UpstreamName,
+    /// The repository, as upstream names it.
+    pub repository: Repository,
+    /// The tag or digest; `latest` where the text has none.
+    pub reference: Reference,
+}
+
+impl ImageName {
+    /// Parses the name of an image. A registry that is not configured any more is accepted: its images may still be cached.
+    ///
+    /// # Errors
+    /// Fails if a name, tag or digest in it is malformed.
+    pub fn parse(text: &str, upstreams: &Upstreams) -> Result<Self, ImagePathError> {
+        let (image, reference) = split_reference(text)?;
+        let (upstream, repository) = match locate(image, None, upstreams) {
+            Err(ImagePathError::UnknownUpstream { registry, .. }) => {
+                let repository = image.strip_prefix(&registry).and_then(|rest| rest.strip_prefix('/')).unwrap_or(image);
+                (registry.parse()?, repository.parse()?)
+            }
+            located => located?,
+        };
+        Ok(Self { upstream, repository, reference })
+    }
+}
+
+/// Splits the name of an image into its path, and its tag or digest; without one, that is `latest`.
+///
+/// # Errors
+/// Fails if the tag or digest is malformed.
+pub fn split_reference(text: &str) -> Result<(&str, Reference), ReferenceError> {
+    let (path, reference) = match text.split_once('@') {
+        Some(parts) => parts,
+        None => match text.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => (path, tag),
+            _ => (text, "latest"),
+        },
+    };
+    Ok((path, reference.parse()?))
+}
+
 /// The group and the image in a text of the form `<group>/dependency_proxy/containers/<image>`, as far as they are
 /// well-formed. For the log: nothing is served for such a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -28,7 +28,8 @@
 //!   while their tombstones are kept, and with `include_deleted` in the lists of their groups.
 //! - `PUT /user` with `current_password` and `password` changes the caller's own password, and nothing else. A wrong
 //!   `current_password` is 400, and logged and counted as a refusal all the same.
-//! - Managing group tokens and deploy tokens, and purging, needs an owner.
+//! - Managing group tokens and deploy tokens, purging, and deleting and pinning cached images needs an owner; members
+//!   list them. GitLab has no such routes for images.
 //! - `/tokens` lists the tokens of every kind and group that the caller may see; `find` searches them.
 //! - The objects that a deletion, a revocation or a purge would remove can be listed before: the routes are in
 //!   [`losses`].
@@ -40,6 +41,8 @@ mod deploy_tokens;
 mod error;
 mod group_tokens;
 mod groups;
+mod image_view;
+mod images;
 mod losses;
 mod members;
 mod own_password;
@@ -51,6 +54,7 @@ mod personal_tokens;
 mod rotations;
 mod settings;
 mod state;
+mod statistics;
 mod tokens;
 mod users;
 
@@ -70,7 +74,7 @@ use super::get;
 pub(crate) fn configure(cfg: &mut web::ServiceConfig) {
     let api = web::scope("/api/v4");
     let api = group_routes(user_token_routes(user_routes(api)));
-    let api = group_token_routes(member_routes(api))
+    let api = group_token_routes(member_routes(image_routes(api)))
         .service(at("/application/settings").route(get().to(settings::show)).route(put().to(settings::update)))
         .default_service(web::to(no_route));
     cfg.service(api);
@@ -133,6 +137,20 @@ fn group_routes(api: Scope) -> Scope {
                 .route(get().to(losses::of_cache))
                 .route(delete().to(groups::purge)),
         )
+}
+
+/// Adds the routes of cached images, and of the sizes of caches.
+fn image_routes(api: Scope) -> Scope {
+    api.service(at("/groups/{id}/dependency_proxy/images").route(get().to(images::list)))
+        .service(
+            at("/groups/{id}/dependency_proxy/images/{image:.+}")
+                .route(get().to(images::show))
+                .route(put().to(images::update))
+                .route(delete().to(images::delete)),
+        )
+        .service(at("/groups/{id}/dependency_proxy/statistics").route(get().to(statistics::of_group)))
+        .service(at("/dependency_proxy/statistics").route(get().to(statistics::of_store)))
+        .service(at("/dependency_proxy/groups").route(get().to(statistics::of_groups)))
 }
 
 /// Adds the routes of the members of a group.

@@ -11,12 +11,14 @@ use super::{Reloadable, StartError};
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::images::Images;
 use crate::actors::janitor::{JanitorHandle, Parts};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -57,7 +59,9 @@ pub(super) struct Handles {
     blobs: BlobCacheHandle,
     lists: Lists,
     last_used: LastUsed,
+    images: Images,
     reads: Reads,
+    pulls: PullCounts,
     upstream: UpstreamHandle,
 }
 
@@ -109,6 +113,7 @@ impl Handles {
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
         let caches = Caches::start(&upstream, content.clone(), files.clone(), spool, settings);
+        let (stores, pulls) = ((content.clone(), files.clone()), PullCounts::default());
         let parts = Parts {
             policy: policy.clone(),
             last_used: last_used.clone(),
@@ -118,11 +123,13 @@ impl Handles {
             content,
             files,
             evictor: caches.evictor,
+            pulls: pulls.clone(),
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),
             leftovers,
         };
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
+        let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
         Ok(Self {
             policy,
             tokens,
@@ -131,7 +138,9 @@ impl Handles {
             blobs: caches.blobs,
             lists: caches.lists,
             last_used,
+            images,
             reads: caches.reads,
+            pulls,
             upstream,
         })
     }
@@ -164,6 +173,7 @@ impl Handles {
             tokens: self.tokens.clone(),
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying.clone()),
+            images: Arc::new(self.images.clone()),
             upstreams,
             limits: settings.limits,
             pace: Pace::new(&settings.limits),
@@ -188,6 +198,7 @@ impl Handles {
             lists: self.lists,
             last_used: self.last_used,
             reads: self.reads,
+            pulls: self.pulls,
             upstreams,
             stopping,
             refusals: Refusals::default(),

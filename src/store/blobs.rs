@@ -326,6 +326,15 @@ impl BlobFiles {
         self.quota
     }
 
+    /// Returns the maximum size of all stored content in bytes; `None`: no maximum.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its size.
+    pub fn max_bytes(&self) -> Result<Option<u64>, StoreError> {
+        if self.quota == Quota::Unlimited { Ok(None) } else { self.limit().map(Some) }
+    }
+
     /// Returns the disk space that is available to the blobs.
     pub fn free_space(&self) -> &FreeSpace {
         &self.free_space

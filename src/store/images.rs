@@ -31,6 +31,8 @@ pub struct CachedImage {
     pub platforms: Vec<Platform>,
     /// Number of bytes that are stored of it, of all platforms together.
     pub size: u64,
+    /// What it names and is not stored.
+    pub absent: Vec<Digest>,
     /// Time since which the tag stands for this digest here.
     pub cached_at: Timestamp,
     /// Time of the last pull, to the minute.

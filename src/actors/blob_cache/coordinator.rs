@@ -12,6 +12,7 @@ use super::context::DownloadContext;
 use super::download_task;
 use super::error::BlobError;
 use super::progress::{DownloadRequest, PendingLinks, Progress};
+use super::request::RunningDownload;
 use super::upstream::BlobKey;
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::actors::admission::{Share, refused};
@@ -146,6 +147,24 @@ impl Handler<DownloadEnded> for BlobCache {
             self.downloads.remove(&key);
         }
         metrics::gauge!("dependency_proxy_downloads_in_flight").set(self.downloads.len() as f64);
+    }
+}
+
+/// Returns the downloads that are under way.
+#[derive(Message)]
+#[rtype(result = "Vec<RunningDownload>")]
+pub(super) struct ListDownloads;
+
+impl Handler<ListDownloads> for BlobCache {
+    type Result = MessageResult<ListDownloads>;
+
+    fn handle(&mut self, _: ListDownloads, _: &mut Self::Context) -> Self::Result {
+        let running = self.downloads.iter().filter(|(_, running)| !running.is_over()).map(|(key, running)| {
+            let progress = running.progress.borrow();
+            let length = progress.accepted.as_ref().map(|accepted| accepted.length);
+            RunningDownload { origin: key.origin.clone(), digest: key.digest, received: progress.readable, length }
+        });
+        MessageResult(running.collect())
     }
 }
 

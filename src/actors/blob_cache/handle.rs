@@ -18,10 +18,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::BlobCacheOptions;
 use super::context::DownloadContext;
-use super::coordinator::BlobCache;
+use super::coordinator::{BlobCache, ListDownloads};
 use super::error::BlobError;
 use super::reader::{BlobReader, BlobSource};
-use super::request::OpenBlob;
+use super::request::{OpenBlob, RunningDownload};
 use super::upstream::{BlobKey, BlobUpstream};
 use super::verifier::{Verifier, VerifyOptions};
 use crate::actors::admission::{AdmissionLimit, Permit, Shares};
@@ -150,6 +150,11 @@ impl BlobCacheHandle {
     /// Drops the links of this group from memory, after they were removed from the store.
     pub fn forget_group(&self, group: GroupId) {
         self.removals.remove(|| self.known.retain(|wanted, _| wanted.group != group));
+    }
+
+    /// Returns the downloads that are under way; none if the actor does not reply.
+    pub async fn downloads(&self) -> Vec<RunningDownload> {
+        self.cache.send(ListDownloads).await.unwrap_or_default()
     }
 
     /// Looks the blob up, and begins a download if it is not stored.

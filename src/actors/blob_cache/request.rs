@@ -1,4 +1,4 @@
-//! Request to the blob cache.
+//! Request to the blob cache, and what it reports of downloads.
 
 use super::upstream::BlobKey;
 use crate::domain::digest::Digest;
@@ -14,6 +14,19 @@ pub struct OpenBlob {
     pub origin: Origin,
     /// The digest of the blob.
     pub digest: Digest,
+}
+
+/// A download that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningDownload {
+    /// The origin of the blob.
+    pub origin: Origin,
+    /// The digest of the blob.
+    pub digest: Digest,
+    /// Number of bytes that have arrived.
+    pub received: u64,
+    /// Length of the blob in bytes; `None` until upstream delivers it.
+    pub length: Option<u64>,
 }
 
 impl OpenBlob {

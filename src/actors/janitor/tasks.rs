@@ -8,6 +8,7 @@ use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::pulls::PullCounts;
 use crate::domain::commands::retention;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub files: BlobFiles,
     /// Makes room for new content.
     pub evictor: Evictor,
+    /// Pulls of images.
+    pub pulls: PullCounts,
     /// Maximum number of tombstones of deleted tokens that are kept.
     pub max_tombstones: usize,
     /// Reports on tokens that are about to expire.
@@ -54,6 +57,7 @@ impl Parts {
         let used = self.last_used.take_unwritten();
         report("times of last use", self.identities.note_last_used(used).await);
         report("the reads of stored content", self.evictor.record().await);
+        report("the pulls of images", self.content.record_pulls(self.pulls.take()).await);
         report("room for new content", self.evictor.keep_headroom().await);
         report("the index", self.content.flush().await);
         let totals = self.files.usage().totals();
@@ -94,6 +98,25 @@ impl Parts {
         }
         self.content.end_purge(group).await?;
         Ok(orphans.len())
+    }
+
+    /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the content
+    /// to which no group has a link.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails; what is left is completed by the next call.
+    pub(super) async fn complete_removals(&self) -> Result<(), StoreError> {
+        for removal in self.content.removals().await? {
+            let orphans = self.content.remove_links_of(&removal).await?;
+            self.manifests.forget_group(removal.group);
+            self.blobs.forget_group(removal.group);
+            for digests in orphans.chunks(FILES_PER_STEP) {
+                self.remove_content(digests.to_vec()).await?;
+            }
+            self.content.end_removal(removal).await?;
+        }
+        Ok(())
     }
 
     /// Removes the manifests and blobs with these digests, except those to which a group got a link meanwhile.

@@ -43,6 +43,8 @@ pub(super) struct CachedManifests {
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
     links: Cache<LinkKey, ()>,
     tags: Cache<TagKey, TagEntry>,
+    /// Tags that were served stale since upstream last confirmed them, and why.
+    stale: Cache<TagKey, Arc<Cause>>,
     /// Removals of manifests, links and tags from memory.
     removals: Removals,
 }
@@ -58,6 +60,9 @@ pub(super) struct Known {
 
 #[derive(Clone)]
 struct ByLength;
+
+/// Maximum number of tags that are known to be stale.
+const MAX_STALE: usize = 10_000;
 
 /// Initial capacity hint; the cache is bounded by bytes.
 const EXPECTED_MANIFESTS: usize = 10_000;
@@ -79,6 +84,7 @@ impl CachedManifests {
             manifests: Cache::with_weighter(EXPECTED_MANIFESTS, options.manifest_memory, ByLength),
             links: Cache::new(limits.known_links.get()),
             tags: Cache::new(options.known_tags.get()),
+            stale: Cache::new(MAX_STALE),
             removals: Removals::default(),
         }
     }

@@ -26,6 +26,8 @@ use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Tag;
 use crate::domain::repository::UpstreamName;
 use crate::store::content::ContentStore;
 
@@ -106,6 +108,14 @@ impl ManifestCacheHandle {
     pub fn change(&self, times: CacheTimes, upstreams: Vec<UpstreamName>) {
         self.0.times.store(Arc::new(times));
         self.0.actor.do_send(ForgetUpstreams(upstreams));
+    }
+
+    /// Returns why a tag was served stale, if it was since upstream last confirmed it.
+    pub fn stale_because(&self, origin: &Origin, tag: &Tag) -> Option<String> {
+        let cause = self.0.cache.stale_because(origin, tag)?;
+        let failure =
+            PullFailure { origin: origin.clone(), image: image_name(origin, tag.as_str()), cause: (*cause).clone() };
+        Some(failure.reason())
     }
 
     /// Drops a group's links from memory, after they were removed from the store.

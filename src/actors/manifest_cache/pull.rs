@@ -96,8 +96,9 @@ impl Pull<'_> {
             }
             Err(cause) => {
                 let leased = self.cache.leased(self.request.group, manifest).await?;
-                let stale = PulledManifest::new(leased, CacheStatus::Stale, checked_at);
-                Ok(PulledManifest { stale_because: Some(Arc::new(cause)), ..stale })
+                let (stale, cause) = (PulledManifest::new(leased, CacheStatus::Stale, checked_at), Arc::new(cause));
+                self.cache.note_stale(self.request, Arc::clone(&cause));
+                Ok(PulledManifest { stale_because: Some(cause), ..stale })
             }
             // The `HEAD` was inconclusive, and the `GET` shows that the tag has not moved.
             Ok(pulled) if pulled.digest == manifest.digest => {

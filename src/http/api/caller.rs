@@ -206,15 +206,33 @@ impl Caller {
     where
         D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
     {
+        let (group, path) = self.decide_again(permission)?;
+        log_of!(self, group = path, group_id = group.0, "purging the cache of a group");
+        self.state.purge.start(group).await;
+        Ok(())
+    }
+
+    /// Decides a change of the cached content of a group again, on the latest snapshot, because no identity changes.
+    /// Returns the group and its path.
+    ///
+    /// # Errors
+    /// There are too many changes, or the credential or the permission is no longer valid.
+    pub(super) fn decide_again<D>(&self, permission: Permission<D, GroupId>) -> Result<(GroupId, String), ApiError>
+    where
+        D: Fn(&Authority<'_>) -> Result<GroupId, ApiError>,
+    {
         self.state.pace.admit(&self.identity)?;
         let (directory, now) = (self.state.identities.directory(), Timestamp::now());
         let group = self.needed.decide_again(&self.state, (&directory, now), self.credential, |authority| {
             (permission.decide)(authority)
         })?;
         let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
-        log_of!(self, group = path, group_id = group.0, "purging the cache of a group");
-        self.state.purge.start(group).await;
-        Ok(())
+        Ok((group, path))
+    }
+
+    /// Logs that this caller changes an image that a group has cached.
+    pub(super) fn log_image(&self, what: &'static str, (group, path): (GroupId, &str), image: &str) {
+        log_of!(self, what, group = path, group_id = group.0, image, "changing a cached image");
     }
 }
 

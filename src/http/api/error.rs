@@ -67,6 +67,12 @@ pub(crate) enum ApiError {
     /// The change was refused or could not be stored.
     #[error("the change was not made: {0}")]
     Failed(#[from] ChangeError<CommandError>),
+    /// The cache could not be read or changed.
+    #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
+    Cache(#[from] crate::actors::images::StoreError),
+    /// The sizes of the cache are not known, because its index is damaged.
+    #[error("503 Service Unavailable - the index of the cache is damaged; restart the service, which rebuilds it")]
+    NoSizes,
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
@@ -114,7 +120,7 @@ impl ApiError {
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -146,7 +152,7 @@ impl ApiError {
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
-            Self::Failed(ChangeError::Full | ChangeError::Store(_)) => "store",
+            Self::Failed(ChangeError::Full | ChangeError::Store(_)) | Self::Cache(_) | Self::NoSizes => "store",
             Self::TooManyLogins(_) => "too_many_failures",
             Self::TooManyChanges(_) => "too_many_changes",
         }
@@ -177,6 +183,8 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::NothingThere
             | Self::Busy
+            | Self::Cache(_)
+            | Self::NoSizes
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),
         }

@@ -23,14 +23,28 @@ pub(crate) struct Page {
 impl Page {
     /// Responds with this page of the items. `show` is called only for those on the page.
     pub(super) fn of<T>(&self, base_url: &str, items: &[T], show: impl Fn(&T) -> Value) -> HttpResponse {
-        let pages = items.len().div_ceil(self.per_page).max(1);
-        let start = (self.number - 1).saturating_mul(self.per_page);
-        let shown: Vec<Value> = items.iter().skip(start).take(self.per_page).map(show).collect();
+        let shown = items.iter().skip(self.skipped()).take(self.per_page).map(show).collect();
+        self.part(base_url, items.len(), shown)
+    }
+
+    /// Returns the number of items before this page.
+    pub(super) fn skipped(&self) -> usize {
+        (self.number - 1).saturating_mul(self.per_page)
+    }
+
+    /// Returns the maximum number of items on the page.
+    pub(super) fn per_page(&self) -> usize {
+        self.per_page
+    }
+
+    /// Responds with the items of this page of a list that has this number of items.
+    pub(super) fn part(&self, base_url: &str, total: usize, shown: Vec<Value>) -> HttpResponse {
+        let pages = total.div_ceil(self.per_page).max(1);
         let next = (self.number < pages).then(|| self.number + 1);
         let previous = (1 < self.number && self.number <= pages + 1).then(|| self.number - 1);
         let text = |number: Option<usize>| number.map(|number| number.to_string()).unwrap_or_default();
         HttpResponse::Ok()
-            .insert_header(("X-Total", items.len().to_string()))
+            .insert_header(("X-Total", total.to_string()))
             .insert_header(("X-Total-Pages", pages.to_string()))
             .insert_header(("X-Per-Page", self.per_page.to_string()))
             .insert_header(("X-Page", self.number.to_string()))

@@ -1,17 +1,23 @@
 //! The state that the API's routes share: the handles and settings that they use, and nothing else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::caller::Identities;
 use super::pace::Pace;
+use crate::actors::images::{
+    CachedImage, GroupTotals, ImageQuery, Images, ShownImage, ShownPage, StoreError, StoreSizes,
+};
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
 use crate::http::{CurrentUpstreams, PublicUrl};
 
 /// Shared state of all routes of the API, as `web::Data`.
@@ -24,6 +30,8 @@ pub(crate) struct ApiState {
     pub(crate) last_used: LastUsed,
     /// Removes a group's cached content.
     pub(crate) purge: Arc<dyn Purge>,
+    /// The images that groups have cached.
+    pub(crate) images: Arc<dyn ImageStore>,
     /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,
     /// Maximum numbers and lifetimes of objects.
@@ -45,6 +53,61 @@ pub(crate) trait Purge: Send + Sync {
 
     /// Starts to remove this group's links and tags. Returns once their removal is certain, even across a restart.
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()>;
+}
+
+/// Lists, pins and removes cached images. A trait, so that tests need no caches; see [`Images`] for its functions.
+pub(crate) trait ImageStore: Send + Sync {
+    /// See [`Images::list`].
+    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>>;
+
+    /// See [`Images::find`].
+    fn find(
+        &self,
+        group: GroupId,
+        image: (UpstreamName, Repository, Reference),
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>>;
+
+    /// See [`Images::pin`].
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// See [`Images::remove`].
+    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// See [`Images::totals`].
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>>;
+
+    /// See [`Images::sizes`].
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>>;
+}
+
+impl ImageStore for Images {
+    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>> {
+        Box::pin(self.list(group, query))
+    }
+
+    fn find(
+        &self,
+        group: GroupId,
+        (upstream, repository, reference): (UpstreamName, Repository, Reference),
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
+        Box::pin(self.find(group, upstream, repository, reference))
+    }
+
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.pin(image, pinned))
+    }
+
+    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.remove(image))
+    }
+
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>> {
+        Box::pin(self.totals())
+    }
+
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {
+        Box::pin(self.sizes())
+    }
 }
 
 impl Purge for JanitorHandle {

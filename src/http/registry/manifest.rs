@@ -61,7 +61,7 @@ pub(super) async fn pull(
             if !from_memory && pulled.source.is_from_cache() {
                 state.blobs.look_for_unstored(authorized.origin(), pulled.digest, pulled.blobs()).await;
             }
-            state.reads.note(&pulled.digest, Timestamp::now());
+            note_read(state, authorized, reference, &pulled);
             log(request, state, authorized, reference, &pulled, (upstream_calls, ms));
             let upstream_error = stale_because(authorized, reference, &pulled);
             Ok(respond(pulled, head, upstream_error))
@@ -73,6 +73,13 @@ pub(super) async fn pull(
             Err(RegistryError::Failed { failure: Box::new(failure), target: Target::Manifest(reference.clone()) })
         }
     }
+}
+
+/// Records the read of a manifest, and the pull that it is.
+fn note_read(state: &RegistryState, authorized: &Authorized, reference: &Reference, pulled: &PulledManifest) {
+    let (now, credential) = (Timestamp::now(), authorized.identity().credential());
+    state.reads.note(&pulled.digest, now);
+    state.pulls.note(authorized.group().id, authorized.origin(), reference, credential, now);
 }
 
 /// Returns the reason why a stale manifest could not be revalidated, and logs it with the id of the request.

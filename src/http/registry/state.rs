@@ -11,6 +11,7 @@ use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
+use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::domain::policy::PublicGroups;
@@ -37,6 +38,8 @@ pub(crate) struct RegistryState {
     pub(crate) last_used: LastUsed,
     /// Reads of stored content.
     pub(crate) reads: Reads,
+    /// Pulls of images.
+    pub(crate) pulls: PullCounts,
     /// The configured upstreams.
     pub(crate) upstreams: CurrentUpstreams,
     /// Set once the service is stopping.

@@ -9,8 +9,10 @@ use crate::actors::manifest_cache::keys::{LinkKey, TagKey, TagOf};
 use crate::actors::manifest_cache::references::{links, named};
 use crate::actors::manifest_cache::request::PullManifest;
 use crate::actors::manifest_cache::response::Fetched;
+use crate::actors::pull_failure::Cause;
 use crate::domain::digest::Digest;
-use crate::domain::reference::Reference;
+use crate::domain::origin::Origin;
+use crate::domain::reference::{Reference, Tag};
 use crate::store::content::{Grant, Pulled};
 use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::Manifest;
@@ -45,6 +47,18 @@ impl CachedManifests {
         self.record(request, digest, links, None).await;
     }
 
+    /// Remembers that a tag is served stale, and why.
+    pub(in crate::actors::manifest_cache) fn note_stale(&self, request: &PullManifest, cause: Arc<Cause>) {
+        if let Reference::Tag(tag) = &request.reference {
+            self.stale.insert(TagKey::of(request, tag), cause);
+        }
+    }
+
+    /// Returns why a tag was served stale, if it was since upstream last confirmed it.
+    pub(in crate::actors::manifest_cache) fn stale_because(&self, origin: &Origin, tag: &Tag) -> Option<Arc<Cause>> {
+        self.stale.get(&TagOf(origin, tag))
+    }
+
     /// Removes a tag that upstream no longer has.
     pub(in crate::actors::manifest_cache) async fn drop_tag(&self, request: &PullManifest) {
         let Reference::Tag(tag) = &request.reference else { return };
@@ -70,6 +84,9 @@ impl CachedManifests {
         links: Vec<(Digest, Link)>,
         manifest: Option<Arc<Manifest>>,
     ) {
+        if let Reference::Tag(tag) = &request.reference {
+            self.stale.remove(&TagOf(&request.origin, tag));
+        }
         let seen = self.removals.seen();
         let entry = TagEntry { digest, checked_at: Timestamp::now(), denied: false };
         let granted = links.iter().any(|(linked, link)| *linked == digest && link.is_granted());

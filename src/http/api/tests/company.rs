@@ -4,6 +4,7 @@
 
 use futures::future::BoxFuture;
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use crate::actors::images::{CachedImage, GroupTotals, ImageQuery, ShownImage, ShownPage, StoreError, StoreSizes};
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
@@ -26,13 +28,15 @@ use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::policy::PublicGroups;
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
 use crate::domain::scope::Scopes;
 use crate::domain::upstream::{AccountRule, Upstream, Upstreams};
 use crate::http::PublicUrl;
 use crate::http::api::caller::Identities;
 use crate::http::api::configure;
 use crate::http::api::pace::Pace;
-use crate::http::api::state::{ApiState, Purge};
+use crate::http::api::state::{ApiState, ImageStore, Purge};
 
 /// The API over the identities of the company.
 pub(super) struct Company {
@@ -41,6 +45,9 @@ pub(super) struct Company {
     pub(super) purged: Arc<Purged>,
     _data: tempfile::TempDir,
 }
+
+/// A cache without images.
+struct NoImages;
 
 /// A response of the API.
 #[derive(Debug)]
@@ -147,6 +154,7 @@ impl Company {
             tokens,
             last_used: LastUsed::default(),
             purge: purged.clone(),
+            images: Arc::new(NoImages),
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
             pace: Pace::new(&limits),
@@ -204,14 +212,45 @@ impl Company {
     }
 }
 
+impl ImageStore for NoImages {
+    fn list(&self, _: GroupId, _: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>> {
+        Box::pin(ready(Ok(ShownPage::default())))
+    }
+
+    fn find(
+        &self,
+        _: GroupId,
+        _: (UpstreamName, Repository, Reference),
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(ready(Ok(false)))
+    }
+
+    fn remove<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>> {
+        Box::pin(ready(Ok(Some(HashMap::new()))))
+    }
+
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {
+        let sizes = StoreSizes { stored: Default::default(), max_bytes: None, free_bytes: 1_000 };
+        Box::pin(ready(Ok(sizes)))
+    }
+}
+
 impl Purge for Purged {
     fn holdings(&self, groups: Vec<GroupId>) -> BoxFuture<'_, Option<Holdings>> {
-        Box::pin(std::future::ready(Some(Holdings { tags: groups.len(), bytes: 1_000 })))
+        Box::pin(ready(Some(Holdings { tags: groups.len(), bytes: 1_000 })))
     }
 
     fn start(&self, group: GroupId) -> BoxFuture<'_, ()> {
         self.0.lock().unwrap().push(group);
-        Box::pin(std::future::ready(()))
+        Box::pin(ready(()))
     }
 }
 

@@ -31,7 +31,7 @@ impl EmbeddedContent {
         all.retain(|(key, record)| is_wanted(key, record, query));
         match query.order {
             ImageOrder::Name => {}
-            ImageOrder::Size => all.sort_by_cached_key(|(key, record)| self.stored(key, record.digest).0),
+            ImageOrder::Size => all.sort_by_cached_key(|(key, record)| self.stored(key, record.digest).size),
             ImageOrder::CachedAt => all.sort_by_key(|(_, record)| record.cached_at),
             ImageOrder::LastPulledAt => all.sort_by_key(|(_, record)| record.last_pulled_at),
             ImageOrder::Pulls => all.sort_by_key(|(_, record)| record.pulls),
@@ -63,7 +63,7 @@ impl EmbeddedContent {
     }
 
     fn cached_image(&self, key: ImageKey, record: ImageRecord) -> CachedImage {
-        let (size, platforms) = self.stored(&key, record.digest);
+        let Stored { size, platforms, absent, .. } = self.stored(&key, record.digest);
         let checked_at = match &key.reference {
             Reference::Tag(tag) => self.index().tag(&key.origin, tag).ok().flatten().map(|entry| entry.checked_at),
             Reference::Digest(_) => None,
@@ -73,6 +73,7 @@ impl EmbeddedContent {
             digest: record.digest,
             platforms: platforms.into_iter().collect(),
             size,
+            absent,
             cached_at: record.cached_at,
             last_pulled_at: record.last_pulled_at,
             pulls: record.pulls,
@@ -81,34 +82,52 @@ impl EmbeddedContent {
         }
     }
 
-    /// Returns the number of bytes that are stored of an image and that its group has pulled, each content once, and the
-    /// platforms of its stored manifests.
-    fn stored(&self, image: &ImageKey, digest: Digest) -> (u64, BTreeSet<Platform>) {
-        let (mut size, mut platforms, mut counted) = (0, BTreeSet::new(), HashSet::new());
-        let mut count = |digest: &Digest| {
-            let file = self.index().held_file(image.group, &image.origin, digest);
-            if counted.insert(*digest) {
-                size += file.map_or(0, |file| file.size);
-            }
-            file.is_some()
-        };
-        let Some(summary) = self.summary(&digest).filter(|_| count(&digest)) else { return (size, platforms) };
-        platforms.extend(summary.platform);
+    /// Returns what is stored of an image and was pulled by its group.
+    fn stored(&self, image: &ImageKey, digest: Digest) -> Stored {
+        let mut stored = Stored::default();
+        if !self.count(image, &digest, &mut stored) {
+            return stored;
+        }
+        let Some(summary) = self.summary(&digest) else { return stored };
+        stored.platforms.extend(summary.platform);
         for blob in &summary.blobs {
-            count(blob);
+            self.count(image, blob, &mut stored);
         }
         for (child, platform) in summary.manifests {
-            if !count(&child) {
+            // Platforms that nobody has pulled are no part of what is stored.
+            if self.index().held_file(image.group, &image.origin, &child).is_none() {
                 continue;
             }
+            self.count(image, &child, &mut stored);
             let of_child = self.summary(&child).unwrap_or_default();
             for blob in &of_child.blobs {
-                count(blob);
+                self.count(image, blob, &mut stored);
             }
-            platforms.extend(platform.or(of_child.platform));
+            stored.platforms.extend(platform.or(of_child.platform));
         }
-        (size, platforms)
+        stored
     }
+
+    /// Counts one content of an image. Returns true if it is stored, and the group has a granted link to it.
+    fn count(&self, image: &ImageKey, digest: &Digest, stored: &mut Stored) -> bool {
+        let file = self.index().held_file(image.group, &image.origin, digest);
+        if stored.counted.insert(*digest) {
+            stored.size += file.map_or(0, |file| file.size);
+            stored.absent.extend(file.is_none().then_some(*digest));
+        }
+        file.is_some()
+    }
+}
+
+/// What is stored of an image.
+#[derive(Default)]
+struct Stored {
+    size: u64,
+    platforms: BTreeSet<Platform>,
+    /// What is named and not stored.
+    absent: Vec<Digest>,
+    /// What was counted already.
+    counted: HashSet<Digest>,
 }
 
 fn is_wanted(key: &ImageKey, record: &ImageRecord, query: &ImageQuery) -> bool {

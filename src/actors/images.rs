@@ -1,0 +1,182 @@
+//! Images that groups have cached, with what is known of them beside the store: which are stale, and which are being
+//! downloaded. No actor: reads the store, and leaves removals to the Janitor.
+
+use std::collections::HashMap;
+
+use super::blob_cache::{BlobCacheHandle, RunningDownload};
+use super::janitor::JanitorHandle;
+use super::manifest_cache::ManifestCacheHandle;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::blobs::BlobFiles;
+use crate::store::blocking::blocking;
+use crate::store::content::ContentStore;
+use crate::store::usage::Totals;
+
+pub use crate::store::error::StoreError;
+pub use crate::store::images::{CachedImage, GroupTotals, ImageOrder, ImageQuery};
+
+/// Handle for lists, pins and removals of cached images. Cheap to clone.
+#[derive(Clone)]
+pub struct Images {
+    content: ContentStore,
+    files: BlobFiles,
+    manifests: ManifestCacheHandle,
+    blobs: BlobCacheHandle,
+    janitor: JanitorHandle,
+}
+
+/// A cached image and its state.
+#[derive(Clone, Debug)]
+pub struct ShownImage {
+    /// The image.
+    pub image: CachedImage,
+    /// Its state.
+    pub state: ImageState,
+}
+
+/// State of a cached image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    /// Upstream confirmed it when it was last requested; also what was pulled by digest.
+    Fresh,
+    /// It was served since its revalidation failed.
+    Stale {
+        /// The failure, as a sentence.
+        because: String,
+    },
+    /// Content of it is being downloaded.
+    Arriving {
+        /// Number of bytes that have arrived, of all content that is being downloaded.
+        received: u64,
+        /// Their number in the end, as far as upstream has told it.
+        length: u64,
+    },
+}
+
+/// Part of a list of images.
+#[derive(Clone, Debug, Default)]
+pub struct ShownPage {
+    /// The images.
+    pub images: Vec<ShownImage>,
+    /// Number of images in the whole list.
+    pub total: usize,
+}
+
+/// Sizes of the whole store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSizes {
+    /// Stored content, each once.
+    pub stored: Totals,
+    /// Maximum of its bytes; `None`: no maximum.
+    pub max_bytes: Option<u64>,
+    /// Free bytes on the file system of the cache.
+    pub free_bytes: u64,
+}
+
+impl Images {
+    /// Returns the handle over these stores, caches and the Janitor.
+    pub fn new(
+        (content, files): (ContentStore, BlobFiles),
+        manifests: ManifestCacheHandle,
+        blobs: BlobCacheHandle,
+        janitor: JanitorHandle,
+    ) -> Self {
+        Self { content, files, manifests, blobs, janitor }
+    }
+
+    /// Returns a part of the list of a group's images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn list(&self, group: GroupId, query: ImageQuery) -> Result<ShownPage, StoreError> {
+        let page = self.content.images(group, query).await?;
+        Ok(ShownPage { images: self.shown(page.images).await, total: page.total })
+    }
+
+    /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn find(
+        &self,
+        group: GroupId,
+        upstream: UpstreamName,
+        repository: Repository,
+        reference: Reference,
+    ) -> Result<Vec<ShownImage>, StoreError> {
+        Ok(self.shown(self.content.image(group, upstream, repository, reference).await?).await)
+    }
+
+    /// Pins an image, or ends that. Returns false if the group has no such image any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub async fn pin(&self, image: &CachedImage, pinned: bool) -> Result<bool, StoreError> {
+        self.content.pin(image.key.clone(), pinned).await
+    }
+
+    /// Removes an image from its group; see [`JanitorHandle::remove_images`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub async fn remove(&self, image: &CachedImage) -> Result<(), StoreError> {
+        let key = image.key.clone();
+        self.janitor.remove_images(key.group, key.origin, vec![key.reference]).await
+    }
+
+    /// Returns what each group has cached; `None` if that is unknown because the index is damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        self.content.totals().await
+    }
+
+    /// Returns the sizes of the whole store.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub async fn sizes(&self) -> Result<StoreSizes, StoreError> {
+        let files = self.files.clone();
+        let sizes = move || {
+            let stored = files.usage().totals();
+            Ok(StoreSizes { stored, max_bytes: files.max_bytes()?, free_bytes: files.free()? })
+        };
+        blocking(sizes).await
+    }
+
+    async fn shown(&self, images: Vec<CachedImage>) -> Vec<ShownImage> {
+        let incomplete = images.iter().any(|image| !image.absent.is_empty());
+        let downloads = if incomplete { self.blobs.downloads().await } else { Vec::new() };
+        images.into_iter().map(|image| ShownImage { state: self.state(&image, &downloads), image }).collect()
+    }
+
+    fn state(&self, image: &CachedImage, downloads: &[RunningDownload]) -> ImageState {
+        let is_missing = |digest: &Digest| image.absent.contains(digest);
+        let (mut received, mut length, mut arriving) = (0, 0, false);
+        for download in downloads.iter().filter(|one| one.origin == image.key.origin && is_missing(&one.digest)) {
+            arriving = true;
+            received += download.received;
+            length += download.length.unwrap_or_default();
+        }
+        if arriving {
+            return ImageState::Arriving { received, length };
+        }
+        match &image.key.reference {
+            Reference::Tag(tag) => match self.manifests.stale_because(&image.key.origin, tag) {
+                Some(because) => ImageState::Stale { because },
+                None => ImageState::Fresh,
+            },
+            Reference::Digest(_) => ImageState::Fresh,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `cache`: subcommands for the images that groups have cached.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::Api;
+use super::connection::Connection;
+use super::failure::Failure;
+use super::image::Image;
+use super::output::{Columns, Output, bytes};
+
+/// Arguments of `cache`.
+#[derive(Debug, Args)]
+pub(super) struct CacheArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: CacheVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum CacheVerb {
+    /// List the images that a group has cached
+    List {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Only images whose name, tag or digest contains this text
+        #[arg(long)]
+        search: Option<String>,
+        /// Only pinned images
+        #[arg(long)]
+        pinned: bool,
+        /// Order of the list: names ascending, everything else descending
+        #[arg(long, value_enum, default_value_t = Order::Name)]
+        order: Order,
+    },
+    /// Delete images from a group's cache; its next pulls download them again
+    Delete {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Images, such as alpine:3.22, ghcr.io/acme/app:1.4 or alpine@sha256:...
+        #[arg(required = true)]
+        images: Vec<Image>,
+    },
+    /// Pin images: they are neither evicted nor removed because nobody pulls them
+    Pin {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Images, such as alpine:3.22
+        #[arg(required = true)]
+        images: Vec<Image>,
+    },
+    /// End the pinning of images
+    Unpin {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Images, such as alpine:3.22
+        #[arg(required = true)]
+        images: Vec<Image>,
+    },
+    /// Show how much each group has cached, the largest first, and for administrators the whole store
+    Usage,
+}
+
+#[derive(Debug, Args)]
+struct OfGroup {
+    /// Full path or number of the group
+    #[arg(long)]
+    group: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Order {
+    Name,
+    Size,
+    Cached,
+    LastPulled,
+    Pulls,
+}
+
+const IMAGES: Columns =
+    &["image", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
+
+const USAGE: Columns = &["group", "size", "images", "blobs", "manifests"];
+
+/// Number of characters of a digest that a table shows.
+const DIGEST_CHARS: usize = "sha256:".len() + 12;
+
+impl CacheArgs {
+    /// Runs the subcommand and prints its result.
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = self.connection.api()?;
+        self.verb.run(&api).await?.print(self.connection.json);
+        Ok(())
+    }
+}
+
+impl CacheVerb {
+    async fn run(self, api: &Api) -> Result<Output, Failure> {
+        match self {
+            Self::List { group: OfGroup { group }, search, pinned, order } => {
+                let mut query = order.query();
+                query.extend(search.map(|search| ("search", search)));
+                query.extend(pinned.then(|| ("pinned", "true".to_owned())));
+                let images = api.list(&["groups", &group, "dependency_proxy", "images"], &query).await?;
+                Ok(Output::Table { columns: IMAGES, rows: images.iter().map(image_row).collect(), values: images })
+            }
+            Self::Delete { group: OfGroup { group }, images } => {
+                for image in &images {
+                    api.delete(&path(&group, &image.to_string())).await?;
+                }
+                Ok(Output::Done(format!("deleted from the cache of {group}: {}", names(&images))))
+            }
+            Self::Pin { group: OfGroup { group }, images } => {
+                pin(api, &group, &images, true).await?;
+                Ok(Output::Done(format!("pinned in {group}: {}", names(&images))))
+            }
+            Self::Unpin { group: OfGroup { group }, images } => {
+                pin(api, &group, &images, false).await?;
+                Ok(Output::Done(format!("no longer pinned in {group}: {}", names(&images))))
+            }
+            Self::Usage => usage(api).await,
+        }
+    }
+}
+
+async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<(), Failure> {
+    for image in images {
+        api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await?;
+    }
+    Ok(())
+}
+
+async fn usage(api: &Api) -> Result<Output, Failure> {
+    let groups = api.list(&["dependency_proxy", "groups"], &[]).await?;
+    let mut rows: Vec<Value> = groups.iter().map(|group| sizes_row(&group["full_path"], group)).collect();
+    // Only administrators see the whole store.
+    if let Ok(store) = api.show(&["dependency_proxy", "statistics"]).await {
+        rows.push(sizes_row(&json!("(stored, each once)"), &store));
+    }
+    Ok(Output::Table { columns: USAGE, rows, values: groups })
+}
+
+fn path<'a>(group: &'a str, image: &'a str) -> [&'a str; 5] {
+    ["groups", group, "dependency_proxy", "images", image]
+}
+
+fn names(images: &[Image]) -> String {
+    images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns an image as a line of a table.
+fn image_row(image: &Value) -> Value {
+    let mut row = image.clone();
+    let text = |field: &str| image[field].as_str().unwrap_or_default();
+    row["image"] = match image["tag"].as_str() {
+        Some(tag) => json!(format!("{}:{tag}", text("name"))),
+        None => json!(format!("{}@{}", text("name"), text("digest"))),
+    };
+    row["digest"] = json!(text("digest").chars().take(DIGEST_CHARS).collect::<String>());
+    row["size"] = json!(bytes(image["size"].as_u64().unwrap_or_default()));
+    for time in ["cached_at", "last_pulled_at"] {
+        row[time] = json!(text(time).split('.').next().map(|seconds| format!("{seconds}Z")));
+    }
+    row
+}
+
+fn sizes_row(name: &Value, sizes: &Value) -> Value {
+    let mut row = sizes.clone();
+    row["group"] = name.clone();
+    row["size"] = json!(bytes(sizes["bytes"].as_u64().unwrap_or_default()));
+    row
+}
+
+impl Order {
+    fn query(self) -> Vec<(&'static str, String)> {
+        let order = match self {
+            Self::Name => return Vec::new(),
+            Self::Size => "size",
+            Self::Cached => "cached_at",
+            Self::LastPulled => "last_pulled_at",
+            Self::Pulls => "pulls",
+        };
+        vec![("order_by", order.to_owned()), ("sort", "desc".to_owned())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_line_with_its_whole_name_and_a_short_digest() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let mut image = json!({
+            "name": "library/alpine", "tag": "3", "digest": digest, "size": 12_345_678,
+            "cached_at": "2026-11-28T14:20:00.000Z", "last_pulled_at": "2026-11-28T14:20:00.000Z",
+        });
+        let row = image_row(&image);
+        assert_eq!(
+            [&row["image"], &row["digest"], &row["size"], &row["cached_at"]],
+            ["library/alpine:3", "sha256:0123456789ab", "12.3 MB", "2026-11-28T14:20:00Z"]
+        );
+        image["tag"] = Value::Null;
+        assert_eq!(image_row(&image)["image"], format!("library/alpine@{digest}"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `/groups/:id/dependency_proxy/images`: the images that a group has cached. Members list them; owners delete and pin
+//! them. An image is named in the path as it is pulled, such as `alpine:3.22` or `ghcr.io/acme/app@sha256:...`.
+
+use actix_web::{HttpResponse, web};
+
+use super::caller::{Authority, Caller, Right};
+use super::error::ApiError;
+use super::image_view as view;
+use super::page::Page;
+use super::params::Params;
+use crate::actors::images::{ImageOrder, ImageQuery, ShownImage};
+use crate::domain::id::GroupId;
+use crate::domain::image_path::ImageName;
+
+/// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search` and `pinned`
+/// reads no more than the page.
+pub(super) async fn list(
+    caller: Caller,
+    path: web::Path<String>,
+    page: Page,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let group = of_member(&caller.authority(), &path)?;
+    let order = match params.text("order_by")?.as_deref() {
+        None | Some("name") => ImageOrder::Name,
+        Some("size") => ImageOrder::Size,
+        Some("cached_at") => ImageOrder::CachedAt,
+        Some("last_pulled_at") => ImageOrder::LastPulledAt,
+        Some("pulls") => ImageOrder::Pulls,
+        Some(_) => return Err(ApiError::invalid_value("order_by")),
+    };
+    let descending = match params.text("sort")?.as_deref() {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(ApiError::invalid_value("sort")),
+    };
+    let query = ImageQuery {
+        search: params.text("search")?.filter(|text| !text.is_empty()),
+        pinned: params.flag("pinned")?,
+        order,
+        descending,
+        skip: page.skipped(),
+        limit: page.per_page(),
+    };
+    let found = caller.state.images.list(group, query).await?;
+    Ok(page.part(&caller.base_url, found.total, found.images.iter().map(view::image).collect()))
+}
+
+/// Handles `GET /groups/:id/dependency_proxy/images/:image`.
+pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let group = of_member(&caller.authority(), &path.0)?;
+    let found = find(&caller, group, &path.1).await?;
+    Ok(HttpResponse::Ok().json(view::image(&found[0])))
+}
+
+/// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor removed
+/// for its age.
+pub(super) async fn update(
+    caller: Caller,
+    path: web::Path<(String, String)>,
+    params: Params,
+) -> Result<HttpResponse, ApiError> {
+    let (group, image) = path.into_inner();
+    let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
+    let pinned = params.flag("pinned")?.ok_or_else(|| ApiError::Parameter("pinned is missing".to_owned()))?;
+    let (group, path) = caller.decide_again(own)?;
+    for shown in find(&caller, group, &image).await? {
+        let what = if pinned { "image pinned" } else { "image unpinned" };
+        caller.log_image(what, (group, &path), &view::name(&shown));
+        if !caller.state.images.pin(&shown.image, pinned).await? {
+            return Err(ApiError::NotFound("Image"));
+        }
+    }
+    Ok(HttpResponse::Ok().json(view::image(&find(&caller, group, &image).await?[0])))
+}
+
+/// Handles `DELETE /groups/:id/dependency_proxy/images/:image`. The next pull downloads the image again.
+pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let (group, image) = path.into_inner();
+    let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
+    let (group, path) = caller.decide_again(own)?;
+    for shown in find(&caller, group, &image).await? {
+        caller.log_image("image deleted", (group, &path), &view::name(&shown));
+        caller.state.images.remove(&shown.image).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Returns the group, if the caller is a member of it or an administrator: visitors of a public group do not see what
+/// it has cached.
+pub(super) fn of_member(caller: &Authority<'_>, group: &str) -> Result<GroupId, ApiError> {
+    let group = caller.group(group, Right::See)?;
+    caller.level(group.id).map(|_| group.id).ok_or(ApiError::Forbidden)
+}
+
+/// Returns a group's image of this name, once for each account with which it was pulled; at least one.
+async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
+    let ImageName { upstream, repository, reference } =
+        ImageName::parse(name, &caller.state.upstreams.load()).map_err(|_| ApiError::malformed("image"))?;
+    let found = caller.state.images.find(group, (upstream, repository, reference)).await?;
+    if found.is_empty() { Err(ApiError::NotFound("Image")) } else { Ok(found) }
+}

@@ -1,0 +1,54 @@
+//! `.../dependency_proxy/statistics`: sizes of what is cached.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::caller::Caller;
+use super::error::ApiError;
+use super::image_view as view;
+use super::images::of_member;
+use super::page::Page;
+use crate::actors::images::GroupTotals;
+use crate::domain::group::Group;
+use crate::domain::id::GroupId;
+
+/// Handles `GET /groups/:id/dependency_proxy/statistics`. Groups below it are not counted.
+pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
+    let id = of_member(&caller.authority(), &path)?;
+    let group = caller.directory.group(id).ok_or(ApiError::NotFound("Group"))?;
+    let totals = totals(&caller).await?.remove(&id).unwrap_or_default();
+    Ok(HttpResponse::Ok().json(view::group_sizes(group, totals)))
+}
+
+/// Handles `GET /dependency_proxy/groups`: the sizes of the groups of which the caller is a member, and of all groups for
+/// an administrator, the largest first.
+pub(super) async fn of_groups(caller: Caller, page: Page) -> Result<HttpResponse, ApiError> {
+    let totals = totals(&caller).await?;
+    let authority = caller.authority();
+    let of = |group: &Arc<Group>| totals.get(&group.id).copied().unwrap_or_default();
+    let mut groups: Vec<Arc<Group>> =
+        caller.directory.groups().filter(|group| authority.level(group.id).is_some()).cloned().collect();
+    groups.sort_by_cached_key(|group| (Reverse(of(group).bytes), group.path.clone()));
+    Ok(page.of(&caller.base_url, &groups, |group| view::group_sizes(group, of(group))))
+}
+
+/// Handles `GET /dependency_proxy/statistics`: the sizes of the whole store, for administrators.
+pub(super) async fn of_store(caller: Caller) -> Result<HttpResponse, ApiError> {
+    caller.authority().administrator()?;
+    let sizes = caller.state.images.sizes().await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "bytes": sizes.stored.bytes,
+        "blobs": sizes.stored.blobs,
+        "manifests": sizes.stored.manifests,
+        "max_bytes": sizes.max_bytes,
+        "free_bytes": sizes.free_bytes,
+    })))
+}
+
+async fn totals(caller: &Caller) -> Result<HashMap<GroupId, GroupTotals>, ApiError> {
+    caller.state.images.totals().await?.ok_or(ApiError::NoSizes)
+}
