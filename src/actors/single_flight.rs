@@ -37,13 +37,8 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         Self { waiters: HashMap::new(), recent: HashMap::new(), completions: VecDeque::new(), limit }
     }
 
-    /// Waits for the work of this key. Recent outcomes are not reused.
-    pub(super) fn join(&mut self, key: &K) -> Join<T> {
-        self.join_or_reuse(key, |_, _| false)
-    }
-
-    /// As [`Self::join`], but reuses a kept outcome if `is_recent_enough` accepts it, given the time at
-    /// which it was completed.
+    /// Waits for the work of this key. Reuses a kept outcome if `is_recent_enough` accepts it, given the time at which it was
+    /// completed.
     pub(super) fn join_or_reuse(&mut self, key: &K, is_recent_enough: impl Fn(Instant, &T) -> bool) -> Join<T> {
         let (sender, receiver) = oneshot::channel();
         let under_way = self.waiters.len();
@@ -113,17 +108,21 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
 mod tests {
     use super::*;
 
+    fn never_reuse(single_flight: &mut SingleFlight<&'static str, u8>, key: &&'static str) -> Join<u8> {
+        single_flight.join_or_reuse(key, |_, _| false)
+    }
+
     #[test]
     fn a_caller_before_the_completion_is_coalesced_and_a_later_one_is_not() {
         let mut single_flight = SingleFlight::new(1);
         let before = Instant::now();
-        let Join::First(_first) = single_flight.join(&"key") else { panic!("no work was under way") };
-        assert!(matches!(single_flight.join(&"other"), Join::Full));
+        let Join::First(_first) = never_reuse(&mut single_flight, &"key") else { panic!("no work was under way") };
+        assert!(matches!(never_reuse(&mut single_flight, &"other"), Join::Full));
         single_flight.complete(&"key", &7);
         let Join::Coalesced(mut late) = single_flight.join_or_reuse(&"key", |at, _| before < at) else {
             panic!("the work has just ended")
         };
         assert_eq!(late.try_recv().unwrap(), 7);
-        assert!(matches!(single_flight.join(&"key"), Join::First(_)));
+        assert!(matches!(never_reuse(&mut single_flight, &"key"), Join::First(_)));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use tokio::sync::watch;
@@ -171,13 +172,17 @@ impl Handler<ListDownloads> for BlobCache {
 /// Sends a `HEAD` for a blob to upstream, or waits for the one that is under way.
 #[derive(Message)]
 #[rtype(result = "Confirmed")]
-pub(super) struct ConfirmBlob(pub(super) BlobKey);
+pub(super) struct ConfirmBlob {
+    pub(super) key: BlobKey,
+    /// The outcome of a `HEAD` that was completed after this time is reused: the caller found no link before it.
+    pub(super) since: Instant,
+}
 
 impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
 
-    fn handle(&mut self, ConfirmBlob(key): ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
-        let confirmed = match self.heads.join(&key) {
+    fn handle(&mut self, ConfirmBlob { key, since }: ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
+        let confirmed = match self.heads.join_or_reuse(&key, |completed_at, _| since < completed_at) {
             Join::First(confirmed) => {
                 self.start_head(key, ctx.address());
                 confirmed

@@ -175,7 +175,7 @@ impl BlobCacheHandle {
     /// Opens the committed blob if the group has a granted link, or if upstream confirms the blob now.
     async fn stored(&self, wanted: &OpenBlob, late: Instant) -> Result<Stored, BlobError> {
         for first in [true, false] {
-            let seen = self.removals.seen();
+            let (seen, since) = (self.removals.seen(), Instant::now());
             match self.look_up(wanted).await? {
                 (Some(link), Some(stored)) if link.is_granted() => {
                     self.remember(wanted, link, seen);
@@ -190,7 +190,7 @@ impl BlobCacheHandle {
                     if first {
                         continue;
                     }
-                    self.confirm(wanted, stored.length).await?;
+                    self.confirm(wanted, stored.length, since.into_std()).await?;
                     return Ok(Stored::Opened(self.opened(wanted, stored, CacheStatus::Revalidated).into()));
                 }
                 (link, None) => return Ok(Stored::Absent(link)),

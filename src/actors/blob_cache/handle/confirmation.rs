@@ -1,5 +1,7 @@
 //! Confirmation by upstream that the account of a group may read a blob that is stored already.
 
+use std::time::Instant;
+
 use super::BlobCacheHandle;
 use crate::actors::blob_cache::coordinator::ConfirmBlob;
 use crate::actors::blob_cache::error::BlobError;
@@ -12,9 +14,10 @@ use crate::upstream::{ContentHead, UpstreamError};
 impl BlobCacheHandle {
     /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
     /// must match the blob: a web page with status 200 grants nothing.
-    pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64) -> Result<(), BlobError> {
+    /// `since` is a time before the link was looked up.
+    pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64, since: Instant) -> Result<(), BlobError> {
         let key = wanted.key();
-        let head = self.head_upstream(key.clone()).await?;
+        let head = self.head_upstream(key.clone(), since).await?;
         if !affirms(&head, &key.digest, length) {
             // The stored file may be damaged instead.
             if let Some(verifier) = self.verifier.get() {
@@ -40,10 +43,11 @@ impl BlobCacheHandle {
         }
     }
 
-    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced.
-    pub(super) async fn head_upstream(&self, key: BlobKey) -> Result<ContentHead, BlobError> {
+    /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced, and so is one that
+    /// was completed after `since`.
+    pub(super) async fn head_upstream(&self, key: BlobKey, since: Instant) -> Result<ContentHead, BlobError> {
         let _permit = self.wait()?;
-        Ok(self.cache.send(ConfirmBlob(key)).await.map_err(|_| BlobError::Interrupted)??)
+        Ok(self.cache.send(ConfirmBlob { key, since }).await.map_err(|_| BlobError::Interrupted)??)
     }
 }
 

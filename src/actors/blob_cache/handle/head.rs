@@ -61,7 +61,7 @@ impl BlobCacheHandle {
     ///
     /// Fails if upstream does not have the blob, does not report its length, or names another digest.
     pub(super) async fn length_upstream(&self, key: BlobKey) -> Result<u64, BlobError> {
-        let ContentHead { length, digest, .. } = self.head_upstream(key.clone()).await?;
+        let ContentHead { length, digest, .. } = self.head_upstream(key.clone(), Instant::now().into_std()).await?;
         if digest.is_some_and(|digest| digest != key.digest) {
             return Err(UpstreamError::InvalidResponse { what: "another digest than the blob's" }.into());
         }
