@@ -73,7 +73,8 @@ impl Pull<'_> {
             return Ok(PulledManifest::new(leased, CacheStatus::Hit, checked_at));
         }
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
-        let Leased { manifest, lease: _ } = leased;
+        let Leased { manifest, lease } = leased;
+        drop(lease);
         let outcome = match self.request_head(true).await {
             Ok((head, _)) => match self.confirmed(head.confirmed(), Some(&manifest)).await? {
                 Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
