@@ -330,7 +330,7 @@ impl ContentStore {
     ///
     /// Fails if the index cannot be read.
     pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        self.run(|content| content.index().totals()).await
+        self.run(|content| content.totals()).await
     }
 
     /// Records pulls of images.

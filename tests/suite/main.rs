@@ -19,6 +19,7 @@ mod faults;
 mod freshness;
 mod held_changes;
 mod herd;
+mod images;
 mod isolation;
 mod kept_paths;
 mod layers;

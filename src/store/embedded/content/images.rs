@@ -1,6 +1,6 @@
 //! Lists of the images that a group has cached.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::EmbeddedContent;
 use crate::domain::digest::Digest;
@@ -10,7 +10,7 @@ use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
 use crate::store::embedded::index::ImageRecord;
 use crate::store::error::StoreError;
-use crate::store::images::{CachedImage, ImageKey, ImageOrder, ImagePage, ImageQuery};
+use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery};
 
 impl EmbeddedContent {
     /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
@@ -56,6 +56,14 @@ impl EmbeddedContent {
         let mut images = self.index().images_of_repository(group, upstream, repository)?;
         images.retain(|(key, _)| key.reference == *reference);
         Ok(self.shown(images))
+    }
+
+    /// Returns what each group has cached, with the latest changes; see
+    /// [`ContentStore::totals`](crate::store::content::ContentStore::totals).
+    pub(in crate::store) fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        self.index().record_files(self.manifests().usage(), &HashMap::new())?;
+        self.index().record_used_links()?;
+        self.index().totals()
     }
 
     fn shown(&self, images: Vec<(ImageKey, ImageRecord)>) -> Vec<CachedImage> {

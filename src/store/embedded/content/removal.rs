@@ -53,6 +53,8 @@ impl EmbeddedContent {
         group: GroupId,
         removal: &Removal,
     ) -> Result<Vec<Digest>, StoreError> {
+        // Until then it is unknown whether another group has a link to some content.
+        self.index().check_against_files()?;
         let (mut kept, mut seen) = (HashSet::new(), HashSet::new());
         // Most of the work is done before others have to wait.
         self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
