@@ -3,14 +3,17 @@
 //! reports expiring tokens, removes what killed processes left, and removes the cached content of purged and deleted
 //! groups.
 
+mod limits;
 mod purges;
 mod tasks;
 
 use std::time::Duration;
 
 use actix::prelude::*;
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
+pub use self::limits::FullOfPins;
 pub use self::tasks::Parts;
 
 use self::purges::Purges;
@@ -31,6 +34,8 @@ pub struct Janitor {
     parts: Parts,
     /// The periodic run that is under way.
     tidying: Option<JoinHandle<()>>,
+    /// The run that removes what is old.
+    expiring: Option<JoinHandle<()>>,
     purges: Purges,
     removals: Removals,
 }
@@ -85,6 +90,10 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which old tombstones and the times of deleted credentials are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// Interval at which images are removed that nobody pulls. The first time is as long after a start, so that after a long
+/// stop there is time to pull.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -92,7 +101,8 @@ impl JanitorHandle {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
         let (content, manifests, blobs) = (parts.content.clone(), parts.manifests.clone(), parts.blobs.clone());
-        let janitor = Janitor { parts, tidying: None, purges: Purges::default(), removals: Removals::default() };
+        let janitor =
+            Janitor { parts, tidying: None, expiring: None, purges: Purges::default(), removals: Removals::default() };
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
     }
 
@@ -144,6 +154,15 @@ impl Janitor {
         if self.tidying.as_ref().is_none_or(JoinHandle::is_finished) {
             let parts = self.parts.clone();
             self.tidying = Some(actix_rt::spawn(async move { parts.tidy().await }));
+        }
+    }
+
+    /// Starts a run that removes what nobody pulls, unless the one before is still under way.
+    fn expire(&mut self, _: &mut Context<Self>) {
+        if self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+            let parts = self.parts.clone();
+            let expire = async move { report("the removal of old images", parts.expire(Timestamp::now()).await) };
+            self.expiring = Some(actix_rt::spawn(expire));
         }
     }
 
@@ -199,6 +218,7 @@ impl Actor for Janitor {
         });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
+        ctx.run_interval(EXPIRY_INTERVAL, Self::expire);
         ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
         ctx.run_interval(SWEEP_INTERVAL, Self::complete_removals);
         // A purge that the last process acknowledged may not have run to its end.

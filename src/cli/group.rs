@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::if_missing::{IfMissing, found};
 use super::output::{Columns, Output};
+use crate::formats::quantity::parse_bytes;
 
 /// Arguments of `group`.
 #[derive(Debug, Args)]
@@ -51,6 +52,12 @@ enum GroupVerb {
         /// Enable or disable pulls from the group; `inherit`: as in the group above it
         #[arg(long)]
         proxy: Option<Switch>,
+        /// Maximum size of what the group caches, such as 50GB; `none`: only the maximum of the whole store
+        #[arg(long, value_name = "SIZE", value_parser = size_or_none)]
+        max_size: Option<Limit>,
+        /// Remove images that were not pulled for this number of days; 0: never, `inherit`: as in the group above it
+        #[arg(long, value_name = "DAYS", value_parser = days_or_inherit)]
+        unpulled_days: Option<Limit>,
     },
     /// Delete a group with all groups below it, their members, tokens and caches; lists them and asks for confirmation
     Delete {
@@ -88,6 +95,26 @@ enum Visibility {
     Public,
 }
 
+/// A number; `None` removes the limit of the group's own.
+#[derive(Clone, Copy, Debug)]
+struct Limit(Option<u64>);
+
+fn size_or_none(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let bytes = parse_bytes(text).ok_or_else(|| format!("'{text}' is not a size such as 50GB, nor 'none'"))?;
+    Ok(Limit(Some(bytes)))
+}
+
+fn days_or_inherit(text: &str) -> Result<Limit, String> {
+    if text == "inherit" {
+        return Ok(Limit(None));
+    }
+    let days = text.parse().map_err(|_| format!("'{text}' is not a number of days, nor 'inherit'"))?;
+    Ok(Limit(Some(days)))
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Switch {
     On,
@@ -95,7 +122,21 @@ enum Switch {
     Inherit,
 }
 
-const COLUMNS: Columns =
+const COLUMNS: Columns = &[
+    "id",
+    "full_path",
+    "name",
+    "visibility",
+    "dependency_proxy_enabled",
+    "dependency_proxy_max_bytes",
+    "dependency_proxy_unpulled_days",
+    "parent_id",
+    "description",
+    "created_at",
+];
+
+/// Columns of a list.
+const LIST_COLUMNS: Columns =
     &["id", "full_path", "name", "visibility", "dependency_proxy_enabled", "parent_id", "description", "created_at"];
 
 impl GroupArgs {
@@ -116,11 +157,18 @@ impl GroupVerb {
             }
             Self::List { search } => {
                 let query: Vec<_> = search.into_iter().map(|search| ("search", search)).collect();
-                Ok(Output::List(COLUMNS, api.list(&["groups"], &query).await?))
+                Ok(Output::List(LIST_COLUMNS, api.list(&["groups"], &query).await?))
             }
             Self::Show { group } => Ok(Output::One(COLUMNS, api.show(&["groups", &group]).await?)),
-            Self::Change { group, profile, proxy } => {
+            Self::Change { group, profile, proxy, max_size, unpulled_days } => {
                 let mut body = profile.fields();
+                for (field, limit) in
+                    [("dependency_proxy_max_bytes", max_size), ("dependency_proxy_unpulled_days", unpulled_days)]
+                {
+                    if let Some(Limit(number)) = limit {
+                        body[field] = json!(number);
+                    }
+                }
                 match proxy {
                     Some(Switch::On) => body["dependency_proxy_enabled"] = json!(true),
                     Some(Switch::Off) => body["dependency_proxy_enabled"] = json!(false),

@@ -28,6 +28,25 @@ pub struct Group {
     pub proxy_enabled: Option<bool>,
     /// The creation time.
     pub created_at: Timestamp,
+    /// Limits of what the group caches.
+    #[serde(default, skip_serializing_if = "CacheLimits::are_none")]
+    pub cache: CacheLimits,
+}
+
+/// Limits of what a group caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheLimits {
+    /// Maximum size in bytes; `None`: no maximum but that of the whole store.
+    pub max_bytes: Option<u64>,
+    /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group, and
+    /// for a top-level group as the settings say.
+    pub unpulled_days: Option<u32>,
+}
+
+impl CacheLimits {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The visibility of a group to users who are not members. Ordered: each value is visible to more users than the ones

@@ -175,7 +175,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     text.parse::<SignedDuration>().ok()?.try_into().ok()
 }
 
-fn parse_bytes(text: &str) -> Option<u64> {
+/// Parses a number of bytes: a whole number with a unit such as `MiB` or `GB`, or without one.
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let factor: u64 = match text.get(digits.len()..)?.trim() {
         "" | "B" => 1,

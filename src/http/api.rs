@@ -33,7 +33,9 @@
 //! - `/tokens` lists the tokens of every kind and group that the caller may see; `find` searches them.
 //! - The objects that a deletion, a revocation or a purge would remove can be listed before: the routes are in
 //!   [`losses`].
-//! - `dependency_proxy_enabled` of a group is `null` if it inherits the value of the group above.
+//! - `dependency_proxy_enabled` of a group is `null` if it inherits the value of the group above. So is
+//!   `dependency_proxy_unpulled_days`, after which images go that nobody pulls (0: never).
+//!   `dependency_proxy_max_bytes`, the quota of a group's cache, is `null` if it has none of its own.
 
 mod access_tokens;
 mod caller;

@@ -12,7 +12,7 @@ use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::images::Images;
-use crate::actors::janitor::{JanitorHandle, Parts};
+use crate::actors::janitor::{FullOfPins, JanitorHandle, Parts};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
@@ -124,6 +124,8 @@ impl Handles {
             files,
             evictor: caches.evictor,
             pulls: pulls.clone(),
+            unpulled_days: settings.storage.unpulled_days,
+            full_of_pins: FullOfPins::default(),
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),
             leftovers,

@@ -34,6 +34,8 @@ pub struct Storage {
     /// Maximum size of all stored content.
     #[serde(deserialize_with = "quantity::quota")]
     pub max_bytes: Quota,
+    /// Number of days after its last pull after which an image is removed from its group; 0: never.
+    pub unpulled_days: u32,
     /// The verification of stored blobs.
     #[serde(rename = "*verification")]
     pub verification: VerifyOptions,

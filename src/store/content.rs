@@ -14,6 +14,7 @@
 //! | [`record_pulls`](ContentStore::record_pulls) | each image by itself | no: what is lost is lost | some are recorded |
 //! | [`pin`](ContentStore::pin) | yes | yes | as before or after |
 //! | [`remove_images`](ContentStore::remove_images) | each image by itself | yes | completed at the next start |
+//! | [`trim`](ContentStore::trim), [`remove_unread`](ContentStore::remove_unread) | each link by itself | yes | some links are gone; content without a link is found by [`unlinked`](ContentStore::unlinked) |
 //! | [`remove_links_of`](ContentStore::remove_links_of), [`end_removal`](ContentStore::end_removal) | each link by itself | yes | repeated at the next start |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
@@ -25,6 +26,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::blobs::BlobFiles;
 use super::blocking::blocking;
@@ -388,6 +391,49 @@ impl ContentStore {
     pub async fn remove_links_of(&self, removal: &StartedRemoval) -> Result<Vec<Digest>, StoreError> {
         let (group, removal) = (removal.group, removal.removal.clone());
         self.run(move |content| content.remove_links_of(group, &removal)).await
+    }
+
+    /// Removes links of groups, so that each holds at least that number of bytes less. What is pinned in the group stays.
+    /// Tags stay, too. Returns the digests that no group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn trim(&self, surplus: HashMap<GroupId, u64>) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.trim(&surplus)).await
+    }
+
+    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin. None while the
+    /// times of pulls are unknown, because the index is damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn unpulled(
+        &self,
+        group: GroupId,
+        before: Timestamp,
+    ) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
+        self.run(move |content| content.unpulled(group, before)).await
+    }
+
+    /// Removes the links of these groups to content that no image names, and that nobody has read since the time beside
+    /// the group: what a tag stood for before it moved. Returns the digests that no group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn remove_unread(&self, since: HashMap<GroupId, Timestamp>) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.remove_unread(&since)).await
+    }
+
+    /// Returns stored content to which no group has a link, and which nobody has read since this time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn unlinked(&self, before: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.index().unlinked_files(before)).await
     }
 
     /// Removes the note of a removal: its last step.

@@ -2,6 +2,7 @@
 
 mod deletion;
 mod pins;
+mod quotas;
 
 use std::time::Duration;
 

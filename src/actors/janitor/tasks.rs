@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
+use crate::actors::janitor::limits::FullOfPins;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
@@ -40,6 +41,10 @@ pub struct Parts {
     pub evictor: Evictor,
     /// Pulls of images.
     pub pulls: PullCounts,
+    /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
+    pub unpulled_days: u32,
+    /// Groups whose quotas are full of pinned images.
+    pub full_of_pins: FullOfPins,
     /// Maximum number of tombstones of deleted tokens that are kept.
     pub max_tombstones: usize,
     /// Reports on tokens that are about to expire.
@@ -58,6 +63,7 @@ impl Parts {
         report("times of last use", self.identities.note_last_used(used).await);
         report("the reads of stored content", self.evictor.record().await);
         report("the pulls of images", self.content.record_pulls(self.pulls.take()).await);
+        report("the quotas of groups", self.trim_groups().await);
         report("room for new content", self.evictor.keep_headroom().await);
         report("the index", self.content.flush().await);
         let totals = self.files.usage().totals();
@@ -93,9 +99,7 @@ impl Parts {
         let orphans = self.content.remove_links(group).await?;
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
-        for digests in orphans.chunks(FILES_PER_STEP) {
-            self.remove_content(digests.to_vec()).await?;
-        }
+        self.remove_orphans(&orphans).await?;
         self.content.end_purge(group).await?;
         Ok(orphans.len())
     }
@@ -111,10 +115,16 @@ impl Parts {
             let orphans = self.content.remove_links_of(&removal).await?;
             self.manifests.forget_group(removal.group);
             self.blobs.forget_group(removal.group);
-            for digests in orphans.chunks(FILES_PER_STEP) {
-                self.remove_content(digests.to_vec()).await?;
-            }
+            self.remove_orphans(&orphans).await?;
             self.content.end_removal(removal).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes content to which no group has a link, in small steps.
+    pub(super) async fn remove_orphans(&self, orphans: &[Digest]) -> Result<(), StoreError> {
+        for digests in orphans.chunks(FILES_PER_STEP) {
+            self.remove_content(digests.to_vec()).await?;
         }
         Ok(())
     }

@@ -17,11 +17,14 @@ use jiff::Timestamp;
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
-use crate::domain::group::{Group, GroupPath, Visibility};
+use crate::domain::group::{CacheLimits, Group, GroupPath, Visibility};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::{Limits, MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::policy;
 use crate::domain::upstream::Upstreams;
+
+/// Maximum number of days after its last pull after which an image is removed: a hundred years.
+pub const MAX_UNPULLED_DAYS: u32 = 36_500;
 
 /// The input for a new group.
 #[derive(Clone, Debug)]
@@ -54,6 +57,11 @@ pub struct GroupChange {
     pub visibility: Option<Visibility>,
     /// The switch of the proxy; `Some(None)`: as in the parent group.
     pub proxy_enabled: Option<Option<bool>>,
+    /// Maximum size of what the group caches, in bytes, at least 1; `Some(None)`: none of its own.
+    pub max_cache_bytes: Option<Option<u64>>,
+    /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`: as in
+    /// the parent group.
+    pub unpulled_days: Option<Option<u32>>,
 }
 
 /// Creates a group.
@@ -86,6 +94,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
         visibility,
         proxy_enabled: None,
         created_at: now,
+        cache: CacheLimits::default(),
     };
     builder.put(Record::Group(group.clone()));
     let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
@@ -124,6 +133,11 @@ pub fn update(
     group.name = change.name.unwrap_or(group.name);
     group.description = change.description.unwrap_or(group.description);
     group.proxy_enabled = change.proxy_enabled.unwrap_or(group.proxy_enabled);
+    group.cache = CacheLimits {
+        max_bytes: change.max_cache_bytes.unwrap_or(group.cache.max_bytes),
+        unpulled_days: change.unpulled_days.unwrap_or(group.cache.unpulled_days),
+    };
+    check_cache(group.cache)?;
     check_text(&group.name, &group.description)?;
     if group.path != old.path {
         for moved in within(directory, &old.path) {
@@ -218,6 +232,19 @@ fn check_free(directory: &Directory, path: &GroupPath, own: Option<GroupId>) -> 
 fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
     check_name(name)?;
     check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
+}
+
+fn check_cache(limits: CacheLimits) -> Result<(), CommandError> {
+    if limits.max_bytes == Some(0) {
+        return Err(CommandError::invalid("dependency_proxy_max_bytes", "must be greater than 0"));
+    }
+    match limits.unpulled_days {
+        Some(days) if days > MAX_UNPULLED_DAYS => Err(CommandError::invalid(
+            "dependency_proxy_unpulled_days",
+            format!("must be less than or equal to {MAX_UNPULLED_DAYS}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_not_wider(visibility: Visibility, parent: Option<&Arc<Group>>) -> Result<(), CommandError> {

@@ -5,7 +5,8 @@
 use super::*;
 use crate::domain::access::Membership;
 use crate::domain::digest::Digest;
-use crate::domain::directory::Record;
+use crate::domain::directory::{Record, Write};
+use crate::domain::group::{CacheLimits, Visibility};
 use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::scope::Scopes;
 use crate::domain::token::TokenOwner;
@@ -30,7 +31,27 @@ fn group(id: u64, path: &str, parent: Option<u64>) -> Record {
         visibility: Visibility::Private,
         proxy_enabled: None,
         created_at: at(NOON),
+        cache: CacheLimits::default(),
     })
+}
+
+#[test]
+fn the_nearest_group_that_says_so_decides_after_how_many_days_images_go() {
+    let mut directory = directory(None);
+    let mut set = |id: u64, path: &str, parent: Option<u64>, unpulled_days| {
+        let Record::Group(group) = group(id, path, parent) else { unreachable!() };
+        let cache = CacheLimits { unpulled_days, ..CacheLimits::default() };
+        directory.apply(&[Write::Put(Record::Group(Group { cache, ..group }))]);
+        directory.clone()
+    };
+    let days = |directory: &Directory, id, default| unpulled_days(directory, GroupId(id), default);
+    let top = set(1, "team", None, None);
+    assert_eq!([days(&top, 1, 0), days(&top, 1, 90)], [None, Some(90)]);
+    set(1, "team", None, Some(30));
+    let below = set(7, "team/ci", Some(1), None);
+    assert_eq!([days(&below, 1, 90), days(&below, 7, 90)], [Some(30), Some(30)]);
+    let never = set(7, "team/ci", Some(1), Some(0));
+    assert_eq!([days(&never, 1, 90), days(&never, 7, 90)], [Some(30), None]);
 }
 
 /// A directory in which Alice is a member of `team` until the given end.

@@ -85,13 +85,20 @@ pub(super) async fn update(caller: Caller, path: web::Path<String>, params: Para
         check_move(caller, &group, part.as_deref())?;
         Ok(group.id)
     })?;
-    let inherit = params.is_blank("dependency_proxy_enabled").then_some(None);
+    let unpulled_days = params.number("dependency_proxy_unpulled_days")?;
     let change = GroupChange {
         name: params.text("name")?,
         path: params.text("path")?,
         description: params.text("description")?,
         visibility: visibility(&params)?,
-        proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(inherit),
+        proxy_enabled: params.flag("dependency_proxy_enabled")?.map(Some).or(none(&params, "dependency_proxy_enabled")),
+        max_cache_bytes: params
+            .number("dependency_proxy_max_bytes")?
+            .map(Some)
+            .or(none(&params, "dependency_proxy_max_bytes")),
+        unpulled_days: unpulled_days
+            .map(|days| Some(u32::try_from(days).unwrap_or(u32::MAX)))
+            .or(none(&params, "dependency_proxy_unpulled_days")),
     };
     let update = move |caller: &Authority<'_>, id| {
         let edit = edit::update(caller.directory, &caller.state.upstreams.load(), id, change, caller.user.id);
@@ -173,7 +180,14 @@ fn view(caller: &Caller, group: &Group) -> Value {
         "avatar_url": null,
         "created_at": format!("{:.3}", group.created_at),
         "dependency_proxy_enabled": group.proxy_enabled,
+        "dependency_proxy_max_bytes": group.cache.max_bytes,
+        "dependency_proxy_unpulled_days": group.cache.unpulled_days,
     })
+}
+
+/// Returns the value for a parameter that is `null` or empty: none of the group's own.
+fn none<T>(params: &Params, name: &str) -> Option<Option<T>> {
+    params.is_blank(name).then_some(None)
 }
 
 fn visibility(params: &Params) -> Result<Option<Visibility>, ApiError> {

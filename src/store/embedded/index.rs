@@ -12,6 +12,7 @@ mod removal;
 mod summaries;
 mod tags;
 mod totals;
+mod trimming;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,7 @@ use self::links::UsedLinks;
 use self::rebuild::{Found, Trust, UNREADABLE};
 pub use self::summaries::Summary;
 use self::totals::Totals;
+pub use self::trimming::LinksToRemove;
 use super::database::Database;
 use super::index_file::images::{self as image_files, ImageFile};
 use super::index_file::links::{self as link_files, LinkFile};

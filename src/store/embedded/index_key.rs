@@ -73,11 +73,7 @@ pub(super) fn image_of(key: &[u8]) -> Option<ImageKey> {
     let mut fields = std::str::from_utf8(rest).ok()?.split('\0');
     let (upstream, repository) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let reference = fields.next()?.parse().ok()?;
-    let account = match fields.next()? {
-        "" => Account::Anonymous,
-        named => Account::Username(named.strip_prefix('=')?.to_owned()),
-    };
-    let origin = Origin { upstream, account, repository };
+    let origin = Origin { upstream, account: account_of(fields.next()?)?, repository };
     Some(ImageKey { group: GroupId(u64::from_be_bytes(*group)), origin, reference })
 }
 
@@ -85,6 +81,15 @@ pub(super) fn image_of(key: &[u8]) -> Option<ImageKey> {
 pub(super) fn holder_of_link(key: &[u8]) -> Option<(Digest, GroupId)> {
     let (digest, rest) = key.split_first_chunk::<32>()?;
     Some((Digest::from_bytes(*digest), GroupId(u64::from_be_bytes(*rest.first_chunk::<8>()?))))
+}
+
+/// Returns the origin of a key made by [`link`].
+pub(super) fn origin_of_link(key: &[u8]) -> Option<Origin> {
+    let (_, rest) = key.split_first_chunk::<40>()?;
+    let mut fields = std::str::from_utf8(rest).ok()?.split('\0');
+    let upstream = fields.next()?.parse().ok()?;
+    let account = account_of(fields.next()?)?;
+    Some(Origin { upstream, account, repository: fields.next()?.parse().ok()? })
 }
 
 /// Returns the beginning of the keys of a group's links to this content.
@@ -107,6 +112,13 @@ pub(super) fn origin(origin: &Origin) -> Vec<u8> {
 
 fn account(origin: &Origin) -> Vec<u8> {
     format!("{}\0{}\0", origin.upstream, account_text(&origin.account)).into_bytes()
+}
+
+fn account_of(text: &str) -> Option<Account> {
+    if text.is_empty() {
+        return Some(Account::Anonymous);
+    }
+    text.strip_prefix('=').map(|name| Account::Username(name.to_owned()))
 }
 
 fn account_text(account: &Account) -> String {

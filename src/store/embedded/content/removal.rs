@@ -1,8 +1,10 @@
 //! Removal of single images from a group; [`index::removal`](crate::store::embedded::index) has the steps.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::PoisonError;
+
+use jiff::Timestamp;
 
 use super::EmbeddedContent;
 use crate::domain::digest::Digest;
@@ -10,6 +12,7 @@ use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::content::StartedRemoval;
+use crate::store::embedded::index::LinksToRemove;
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, Removal};
 
@@ -65,6 +68,66 @@ impl EmbeddedContent {
         self.index().remove_links(group, &removal.origin, &unnamed)
     }
 
+    /// Removes links of groups that are over their quotas; see
+    /// [`ContentStore::trim`](crate::store::content::ContentStore::trim).
+    pub(in crate::store) fn trim(&self, surplus: &HashMap<GroupId, u64>) -> Result<Vec<Digest>, StoreError> {
+        let mut pinned = HashSet::new();
+        for (key, digest) in self.index().pinned_images()? {
+            pinned.extend(self.names(&digest).into_iter().chain([digest]).map(|digest| (key.group, digest)));
+        }
+        let links = self.index().links_over_quota(surplus, |group, digest| pinned.contains(&(group, *digest)))?;
+        self.remove_selected(links)
+    }
+
+    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin; none while the
+    /// index is damaged. See [`ContentStore::unpulled`](crate::store::content::ContentStore::unpulled).
+    pub(in crate::store) fn unpulled(
+        &self,
+        group: GroupId,
+        before: Timestamp,
+    ) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
+        // Without the database it is not known when an image was pulled.
+        if !self.index().is_checked()? {
+            return Ok(Vec::new());
+        }
+        let mut unpulled: BTreeMap<Origin, Vec<Reference>> = BTreeMap::new();
+        for (key, record) in self.index().images_of_group(group)? {
+            if !record.pinned && record.last_pulled_at < before {
+                unpulled.entry(key.origin).or_default().push(key.reference);
+            }
+        }
+        Ok(unpulled.into_iter().collect())
+    }
+
+    /// Removes links to what no image names and nobody reads; see
+    /// [`ContentStore::remove_unread`](crate::store::content::ContentStore::remove_unread).
+    pub(in crate::store) fn remove_unread(
+        &self,
+        since: &HashMap<GroupId, Timestamp>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        if !self.index().is_checked()? {
+            return Ok(Vec::new());
+        }
+        let mut named = HashSet::new();
+        for group in since.keys() {
+            for (_, record) in self.index().images_of_group(*group)? {
+                named.insert((*group, record.digest));
+                named.extend(self.names(&record.digest).into_iter().map(|digest| (*group, digest)));
+            }
+        }
+        let links = self.index().links_unread(since, |group, digest| named.contains(&(group, *digest)))?;
+        self.remove_selected(links)
+    }
+
+    fn remove_selected(&self, links: LinksToRemove) -> Result<Vec<Digest>, StoreError> {
+        let mut orphans = Vec::new();
+        for ((group, origin), digests) in links {
+            let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+            orphans.extend(self.index().remove_links(group, &origin, &digests)?);
+        }
+        Ok(orphans)
+    }
+
     /// Adds what the images of a group in an origin are and name. `seen` has the images that were added before.
     fn add_images(
         &self,
@@ -94,7 +157,7 @@ impl EmbeddedContent {
     /// Returns what all pinned images are and name.
     pub(super) fn pinned(&self) -> Result<HashSet<Digest>, StoreError> {
         let mut pinned = HashSet::new();
-        for digest in self.index().pinned()? {
+        for (_, digest) in self.index().pinned_images()? {
             pinned.insert(digest);
             pinned.extend(self.names(&digest));
         }

@@ -251,11 +251,21 @@ fn decoded(record: &[u8]) -> Option<FileRecord> {
     Some(FileRecord { kind, usage: Use { size, reads, priority }, read_at })
 }
 
+/// Returns the use in a record.
+pub(super) fn usage(record: &[u8]) -> Option<Use> {
+    decoded(record).map(|record| record.usage)
+}
+
+/// Returns the time of the last read in a record.
+pub(super) fn read_at(record: &[u8]) -> Option<Timestamp> {
+    decoded(record).map(|record| record.read_at)
+}
+
 /// Returns the kind and length in a record.
 pub(super) fn stored(record: &[u8]) -> Option<StoredFile> {
     decoded(record).map(|FileRecord { kind, usage, .. }| StoredFile { kind, size: usage.size })
 }
 
-fn digest_of(key: &[u8]) -> Option<Digest> {
+pub(super) fn digest_of(key: &[u8]) -> Option<Digest> {
     Some(Digest::from_bytes(key.try_into().ok()?))
 }

@@ -234,24 +234,39 @@ impl Index {
         Ok(true)
     }
 
-    /// Returns the digests of all pinned images.
+    /// Returns all pinned images, with their digests.
     ///
     /// # Errors
     ///
     /// Fails if a file cannot be read because the process lacks open files or memory.
-    pub fn pinned(&self) -> Result<Vec<Digest>, StoreError> {
+    pub fn pinned_images(&self) -> Result<Vec<(ImageKey, Digest)>, StoreError> {
+        let mut pinned = Vec::new();
         if self.trust() == Trust::Broken {
-            let mut pinned = Vec::new();
             for group in self.groups()? {
-                pinned.extend(self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned));
+                let images = self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned);
+                pinned.extend(images.map(|(key, record)| (key, record.digest)));
             }
-            return Ok(pinned.into_iter().map(|(_, record)| record.digest).collect());
+            return Ok(pinned);
         }
-        let pinned = self.in_database(|| {
-            let record = |key: sled::Result<sled::IVec>| read::<ImageRecord>(self.images.get(key?)?);
-            self.pins.iter().keys().filter_map(|key| record(key).transpose()).collect::<Result<Vec<_>, _>>()
+        self.in_database(|| {
+            for key in self.pins.iter().keys() {
+                let key = key?;
+                let record: Option<ImageRecord> = read(self.images.get(&key)?)?;
+                pinned.extend(key::image_of(&key).zip(record.map(|record| record.digest)));
+            }
+            Ok(())
         });
-        Ok(pinned.unwrap_or_default().into_iter().map(|record| record.digest).collect())
+        Ok(pinned)
+    }
+
+    /// Returns true once the database was compared with the files and can be read. Compares it, if that was not done.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present.
+    pub fn is_checked(&self) -> Result<bool, StoreError> {
+        self.check_against_files()?;
+        Ok(self.trust() == Trust::Checked)
     }
 }
 

@@ -75,7 +75,7 @@ fn images_come_back_without_the_index_and_pins_with_them() {
     let of = |(key, record): &(ImageKey, ImageRecord)| (key.reference.clone(), record.digest, record.pinned);
     let by_digest = (Reference::Digest(digest(7)), digest(7), false);
     assert_eq!(images.iter().map(of).collect::<Vec<_>>(), [(Reference::Tag(latest()), digest(1), true), by_digest]);
-    assert_eq!(index.pinned().unwrap(), [digest(1)]);
+    assert_eq!(index.pinned_images().unwrap(), [(images[0].0.clone(), digest(1))]);
     assert_eq!(totals(&index, A).images, 2);
 }
 

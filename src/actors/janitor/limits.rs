@@ -1,0 +1,130 @@
+//! Limits of what groups cache: their quotas, and the age after which images go that nobody pulls.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::tasks::Parts;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::policy;
+use crate::store::error::StoreError;
+
+/// Groups that stay over their quotas, because what they hold is pinned. Cheap to clone; clones share their state.
+#[derive(Clone, Default)]
+pub struct FullOfPins(Arc<Mutex<HashMap<GroupId, Instant>>>);
+
+/// Time after which a group that stays over its quota is looked at again.
+const PINS_RETRY_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Number of images whose removal is recorded at once.
+const IMAGES_PER_REMOVAL: usize = 256;
+
+/// Time for which content without a link is kept: that of a pull which has not been recorded yet.
+const UNLINKED_TTL: SignedDuration = SignedDuration::from_hours(1);
+
+impl FullOfPins {
+    fn has(&self, group: GroupId) -> bool {
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.get(&group).is_some_and(|since| since.elapsed() < PINS_RETRY_INTERVAL)
+    }
+
+    fn set(&self, group: GroupId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group, Instant::now());
+    }
+}
+
+impl Parts {
+    /// Removes links of the groups that hold more than their quotas, and the content to which no group has a link then.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. Some links may be removed then.
+    pub(super) async fn trim_groups(&self) -> Result<(), StoreError> {
+        let directory = self.policy.directory();
+        let quota = |group: &Arc<crate::domain::group::Group>| Some((group.id, group.cache.max_bytes?));
+        let quotas: HashMap<GroupId, u64> = directory.groups().filter_map(quota).collect();
+        if quotas.is_empty() {
+            return Ok(());
+        }
+        let surplus = self.surplus(&quotas).await?;
+        if surplus.is_empty() {
+            return Ok(());
+        }
+        let orphans = self.content.trim(surplus.clone()).await?;
+        self.forget_and_remove(surplus.keys().copied(), &orphans).await?;
+        for group in self.surplus(&quotas).await?.into_keys() {
+            self.full_of_pins.set(group);
+            let path = directory.group(group).map(|group| group.path.to_string());
+            tracing::warn!(group = path, group_id = group.0, "what is pinned in a group is larger than its quota");
+        }
+        Ok(())
+    }
+
+    /// Returns the number of bytes by which each of these groups should hold less: somewhat more than is necessary, so that
+    /// not each pull has to be followed by a removal.
+    async fn surplus(&self, quotas: &HashMap<GroupId, u64>) -> Result<HashMap<GroupId, u64>, StoreError> {
+        let Some(totals) = self.content.totals().await? else { return Ok(HashMap::new()) };
+        let surplus = |(group, quota): (&GroupId, &u64)| {
+            let bytes = totals.get(group)?.bytes;
+            let is_over = bytes > *quota && !self.full_of_pins.has(*group);
+            is_over.then(|| (*group, bytes - quota + quota / 50))
+        };
+        Ok(quotas.iter().filter_map(surplus).collect())
+    }
+
+    /// Removes the images that nobody has pulled for as many days as their groups keep them, and content that no image
+    /// names and nobody has read for as long.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails; what is left is removed by the next call.
+    pub(super) async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
+        let (directory, mut since) = (self.policy.directory(), HashMap::new());
+        for (group, _) in self.content.groups().await? {
+            if let Some(days) = policy::unpulled_days(&directory, group, self.unpulled_days) {
+                let kept = SignedDuration::from_hours(24 * i64::from(days));
+                since.insert(group, now.checked_sub(kept).unwrap_or(Timestamp::MIN));
+            }
+        }
+        for (group, before) in &since {
+            let mut images = 0;
+            for (origin, references) in self.content.unpulled(*group, *before).await? {
+                images += references.len();
+                for references in references.chunks(IMAGES_PER_REMOVAL) {
+                    self.content.remove_images(*group, origin.clone(), references.to_vec()).await?;
+                }
+            }
+            if images > 0 {
+                let path = directory.group(*group).map(|group| group.path.to_string());
+                tracing::info!(group = path, group_id = group.0, images, "images that nobody pulls were removed");
+                metrics::counter!("dependency_proxy_expired_images_total").increment(images as u64);
+            }
+        }
+        self.complete_removals().await?;
+        let orphans = self.content.remove_unread(since.clone()).await?;
+        self.forget_and_remove(since.into_keys(), &orphans).await?;
+        self.remove_unlinked(now).await
+    }
+
+    /// Removes content to which no group has a link: what a process was about to remove when it was killed.
+    async fn remove_unlinked(&self, now: Timestamp) -> Result<(), StoreError> {
+        let unlinked = self.content.unlinked(now.checked_sub(UNLINKED_TTL).unwrap_or(Timestamp::MIN)).await?;
+        self.forget_and_remove([], &unlinked).await
+    }
+
+    /// Drops the links of these groups from memory, and removes content to which no group has a link.
+    async fn forget_and_remove(
+        &self,
+        groups: impl IntoIterator<Item = GroupId>,
+        orphans: &[Digest],
+    ) -> Result<(), StoreError> {
+        for group in groups.into_iter().collect::<HashSet<_>>() {
+            self.manifests.forget_group(group);
+            self.blobs.forget_group(group);
+        }
+        self.remove_orphans(orphans).await
+    }
+}
