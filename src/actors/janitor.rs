@@ -10,7 +10,7 @@ mod tasks;
 use std::time::Duration;
 
 use actix::prelude::*;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
 pub use self::limits::FullOfPins;
@@ -36,6 +36,8 @@ pub struct Janitor {
     tidying: Option<JoinHandle<()>>,
     /// The run that removes what is old.
     expiring: Option<JoinHandle<()>>,
+    /// Time of the next such run.
+    next_expiry: Timestamp,
     purges: Purges,
     removals: Removals,
 }
@@ -92,7 +94,7 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Interval at which images are removed that nobody pulls. The first time is as long after a start, so that after a long
 /// stop there is time to pull.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
+const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -101,8 +103,14 @@ impl JanitorHandle {
     /// Starts the actor on this arbiter.
     pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
         let (content, manifests, blobs) = (parts.content.clone(), parts.manifests.clone(), parts.blobs.clone());
-        let janitor =
-            Janitor { parts, tidying: None, expiring: None, purges: Purges::default(), removals: Removals::default() };
+        let janitor = Janitor {
+            parts,
+            tidying: None,
+            expiring: None,
+            next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
+            purges: Purges::default(),
+            removals: Removals::default(),
+        };
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
     }
 
@@ -157,11 +165,13 @@ impl Janitor {
         }
     }
 
-    /// Starts a run that removes what nobody pulls, unless the one before is still under way.
+    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended.
     fn expire(&mut self, _: &mut Context<Self>) {
-        if self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+        let now = Timestamp::now();
+        if now >= self.next_expiry && self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.next_expiry = now + EXPIRY_INTERVAL;
             let parts = self.parts.clone();
-            let expire = async move { report("the removal of old images", parts.expire(Timestamp::now()).await) };
+            let expire = async move { report("the removal of old images", parts.expire(now).await) };
             self.expiring = Some(actix_rt::spawn(expire));
         }
     }
@@ -218,7 +228,7 @@ impl Actor for Janitor {
         });
         ctx.run_interval(TIDY_INTERVAL, Self::tidy);
         ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
-        ctx.run_interval(EXPIRY_INTERVAL, Self::expire);
+        ctx.run_interval(TIDY_INTERVAL, Self::expire);
         ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
         ctx.run_interval(SWEEP_INTERVAL, Self::complete_removals);
         // A purge that the last process acknowledged may not have run to its end.

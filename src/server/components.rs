@@ -176,6 +176,7 @@ impl Handles {
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying.clone()),
             images: Arc::new(self.images.clone()),
+            unpulled_days: settings.storage.unpulled_days,
             upstreams,
             limits: settings.limits,
             pace: Pace::new(&settings.limits),

@@ -1,5 +1,6 @@
 //! The images that a group has cached: what lists say of them, and that deleting one removes what only it needs.
 
+mod age;
 mod deletion;
 mod pins;
 mod quotas;

@@ -1,14 +1,21 @@
 //! Cached images and sizes of caches, as the API shows them.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::actors::images::{GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
 
-/// Returns an image. `state` is `fresh`, `stale` or `arriving`; what is beside it says why.
-pub(super) fn image(shown: &ShownImage) -> Value {
+/// Time before its removal from which on an image counts as going.
+const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Returns an image. `state` is `fresh`, `stale`, `arriving`, or `going` if it is removed within 7 days unless somebody pulls
+/// it; what is beside it says why. `unpulled_days` is the number of days after its last pull after which it is removed.
+pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timestamp) -> Value {
     let ShownImage { image, state } = shown;
+    let days = unpulled_days.filter(|_| !image.pinned).map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+    let expires_at = days.and_then(|days| image.last_pulled_at.checked_add(days).ok());
     let tag = match &image.key.reference {
         Reference::Tag(tag) => Some(tag.as_str()),
         Reference::Digest(_) => None,
@@ -25,8 +32,11 @@ pub(super) fn image(shown: &ShownImage) -> Value {
         "pulls": image.pulls,
         "pinned": image.pinned,
         "checked_at": image.checked_at.map(|at| format!("{at:.3}")),
+        "expires_at": expires_at.map(|at| format!("{at:.3}")),
     });
+    let is_going = expires_at.is_some_and(|at| at.duration_since(now) < GOING);
     match state {
+        ImageState::Fresh | ImageState::Stale { .. } if is_going => view["state"] = json!("going"),
         ImageState::Fresh => view["state"] = json!("fresh"),
         ImageState::Stale { because } => {
             view["state"] = json!("stale");

@@ -2,6 +2,7 @@
 //! them. An image is named in the path as it is pulled, such as `alpine:3.22` or `ghcr.io/acme/app@sha256:...`.
 
 use actix_web::{HttpResponse, web};
+use serde_json::Value;
 
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
@@ -11,6 +12,7 @@ use super::params::Params;
 use crate::actors::images::{ImageOrder, ImageQuery, ShownImage};
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
+use crate::domain::policy;
 
 /// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search` and `pinned`
 /// reads no more than the page.
@@ -43,14 +45,15 @@ pub(super) async fn list(
         limit: page.per_page(),
     };
     let found = caller.state.images.list(group, query).await?;
-    Ok(page.part(&caller.base_url, found.total, found.images.iter().map(view::image).collect()))
+    let shown = found.images.iter().map(|image| shown(&caller, group, image)).collect();
+    Ok(page.part(&caller.base_url, found.total, shown))
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/images/:image`.
 pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
     let found = find(&caller, group, &path.1).await?;
-    Ok(HttpResponse::Ok().json(view::image(&found[0])))
+    Ok(HttpResponse::Ok().json(shown(&caller, group, &found[0])))
 }
 
 /// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor removed
@@ -64,14 +67,14 @@ pub(super) async fn update(
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let pinned = params.flag("pinned")?.ok_or_else(|| ApiError::Parameter("pinned is missing".to_owned()))?;
     let (group, path) = caller.decide_again(own)?;
-    for shown in find(&caller, group, &image).await? {
+    for found in find(&caller, group, &image).await? {
         let what = if pinned { "image pinned" } else { "image unpinned" };
-        caller.log_image(what, (group, &path), &view::name(&shown));
-        if !caller.state.images.pin(&shown.image, pinned).await? {
+        caller.log_image(what, (group, &path), &view::name(&found));
+        if !caller.state.images.pin(&found.image, pinned).await? {
             return Err(ApiError::NotFound("Image"));
         }
     }
-    Ok(HttpResponse::Ok().json(view::image(&find(&caller, group, &image).await?[0])))
+    Ok(HttpResponse::Ok().json(shown(&caller, group, &find(&caller, group, &image).await?[0])))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/images/:image`. The next pull downloads the image again.
@@ -79,9 +82,9 @@ pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) ->
     let (group, image) = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let (group, path) = caller.decide_again(own)?;
-    for shown in find(&caller, group, &image).await? {
-        caller.log_image("image deleted", (group, &path), &view::name(&shown));
-        caller.state.images.remove(&shown.image).await?;
+    for found in find(&caller, group, &image).await? {
+        caller.log_image("image deleted", (group, &path), &view::name(&found));
+        caller.state.images.remove(&found.image).await?;
     }
     Ok(HttpResponse::NoContent().finish())
 }
@@ -91,6 +94,11 @@ pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) ->
 pub(super) fn of_member(caller: &Authority<'_>, group: &str) -> Result<GroupId, ApiError> {
     let group = caller.group(group, Right::See)?;
     caller.level(group.id).map(|_| group.id).ok_or(ApiError::Forbidden)
+}
+
+fn shown(caller: &Caller, group: GroupId, image: &ShownImage) -> Value {
+    let days = policy::unpulled_days(&caller.directory, group, caller.state.unpulled_days);
+    view::image(image, days, caller.now)
 }
 
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one.

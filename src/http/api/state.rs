@@ -32,6 +32,8 @@ pub(crate) struct ApiState {
     pub(crate) purge: Arc<dyn Purge>,
     /// The images that groups have cached.
     pub(crate) images: Arc<dyn ImageStore>,
+    /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
+    pub(crate) unpulled_days: u32,
     /// The configured upstreams, whose names no group may have.
     pub(crate) upstreams: CurrentUpstreams,
     /// Maximum numbers and lifetimes of objects.

@@ -155,6 +155,7 @@ impl Company {
             last_used: LastUsed::default(),
             purge: purged.clone(),
             images: Arc::new(NoImages),
+            unpulled_days: 0,
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,
             pace: Pace::new(&limits),

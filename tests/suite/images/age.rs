@@ -1,0 +1,84 @@
+//! Images that nobody pulls go after a number of days, by a clock that the test sets.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::faults::is_stored;
+use crate::service::{Config, Token};
+
+/// A service whose clock can be set.
+struct Clock {
+    offset: tempfile::NamedTempFile,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let clock = Self { offset: tempfile::NamedTempFile::new().unwrap() };
+        clock.set(0);
+        clock
+    }
+
+    /// Sets the clock of the service to this number of days from now. Its timers go on as before.
+    fn set(&self, days: u32) {
+        std::fs::write(self.offset.path(), format!("+{days}d\n")).unwrap();
+    }
+
+    fn configure(&self, config: Config) -> Config {
+        let config = config.variable("LD_PRELOAD", faketime().to_str().unwrap());
+        let config = config.variable("FAKETIME_TIMESTAMP_FILE", self.offset.path().to_str().unwrap());
+        let config = config.variable("FAKETIME_NO_CACHE", "1").variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        config.variable("DEPENDENCY_PROXY__STORAGE__UNPULLED_DAYS", "90")
+    }
+}
+
+/// Returns the library of Debian's package faketime.
+fn faketime() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
+    let libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.into_iter().find(|library| Path::exists(library)).expect("the package faketime is installed by tests/run")
+}
+
+async fn client(service: &Service, token: &Token) -> Client {
+    service.log_in_with(token).await
+}
+
+#[actix_rt::test]
+async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_say() {
+    let images = ["old", "pinned", "used"].map(|tag| (tag, image(tag.len() as u64)));
+    let scenario =
+        images.iter().fold(Scenario::new(), |scenario, (tag, image)| scenario.image("library/app", tag, image));
+    let clock = Clock::new();
+    let scenario = scenario.settings(FRESH).configured(|config| clock.configure(config));
+    let Started { hub: _hub, service, token, .. } = scenario.start().await;
+    let puller = client(&service, &token).await;
+    for (tag, image) in &images {
+        pull(&puller, "team", "app", tag, image).await;
+    }
+    let path = format!("{IMAGES}/app:pinned");
+    assert_eq!(service.api("PUT", &path, json!({"pinned": true})).await.status, 200);
+    let are_counted = async || field_of_all(&service, "", "pulls").await == [1, 1, 1];
+    eventually("the pulls are counted", are_counted).await;
+
+    clock.set(85);
+    let states = async || field_of_all(&service, "", "state").await;
+    assert_eq!(states().await, ["going", "fresh", "going"]);
+    pull(&client(&service, &token).await, "team", "app", "used", &images[2].1).await;
+    eventually("the pull is counted", async || states().await == ["going", "fresh", "fresh"]).await;
+
+    clock.set(100);
+    let tags = async || field_of_all(&service, "", "tag").await;
+    eventually("the image that nobody pulls goes", async || tags().await == ["pinned", "used"]).await;
+    let layer = images[0].1.layers()[0].digest();
+    eventually("its layer goes", async || !is_stored(&service, "blobs", layer)).await;
+    assert!(images[1..].iter().all(|(_, image)| is_stored(&service, "blobs", image.layers()[0].digest())));
+
+    let never = json!({"dependency_proxy_unpulled_days": 0});
+    assert_eq!(service.api("PUT", "/groups/team", never).await.status, 200);
+    clock.set(300);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(tags().await, ["pinned", "used"], "the group keeps them");
+    let ten = json!({"dependency_proxy_unpulled_days": 10});
+    assert_eq!(service.api("PUT", "/groups/team", ten).await.status, 200);
+    clock.set(301);
+    eventually("only the pinned image is left", async || tags().await == ["pinned"]).await;
+}
