@@ -154,6 +154,29 @@ impl Images {
         blocking(sizes).await
     }
 
+    /// Returns what an operator should do something about, a sentence each.
+    pub async fn problems(&self) -> Vec<String> {
+        let files = self.files.clone();
+        let disk = blocking(move || {
+            let space = files.free_space();
+            let (left, free) = (space.left()?, space.free()?);
+            let (folder, min_free) = (space.folder().display(), space.min_free());
+            Ok((left == 0).then(|| {
+                format!(
+                    "the disk of the cache is full: {free} bytes are free in {folder}, and the setting storage.min_free keeps \
+                     {min_free} free, so that images are passed on without being stored"
+                )
+            }))
+        });
+        let disk = disk.await.unwrap_or_else(|error| Some(format!("the disk of the cache cannot be read: {error}")));
+        let index = match self.content.totals().await {
+            Ok(Some(_)) => None,
+            Ok(None) => Some("the index of the cache is damaged: it is rebuilt at the next start".to_owned()),
+            Err(error) => Some(format!("the index of the cache cannot be read: {error}")),
+        };
+        disk.into_iter().chain(index).collect()
+    }
+
     async fn shown(&self, images: Vec<CachedImage>) -> Vec<ShownImage> {
         let incomplete = images.iter().any(|image| !image.absent.is_empty());
         let downloads = if incomplete { self.blobs.downloads().await } else { Vec::new() };

@@ -53,6 +53,7 @@ mod pace;
 mod page;
 mod params;
 mod personal_tokens;
+mod problems;
 mod rotations;
 mod settings;
 mod state;
@@ -69,6 +70,7 @@ use actix_web::{Resource, Scope, web};
 pub(crate) use self::caller::Identities;
 use self::error::ApiError;
 pub(crate) use self::pace::Pace;
+pub(crate) use self::problems::problems;
 pub(crate) use self::state::ApiState;
 use super::get;
 

@@ -1,10 +1,11 @@
-//! Liveness and readiness. Both are open to everyone, so the responses contain nothing more.
+//! Liveness and readiness. Both are open to everyone, so the responses contain nothing more, except for administrators.
 
 use std::sync::atomic::Ordering;
 
-use actix_web::HttpResponse;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
+use super::api::problems;
 use super::registry::state::RegistryState;
 
 /// Responds to `GET` and `HEAD /healthz`: 200 while the process can respond.
@@ -13,9 +14,13 @@ pub(super) async fn alive() -> HttpResponse {
 }
 
 /// Responds to `GET` and `HEAD /readyz`: 200 while cached content can be served, even if an upstream is down or the
-/// disk is full; 503 before the first start is complete, and once the service is stopping.
-pub(super) async fn ready(state: Data<RegistryState>) -> HttpResponse {
+/// disk is full; 503 before the first start is complete, and once the service is stopping. A request with the API token of
+/// an administrator also gets a line for each problem.
+pub(super) async fn ready(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     let ready = !state.policy.directory().is_empty() && !state.stopping.load(Ordering::Relaxed);
-    let response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    std::future::ready({ response }.content_type("text/plain").body(if ready { "ok\n" } else { "not ready\n" })).await
+    if !ready {
+        return HttpResponse::ServiceUnavailable().content_type("text/plain").body("not ready\n");
+    }
+    let lines = problems(&request).await.into_iter().map(|problem| format!("{problem}\n"));
+    HttpResponse::Ok().content_type("text/plain").body(format!("ok\n{}", lines.collect::<String>()))
 }

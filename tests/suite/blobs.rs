@@ -7,7 +7,7 @@ use std::time::Duration;
 use fake_registry::{FakeRegistry, Image, Kind, Layer};
 
 use crate::operating::metrics::metric;
-use crate::service::{Client, Config, Scenario, Service, Started, Token};
+use crate::service::{ADMIN_TOKEN, Client, Config, Scenario, Service, Started, Token};
 use crate::small_disk::SmallDisk;
 
 mod damaged;
@@ -179,6 +179,17 @@ async fn where_the_disk_is_to_stay_free_blobs_are_passed_through_with_one_warnin
     assert_eq!((scene.downloads(), scene.stored()), (2, None));
     assert!(unstored(&scene.service, "no_room").await >= 2);
     assert_eq!(scene.service.log().matches("blobs are passed on to clients without being stored").count(), 1);
+    let url = format!("{}/readyz", scene.service.url());
+    let ready = reqwest::get(&url).await.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ok\n"), "strangers see no more");
+    let request =
+        scene.service.stranger().request(reqwest::Method::GET, "/readyz").header("private-token", ADMIN_TOKEN);
+    let ready = scene.service.stranger().send(request).await;
+    let line = ready.text().lines().nth(1).unwrap_or_default().to_owned();
+    assert_eq!(ready.status, 200);
+    for part in ["the disk of the cache is full", "data/cache/blobs", "storage.min_free", "99%"] {
+        assert!(line.contains(part), "{line}");
+    }
 }
 
 /// Returns the number of blobs that were passed through for this reason.

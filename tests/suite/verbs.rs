@@ -1,6 +1,7 @@
 //! The subcommands, as the README shows them, against the running service.
 
 mod bench;
+mod cache;
 mod confirming;
 mod finding;
 mod if_missing;

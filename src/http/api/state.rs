@@ -78,6 +78,9 @@ pub(crate) trait ImageStore: Send + Sync {
     /// See [`Images::totals`].
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>>;
 
+    /// See [`Images::problems`].
+    fn problems(&self) -> BoxFuture<'_, Vec<String>>;
+
     /// See [`Images::sizes`].
     fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>>;
 }
@@ -105,6 +108,10 @@ impl ImageStore for Images {
 
     fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>> {
         Box::pin(self.totals())
+    }
+
+    fn problems(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(self.problems())
     }
 
     fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {

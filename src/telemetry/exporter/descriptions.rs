@@ -64,6 +64,10 @@ fn describe_store() {
     describe_counter!("dependency_proxy_evicted_files_total", "Files evicted to make room for other content");
     describe_counter!("dependency_proxy_evicted_bytes_total", "Bytes of these files");
     describe_counter!(
+        "dependency_proxy_expired_images_total",
+        "Images removed because nobody pulled them for too long"
+    );
+    describe_counter!(
         "dependency_proxy_verified_bytes_total",
         "Bytes of stored blobs read back and verified in the background"
     );

@@ -238,6 +238,10 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(Some(HashMap::new()))))
     }
 
+    fn problems(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(ready(Vec::new()))
+    }
+
     fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {
         let sizes = StoreSizes { stored: Default::default(), max_bytes: None, free_bytes: 1_000 };
         Box::pin(ready(Ok(sizes)))

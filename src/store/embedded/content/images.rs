@@ -15,6 +15,7 @@ use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, Image
 impl EmbeddedContent {
     /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
     pub(in crate::store) fn images(&self, group: GroupId, query: &ImageQuery) -> Result<ImagePage, StoreError> {
+        self.record_latest()?;
         let filtered = query.search.is_some() || query.pinned.is_some();
         if query.order == ImageOrder::Name && !filtered {
             let page = self.index().image_page(group, query.descending, query.skip, query.limit)?;
@@ -53,6 +54,7 @@ impl EmbeddedContent {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<Vec<CachedImage>, StoreError> {
+        self.record_latest()?;
         let mut images = self.index().images_of_repository(group, upstream, repository)?;
         images.retain(|(key, _)| key.reference == *reference);
         Ok(self.shown(images))
@@ -61,9 +63,14 @@ impl EmbeddedContent {
     /// Returns what each group has cached, with the latest changes; see
     /// [`ContentStore::totals`](crate::store::content::ContentStore::totals).
     pub(in crate::store) fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        self.index().record_files(self.manifests().usage(), &HashMap::new())?;
-        self.index().record_used_links()?;
+        self.record_latest()?;
         self.index().totals()
+    }
+
+    /// Records what was stored since the last periodic run, so that what is listed is complete.
+    fn record_latest(&self) -> Result<(), StoreError> {
+        self.index().record_files(self.manifests().usage(), &HashMap::new())?;
+        self.index().record_used_links()
     }
 
     fn shown(&self, images: Vec<(ImageKey, ImageRecord)>) -> Vec<CachedImage> {
