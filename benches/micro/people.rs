@@ -4,7 +4,7 @@
 use dependency_proxy::auth::secret;
 use dependency_proxy::domain::access::{AccessLevel, Membership};
 use dependency_proxy::domain::directory::{Directory, Record};
-use dependency_proxy::domain::group::{CacheLimits, Group, Visibility};
+use dependency_proxy::domain::group::{Group, GroupCacheLimits, Visibility};
 use dependency_proxy::domain::id::{CredentialId, GroupId, TokenId, UserId};
 use dependency_proxy::domain::scope::Scopes;
 use dependency_proxy::domain::token::{Token, TokenOwner};
@@ -84,7 +84,7 @@ fn group(id: u64) -> Record {
         visibility: Visibility::Private,
         proxy_enabled: None,
         created_at: Timestamp::UNIX_EPOCH,
-        cache: CacheLimits::default(),
+        cache: GroupCacheLimits::default(),
     })
 }
 

@@ -116,7 +116,13 @@ impl Fixture {
         let spool = Spool::open(folder.path()).unwrap();
         let evictor = Evictor::new(content.clone(), files.clone(), Reads::default());
         let stores = (content, files.clone(), spool);
-        let blobs = BlobCacheHandle::start(&cache.handle(), upstream.clone(), stores, evictor, (OPTIONS, LIMITS));
+        let blobs = BlobCacheHandle::start(
+            &cache.handle(),
+            upstream.clone(),
+            stores,
+            (evictor, Arc::new(|_| None)),
+            (OPTIONS, LIMITS),
+        );
         let workers = (0..available_parallelism().unwrap().get()).map(|_| Arbiter::new()).collect();
         Self { folder, upstream, blobs, files, cache, workers }
     }

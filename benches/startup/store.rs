@@ -5,7 +5,7 @@ use std::path::Path;
 
 use benches::filled::GROUPS;
 use dependency_proxy::domain::directory::{Record, Write};
-use dependency_proxy::domain::group::{CacheLimits, Group, Visibility};
+use dependency_proxy::domain::group::{Group, GroupCacheLimits, Visibility};
 use dependency_proxy::domain::id::{GroupId, UserId};
 use dependency_proxy::domain::user::User;
 use dependency_proxy::store::embedded::identity::EmbeddedIdentities;
@@ -43,7 +43,7 @@ fn group(id: u64) -> Record {
         visibility: Visibility::Private,
         proxy_enabled: None,
         created_at: Timestamp::UNIX_EPOCH,
-        cache: CacheLimits::default(),
+        cache: GroupCacheLimits::default(),
     })
 }
 

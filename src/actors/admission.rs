@@ -61,6 +61,8 @@ pub(super) struct Shares {
 
 /// A permit of one group's limit, which is released when it is dropped.
 pub(super) struct Share {
+    /// The group.
+    pub(super) group: GroupId,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -80,7 +82,7 @@ impl Shares {
     pub(super) async fn acquire(&self, group: GroupId, late: Instant) -> Option<Share> {
         let share = self.of_group(group);
         match timeout_at(late, share.acquire_owned()).await {
-            Ok(Ok(permit)) => Some(Share { _permit: permit }),
+            Ok(Ok(permit)) => Some(Share { group, _permit: permit }),
             Ok(Err(_)) | Err(_) => {
                 refused(self.queue);
                 None
@@ -91,7 +93,7 @@ impl Shares {
     /// Returns a permit of the group without waiting. Returns `None`, and counts a refusal, if all are in use.
     pub(super) fn try_acquire(&self, group: GroupId) -> Option<Share> {
         let permit = self.of_group(group).try_acquire_owned();
-        permit.inspect_err(|_| refused(self.queue)).ok().map(|permit| Share { _permit: permit })
+        permit.inspect_err(|_| refused(self.queue)).ok().map(|permit| Share { group, _permit: permit })
     }
 
     fn of_group(&self, group: GroupId) -> Arc<Semaphore> {

@@ -47,6 +47,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::chunk::{Chunk, FileRange, Transfer};
+pub use self::context::GroupQuotas;
 pub use self::coordinator::BlobCache;
 pub use self::error::BlobError;
 pub use self::handle::BlobCacheHandle;

@@ -163,6 +163,11 @@ impl UnstoredReports {
                 setting = self.kind.max_bytes(),
                 "{kind} longer than this setting are passed on to clients without being stored"
             ),
+            Unstored::OverGroupQuota => tracing::warn!(
+                reason = reason.word(),
+                "{kind} longer than the quota of their group are passed on to clients without being stored; an owner of the group \
+                 can change it (group change --max-size)"
+            ),
             Unstored::StoreFailed => tracing::warn!(
                 reason = reason.word(),
                 %folder,

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::digest::Digest;
 use super::directory::{Record, Service, Write};
-use super::group::{CacheLimits, Group, GroupPath, Visibility};
+use super::group::{Group, GroupCacheLimits, GroupPath, Visibility};
 use super::id::{CredentialId, GroupId, TokenId, UserId};
 use super::scope::Scopes;
 use super::token::{Token, TokenOwner};
@@ -61,7 +61,7 @@ impl FirstRecords {
             parent: None,
             visibility: Visibility::Private,
             proxy_enabled: None,
-            cache: CacheLimits::default(),
+            cache: GroupCacheLimits::default(),
             created_at: self.now,
         }
     }

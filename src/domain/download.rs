@@ -48,6 +48,8 @@ pub struct Expected {
 pub struct Limits {
     /// Maximum length of a blob that is stored; `None`: no maximum.
     pub max_length: Option<u64>,
+    /// Maximum size of all that the group caches for which it is downloaded; `None`: no maximum.
+    pub group_quota: Option<u64>,
     /// The space that is left for blobs on the disk.
     pub free_space: u64,
 }
@@ -258,6 +260,8 @@ impl Limits {
     fn refuses(&self, length: u64) -> Option<Unstored> {
         if self.max_length.is_some_and(|max| length > max) {
             Some(Unstored::TooLong)
+        } else if self.group_quota.is_some_and(|quota| length > quota) {
+            Some(Unstored::OverGroupQuota)
         } else if self.free_space == 0 || length > self.free_space {
             Some(Unstored::NoSpace)
         } else {

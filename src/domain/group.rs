@@ -29,13 +29,13 @@ pub struct Group {
     /// The creation time.
     pub created_at: Timestamp,
     /// Limits of what the group caches.
-    #[serde(default, skip_serializing_if = "CacheLimits::are_none")]
-    pub cache: CacheLimits,
+    #[serde(default, skip_serializing_if = "GroupCacheLimits::are_none")]
+    pub cache: GroupCacheLimits,
 }
 
 /// Limits of what a group caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheLimits {
+pub struct GroupCacheLimits {
     /// Maximum size in bytes; `None`: no maximum but that of the whole store.
     pub max_bytes: Option<u64>,
     /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group, and
@@ -43,7 +43,7 @@ pub struct CacheLimits {
     pub unpulled_days: Option<u32>,
 }
 
-impl CacheLimits {
+impl GroupCacheLimits {
     fn are_none(&self) -> bool {
         *self == Self::default()
     }

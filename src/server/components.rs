@@ -8,7 +8,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 
 use super::{Reloadable, StartError};
-use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::images::Images;
@@ -112,7 +112,11 @@ impl Handles {
         let last_used = LastUsed::new(identities.last_used().await?);
         let (passwords, public_groups) = (settings.auth.passwords.clone(), settings.auth.public_groups);
         let tokens = TokenIssuerHandle::start(passwords, policy.clone(), signer, public_groups, &identity_arbiter);
-        let caches = Caches::start(&upstream, content.clone(), files.clone(), spool, settings);
+        let quotas = {
+            let policy = policy.clone();
+            Arc::new(move |group| policy.at_present().group(group)?.cache.max_bytes)
+        };
+        let caches = Caches::start(&upstream, (content.clone(), files.clone(), spool), quotas, settings);
         let (stores, pulls) = ((content.clone(), files.clone()), PullCounts::default());
         let parts = Parts {
             policy: policy.clone(),
@@ -219,9 +223,8 @@ impl Handles {
 impl Caches {
     fn start(
         upstream: &UpstreamHandle,
-        content: ContentStore,
-        files: BlobFiles,
-        spool: Spool,
+        (content, files, spool): (ContentStore, BlobFiles, Spool),
+        quotas: GroupQuotas,
         settings: &Settings,
     ) -> Self {
         let cache = &settings.cache;
@@ -234,7 +237,7 @@ impl Caches {
         let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
         let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
         let options = (cache.blobs.clone(), cache.each);
-        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, evictor.clone(), options);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, (evictor.clone(), quotas), options);
         blobs.verify_stored(settings.storage.verification);
         Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }

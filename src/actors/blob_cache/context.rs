@@ -23,6 +23,9 @@ use crate::telemetry::LineLimit;
 /// Maximum number of blobs that are remembered for a wrong length in a manifest. At the limit all are dropped.
 const MAX_WRONG_CLAIMS: usize = 1_000;
 
+/// Returns the quota of a group in bytes; `None` if it has none.
+pub type GroupQuotas = Arc<dyn Fn(GroupId) -> Option<u64> + Send + Sync>;
+
 /// Shared context of all downloads. Only the permits, the reports and the remembered wrong lengths change.
 pub(super) struct DownloadContext {
     pub(super) upstream: Arc<dyn BlobUpstream>,
@@ -33,6 +36,7 @@ pub(super) struct DownloadContext {
     pub(super) unstored_streams: AdmissionLimit,
     pub(super) unstored: UnstoredReports,
     pub(super) evictor: Evictor,
+    pub(super) quotas: GroupQuotas,
     /// Blobs whose length a manifest may state wrongly.
     pub(super) misled: Mutex<HashSet<BlobKey>>,
     /// Held for reading from before a blob's last byte is released until the blob is stored and linked. A
@@ -45,13 +49,25 @@ impl DownloadContext {
     pub(super) fn new(
         upstream: Arc<dyn BlobUpstream>,
         (content, files, spool): (ContentStore, BlobFiles, Spool),
-        evictor: Evictor,
+        (evictor, quotas): (Evictor, GroupQuotas),
         options: BlobCacheOptions,
     ) -> Self {
         let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams.get());
         let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
         let (misled, committing) = Default::default();
-        Self { upstream, content, files, spool, options, unstored_streams, unstored, evictor, misled, committing }
+        Self {
+            upstream,
+            content,
+            files,
+            spool,
+            options,
+            unstored_streams,
+            unstored,
+            evictor,
+            quotas,
+            misled,
+            committing,
+        }
     }
 
     /// Grants the group a link. A failure is only logged: without the link the next request is decided by

@@ -61,7 +61,8 @@ impl BlobCache {
         let (sender, progress) = watch::channel(Progress::default());
         let unlinked = PendingLinks::default();
         let expected = self.shared.trusted(&key, expected);
-        let order = DownloadRequest { key: key.clone(), expected, unlinked: unlinked.clone() };
+        let group_quota = (self.shared.quotas)(share.group);
+        let order = DownloadRequest { key: key.clone(), expected, group_quota, unlinked: unlinked.clone() };
         // A panic drops the sender, which is an error for all readers. The outer task reports the end in any case.
         let download = actix_rt::spawn(download_task::run(Arc::clone(&self.shared), order, sender));
         let ended = key.clone();

@@ -52,14 +52,14 @@ async fn prepare(
     shared: &Arc<DownloadContext>,
     order: &DownloadRequest,
 ) -> Result<Result<(Download, Writer), End>, Lost> {
-    let (shared, key, expected) = (Arc::clone(shared), order.key.clone(), order.expected);
+    let (shared, key) = (Arc::clone(shared), order.key.clone());
+    let (expected, quota) = (order.expected, order.group_quota);
     spawn_blocking(move || match shared.files.blob(&key.digest, expected.verified) {
         Ok(Some(_)) => Err(End::AlreadyStored),
         // A file that cannot be opened counts as missing: the download replaces it, or is passed on
         // without being stored.
-        Ok(None) | Err(_) => {
-            Writer::new(&shared, &key, expected).map(|(limits, writer)| (Download::new(expected, limits), writer))
-        }
+        Ok(None) | Err(_) => Writer::new(&shared, &key, expected, quota)
+            .map(|(limits, writer)| (Download::new(expected, limits), writer)),
     })
     .await
 }

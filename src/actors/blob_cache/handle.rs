@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::BlobCacheOptions;
-use super::context::DownloadContext;
+use super::context::{DownloadContext, GroupQuotas};
 use super::coordinator::{BlobCache, ListDownloads};
 use super::error::BlobError;
 use super::reader::{BlobReader, BlobSource};
@@ -78,7 +78,7 @@ impl BlobCacheHandle {
         arbiter: &ArbiterHandle,
         upstream: Arc<dyn BlobUpstream>,
         stores: (ContentStore, BlobFiles, Spool),
-        evictor: Evictor,
+        evicting: (Evictor, GroupQuotas),
         (options, limits): (BlobCacheOptions, CacheLimits),
     ) -> Self {
         let known = Arc::new(Cache::new(limits.known_links.get()));
@@ -88,7 +88,7 @@ impl BlobCacheHandle {
         let unstored_shares = Shares::of("unstored_streams", options.max_unstored_streams.get());
         let download_shares = Shares::new("downloads", options.max_downloads_per_group.get());
         let ranged = Arc::new(Cache::new(MAX_RANGED_BLOBS));
-        let shared = Arc::new(DownloadContext::new(upstream, stores, evictor, options));
+        let shared = Arc::new(DownloadContext::new(upstream, stores, evicting, options));
         let actors = Arc::clone(&shared);
         let cache = BlobCache::start_in_arbiter(arbiter, move |_| BlobCache::new(actors, limits.max_waiters.get()));
         let (removals, verifier) = Default::default();

@@ -72,5 +72,7 @@ impl PendingLinks {
 pub(super) struct DownloadRequest {
     pub(super) key: BlobKey,
     pub(super) expected: Expected,
+    /// Quota in bytes of the group that begins the download.
+    pub(super) group_quota: Option<u64>,
     pub(super) unlinked: PendingLinks,
 }

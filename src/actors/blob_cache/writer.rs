@@ -33,7 +33,12 @@ impl Writer {
     /// # Errors
     ///
     /// Fails with [`End::Unstored`] if the store cannot create a file.
-    pub(super) fn new(shared: &Arc<DownloadContext>, key: &BlobKey, expected: Expected) -> Result<(Limits, Self), End> {
+    pub(super) fn new(
+        shared: &Arc<DownloadContext>,
+        key: &BlobKey,
+        expected: Expected,
+        group_quota: Option<u64>,
+    ) -> Result<(Limits, Self), End> {
         let expected = expected.verified.or(expected.claimed).unwrap_or(0);
         // What is stored already can be evicted for it.
         let begun = shared.files.room_for_one().and_then(|free_space| Ok((free_space, shared.spool.create()?)));
@@ -48,7 +53,7 @@ impl Writer {
         // Of several downloads at once, only those begin that fit together. One that does not fit counts for nothing: its
         // length may be a manifest's invention.
         let counted = shared.files.usage().spool(if expected <= free_space { expected } else { 0 });
-        let limits = Limits { max_length: shared.options.max_blob_bytes, free_space };
+        let limits = Limits { max_length: shared.options.max_blob_bytes, group_quota, free_space };
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, counted }))
     }
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::{ChangeBuilder, CommandError, CommandResult, Resource, Terms, check_length, check_name, check_number};
 use crate::domain::access::{AccessLevel, Membership};
 use crate::domain::directory::{Directory, Record, RecordKey};
-use crate::domain::group::{CacheLimits, Group, GroupPath, Visibility};
+use crate::domain::group::{Group, GroupCacheLimits, GroupPath, Visibility};
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::{Limits, MAX_GROUP_DESCRIPTION_CHARS, MAX_NAME_CHARS};
 use crate::domain::policy;
@@ -94,7 +94,7 @@ pub fn create(directory: &Directory, upstreams: &Upstreams, new: NewGroup, terms
         visibility,
         proxy_enabled: None,
         created_at: now,
-        cache: CacheLimits::default(),
+        cache: GroupCacheLimits::default(),
     };
     builder.put(Record::Group(group.clone()));
     let level = new.parent.and_then(|parent| policy::access_level(directory, new.creator, parent, now));
@@ -133,7 +133,7 @@ pub fn update(
     group.name = change.name.unwrap_or(group.name);
     group.description = change.description.unwrap_or(group.description);
     group.proxy_enabled = change.proxy_enabled.unwrap_or(group.proxy_enabled);
-    group.cache = CacheLimits {
+    group.cache = GroupCacheLimits {
         max_bytes: change.max_cache_bytes.unwrap_or(group.cache.max_bytes),
         unpulled_days: change.unpulled_days.unwrap_or(group.cache.unpulled_days),
     };
@@ -234,7 +234,7 @@ fn check_text(name: &str, description: &str) -> Result<(), CommandError> {
     check_length("description", description, MAX_GROUP_DESCRIPTION_CHARS)
 }
 
-fn check_cache(limits: CacheLimits) -> Result<(), CommandError> {
+fn check_cache(limits: GroupCacheLimits) -> Result<(), CommandError> {
     if limits.max_bytes == Some(0) {
         return Err(CommandError::invalid("dependency_proxy_max_bytes", "must be greater than 0"));
     }

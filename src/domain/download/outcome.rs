@@ -24,6 +24,8 @@ pub enum Outcome {
 pub enum Unstored {
     /// The blob is longer than the configured maximum.
     TooLong,
+    /// The blob is longer than the quota of the group for which it is downloaded.
+    OverGroupQuota,
     /// The disk has no space for the blob.
     NoSpace,
     /// The store failed for another reason.
@@ -35,6 +37,7 @@ impl Unstored {
     pub fn word(self) -> &'static str {
         match self {
             Self::TooLong => "too_long",
+            Self::OverGroupQuota => "over_group_quota",
             Self::NoSpace => "no_room",
             Self::StoreFailed => "store_failed",
         }

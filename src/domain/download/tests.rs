@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ROOMY: Limits = Limits { max_length: None, free_space: u64::MAX };
+const ROOMY: Limits = Limits { max_length: None, group_quota: None, free_space: u64::MAX };
 
 fn run(length: Option<u64>, limits: Limits, events: &[Event]) -> Download {
     let mut download = Download::new(Expected { verified: length, claimed: None }, limits);
@@ -35,6 +35,10 @@ fn a_claimed_length_counts_where_upstream_reports_none() {
     let small = Limits { max_length: Some(5), ..ROOMY };
     let long = Download::new(Expected { verified: None, claimed: Some(6) }, small);
     assert_eq!(long.next(), Action::End(Outcome::Unstored(Unstored::TooLong)));
+    let mut over_quota = Download::new(Expected::default(), Limits { group_quota: Some(5), ..ROOMY });
+    over_quota.next();
+    over_quota.on(Event::Answered(Some(6)));
+    assert_eq!(over_quota.next(), Action::End(Outcome::Unstored(Unstored::OverGroupQuota)));
 }
 
 fn arrived(bytes: u64) -> [Event; 2] {
@@ -97,7 +101,7 @@ fn without_any_length_nothing_is_announced_before_the_end() {
 
 #[test]
 fn what_is_too_long_or_has_no_room_is_not_stored() {
-    let small = Limits { max_length: Some(5), free_space: 3 };
+    let small = Limits { max_length: Some(5), free_space: 3, ..ROOMY };
     let long = Action::End(Outcome::Unstored(Unstored::TooLong));
     let no_room = Action::End(Outcome::Unstored(Unstored::NoSpace));
     assert_eq!(run(Some(6), small, &[]).next(), long);

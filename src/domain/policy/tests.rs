@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::access::Membership;
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Record, Write};
-use crate::domain::group::{CacheLimits, Visibility};
+use crate::domain::group::{GroupCacheLimits, Visibility};
 use crate::domain::id::{CredentialId, TokenId};
 use crate::domain::scope::Scopes;
 use crate::domain::token::TokenOwner;
@@ -31,7 +31,7 @@ fn group(id: u64, path: &str, parent: Option<u64>) -> Record {
         visibility: Visibility::Private,
         proxy_enabled: None,
         created_at: at(NOON),
-        cache: CacheLimits::default(),
+        cache: GroupCacheLimits::default(),
     })
 }
 
@@ -40,7 +40,7 @@ fn the_nearest_group_that_says_so_decides_after_how_many_days_images_go() {
     let mut directory = directory(None);
     let mut set = |id: u64, path: &str, parent: Option<u64>, unpulled_days| {
         let Record::Group(group) = group(id, path, parent) else { unreachable!() };
-        let cache = CacheLimits { unpulled_days, ..CacheLimits::default() };
+        let cache = GroupCacheLimits { unpulled_days, ..GroupCacheLimits::default() };
         directory.apply(&[Write::Put(Record::Group(Group { cache, ..group }))]);
         directory.clone()
     };

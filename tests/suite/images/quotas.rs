@@ -75,6 +75,23 @@ async fn what_is_pinned_stays_even_if_it_alone_is_more_than_the_quota() {
 }
 
 #[actix_rt::test]
+async fn what_is_longer_than_the_quota_is_streamed_and_not_stored() {
+    let layer = Layer::random(2 * MIB, 1);
+    let large = Image::single(std::slice::from_ref(&layer));
+    let Started { hub, service, client, .. } = &Scenario::new().image("library/large", "1", &large).start().await;
+    set_quota(service, json!(MIB)).await;
+    assert_eq!(client.manifest("team", "large", "1").await.status, 200);
+    for pulls in 1..3 {
+        let blob = client.blob("team", "large", layer.digest()).await;
+        assert!(blob.status == 200 && !blob.cut && blob.body == layer.bytes());
+        assert!(hub.requests().of(Kind::BlobDownload) >= pulls && !is_stored(service, "blobs", layer.digest()));
+    }
+    assert!(service.log().contains("longer than the quota of their group"));
+    set_quota(service, Value::Null).await;
+    assert_eq!(client.stored_blob("team", "large", layer.digest()).await.status, 200);
+}
+
+#[actix_rt::test]
 async fn limits_of_a_group_are_checked() {
     let service = &started(0).await.service;
     let changed = async |field: &str, value: Value| service.api("PUT", "/groups/team", json!({field: value})).await;

@@ -92,7 +92,13 @@ impl Scene {
         let spool = Spool::open_with(folder.path(), write).unwrap();
         let (fake, links) = (Arc::clone(&upstream), content.clone());
         let evictor = Evictor::new(content.clone(), files.clone(), Reads::default());
-        let blobs = BlobCacheHandle::start(&arbiter.handle(), fake, (links, files, spool), evictor, options);
+        let blobs = BlobCacheHandle::start(
+            &arbiter.handle(),
+            fake,
+            (links, files, spool),
+            (evictor, Arc::new(|_| None)),
+            options,
+        );
         Self { folder, arbiter, blobs, upstream, content, digest }
     }
 
