@@ -39,12 +39,12 @@ pub struct Janitor {
     /// Time of the next such run.
     next_expiry: Timestamp,
     purges: Purges,
-    removals: Removals,
+    removals: RemovalRun,
 }
 
 /// Whether removals of images are being completed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Removals {
+enum RemovalRun {
     #[default]
     Idle,
     Running,
@@ -109,7 +109,7 @@ impl JanitorHandle {
             expiring: None,
             next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
             purges: Purges::default(),
-            removals: Removals::default(),
+            removals: RemovalRun::default(),
         };
         Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
     }
@@ -198,11 +198,11 @@ impl Janitor {
     }
 
     fn complete_removals(&mut self, ctx: &mut Context<Self>) {
-        if self.removals != Removals::Idle {
-            self.removals = Removals::RunningAndMore;
+        if self.removals != RemovalRun::Idle {
+            self.removals = RemovalRun::RunningAndMore;
             return;
         }
-        self.removals = Removals::Running;
+        self.removals = RemovalRun::Running;
         let (parts, me) = (self.parts.clone(), ctx.address());
         actix_rt::spawn(async move {
             report("the end of removed images", parts.complete_removals().await);
@@ -249,7 +249,7 @@ impl Handler<RemovalsCompleted> for Janitor {
     type Result = ();
 
     fn handle(&mut self, _: RemovalsCompleted, ctx: &mut Self::Context) {
-        if std::mem::take(&mut self.removals) == Removals::RunningAndMore {
+        if std::mem::take(&mut self.removals) == RemovalRun::RunningAndMore {
             self.complete_removals(ctx);
         }
     }

@@ -50,7 +50,7 @@ mod members;
 mod own_password;
 mod own_token;
 mod pace;
-mod page;
+mod pagination;
 mod params;
 mod personal_tokens;
 mod problems;

@@ -28,7 +28,7 @@ use crate::actors::admission::{AdmissionLimit, Permit, Shares};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
-use crate::actors::removals::{Removals, RemovalsSeen};
+use crate::actors::memory_removals::{Removals, RemovalsSeen};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;

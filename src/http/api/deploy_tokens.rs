@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::access_tokens::{self, last_used, new_secret, old_secret_end, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
 use super::rotations::{extended, instead_of, rotated_deploy_token};

@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, web};
 use super::access_tokens::{self, Filter, described, view, with_secret};
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use super::personal_tokens::revoked;
 use super::rotations::{extended, instead_of, rotated};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::CommandResult;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
 use super::image_view as view;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::Params;
 use crate::actors::images::{ImageOrder, ImageQuery, ShownImage};
 use crate::domain::id::GroupId;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use super::users;
 use crate::domain::access::Membership;

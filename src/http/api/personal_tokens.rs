@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, web};
 use super::access_tokens::{Filter, described, view, with_secret};
 use super::caller::{AnyScope, Authority, Caller, Permission};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use super::rotations::{extended, rotated};
 use super::users;

@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::image_view as view;
 use super::images::of_member;
-use super::page::Page;
+use super::pagination::Page;
 use crate::actors::images::GroupTotals;
 use crate::domain::group::Group;
 use crate::domain::id::GroupId;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::access_tokens::{Filter, last_used, old_secret_end};
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use crate::domain::access::AccessLevel;
 use crate::domain::directory::Directory;

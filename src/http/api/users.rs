@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::caller::{Authority, Caller};
 use super::error::ApiError;
-use super::page::Page;
+use super::pagination::Page;
 use super::params::{Params, number};
 use crate::auth::random;
 use crate::auth::secret::{Form, form};
