@@ -5,15 +5,32 @@
 //! |---|---|---|
 //! | [`identities`] | users, groups, members, tokens, times of last use | async, with a contract |
 //! | [`content`] | what groups may read, what tags stand for, manifests | async, with a contract |
+//! | [`link`], [`images`] | links and entries of tags; images, and requests for lists of them: types of [`content`] | do not block |
+//! | [`manifests`] | manifests as files, for the engine of [`content`] | block |
 //! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
-//! | [`usage`] | sizes of all stored content | do not block |
+//! | [`cache_id`], [`damage`] | identity of the cache folder; reports of damaged files | block |
+//! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
+//! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
+//! | [`error`] | errors, without types of sled | do not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
 //!
-//! Another engine is another variant of the `Engine` in [`identities`] and [`content`], which `server::components`
-//! and [`admin`](crate::admin) open: sled's types stay in [`embedded`], its errors are converted in [`error`]. The
-//! manifests belong to the engine. Blobs stay files of this
-//! machine, because `sendfile(2)` sends them.
+//! # Another engine
+//!
+//! 1. It is another variant of the `Engine` in [`identities`] and [`content`]. Today there is one variant, and each
+//!    operation passes a closure over the embedded engine to `run`, which calls it on a thread for blocking work; a
+//!    second variant needs a `match` in each operation. The operations are async, so that an engine may wait for a
+//!    network. `tests/suite/layers.rs` forbids the HTTP client of [`upstream`](crate::upstream) here, and no other
+//!    client.
+//! 2. sled's types stay in [`embedded`]; [`error`] converts its errors.
+//! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
+//!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
+//!    operations get them.
+//! 4. `server::components` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it restores and
+//!    resets in `embedded::identity` and `embedded::export`, so that another engine needs commands of its own.
+//! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
+//!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
+//!    memory and drop them when this process removes them; and by the PolicyEvaluator, the single writer of identities.
 
 pub mod atomic_file;
 pub mod blobs;

@@ -2,11 +2,14 @@
 //! Performance with Greedy-Dual-Size-Frequency Caching Policy", HP Laboratories, HPL-98-69R1, 1998). Pure: it reads no
 //! clock and stores nothing.
 //!
-//! Each content has the priority `L + reads * cost / size` at the time of its last read. `L`, the *age* of the cache, is
-//! the priority of what was evicted last, so that what was read often long ago goes in the end, too. The cost is the
+//! Each content has the priority `L + reads * cost / size` at the time of its last read. `L`, the *age* of the cache,
+//! is the priority of what was evicted last, so that what was read often long ago goes in the end, too. The cost is the
 //! time to fetch the content again: that of a request, which is worth [`REQUEST_BYTES`], and that of its bytes. Large
 //! layers compete by their number of reads, and small content stays longer, because evicting it frees little and its
 //! next pull waits for a whole request.
+//!
+//! Priorities and the age are stored (`store::embedded::index::files`). They must be comparable with those that an
+//! earlier version stored: a priority of another meaning needs another length of the record, or it would be misread.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

@@ -6,22 +6,34 @@
 //! | operation | atomic | durable when it returns | after a crash during it |
 //! |---|---|---|---|
 //! | [`look_up`](ContentStore::look_up), [`link`](ContentStore::link) | each tag and each link is read as it was at one time; not all of them at the same | | |
+//! | [`manifest`](ContentStore::manifest), [`blobs_of_index`](ContentStore::blobs_of_index) | each manifest is read whole, or counts as missing | | a damaged manifest may be there still; the next read removes it |
+//! | [`images`](ContentStore::images), [`image`](ContentStore::image), [`holdings`](ContentStore::holdings), [`groups`](ContentStore::groups), [`unpulled`](ContentStore::unpulled), [`unlinked`](ContentStore::unlinked) | each entry is read as it was at one time; not all of them at the same | | |
+//! | [`totals`](ContentStore::totals) | the totals of all groups at one time | | |
 //! | [`put_manifest`](ContentStore::put_manifest) | yes | yes | the manifest is there whole, or not |
 //! | [`grant`](ContentStore::grant) | each link and the tag by itself; links are added before the tag | links and tag; not the time of a mere confirmation | some links may be there without the tag: upstream is requested once more |
 //! | [`drop_tag`](ContentStore::drop_tag), [`deny_tag`](ContentStore::deny_tag) | yes | a denial, yes; a removal may be lost, and upstream decides again | as before or after |
 //! | [`record_files`](ContentStore::record_files) | each file by itself | no: what is lost is found by [`reconcile`](ContentStore::reconcile), apart from the number of reads | some records are there |
+//! | [`reconcile`](ContentStore::reconcile) | each record by itself | no: to be called after each start | some records are corrected |
 //! | [`evict`](ContentStore::evict) | each file by itself | no: an evicted file that comes back is evicted again | some files are gone |
 //! | [`record_pulls`](ContentStore::record_pulls) | each image by itself | no: what is lost is lost | some are recorded |
 //! | [`pin`](ContentStore::pin) | yes | yes | as before or after |
-//! | [`remove_images`](ContentStore::remove_images) | each image by itself | yes | completed at the next start |
+//! | [`remove_images`](ContentStore::remove_images) | each image by itself | yes | as before, or the removal is among the [`removals`](ContentStore::removals) |
+//! | [`removals`](ContentStore::removals) | each removal by itself; removes the images of those whose first step did not end | yes | repeated by the next call |
+//! | [`remove_links_of`](ContentStore::remove_links_of), [`end_removal`](ContentStore::end_removal) | each link by itself | yes | the removal is among the [`removals`](ContentStore::removals) until it ends |
 //! | [`trim`](ContentStore::trim), [`remove_unread`](ContentStore::remove_unread) | each link by itself | yes | some links are gone; content without a link is found by [`unlinked`](ContentStore::unlinked) |
-//! | [`remove_links_of`](ContentStore::remove_links_of), [`end_removal`](ContentStore::end_removal) | each link by itself | yes | repeated at the next start |
-//! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | the purge is repeated |
-//! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | the purge is repeated |
+//! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | as before or after |
+//! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | [`groups`](ContentStore::groups) returns the group until the purge is repeated and ends |
+//! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, and the numbers and times of pulls |
+//! | [`verify`](ContentStore::verify) | each entry by itself; until it ends, lookups use the files | no: to be called after each start | repeated by the next start |
 //!
 //! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a
 //! manifest is not removed while a group is given a link to it. Callers may run all operations concurrently, on any
-//! thread. Nothing blocks the calling thread, unless it says so. A caller that is dropped cancels nothing.
+//! thread. Nothing blocks the calling thread, except [`verify`](ContentStore::verify). A caller that is dropped cancels
+//! nothing. [`free_space`](ContentStore::free_space) reads no disk: it returns a handle.
+//!
+//! [`record_files`](ContentStore::record_files), [`evict`](ContentStore::evict) and
+//! [`reconcile`](ContentStore::reconcile) get the blobs of this machine: they read the changes that its
+//! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and [`BlobFiles`] share one `Usage`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -393,8 +405,8 @@ impl ContentStore {
         self.run(move |content| content.remove_links_of(group, &removal)).await
     }
 
-    /// Removes links of groups, so that each holds at least that number of bytes less. What is pinned in the group stays.
-    /// Tags stay, too. Returns the digests that no group can read any more.
+    /// Removes links of groups, so that each holds at least that number of bytes less. What is pinned in the group
+    /// stays. Tags stay, too. Returns the digests that no group can read any more.
     ///
     /// # Errors
     ///
@@ -403,8 +415,8 @@ impl ContentStore {
         self.run(move |content| content.trim(&surplus)).await
     }
 
-    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin. None while the
-    /// times of pulls are unknown, because the index is damaged.
+    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin. None while
+    /// the times of pulls are unknown, because the index is damaged.
     ///
     /// # Errors
     ///

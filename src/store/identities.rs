@@ -5,9 +5,11 @@
 //! | operation | atomic | durable when it returns | after a crash during it |
 //! |---|---|---|---|
 //! | [`load`](IdentityStore::load) | the state after the last change | | |
+//! | [`last_used`](IdentityStore::last_used) | each time by itself | | |
 //! | [`commit`](IdentityStore::commit) | yes | yes, against the loss of power | the change is there whole, or not |
 //! | [`note_last_used`](IdentityStore::note_last_used), [`forget_last_used`](IdentityStore::forget_last_used) | no | no | some minutes may be lost |
-//! | [`tidy`](IdentityStore::tidy), [`finish`](IdentityStore::finish) | yes | the export, yes | the export of before |
+//! | [`tidy`](IdentityStore::tidy) | yes | the export, if it was due | the export of before |
+//! | [`finish`](IdentityStore::finish) | the export, yes | the export, and the times of last use | the export of before; some minutes may be lost |
 //!
 //! There is one writer of changes, the policy evaluator, which waits for each commit before the next. The other
 //! operations may run beside it. Nothing blocks the calling thread, unless it says so.

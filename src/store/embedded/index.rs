@@ -1,6 +1,11 @@
-//! The index of the cache: which group may read which content (links), and which content a tag last referred to.
-//! The index is kept in sled for speed, and each entry also in a small file. The files are authoritative: a lost
-//! database is rebuilt from them, a damaged one is corrected by them, and until then lookups read the files.
+//! The index of the cache: which group may read which content (links), which content a tag last referred to, and which
+//! images each group has pulled. The index is kept in sled for speed, and each of these entries also in a small file.
+//! The files are authoritative: a lost database is rebuilt from them, a damaged one is corrected by them, and until
+//! then lookups read the files.
+//!
+//! In sled alone are the records of stored files, the summaries of manifests, and the numbers and times of pulls. The
+//! first two can be made again from the stored content, apart from the numbers of reads. The totals of groups are in
+//! memory alone.
 
 mod files;
 mod holdings;

@@ -1,4 +1,5 @@
-//! Removal of single images from a group; [`index::removal`](crate::store::embedded::index) has the steps.
+//! Removal of single images from a group, and selection of what is removed for quotas and age. `index::removal` has the
+//! steps of a removal.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -79,8 +80,8 @@ impl EmbeddedContent {
         self.remove_selected(links)
     }
 
-    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin; none while the
-    /// index is damaged. See [`ContentStore::unpulled`](crate::store::content::ContentStore::unpulled).
+    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin; none while
+    /// the index is damaged. See [`ContentStore::unpulled`](crate::store::content::ContentStore::unpulled).
     pub(in crate::store) fn unpulled(
         &self,
         group: GroupId,

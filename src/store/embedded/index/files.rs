@@ -1,5 +1,6 @@
 //! Records of the stored files: length, number of reads, priority for eviction, and time of the last read. They can be
-//! rebuilt from the files themselves, apart from the reads.
+//! rebuilt from the files themselves, apart from the reads. A record of another length counts as none; one of the same
+//! length is read as it is, so that a change of the format needs another length.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
@@ -214,7 +215,8 @@ impl Index {
         Ok(())
     }
 
-    /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this free.
+    /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this
+    /// free.
     pub(super) fn may_record(&self) -> Result<bool, StoreError> {
         let enough = || self.database.has_space(reserve::BYTES + reserve::MIN_FREE_BYTES / 2);
         Ok(self.trust() == Trust::Broken || enough()?)

@@ -1,9 +1,10 @@
 //! Removal of single images from a group, and of what only they name.
 //!
-//! The steps, each of which is durable before the next begins: a note of the removal; the images themselves, after which
-//! they are neither listed nor served by their tags; the note without them, because they may be pulled again from now
-//! on; the links to what no other image of the group names. Then the content to which no group has a link is removed,
-//! and at last the note. A start repeats what a note says.
+//! The steps, each of which is durable before the next begins: a note of the removal; the images themselves, after
+//! which they are neither listed nor served by their tags; the note without them, because they may be pulled again from
+//! now on; the links to what no other image of the group names. Then the content to which no group has a link is
+//! removed, and at last the note. What a note says is repeated until it is removed: at a start, and every minute
+//! (`actors::janitor`).
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
