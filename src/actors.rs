@@ -7,8 +7,8 @@
 //! | [`PolicyEvaluator`](policy_evaluator) | the directory of identities, as its only writer; the batch that is being written | `Change`, from the API, the Janitor and the first start, through its handle | returns the current snapshot, on which `domain::policy` decides |
 //! | [`ManifestCache`](manifest_cache) | upstream requests for manifests in progress, negative entries | `ConfirmManifest`, `FetchManifest`, `RevalidationTimedOut` and two to forget, from its handle | serves fresh manifests from memory |
 //! | [`BlobCache`](blob_cache) | running downloads, `HEAD`s of blobs in progress | `JoinDownload`, `ConfirmBlob`, `ListDownloads`, from its handle; `DownloadEnded`, from a download | opens stored blobs to which the group has a granted link |
-//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists through its handle | nothing |
-//! | [`Janitor`](janitor) | timers: times of last use, records of reads and pulls, headroom of the cache, export, gauges; the queues of purges and removals | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop | removes images, up to their links and files |
+//! | [`UpstreamFetcher`](upstream_fetcher) | the limits, backoffs and timeouts of each upstream; the thread on which connections live | `Dispatch` with one of the seven requests, and `Report`, from ManifestCache, BlobCache and lists; `ForgetFailures`, from a reload of the settings; all through its handle | replaces the upstreams at a reload |
+//! | [`Janitor`](janitor) | timers: times of last use, records of reads and pulls, quotas of groups, headroom of the cache, images that nobody pulls, export, gauges; the queue of purges; whether removals are being completed | `Purge` and `CompleteRemovals`, from the API; `Finish`, at stop; all through its handle | removes the entries of images; their links and files follow in the background |
 //!
 //! ```text
 //!                     http (routes)
@@ -20,9 +20,25 @@
 //!     auth     store: identities   store: index, manifests, blobs   store
 //! ```
 //!
-//! Messages of pulls flow downwards only, so that no two actors wait for each other; only the Janitor calls handles
-//! beside it (PolicyEvaluator, ManifestCache, BlobCache), and nobody waits for it. The other modules are no actors:
-//! limits, memory accounting, errors and reports that several actors share.
+//! Messages flow downwards only, so that no two actors wait for each other. Only the Janitor sends messages to actors
+//! beside it (PolicyEvaluator, ManifestCache), and no actor waits for it. TokenIssuer reads the snapshots of
+//! PolicyEvaluator without a message, and so does BlobCache for the quotas of groups.
+//!
+//! The other modules are no actors:
+//!
+//! | module | content |
+//! |---|---|
+//! | [`images`] | lists, pins and removals of cached images, for the API |
+//! | [`lists`] | lists of tags and referrers, passed through from upstream |
+//! | [`evictor`] | room for new content; one eviction at a time |
+//! | [`reads`], [`pulls`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
+//! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
+//! | [`memory_budget`] | memory for content that is held whole |
+//! | [`memory_removals`] | guard of the caches in memory against removals in the store |
+//! | [`cache_limits`], [`cache_status`] | limits that both caches have; outcomes of a cache lookup |
+//! | [`pull_failure`] | reasons why something cannot be pulled now |
+//! | [`expiring_tokens`], [`unstored_reports`] | reports to the operator |
+//! | [`abort_on_panic`], [`once_per_second`] | end of the process if an actor panics; filter of repeated events |
 
 mod abort_on_panic;
 pub(crate) mod admission;

@@ -1,5 +1,38 @@
 //! The vocabulary of the service as validated types: names, digests, references, identities, policy, manifests and
 //! the state machine of a download. Does no I/O, reads no clock, draws no random numbers and names no framework.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`access`] | access levels and memberships |
+//! | [`backoff`] | backoff after failed upstream requests |
+//! | [`bootstrap`] | the first records of an empty store |
+//! | [`byte_range`] | byte ranges of HTTP requests |
+//! | [`challenge`] | authentication challenges of registries |
+//! | [`commands`] | changes of identities: the writes that carry them out, or the reason of a refusal |
+//! | [`deadlines`] | time limits of one response, and of the stop |
+//! | [`digest`] | content digests |
+//! | [`directory`] | all users, groups, members and tokens as one value, and the writes that change it |
+//! | [`download`] | the state machine of a download |
+//! | [`eviction`] | the order in which stored content is evicted |
+//! | [`group`] | groups, their paths, and the limits of what they cache |
+//! | [`id`] | identifiers of users, groups, tokens and credentials |
+//! | [`image_path`] | the path of a registry request: group, image and resource |
+//! | [`limits`] | limits on what callers of the REST API create |
+//! | [`list_query`] | the query of a list of tags or referrers |
+//! | [`manifest`] | manifests and indexes, and what they reference |
+//! | [`min_free`] | the share of a file system that must stay free |
+//! | [`origin`] | origins: upstream, account and repository |
+//! | [`overlap`] | the time for which the old secret of a rotated token stays valid |
+//! | [`platform`] | platforms of images |
+//! | [`policy`] | the access rules: who may pull through a group |
+//! | [`quota`] | the maximum size of all stored content |
+//! | [`mod@reference`] | references: tags and digests |
+//! | [`regained`] | credentials that a restore makes valid again |
+//! | [`repository`] | names of repositories and upstreams |
+//! | [`scope`] | scopes of tokens |
+//! | [`token`] | tokens, and tombstones of deleted ones |
+//! | [`upstream`] | the configured upstreams, and the account for each pull |
+//! | [`user`] | users, their passwords, and the bots of group access tokens |
 
 pub mod access;
 pub mod backoff;

@@ -1,5 +1,6 @@
-//! The HTTP routes: the only layer that knows routes of actix_web. It translates requests into calls of the actors'
-//! handles and their results into responses, and names neither the store nor an upstream.
+//! The HTTP routes: the only layer with routes ([`server`](crate::server) uses actix_web, too, to listen). It
+//! translates requests into calls of the actors' handles and their results into responses, and names neither the store
+//! nor an upstream.
 //!
 //! | path | content | module |
 //! |---|---|---|
@@ -8,10 +9,18 @@
 //! | `/v2/<group>/dependency_proxy/containers/<image>/blobs/<digest>` | a configuration or a layer | [`registry`] |
 //! | `.../tags/list`, `.../referrers/<digest>` | lists, passed through from upstream | [`registry`] |
 //! | `/jwt/auth` | a bearer token for a credential | [`registry::token`] |
-//! | `/api/v4/...` | identities, in the shapes of GitLab's REST API | [`api`] |
+//! | `/api/v4/...` | identities, cached images, sizes of caches, in the shapes of GitLab's REST API | [`api`] |
 //! | `/healthz`, `/readyz` | liveness and readiness | [`health`] |
 //!
-//! The [`middleware`] gives each request an id and counts its response.
+//! The [`middleware`] gives each request an id and counts its response, with a label for its route
+//! ([`request_metrics`]).
+//!
+//! | module | content |
+//! |---|---|
+//! | [`refusals`] | log lines and counts of refusals |
+//! | [`public_url`] | the URL by which clients reach this service, and the addresses of clients |
+//! | [`authorization_header`], [`query`], [`form_body`], [`long_body`] | parts of requests, and bodies of responses |
+//! | [`send_queue`] | file ranges that a body hands to the socket of its connection |
 
 mod api;
 mod authorization_header;

@@ -1,4 +1,15 @@
 //! Composition, start and stop: builds a running server from the settings. Contains no rule about pulls.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`components`] | opens the stores, starts the actors, fills the state of the routes |
+//! | [`capacity`] | numbers of threads and connections, which depend on the machine |
+//! | [`net`] | listeners, worker threads, connections, sockets, TLS |
+//! | [`bootstrap`] | first start: the first administrator, group and deploy token |
+//! | [`reload`] | settings that can change without a restart |
+//! | [`process`], [`signals`] | the process and its actix system; signals to stop and to reload |
+//! | [`mod@check`], [`upstream_check`] | checks of the settings, and of the connection to a registry, for [`cli`](crate::cli) |
+//! | [`error`] | errors that keep the service from starting |
 
 mod bootstrap;
 mod capacity;

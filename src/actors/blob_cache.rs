@@ -2,22 +2,22 @@
 //! request it. The actor handles no bytes: a task of its own writes them from upstream to the spool file,
 //! and each client reads that file.
 //!
-//! Access is decided here, too. A group with a granted link may read the stored blob. Without one, upstream is
-//! asked for that digest in that repository with the group's account, even if the blob is stored, so that neither
-//! result nor timing reveals what other groups have cached.
+//! Access is decided here, too. A group with a granted link may read the stored blob. Without one, upstream decides,
+//! with a request for that digest in that repository with the group's account, even if the blob is stored, so that
+//! neither result nor timing reveals what other groups have cached.
 //!
 //! A link is granted once upstream's acceptance is certain: after a `HEAD` that names the stored blob's
 //! length or digest, or after a download whose digest was verified. Until then the group reads the
 //! download that its own request belongs to.
 //!
 //! A request for the whole of a blob that is not stored, or for the rest of it (`bytes=N-`, after an interrupted
-//! pull), begins a download. A `HEAD` and a bounded range begin none: see `head` and `ranges`.
-
+//! pull), begins a download. A `HEAD` begins none. Bounded ranges begin one when those requested of a blob are together
+//! longer than the blob. See `handle::head` and `handle::ranges`.
 //!
 //! | file | content |
 //! |---|---|
 //! | [`handle`] | [`BlobCacheHandle`]: opens a blob, within its limits of time and number. A hit ends here |
-//! | `handle::head`, `handle::ranges`, [`range_stream`] | requests that begin no download |
+//! | `handle::head`, `handle::ranges`, [`range_stream`] | `HEAD`s and bounded ranges |
 //! | [`coordinator`] | the actor: one download per blob, and one `HEAD` |
 //! | [`download_task`], [`progress`], [`writer`], [`context`] | one download: from upstream to the spool file, and what its readers see of it |
 //! | [`pass_through`] | an upstream stream for one client, if the blob is not stored |

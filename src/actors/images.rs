@@ -1,5 +1,5 @@
-//! Images that groups have cached, with what is known of them beside the store: which are stale, and which are being
-//! downloaded. No actor: reads the store, and leaves removals to the Janitor.
+//! Images that groups have cached, with what only the caches in memory know of them: which are stale, and which are
+//! being downloaded. No actor: reads the store, and leaves removals to the Janitor.
 
 use std::collections::HashMap;
 

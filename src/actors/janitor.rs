@@ -1,7 +1,13 @@
-//! The Janitor does background work: it writes the times at which credentials were last used and the reads of content,
-//! evicts content so that there is room, exports the identities after changes, forgets old tombstones, updates gauges,
-//! reports expiring tokens, removes what killed processes left, and removes the cached content of purged and deleted
-//! groups.
+//! The Janitor: background work on the store, in [`tasks`] and [`limits`].
+//!
+//! | when | work |
+//! |---|---|
+//! | at the start | removes what killed processes left; compares the records of stored files with the files; counts what groups hold |
+//! | every 5 s | writes times of last use, reads and pulls; keeps groups within their quotas; evicts, so that there is headroom; writes the index; updates gauges; reports expiring tokens; exports the identities after changes |
+//! | every minute, and at the start | purges groups that are deleted or whose purge did not end; completes removals of images |
+//! | every hour | removes images that nobody pulls, and content that no image names and nobody reads; forgets old tombstones and the times of deleted credentials |
+//! | on request | purges a group; removes images: their entries at once, what only they name in the background |
+//! | at the stop | what it does every 5 s; writes the identities |
 
 mod limits;
 mod purges;
@@ -92,8 +98,8 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which old tombstones and the times of deleted credentials are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Interval at which images are removed that nobody pulls. The first time is as long after a start, so that after a long
-/// stop there is time to pull.
+/// Interval at which images are removed that nobody pulls. The first time is as long after a start, so that after a
+/// long stop there is time to pull.
 const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
@@ -121,8 +127,8 @@ impl JanitorHandle {
         self.actor.do_send(Purge(group));
     }
 
-    /// Removes images of one origin from a group, and then in the background what only they name. Returns once the removal
-    /// is recorded on disk and the next pull of each image makes a request to upstream.
+    /// Removes images of one origin from a group, and then in the background what only they name. Returns once the
+    /// removal is recorded on disk and the next pull of each image makes a request to upstream.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
-//! Removals from memory of what is stored: an entry that was read from the store before a removal is not in memory
-//! after it.
+//! Guard of the caches in memory against removals in the store: an entry that was read from the store before a removal
+//! is not in memory after it. (Not the removal of images: see [`images`](super::images) and
+//! [`janitor`](super::janitor).)
 
 use std::hash::Hash;
 use std::sync::Arc;

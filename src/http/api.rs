@@ -1,7 +1,7 @@
 //! The REST API, in the shapes of GitLab's v4 (<https://docs.gitlab.com/api/rest/>), so that its clients work
-//! unchanged. Every route is listed in this module. The API changes identities and switches; it never serves
-//! content. Handlers need a [`caller::Caller`] to reach anything. They fail with the [`error::ApiError`] of their
-//! rule, of their parameters, or of the change; that module maps each to a status.
+//! unchanged. Every route is listed in this module. The API changes identities, switches, and what is cached; it never
+//! serves content. Handlers need a [`caller::Caller`] to reach anything. They fail with the [`error::ApiError`] of
+//! their rule, of their parameters, or of the change; that module maps each to a status.
 //!
 //! Choices that GitLab leaves open, and differences from it:
 //! - Users need no e-mail address. With `force_random_password` a user has no password at all, only tokens.

@@ -1,4 +1,5 @@
-//! Liveness and readiness. Both are open to everyone, so the responses contain nothing more, except for administrators.
+//! Liveness and readiness. Both are open to everyone, and say only whether the service is alive or ready;
+//! administrators also get its problems.
 
 use std::sync::atomic::Ordering;
 
@@ -14,8 +15,8 @@ pub(super) async fn alive() -> HttpResponse {
 }
 
 /// Responds to `GET` and `HEAD /readyz`: 200 while cached content can be served, even if an upstream is down or the
-/// disk is full; 503 before the first start is complete, and once the service is stopping. A request with the API token of
-/// an administrator also gets a line for each problem.
+/// disk is full; 503 before the first start is complete, and once the service is stopping. A request with the API token
+/// of an administrator also gets a line for each problem.
 pub(super) async fn ready(request: HttpRequest, state: Data<RegistryState>) -> HttpResponse {
     let ready = !state.policy.directory().is_empty() && !state.stopping.load(Ordering::Relaxed);
     if !ready {

@@ -104,8 +104,8 @@ impl Parts {
         Ok(orphans.len())
     }
 
-    /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the content
-    /// to which no group has a link.
+    /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the
+    /// content to which no group has a link.
     ///
     /// # Errors
     ///

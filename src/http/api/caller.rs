@@ -6,9 +6,12 @@
 //!   them, `read_api` those for reading. The other scopes allow nothing here but access to the token's own record.
 //! - A group is visible to its members, to members of the groups above it, and, if it is public, to those that
 //!   `public_groups` names. For all others it does not exist.
-//! - Changing a group's settings, members and tokens, and purging its cache, needs an owner of it or of a group
-//!   above it. Changing its path needs a caller who could create a group there: an administrator at the top, below
-//!   that an owner of the group above. So a caller who learns that a path is taken may see the group that has it.
+//! - Changing a group's settings, members and tokens, purging its cache, and deleting and pinning its cached images
+//!   needs an owner of it or of a group above it. Changing its path needs a caller who could create a group there: an
+//!   administrator at the top, below that an owner of the group above. So a caller who learns that a path is taken may
+//!   see the group that has it.
+//! - What a group has cached is listed for its members and those of the groups above it, not for visitors of a public
+//!   group.
 //! - Deploy tokens and JWTs are not accepted here, and a password is accepted by two routes: see
 //!   [`super::own_token`] and [`super::own_password`].
 //!

@@ -1,6 +1,6 @@
-//! `PUT /user`: users change their own password. Besides the credential of the request, the current password is
-//! needed, and a wrong one counts as a failed login. GitLab has no such route; the parameters have the names of its
-//! form.
+//! `PUT /user`: users change their own password. Besides the credential of the request, the current password is needed,
+//! and a wrong one counts as a failed login. GitLab has no such route; the parameters have the names in GitLab's form
+//! for changing a password.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 

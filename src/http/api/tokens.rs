@@ -1,6 +1,6 @@
-//! `/tokens`: tokens of every kind and group, as far as the caller may see them, and deleted ones of groups, as revoked
-//! ones, as long as they have tombstones. GitLab has no such route: a caller
-//! that looks for a token there has to know its group and its kind.
+//! `/tokens`: tokens of every kind and group, as far as the caller may see them. Deleted tokens of groups are listed as
+//! revoked while they have tombstones. GitLab has no such route: a caller that looks for a token there has to know its
+//! group and its kind.
 
 use std::sync::Arc;
 

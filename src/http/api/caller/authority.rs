@@ -39,7 +39,7 @@ pub(in crate::http::api) struct Authority<'a> {
 pub(in crate::http::api) enum Right {
     /// To know that the group exists, and its members.
     See,
-    /// To change the group, its members and its tokens.
+    /// To change the group, its members and its tokens, and what it has cached.
     Own,
 }
 
