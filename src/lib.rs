@@ -10,16 +10,85 @@
 //!
 //! # Where to start for a change
 //!
-//! | change | start at | then |
-//! |---|---|---|
-//! | what a group may pull | `domain::policy` | tables of its tests; nothing else decides |
-//! | another kind of credential | a field of `domain::token` or `domain::user`, or a new record of `domain::directory` (its `records` writes all of them); `domain::policy::Identity`; `domain::regained` (a restore names it) | `auth::login` and `auth::jwt` for one that logs in, `http::registry::authorized` for one that does not, `server::net` for one of the connection; `domain::commands` and [`http`]`::api` make and revoke it |
-//! | a route | [`http`]; `http::api::caller` (the checked caller: a token, there is no browser login) | `http::api::state` holds the handles; what a route shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings` |
-//! | what is evicted | `domain::eviction` (the order) | `store::embedded::index::files` (the records of size and reads), [`actors::evictor`] (when), `store::blobs` (how much), `actors::blob_cache::writer` (who waits for room) |
-//! | removal of links and tags | there is none of a single link or tag of one group: `store::embedded::index::purge` removes all of a group | operations of [`store::content`], `actors::janitor`, and `forget_...` of the cache handles, which keep links in memory |
-//! | a second store | the `Engine` of [`store::identities`] and [`store::content`] with their contracts: a variant, and a `match` in each operation | `server::components` and [`admin`] open it; the PolicyEvaluator expects to be the only process that writes |
-//! | a request to a registry | [`upstream`], `upstream::registry` | its message and its rules: [`actors::upstream_fetcher`] |
-//! | a setting | `config/default.toml`, and a field of the struct that has the keys of its component: [`upstream`]`::ConnectionOptions`, `actors::manifest_cache::ManifestCacheOptions`, `actors::blob_cache::BlobCacheOptions` and `VerifyOptions`, `actors::token_issuer::PasswordOptions`, `domain::limits::Limits`, [`telemetry`]`::LogOptions` | a key of several components, or of the composition: `settings::sections` or `settings::server`, and [`server`], which uses it; `server::Reloadable` if it can change at a reload |
+//! The modules of each change are in the order in which to read them.
+//!
+//! | change | start at |
+//! |---|---|
+//! | who may pull through a group | `domain::policy`, and the tables of its tests; nothing else decides this |
+//! | which account is used at an upstream | `domain::upstream`; the secrets of accounts are in [`upstream`] |
+//! | which content a group may read | [`actors::blob_cache`] and [`actors::manifest_cache`], with the links in [`store::content`]; without a granted link, upstream decides |
+//! | another kind of credential | [below](#another-kind-of-credential) |
+//! | a route | [below](#a-route) |
+//! | what is evicted | [below](#what-is-evicted) |
+//! | removal of what is cached | [below](#removal-of-what-is-cached) |
+//! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
+//! | a request to a registry | [`upstream`], `upstream::registry`; its message and its rules: [`actors::upstream_fetcher`] |
+//! | a setting | [below](#a-setting) |
+//!
+//! ## Another kind of credential
+//!
+//! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory`. `Directory::records` must
+//!    return a new record, because exports and restores use it. `domain::regained` reports what a restore makes valid
+//!    again. What is neither a token nor a password is a variant of `domain::directory::Credential` and
+//!    `domain::policy::Identity`.
+//! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one is that of
+//!    an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
+//!    - With a login: `auth::login`, `auth::jwt`, [`actors::token_issuer`].
+//!    - Without a login: `http::registry::authorized`.
+//!    - A client certificate: `server::net::tls`, and `server::net::connection`, whose `on_connect_ext` gives requests
+//!      the data of their connection.
+//!    - [`auth`] does no I/O. Verification that waits belongs to an actor, as that of passwords belongs to
+//!      [`actors::token_issuer`]; the client of other services (reqwest) belongs to [`upstream`].
+//! 3. `domain::commands` and `http::api` create and revoke it. `http::refusals::subject` names it in the log lines of
+//!    refusals.
+//!
+//! ## A route
+//!
+//! 1. [`http`]: `http::configure`, or `http::api::configure` for a route below `/api/v4`.
+//! 2. `http::api::caller`: the checked caller. It has a token; there is no browser login. A route outside of `/api/v4`
+//!    that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls `http::api::problems`:
+//!    `Caller` and `Authority` are private to `http::api`.
+//! 3. `http::api::params` and, for a list, `http::api::pagination`.
+//! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
+//!    shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings`.
+//! 5. `http::request_metrics`: the label of the route. All routes below `/api/v4` have one label.
+//!
+//! ## What is evicted
+//!
+//! 1. [`domain::eviction`]: the order. Its priorities are stored.
+//! 2. `store::embedded::content::eviction`: what stays (pinned images, blobs that are being read), and the removal of
+//!    files. `store::embedded::index::files`: the records of length, reads and priority.
+//! 3. `store::blobs`: how much, by `domain::quota` and `domain::min_free`.
+//! 4. [`actors::evictor`]: when. Downloads wait in `actors::blob_cache::writer`; what stores small files waits in
+//!    `with_room`, which `actors::blob_cache::context` and `cache`, `cache::records` and `fetch` of
+//!    [`actors::manifest_cache`] call. `actors::janitor::tasks` keeps headroom, so that they seldom wait.
+//! 5. `store::embedded::index::trimming`: the quotas of groups use the same order.
+//! 6. `benches/eviction` simulates caches on traces, and `benches/README.md` has its figures.
+//!
+//! ## Removal of what is cached
+//!
+//! 1. [`actors::images`] and `JanitorHandle::remove_images`: single images. `JanitorHandle::purge`: all of a group.
+//!    `actors::janitor::limits`: quotas of groups, and images that nobody pulls.
+//! 2. [`store::content`]: the operations, with their contract.
+//! 3. `store::embedded::content::removal`: what is selected. Below `store::embedded::index`: `removal` (images, links
+//!    and notes), `trimming` (links, for quota and age), `purge` (a group).
+//! 4. `actors::janitor::tasks`: removal of orphans, and repetition after a crash.
+//! 5. `forget_group` of `ManifestCacheHandle` and `BlobCacheHandle`, which keep links in memory;
+//!    `actors::memory_removals` guards them against a concurrent read of the store.
+//!
+//! ## A setting
+//!
+//! 1. `config/default.toml`.
+//! 2. A field of the struct that has the keys of its component: [`upstream`]`::ConnectionOptions`,
+//!    `actors::manifest_cache::ManifestCacheOptions`, `actors::blob_cache::BlobCacheOptions`,
+//!    `actors::cache_limits::CacheLimits` (of both caches, which count separately),
+//!    `actors::blob_cache::VerifyOptions` (in `[storage]`), `actors::token_issuer::PasswordOptions`,
+//!    `domain::limits::Limits`, [`telemetry`]`::LogOptions`. A key of several components, or of the composition:
+//!    `settings::sections` or `settings::server`.
+//! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares.
+//! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections
+//!    open; `server::reload`, if it can change without a restart.
+//! 5. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!
 //! # Glossary
 //!
@@ -30,17 +99,25 @@
 //! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
 //! | account | user name and password at an upstream, which this service uses for the groups that may use it |
 //! | group | a team, named by its path; groups nest |
+//! | image | a tag or a digest that a group has pulled, with everything that its manifest names; a digest that another image of the group names is a part of that one |
 //! | principal | the user or token that makes a request |
 //! | credential | the password or token that proves the principal |
 //! | login token | the JWT that the token endpoint issues; it stands for a credential, which is checked at every request |
 //! | directory | an immutable snapshot of all users, groups, members and tokens |
 //! | referenced link | record that a manifest of a group names a digest: the group may request it from upstream |
-//! | cache index, or index | which group may read what, and what tags stand for; an *image index* (OCI) is a manifest that names manifests |
-//! | data folder, cache folder | identities and index; manifests and blobs. The second may be lost |
+//! | granted link | record that upstream served a digest to the account of a group: the group may read the stored bytes |
+//! | cache index, or index | which group may read what, what tags stand for, and which images groups have pulled; an *image index* (OCI) is a manifest that names manifests |
+//! | data folder, cache folder | identities and index; manifests, blobs and the small files of the index. The second may be lost |
 //! | tombstone | what is kept of a deleted token, so that its refusals can name it |
 //! | negative entry | memory of a manifest that upstream does not have |
-//! | granted link | record that upstream served a digest to the account of a group: the group may read the stored bytes |
-//! | purge | removal of everything that a group has cached; an orphan is content to which no group has a link any more |
+//! | quota | maximum size of all stored content, or of what one group holds |
+//! | pin | mark of an image, by its group: it is neither evicted nor removed for its age or for a quota |
+//! | evict | remove files of stored content to make room; links and tags stay, so that the next pull downloads them again |
+//! | trim | remove links of a group that holds more than its quota |
+//! | removal | removal of single images from a group, and of the content that only they name |
+//! | purge | removal of everything that a group has cached |
+//! | note | small file that records a purge or a removal until it is complete, so that it is repeated after a crash |
+//! | orphan | content to which no group has a link any more |
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
 //! | fresh, time to live (TTL) | how long an entry is used without revalidation |
 //! | single flight | several callers share one request; those who did not start it are coalesced |
@@ -54,17 +131,24 @@
 //! # Layers and allowed dependencies
 //!
 //! ```text
-//! main -> cli -> server -> http -> actors -> {upstream, store, auth} -> domain
-//!            \-> admin ----------------------> {store, auth} --------/
+//! main -> cli -> server -> http -> actors -> {upstream, store -> auth} -> domain
+//!            \-> admin --------------------> {store -> auth} -----------/
 //! ```
 //!
-//! Beside them, `formats` parses single values of the settings for `settings` and `cli`, and for `upstream`, `actors`
-//! and `telemetry`, which have structs of their own keys; `settings` reads those. An arrow allows what is to its right,
-//! except that `cli` reaches the actors, the store and upstreams through `server`, and `http` names neither `store` nor
-//! `upstream`. `settings` is named by `cli` and `server` alone. A test walks `src/` and fails with file and line where
-//! a layer names what it must not; its tables are exact (`tests/suite/layers.rs`).
+//! An arrow allows what is to its right, with two exceptions: `cli` reaches the routes, the actors, the store and
+//! upstreams through `server` only, and `http` names neither `store` nor `upstream`. Three layers are beside the
+//! drawing:
 //!
-//! | layer | content | knows, nearly alone |
+//! | layer | is named by | names |
+//! |---|---|---|
+//! | `settings` | `cli`, `server` | `actors`, `upstream` and `telemetry`, which have structs of their own keys; `domain`, `formats` |
+//! | `telemetry` | `cli`, `server`, `http`, `actors`, `settings` | `formats` |
+//! | `formats` | `cli`, `settings`, `actors`, `upstream`, `telemetry` | `domain` |
+//!
+//! A test walks `src/` and fails with file and line where a layer names what it must not. Its tables are what counts
+//! (`tests/suite/layers.rs`).
+//!
+//! | layer | content | is nearly the only one to use |
 //! |---|---|---|
 //! | [`domain`] | names, digests, identities, policy, manifests, the download state machine: pure | |
 //! | [`auth`] | secrets, passwords, login tokens: pure but for random bits | jsonwebtoken, argon2 |
@@ -74,7 +158,10 @@
 //! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API | actix_web |
 //! | [`server`] | composition, start and stop; `net/`: listeners, sockets, TLS | |
 //! | [`admin`] | commands on a stopped data folder | |
-//! | [`cli`], [`settings`], [`telemetry`] | subcommands; configuration; logs and metrics | clap |
+//! | [`cli`] | subcommands | clap |
+//! | [`settings`] | the settings, from file and environment | |
+//! | [`formats`] | parsers of single values in the settings | |
+//! | [`telemetry`] | logs and metrics | |
 //!
 //! # Invariants
 //!
@@ -128,9 +215,9 @@
 //!   |                |                            |                            | GET /v2/...          |
 //!   |                |                            | <------- bytes ----------- |                      |
 //!   |                |                            | digest holds, is a manifest                       |
-//!   |                |                            |-- put ------------------------------------------> | file, fsync, rename
+//!   |                |                            |-- put ------------------------------------------> | fsync, rename
 //!   |                | <-- response, to all ----- |                            |                      |
-//!   |                |-- grant: link to the manifest, references to what it names, tag -------------> | small files, then sled
+//!   |                |-- grant: link to the manifest, references to what it names, tag -------------> | files, sled
 //!   | <- response -- |                                                                                |
 //! ```
 //!
@@ -148,7 +235,8 @@
 //! store::blobs              digest holds: fsync, rename into place, link granted. Otherwise the readers are cut off
 //! ```
 //!
-//! A `HEAD`, and a range that has not arrived, are upstream requests of their own and begin no download.
+//! A `HEAD`, and a bounded range that has not arrived, are upstream requests of their own. A `HEAD` begins no download.
+//! Ranges begin one when those requested of a blob are together longer than the blob.
 //!
 //! # A login
 //!
@@ -156,11 +244,14 @@
 //! [`TokenIssuer`](actors::token_issuer) verifies user name and secret and signs a login token that carries the
 //! credential's id ([`auth::jwt`]).
 //!
+//! An access token or a deploy token can also be sent with each request (Basic), without a login
+//! (`TokenIssuerHandle::identify_token`). A password cannot.
+//!
 //! # A change of identities
 //!
 //! ```text
 //! http::api                  Caller: an active token with the scope, and the right to this change
-//! PolicyEvaluator (actor)    single writer: decides again on the newest Directory, and computes the writes (domain::commands)
+//! PolicyEvaluator (actor)    single writer: decides again on the newest Directory; domain::commands computes writes
 //! store::identities          journal: append, fsync. Then sled. Several waiting changes share one fsync
 //! PolicyEvaluator            publishes the next Directory; from now on every request is decided by it
 //! http::api                  acknowledges
@@ -170,7 +261,7 @@
 //!
 //! ```text
 //! cli::serve       settings, logging
-//! server::build    signals -> listeners -> data folder (locked) -> store -> actors -> workers
+//! server::build    signals -> data folder (locked) -> listeners -> store -> actors -> first start -> workers
 //! serve            until SIGTERM, SIGINT or SIGQUIT
 //! stop             workers finish their responses -> metrics -> Janitor writes what is in memory -> store is closed
 //! ```
