@@ -27,10 +27,10 @@
 //!
 //! ## Another kind of credential
 //!
-//! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory`. `Directory::records` must
-//!    return a new record, because exports and restores use it. `domain::regained` reports what a restore makes valid
-//!    again. What is neither a token nor a password is a variant of `domain::directory::Credential` and
-//!    `domain::policy::Identity`.
+//! 1. A field of `domain::token` or `domain::user`, or a new record of `domain::directory::record`.
+//!    `Directory::records` must return a new record, because exports and restores use it. `domain::regained` reports
+//!    what a restore makes valid again. What is neither a token nor a password is a variant of
+//!    `domain::directory::Credential` and `domain::policy::Identity`.
 //! 2. Verification. Every identity that gets a login token needs a `CredentialId`: a login token without one is that of
 //!    an anonymous caller (`auth::login::by_bearer`). The bearer token of a pull is a login token of this service.
 //!    - With a login: `auth::login`, `auth::jwt`, [`actors::token_issuer`].
@@ -45,9 +45,9 @@
 //! ## A route
 //!
 //! 1. [`http`]: `http::configure`, or `http::api::configure` for a route below `/api/v4`.
-//! 2. `http::api::caller`: the checked caller. It has a token; there is no browser login. A route outside of `/api/v4`
-//!    that needs a caller calls a function that `http::api` re-exports, as `/readyz` calls `http::api::problems`:
-//!    `Caller` and `Authority` are private to `http::api`.
+//! 2. The checked caller: `http::registry::authorized` below `/v2`; `http::api::caller` below `/api/v4`, who has a
+//!    token, because there is no browser login. Any other route that needs a caller calls a function that `http::api`
+//!    re-exports, as `/readyz` calls `http::api::problems`: `Caller` and `Authority` are private to `http::api`.
 //! 3. `http::api::params` and, for a list, `http::api::pagination`.
 //! 4. `http::api::state` or `http::registry::state`: the handles, which `server::components` fills in. What a route
 //!    shows of the store, an actor re-exports, as `actors::janitor` does with `Holdings`.
@@ -85,7 +85,8 @@
 //!    `actors::blob_cache::VerifyOptions` (in `[storage]`), `actors::token_issuer::PasswordOptions`,
 //!    `domain::limits::Limits`, [`telemetry`]`::LogOptions`. A key of several components, or of the composition:
 //!    `settings::sections` or `settings::server`.
-//! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares.
+//! 3. The parser of its value: [`formats`], and `formats::quantity` for sizes, durations and shares. Further rules:
+//!    `check` in `settings::sections`.
 //! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections
 //!    open; `server::reload`, if it can change without a restart.
 //! 5. `settings/tests/sentences.rs`, which has the keys of some sections word for word.

@@ -22,7 +22,8 @@
 //!    second variant needs a `match` in each operation. The operations are async, so that an engine may wait for a
 //!    network. `tests/suite/layers.rs` forbids the HTTP client of [`upstream`](crate::upstream) here, and no other
 //!    client.
-//! 2. sled's types stay in [`embedded`]; [`error`] converts its errors.
+//! 2. sled's types stay in [`embedded`]; [`error`] converts its errors. `StartedRemoval` of [`content`] has the path of
+//!    a file of [`embedded`].
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
