@@ -27,11 +27,18 @@ impl BlobCacheHandle {
         {
             return Ok((stored.length, CacheStatus::Hit));
         }
-        let late = Instant::now() + self.shared.options.response_timeout;
-        timeout_at(late, self.look_for_length(&wanted, late)).await.unwrap_or(Err(BlobError::TooSlow))
+        let since = Instant::now();
+        let late = since + self.shared.options.response_timeout;
+        timeout_at(late, self.look_for_length(&wanted, since, late)).await.unwrap_or(Err(BlobError::TooSlow))
     }
 
-    async fn look_for_length(&self, wanted: &OpenBlob, late: Instant) -> Result<(u64, CacheStatus), BlobError> {
+    /// Looks for the length until `late`; `since` is the time of the request.
+    async fn look_for_length(
+        &self,
+        wanted: &OpenBlob,
+        since: Instant,
+        late: Instant,
+    ) -> Result<(u64, CacheStatus), BlobError> {
         if let Stored::Opened(opened) = self.stored(wanted, late).await? {
             return Ok((opened.length(), opened.source()));
         }
@@ -39,7 +46,7 @@ impl BlobCacheHandle {
         let running = self.running(&key).await?;
         match running.and_then(|progress| progress.borrow().accepted.as_ref().map(|accepted| accepted.length)) {
             Some(length) => Ok((length, CacheStatus::Coalesced)),
-            None => Ok((self.length_upstream(key).await?, CacheStatus::Miss)),
+            None => Ok((self.length_upstream(key, since).await?, CacheStatus::Miss)),
         }
     }
 
@@ -55,13 +62,13 @@ impl BlobCacheHandle {
         Ok(joined.map(|Joined { progress, .. }| progress))
     }
 
-    /// Returns the length of the blob in bytes by upstream's `HEAD`.
+    /// Returns the length of the blob in bytes by upstream's `HEAD`, which may be one that was completed after `since`.
     ///
     /// # Errors
     ///
     /// Fails if upstream does not have the blob, does not report its length, or names another digest.
-    pub(super) async fn length_upstream(&self, key: BlobKey) -> Result<u64, BlobError> {
-        let ContentHead { length, digest, .. } = self.head_upstream(key.clone(), Instant::now().into_std()).await?;
+    pub(super) async fn length_upstream(&self, key: BlobKey, since: Instant) -> Result<u64, BlobError> {
+        let ContentHead { length, digest, .. } = self.head_upstream(key.clone(), since.into_std()).await?;
         if digest.is_some_and(|digest| digest != key.digest) {
             return Err(UpstreamError::InvalidResponse { what: "another digest than the blob's" }.into());
         }
