@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 use fake_registry::{FakeRegistry, Image, Layer};
 
-use crate::service::{ADMIN_TOKEN, Config, Service};
+use crate::service::{ADMIN_TOKEN, Config, Service, eventually};
 
 fn verb(service: &Service, token: &str, line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"))
@@ -79,10 +79,13 @@ async fn a_deploy_token_is_rotated_and_extended_and_both_secrets_pull_until_it_i
     assert_eq!(endless.status.code(), Some(2), "an end is needed: {endless:?}");
     assert!(json(&format!("{extend} --never"))["expires_at"].is_null());
     assert!(json(&format!("{extend} --days 9"))["expires_at"].is_string());
-    let what: Vec<_> =
-        service.log_lines().into_iter().filter_map(|line| line["what"].as_str().map(str::to_owned)).collect();
-    let ends: Vec<_> = what.iter().filter(|what| what.ends_with("ed") && what.contains("ten")).collect();
-    assert_eq!(ends, ["token extended", "token extended", "token shortened"], "{what:?}");
+    let are_logged = async || {
+        let lines = service.log_lines();
+        let what = lines.iter().filter_map(|line| line["what"].as_str());
+        let ends: Vec<_> = what.filter(|what| what.ends_with("ed") && what.contains("ten")).collect();
+        ends == ["token extended", "token extended", "token shortened"]
+    };
+    eventually("the changes of its end are logged", are_logged).await;
     let check = |secret: &serde_json::Value| {
         let line = "check --group team --username ci --secret-stdin";
         verb(&service, "", line, secret.as_str().unwrap()).status.code()

@@ -31,7 +31,7 @@ async fn images_are_listed_pinned_and_deleted_and_groups_are_compared() {
 
     let is_told = async || {
         let usage = run("cache usage");
-        usage.lines().any(|line| line.starts_with("team") && line.contains("4.0 MB"))
+        usage.lines().any(|line| line.trim_start().starts_with("team ") && line.contains("4.0 MB"))
     };
     eventually("the size of the group is told", is_told).await;
     assert!(run("cache usage").contains("(stored, each once)"));

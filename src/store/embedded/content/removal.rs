@@ -165,3 +165,7 @@ impl EmbeddedContent {
         Ok(pinned)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests;
