@@ -9,6 +9,7 @@
 )]
 
 mod deciding;
+mod images;
 mod lookup;
 mod mailbox;
 mod parsing;
@@ -29,5 +30,6 @@ fn main() {
     mailbox::bench(&mut criterion);
     spool::bench(&mut criterion);
     lookup::bench(&mut criterion);
+    images::bench(&mut criterion);
     criterion.final_summary();
 }

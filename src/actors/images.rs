@@ -2,10 +2,11 @@
 //! being downloaded. No actor: reads the store, and leaves removals to the Janitor.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::blob_cache::{BlobCacheHandle, RunningDownload};
 use super::janitor::JanitorHandle;
-use super::manifest_cache::ManifestCacheHandle;
+use super::manifest_cache::{ManifestCacheHandle, PullManifest};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
@@ -16,7 +17,7 @@ use crate::store::content::ContentStore;
 use crate::store::usage::Totals;
 
 pub use crate::store::error::StoreError;
-pub use crate::store::images::{CachedImage, GroupTotals, ImageOrder, ImageQuery};
+pub use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageQuery};
 
 /// Handle for lists, pins and removals of cached images. Cheap to clone.
 #[derive(Clone)]
@@ -112,6 +113,37 @@ impl Images {
         Ok(self.shown(self.content.image(group, upstream, repository, reference).await?).await)
     }
 
+    /// Returns what a tag stood for before it moved, the oldest first; nothing for a digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn earlier(&self, image: &CachedImage) -> Result<Vec<Earlier>, StoreError> {
+        self.content.earlier(image.key.clone()).await
+    }
+
+    /// Has upstream confirm now what a tag stands for, and fetches the manifest if the tag has moved.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a sentence if upstream refuses it, or cannot be reached.
+    pub async fn refresh(&self, image: &CachedImage) -> Result<(), String> {
+        let ImageKey { group, origin, reference } = image.key.clone();
+        let request = PullManifest { group, origin, reference, head: false, tag_freshness: Duration::ZERO };
+        let pulled = self.manifests.pull(request).await.outcome.map_err(|failure| failure.reason())?;
+        match pulled.stale_because {
+            Some(_) => Err(self.stale_because(image).unwrap_or_default()),
+            None => Ok(()),
+        }
+    }
+
+    fn stale_because(&self, image: &CachedImage) -> Option<String> {
+        match &image.key.reference {
+            Reference::Tag(tag) => self.manifests.stale_because(&image.key.origin, tag),
+            Reference::Digest(_) => None,
+        }
+    }
+
     /// Pins an image, or ends that. Returns false if the group has no such image any more.
     ///
     /// # Errors
@@ -194,12 +226,9 @@ impl Images {
         if arriving {
             return ImageState::Arriving { received, length };
         }
-        match &image.key.reference {
-            Reference::Tag(tag) => match self.manifests.stale_because(&image.key.origin, tag) {
-                Some(because) => ImageState::Stale { because },
-                None => ImageState::Fresh,
-            },
-            Reference::Digest(_) => ImageState::Fresh,
+        match self.stale_because(image) {
+            Some(because) => ImageState::Stale { because },
+            None => ImageState::Fresh,
         }
     }
 }

@@ -58,6 +58,14 @@ enum CacheVerb {
         #[arg(required = true)]
         images: Vec<Image>,
     },
+    /// Have the registry confirm now what tags stand for, and download what has moved
+    Refresh {
+        #[command(flatten)]
+        group: OfGroup,
+        /// Images, such as alpine:3.22
+        #[arg(required = true)]
+        images: Vec<Image>,
+    },
     /// Show how much each group has cached, the largest first, and for administrators the whole store
     Usage,
 }
@@ -118,6 +126,15 @@ impl CacheVerb {
             Self::Unpin { group: OfGroup { group }, images } => {
                 pin(api, &group, &images, false).await?;
                 Ok(Output::Done(format!("no longer pinned in {group}: {}", names(&images))))
+            }
+            Self::Refresh { group: OfGroup { group }, images } => {
+                let mut refreshed = Vec::new();
+                for image in &images {
+                    let path = ["groups", &group, "dependency_proxy", "refresh", &image.to_string()];
+                    refreshed.push(api.post(&path, &json!({})).await?);
+                }
+                let rows = refreshed.iter().map(image_row).collect();
+                Ok(Output::Table { columns: IMAGES, rows, values: refreshed })
             }
             Self::Usage => usage(api).await,
         }

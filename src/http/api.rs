@@ -152,6 +152,7 @@ fn image_routes(api: Scope) -> Scope {
                 .route(put().to(images::update))
                 .route(delete().to(images::delete)),
         )
+        .service(at("/groups/{id}/dependency_proxy/refresh/{image:.+}").route(post().to(images::refresh)))
         .service(at("/groups/{id}/dependency_proxy/statistics").route(get().to(statistics::of_group)))
         .service(at("/dependency_proxy/statistics").route(get().to(statistics::of_store)))
         .service(at("/dependency_proxy/groups").route(get().to(statistics::of_groups)))

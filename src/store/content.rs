@@ -46,7 +46,7 @@ use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
 use super::free_space::FreeSpace;
-use super::images::{CachedImage, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls, Removal};
+use super::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls, Removal};
 use super::link::{Link, TagEntry};
 use super::manifests::Manifest;
 use crate::domain::digest::Digest;
@@ -194,12 +194,13 @@ impl ContentStore {
     }
 
     /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have
-    /// been removed since it was fetched, because no group had a link to it.
+    /// been removed since it was fetched, because no group had a link to it. Returns what the tag stood for when the group
+    /// pulled it before, if that was something else.
     ///
     /// # Errors
     ///
     /// Fails with [`StoreError::Full`] if the cache may not take more disk space, or if a file cannot be written.
-    pub async fn grant(&self, grant: Grant, manifest: Option<Arc<Manifest>>) -> Result<(), StoreError> {
+    pub async fn grant(&self, grant: Grant, manifest: Option<Arc<Manifest>>) -> Result<Option<Digest>, StoreError> {
         self.run(move |content| content.grant(&grant, manifest.as_deref())).await
     }
 
@@ -355,6 +356,15 @@ impl ContentStore {
     /// Fails if the file system does not report its free space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         self.run(move |content| content.index().record_pulls(&pulls)).await
+    }
+
+    /// Returns what a tag of a group stood for before it moved, the oldest first; nothing for a digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the image's file cannot be read because the process lacks open files or memory.
+    pub async fn earlier(&self, image: ImageKey) -> Result<Vec<Earlier>, StoreError> {
+        self.run(move |content| content.index().earlier(&image)).await
     }
 
     /// Pins an image, or ends that. Returns false if the group has no such image.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fake_registry::{Image, Kind, Layer};
 use serde_json::{Value, json};
 
+use crate::operating::metrics::metric;
 use crate::service::{Client, Scenario, Service, Started, eventually};
 
 /// Keeps tags fresh, so that no test depends on its speed.
@@ -174,11 +175,35 @@ async fn a_tag_that_moves_is_one_image_and_one_that_is_served_stale_says_why() {
     hub.push_image("library/app", "1", &image(2));
     assert_eq!(&client.manifest("team", "app", "1").await.body, image(2).bytes());
     assert_eq!(field_of_all(service, "", "digest").await, [image(2).digest()]);
+    let shown = service.api("GET", &format!("{IMAGES}/app:1"), Value::Null).await.json();
+    assert_eq!(
+        (shown["history"].as_array().unwrap().len(), &shown["history"][0]["digest"]),
+        (1, &json!(image(1).digest()))
+    );
+    assert_eq!(metric(service, "dependency_proxy_moved_tags_total").await, 1);
+    assert!(service.log().contains("a tag has moved"));
     hub.down(fake_registry::Listener::Registry);
     assert_eq!(client.manifest("team", "app", "1").await.header("x-cache"), "stale");
     let images = list(service, "").await;
     assert_eq!(images[0]["state"], "stale");
     assert!(images[0]["stale_because"].as_str().unwrap().contains("docker.io"), "{images:?}");
+}
+
+#[actix_rt::test]
+async fn a_tag_is_refreshed_on_demand_although_it_is_fresh() {
+    let scenario = Scenario::new().image("library/app", "1", &image(1));
+    let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    hub.push_image("library/app", "1", &image(2));
+    assert_eq!(&client.manifest("team", "app", "1").await.body, image(1).bytes(), "it is fresh");
+    let refresh = async || service.api("POST", "/groups/team/dependency_proxy/refresh/app:1", Value::Null).await;
+    let refreshed = refresh().await;
+    assert_eq!((refreshed.status, &refreshed.json()["digest"]), (200, &json!(image(2).digest())));
+    assert_eq!(&client.manifest("team", "app", "1").await.body, image(2).bytes());
+    hub.down(fake_registry::Listener::Registry);
+    let failed = refresh().await;
+    assert_eq!(failed.status, 502);
+    assert!(failed.text().contains("docker.io cannot be reached"), "{}", failed.text());
 }
 
 #[actix_rt::test]

@@ -70,6 +70,9 @@ pub(crate) enum ApiError {
     /// The cache could not be read or changed.
     #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
     Cache(#[from] crate::actors::images::StoreError),
+    /// A tag could not be confirmed by its registry. The field is the reason, as a sentence.
+    #[error("502 Bad Gateway - {0}")]
+    NotRefreshed(String),
     /// The sizes of the cache are not known, because its index is damaged.
     #[error("503 Service Unavailable - the index of the cache is damaged; restart the service, which rebuilds it")]
     NoSizes,
@@ -121,6 +124,7 @@ impl ApiError {
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -153,6 +157,7 @@ impl ApiError {
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_)) | Self::Cache(_) | Self::NoSizes => "store",
+            Self::NotRefreshed(_) => "upstream_failed",
             Self::TooManyLogins(_) => "too_many_failures",
             Self::TooManyChanges(_) => "too_many_changes",
         }
@@ -185,6 +190,7 @@ impl ApiError {
             | Self::Busy
             | Self::Cache(_)
             | Self::NoSizes
+            | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
             | Self::TooManyChanges(_) => json!({"message": self.to_string()}),
         }

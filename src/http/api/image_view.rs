@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::actors::images::{GroupTotals, ImageState, ShownImage};
+use crate::actors::images::{Earlier, GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
 
@@ -48,6 +48,12 @@ pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timesta
         }
     }
     view
+}
+
+/// Returns what a tag stood for before it moved, the oldest first.
+pub(super) fn history(earlier: &[Earlier]) -> Value {
+    let one = |earlier: &Earlier| json!({"digest": earlier.digest, "cached_at": format!("{:.3}", earlier.cached_at)});
+    earlier.iter().map(one).collect()
 }
 
 /// Returns the sizes of what a group has cached.

@@ -53,7 +53,21 @@ pub(super) async fn list(
 pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
     let found = find(&caller, group, &path.1).await?;
-    Ok(HttpResponse::Ok().json(shown(&caller, group, &found[0])))
+    let mut image = shown(&caller, group, &found[0]);
+    image["history"] = view::history(&caller.state.images.earlier(&found[0].image).await?);
+    Ok(HttpResponse::Ok().json(image))
+}
+
+/// Handles `POST /groups/:id/dependency_proxy/refresh/:image`: has the registry confirm the tag now.
+pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
+    let (group, image) = path.into_inner();
+    let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
+    let (group, path) = caller.decide_again(own)?;
+    for found in find(&caller, group, &image).await? {
+        caller.log_image("image refreshed", (group, &path), &view::name(&found));
+        caller.state.images.refresh(&found.image).await.map_err(ApiError::NotRefreshed)?;
+    }
+    Ok(HttpResponse::Ok().json(shown(&caller, group, &find(&caller, group, &image).await?[0])))
 }
 
 /// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor removed

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, GroupTotals, ImageQuery, Images, ShownImage, ShownPage, StoreError, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ShownImage, ShownPage, StoreError, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -69,6 +69,12 @@ pub(crate) trait ImageStore: Send + Sync {
         image: (UpstreamName, Repository, Reference),
     ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>>;
 
+    /// See [`Images::earlier`].
+    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>>;
+
+    /// See [`Images::refresh`].
+    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>>;
+
     /// See [`Images::pin`].
     fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>>;
 
@@ -96,6 +102,14 @@ impl ImageStore for Images {
         (upstream, repository, reference): (UpstreamName, Repository, Reference),
     ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
         Box::pin(self.find(group, upstream, repository, reference))
+    }
+
+    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>> {
+        Box::pin(self.earlier(image))
+    }
+
+    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(self.refresh(image))
     }
 
     fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>> {

@@ -68,7 +68,11 @@ impl EmbeddedContent {
     }
 
     /// Grants content; see [`ContentStore::grant`](crate::store::content::ContentStore::grant).
-    pub(in crate::store) fn grant(&self, grant: &Grant, manifest: Option<&Manifest>) -> Result<(), StoreError> {
+    pub(in crate::store) fn grant(
+        &self,
+        grant: &Grant,
+        manifest: Option<&Manifest>,
+    ) -> Result<Option<Digest>, StoreError> {
         let _guard = self.removing.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(manifest) = manifest {
             self.manifests.put(manifest)?;
@@ -83,8 +87,8 @@ impl EmbeddedContent {
         self.index.add_links(*group, origin, links)?;
         match pulled {
             Pulled::Tag(tag, entry) => self.index.set_tag(*group, origin, tag, *entry),
-            Pulled::Digest(entry) if is_image => self.index.add_digest(*group, origin, *entry),
-            Pulled::Digest(_) | Pulled::Blob => Ok(()),
+            Pulled::Digest(entry) if is_image => self.index.add_digest(*group, origin, *entry).map(|()| None),
+            Pulled::Digest(_) | Pulled::Blob => Ok(None),
         }
     }
 

@@ -64,6 +64,10 @@ fn describe_store() {
     describe_counter!("dependency_proxy_evicted_files_total", "Files evicted to make room for other content");
     describe_counter!("dependency_proxy_evicted_bytes_total", "Bytes of these files");
     describe_counter!(
+        "dependency_proxy_moved_tags_total",
+        "Tags that stood for another manifest when they were pulled again"
+    );
+    describe_counter!(
         "dependency_proxy_expired_images_total",
         "Images removed because nobody pulled them for too long"
     );

@@ -1,7 +1,6 @@
 //! Pinned images: what keeps an eviction from them.
 
 use super::*;
-use crate::operating::metrics::metric;
 
 const MIB: u64 = 1 << 20;
 

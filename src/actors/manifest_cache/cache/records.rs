@@ -16,6 +16,7 @@ use crate::domain::reference::{Reference, Tag};
 use crate::store::content::{Grant, Pulled};
 use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::Manifest;
+use crate::telemetry::LineLimit;
 
 impl CachedManifests {
     /// Grants the group what upstream served to its account: the manifest, and references to what it names.
@@ -97,8 +98,9 @@ impl CachedManifests {
         let grant = Grant { group: request.group, origin: request.origin.clone(), links, pulled };
         let bytes = manifest.as_ref().map_or(0, |manifest| manifest.bytes.len() as u64);
         let recorded = self.evictor.with_room(bytes, || self.store.grant(grant.clone(), manifest.clone())).await;
-        if self.reported(recorded).is_none() {
-            return;
+        let Some(before) = self.reported(recorded) else { return };
+        if let Some(before) = before {
+            report_move(request, before, digest);
         }
         if granted {
             self.removals.insert(&self.links, LinkKey::of(request, digest), (), seen);
@@ -109,5 +111,15 @@ impl CachedManifests {
         if let Reference::Tag(tag) = &request.reference {
             self.removals.insert(&self.tags, TagKey::of(request, tag), entry, seen);
         }
+    }
+}
+
+/// Counts and logs that a tag stands for another manifest than when the group pulled it before.
+fn report_move(request: &PullManifest, before: Digest, now: Digest) {
+    static LINES: LineLimit<Origin> = LineLimit::new();
+    metrics::counter!("dependency_proxy_moved_tags_total").increment(1);
+    if let Some(left_out) = LINES.admit(&request.origin) {
+        let (image, tag) = (&request.origin, &request.reference);
+        tracing::info!(group_id = request.group.0, %image, %tag, %before, %now, left_out, "a tag has moved");
     }
 }

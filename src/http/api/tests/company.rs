@@ -14,7 +14,9 @@ use actix_web::{App, test, web};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use crate::actors::images::{CachedImage, GroupTotals, ImageQuery, ShownImage, ShownPage, StoreError, StoreSizes};
+use crate::actors::images::{
+    CachedImage, Earlier, GroupTotals, ImageQuery, ShownImage, ShownPage, StoreError, StoreSizes,
+};
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
@@ -224,6 +226,14 @@ impl ImageStore for NoImages {
         _: (UpstreamName, Repository, Reference),
     ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
         Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn earlier<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn refresh<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(ready(Ok(())))
     }
 
     fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<bool, StoreError>> {

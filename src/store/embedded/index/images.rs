@@ -42,24 +42,25 @@ impl Index {
     pub fn add_digest(&self, group: GroupId, origin: &Origin, entry: TagEntry) -> Result<(), StoreError> {
         let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         self.check_space(BYTES_PER_TAG)?;
-        let file = self.written_image(group, origin, None, entry)?;
+        let (file, _) = self.written_image(group, origin, None, entry)?;
         self.in_database(|| self.database.change(|| self.put_image(group, &file)));
         Ok(())
     }
 
-    /// Writes the file of an image that is pulled now.
+    /// Writes the file of an image that is pulled now. Returns its content, and the digest that it had before.
     pub(super) fn written_image(
         &self,
         group: GroupId,
         origin: &Origin,
         tag: Option<&Tag>,
         entry: TagEntry,
-    ) -> Result<ImageFile, StoreError> {
+    ) -> Result<(ImageFile, Option<Digest>), StoreError> {
         let reference = tag.cloned().map_or(Reference::Digest(entry.digest), Reference::Tag);
         let before = ImageFile::read(&self.groups, group, origin, &reference)?;
+        let digest = before.as_ref().map(|before| before.entry.digest);
         let file = ImageFile::after(before, origin, tag, entry);
         file.write(&self.groups, group)?;
-        Ok(file)
+        Ok((file, digest))
     }
 
     /// Puts the record of an image into the database, after its file. The pulls that are known stay.

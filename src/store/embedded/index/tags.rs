@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::rebuild::Trust;
 use super::{ImageFile, Index, StoreError, index_file, key, read};
+use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
@@ -51,12 +52,19 @@ impl Index {
         Ok(files)
     }
 
-    /// Records the content that a tag refers to, and that this group has pulled it.
+    /// Records the content that a tag refers to, and that this group has pulled it. Returns the content to which it
+    /// referred when this group pulled it before, if that was other content.
     ///
     /// # Errors
     ///
     /// Fails if the disk is full, or if the tag's file cannot be written.
-    pub fn set_tag(&self, group: GroupId, origin: &Origin, tag: &Tag, entry: TagEntry) -> Result<(), StoreError> {
+    pub fn set_tag(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        tag: &Tag,
+        entry: TagEntry,
+    ) -> Result<Option<Digest>, StoreError> {
         let _guard = self.adding.read().unwrap_or_else(PoisonError::into_inner);
         let (tag_key, group_key) = (key::tag(origin, tag), key::group_tag(origin, tag, group));
         let value = serde_json::to_vec(&entry)?;
@@ -66,10 +74,10 @@ impl Index {
         let again = self.if_trusted(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
         if let Some(Ok(true)) = again {
             self.database.settle();
-            return Ok(());
+            return Ok(None);
         }
         self.check_space(BYTES_PER_TAG)?;
-        let file = self.written_image(group, origin, Some(tag), entry)?;
+        let (file, before) = self.written_image(group, origin, Some(tag), entry)?;
         self.found.note(&group_key);
         let insert = || {
             self.group_tags.insert(group_key, value.as_slice())?;
@@ -77,7 +85,7 @@ impl Index {
             self.put_image(group, &file)
         };
         self.in_database(|| self.database.change(insert));
-        Ok(())
+        Ok(before.filter(|before| *before != entry.digest))
     }
 
     /// Updates the confirmation time of a tag if nothing else has changed, and returns whether that was done. This

@@ -188,7 +188,7 @@ fn take(index: &Index, usage: &Usage, (what, group, byte): Step) {
         }
         2 => index.add_links(group, &origin, &[(digest(byte), GRANTED), (digest(byte + 1), REFERENCED)]).unwrap(),
         3 => drop(index.remove_links(group, &origin, &HashSet::from([digest(byte)])).unwrap()),
-        4 => index.set_tag(group, &origin, &tag(&format!("t{byte}")), entry(byte, 1)).unwrap(),
+        4 => drop(index.set_tag(group, &origin, &tag(&format!("t{byte}")), entry(byte, 1)).unwrap()),
         5 => index.drop_tag(&origin, &tag(&format!("t{byte}"))).unwrap(),
         6 => drop(index.forget_group(group).unwrap()),
         7 => drop(index.totals().unwrap()),
