@@ -40,7 +40,7 @@ async fn images_are_listed_pinned_and_deleted_and_groups_are_compared() {
     assert!(!run("cache list --group team").contains("library/app:1"));
     let again = verb(&service, ADMIN_TOKEN, "cache delete --group team app:1", "");
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("404 Image Not Found"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("Image Not Found"));
 
     run("group change team --max-size 3MB --unpulled-days 90");
     assert!(run("group show team").contains("3000000"));
