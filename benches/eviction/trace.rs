@@ -39,8 +39,9 @@ impl Trace {
     }
 
     /// A CI fleet: nine of ten jobs pull one of twelve base images, whose layers are as large as those of common images
-    /// (alpine to CUDA), a few of them far more often than the others. One of ten pulls the image of a build: a base and
-    /// two layers of its own, which is pulled one to three times and never again. A base image moves every 2,000 jobs.
+    /// (alpine to CUDA), a few of them far more often than the others. One of ten pulls the image of a build: a base
+    /// and two layers of its own, which is pulled one to three times and never again. A base image moves every 2,000
+    /// jobs.
     pub(crate) fn ci_fleet() -> Self {
         const BASES: [&[u64]; 12] = [
             &[48, 23, 63, 202, 20],

@@ -38,9 +38,9 @@ impl Evictor {
         Self { content, files, reads, running: Arc::default() }
     }
 
-    /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the next
-    /// callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction goes on
-    /// after it. There may be less free space all the same, if content is being read.
+    /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the
+    /// next callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction
+    /// goes on after it. There may be less free space all the same, if content is being read.
     ///
     /// # Errors
     ///
@@ -58,7 +58,8 @@ impl Evictor {
         }
     }
 
-    /// Does work that stores small files and this number of bytes. If the disk is full, makes space and does it once more.
+    /// Does work that stores small files and this number of bytes. If the disk is full, makes space and does it once
+    /// more.
     ///
     /// # Errors
     ///
@@ -77,8 +78,8 @@ impl Evictor {
         }
     }
 
-    /// Makes space for what is stored next within the quota, so that it need not wait. Does nothing while another eviction
-    /// is running.
+    /// Makes space for what is stored next within the quota, so that it need not wait. Does nothing while another
+    /// eviction is running.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Evictor {
         Ok(bytes)
     }
 
-    /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is space,
-    /// or if an eviction would not be enough.
+    /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is
+    /// space, or if an eviction would not be enough.
     async fn missing(&self, bytes: u64) -> Result<Option<(u64, u64)>, StoreError> {
         let files = self.files.clone();
         let missing = move || {

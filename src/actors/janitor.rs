@@ -48,7 +48,7 @@ pub struct Janitor {
     removals: RemovalRun,
 }
 
-/// Whether removals of images are being completed.
+/// State of the run that completes removals of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum RemovalRun {
     #[default]

@@ -37,8 +37,8 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         Self { waiters: HashMap::new(), recent: HashMap::new(), completions: VecDeque::new(), limit }
     }
 
-    /// Waits for the work of this key. Reuses a kept outcome if `is_recent_enough` accepts it, given the time at which it was
-    /// completed.
+    /// Waits for the work of this key. Reuses a kept outcome if `is_recent_enough` accepts it, given the time at which
+    /// it was completed.
     pub(super) fn join_or_reuse(&mut self, key: &K, is_recent_enough: impl Fn(Instant, &T) -> bool) -> Join<T> {
         let (sender, receiver) = oneshot::channel();
         let under_way = self.waiters.len();

@@ -87,8 +87,8 @@ impl UnstoredReports {
         }
     }
 
-    /// Remembers content that would not be stored, as if it had been reported, and writes the log line of its image. It is
-    /// counted, and warned of, when it is requested.
+    /// Remembers content that would not be stored, as if it had been reported, and writes the log line of its image. It
+    /// is counted, and warned of, when it is requested.
     pub(super) fn expect(&self, reason: Unstored, image: &Origin, contents: &[Digest]) {
         let now = Instant::now();
         let mut last = self.last();

@@ -38,8 +38,8 @@ pub struct Group {
 pub struct GroupCacheLimits {
     /// Maximum size in bytes; `None`: no maximum but that of the whole store.
     pub max_bytes: Option<u64>,
-    /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group, and
-    /// for a top-level group as the settings say.
+    /// Number of days after its last pull after which an image is removed; 0: never; `None`: as in the parent group,
+    /// and for a top-level group as the settings say.
     pub unpulled_days: Option<u32>,
 }
 

@@ -103,7 +103,8 @@ pub struct ImageName {
 }
 
 impl ImageName {
-    /// Parses the name of an image. A registry that is not configured any more is accepted: its images may still be cached.
+    /// Parses the name of an image. A registry that is not configured any more is accepted: its images may still be
+    /// cached.
     ///
     /// # Errors
     /// Fails if a name, tag or digest in it is malformed.

@@ -39,8 +39,8 @@ struct Entry {
     platform: Option<Fields>,
 }
 
-/// Returns the manifests that an index names for a platform; none if the bytes are no index. Those for no platform, such
-/// as attestations, which have `unknown/unknown`, are left out.
+/// Returns the manifests that an index names for a platform; none if the bytes are no index. Those for no platform,
+/// such as attestations, which have `unknown/unknown`, are left out.
 pub fn of_index(bytes: &[u8]) -> Vec<(Digest, Platform)> {
     let Ok(index) = serde_json::from_slice::<Index>(bytes) else { return Vec::new() };
     let known = |entry: Entry| Some((entry.digest.parse().ok()?, Platform::of(&entry.platform?)?));

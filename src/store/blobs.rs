@@ -2,6 +2,7 @@
 //! digest. Only [`BlobFiles::commit`] puts a file there, complete and durable. Knows nothing of access rights.
 
 mod file;
+mod space;
 mod verifying;
 
 use std::fs::{self, File};
@@ -56,12 +57,6 @@ pub enum BlobContent {
     /// In memory, because the blob is small.
     Bytes(Bytes),
 }
-
-/// Maximum of [`small_files_bytes`].
-const MAX_SMALL_FILES_BYTES: u64 = 16 << 20;
-
-/// Maximum of [`BlobFiles::headroom`].
-const MAX_HEADROOM_BYTES: u64 = 1 << 30;
 
 /// Maximum length in bytes of a blob that is kept in memory instead of as an open file. Most image configurations
 /// are shorter.
@@ -247,75 +242,6 @@ impl BlobFiles {
         Ok(digests)
     }
 
-    /// Returns the number of bytes that may be stored before the free space on the disk falls below the configured
-    /// minimum, or the quota is reached.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its free space.
-    pub fn room_left(&self) -> Result<u64, StoreError> {
-        Ok(u64::try_from(self.balance()?).unwrap_or(0))
-    }
-
-    /// Returns the number of bytes to evict so that this number of bytes can be stored; `None` if they cannot be stored
-    /// even if all other content is evicted.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its free space.
-    pub fn missing(&self, bytes: u64) -> Result<Option<u64>, StoreError> {
-        let (bytes, of_disk) = (i128::from(bytes), self.free_space.balance()?);
-        let of_disk =
-            if of_disk < bytes { bytes + i128::from(small_files_bytes(self.free_space.total()?)) - of_disk } else { 0 };
-        let missing = of_disk.max(bytes - self.balance_of_quota()?).max(0);
-        Ok(u64::try_from(missing).ok().filter(|missing| *missing <= self.usage.totals().bytes))
-    }
-
-    /// Returns the length of the longest blob that could be stored if all other content were evicted, beside the
-    /// downloads that are running.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its free space.
-    pub fn room_for_one(&self) -> Result<u64, StoreError> {
-        let (stored, unwritten) = (i128::from(self.usage.totals().bytes), i128::from(self.usage.unwritten()));
-        Ok(u64::try_from(self.balance()? + stored - unwritten).unwrap_or(0))
-    }
-
-    /// Returns the number of bytes by which the quota is too full for what is stored next without waiting.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its size.
-    pub fn lacking_headroom(&self) -> Result<u64, StoreError> {
-        let left = self.limit()?.saturating_sub(self.usage.bytes());
-        Ok((self.headroom()? / 2).saturating_sub(left))
-    }
-
-    /// Returns the number of bytes to evict beyond those that are needed, so that not each blob has to wait for an
-    /// eviction: a fiftieth of what can be stored, at most 1 GiB.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its size.
-    pub fn headroom(&self) -> Result<u64, StoreError> {
-        Ok((self.room_for_one()? / 50).min(MAX_HEADROOM_BYTES))
-    }
-
-    /// Returns the number of bytes that may still be stored; less than zero if it should be fewer than there are.
-    fn balance(&self) -> Result<i128, StoreError> {
-        Ok(self.free_space.balance()?.min(self.balance_of_quota()?))
-    }
-
-    fn balance_of_quota(&self) -> Result<i128, StoreError> {
-        Ok(i128::from(self.limit()?) - i128::from(self.usage.bytes()))
-    }
-
-    /// Returns the quota in bytes.
-    fn limit(&self) -> Result<u64, StoreError> {
-        if self.quota == Quota::Unlimited { Ok(u64::MAX) } else { Ok(self.quota.of(self.free_space.total()?)) }
-    }
-
     /// Returns the totals in which the blobs are counted.
     pub fn usage(&self) -> &Usage {
         &self.usage
@@ -324,15 +250,6 @@ impl BlobFiles {
     /// Returns the maximum size of all stored content.
     pub fn quota(&self) -> Quota {
         self.quota
-    }
-
-    /// Returns the maximum size of all stored content in bytes; `None`: no maximum.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its size.
-    pub fn max_bytes(&self) -> Result<Option<u64>, StoreError> {
-        if self.quota == Quota::Unlimited { Ok(None) } else { self.limit().map(Some) }
     }
 
     /// Returns the disk space that is available to the blobs.
@@ -354,11 +271,6 @@ impl BlobFiles {
         let hex = digest.hex();
         self.folder.join(&hex[..2]).join(hex)
     }
-}
-
-/// Returns the number of bytes that an eviction leaves to manifests, links and tags on a file system of `total` bytes.
-fn small_files_bytes(total: u64) -> u64 {
-    MAX_SMALL_FILES_BYTES.min(total / 40)
 }
 
 fn blob_of(size: u64) -> StoredFile {
@@ -400,139 +312,4 @@ fn is_in_place(file: &BlobFile, length: u64) -> bool {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use super::*;
-    use crate::store::spool::Spool;
-
-    const DIGEST: Digest = Digest::from_bytes([7; 32]);
-
-    fn committed(folder: &Path, bytes: &[u8]) -> BlobFiles {
-        committed_as(folder, bytes, &DIGEST)
-    }
-
-    fn committed_as(folder: &Path, bytes: &[u8], digest: &Digest) -> BlobFiles {
-        let blobs = BlobFiles::open(folder, MinFree::Percent(0), 8).unwrap();
-        let spool = Spool::open(folder).unwrap();
-        let spooled = spool.create().unwrap();
-        spooled.write_at(0, bytes).unwrap();
-        blobs.commit(spooled, digest).unwrap();
-        blobs
-    }
-
-    fn file(blobs: &BlobFiles) -> BlobFile {
-        match blobs.blob(&DIGEST, None).unwrap().unwrap().content {
-            BlobContent::File(file) => file,
-            BlobContent::Bytes(bytes) => unreachable!("{} bytes are kept in memory", bytes.len()),
-        }
-    }
-
-    /// More bytes than are kept in memory.
-    static MANY: [u8; 2 * MAX_IN_MEMORY_BYTES as usize] = [b'm'; 2 * MAX_IN_MEMORY_BYTES as usize];
-
-    #[test]
-    fn a_committed_blob_is_found_by_its_digest_and_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), &MANY);
-        assert_eq!(
-            blobs.blob(&DIGEST, Some(2 * MAX_IN_MEMORY_BYTES)).unwrap().unwrap().length,
-            2 * MAX_IN_MEMORY_BYTES
-        );
-        let file = file(&blobs);
-        assert_eq!(file.read(1, 4).unwrap(), "mmmm");
-        assert_eq!(blobs.digests().unwrap(), [DIGEST]);
-        assert_eq!(folder.path().join("spool").read_dir().unwrap().count(), 0);
-        assert!(blobs.remove(&DIGEST).unwrap());
-        assert!(blobs.blob(&DIGEST, None).unwrap().is_none());
-        assert_eq!(file.read(0, 2).unwrap(), "mm");
-    }
-
-    #[test]
-    fn a_small_blob_is_kept_in_memory_until_it_is_removed_or_replaced() {
-        let (folder, digest) = (tempfile::tempdir().unwrap(), sha256::digest(b"hello"));
-        let blobs = committed_as(folder.path(), b"hello", &digest);
-        let bytes = |blobs: &BlobFiles| match blobs.blob(&digest, Some(5)).unwrap().map(|blob| blob.content) {
-            Some(BlobContent::Bytes(bytes)) => Some(bytes),
-            Some(BlobContent::File(_)) => unreachable!("it is small"),
-            None => None,
-        };
-        assert_eq!(bytes(&blobs).unwrap(), "hello");
-        fs::write(blobs.path(&digest), "what").unwrap();
-        blobs.close_removed();
-        assert_eq!(bytes(&blobs).unwrap(), "hello", "whatever is written over it");
-        assert!(blobs.already_open(&digest, Some(6)).is_none());
-        fs::remove_file(blobs.path(&digest)).unwrap();
-        blobs.close_removed();
-        assert_eq!(bytes(&blobs), None);
-
-        let blobs = committed_as(folder.path(), b"hello", &digest);
-        assert_eq!(bytes(&blobs).unwrap(), "hello");
-        blobs.remove(&digest).unwrap();
-        assert_eq!(bytes(&blobs), None);
-    }
-
-    #[test]
-    fn a_small_blob_that_is_damaged_is_removed_before_it_is_kept_in_memory() {
-        let (folder, digest) = (tempfile::tempdir().unwrap(), sha256::digest(b"hello"));
-        for bit in 0..40 {
-            let blobs = committed_as(folder.path(), b"hello", &digest);
-            let mut damaged = *b"hello";
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            fs::write(blobs.path(&digest), damaged).unwrap();
-            assert!(blobs.blob(&digest, Some(5)).unwrap().is_none());
-            assert!(!blobs.path(&digest).exists());
-        }
-    }
-
-    #[test]
-    fn what_a_power_cut_left_short_is_as_good_as_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), b"");
-        assert!(blobs.blob(&DIGEST, None).unwrap().is_none());
-        let blobs = committed(folder.path(), b"hel");
-        assert!(blobs.blob(&DIGEST, Some(5)).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_file_that_is_open_is_not_opened_again_unless_something_happened_to_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (blobs, length) = (committed(folder.path(), &MANY), Some(2 * MAX_IN_MEMORY_BYTES));
-        assert_eq!(blobs.already_open(&DIGEST, length).map(|blob| blob.length), length, "since its download");
-        assert!(blobs.already_open(&DIGEST, Some(6)).is_none());
-        File::options().write(true).open(blobs.path(&DIGEST)).unwrap().set_len(MAX_IN_MEMORY_BYTES + 1).unwrap();
-        assert!(blobs.already_open(&DIGEST, length).is_none() && blobs.blob(&DIGEST, length).unwrap().is_none());
-        blobs.blob(&DIGEST, None).unwrap().unwrap();
-        fs::remove_file(blobs.path(&DIGEST)).unwrap();
-        assert!(blobs.already_open(&DIGEST, None).is_none() && blobs.blob(&DIGEST, None).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_removed_blob_is_not_kept_open() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), &MANY);
-        let watched = file(&blobs).downgrade();
-        assert!(watched.upgrade().is_some());
-        blobs.remove(&DIGEST).unwrap();
-        assert!(watched.upgrade().is_none());
-    }
-
-    #[test]
-    fn a_file_that_somebody_removed_is_closed_when_it_is_looked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = committed(folder.path(), &MANY);
-        let watched = file(&blobs).downgrade();
-        blobs.close_removed();
-        assert!(watched.upgrade().is_some());
-        fs::remove_file(blobs.path(&DIGEST)).unwrap();
-        blobs.close_removed();
-        assert!(watched.upgrade().is_none());
-    }
-
-    #[test]
-    fn room_is_what_the_disk_has_beyond_what_is_kept_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let free_space = |min_free| BlobFiles::open(folder.path(), min_free, 8).unwrap().room_left().unwrap();
-        assert!(free_space(MinFree::Bytes(0)) > 0);
-        assert_eq!(free_space(MinFree::Bytes(u64::MAX)), 0);
-        assert_eq!(free_space(MinFree::Percent(100)), 0);
-    }
-}
+mod tests;

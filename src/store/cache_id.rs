@@ -2,9 +2,9 @@
 //! another one, is no damage: the index is rebuilt from it. So each cache folder has a file with a random id, which a
 //! copy of the folder shares, and the id of the folder from which the index was built is kept beside the index.
 //!
-//! The file beside the index also has the path of the folder, and whether it was on another disk than the data folder. A
-//! folder without an id at the same path, now on the disk of the data folder, is the mount point of a disk that is not
-//! mounted: starting there would fill the wrong disk.
+//! The file beside the index also has the path of the folder, and whether it was on another disk than the data folder.
+//! A folder without an id at the same path, now on the disk of the data folder, is the mount point of a disk that is
+//! not mounted: starting there would fill the wrong disk.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

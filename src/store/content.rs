@@ -35,18 +35,17 @@
 //! [`reconcile`](ContentStore::reconcile) get the blobs of this machine: they read the changes that its
 //! [`Usage`](super::usage) recorded, and evict files. So the engine's manifests and [`BlobFiles`] share one `Usage`.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+mod images;
+mod removal;
 
-use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::blobs::BlobFiles;
 use super::blocking::blocking;
 use super::embedded::content::EmbeddedContent;
 use super::error::StoreError;
 use super::free_space::FreeSpace;
-use super::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls, Removal};
 use super::link::{Link, TagEntry};
 use super::manifests::Manifest;
 use crate::domain::digest::Digest;
@@ -54,7 +53,8 @@ use crate::domain::id::GroupId;
 use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
-use crate::domain::repository::{Repository, UpstreamName};
+
+pub use self::removal::StartedRemoval;
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]
@@ -125,16 +125,6 @@ pub struct Evicted {
     pub failure: Option<String>,
 }
 
-/// A removal of images that is recorded.
-#[derive(Clone, Debug)]
-pub struct StartedRemoval {
-    /// The group.
-    pub group: GroupId,
-    /// The file that records the removal.
-    pub(in crate::store) note: PathBuf,
-    pub(in crate::store) removal: Removal,
-}
-
 impl ContentStore {
     /// Returns the store over the embedded index and files.
     pub fn embedded(content: EmbeddedContent) -> Self {
@@ -194,8 +184,8 @@ impl ContentStore {
     }
 
     /// Records links of a group, and what a tag stands for. `manifest` is stored before, if it is given: it may have
-    /// been removed since it was fetched, because no group had a link to it. Returns what the tag stood for when the group
-    /// pulled it before, if that was something else.
+    /// been removed since it was fetched, because no group had a link to it. Returns what the tag stood for when the
+    /// group pulled it before, if that was something else.
     ///
     /// # Errors
     ///
@@ -313,158 +303,6 @@ impl ContentStore {
     /// Fails if a folder cannot be read.
     pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
         self.run(move |content| content.reconcile(&blobs)).await
-    }
-
-    /// Returns a part of the list of a group's images.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the index cannot be read.
-    pub async fn images(&self, group: GroupId, query: ImageQuery) -> Result<ImagePage, StoreError> {
-        self.run(move |content| content.images(group, &query)).await
-    }
-
-    /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the index cannot be read.
-    pub async fn image(
-        &self,
-        group: GroupId,
-        upstream: UpstreamName,
-        repository: Repository,
-        reference: Reference,
-    ) -> Result<Vec<CachedImage>, StoreError> {
-        self.run(move |content| content.image(group, &upstream, &repository, &reference)).await
-    }
-
-    /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the
-    /// time after a start.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the index cannot be read.
-    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        self.run(|content| content.totals()).await
-    }
-
-    /// Records pulls of images.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the file system does not report its free space.
-    pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
-        self.run(move |content| content.index().record_pulls(&pulls)).await
-    }
-
-    /// Returns what a tag of a group stood for before it moved, the oldest first; nothing for a digest.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the image's file cannot be read because the process lacks open files or memory.
-    pub async fn earlier(&self, image: ImageKey) -> Result<Vec<Earlier>, StoreError> {
-        self.run(move |content| content.index().earlier(&image)).await
-    }
-
-    /// Pins an image, or ends that. Returns false if the group has no such image.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or written.
-    pub async fn pin(&self, image: ImageKey, pinned: bool) -> Result<bool, StoreError> {
-        self.run(move |content| content.index().pin(&image, pinned)).await
-    }
-
-    /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
-    /// next pull of each makes a request to upstream. Returns the removal, for the other steps.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read, written or removed.
-    pub async fn remove_images(
-        &self,
-        group: GroupId,
-        origin: Origin,
-        references: Vec<Reference>,
-    ) -> Result<StartedRemoval, StoreError> {
-        self.run(move |content| {
-            let (note, removal) = content.remove_images(group, &origin, references)?;
-            Ok(StartedRemoval { group, note, removal })
-        })
-        .await
-    }
-
-    /// Returns the removals that are not complete.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or removed.
-    pub async fn removals(&self) -> Result<Vec<StartedRemoval>, StoreError> {
-        self.run(|content| content.started_removals()).await
-    }
-
-    /// Removes the links of a removal, unless other images of the group name the content. Returns the digests that no
-    /// group can read any more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or written.
-    pub async fn remove_links_of(&self, removal: &StartedRemoval) -> Result<Vec<Digest>, StoreError> {
-        let (group, removal) = (removal.group, removal.removal.clone());
-        self.run(move |content| content.remove_links_of(group, &removal)).await
-    }
-
-    /// Removes links of groups, so that each holds at least that number of bytes less. What is pinned in the group
-    /// stays. Tags stay, too. Returns the digests that no group can read any more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or written.
-    pub async fn trim(&self, surplus: HashMap<GroupId, u64>) -> Result<Vec<Digest>, StoreError> {
-        self.run(move |content| content.trim(&surplus)).await
-    }
-
-    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin. None while
-    /// the times of pulls are unknown, because the index is damaged.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the index cannot be read.
-    pub async fn unpulled(
-        &self,
-        group: GroupId,
-        before: Timestamp,
-    ) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
-        self.run(move |content| content.unpulled(group, before)).await
-    }
-
-    /// Removes the links of these groups to content that no image names, and that nobody has read since the time beside
-    /// the group: what a tag stood for before it moved. Returns the digests that no group can read any more.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read or written.
-    pub async fn remove_unread(&self, since: HashMap<GroupId, Timestamp>) -> Result<Vec<Digest>, StoreError> {
-        self.run(move |content| content.remove_unread(&since)).await
-    }
-
-    /// Returns stored content to which no group has a link, and which nobody has read since this time.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the index cannot be read.
-    pub async fn unlinked(&self, before: Timestamp) -> Result<Vec<Digest>, StoreError> {
-        self.run(move |content| content.index().unlinked_files(before)).await
-    }
-
-    /// Removes the note of a removal: its last step.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the note cannot be removed.
-    pub async fn end_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
-        self.run(move |content| content.index().end_removal(removal.group, &removal.note)).await
     }
 
     /// Writes what waits in memory.

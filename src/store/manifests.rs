@@ -166,7 +166,8 @@ impl ManifestStore {
         self.remove_with(digest, atomic_file::remove_file).map(drop)
     }
 
-    /// As [`Self::remove`], but not durably: after a crash the manifest may be there again. Returns whether it was there.
+    /// As [`Self::remove`], but not durably: after a crash the manifest may be there again. Returns whether it was
+    /// there.
     ///
     /// # Errors
     ///

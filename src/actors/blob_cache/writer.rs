@@ -50,8 +50,8 @@ impl Writer {
                 return Err(End::Unstored);
             }
         };
-        // Of several downloads at once, only those begin that fit together. One that does not fit counts for nothing: its
-        // length may be a manifest's invention.
+        // Of several downloads at once, only those begin that fit together. One that does not fit counts for nothing:
+        // its length may be a manifest's invention.
         let counted = shared.files.usage().spool(if expected <= free_space { expected } else { 0 });
         let limits = Limits { max_length: shared.options.max_blob_bytes, group_quota, free_space };
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, counted }))

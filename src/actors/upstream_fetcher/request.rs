@@ -48,8 +48,8 @@ pub trait UpstreamRequest: Send + 'static {
         Urgency::Awaited
     }
 
-    /// Returns the maximum time, from now on, and the outcome after that time, if it was sent. `None` where the wait for
-    /// a permit and the timeouts of the registry's client bound it.
+    /// Returns the maximum time, from now on, and the outcome after that time, if it was sent. `None` where the wait
+    /// for a permit and the timeouts of the registry's client bound it.
     fn timeout(&self) -> Option<(Duration, Result<Self::Response, UpstreamError>)> {
         None
     }

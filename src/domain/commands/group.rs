@@ -59,8 +59,8 @@ pub struct GroupChange {
     pub proxy_enabled: Option<Option<bool>>,
     /// Maximum size of what the group caches, in bytes, at least 1; `Some(None)`: none of its own.
     pub max_cache_bytes: Option<Option<u64>>,
-    /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`: as in
-    /// the parent group.
+    /// Number of days after its last pull after which an image is removed, at most [`MAX_UNPULLED_DAYS`]; `Some(None)`:
+    /// as in the parent group.
     pub unpulled_days: Option<Option<u32>>,
 }
 

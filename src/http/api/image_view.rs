@@ -10,8 +10,9 @@ use crate::domain::reference::Reference;
 /// Time before its removal from which on an image counts as going.
 const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Returns an image. `state` is `fresh`, `stale`, `arriving`, or `going` if it is removed within 7 days unless somebody pulls
-/// it; what is beside it says why. `unpulled_days` is the number of days after its last pull after which it is removed.
+/// Returns an image. `state` is `fresh`, `stale`, `arriving`, or `going` if it is removed within 7 days unless somebody
+/// pulls it; what is beside it says why. `unpulled_days` is the number of days after its last pull after which it is
+/// removed.
 pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timestamp) -> Value {
     let ShownImage { image, state } = shown;
     let days = unpulled_days.filter(|_| !image.pinned).map(|days| SignedDuration::from_hours(24 * i64::from(days)));

@@ -70,8 +70,8 @@ pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -
     Ok(HttpResponse::Ok().json(shown(&caller, group, &find(&caller, group, &image).await?[0])))
 }
 
-/// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor removed
-/// for its age.
+/// Handles `PUT /groups/:id/dependency_proxy/images/:image`, with `pinned`. A pinned image is neither evicted nor
+/// removed for its age.
 pub(super) async fn update(
     caller: Caller,
     path: web::Path<(String, String)>,

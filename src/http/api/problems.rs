@@ -1,4 +1,4 @@
-//! What an administrator should know of this service, for `/readyz`.
+//! Problems of this service that an administrator should know, for `/readyz`.
 
 use actix_web::HttpRequest;
 

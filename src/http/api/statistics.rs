@@ -24,8 +24,8 @@ pub(super) async fn of_group(caller: Caller, path: web::Path<String>) -> Result<
     Ok(HttpResponse::Ok().json(view::group_sizes(group, totals)))
 }
 
-/// Handles `GET /dependency_proxy/groups`: the sizes of the groups of which the caller is a member, and of all groups for
-/// an administrator, the largest first.
+/// Handles `GET /dependency_proxy/groups`: the sizes of the groups of which the caller is a member, and of all groups
+/// for an administrator, the largest first.
 pub(super) async fn of_groups(caller: Caller, page: Page) -> Result<HttpResponse, ApiError> {
     let totals = totals(&caller).await?;
     let authority = caller.authority();

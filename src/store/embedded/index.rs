@@ -61,7 +61,7 @@ pub struct Index {
     pins: sled::Tree,
     /// Records of the stored files, by digest.
     files: sled::Tree,
-    /// What stored manifests name, by their digests.
+    /// Summaries of stored manifests, by their digests.
     summaries: sled::Tree,
     totals: Totals,
     used: UsedLinks,

@@ -74,8 +74,8 @@ impl EmbeddedContent {
         Ok(evicted)
     }
 
-    /// Evicts one selection of content. Returns the files that could not be removed, with a number of reads for which they
-    /// are not the first choice again: one such file must not keep the others.
+    /// Evicts one selection of content. Returns the files that could not be removed, with a number of reads for which
+    /// they are not the first choice again: one such file must not keep the others.
     fn evict_selected(
         &self,
         bytes: u64,

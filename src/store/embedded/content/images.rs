@@ -134,14 +134,14 @@ impl EmbeddedContent {
     }
 }
 
-/// What is stored of an image.
+/// Stored content of an image.
 #[derive(Default)]
 struct Stored {
     size: u64,
     platforms: BTreeSet<Platform>,
-    /// What is named and not stored.
+    /// Content that is named and not stored.
     absent: Vec<Digest>,
-    /// What was counted already.
+    /// Content that was counted already.
     counted: HashSet<Digest>,
 }
 

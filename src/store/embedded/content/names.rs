@@ -1,4 +1,4 @@
-//! What stored manifests name, from their summaries in the index. A summary that is missing is made from the manifest.
+//! Names in stored manifests, from their summaries in the index. A summary that is missing is made from the manifest.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Images that groups have pulled: a record of each in the database, for lists, and a small file, which is authoritative
-//! except for the numbers and times of pulls.
+//! Images that groups have pulled: a record of each in the database, for lists, and a small file, which is
+//! authoritative except for the numbers and times of pulls.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;

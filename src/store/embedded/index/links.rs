@@ -60,7 +60,8 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// Fails if the disk is full, or if a links' file cannot be read or written. They are recorded after the next use then.
+    /// Fails if the disk is full, or if a links' file cannot be read or written. They are recorded after the next use
+    /// then.
     pub fn record_used_links(&self) -> Result<(), StoreError> {
         for ((group, origin), links) in self.used.take() {
             self.add_links(group, &origin, &links)?;

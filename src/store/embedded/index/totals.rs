@@ -1,5 +1,5 @@
-//! Amounts of content that each group has cached, kept as links, files and images come and go. They are not stored: after
-//! a start they are counted from the database, in small steps beside the service.
+//! Amounts of content that each group has cached, kept as links, files and images come and go. They are not stored:
+//! after a start they are counted from the database, in small steps beside the service.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

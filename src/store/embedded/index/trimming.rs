@@ -15,8 +15,9 @@ use crate::store::link::Link;
 pub type LinksToRemove = HashMap<(GroupId, Origin), HashSet<Digest>>;
 
 impl Index {
-    /// Selects links so that each of these groups holds at least that number of bytes less, if it holds as many. Content
-    /// with the lowest priorities for eviction goes first. `keep` names content that stays. Reads the whole index.
+    /// Selects links so that each of these groups holds at least that number of bytes less, if it holds as many.
+    /// Content with the lowest priorities for eviction goes first. `keep` names content that stays. Reads the whole
+    /// index.
     ///
     /// # Errors
     ///
@@ -88,8 +89,8 @@ impl Index {
         Ok(links)
     }
 
-    /// Returns stored files to which no group has a link, and which nobody has read since this time; none until the database
-    /// was compared with the files.
+    /// Returns stored files to which no group has a link, and which nobody has read since this time; none until the
+    /// database was compared with the files.
     ///
     /// # Errors
     ///

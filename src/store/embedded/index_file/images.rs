@@ -78,8 +78,8 @@ impl ImageFile {
         self.cached_at.unwrap_or(self.entry.checked_at)
     }
 
-    /// Writes the file. It can be made again by the next pull, unless it says that the image is pinned: then a power cut
-    /// does not lose it. Fails if it cannot be written.
+    /// Writes the file. It can be made again by the next pull, unless it says that the image is pinned: then a power
+    /// cut does not lose it. Fails if it cannot be written.
     pub(in crate::store::embedded) fn write(&self, groups: &Path, group: GroupId) -> Result<(), StoreError> {
         if self.pinned {
             return self.write_durably(groups, group);
@@ -96,8 +96,8 @@ impl ImageFile {
         damage::written(Kind::Tag, &path, of(group), || atomic_file::write_file(&path, &line))
     }
 
-    /// Returns an image that this group has pulled; `None` if it has not, or if the file is damaged. Fails if the process
-    /// lacks open files or memory.
+    /// Returns an image that this group has pulled; `None` if it has not, or if the file is damaged. Fails if the
+    /// process lacks open files or memory.
     pub(in crate::store::embedded) fn read(
         groups: &Path,
         group: GroupId,

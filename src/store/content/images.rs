@@ -1,0 +1,73 @@
+//! Operations on the images of groups, and on what groups have cached.
+
+use std::collections::HashMap;
+
+use super::ContentStore;
+use crate::domain::id::GroupId;
+use crate::domain::reference::Reference;
+use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::error::StoreError;
+use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls};
+
+impl ContentStore {
+    /// Returns a part of the list of a group's images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn images(&self, group: GroupId, query: ImageQuery) -> Result<ImagePage, StoreError> {
+        self.run(move |content| content.images(group, &query)).await
+    }
+
+    /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn image(
+        &self,
+        group: GroupId,
+        upstream: UpstreamName,
+        repository: Repository,
+        reference: Reference,
+    ) -> Result<Vec<CachedImage>, StoreError> {
+        self.run(move |content| content.image(group, &upstream, &repository, &reference)).await
+    }
+
+    /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the
+    /// time after a start.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
+        self.run(|content| content.totals()).await
+    }
+
+    /// Records pulls of images.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system does not report its free space.
+    pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
+        self.run(move |content| content.index().record_pulls(&pulls)).await
+    }
+
+    /// Returns what a tag of a group stood for before it moved, the oldest first; nothing for a digest.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the image's file cannot be read because the process lacks open files or memory.
+    pub async fn earlier(&self, image: ImageKey) -> Result<Vec<Earlier>, StoreError> {
+        self.run(move |content| content.index().earlier(&image)).await
+    }
+
+    /// Pins an image, or ends that. Returns false if the group has no such image.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn pin(&self, image: ImageKey, pinned: bool) -> Result<bool, StoreError> {
+        self.run(move |content| content.index().pin(&image, pinned)).await
+    }
+}

@@ -1,0 +1,117 @@
+//! Operations that remove images, and links that nobody needs.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::ContentStore;
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::error::StoreError;
+use crate::store::images::Removal;
+
+/// A removal of images that is recorded.
+#[derive(Clone, Debug)]
+pub struct StartedRemoval {
+    /// The group.
+    pub group: GroupId,
+    /// The file that records the removal.
+    pub(in crate::store) note: PathBuf,
+    pub(in crate::store) removal: Removal,
+}
+
+impl ContentStore {
+    /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
+    /// next pull of each makes a request to upstream. Returns the removal, for the other steps.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read, written or removed.
+    pub async fn remove_images(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<StartedRemoval, StoreError> {
+        self.run(move |content| {
+            let (note, removal) = content.remove_images(group, &origin, references)?;
+            Ok(StartedRemoval { group, note, removal })
+        })
+        .await
+    }
+
+    /// Returns the removals that are not complete.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or removed.
+    pub async fn removals(&self) -> Result<Vec<StartedRemoval>, StoreError> {
+        self.run(|content| content.started_removals()).await
+    }
+
+    /// Removes the links of a removal, unless other images of the group name the content. Returns the digests that no
+    /// group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn remove_links_of(&self, removal: &StartedRemoval) -> Result<Vec<Digest>, StoreError> {
+        let (group, removal) = (removal.group, removal.removal.clone());
+        self.run(move |content| content.remove_links_of(group, &removal)).await
+    }
+
+    /// Removes the note of a removal: its last step.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the note cannot be removed.
+    pub async fn end_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
+        self.run(move |content| content.index().end_removal(removal.group, &removal.note)).await
+    }
+
+    /// Removes links of groups, so that each holds at least that number of bytes less. What is pinned in the group
+    /// stays. Tags stay, too. Returns the digests that no group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn trim(&self, surplus: HashMap<GroupId, u64>) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.trim(&surplus)).await
+    }
+
+    /// Returns the images of a group that were last pulled before this time and are not pinned, by origin. None while
+    /// the times of pulls are unknown, because the index is damaged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn unpulled(
+        &self,
+        group: GroupId,
+        before: Timestamp,
+    ) -> Result<Vec<(Origin, Vec<Reference>)>, StoreError> {
+        self.run(move |content| content.unpulled(group, before)).await
+    }
+
+    /// Removes the links of these groups to content that no image names, and that nobody has read since the time beside
+    /// the group: what a tag stood for before it moved. Returns the digests that no group can read any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub async fn remove_unread(&self, since: HashMap<GroupId, Timestamp>) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.remove_unread(&since)).await
+    }
+
+    /// Returns stored content to which no group has a link, and which nobody has read since this time.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn unlinked(&self, before: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        self.run(move |content| content.index().unlinked_files(before)).await
+    }
+}
