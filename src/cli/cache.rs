@@ -89,7 +89,7 @@ enum Order {
 const IMAGES: Columns =
     &["image", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
 
-const USAGE: Columns = &["group", "size", "images", "blobs", "manifests"];
+const USAGE: Columns = &["group", "size", "quota", "images", "blobs", "manifests"];
 
 /// Number of characters of a digest that a table shows.
 const DIGEST_CHARS: usize = "sha256:".len() + 12;
@@ -186,6 +186,7 @@ fn sizes_row(name: &Value, sizes: &Value) -> Value {
     let mut row = sizes.clone();
     row["group"] = name.clone();
     row["size"] = json!(bytes(sizes["bytes"].as_u64().unwrap_or_default()));
+    row["quota"] = json!(sizes["max_bytes"].as_u64().map(bytes));
     row
 }
 

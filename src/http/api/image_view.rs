@@ -64,6 +64,7 @@ pub(super) fn group_sizes(group: &Group, totals: GroupTotals) -> Value {
         "group_id": group.id,
         "full_path": group.path.as_str(),
         "bytes": bytes,
+        "max_bytes": group.cache.max_bytes,
         "images": images,
         "blobs": blobs,
         "manifests": manifests,

@@ -43,6 +43,8 @@ async fn images_are_listed_pinned_and_deleted_and_groups_are_compared() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("Image Not Found"));
 
     run("group change team --max-size 3MB --unpulled-days 90");
+    let usage = run("cache usage");
+    assert!(usage.lines().any(|line| line.trim_start().starts_with("team ") && line.contains("3.0 MB")), "{usage}");
     assert!(run("group show team").contains("3000000"));
     run("group change team --max-size none --unpulled-days inherit");
     let shown = run("group show team --json");
