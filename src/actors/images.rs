@@ -57,6 +57,17 @@ pub enum ImageState {
     },
 }
 
+/// Outcome of the pinning of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pinned {
+    /// It is pinned, or no longer, as was wanted.
+    Done,
+    /// The group has no such image any more.
+    NotThere,
+    /// The pinned images of all groups would take more than half of the maximum size of the cache.
+    TooMuch,
+}
+
 /// Part of a list of images.
 #[derive(Clone, Debug, Default)]
 pub struct ShownPage {
@@ -144,13 +155,21 @@ impl Images {
         }
     }
 
-    /// Pins an image, or ends that. Returns false if the group has no such image any more.
+    /// Pins an image, or ends that.
     ///
     /// # Errors
     ///
     /// Fails if the store fails.
-    pub async fn pin(&self, image: &CachedImage, pinned: bool) -> Result<bool, StoreError> {
-        self.content.pin(image.key.clone(), pinned).await
+    pub async fn pin(&self, image: &CachedImage, pinned: bool) -> Result<Pinned, StoreError> {
+        // What is pinned must leave space for what is pulled.
+        if pinned
+            && let Some(max) = self.sizes().await?.max_bytes
+            && self.content.pinned_bytes().await?.saturating_add(image.size) > max / 2
+        {
+            return Ok(Pinned::TooMuch);
+        }
+        let is_there = self.content.pin(image.key.clone(), pinned).await?;
+        Ok(if is_there { Pinned::Done } else { Pinned::NotThere })
     }
 
     /// Removes an image from its group; see [`JanitorHandle::remove_images`].

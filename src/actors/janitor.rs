@@ -139,7 +139,7 @@ impl JanitorHandle {
         origin: Origin,
         references: Vec<Reference>,
     ) -> Result<(), StoreError> {
-        let removed = self.content.remove_images(group, origin, references).await;
+        let removed = self.content.remove_images(group, origin, references, None).await;
         self.manifests.forget_group(group);
         self.blobs.forget_group(group);
         self.actor.do_send(CompleteRemovals);

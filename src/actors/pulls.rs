@@ -42,7 +42,7 @@ impl PullCounts {
         credential: Option<CredentialId>,
         now: Timestamp,
     ) {
-        let number = self.0.hasher.hash_one((group, &origin.repository, reference, credential));
+        let number = self.0.hasher.hash_one((group, origin, reference, credential));
         let minute = now.as_second().div_euclid(WINDOW_SECONDS);
         self.0.counted.note(number, Timestamp::from_second(minute).unwrap_or(now), || {
             let image = ImageKey { group, origin: origin.clone(), reference: reference.clone() };
@@ -57,6 +57,15 @@ impl PullCounts {
     /// Returns the pulls since the last call, by image.
     pub fn take(&self) -> HashMap<ImageKey, Pulls> {
         mem::take(&mut *self.unwritten())
+    }
+
+    /// Puts pulls back that could not be written.
+    pub fn put_back(&self, pulls: HashMap<ImageKey, Pulls>) {
+        let mut unwritten = self.unwritten();
+        for (image, earlier) in pulls {
+            let pulls = unwritten.entry(image).or_insert(Pulls { count: 0, last: earlier.last });
+            (pulls.count, pulls.last) = (pulls.count + earlier.count, pulls.last.max(earlier.last));
+        }
     }
 
     fn unwritten(&self) -> MutexGuard<'_, HashMap<ImageKey, Pulls>> {

@@ -129,6 +129,7 @@ impl Handles {
             evictor: caches.evictor,
             pulls: pulls.clone(),
             unpulled_days: settings.storage.unpulled_days,
+            completing: Arc::default(),
             full_of_pins: FullOfPins::default(),
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),

@@ -126,6 +126,9 @@ pub struct Removal {
     /// The tags and digests that are still to be removed.
     #[serde(default)]
     pub references: Vec<Reference>,
+    /// Images that were pulled since this time, or are pinned, stay; `None`: all go.
+    #[serde(default)]
+    pub unpulled_since: Option<Timestamp>,
     /// What the images are and name: links to it go, unless another image of the group names it.
     pub digests: Vec<Digest>,
 }

@@ -55,7 +55,9 @@ impl Parts {
         }
         let orphans = self.content.trim(surplus.clone()).await?;
         self.forget_and_remove(surplus.keys().copied(), &orphans).await?;
-        for group in self.surplus(&quotas).await?.into_keys() {
+        // Pulls go on meanwhile: only where nothing could be removed is it because of pins.
+        let left = self.surplus(&quotas).await?;
+        for (group, _) in left.into_iter().filter(|(group, left)| surplus.get(group).is_some_and(|was| left >= was)) {
             self.full_of_pins.set(group);
             let path = directory.group(group).map(|group| group.path.to_string());
             tracing::warn!(group = path, group_id = group.0, "what is pinned in a group is larger than its quota");
@@ -82,6 +84,8 @@ impl Parts {
     ///
     /// Fails if the store fails; what is left is removed by the next call.
     pub(super) async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
+        // Without them an image that was just pulled would count as old.
+        self.record_pulls().await?;
         let (directory, mut since) = (self.policy.directory(), HashMap::new());
         for (group, _) in self.content.groups().await? {
             if let Some(days) = policy::unpulled_days(&directory, group, self.unpulled_days) {
@@ -94,7 +98,7 @@ impl Parts {
             for (origin, references) in self.content.unpulled(*group, *before).await? {
                 images += references.len();
                 for references in references.chunks(IMAGES_PER_REMOVAL) {
-                    self.content.remove_images(*group, origin.clone(), references.to_vec()).await?;
+                    self.content.remove_images(*group, origin.clone(), references.to_vec(), Some(*before)).await?;
                 }
             }
             if images > 0 {

@@ -1,6 +1,9 @@
 //! The janitor's tasks. The actor decides when they run.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
@@ -16,7 +19,7 @@ use crate::domain::id::GroupId;
 use crate::store::atomic_file::TempFileSweep;
 use crate::store::blobs::BlobFiles;
 use crate::store::blocking::blocking;
-use crate::store::content::ContentStore;
+use crate::store::content::{ContentStore, StartedRemoval};
 use crate::store::error::StoreError;
 use crate::store::identities::IdentityStore;
 
@@ -43,6 +46,8 @@ pub struct Parts {
     pub pulls: PullCounts,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
     pub unpulled_days: u32,
+    /// Held while removals of images are completed.
+    pub completing: Arc<Mutex<()>>,
     /// Groups whose quotas are full of pinned images.
     pub full_of_pins: FullOfPins,
     /// Maximum number of tombstones of deleted tokens that are kept.
@@ -62,7 +67,7 @@ impl Parts {
         let used = self.last_used.take_unwritten();
         report("times of last use", self.identities.note_last_used(used).await);
         report("the reads of stored content", self.evictor.record().await);
-        report("the pulls of images", self.content.record_pulls(self.pulls.take()).await);
+        report("the pulls of images", self.record_pulls().await);
         report("the quotas of groups", self.trim_groups().await);
         report("room for new content", self.evictor.keep_headroom().await);
         report("the index", self.content.flush().await);
@@ -104,6 +109,20 @@ impl Parts {
         Ok(orphans.len())
     }
 
+    /// Writes the pulls of images. Those that cannot be written stay in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails.
+    pub(super) async fn record_pulls(&self) -> Result<(), StoreError> {
+        let pulls = self.pulls.take();
+        let recorded = self.content.record_pulls(pulls.clone()).await;
+        if recorded.is_err() {
+            self.pulls.put_back(pulls);
+        }
+        recorded
+    }
+
     /// Completes the removals of images that are recorded: removes the links that no image needs any more, and the
     /// content to which no group has a link.
     ///
@@ -111,14 +130,22 @@ impl Parts {
     ///
     /// Fails if the store fails; what is left is completed by the next call.
     pub(super) async fn complete_removals(&self) -> Result<(), StoreError> {
+        // One run at a time: each completes what it finds.
+        let _running = self.completing.lock().await;
+        let mut completed = Ok(());
         for removal in self.content.removals().await? {
-            let orphans = self.content.remove_links_of(&removal).await?;
-            self.manifests.forget_group(removal.group);
-            self.blobs.forget_group(removal.group);
-            self.remove_orphans(&orphans).await?;
-            self.content.end_removal(removal).await?;
+            // One that fails does not keep the others.
+            completed = completed.and(self.complete_removal(removal).await);
         }
-        Ok(())
+        completed
+    }
+
+    async fn complete_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
+        let orphans = self.content.remove_links_of(&removal).await?;
+        self.manifests.forget_group(removal.group);
+        self.blobs.forget_group(removal.group);
+        self.remove_orphans(&orphans).await?;
+        self.content.end_removal(removal).await
     }
 
     /// Removes content to which no group has a link, in small steps.

@@ -9,10 +9,13 @@ use super::error::ApiError;
 use super::image_view as view;
 use super::pagination::Page;
 use super::params::Params;
-use crate::actors::images::{ImageOrder, ImageQuery, ShownImage};
+use crate::actors::images::{ImageOrder, ImageQuery, Pinned, ShownImage};
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::policy;
+
+const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more than half of the maximum size of the cache \
+                               (storage.max_bytes): unpin others first";
 
 /// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search` and `pinned`
 /// reads no more than the page.
@@ -64,6 +67,7 @@ pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let (group, path) = caller.decide_again(own)?;
     for found in find(&caller, group, &image).await? {
+        check_account(&caller, group, &found)?;
         caller.log_image("image refreshed", (group, &path), &view::name(&found));
         caller.state.images.refresh(&found.image).await.map_err(ApiError::NotRefreshed)?;
     }
@@ -84,8 +88,10 @@ pub(super) async fn update(
     for found in find(&caller, group, &image).await? {
         let what = if pinned { "image pinned" } else { "image unpinned" };
         caller.log_image(what, (group, &path), &view::name(&found));
-        if !caller.state.images.pin(&found.image, pinned).await? {
-            return Err(ApiError::NotFound("Image"));
+        match caller.state.images.pin(&found.image, pinned).await? {
+            Pinned::Done => {}
+            Pinned::NotThere => return Err(ApiError::NotFound("Image")),
+            Pinned::TooMuch => return Err(ApiError::Refused(TOO_MUCH_PINNED)),
         }
     }
     Ok(HttpResponse::Ok().json(shown(&caller, group, &find(&caller, group, &image).await?[0])))
@@ -101,6 +107,24 @@ pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) ->
         caller.state.images.remove(&found.image).await?;
     }
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Fails if the group would not pull this image with the same account now, or may not pull at all.
+fn check_account(caller: &Caller, group: GroupId, found: &ShownImage) -> Result<(), ApiError> {
+    let directory = caller.state.identities.directory();
+    let group = directory.group(group).ok_or(ApiError::NotFound("Group"))?;
+    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
+    if !switched || !policy::proxy_enabled(&directory, group.id) {
+        return Err(ApiError::Refused("The dependency proxy is switched off for this group"));
+    }
+    let origin = &found.image.key.origin;
+    let upstreams = caller.state.upstreams.load();
+    if upstreams.origin(origin.upstream.clone(), origin.repository.clone(), &group.path) != *origin {
+        return Err(ApiError::Refused(
+            "The image was pulled with another account than the group has now; pull it again",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the group, if the caller is a member of it or an administrator: visitors of a public group do not see what

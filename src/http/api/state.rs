@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ShownImage, ShownPage, StoreError, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Images, Pinned, ShownImage, ShownPage, StoreError, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -76,7 +76,7 @@ pub(crate) trait ImageStore: Send + Sync {
     fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>>;
 
     /// See [`Images::pin`].
-    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>>;
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, StoreError>>;
 
     /// See [`Images::remove`].
     fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -112,7 +112,7 @@ impl ImageStore for Images {
         Box::pin(self.refresh(image))
     }
 
-    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, StoreError>> {
         Box::pin(self.pin(image, pinned))
     }
 

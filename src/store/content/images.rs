@@ -48,7 +48,7 @@ impl ContentStore {
     ///
     /// # Errors
     ///
-    /// Fails if the file system does not report its free space.
+    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         self.run(move |content| content.index().record_pulls(&pulls)).await
     }
@@ -60,6 +60,15 @@ impl ContentStore {
     /// Fails if the image's file cannot be read because the process lacks open files or memory.
     pub async fn earlier(&self, image: ImageKey) -> Result<Vec<Earlier>, StoreError> {
         self.run(move |content| content.index().earlier(&image)).await
+    }
+
+    /// Returns the number of stored bytes of all pinned images of all groups, each content once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the index cannot be read.
+    pub async fn pinned_bytes(&self) -> Result<u64, StoreError> {
+        self.run(|content| content.pinned_bytes()).await
     }
 
     /// Pins an image, or ends that. Returns false if the group has no such image.

@@ -25,7 +25,8 @@ pub struct StartedRemoval {
 
 impl ContentStore {
     /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
-    /// next pull of each makes a request to upstream. Returns the removal, for the other steps.
+    /// next pull of each makes a request to upstream. With `unpulled_since`, images that were pulled since then or are
+    /// pinned stay. Returns the removal, for the other steps.
     ///
     /// # Errors
     ///
@@ -35,9 +36,10 @@ impl ContentStore {
         group: GroupId,
         origin: Origin,
         references: Vec<Reference>,
+        unpulled_since: Option<Timestamp>,
     ) -> Result<StartedRemoval, StoreError> {
         self.run(move |content| {
-            let (note, removal) = content.remove_images(group, &origin, references)?;
+            let (note, removal) = content.remove_images(group, &origin, references, unpulled_since)?;
             Ok(StartedRemoval { group, note, removal })
         })
         .await

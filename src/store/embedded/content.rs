@@ -84,10 +84,15 @@ impl EmbeddedContent {
             Pulled::Digest(entry) => self.index.link(*group, origin, &entry.digest)?.is_none(),
             Pulled::Tag(..) | Pulled::Blob => false,
         };
+        // Before the link, which says afterwards that the digest is a part of something.
+        if let Pulled::Digest(entry) = pulled
+            && is_image
+        {
+            self.index.add_digest(*group, origin, *entry)?;
+        }
         self.index.add_links(*group, origin, links)?;
         match pulled {
             Pulled::Tag(tag, entry) => self.index.set_tag(*group, origin, tag, *entry),
-            Pulled::Digest(entry) if is_image => self.index.add_digest(*group, origin, *entry).map(|()| None),
             Pulled::Digest(_) | Pulled::Blob => Ok(None),
         }
     }

@@ -34,6 +34,19 @@ async fn a_deleted_image_goes_with_what_only_it_has_and_its_next_pull_downloads_
 }
 
 #[actix_rt::test]
+async fn two_tags_of_one_image_that_are_deleted_one_after_the_other_leave_nothing() {
+    let app = image(1);
+    let scenario = Scenario::new().image("library/app", "1", &app).image("library/app", "latest", &app);
+    let Started { hub: _hub, service, client, .. } = scenario.settings(FRESH).start().await;
+    for tag in ["1", "latest"] {
+        pull(&client, "team", "app", tag, &app).await;
+    }
+    assert_eq!([delete(&service, "app:latest").await, delete(&service, "app:1").await], [204, 204]);
+    eventually("its content goes", async || has(&service, &app) == [false, false]).await;
+    assert_eq!(statistics(&service).await["bytes"], 0);
+}
+
+#[actix_rt::test]
 async fn what_another_group_has_stays_and_is_counted_for_it_alone() {
     let app = image(1);
     let scenario = Scenario::new().image("library/app", "1", &app);

@@ -5,6 +5,41 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 #[actix_rt::test]
+async fn a_pinned_image_outlives_its_tag_at_the_registry_and_is_not_served_by_it() {
+    let scenario = Scenario::new().image("library/app", "1", &image(1)).image("library/app", "2", &image(2));
+    let scenario = scenario.settings("[cache]\ntag_freshness = \"0s\"\nnegative_ttl = \"0s\"");
+    let Started { hub, service, client, .. } = &scenario.start().await;
+    for (tag, image) in [("1", image(1)), ("2", image(2))] {
+        pull(client, "team", "app", tag, &image).await;
+    }
+    assert_eq!(service.api("PUT", &format!("{IMAGES}/app:1"), json!({"pinned": true})).await.status, 200);
+    hub.delete_tag("library/app", "1");
+    hub.delete_tag("library/app", "2");
+    for tag in ["1", "2"] {
+        assert_eq!(client.manifest("team", "app", tag).await.status, 404);
+    }
+    assert_eq!(field_of_all(service, "", "tag").await, ["1"]);
+    assert_eq!(&client.manifest("team", "app", image(1).digest()).await.body, image(1).bytes());
+}
+
+#[actix_rt::test]
+async fn pins_leave_half_of_the_cache_to_what_is_pulled() {
+    let large = |seed| Image::single(&[Layer::random(2 * MIB, seed)]);
+    let scenario = Scenario::new().image("library/app", "1", &large(1)).image("library/app", "2", &large(2));
+    let quota = format!("{}B", 7 * MIB);
+    let scenario = scenario.configured(|config| config.variable("DEPENDENCY_PROXY__STORAGE__MAX_BYTES", &quota));
+    let Started { hub: _hub, service, client, .. } = scenario.settings(FRESH).start().await;
+    for (tag, seed) in [("1", 1), ("2", 2)] {
+        pull(&client, "team", "app", tag, &large(seed)).await;
+    }
+    let pin = async |tag: &str| service.api("PUT", &format!("{IMAGES}/app:{tag}"), json!({"pinned": true})).await;
+    assert_eq!(pin("1").await.status, 200);
+    let refused = pin("2").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains("more than half of the maximum size of the cache"), "{}", refused.text());
+}
+
+#[actix_rt::test]
 async fn a_pinned_image_stays_while_everything_else_is_evicted() {
     let image = |number: u64| Image::single(&[Layer::random(MIB, number)]);
     let scenario = (0..30)

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, ShownImage, ShownPage, StoreError, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Pinned, ShownImage, ShownPage, StoreError, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -236,8 +236,8 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(())))
     }
 
-    fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(ready(Ok(false)))
+    fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<Pinned, StoreError>> {
+        Box::pin(ready(Ok(Pinned::NotThere)))
     }
 
     fn remove<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -24,6 +24,7 @@ impl EmbeddedContent {
         group: GroupId,
         origin: &Origin,
         references: Vec<Reference>,
+        unpulled_since: Option<Timestamp>,
     ) -> Result<(PathBuf, Removal), StoreError> {
         let mut digests = HashSet::new();
         for (key, record) in self.index().images_of_repository(group, &origin.upstream, &origin.repository)? {
@@ -31,7 +32,8 @@ impl EmbeddedContent {
                 self.add_content(&key, record.digest, &mut digests)?;
             }
         }
-        let mut removal = Removal { origin: origin.clone(), references, digests: digests.into_iter().collect() };
+        let digests = digests.into_iter().collect();
+        let mut removal = Removal { origin: origin.clone(), references, unpulled_since, digests };
         removal.digests.sort();
         let note = self.index().begin_removal(group, &mut removal)?;
         Ok((note, removal))
@@ -43,7 +45,7 @@ impl EmbeddedContent {
         let mut started = Vec::new();
         for (group, note, mut removal) in self.index().removals()? {
             if !removal.references.is_empty() {
-                self.index().begin_removal(group, &mut removal)?;
+                self.index().repeat_removal(group, &note, &mut removal)?;
             }
             started.push(StartedRemoval { group, note, removal });
         }
@@ -153,6 +155,12 @@ impl EmbeddedContent {
             content.extend(self.names(&digest));
         }
         Ok(())
+    }
+
+    /// Returns the number of stored bytes of all pinned images, each content once; see
+    /// [`ContentStore::pinned_bytes`](crate::store::content::ContentStore::pinned_bytes).
+    pub(in crate::store) fn pinned_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.pinned()?.iter().filter_map(|digest| self.index().stored_file(digest)).map(|file| file.size).sum())
     }
 
     /// Returns what all pinned images are and name.

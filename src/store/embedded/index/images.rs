@@ -108,27 +108,54 @@ impl Index {
         Ok(())
     }
 
-    /// Adds pulls to the records of images that are there. Others are left out.
+    /// Adds pulls to the records of images that are there. A pull by a digest without a record is one of the tags of its
+    /// repository that stand for the digest. Others are left out.
     ///
     /// # Errors
     ///
-    /// Fails if the file system does not report its free space. On a full disk the pulls are lost.
+    /// Fails with [`StoreError::Full`] if there is no space for records, and if the file system does not report its free
+    /// space.
     pub fn record_pulls(&self, pulls: &HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
-        if pulls.is_empty() || !self.may_record()? {
+        if pulls.is_empty() {
             return Ok(());
         }
+        if !self.may_record()? {
+            return Err(StoreError::Full);
+        }
         for (image, pulls) in pulls {
-            let key = key::image(image);
-            let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
-            self.in_database(|| {
-                let Some(mut record) = read::<ImageRecord>(self.images.get(&key)?)? else { return Ok(()) };
-                record.pulls = record.pulls.saturating_add(pulls.count);
-                record.last_pulled_at = record.last_pulled_at.max(pulls.last);
-                self.images.insert(key, serde_json::to_vec(&record)?)?;
-                Ok(())
-            });
+            if !self.add_pulls(image, *pulls)
+                && let Reference::Digest(digest) = image.reference
+            {
+                let Origin { upstream, repository, .. } = &image.origin;
+                for (key, record) in self.images_of_repository(image.group, upstream, repository)? {
+                    if key.origin == image.origin && record.digest == digest {
+                        // The tag was not requested; only the time counts.
+                        self.add_pulls(&key, Pulls { count: 0, ..*pulls });
+                    }
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Adds pulls to the record of an image. Returns false if there is none.
+    fn add_pulls(&self, image: &ImageKey, pulls: Pulls) -> bool {
+        let key = key::image(image);
+        let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let added = self.in_database(|| {
+            let record = read::<ImageRecord>(self.images.get(&key)?).ok().flatten();
+            let Some(mut record) = record else { return Ok(false) };
+            record.pulls = record.pulls.saturating_add(pulls.count);
+            record.last_pulled_at = record.last_pulled_at.max(pulls.last);
+            self.images.insert(key, serde_json::to_vec(&record)?)?;
+            Ok(true)
+        });
+        added == Some(true)
+    }
+
+    /// Returns the record of an image; `None` if there is none, or if the database cannot be read.
+    pub(super) fn image(&self, image: &ImageKey) -> Option<ImageRecord> {
+        self.in_database(|| Ok(read(self.images.get(key::image(image))?).ok().flatten())).flatten()
     }
 
     /// Returns the images of a group in a repository, with whatever account they were pulled.

@@ -56,15 +56,24 @@ impl Index {
         Ok(Some(granted))
     }
 
-    /// Records granted links in place of those referenced links that were used as such since the last call.
+    /// Records granted links in place of those referenced links that were used as such since the last call. On a full disk
+    /// they are recorded after their next use.
     ///
     /// # Errors
     ///
-    /// Fails if the disk is full, or if a links' file cannot be read or written. They are recorded after the next use
-    /// then.
+    /// Fails if a links' file cannot be read or written.
     pub fn record_used_links(&self) -> Result<(), StoreError> {
         for ((group, origin), links) in self.used.take() {
-            self.add_links(group, &origin, &links)?;
+            let digests: Vec<Digest> = links.iter().map(|(digest, _)| *digest).collect();
+            let known = self.known_links(group, &origin, &digests)?;
+            // A link that was removed since is not made again.
+            let links: Vec<_> =
+                links.into_iter().zip(known).filter(|(_, known)| known.is_some()).map(|(link, _)| link).collect();
+            match self.add_links(group, &origin, &links) {
+                // They are recorded after their next use.
+                Err(StoreError::Full) => {}
+                added => added?,
+            }
         }
         Ok(())
     }

@@ -10,6 +10,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
+use jiff::Timestamp;
+
 use super::{ImageFile, Index, StoreError, index_file, key, link_files, removal_files};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
@@ -24,11 +26,23 @@ impl Index {
     ///
     /// Fails if a file cannot be written or removed. If the note was written, a start repeats the removal.
     pub fn begin_removal(&self, group: GroupId, removal: &mut Removal) -> Result<PathBuf, StoreError> {
-        removal_files::write(&self.groups, group, removal)?;
+        let note = removal_files::new_path(&self.groups, group);
+        removal_files::write(&note, group, removal)?;
+        self.repeat_removal(group, &note, removal)?;
+        Ok(note)
+    }
+
+    /// Removes the images of a removal that is recorded in this note.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written or removed. A start repeats the removal then.
+    pub fn repeat_removal(&self, group: GroupId, note: &Path, removal: &mut Removal) -> Result<(), StoreError> {
         for reference in std::mem::take(&mut removal.references) {
-            self.remove_image(&ImageKey { group, origin: removal.origin.clone(), reference })?;
+            let image = ImageKey { group, origin: removal.origin.clone(), reference };
+            self.remove_image(&image, removal.unpulled_since)?;
         }
-        removal_files::write(&self.groups, group, removal)
+        removal_files::write(note, group, removal)
     }
 
     /// Returns the removals that were recorded and are not complete, with the paths of their notes.
@@ -83,9 +97,15 @@ impl Index {
         Ok(orphans)
     }
 
-    /// Removes an image of a group, and its tag if no other group has pulled it.
-    fn remove_image(&self, image: &ImageKey) -> Result<(), StoreError> {
+    /// Removes an image of a group, and its tag if no other group has pulled it. With `unpulled_since`, an image that was
+    /// pulled since then or is pinned stays.
+    fn remove_image(&self, image: &ImageKey, unpulled_since: Option<Timestamp>) -> Result<(), StoreError> {
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = unpulled_since
+            && self.image(image).is_none_or(|record| record.pinned || record.last_pulled_at >= since)
+        {
+            return Ok(());
+        }
         let ImageKey { group, origin, reference } = image;
         let forget = || {
             self.forget_image(image)?;

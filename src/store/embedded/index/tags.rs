@@ -1,5 +1,6 @@
 //! Tags: what each stands for, and which groups have pulled it.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 
 use super::rebuild::Trust;
@@ -146,7 +147,8 @@ impl Index {
         denied
     }
 
-    /// Removes a tag that upstream no longer has, for all groups.
+    /// Removes a tag that upstream no longer has, for all groups. The images of groups that have pinned it stay, so that
+    /// their content is not evicted, but the tag is not served any more.
     ///
     /// # Errors
     ///
@@ -154,13 +156,16 @@ impl Index {
     pub fn drop_tag(&self, origin: &Origin, tag: &Tag) -> Result<(), StoreError> {
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let reference = Reference::Tag(tag.clone());
+        let files = self.files_of_tag(origin, tag)?;
+        let pinned: HashSet<GroupId> =
+            files.into_iter().filter(|(_, file)| file.pinned).map(|(group, _)| group).collect();
         let forget = || {
             self.database.check_writable()?;
             self.tags.remove(key::tag(origin, tag))?;
             for entry in self.group_tags.scan_prefix(key::tag(origin, tag)).keys() {
                 let key = entry?;
                 self.group_tags.remove(&key)?;
-                if let Some(group) = key::group_of_tag(&key) {
+                if let Some(group) = key::group_of_tag(&key).filter(|group| !pinned.contains(group)) {
                     self.forget_image(&ImageKey { group, origin: origin.clone(), reference: reference.clone() })?;
                 }
             }
@@ -169,7 +174,10 @@ impl Index {
         self.in_database(|| self.database.change(forget));
         let mut dropped = Ok(());
         for group in index_file::groups(&self.groups)? {
-            dropped = dropped.and(ImageFile::remove(&self.groups, group?, origin, &reference));
+            let group = group?;
+            if !pinned.contains(&group) {
+                dropped = dropped.and(ImageFile::remove(&self.groups, group, origin, &reference));
+            }
         }
         dropped
     }

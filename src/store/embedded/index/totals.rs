@@ -130,6 +130,11 @@ impl Index {
         Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(files::stored))
     }
 
+    /// Returns the record of a stored file, as [`Self::file`] does; `None` if the database cannot be read.
+    pub fn stored_file(&self, digest: &Digest) -> Option<StoredFile> {
+        self.in_database(|| self.file(digest)).flatten()
+    }
+
     /// Returns the record of a file to which a group has a granted link from this origin.
     pub fn held_file(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Option<StoredFile> {
         let held = || {

@@ -4,25 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{entries, entry, line, of};
-use crate::auth::sha256;
+use crate::auth::random;
 use crate::domain::id::GroupId;
 use crate::store::atomic_file;
 use crate::store::damage::{self, Kind};
 use crate::store::error::StoreError;
 use crate::store::images::Removal;
 
-/// Writes the file of a removal, durably, and returns its path. Fails if it cannot be written.
-pub(in crate::store::embedded) fn write(
-    groups: &Path,
-    group: GroupId,
-    removal: &Removal,
-) -> Result<PathBuf, StoreError> {
+/// Returns the path of the file of a new removal. Each has its own, so that two removals of the same content are both
+/// completed.
+pub(in crate::store::embedded) fn new_path(groups: &Path, group: GroupId) -> PathBuf {
+    folder(groups, group).join(format!("{}.json", random::credential_id()))
+}
+
+/// Writes the file of a removal, durably. Fails if it cannot be written.
+pub(in crate::store::embedded) fn write(path: &Path, group: GroupId, removal: &Removal) -> Result<(), StoreError> {
     let line = line(removal)?;
-    // Named by what is removed, not by what is left to do, so that a later step replaces it.
-    let name = sha256::digest(&serde_json::to_vec(&(&removal.origin, &removal.digests))?).hex();
-    let path = folder(groups, group).join(format!("{name}.json"));
-    damage::written(Kind::Link, &path, of(group), || atomic_file::write_file(&path, &line))?;
-    Ok(path)
+    damage::written(Kind::Link, path, of(group), || atomic_file::write_file(path, &line))
 }
 
 /// Removes the file of a removal that is complete. Fails if it cannot be removed.

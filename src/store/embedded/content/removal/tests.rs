@@ -97,7 +97,7 @@ impl Scene {
             Step::Delete(group, number) => {
                 self.images.remove(&(group, number));
                 let references = vec![Reference::Tag(tag(number))];
-                let (note, removal) = self.content.remove_images(GroupId(group), &origin(), references).unwrap();
+                let (note, removal) = self.content.remove_images(GroupId(group), &origin(), references, None).unwrap();
                 self.begun.push(StartedRemoval { group: GroupId(group), note, removal });
             }
             Step::RemoveLinks(number) if number < self.begun.len() => {

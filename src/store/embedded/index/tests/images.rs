@@ -144,7 +144,7 @@ fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_
     index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
     index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
     let references = vec![Reference::Tag(latest())];
-    let mut removal = Removal { origin: origin.clone(), references, digests: vec![digest(1)] };
+    let mut removal = Removal { origin: origin.clone(), references, unpulled_since: None, digests: vec![digest(1)] };
     let note = index.begin_removal(A, &mut removal).unwrap();
     assert!(index.images_of_group(A).unwrap().is_empty() && !index.has_tag(A, &origin, &latest()).unwrap());
     assert!(index.has_tag(B, &origin, &latest()).unwrap() && index.tag(&origin, &latest()).unwrap().is_some());
