@@ -9,7 +9,8 @@
 //! next pull waits for a whole request.
 //!
 //! Priorities and the age are stored (`store::embedded::index::files`). They must be comparable with those that an
-//! earlier version stored: a priority of another meaning needs another length of the record, or it would be misread.
+//! earlier version stored: a priority of another meaning needs another length of the record and another key of the
+//! age, or they would be misread.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
