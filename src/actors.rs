@@ -30,7 +30,7 @@
 //! |---|---|
 //! | [`images`] | lists, pins and removals of cached images, for the API |
 //! | [`lists`] | lists of tags and referrers, passed through from upstream |
-//! | [`evictor`] | room for new content; one eviction at a time |
+//! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
 //! | [`admission`], [`single_flight`] | admission limits; coalesced callers |
 //! | [`memory_budget`] | memory for content that is held whole |

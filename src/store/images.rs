@@ -31,7 +31,7 @@ pub struct CachedImage {
     pub platforms: Vec<Platform>,
     /// Number of bytes that are stored of it, of all platforms together.
     pub size: u64,
-    /// What it names and is not stored.
+    /// Content that it names and that is not stored.
     pub absent: Vec<Digest>,
     /// Time since which the tag stands for this digest here.
     pub cached_at: Timestamp,
@@ -109,7 +109,7 @@ pub struct GroupTotals {
     pub images: u64,
 }
 
-/// What a tag stood for before it moved.
+/// Content of a tag before it moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Earlier {
     /// The digest.

@@ -126,8 +126,7 @@ impl Parts {
         orphans: &[Digest],
     ) -> Result<(), StoreError> {
         for group in groups.into_iter().collect::<HashSet<_>>() {
-            self.manifests.forget_group(group);
-            self.blobs.forget_group(group);
+            self.forget_links(group);
         }
         self.remove_orphans(orphans).await
     }

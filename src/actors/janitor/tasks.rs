@@ -102,8 +102,7 @@ impl Parts {
     pub(super) async fn purge(&self, group: GroupId) -> Result<usize, StoreError> {
         // The links go first: from then on no request of the group can open the content, whatever fails after that.
         let orphans = self.content.remove_links(group).await?;
-        self.manifests.forget_group(group);
-        self.blobs.forget_group(group);
+        self.forget_links(group);
         self.remove_orphans(&orphans).await?;
         self.content.end_purge(group).await?;
         Ok(orphans.len())
@@ -142,10 +141,15 @@ impl Parts {
 
     async fn complete_removal(&self, removal: StartedRemoval) -> Result<(), StoreError> {
         let orphans = self.content.remove_links_of(&removal).await?;
-        self.manifests.forget_group(removal.group);
-        self.blobs.forget_group(removal.group);
+        self.forget_links(removal.group);
         self.remove_orphans(&orphans).await?;
         self.content.end_removal(removal).await
+    }
+
+    /// Drops the links of a group from memory, after some were removed from the store.
+    pub(super) fn forget_links(&self, group: GroupId) {
+        self.manifests.forget_group(group);
+        self.blobs.forget_group(group);
     }
 
     /// Removes content to which no group has a link, in small steps.

@@ -63,6 +63,13 @@ impl EmbeddedContent {
         names
     }
 
+    /// Returns this content and what it names.
+    pub(super) fn with_names(&self, digest: Digest) -> HashSet<Digest> {
+        let mut content = self.names(&digest);
+        content.insert(digest);
+        content
+    }
+
     /// Reads the platform of an image from its configuration, if it is not known and the configuration is stored.
     pub(super) fn find_platform(&self, digest: &Digest, blobs: &BlobFiles) {
         let Some(summary) = self.index().summary(digest).filter(|summary| summary.platform.is_none()) else { return };

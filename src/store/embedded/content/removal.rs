@@ -76,7 +76,7 @@ impl EmbeddedContent {
     pub(in crate::store) fn trim(&self, surplus: &HashMap<GroupId, u64>) -> Result<Vec<Digest>, StoreError> {
         let mut pinned = HashSet::new();
         for (key, digest) in self.index().pinned_images()? {
-            pinned.extend(self.names(&digest).into_iter().chain([digest]).map(|digest| (key.group, digest)));
+            pinned.extend(self.with_names(digest).into_iter().map(|digest| (key.group, digest)));
         }
         let links = self.index().links_over_quota(surplus, |group, digest| pinned.contains(&(group, *digest)))?;
         self.remove_selected(links)
@@ -114,8 +114,7 @@ impl EmbeddedContent {
         let mut named = HashSet::new();
         for group in since.keys() {
             for (_, record) in self.index().images_of_group(*group)? {
-                named.insert((*group, record.digest));
-                named.extend(self.names(&record.digest).into_iter().map(|digest| (*group, digest)));
+                named.extend(self.with_names(record.digest).into_iter().map(|digest| (*group, digest)));
             }
         }
         let links = self.index().links_unread(since, |group, digest| named.contains(&(group, *digest)))?;
@@ -151,8 +150,7 @@ impl EmbeddedContent {
     fn add_content(&self, image: &ImageKey, digest: Digest, content: &mut HashSet<Digest>) -> Result<(), StoreError> {
         let earlier = self.index().earlier(image)?;
         for digest in earlier.into_iter().map(|earlier| earlier.digest).chain([digest]) {
-            content.insert(digest);
-            content.extend(self.names(&digest));
+            content.extend(self.with_names(digest));
         }
         Ok(())
     }
@@ -167,8 +165,7 @@ impl EmbeddedContent {
     pub(super) fn pinned(&self) -> Result<HashSet<Digest>, StoreError> {
         let mut pinned = HashSet::new();
         for (_, digest) in self.index().pinned_images()? {
-            pinned.insert(digest);
-            pinned.extend(self.names(&digest));
+            pinned.extend(self.with_names(digest));
         }
         Ok(pinned)
     }

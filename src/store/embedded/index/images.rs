@@ -169,10 +169,7 @@ impl Index {
         upstream: &UpstreamName,
         repository: &Repository,
     ) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
-        let of_database = self.if_trusted(|| {
-            let entries = self.images.scan_prefix(key::images_of_repository(group, upstream, repository));
-            entries.filter_map(|entry| decoded(entry).transpose()).collect()
-        });
+        let of_database = self.images_in_database(&key::images_of_repository(group, upstream, repository));
         of_database.unwrap_or_else(|| {
             let is_of = |image: &ImageKey| image.origin.upstream == *upstream && image.origin.repository == *repository;
             Ok(self.images_in_files(group)?.into_iter().filter(|(image, _)| is_of(image)).collect())
@@ -185,11 +182,13 @@ impl Index {
     ///
     /// Fails if a file cannot be read because the process lacks open files or memory.
     pub fn images_of_group(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
-        let of_database = self.if_trusted(|| {
-            let entries = self.images.scan_prefix(key::images_of_group(group));
-            entries.filter_map(|entry| decoded(entry).transpose()).collect()
-        });
+        let of_database = self.images_in_database(&key::images_of_group(group));
         of_database.unwrap_or_else(|| self.images_in_files(group))
+    }
+
+    /// Returns the images whose keys begin with this prefix; `None` if the database cannot be trusted.
+    fn images_in_database(&self, prefix: &[u8]) -> Option<Result<Vec<(ImageKey, ImageRecord)>, StoreError>> {
+        self.if_trusted(|| self.images.scan_prefix(prefix).filter_map(|entry| decoded(entry).transpose()).collect())
     }
 
     /// Returns a part of the images of a group, in the order of their names, without reading the others; `None` if the

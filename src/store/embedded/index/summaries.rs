@@ -8,7 +8,7 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::Named;
 use crate::domain::platform::{self, Platform};
 
-/// What a manifest or index names.
+/// Names in a manifest or index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// The configuration and the layers of an image, in this order.

@@ -23,7 +23,7 @@ pub(in crate::store::embedded) struct ImageFile {
     /// `None`: the image was pulled by its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::store::embedded) tag: Option<Tag>,
-    /// What the image is now. The time of its confirmation matters for a tag only.
+    /// Present content of the image. The time of its confirmation matters for a tag only.
     #[serde(flatten)]
     pub(in crate::store::embedded) entry: TagEntry,
     /// Time since which it is that. `None` in a file of an earlier version: when it was last confirmed.
@@ -31,7 +31,7 @@ pub(in crate::store::embedded) struct ImageFile {
     pub(in crate::store::embedded) cached_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::store::embedded) pinned: bool,
-    /// What the tag stood for before, the oldest first.
+    /// Earlier content of the tag, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::store::embedded) earlier: Vec<Earlier>,
 }
