@@ -14,6 +14,7 @@
 //! | [`directory`] | all users, groups, members and tokens as one value, and the writes that change it |
 //! | [`download`] | the state machine of a download |
 //! | [`eviction`] | the order in which stored content is evicted |
+//! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
 //! | [`id`] | identifiers of users, groups, tokens and credentials |
 //! | [`image_path`] | the path of a registry request: group, image and resource |
@@ -45,6 +46,7 @@ pub mod digest;
 pub mod directory;
 pub mod download;
 pub mod eviction;
+pub mod freshness;
 pub mod group;
 pub mod id;
 pub mod image_path;

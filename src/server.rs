@@ -96,7 +96,7 @@ pub async fn build(settings: Settings) -> Result<RunningServer, StartError> {
     let signer = signer(&data, &settings)?;
     let handles = Handles::start(stores, signer, &settings).await?;
     let first_start = bootstrap::run(&data, &settings.bootstrap, &handles.policy, &handles.tokens).await?;
-    warn_of_missing_groups(&settings.upstreams.world(), &handles.policy.directory());
+    warn_of_missing_groups(&settings.world(), &handles.policy.directory());
     let (stopping, tidying) = (Arc::new(AtomicBool::new(false)), handles.tidying.clone());
     let (registry, api, reloadable) = handles.into_states(&settings, stopping.clone());
     let (address, refusals) = (clients.0, registry.refusals.clone());

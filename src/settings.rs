@@ -27,12 +27,13 @@ use serde::Deserialize;
 pub use self::layers::Place;
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
-pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage};
+pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage, TagTimes};
 pub use server::{Server, Tls};
 pub use upstreams::ConfiguredUpstreams;
 
 use self::layers::Node;
 use crate::domain::limits::Limits;
+use crate::domain::upstream::Upstreams;
 use crate::telemetry::LogOptions;
 use crate::upstream::ConnectionOptions;
 use error::ValidationError;
@@ -127,6 +128,14 @@ impl Settings {
         }
     }
 
+    /// Returns the part of these settings that decides which account a pull uses, and for how long what it gets is
+    /// fresh: without addresses, limits and secrets.
+    pub fn world(&self) -> Upstreams {
+        let tags = &self.cache.tags;
+        let upstreams = Upstreams::new(self.upstreams.rules());
+        upstreams.with_tags(tags.classes(), tags.stale_while_revalidate).in_mode(self.proxy.network_mode)
+    }
+
     /// Returns the keys and fingerprints of their values, for a comparison with other settings.
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -181,7 +190,7 @@ impl Sections {
         self.server.check()?;
         Ok(Settings {
             server: self.server,
-            upstreams: self.upstreams.check(self.cache.tag_freshness)?,
+            upstreams: self.upstreams.check(self.cache.tags.tag_freshness)?,
             storage: self.storage.with_defaults(),
             auth: self.auth,
             limits: self.limits,

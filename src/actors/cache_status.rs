@@ -7,6 +7,8 @@ pub enum CacheStatus {
     Hit,
     /// The cache, after upstream confirmed the content.
     Revalidated,
+    /// The cache, while upstream is requested to confirm the content in the background.
+    Revalidating,
     /// The cache, because upstream sent no usable response.
     Stale,
     /// Upstream, by a request that this client caused.
@@ -18,11 +20,11 @@ pub enum CacheStatus {
 impl CacheStatus {
     /// Values of the metric label `cache`: the words of [`CacheStatus`], and `failed` for a pull without a
     /// response from any source.
-    pub const LABELS: [&str; 6] = ["hit", "revalidated", "stale", "miss", "joined", "failed"];
+    pub const LABELS: [&str; 7] = ["hit", "revalidated", "revalidating", "stale", "miss", "joined", "failed"];
 
     /// Returns true if the content comes from the cache.
     pub fn is_from_cache(self) -> bool {
-        matches!(self, Self::Hit | Self::Revalidated | Self::Stale)
+        matches!(self, Self::Hit | Self::Revalidated | Self::Revalidating | Self::Stale)
     }
 
     /// Returns the value of the response header `X-Cache`.
@@ -30,6 +32,7 @@ impl CacheStatus {
         match self {
             Self::Hit => "hit",
             Self::Revalidated => "revalidated",
+            Self::Revalidating => "revalidating",
             Self::Stale => "stale",
             Self::Miss => "miss",
             Self::Coalesced => "joined",

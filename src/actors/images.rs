@@ -2,12 +2,12 @@
 //! being downloaded. No actor: reads the store, and leaves removals to the Janitor.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::blob_cache::{BlobCacheHandle, RunningDownload};
 use super::janitor::JanitorHandle;
 use super::manifest_cache::{ManifestCacheHandle, PullManifest};
 use crate::domain::digest::Digest;
+use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
@@ -140,7 +140,7 @@ impl Images {
     /// Fails with a sentence if upstream refuses it, or cannot be reached.
     pub async fn refresh(&self, image: &CachedImage) -> Result<(), String> {
         let ImageKey { group, origin, reference } = image.key.clone();
-        let request = PullManifest { group, origin, reference, head: false, tag_freshness: Duration::ZERO };
+        let request = PullManifest { group, origin, reference, head: false, freshness: Freshness::default() };
         let pulled = self.manifests.pull(request).await.outcome.map_err(|failure| failure.reason())?;
         match pulled.stale_because {
             Some(_) => Err(self.stale_because(image).unwrap_or_default()),

@@ -5,6 +5,7 @@
 //! | [`handle`] | [`ManifestCacheHandle`]: a pull, within its limits of time and number. A hit ends here |
 //! | [`cache`] | cached manifests, links and tags: in memory, in the index and in the store |
 //! | [`pull`] | one pull that is not a hit: fresh, to be revalidated, stale, or missing |
+//! | [`revalidations`] | tags that are revalidated in the background, once at a time |
 //! | [`coordinator`] | the actor: single flight of upstream requests, negative entries |
 //! | [`fetch`] | one upstream request: fetch, verify, store |
 //! | [`request`], [`response`] | data types |
@@ -19,6 +20,7 @@ mod pull;
 mod references;
 mod request;
 mod response;
+mod revalidations;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -20,6 +20,7 @@
 //! | [`Interrupted`](Cause::Interrupted) | broke off in the middle | repository | 503 |
 //! | [`InvalidResponse`](Cause::InvalidResponse) | sent an invalid response | repository | 503 |
 //! | [`ForbiddenAddress`](Cause::ForbiddenAddress) | leads to an address that is not allowed | repository | 503 |
+//! | [`Offline`](Cause::Offline) | (names no upstream) this service is offline | nothing | 503 |
 //! | [`NoMemory`](Cause::NoMemory) | (names no upstream) the memory for *image* is taken | nothing | 503 |
 //! | [`Busy`](Cause::Busy) | too many pulls at once | nothing | 503 |
 //! | [`Store`](Cause::Store) | (names no upstream) *image* could not be read or stored | nothing | 503 |
@@ -136,6 +137,8 @@ pub enum Cause {
         /// The host with that address.
         host: String,
     },
+    /// This service does not contact upstreams at present.
+    Offline,
     /// A limit of this service is reached.
     Busy,
     /// The memory for large manifests and lists is in use.
@@ -195,7 +198,7 @@ impl Cause {
             Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
                 CountsAgainst::Repository
             }
-            Self::Busy | Self::NoMemory | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
+            Self::Offline | Self::Busy | Self::NoMemory | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
         }
     }
 

@@ -10,6 +10,7 @@ use url::Url;
 use super::failure::Failure;
 use super::output::{announce, print_line};
 use crate::domain::bootstrap::{GROUP, TOKEN_USERNAME};
+use crate::domain::upstream::NetworkMode;
 use crate::server::{self, FirstStart, Reloadable, RunningServer};
 use crate::settings::{Keys, Settings, SettingsErrors, Storage};
 use crate::telemetry::{self, Logging};
@@ -127,6 +128,11 @@ fn warn_of_risks(settings: &Settings) {
              tls_certificate and tls_key in [server], or, behind a proxy with TLS, external_url with https:// or \
              trusted_proxies",
             settings.server.listen
+        );
+    }
+    if settings.proxy.network_mode == NetworkMode::Offline {
+        tracing::warn!(
+            "proxy.network_mode is offline: no registry is contacted, and only what is cached can be pulled"
         );
     }
     for (upstream, username) in settings.upstreams.unrestricted_accounts() {

@@ -1,16 +1,35 @@
-//! The configured upstream registries, and the account for each pull from them. No other registry is contacted.
+//! The configured upstream registries, the account for each pull from them, and the freshness of their tags. No other
+//! registry is contacted.
 //! Contains no secret.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::freshness::{Freshness, TagClasses};
 use super::group::GroupPath;
 use super::origin::{Account, Origin};
+use super::reference::Reference;
 use super::repository::{Repository, UpstreamName};
 
 /// All configured upstreams. Pulls from any other registry are refused.
 #[derive(Clone, Debug, Default)]
-pub struct Upstreams(BTreeMap<UpstreamName, Upstream>);
+pub struct Upstreams {
+    known: BTreeMap<UpstreamName, Upstream>,
+    classes: TagClasses,
+    stale_while_revalidate: Duration,
+    mode: NetworkMode,
+}
+
+/// Whether upstreams are contacted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// They are.
+    #[default]
+    Online,
+    /// They are not: what is cached is served, whatever its age.
+    Offline,
+}
 
 /// The settings of one upstream, apart from its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,35 +78,62 @@ pub struct ImagePatternError;
 impl Upstreams {
     /// Creates the set of these upstreams.
     pub fn new(upstreams: impl IntoIterator<Item = (UpstreamName, Upstream)>) -> Self {
-        Self(upstreams.into_iter().collect())
+        Self { known: upstreams.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Returns these upstreams with these classes of tags, and this time for which stale tags are served while they are
+    /// revalidated.
+    pub fn with_tags(self, classes: TagClasses, stale_while_revalidate: Duration) -> Self {
+        Self { classes, stale_while_revalidate, ..self }
     }
 
     /// Returns the names of the upstreams, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &UpstreamName> {
-        self.0.keys()
+        self.known.keys()
     }
 
     /// Returns the upstream of this name, with its name.
     pub fn named(&self, name: &str) -> Option<(&UpstreamName, &Upstream)> {
-        self.0.get_key_value(name)
+        self.known.get_key_value(name)
     }
 
-    /// Returns the time to live of this upstream's tags; zero for one that is not configured.
-    pub fn tag_freshness(&self, name: &UpstreamName) -> Duration {
-        self.0.get(name).map_or(Duration::ZERO, |upstream| upstream.tag_freshness)
+    /// Returns these upstreams in this mode.
+    pub fn in_mode(self, mode: NetworkMode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Returns the mode.
+    pub fn mode(&self) -> NetworkMode {
+        self.mode
+    }
+
+    /// Returns the freshness of a tag, or of other content of this origin; zero if the upstream is not configured.
+    pub fn freshness(&self, origin: &Origin, reference: &Reference) -> Freshness {
+        if self.mode == NetworkMode::Offline {
+            return Freshness { time_to_live: Duration::MAX, stale_while_revalidate: Duration::ZERO };
+        }
+        let Some(upstream) = self.known.get(&origin.upstream) else { return Freshness::default() };
+        let of_class = match reference {
+            Reference::Tag(tag) => self.classes.time_to_live(origin, tag),
+            Reference::Digest(_) => None,
+        };
+        Freshness {
+            time_to_live: of_class.unwrap_or(upstream.tag_freshness),
+            stale_while_revalidate: self.stale_while_revalidate,
+        }
     }
 
     /// Returns true if a group at the path `to` may use an account that is reserved for some groups, and one at
     /// `from` may not.
     pub fn gives_account(&self, from: Option<&GroupPath>, to: &GroupPath) -> bool {
-        let rules = self.0.values().flat_map(|upstream| &upstream.accounts);
+        let rules = self.known.values().flat_map(|upstream| &upstream.accounts);
         let mut kept = rules.filter(|rule| !rule.groups.is_empty());
         kept.any(|rule| rule.covers(to) && !from.is_some_and(|from| rule.covers(from)))
     }
 
     /// Returns the group paths for which accounts are reserved, with the upstream and the account's user name there.
     pub fn reserved_paths(&self) -> impl Iterator<Item = ReservedPath<'_>> {
-        self.0.iter().flat_map(|(upstream, known)| {
+        self.known.iter().flat_map(|(upstream, known)| {
             known.accounts.iter().flat_map(move |rule| {
                 rule.groups.iter().map(move |group| ReservedPath { upstream, account: &rule.username, group })
             })
@@ -96,7 +142,7 @@ impl Upstreams {
 
     /// Returns the origin of this group's pull of this repository: the upstream and the account.
     pub fn origin(&self, upstream: UpstreamName, repository: Repository, group: &GroupPath) -> Origin {
-        let rules = self.0.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);
+        let rules = self.known.get(&upstream).map_or(&[][..], |upstream| &upstream.accounts);
         let account = match rules.iter().find(|rule| rule.allows(group, &repository)) {
             Some(rule) => Account::Username(rule.username.clone()),
             None => Account::Anonymous,

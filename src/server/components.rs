@@ -106,7 +106,11 @@ impl Handles {
     pub(super) async fn start(stores: Stores, signer: Signer, settings: &Settings) -> Result<Self, StartError> {
         let Stores { leftovers, identities, content, files, spool } = stores;
         let identity_arbiter = arbiter();
-        let upstream = UpstreamHandle::start(settings.upstreams.iter().cloned().collect(), &arbiter())?;
+        let upstream = UpstreamHandle::start(
+            settings.upstreams.iter().cloned().collect(),
+            settings.proxy.network_mode,
+            &arbiter(),
+        )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
         let last_used = LastUsed::new(identities.last_used().await?);
@@ -162,7 +166,7 @@ impl Handles {
         let server = &settings.server;
         let proxies = server.trusted_proxies.clone();
         let public_url = PublicUrl::new(server.external_url.as_ref(), proxies, server.tls().is_some());
-        let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.upstreams.world()));
+        let upstreams = CurrentUpstreams::new(ArcSwap::from_pointee(settings.world()));
         let reloadable = Reloadable {
             policy: self.policy.clone(),
             upstream: self.upstream.clone(),

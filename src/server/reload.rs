@@ -24,8 +24,18 @@ pub struct Reloadable {
 impl Reloadable {
     /// Returns whether [`Self::apply`] applies a change of this key. Other keys need a restart.
     pub fn applies(key: &str) -> bool {
-        const KEYS: [&str; 4] =
-            ["cache.tag_freshness", "cache.revalidate_timeout", "cache.negative_ttl", "cache.account_grace"];
+        const KEYS: [&str; 10] = [
+            "proxy.network_mode",
+            "cache.tag_freshness",
+            "cache.stale_while_revalidate",
+            "cache.moving_tags",
+            "cache.moving_freshness",
+            "cache.immutable_tags",
+            "cache.immutable_freshness",
+            "cache.revalidate_timeout",
+            "cache.negative_ttl",
+            "cache.account_grace",
+        ];
         key.starts_with("upstreams.") || key.starts_with("upstream_defaults.") || KEYS.contains(&key)
     }
 
@@ -40,8 +50,9 @@ impl Reloadable {
     /// # Errors
     /// An upstream cannot be used with these settings. Nothing has changed then.
     pub fn apply(&self, settings: &Settings) -> Result<(), StartError> {
-        let changed = self.upstream.change(settings.upstreams.iter().cloned().collect())?;
-        let world = settings.upstreams.world();
+        let changed =
+            self.upstream.change(settings.upstreams.iter().cloned().collect(), settings.proxy.network_mode)?;
+        let world = settings.world();
         warn_of_missing_groups(&world, &self.policy.directory());
         self.world.store(Arc::new(world));
         self.manifests.change(settings.cache.manifests.times, changed);

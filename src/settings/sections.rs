@@ -14,10 +14,12 @@ use crate::actors::blob_cache::{BlobCacheOptions, VerifyOptions};
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::manifest_cache::ManifestCacheOptions;
 use crate::actors::token_issuer::PasswordOptions;
+use crate::domain::freshness::{TagClass, TagClasses, TagPattern};
 use crate::domain::min_free::MinFree;
 use crate::domain::policy::PublicGroups;
 use crate::domain::quota::Quota;
 use crate::domain::token::is_like_gitlabs;
+use crate::domain::upstream::NetworkMode;
 use crate::domain::user::Username;
 use crate::formats::{self, quantity};
 
@@ -78,19 +80,21 @@ pub struct Auth {
     pub passwords: PasswordOptions,
 }
 
-/// The main switch of the proxy.
+/// The main switches of the proxy.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Proxy {
     /// False: nothing can be pulled, and administrators cannot enable the proxy by the API.
     pub enabled: bool,
+    /// Whether upstreams are contacted.
+    pub network_mode: NetworkMode,
 }
 
 /// Times to live, sizes and concurrency of the cache.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Cache {
-    /// Time to live of a tag, where its upstream does not set one; zero: revalidated at every request.
-    #[serde(deserialize_with = "quantity::duration")]
-    pub tag_freshness: Duration,
+    /// Times for which tags are served without a confirmation by upstream.
+    #[serde(rename = "*tags")]
+    pub tags: TagTimes,
     /// The cache of manifests.
     #[serde(rename = "*manifests")]
     pub manifests: ManifestCacheOptions,
@@ -105,6 +109,27 @@ pub struct Cache {
     pub transfer_memory: u64,
     /// Maximum number of blob files that are kept open.
     pub open_blobs: NonZeroUsize,
+}
+
+/// Times for which tags are served without a confirmation by upstream.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TagTimes {
+    /// Time to live of a tag that fits no class, where its upstream does not set one; zero: revalidated at every request.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub tag_freshness: Duration,
+    /// Time after the time to live for which a tag is served while it is revalidated in the background.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub stale_while_revalidate: Duration,
+    /// Tags that move often.
+    pub moving_tags: Vec<TagPattern>,
+    /// Time to live of moving tags.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub moving_freshness: Duration,
+    /// Tags that are never moved.
+    pub immutable_tags: Vec<TagPattern>,
+    /// Time to live of immutable tags.
+    #[serde(deserialize_with = "quantity::duration")]
+    pub immutable_freshness: Duration,
 }
 
 const MIN_PASSWORD_CHARS: usize = 8;
@@ -170,6 +195,20 @@ impl Auth {
             return refused("login_window", "is zero");
         }
         Ok(())
+    }
+}
+
+impl TagTimes {
+    /// Returns the classes of tags.
+    pub(super) fn classes(&self) -> TagClasses {
+        let class = |tags: &[TagPattern], time_to_live: &Duration| TagClass {
+            tags: tags.to_vec(),
+            time_to_live: *time_to_live,
+        };
+        TagClasses {
+            moving: class(&self.moving_tags, &self.moving_freshness),
+            immutable: class(&self.immutable_tags, &self.immutable_freshness),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::ValidationError;
 use super::layers::Node;
 use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
-use crate::domain::upstream::{AccountRule, ImagePattern, Upstream, Upstreams};
+use crate::domain::upstream::{AccountRule, ImagePattern, Upstream};
 use crate::formats::{self, quantity};
 use crate::upstream::{AccountOptions, ConnectionOptions, HostPort, UpstreamOptions};
 
@@ -29,18 +29,17 @@ impl ConfiguredUpstreams {
         self.0.iter()
     }
 
-    /// Returns the part of these settings that decides which account a pull uses: without addresses,
-    /// limits and secrets.
-    pub fn world(&self) -> Upstreams {
+    /// Iterates over the rules of the accounts, and the freshness of tags.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (UpstreamName, Upstream)> {
         let rule = |account: &AccountOptions| AccountRule {
             username: account.username.clone(),
             groups: account.groups.clone(),
             images: account.images.clone(),
         };
-        Upstreams::new(self.iter().map(|upstream| {
+        self.iter().map(move |upstream| {
             let accounts = upstream.accounts.iter().map(rule).collect();
             (upstream.name.clone(), Upstream { accounts, tag_freshness: upstream.tag_freshness })
-        }))
+        })
     }
 
     /// Returns the accounts that every group can use for every image, for a warning.

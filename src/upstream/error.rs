@@ -85,6 +85,9 @@ pub enum UpstreamError {
     /// No request was sent, because upstream has failed with this error a short time ago.
     #[error("not requested, because a short time ago {0}")]
     Spared(Box<UpstreamError>),
+    /// This service does not contact upstreams at present (`proxy.network_mode`).
+    #[error("this service is offline")]
+    Offline,
     /// No such upstream is configured, or it has no such account.
     #[error("this upstream or account is not configured")]
     NotConfigured,
@@ -200,13 +203,14 @@ impl UpstreamError {
             | Self::ForbiddenAddress { .. }
             | Self::WrongRange
             | Self::TooLong
+            | Self::Offline
             | Self::NotConfigured => false,
         }
     }
 
     /// Returns true if a request was sent to upstream, or may have been.
     pub fn was_sent(&self) -> bool {
-        !matches!(self, Self::Busy | Self::Spared(_) | Self::NotConfigured)
+        !matches!(self, Self::Busy | Self::Spared(_) | Self::Offline | Self::NotConfigured)
     }
 
     /// Returns true if a `HEAD` that failed with this error was refused because of its method, and not only
@@ -239,6 +243,7 @@ impl UpstreamError {
             | Self::TooLong
             | Self::Busy
             | Self::Spared(_)
+            | Self::Offline
             | Self::NotConfigured
             | Self::Lost => false,
         }

@@ -1,5 +1,9 @@
 //! Freshness of tags: their time to live, the revalidation of stale ones, and that concurrent requests are coalesced.
 
+mod background;
+mod classes;
+mod offline;
+
 use std::time::{Duration, Instant};
 
 use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
@@ -23,6 +27,12 @@ impl Scene {
         let scenario = Scenario::new().image("library/alpine", "latest", &image).settings(lines);
         let Started { hub, service, client, .. } = scenario.start().await;
         Self { hub, service, client, image }
+    }
+
+    /// Kills the service and starts it again.
+    fn restart(&mut self) {
+        self.service.kill_and_restart();
+        self.client = self.service.stranger().with_authorization(self.client.authorization());
     }
 
     async fn pull(&self, reference: &str) -> Answer {
@@ -243,7 +253,7 @@ async fn five_hundred_askers_of_an_unknown_tag_cause_one_get() {
 
 #[actix_rt::test]
 async fn five_hundred_askers_of_a_stale_tag_cause_one_head() {
-    let scene = Scene::start("[cache]\ntag_freshness = \"2s\"").await;
+    let scene = Scene::start("[cache]\ntag_freshness = \"2s\"\nstale_while_revalidate = 0").await;
     scene.gives(&scene.image, "miss").await;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     scene.hub.reset_counts();
@@ -255,7 +265,7 @@ async fn five_hundred_askers_of_a_stale_tag_cause_one_head() {
 
 #[actix_rt::test]
 async fn five_hundred_askers_of_a_tag_that_moved_cause_one_head_and_one_get() {
-    let scene = Scene::start("[cache]\ntag_freshness = \"2s\"").await;
+    let scene = Scene::start("[cache]\ntag_freshness = \"2s\"\nstale_while_revalidate = 0").await;
     scene.gives(&scene.image, "miss").await;
     let moved = Image::single(&[Layer::random(1_000, 2)]);
     scene.hub.push_image("library/alpine", "latest", &moved);

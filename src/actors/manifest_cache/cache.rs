@@ -25,6 +25,7 @@ use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
+use crate::domain::freshness::{Freshness, TagState};
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::store::content::{ContentStore, Grant, LookUp, Pulled};
@@ -89,21 +90,21 @@ impl CachedManifests {
         }
     }
 
-    /// Returns the manifest if all that the request needs is in memory and fresh. This is the hit path:
-    /// no blocking calls.
+    /// Returns the manifest if all that the request needs is in memory, and fresh or to be revalidated in the background.
+    /// This is the hit path: no blocking calls.
     pub(super) fn remembered(&self, request: &PullManifest) -> Option<PulledManifest> {
-        let (digest, checked_at) = match &request.reference {
-            Reference::Digest(digest) => (*digest, None),
+        let (digest, checked_at, status) = match &request.reference {
+            Reference::Digest(digest) => (*digest, None, CacheStatus::Hit),
             Reference::Tag(tag) => {
                 let entry = self.tags.get(&TagOf(&request.origin, tag))?;
-                is_fresh(&entry, request.tag_freshness).then_some((entry.digest, Some(entry.checked_at)))?
+                (entry.digest, Some(entry.checked_at), at_once(&entry, request.freshness)?)
             }
         };
         self.links.get(&LinkOf(request.group, &request.origin, digest))?;
         let manifest = self.manifests.get(&digest)?;
         // If the group's share of memory is in use, the pull has to wait for it, which this function must not do.
         let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
-        Some(PulledManifest::new(Leased { manifest, lease }, CacheStatus::Hit, checked_at))
+        Some(PulledManifest::new(Leased { manifest, lease }, status, checked_at))
     }
 
     /// Returns this manifest for a client of the group, once the group's share of memory has room for it.
@@ -243,8 +244,24 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
     }
 }
 
-/// Returns true if the entry of a tag is younger than `freshness`, and upstream does not refuse its repository.
-pub(super) fn is_fresh(entry: &TagEntry, freshness: Duration) -> bool {
-    let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at));
-    !entry.denied && age.is_ok_and(|age| age < freshness)
+/// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first, as
+/// where it has refused the repository.
+pub(super) fn at_once(entry: &TagEntry, freshness: Freshness) -> Option<CacheStatus> {
+    match freshness.state(age(entry)?) {
+        TagState::Fresh => Some(CacheStatus::Hit),
+        TagState::StaleWhileRevalidate => Some(CacheStatus::Revalidating),
+        TagState::Stale => None,
+    }
+}
+
+/// Returns true if upstream confirmed a tag less than `time` ago, and does not refuse its repository.
+pub(super) fn is_fresh(entry: &TagEntry, time: Duration) -> bool {
+    age(entry).is_some_and(|age| age < time)
+}
+
+/// Returns the time since upstream confirmed a tag; `None` if upstream refuses its repository, and if that time is in the
+/// future, because the clock was changed.
+fn age(entry: &TagEntry) -> Option<Duration> {
+    let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at)).ok();
+    age.filter(|_| !entry.denied)
 }

@@ -12,12 +12,15 @@ use tokio::time::{sleep, timeout};
 
 use super::cache::CachedManifests;
 use super::coordinator::ManifestCache;
+use super::keys::TagKey;
 use super::pull::Pull;
 use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
+use super::revalidations::{Revalidation, Revalidations};
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
 use crate::actors::admission::AdmissionLimit;
 use crate::actors::cache_limits::CacheLimits;
+use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::{Cause, PullFailure, image_name};
@@ -27,7 +30,7 @@ use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
-use crate::domain::reference::Tag;
+use crate::domain::reference::{Reference, Tag};
 use crate::domain::repository::UpstreamName;
 use crate::store::content::ContentStore;
 
@@ -40,6 +43,7 @@ struct Inner {
     cache: Arc<CachedManifests>,
     waiters: AdmissionLimit,
     times: CurrentTimes,
+    revalidations: Revalidations,
 }
 
 /// The outcome of a pull, and the number of upstream requests that it caused.
@@ -85,7 +89,7 @@ impl ManifestCacheHandle {
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
         });
-        Self(Arc::new(Inner { actor, cache, waiters, times }))
+        Self(Arc::new(Inner { actor, cache, waiters, times, revalidations: Revalidations::default() }))
     }
 
     /// Pulls the manifest that this reference stands for, if the group may have it.
@@ -97,11 +101,23 @@ impl ManifestCacheHandle {
             Some(pulled) => Ok(pulled),
             None => timeout(deadlines::RESPONSE, self.0.pull(&request, &calls)).await.unwrap_or(Err(Cause::TimedOut)),
         };
+        if let Ok(PulledManifest { source: CacheStatus::Revalidating, .. }) = &pulled {
+            self.revalidate(&request);
+        }
         let outcome = pulled.map_err(|cause| {
             let image = image_name(&request.origin, &request.reference.to_string());
             PullFailure { origin: request.origin, image, cause }
         });
         Pulled { outcome, upstream_calls: calls.load(Ordering::Relaxed), from_memory }
+    }
+
+    /// Starts to revalidate a tag in the background, unless that is being done already.
+    fn revalidate(&self, request: &PullManifest) {
+        let Reference::Tag(tag) = &request.reference else { return };
+        let Some(permission) = self.0.revalidations.begin(TagKey::of(request, tag), Instant::now()) else { return };
+        let request = PullManifest { freshness: request.freshness.without_stale(), head: true, ..request.clone() };
+        let inner = Arc::clone(&self.0);
+        actix_rt::spawn(async move { inner.revalidate(&request, permission).await });
     }
 
     /// Sets the times for later pulls, and forgets the failures and negative entries of these upstreams.
@@ -131,6 +147,14 @@ impl ManifestCacheHandle {
 }
 
 impl Inner {
+    /// Revalidates a tag, and fetches its manifest if it has moved. A failure is remembered with the tag.
+    async fn revalidate(&self, request: &PullManifest, permission: Revalidation) {
+        let pulled = timeout(deadlines::RESPONSE, self.pull(request, &AtomicU32::new(0))).await;
+        if pulled.is_ok_and(|pulled| pulled.is_ok_and(|pulled| pulled.stale_because.is_none())) {
+            permission.succeeded();
+        }
+    }
+
     /// Pulls a manifest that is not answered from memory. If upstream's rate limit is reached and nothing can be
     /// served stale, retries for a bounded time: docker never retries a 429.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {

@@ -43,8 +43,12 @@ impl LinkKey {
 }
 
 impl TagKey {
+    pub(super) fn new(origin: Origin, tag: Tag) -> Self {
+        Self { origin, tag }
+    }
+
     pub(super) fn of(request: &PullManifest, tag: &Tag) -> Self {
-        Self { origin: request.origin.clone(), tag: tag.clone() }
+        Self::new(request.origin.clone(), tag.clone())
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::{timeout, timeout_at};
 
 use super::CacheTimes;
-use super::cache::{CachedManifests, Known, is_fresh};
+use super::cache::{CachedManifests, Known, at_once, is_fresh};
 use super::coordinator::ManifestCache;
 use super::request::{ConfirmManifest, FetchManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
 use super::response::{Leased, PulledManifest, SharedOutcome};
@@ -66,11 +66,11 @@ impl Pull<'_> {
     }
 
     /// Serves a stored manifest to which the group has a granted link: at once if it was requested by digest or the
-    /// tag is fresh, otherwise after a revalidation.
+    /// tag is fresh, or stale for a short time only, otherwise after a revalidation.
     async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
-        if tag.is_none_or(|entry| is_fresh(&entry, self.request.tag_freshness)) {
-            return Ok(PulledManifest::new(leased, CacheStatus::Hit, checked_at));
+        if let Some(status) = tag.map_or(Some(CacheStatus::Hit), |entry| at_once(&entry, self.request.freshness)) {
+            return Ok(PulledManifest::new(leased, status, checked_at));
         }
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
         let Leased { manifest, lease } = leased;
@@ -233,7 +233,7 @@ impl Pull<'_> {
     /// Returns how recent a shared outcome must be: at most as old as a fresh tag, and only as old as it
     /// takes to store it.
     fn since(&self) -> Since {
-        Since { requested_at: self.requested_at, max_age: self.request.tag_freshness.min(MAX_REUSED_AGE) }
+        Since { requested_at: self.requested_at, max_age: self.request.freshness.time_to_live.min(MAX_REUSED_AGE) }
     }
 
     /// Returns true if the reference may stand for this digest.

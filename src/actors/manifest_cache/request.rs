@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::response::{Fetched, SharedOutcome};
+use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
@@ -22,8 +23,8 @@ pub struct PullManifest {
     pub reference: Reference,
     /// True for a `HEAD` request.
     pub head: bool,
-    /// Time to live of the tags of this upstream.
-    pub tag_freshness: Duration,
+    /// Freshness of the tag.
+    pub freshness: Freshness,
 }
 
 /// Key under which upstream requests for a manifest are coalesced: at most one request per key is under way.

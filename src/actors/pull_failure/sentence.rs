@@ -32,6 +32,7 @@ impl PullFailure {
             | Cause::ServerError { .. }
             | Cause::Interrupted { .. }
             | Cause::InvalidResponse { .. }
+            | Cause::Offline
             | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} is not cached here yet"),
         }
     }
@@ -70,6 +71,7 @@ impl PullFailure {
             Cause::ForbiddenAddress { .. } => {
                 format!("{upstream} leads to an address that is neither public nor listed for it")
             }
+            Cause::Offline => "This service is offline (proxy.network_mode)".to_owned(),
             Cause::Busy => format!("Too many pulls at once for {image} to be fetched from {upstream} now. Try again"),
             Cause::NoMemory => format!(
                 "The memory for {image} is taken by large manifests and lists on their way to other clients. Try again"

@@ -16,6 +16,7 @@ use super::request::{ContentKind, UpstreamRequest, Verdict};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::Origin;
 use crate::domain::repository::UpstreamName;
+use crate::domain::upstream::NetworkMode;
 use crate::upstream::{Registry, UpstreamError};
 
 /// Owner of the backoffs of all upstreams; see the module.
@@ -72,6 +73,9 @@ impl UpstreamFetcher {
         let current = self.current.load();
         let limits = current.limits.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)?;
         let registry = current.registries.of(&origin.upstream)?;
+        if current.mode == NetworkMode::Offline {
+            return Err(UpstreamError::Offline);
+        }
         match self.backoffs(R::KIND).spares(origin, request.urgency(), Instant::now()) {
             Some(error) => Err(UpstreamError::Spared(Box::new(error))),
             None => Ok((limits, registry)),

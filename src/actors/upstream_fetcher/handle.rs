@@ -14,6 +14,7 @@ use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Verdict};
 use crate::domain::origin::Origin;
 use crate::domain::repository::UpstreamName;
+use crate::domain::upstream::NetworkMode;
 use crate::upstream::{Registries, SetupError, UpstreamError, UpstreamOptions};
 
 /// Handle for upstream requests. A request that was sent runs on after its caller has left; dropping a stream ends its
@@ -28,6 +29,7 @@ pub struct UpstreamHandle {
 pub(super) struct Current {
     pub(super) registries: Registries,
     pub(super) limits: HashMap<UpstreamName, Arc<UpstreamLimits>>,
+    pub(super) mode: NetworkMode,
 }
 
 /// Sender of one kind of requests. A trait, so that tests can inject failures.
@@ -43,23 +45,27 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails if an upstream's options cannot be used.
-    pub fn start(upstreams: Vec<UpstreamOptions>, arbiter: &ArbiterHandle) -> Result<Self, SetupError> {
-        let none = Current { registries: Registries::new(Vec::new())?, limits: HashMap::new() };
-        let current = Arc::new(ArcSwap::from_pointee(none.changed_to(upstreams)?));
+    pub fn start(
+        upstreams: Vec<UpstreamOptions>,
+        mode: NetworkMode,
+        arbiter: &ArbiterHandle,
+    ) -> Result<Self, SetupError> {
+        let none = Current { registries: Registries::new(Vec::new())?, limits: HashMap::new(), mode };
+        let current = Arc::new(ArcSwap::from_pointee(none.changed_to(upstreams, mode)?));
         let of_actor = current.clone();
         let actor = UpstreamFetcher::start_in_arbiter(arbiter, move |_| UpstreamFetcher::new(of_actor));
         Ok(Self { actor, current })
     }
 
-    /// Replaces the upstreams for all later requests; requests under way are not affected. Forgets the failures of the
+    /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the failures of the
     /// upstreams that changed, are new or were removed, and returns their names.
     ///
     /// # Errors
     ///
     /// Fails if an upstream's options cannot be used. Then nothing changes.
-    pub fn change(&self, upstreams: Vec<UpstreamOptions>) -> Result<Vec<UpstreamName>, SetupError> {
+    pub fn change(&self, upstreams: Vec<UpstreamOptions>, mode: NetworkMode) -> Result<Vec<UpstreamName>, SetupError> {
         let before = self.current.load_full();
-        let after = before.changed_to(upstreams)?;
+        let after = before.changed_to(upstreams, mode)?;
         let mut names = after.registries.differing_from(&before.registries);
         names.extend(before.registries.differing_from(&after.registries));
         names.sort();
@@ -74,7 +80,8 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails if upstream does not send a valid response, if the limit of concurrent requests is reached for too long
-    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), or if it is not configured.
+    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), if it is not configured, or if
+    /// this service is offline.
     pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
         let (reply, response) = oneshot::channel();
         self.actor.do_send(Dispatch { request, reply });
@@ -97,7 +104,7 @@ impl<R: UpstreamRequest> Requests<R> for UpstreamHandle {
 impl Current {
     /// Returns the state for these upstreams. Limits that did not change are kept, so that requests under
     /// way still count.
-    fn changed_to(&self, upstreams: Vec<UpstreamOptions>) -> Result<Self, SetupError> {
+    fn changed_to(&self, upstreams: Vec<UpstreamOptions>, mode: NetworkMode) -> Result<Self, SetupError> {
         let limits = |options: &UpstreamOptions| {
             let known = self.limits.get(&options.name).filter(|limits| limits.are_of(&options.connection)).cloned();
             (
@@ -106,6 +113,6 @@ impl Current {
             )
         };
         let limits = upstreams.iter().map(limits).collect();
-        Ok(Self { registries: self.registries.changed_to(upstreams)?, limits })
+        Ok(Self { registries: self.registries.changed_to(upstreams)?, limits, mode })
     }
 }

@@ -7,6 +7,7 @@ use actix::prelude::*;
 
 use super::*;
 use crate::domain::origin::{Account, Origin};
+use crate::domain::upstream::NetworkMode;
 use crate::settings::Settings;
 use crate::upstream::{Registry, UpstreamError};
 
@@ -38,7 +39,8 @@ impl UpstreamRequest for Fake {
 fn started() -> (Arbiter, UpstreamHandle) {
     let arbiter = Arbiter::new();
     let upstreams = Settings::load(None, []).unwrap().upstreams;
-    let upstream = UpstreamHandle::start(upstreams.iter().cloned().collect(), &arbiter.handle()).unwrap();
+    let upstream =
+        UpstreamHandle::start(upstreams.iter().cloned().collect(), NetworkMode::Online, &arbiter.handle()).unwrap();
     (arbiter, upstream)
 }
 

@@ -83,6 +83,7 @@ fn of_cause(cause: &Cause) -> &'static str {
         | Cause::Interrupted { .. }
         | Cause::InvalidResponse { .. }
         | Cause::ForbiddenAddress { .. } => "upstream_failed",
+        Cause::Offline => "offline",
         Cause::Busy => "busy",
         Cause::NoMemory => "no_memory",
         Cause::Store => "store",

@@ -51,9 +51,8 @@ pub(super) async fn pull(
     let started = Instant::now();
     let head = request.method() == Method::HEAD;
     let origin = authorized.origin().clone();
-    let tag_freshness = state.upstreams.load().tag_freshness(&origin.upstream);
-    let wanted =
-        PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, tag_freshness };
+    let freshness = state.upstreams.load().freshness(&origin, reference);
+    let wanted = PullManifest { group: authorized.group().id, origin, reference: reference.clone(), head, freshness };
     let Pulled { outcome, upstream_calls, from_memory } = state.manifests.pull(wanted).await;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match outcome {

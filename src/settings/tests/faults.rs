@@ -8,7 +8,7 @@ fn variables_that_are_wrong_are_refused_by_their_names() {
         ("SERVER__WORKERS", "many", "server.workers: is not a whole number of 0 or more"),
         ("PROXY__ENABLED", "yes", "proxy.enabled: is not true or false"),
         ("SERVER__LISTEN", "x", "server.listen: 'x' is not an address with a port such as 127.0.0.1:5050"),
-        ("PROXY__ENABLE", "x", "proxy.enable: unknown key; known keys are enabled"),
+        ("PROXY__ENABLE", "x", "proxy.enable: unknown key; known keys are enabled, network_mode"),
         ("SERVER", "x", "names a section, not a setting"),
         ("SEVER__LISTEN", "x", "names no known section (upstreams and accounts are added in the file)"),
         ("UPSTREAMS__NEW_IO__URL", "x", "names no known section (upstreams and accounts are added in the file)"),

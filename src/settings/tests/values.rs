@@ -29,7 +29,7 @@ fn without_a_file_the_documented_defaults_hold() {
     assert_eq!(auth.key_file_in(storage), Path::new("./data/jwt-keys"));
     assert_eq!(auth.public_groups, PublicGroups::Members);
     assert!(proxy.enabled);
-    assert_eq!(cache.tag_freshness.as_secs(), 60);
+    assert_eq!(cache.tags.tag_freshness.as_secs(), 60);
     let times = cache.manifests.times;
     assert_eq!((times.revalidate_timeout.as_secs(), times.negative_ttl.as_secs()), (2, 10));
     assert_eq!((cache.manifests.max_manifest_bytes, cache.blobs.max_blob_bytes), (4 << 20, None));
@@ -96,7 +96,7 @@ fn the_environment_is_laid_over_the_file() {
     assert_eq!(settings.server.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()]);
     assert_eq!(settings.server.external_url.unwrap().as_str(), "https://x.example/");
     assert_eq!(settings.auth.public_groups, PublicGroups::Anyone);
-    assert_eq!(settings.cache.tag_freshness.as_secs(), 5);
+    assert_eq!(settings.cache.tags.tag_freshness.as_secs(), 5);
     assert!(!settings.proxy.enabled);
     assert_eq!(settings.storage.min_free, MinFree::Bytes(2 << 30));
 }
@@ -120,7 +120,7 @@ fn the_first_account_that_fits_is_used_in_the_order_of_the_file_and_the_short_fo
                 accounts.z = { username = 'first', password = 'x', groups = ['Team'] }\n\
                 accounts.a = { username = 'second', password = 'x', images = ['acme/*'] }\n";
     let settings = load(text, &[]).unwrap();
-    let world = settings.upstreams.world();
+    let world = settings.world();
     let used = |group: &str, image: &str| {
         world.origin("docker.io".parse().unwrap(), image.parse().unwrap(), &group.parse().unwrap()).account
     };
@@ -135,7 +135,7 @@ fn the_first_account_that_fits_is_used_in_the_order_of_the_file_and_the_short_fo
 fn an_upstream_that_is_switched_off_does_not_exist() {
     let settings = load("[upstreams.'quay.io']\nenabled = false\n", &[]).unwrap();
     assert!(settings.upstreams.iter().all(|upstream| upstream.name.as_str() != "quay.io"));
-    assert!(settings.upstreams.world().named("quay.io").is_none());
+    assert!(settings.world().named("quay.io").is_none());
 }
 
 #[test]

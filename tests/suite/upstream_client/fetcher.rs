@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use dependency_proxy::actors::upstream_fetcher::{GetBlob, GetManifest, HeadBlob, HeadManifest, UpstreamHandle};
+use dependency_proxy::domain::upstream::NetworkMode;
 use dependency_proxy::upstream::UpstreamError;
 use fake_registry::Kind;
 
@@ -20,7 +21,7 @@ fn get_blob(setup: &Setup, from: u64) -> GetBlob {
 
 fn start(options: UpstreamOptions) -> (Arbiter, UpstreamHandle) {
     let arbiter = Arbiter::new();
-    let upstream = UpstreamHandle::start(vec![options], &arbiter.handle()).unwrap();
+    let upstream = UpstreamHandle::start(vec![options], NetworkMode::Online, &arbiter.handle()).unwrap();
     (arbiter, upstream)
 }
 

@@ -115,6 +115,7 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
             unavailable("Upstream registry gave a wrong response and this is not cached here yet")
         }
         Cause::ForbiddenAddress { .. } => unavailable("Upstream registry leads to an address that is not allowed"),
+        Cause::Offline => unavailable("This cache is offline and this is not cached here yet"),
         Cause::Busy => unavailable("Too many pulls at once - try again"),
         Cause::NoMemory => unavailable("Too many large manifests at once - try again"),
         Cause::Store => unavailable("The cache could not be read or written"),

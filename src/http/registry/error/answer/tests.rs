@@ -172,6 +172,12 @@ fn of_responses() -> Vec<Row> {
 fn of_this_service() -> Vec<Row> {
     vec![
         (
+            Cause::Offline,
+            503,
+            NotUpstream,
+            "This service is offline (proxy.network_mode) and acme/app:1 is not cached here yet",
+        ),
+        (
             Cause::Busy,
             503,
             NotUpstream,
