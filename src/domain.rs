@@ -14,6 +14,7 @@
 //! | [`directory`] | all users, groups, members and tokens as one value, and the writes that change it |
 //! | [`download`] | the state machine of a download |
 //! | [`eviction`] | the order in which stored content is evicted |
+//! | [`fair_queue`] | a queue in which groups take turns |
 //! | [`freshness`] | how long tags are served without a confirmation by upstream |
 //! | [`group`] | groups, their paths, and the limits of what they cache |
 //! | [`id`] | identifiers of users, groups, tokens and credentials |
@@ -26,11 +27,14 @@
 //! | [`overlap`] | the time for which the old secret of a rotated token stays valid |
 //! | [`platform`] | platforms of images |
 //! | [`policy`] | the access rules: who may pull through a group |
+//! | [`pull_budget`] | the pull limit of an account at an upstream, and what gives way as it is reached |
+//! | [`pull_shares`] | shares of groups in what is left of a pull limit |
 //! | [`quota`] | the maximum size of all stored content |
 //! | [`mod@reference`] | references: tags and digests |
 //! | [`regained`] | credentials that a restore makes valid again |
 //! | [`repository`] | names of repositories and upstreams |
 //! | [`scope`] | scopes of tokens |
+//! | [`throttle`] | pace of requests to an upstream whose limit is reached |
 //! | [`token`] | tokens, and tombstones of deleted ones |
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
 //! | [`user`] | users, their passwords, and the bots of group access tokens |
@@ -46,6 +50,7 @@ pub mod digest;
 pub mod directory;
 pub mod download;
 pub mod eviction;
+pub mod fair_queue;
 pub mod freshness;
 pub mod group;
 pub mod id;
@@ -58,11 +63,14 @@ pub mod origin;
 pub mod overlap;
 pub mod platform;
 pub mod policy;
+pub mod pull_budget;
+pub mod pull_shares;
 pub mod quota;
 pub mod reference;
 pub mod regained;
 pub mod repository;
 pub mod scope;
+pub mod throttle;
 pub mod token;
 pub mod upstream;
 pub mod user;

@@ -15,6 +15,7 @@
 
 mod address;
 mod authorization;
+mod budgets;
 mod clients;
 mod connection_error;
 mod content;
@@ -37,7 +38,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use content::{Content, ContentHead, ManifestHead};
-pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, UpstreamError};
+pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedFor, UpstreamError};
 pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
 pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SetupError, UpstreamOptions};

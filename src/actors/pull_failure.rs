@@ -9,7 +9,8 @@
 //! | [`Denied`](Cause::Denied) | has no '*repository*', or it is private, and upstream's message | nothing | 403 |
 //! | [`Refused`](Cause::Refused) | refuses *image* (HTTP status), and upstream's message | nothing | upstream's |
 //! | [`Unusable`](Cause::Unusable) | has *image* in a form that cannot be used | nothing | 403 |
-//! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | account | 503 |
+//! | [`RateLimited`](Cause::RateLimited) | 's pull limit is reached | nothing[^3] | 503 |
+//! | [`Reserved`](Cause::Reserved) | 's pull limit is nearly reached | nothing | 503 |
 //! | [`AccountRefused`](Cause::AccountRefused) | refuses the login of account *name* | account | 503 |
 //! | [`AccountGraceOver`](Cause::AccountGraceOver) | the same, longer than allowed | account | 503 |
 //! | [`AccountUntrusted`](Cause::AccountUntrusted) | sends the login to a host that is not listed | account | 503 |
@@ -30,6 +31,8 @@
 //!
 //! [^2]: And against the upstream, once a second repository fails.
 //!
+//! [^3]: `actors::upstream_fetcher::gates` holds the requests of the account.
+//!
 //! Kinds of connection failures: DNS, connection refused, TLS, connection closed, proxy, other network errors.
 
 mod conversion;
@@ -39,7 +42,7 @@ use std::time::Duration;
 
 pub use self::sentence::image_name;
 use crate::domain::origin::Origin;
-pub use crate::upstream::ConnectionFailure;
+pub use crate::upstream::{ConnectionFailure, ReservedFor};
 
 /// A failed pull: the requested image and the cause. The text is for the person who pulls.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -86,6 +89,8 @@ pub enum Cause {
         /// Time to wait, where upstream reports it.
         retry_after: Option<Duration>,
     },
+    /// Upstream's pull limit is nearly reached, and what is left is kept for others.
+    Reserved(ReservedFor),
     /// Upstream refuses the configured credentials, regardless of the image.
     AccountRefused,
     /// Upstream refuses the configured credentials, and the tag was last confirmed with them longer ago than
@@ -173,7 +178,7 @@ pub enum CountsAgainst {
     Repository,
     /// Nothing: the response shows that upstream works.
     Nothing,
-    /// Nothing: upstream had no part in the failure.
+    /// Nothing: upstream had no part in the failure, or it is not one that ends by itself after a backoff.
     NotUpstream,
 }
 
@@ -186,8 +191,7 @@ impl Cause {
             | Self::Denied { .. }
             | Self::Refused { .. }
             | Self::Unusable { .. } => CountsAgainst::Nothing,
-            Self::RateLimited { .. }
-            | Self::AccountRefused
+            Self::AccountRefused
             | Self::AccountGraceOver
             | Self::AccountUntrusted { .. }
             | Self::RealmFailed { .. } => CountsAgainst::Account,
@@ -198,7 +202,13 @@ impl Cause {
             Self::Interrupted { .. } | Self::InvalidResponse { .. } | Self::ForbiddenAddress { .. } => {
                 CountsAgainst::Repository
             }
-            Self::Offline | Self::Busy | Self::NoMemory | Self::Store | Self::Internal => CountsAgainst::NotUpstream,
+            Self::RateLimited { .. }
+            | Self::Reserved(_)
+            | Self::Offline
+            | Self::Busy
+            | Self::NoMemory
+            | Self::Store
+            | Self::Internal => CountsAgainst::NotUpstream,
         }
     }
 
@@ -227,6 +237,8 @@ impl PullFailure {
     pub fn retry_after(&self) -> Duration {
         if let Cause::RateLimited { retry_after, .. } = self.cause {
             retry_after.unwrap_or(Duration::from_secs(60))
+        } else if matches!(self.cause, Cause::Reserved(_) | Cause::Offline) {
+            Duration::from_secs(300)
         } else if self.cause == Cause::Busy {
             Duration::from_secs(2)
         } else if self.cause == Cause::NoMemory {

@@ -7,11 +7,13 @@
 //! | [`request`] | the requests, each with the rules of its kind |
 //! | [`handle`] | [`UpstreamHandle`]: sends requests; replaces the upstreams |
 //! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
+//! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`] | permits of one upstream |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
 mod backoffs;
 mod fetcher;
+mod gates;
 mod handle;
 mod limits;
 mod request;

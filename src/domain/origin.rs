@@ -36,6 +36,16 @@ impl Origin {
     }
 }
 
+impl Account {
+    /// Returns the user name; an empty text for requests without credentials.
+    pub fn username(&self) -> &str {
+        match self {
+            Self::Anonymous => "",
+            Self::Username(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.upstream, self.repository)

@@ -85,6 +85,9 @@ pub enum UpstreamError {
     /// No request was sent, because upstream has failed with this error a short time ago.
     #[error("not requested, because a short time ago {0}")]
     Spared(Box<UpstreamError>),
+    /// No request was sent, because upstream's pull limit is nearly reached: what is left is kept for others.
+    #[error("not requested, because upstream's pull limit is nearly reached")]
+    Reserved(ReservedFor),
     /// This service does not contact upstreams at present (`proxy.network_mode`).
     #[error("this service is offline")]
     Offline,
@@ -94,6 +97,15 @@ pub enum UpstreamError {
     /// The task ended without a result: a fault of this service.
     #[error("the request to upstream ended without an outcome")]
     Lost,
+}
+
+/// Requests for which the rest of a pull limit is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservedFor {
+    /// Those for what is not cached.
+    Misses,
+    /// Those of groups that have used less of it.
+    OtherGroups,
 }
 
 /// The details of a response with an error status.
@@ -203,6 +215,7 @@ impl UpstreamError {
             | Self::ForbiddenAddress { .. }
             | Self::WrongRange
             | Self::TooLong
+            | Self::Reserved(_)
             | Self::Offline
             | Self::NotConfigured => false,
         }
@@ -210,7 +223,7 @@ impl UpstreamError {
 
     /// Returns true if a request was sent to upstream, or may have been.
     pub fn was_sent(&self) -> bool {
-        !matches!(self, Self::Busy | Self::Spared(_) | Self::Offline | Self::NotConfigured)
+        !matches!(self, Self::Busy | Self::Spared(_) | Self::Reserved(_) | Self::Offline | Self::NotConfigured)
     }
 
     /// Returns true if a `HEAD` that failed with this error was refused because of its method, and not only
@@ -243,6 +256,7 @@ impl UpstreamError {
             | Self::TooLong
             | Self::Busy
             | Self::Spared(_)
+            | Self::Reserved(_)
             | Self::Offline
             | Self::NotConfigured
             | Self::Lost => false,

@@ -54,6 +54,10 @@ pub struct ConnectionOptions {
     /// Maximum time without a byte of the body; more than zero.
     #[serde(deserialize_with = "quantity::timeout")]
     pub idle_timeout: Duration,
+    /// Maximum time for which a request waits while the registry's limit is reached; at most
+    /// [`RATE_LIMIT`](deadlines::RATE_LIMIT).
+    #[serde(deserialize_with = "quantity::timeout")]
+    pub rate_limit_wait: Duration,
     /// The HTTP proxy.
     pub proxy: HttpProxy,
     /// PEM file with certificate authorities that are trusted in addition to those of the operating system.
@@ -135,14 +139,22 @@ impl ConnectionOptions {
                 "header_timeout",
                 "is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
             )),
+            None if self.rate_limit_wait > deadlines::RATE_LIMIT => {
+                Err(("rate_limit_wait", "is longer than 18 s; clients give up after 30 s"))
+            }
             None => Ok(()),
         }
     }
 
     /// As [`UpstreamOptions::is_same`]. The limits are not the client's.
     fn is_same(&self, other: &Self) -> bool {
-        let Self { max_concurrent, max_waiting, ca_file, .. } = self;
-        let with_own_limits = Self { max_concurrent: *max_concurrent, max_waiting: *max_waiting, ..other.clone() };
+        let Self { max_concurrent, max_waiting, rate_limit_wait, ca_file, .. } = self;
+        let with_own_limits = Self {
+            max_concurrent: *max_concurrent,
+            max_waiting: *max_waiting,
+            rate_limit_wait: *rate_limit_wait,
+            ..other.clone()
+        };
         ca_file.is_none() && *self == with_own_limits
     }
 }

@@ -1,5 +1,5 @@
-//! Rate limit that an upstream reports in the headers of a 429 (RFC 9110, section 10.2.3; Docker Hub's
-//! `ratelimit-limit`).
+//! Rate limit that an upstream reports in the headers of its responses (Docker Hub's `ratelimit-limit`,
+//! `ratelimit-remaining` and `docker-ratelimit-source`), and of a 429 (RFC 9110, section 10.2.3).
 
 use std::time::Duration;
 
@@ -7,11 +7,26 @@ use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::error::RateLimit;
+use crate::domain::pull_budget::LimitReport;
 
 /// Maximum wait that is accepted from a registry: one day. Longer ones are shortened to it.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns the limit as far as the headers can be parsed. Invalid headers are ignored.
+/// Maximum length of the name of the source, in bytes.
+const MAX_SOURCE_BYTES: usize = 100;
+
+/// Returns what a response reports about the limit and what is left of it; `None` if it does not report both.
+pub(super) fn report(headers: &HeaderMap) -> Option<LimitReport> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (limit, window) = limit_and_window(text("ratelimit-limit")?);
+    let (remaining, _) = limit_and_window(text("ratelimit-remaining")?);
+    let source = text("docker-ratelimit-source").map(str::trim);
+    let source = source.filter(|source| !source.is_empty() && source.len() <= MAX_SOURCE_BYTES).map(str::to_owned);
+    let (limit, remaining) = (limit.filter(|limit| *limit > 0)?, remaining?);
+    Some(LimitReport { limit, remaining: remaining.min(limit), window, source })
+}
+
+/// Returns the limit as far as the headers of a 429 can be parsed. Invalid headers are ignored.
 pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> RateLimit {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (limit, window) = text("ratelimit-limit").map(limit_and_window).unwrap_or_default();
@@ -55,6 +70,30 @@ mod tests {
             retry_after: Some(Duration::from_secs(2820)),
         };
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_left_is_understood_if_the_limit_is() {
+        let of = |limit: &str, remaining: &str| {
+            let fields = [
+                ("ratelimit-limit", limit),
+                ("ratelimit-remaining", remaining),
+                ("docker-ratelimit-source", "192.0.2.1"),
+            ];
+            let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            report(&headers)
+        };
+        let expected = LimitReport {
+            limit: 100,
+            remaining: 76,
+            window: Some(Duration::from_secs(21_600)),
+            source: Some("192.0.2.1".to_owned()),
+        };
+        assert_eq!(of("100;w=21600", "76;w=21600"), Some(expected.clone()));
+        assert_eq!(of("100", "176").map(|report| (report.remaining, report.window)), Some((100, None)));
+        for (limit, remaining) in [("0;w=1", "0"), ("many", "1"), ("100", ""), ("100", "-1"), ("", "5")] {
+            assert_eq!(of(limit, remaining), None, "{limit} {remaining}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use url::Url;
 
 use self::wanted::Wanted;
 use super::authorization::{Login, Renewal};
+use super::budgets::Budgets;
 use super::clients::ClientPool;
 use super::connection_error::innermost;
 use super::content::{self, Content, ContentHead};
@@ -38,6 +39,7 @@ use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
+use crate::domain::pull_budget::PullBudget;
 
 /// Delay before a request that failed with 502, 503 or 504 is repeated.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
@@ -59,6 +61,7 @@ pub struct Registry {
     /// Repositories that ignore ranges and send the whole blob.
     ignored_ranges: HeadSupport,
     accounts_refused: Arc<RefusedAccounts>,
+    budgets: Budgets,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -85,6 +88,7 @@ impl Registry {
             passwords: options.accounts.iter().map(|account| account.password.clone()).collect(),
             accounts: options.accounts.into_iter().map(account).collect(),
             accounts_refused: Arc::new(RefusedAccounts::of(options.name.clone())),
+            budgets: Budgets::of(options.name.clone()),
             transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),
@@ -93,6 +97,11 @@ impl Registry {
             header_timeout: options.connection.header_timeout,
             idle_timeout: options.connection.idle_timeout,
         })
+    }
+
+    /// Returns the pull budget of an account; `None` if upstream reports none.
+    pub fn budget(&self, account: &Account) -> Option<PullBudget> {
+        self.budgets.of_account(account)
     }
 
     /// Returns the maximum time for a `HEAD`. It leaves time for a `GET` that decides if the `HEAD` is
@@ -144,6 +153,10 @@ impl Registry {
             };
             let request = self.request_for(origin, wanted, own.token.as_deref(), &elsewhere)?;
             let received = self.transport.send(request).await?;
+            // The storage behind a redirect has limits of its own.
+            if !received.redirected {
+                self.budgets.learn(&origin.account, received.response.headers());
+            }
             let login = if received.redirected {
                 let place = Place::of(&received.url);
                 let key = TokenKey::elsewhere(origin, place.clone());

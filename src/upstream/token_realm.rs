@@ -178,6 +178,7 @@ fn realm_failure(host: String, error: UpstreamError) -> UpstreamError {
         | UpstreamError::WrongRange
         | UpstreamError::Busy
         | UpstreamError::Spared(_)
+        | UpstreamError::Reserved(_)
         | UpstreamError::Offline
         | UpstreamError::NotConfigured
         | UpstreamError::Lost) => other,

@@ -28,6 +28,7 @@ mod memory;
 mod operating;
 mod protocol;
 mod pull;
+mod pull_limit;
 mod purge;
 mod readme;
 mod real_clients;

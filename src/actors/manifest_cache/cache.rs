@@ -23,9 +23,10 @@ use crate::actors::memory_budget::{MemoryBudget, Reservation};
 use crate::actors::memory_removals::Removals;
 use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
+use crate::actors::upstream_fetcher::UpstreamHandle;
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
-use crate::domain::freshness::{Freshness, TagState};
+use crate::domain::freshness::TagState;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::store::content::{ContentStore, Grant, LookUp, Pulled};
@@ -38,6 +39,7 @@ use crate::telemetry::LineLimit;
 /// Cached manifests, links and tags, in memory and in the store.
 pub(super) struct CachedManifests {
     store: ContentStore,
+    upstream: UpstreamHandle,
     memory: MemoryBudget,
     unstored: Arc<UnstoredReports>,
     evictor: Evictor,
@@ -71,7 +73,7 @@ const EXPECTED_MANIFESTS: usize = 10_000;
 impl CachedManifests {
     /// Creates the cache over this store, with the memory limits of the options.
     pub(super) fn new(
-        store: ContentStore,
+        (store, upstream): (ContentStore, UpstreamHandle),
         memory: MemoryBudget,
         unstored: Arc<UnstoredReports>,
         evictor: Evictor,
@@ -79,6 +81,7 @@ impl CachedManifests {
     ) -> Self {
         Self {
             store,
+            upstream,
             memory,
             unstored,
             evictor,
@@ -97,7 +100,7 @@ impl CachedManifests {
             Reference::Digest(digest) => (*digest, None, CacheStatus::Hit),
             Reference::Tag(tag) => {
                 let entry = self.tags.get(&TagOf(&request.origin, tag))?;
-                (entry.digest, Some(entry.checked_at), at_once(&entry, request.freshness)?)
+                (entry.digest, Some(entry.checked_at), self.status_at_once(request, &entry)?)
             }
         };
         self.links.get(&LinkOf(request.group, &request.origin, digest))?;
@@ -105,6 +108,21 @@ impl CachedManifests {
         // If the group's share of memory is in use, the pull has to wait for it, which this function must not do.
         let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
         Some(PulledManifest::new(Leased { manifest, lease }, status, checked_at))
+    }
+
+    /// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first, as
+    /// where it has refused the repository. As upstream's pull limit is nearly reached, tags are fresh for longer.
+    pub(super) fn status_at_once(&self, request: &PullManifest, entry: &TagEntry) -> Option<CacheStatus> {
+        let age = age(entry)?;
+        let mut state = request.freshness.state(age);
+        if state != TagState::Fresh {
+            state = self.upstream.stretched(&request.origin, request.freshness).state(age);
+        }
+        match state {
+            TagState::Fresh => Some(CacheStatus::Hit),
+            TagState::StaleWhileRevalidate => Some(CacheStatus::Revalidating),
+            TagState::Stale => None,
+        }
     }
 
     /// Returns this manifest for a client of the group, once the group's share of memory has room for it.
@@ -241,16 +259,6 @@ impl Weighter<Digest, Arc<Manifest>> for ByLength {
     fn weight(&self, _: &Digest, manifest: &Arc<Manifest>) -> u64 {
         // 256 bytes for the entry itself, so that many small manifests are bounded, too.
         manifest.bytes.len() as u64 + 256
-    }
-}
-
-/// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first, as
-/// where it has refused the repository.
-pub(super) fn at_once(entry: &TagEntry, freshness: Freshness) -> Option<CacheStatus> {
-    match freshness.state(age(entry)?) {
-        TagState::Fresh => Some(CacheStatus::Hit),
-        TagState::StaleWhileRevalidate => Some(CacheStatus::Revalidating),
-        TagState::Stale => None,
     }
 }
 

@@ -75,22 +75,22 @@ impl ManifestCache {
         self.absent.get(key).is_some_and(|until| now < *until)
     }
 
-    fn start_head(&self, key: ManifestKey, revalidation: bool, me: Addr<Self>) {
+    fn start_head(&self, key: ManifestKey, group: GroupId, revalidation: bool, me: Addr<Self>) {
         let (fetcher, times) = (self.fetcher.clone(), self.times.load());
         let time = revalidation.then_some(times.revalidate_timeout);
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move { fetcher.head(&requested, time).await };
+            let work = async move { fetcher.head(&requested, group, time).await };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(HeadCompleted((key, revalidation), outcome));
         });
     }
 
-    fn start_fetch(&self, key: ManifestKey, group: GroupId, me: Addr<Self>) {
+    fn start_fetch(&self, key: ManifestKey, group: GroupId, has_stale: bool, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move { fetcher.fetch(&requested, group).await };
+            let work = async move { fetcher.fetch(&requested, group, has_stale).await };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(ManifestFetched(key, outcome));
         });
@@ -126,7 +126,7 @@ impl Handler<ConfirmManifest> for ManifestCache {
         if self.is_absent(&message.key, Instant::now()) {
             return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
-        let ConfirmManifest { key, revalidation, since } = message;
+        let ConfirmManifest { key, group, revalidation, since } = message;
         let key = (key, revalidation);
         let (receiver, coalesced) = match self.heads.join_or_reuse(&key, |at, outcome| since.covers(at, outcome)) {
             Join::Full => {
@@ -135,7 +135,7 @@ impl Handler<ConfirmManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                self.start_head(key.0, revalidation, ctx.address());
+                self.start_head(key.0, group, revalidation, ctx.address());
                 (receiver, false)
             }
         };
@@ -148,7 +148,7 @@ impl Handler<FetchManifest> for ManifestCache {
     type Result = Response<SharedOutcome<Fetched>>;
 
     fn handle(&mut self, fetch: FetchManifest, ctx: &mut Self::Context) -> Self::Result {
-        let FetchManifest { key, group, since } = fetch;
+        let FetchManifest { key, group, has_stale, since } = fetch;
         if self.is_absent(&key, Instant::now()) {
             return Response::reply(SharedOutcome::at_once(Err(Cause::NotFound)));
         }
@@ -159,7 +159,7 @@ impl Handler<FetchManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                self.start_fetch(key, group, ctx.address());
+                self.start_fetch(key, group, has_stale, ctx.address());
                 (receiver, false)
             }
         };

@@ -61,9 +61,14 @@ const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 impl Fetcher {
     /// Sends a `HEAD` for a manifest. `revalidation` is the time for it if a stale manifest can be served instead.
-    pub(super) async fn head(&self, key: &ManifestKey, revalidation: Option<Duration>) -> SharedOutcome<ManifestHead> {
+    pub(super) async fn head(
+        &self,
+        key: &ManifestKey,
+        group: GroupId,
+        revalidation: Option<Duration>,
+    ) -> SharedOutcome<ManifestHead> {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
-        let head = self.upstream.send(HeadManifest { origin, reference, revalidation }).await;
+        let head = self.upstream.send(HeadManifest { origin, reference, revalidation, group }).await;
         let sent = match &head {
             Ok(head) => !matches!(head, ManifestHead::NotRequested | ManifestHead::KnownSlow),
             Err(error) => error.was_sent(),
@@ -73,11 +78,11 @@ impl Fetcher {
 
     /// Fetches a manifest within this group's share of memory, verifies its digest, and stores it (OCI distribution
     /// specification, "Pulling manifests"). Fails if upstream does not send a manifest with the expected digest, or if
-    /// there is no memory.
-    pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId) -> SharedOutcome<Fetched> {
+    /// there is no memory. With `has_stale` it does not wait while upstream's limit is reached.
+    pub(super) async fn fetch(&self, key: &ManifestKey, group: GroupId, has_stale: bool) -> SharedOutcome<Fetched> {
         let (origin, reference) = (key.origin.clone(), key.reference.clone());
         let received = async {
-            match self.upstream.send(GetManifest { origin, reference }).await {
+            match self.upstream.send(GetManifest { origin, reference, group, has_stale }).await {
                 Ok(content) => (self.receive(key, group, content).await, true),
                 Err(error) => {
                     let was_sent = error.was_sent();

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::cache::CachedManifests;
 use super::coordinator::ManifestCache;
@@ -57,9 +57,6 @@ pub struct Pulled {
     pub from_memory: bool,
 }
 
-/// First pause before a retry after a rate limit, if upstream sends no `Retry-After`. It doubles with each retry.
-const FIRST_RETRY_INTERVAL: Duration = Duration::from_secs(2);
-
 impl ManifestCacheHandle {
     /// Starts the actor on this arbiter.
     pub fn start(
@@ -71,7 +68,7 @@ impl ManifestCacheHandle {
     ) -> Self {
         let unstored = Arc::new(UnstoredReports::new(Kind::Manifests, store.free_space().clone()));
         let cache = Arc::new(CachedManifests::new(
-            store.clone(),
+            (store.clone(), upstream.clone()),
             memory.clone(),
             unstored.clone(),
             evictor.clone(),
@@ -155,28 +152,17 @@ impl Inner {
         }
     }
 
-    /// Pulls a manifest that is not answered from memory. If upstream's rate limit is reached and nothing can be
-    /// served stale, retries for a bounded time: docker never retries a 429.
+    /// Pulls a manifest that is not answered from memory.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {
         let _permit = self.waiters.try_acquire().ok_or(Cause::Busy)?;
-        let (start, mut pause) = (Instant::now(), FIRST_RETRY_INTERVAL);
-        loop {
-            let pull = Pull {
-                cache: &self.cache,
-                actor: &self.actor,
-                request,
-                times: **self.times.load(),
-                upstream_calls: calls,
-                requested_at: Instant::now(),
-            };
-            let outcome = pull.run().await;
-            let Err(Cause::RateLimited { retry_after, .. }) = outcome else { return outcome };
-            let wait = retry_after.unwrap_or(pause).max(Duration::from_millis(100));
-            if start.elapsed() + wait > deadlines::RATE_LIMIT {
-                return outcome;
-            }
-            sleep(wait).await;
-            pause *= 2;
-        }
+        let pull = Pull {
+            cache: &self.cache,
+            actor: &self.actor,
+            request,
+            times: **self.times.load(),
+            upstream_calls: calls,
+            requested_at: Instant::now(),
+        };
+        pull.run().await
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::{timeout, timeout_at};
 
 use super::CacheTimes;
-use super::cache::{CachedManifests, Known, at_once, is_fresh};
+use super::cache::{CachedManifests, Known, is_fresh};
 use super::coordinator::ManifestCache;
 use super::request::{ConfirmManifest, FetchManifest, ManifestKey, PullManifest, RevalidationTimedOut, Since};
 use super::response::{Leased, PulledManifest, SharedOutcome};
@@ -69,7 +69,9 @@ impl Pull<'_> {
     /// tag is fresh, or stale for a short time only, otherwise after a revalidation.
     async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
-        if let Some(status) = tag.map_or(Some(CacheStatus::Hit), |entry| at_once(&entry, self.request.freshness)) {
+        if let Some(status) =
+            tag.map_or(Some(CacheStatus::Hit), |entry| self.cache.status_at_once(self.request, &entry))
+        {
             return Ok(PulledManifest::new(leased, status, checked_at));
         }
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
@@ -118,7 +120,7 @@ impl Pull<'_> {
         } else {
             deadlines::FETCH_WITH_STALE
         };
-        timeout(limit, self.fetch()).await.unwrap_or_else(|_elapsed| {
+        timeout(limit, self.fetch_with(true)).await.unwrap_or_else(|_elapsed| {
             self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
             Err(Cause::TimedOut)
         })
@@ -178,14 +180,23 @@ impl Pull<'_> {
 
     /// Fetches the manifest from upstream, and grants the group a link to it.
     async fn fetch(&self) -> Result<PulledManifest, Cause> {
+        self.fetch_with(false).await
+    }
+
+    /// As [`Self::fetch`]; `has_stale` is true if a stale manifest can be served instead.
+    async fn fetch_with(&self, has_stale: bool) -> Result<PulledManifest, Cause> {
         let group = self.request.group;
-        let fetch = |since| self.send(FetchManifest { key: self.key(), group, since });
+        let fetch = |since| self.send(FetchManifest { key: self.key(), group, has_stale, since });
         let mut shared = fetch(self.since()).await?;
-        // The fetch failed because the share of another group is in use. This group's share may have room.
-        if shared.coalesced && matches!(shared.outcome, Err(Cause::NoMemory)) {
+        // The fetch failed because the share of another group is in use: of memory, or of upstream's pull limit. This
+        // group's share may have room.
+        let may_differ = |cause: &Cause| matches!(cause, Cause::NoMemory | Cause::Reserved(_));
+        if shared.coalesced
+            && let Some(cause) = shared.outcome.as_ref().err().filter(|cause| may_differ(cause)).cloned()
+        {
             let since = Since { requested_at: Instant::now(), max_age: Duration::ZERO };
             let late = (self.requested_at + deadlines::REPEATED_FETCH).into();
-            shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(Cause::NoMemory))?;
+            shared = timeout_at(late, fetch(since)).await.unwrap_or(Err(cause))?;
         }
         let (fetched, coalesced) = (shared.outcome?, shared.coalesced);
         self.cache.grant(self.request, &fetched).await;
@@ -197,7 +208,12 @@ impl Pull<'_> {
     /// Requests a `HEAD`. The flag is true if the request was coalesced with that of another pull.
     async fn request_head(&self, revalidation: bool) -> Result<(ManifestHead, bool), Cause> {
         let limit = if revalidation { self.times.revalidate_timeout + REPLY_MARGIN } else { Duration::MAX };
-        let sent = self.send_shared(ConfirmManifest { key: self.key(), revalidation, since: self.since() });
+        let sent = self.send_shared(ConfirmManifest {
+            key: self.key(),
+            group: self.request.group,
+            revalidation,
+            since: self.since(),
+        });
         timeout(limit, sent).await.unwrap_or(Err(Cause::TimedOut))
     }
 

@@ -39,6 +39,8 @@ pub(super) struct ManifestKey {
 #[rtype(result = "SharedOutcome<ManifestHead>")]
 pub(super) struct ConfirmManifest {
     pub(super) key: ManifestKey,
+    /// The group for which it is requested first.
+    pub(super) group: GroupId,
     /// True if the caller can serve a stale manifest instead: then the request has a shorter timeout, and is not
     /// sent at all while its upstream is in backoff.
     pub(super) revalidation: bool,
@@ -52,6 +54,9 @@ pub(super) struct FetchManifest {
     pub(super) key: ManifestKey,
     /// The group whose share of memory a large manifest uses, unless another group's request is under way already.
     pub(super) group: GroupId,
+    /// True if the caller can serve a stale manifest instead: then the request does not wait while upstream's limit is
+    /// reached.
+    pub(super) has_stale: bool,
     pub(super) since: Since,
 }
 

@@ -33,6 +33,7 @@ impl From<&UpstreamError> for Cause {
             UpstreamError::WrongRange => invalid("another range than the one requested"),
             UpstreamError::Interrupted { reason } => Self::Interrupted { reason },
             UpstreamError::TooLong => invalid("it is too long"),
+            UpstreamError::Reserved(others) => Self::Reserved(others),
             UpstreamError::Offline => Self::Offline,
             UpstreamError::Busy => Self::Busy,
             UpstreamError::Spared(error) => Self::from(&*error),

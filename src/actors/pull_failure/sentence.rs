@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, ConnectionFailure, Peer, PullFailure};
+use super::{Cause, ConnectionFailure, Peer, PullFailure, ReservedFor};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;
 
@@ -32,6 +32,7 @@ impl PullFailure {
             | Cause::ServerError { .. }
             | Cause::Interrupted { .. }
             | Cause::InvalidResponse { .. }
+            | Cause::Reserved(_)
             | Cause::Offline
             | Cause::ForbiddenAddress { .. } => format!("{reason} and {image} is not cached here yet"),
         }
@@ -50,6 +51,12 @@ impl PullFailure {
             Cause::Unusable { problem } => format!("{upstream} has {image} {problem}"),
             Cause::RateLimited { limit, retry_after } => {
                 format!("{upstream}'s pull limit is reached{}", limit_details(*limit, *retry_after))
+            }
+            Cause::Reserved(ReservedFor::Misses) => {
+                format!("{upstream}'s pull limit is nearly reached, the rest is kept for images that are not cached")
+            }
+            Cause::Reserved(ReservedFor::OtherGroups) => {
+                format!("{upstream}'s pull limit is nearly reached, this group has used its share of the rest")
             }
             Cause::AccountRefused | Cause::AccountGraceOver => {
                 format!("The login of {} is refused by {upstream}", account_name(account))

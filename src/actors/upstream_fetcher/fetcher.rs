@@ -1,6 +1,7 @@
 //! The actor: refuses requests to upstreams that have just failed, and runs the others in tasks of its arbiter.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,14 +11,17 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::backoffs::Backoffs;
+use super::gates::{Gate, Gates};
 use super::handle::Current;
 use super::limits::UpstreamLimits;
-use super::request::{ContentKind, UpstreamRequest, Verdict};
+use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
 use crate::actors::abort_on_panic::abort_on_panic;
-use crate::domain::origin::Origin;
+use crate::domain::origin::{Account, Origin};
+use crate::domain::pull_budget::Scarcity;
+use crate::domain::pull_shares::PullShares;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
-use crate::upstream::{Registry, UpstreamError};
+use crate::upstream::{Registry, ReservedFor, UpstreamError};
 
 /// Owner of the backoffs of all upstreams; see the module.
 pub(super) struct UpstreamFetcher {
@@ -26,6 +30,15 @@ pub(super) struct UpstreamFetcher {
     manifests: Backoffs,
     blobs: Backoffs,
     lists: Backoffs,
+    gates: Gates,
+    shares: HashMap<(UpstreamName, Account), PullShares>,
+}
+
+/// What an admitted request needs.
+struct Admitted {
+    limits: Arc<UpstreamLimits>,
+    registry: Arc<Registry>,
+    gate: Gate,
 }
 
 /// Sends a request, unless its upstream is in backoff, and replies with the outcome.
@@ -52,8 +65,8 @@ pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
 
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
-        let (manifests, blobs, lists) = Default::default();
-        Self { current, manifests, blobs, lists }
+        let (manifests, blobs, lists, gates, shares) = Default::default();
+        Self { current, manifests, blobs, lists, gates, shares }
     }
 
     fn backoffs(&mut self, kind: ContentKind) -> &mut Backoffs {
@@ -64,11 +77,8 @@ impl UpstreamFetcher {
         }
     }
 
-    /// Returns the limits and the client for this request, if it may be sent.
-    fn admit<R: UpstreamRequest>(
-        &mut self,
-        request: &R,
-    ) -> Result<(Arc<UpstreamLimits>, Arc<Registry>), UpstreamError> {
+    /// Returns what this request needs, if it may be sent.
+    fn admit<R: UpstreamRequest>(&mut self, request: &R) -> Result<Admitted, UpstreamError> {
         let origin = request.origin();
         let current = self.current.load();
         let limits = current.limits.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)?;
@@ -76,15 +86,72 @@ impl UpstreamFetcher {
         if current.mode == NetworkMode::Offline {
             return Err(UpstreamError::Offline);
         }
-        match self.backoffs(R::KIND).spares(origin, request.urgency(), Instant::now()) {
+        let now = Instant::now();
+        self.check_budget(request, &registry, now)?;
+        match self.backoffs(R::KIND).spares(origin, request.urgency(), now) {
             Some(error) => Err(UpstreamError::Spared(Box::new(error))),
-            None => Ok((limits, registry)),
+            None => Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin) }),
+        }
+    }
+
+    /// Refuses requests that give way as upstream's pull limit is nearly reached: revalidations, and pulls of groups that
+    /// have used their share.
+    fn check_budget<R: UpstreamRequest>(
+        &mut self,
+        request: &R,
+        registry: &Registry,
+        now: Instant,
+    ) -> Result<(), UpstreamError> {
+        let Origin { upstream, account, repository: _ } = request.origin();
+        let budget = registry.budget(account);
+        let scarcity = budget.as_ref().map_or(Scarcity::Plenty, |budget| budget.scarcity(now));
+        if request.urgency() == Urgency::Optional && scarcity == Scarcity::VeryLow {
+            return Err(UpstreamError::Reserved(ReservedFor::Misses));
+        }
+        let Some(group) = request.group().filter(|_| request.is_pull()) else { return Ok(()) };
+        let shares = self.shares.entry((upstream.clone(), account.clone())).or_default();
+        match budget.filter(|_| scarcity > Scarcity::Plenty) {
+            Some(budget) if !shares.admit(group, budget.shared(), now) => {
+                Err(UpstreamError::Reserved(ReservedFor::OtherGroups))
+            }
+            Some(_) => Ok(()),
+            None => {
+                shares.note(group, now);
+                Ok(())
+            }
         }
     }
 }
 
-/// Sends an admitted request once it has a permit. Returns `None` if the caller has left before.
+/// Sends an admitted request, and again while upstream's limit is reached and the request may wait for it. Returns `None`
+/// if the caller has left before.
 async fn run<R: UpstreamRequest>(
+    request: R,
+    Admitted { limits, registry, gate }: &Admitted,
+    reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
+) -> Option<Result<R::Response, UpstreamError>> {
+    let (wait, mut was_sent) = (limits.wait(&request), false);
+    loop {
+        let entered = tokio::select! {
+            entered = gate.enter(wait) => entered,
+            () = reply.closed() => return None,
+        };
+        let pass = match entered {
+            Ok(pass) => pass,
+            Err(error) if was_sent => return Some(Err(error)),
+            Err(error) => return Some(Err(UpstreamError::Spared(Box::new(error)))),
+        };
+        let outcome = run_once(request.clone(), limits, registry.clone(), reply).await?;
+        pass.end(&outcome);
+        was_sent = true;
+        if wait.until.is_none() || !matches!(outcome, Err(UpstreamError::RateLimited(_))) {
+            return Some(outcome);
+        }
+    }
+}
+
+/// Sends a request once it has a permit. Returns `None` if the caller has left before.
+async fn run_once<R: UpstreamRequest>(
     request: R,
     limits: &UpstreamLimits,
     registry: Arc<Registry>,
@@ -128,13 +195,13 @@ impl<R: UpstreamRequest> Handler<Dispatch<R>> for UpstreamFetcher {
     type Result = ();
 
     fn handle(&mut self, Dispatch { request, mut reply }: Dispatch<R>, ctx: &mut Context<Self>) {
-        let (limits, registry) = match self.admit(&request) {
+        let admitted = match self.admit(&request) {
             Ok(admitted) => admitted,
             Err(error) => return drop(reply.send(Err(error))),
         };
         let (me, origin) = (ctx.address(), request.origin().clone());
         actix_rt::spawn(async move {
-            let outcome = run(request, &limits, registry, &mut reply).await;
+            let outcome = run(request, &admitted, &mut reply).await;
             let verdict = outcome.as_ref().map_or(Verdict::Open, R::verdict);
             // Before the reply, so that the caller's next request meets what this one has shown.
             me.do_send(Report { kind: R::KIND, origin, verdict });
@@ -160,5 +227,6 @@ impl Handler<ForgetFailures> for UpstreamFetcher {
         for kind in [ContentKind::Manifests, ContentKind::Blobs, ContentKind::Lists] {
             self.backoffs(kind).forget(&names);
         }
+        self.gates.forget(&names);
     }
 }

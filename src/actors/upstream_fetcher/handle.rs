@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use super::fetcher::{Dispatch, ForgetFailures, Report, UpstreamFetcher};
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Verdict};
+use crate::domain::freshness::Freshness;
 use crate::domain::origin::Origin;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
@@ -86,6 +88,14 @@ impl UpstreamHandle {
         let (reply, response) = oneshot::channel();
         self.actor.do_send(Dispatch { request, reply });
         response.await.unwrap_or(Err(UpstreamError::Lost))
+    }
+
+    /// Returns the times for which a tag of this origin is served, which are longer as upstream's pull limit is nearly
+    /// reached.
+    pub fn stretched(&self, origin: &Origin, freshness: Freshness) -> Freshness {
+        let registry = self.current.load().registries.of(&origin.upstream).ok();
+        let budget = registry.and_then(|registry| registry.budget(&origin.account));
+        budget.map_or(freshness, |budget| budget.stretched(freshness, Instant::now()))
     }
 
     /// Reports what the end of a manifest, or of a revalidation, shows about its upstream.

@@ -1,10 +1,12 @@
 //! Limits of concurrent requests to one upstream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::gates::Wait;
+use super::request::UpstreamRequest;
 use crate::actors::admission::refused;
 use crate::domain::deadlines;
 use crate::domain::repository::UpstreamName;
@@ -32,6 +34,7 @@ pub(super) struct UpstreamLimits {
     waiting: Arc<Semaphore>,
     max_concurrent: usize,
     max_waiting: usize,
+    rate_limit_wait: Duration,
 }
 
 /// A permit for one request, counted in a gauge. Released when it is dropped.
@@ -70,12 +73,20 @@ impl UpstreamLimits {
             waiting: permits(options.max_waiting),
             max_concurrent,
             max_waiting: options.max_waiting,
+            rate_limit_wait: options.rate_limit_wait,
         }
     }
 
     /// Returns true if these options have the same limits.
     pub(super) fn are_of(&self, options: &ConnectionOptions) -> bool {
-        (self.max_concurrent, self.max_waiting) == (options.max_concurrent.get(), options.max_waiting)
+        let of_options = (options.max_concurrent.get(), options.max_waiting, options.rate_limit_wait);
+        (self.max_concurrent, self.max_waiting, self.rate_limit_wait) == of_options
+    }
+
+    /// Returns how a request that begins now waits while upstream's limit is reached.
+    pub(super) fn wait<R: UpstreamRequest>(&self, request: &R) -> Wait {
+        let until = request.is_held().then(|| Instant::now() + self.rate_limit_wait);
+        Wait { group: request.group(), until, max_waiting: self.max_waiting }
     }
 
     /// Returns a permit of this pool. Waits for it for a bounded time, unless the maximum number of requests waits
@@ -92,7 +103,7 @@ impl UpstreamLimits {
         };
         let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self.wait(permits, pool.wait_timeout()).await.inspect_err(|_| refused("upstream"))?,
+            Err(_) => self.permit_later(permits, pool.wait_timeout()).await.inspect_err(|_| refused("upstream"))?,
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", pool.label().to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
@@ -100,7 +111,11 @@ impl UpstreamLimits {
         Ok(UpstreamPermit { _permit: permit, in_flight })
     }
 
-    async fn wait(&self, permits: &Arc<Semaphore>, limit: Duration) -> Result<OwnedSemaphorePermit, UpstreamError> {
+    async fn permit_later(
+        &self,
+        permits: &Arc<Semaphore>,
+        limit: Duration,
+    ) -> Result<OwnedSemaphorePermit, UpstreamError> {
         let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| UpstreamError::Busy)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
         let _waiting = UpstreamPermit { _permit: waiting, in_flight: gauge.clone() };

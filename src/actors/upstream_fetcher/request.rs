@@ -22,11 +22,12 @@ pub use self::lists::{ListReferrers, ListTags};
 pub use self::manifests::{GetManifest, HeadManifest};
 
 use super::limits::{Pool, UpstreamPermit};
+use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::upstream::{Registry, UpstreamError};
 
 /// A request to an upstream registry.
-pub trait UpstreamRequest: Send + 'static {
+pub trait UpstreamRequest: Clone + Send + 'static {
     /// The result of a successful request.
     type Response: Send + 'static;
 
@@ -42,6 +43,21 @@ pub trait UpstreamRequest: Send + 'static {
 
     /// Sends the request.
     fn send(self, registry: Arc<Registry>) -> impl Future<Output = Result<Self::Response, UpstreamError>>;
+
+    /// Returns the group for which it is sent, where one is known: groups take turns while upstream's limit is reached.
+    fn group(&self) -> Option<GroupId> {
+        None
+    }
+
+    /// Returns true if upstreams count the request as a pull, as Docker Hub does with the `GET` of a manifest.
+    fn is_pull(&self) -> bool {
+        false
+    }
+
+    /// Returns true if the request waits, for a bounded time, while upstream's limit is reached.
+    fn is_held(&self) -> bool {
+        self.urgency() != Urgency::Optional
+    }
 
     /// Returns how much depends on the request.
     fn urgency(&self) -> Urgency {
@@ -67,7 +83,7 @@ pub trait UpstreamRequest: Send + 'static {
 }
 
 /// Kind of content, with backoffs of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContentKind {
     /// Manifests and indexes.
     Manifests,

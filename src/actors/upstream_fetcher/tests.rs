@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::upstream::{Registry, UpstreamError};
 
 /// A request with this outcome; a panic if there is none.
+#[derive(Clone)]
 struct Fake {
     origin: Origin,
     outcome: Option<Result<u8, UpstreamError>>,

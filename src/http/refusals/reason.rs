@@ -74,7 +74,7 @@ fn of_cause(cause: &Cause) -> &'static str {
     match cause {
         Cause::NotFound | Cause::NoRepository => "not_found",
         Cause::Denied { .. } | Cause::Refused { .. } | Cause::Unusable { .. } => "refused_by_upstream",
-        Cause::RateLimited { .. } => "upstream_rate_limit",
+        Cause::RateLimited { .. } | Cause::Reserved(_) => "upstream_rate_limit",
         Cause::AccountRefused | Cause::AccountGraceOver | Cause::AccountUntrusted { .. } => "upstream_account",
         Cause::RealmFailed { .. }
         | Cause::Unreachable { .. }

@@ -109,11 +109,11 @@ const WRONG_IN_UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "[upstreams.'quay.io']\nidel_timeout = '1s'",
-        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
+        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
     ),
     (
         "[upstream_defaults]\npassword = 'x'",
-        "line 2: upstream_defaults.password: unknown key; known keys are max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, proxy, ca_file",
+        "line 2: upstream_defaults.password: unknown key; known keys are max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
     ),
 ];
 

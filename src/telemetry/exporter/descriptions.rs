@@ -15,7 +15,7 @@ pub(super) fn describe() {
 fn describe_pulls() {
     describe_counter!("dependency_proxy_http_requests_total", "HTTP responses, by route and status");
     describe_histogram!("dependency_proxy_http_first_byte_seconds", "Seconds until the response began, by route");
-    let outcomes = "hit, revalidated, stale, miss or joined (coalesced with another request)";
+    let outcomes = "hit, revalidated, revalidating, stale, miss or joined (coalesced with another request)";
     describe_counter!(
         "dependency_proxy_manifest_pulls_total",
         format!(
@@ -45,6 +45,19 @@ fn describe_upstreams() {
     describe_gauge!(
         "dependency_proxy_upstream_account_refused",
         "1 while an upstream rejects the credentials of a configured account, by upstream and account"
+    );
+    describe_gauge!(
+        "dependency_proxy_upstream_pull_limit",
+        "Number of pulls in a window that an upstream allows an account, as it reports"
+    );
+    describe_gauge!("dependency_proxy_upstream_pulls_left", "Number of these pulls that are left");
+    describe_gauge!(
+        "dependency_proxy_upstream_pulls_run_out_seconds",
+        "Seconds until no pull is left, if pulls go on as in the last ten minutes"
+    );
+    describe_gauge!(
+        "dependency_proxy_upstream_held",
+        "Requests that wait because the limit of an upstream is reached, by upstream"
     );
     describe_gauge!("dependency_proxy_upstream_in_flight", "Upstream requests in progress, by upstream and kind");
     describe_gauge!(

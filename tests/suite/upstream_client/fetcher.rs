@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use dependency_proxy::actors::upstream_fetcher::{GetBlob, GetManifest, HeadBlob, HeadManifest, UpstreamHandle};
+use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::upstream::NetworkMode;
 use dependency_proxy::upstream::UpstreamError;
 use fake_registry::Kind;
@@ -12,7 +13,7 @@ use fake_registry::Kind;
 use super::*;
 
 fn head_manifest() -> HeadManifest {
-    HeadManifest { origin: anonymous(), reference: latest(), revalidation: None }
+    HeadManifest { origin: anonymous(), reference: latest(), revalidation: None, group: GroupId(1) }
 }
 
 fn get_blob(setup: &Setup, from: u64) -> GetBlob {
@@ -30,7 +31,10 @@ async fn a_stream_is_read_on_another_thread_than_its_connection() {
     let setup = Setup::new(3_000_000);
     let (arbiter, upstream) = start(setup.options());
     let head = upstream.send(head_manifest()).await.unwrap();
-    let content = upstream.send(GetManifest { origin: anonymous(), reference: latest() }).await.unwrap();
+    let content = upstream
+        .send(GetManifest { origin: anonymous(), reference: latest(), group: GroupId(1), has_stale: false })
+        .await
+        .unwrap();
     assert_eq!(
         (head, bytes(content).await.unwrap().len()),
         (ManifestHead::Confirmed(head_of(&setup)), setup.image.bytes().len())

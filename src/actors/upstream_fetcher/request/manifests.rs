@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{ContentKind, UpstreamRequest, Urgency, Verdict};
 use crate::actors::upstream_fetcher::limits::{Pool, UpstreamPermit};
 use crate::domain::deadlines;
+use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::upstream::{Content, ManifestHead, Registry, UpstreamError};
@@ -19,6 +20,8 @@ pub struct HeadManifest {
     pub reference: Reference,
     /// The time for a revalidation, after which a stale manifest can be served; `None` if there is none.
     pub revalidation: Option<Duration>,
+    /// The group for which it is requested.
+    pub group: GroupId,
 }
 
 /// Requests a manifest or index. The caller has to bound its length, verify its digest, and
@@ -29,6 +32,10 @@ pub struct GetManifest {
     pub origin: Origin,
     /// The tag or digest.
     pub reference: Reference,
+    /// The group for which it is requested.
+    pub group: GroupId,
+    /// True if a stale manifest can be served instead.
+    pub has_stale: bool,
 }
 
 impl UpstreamRequest for HeadManifest {
@@ -38,6 +45,10 @@ impl UpstreamRequest for HeadManifest {
 
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        Some(self.group)
     }
 
     async fn send(self, registry: Arc<Registry>) -> Result<ManifestHead, UpstreamError> {
@@ -73,6 +84,18 @@ impl UpstreamRequest for GetManifest {
 
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        Some(self.group)
+    }
+
+    fn is_pull(&self) -> bool {
+        true
+    }
+
+    fn is_held(&self) -> bool {
+        !self.has_stale
     }
 
     async fn send(self, registry: Arc<Registry>) -> Result<Content, UpstreamError> {

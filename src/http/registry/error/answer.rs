@@ -93,6 +93,9 @@ fn failed(failure: &PullFailure, target: &Target) -> Answer {
         Cause::RateLimited { .. } => {
             unavailable("Pull limit of the upstream registry is reached and this is not cached here yet")
         }
+        Cause::Reserved(_) => {
+            unavailable("Pull limit of the upstream registry is nearly reached and this is not cached here yet")
+        }
         Cause::AccountRefused => {
             unavailable("Upstream registry refuses the configured credentials and this is not cached here yet")
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::actors::pull_failure::CountsAgainst::{
     self, NotUpstream, Nothing, Repository, RepositoryThenUpstream, Upstream,
 };
-use crate::actors::pull_failure::Peer;
+use crate::actors::pull_failure::{Peer, ReservedFor};
 use crate::domain::origin::{Account, Origin};
 
 /// A cause with its status, what it counts against, and its sentence.
@@ -61,8 +61,15 @@ fn of_the_account() -> Vec<Row> {
         (
             Cause::RateLimited { limit: None, retry_after: None },
             503,
-            CountsAgainst::Account,
+            NotUpstream,
             "up.test's pull limit is reached and acme/app:1 is not cached here yet",
+        ),
+        (
+            Cause::Reserved(ReservedFor::OtherGroups),
+            503,
+            NotUpstream,
+            "up.test's pull limit is nearly reached, this group has used its share of the rest and acme/app:1 is not cached \
+             here yet",
         ),
         (
             Cause::AccountRefused,

@@ -1,0 +1,255 @@
+//! Gates for the requests of each account: while upstream's limit is reached (429) they wait here for a bounded time, and
+//! then pass a few at a time. Groups take turns. So that no task waits across threads, a gate is used on one thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::request::ContentKind;
+use crate::actors::admission::refused;
+use crate::domain::fair_queue::FairQueue;
+use crate::domain::id::GroupId;
+use crate::domain::origin::{Account, Origin};
+use crate::domain::repository::UpstreamName;
+use crate::domain::throttle::{Outcome, Throttle};
+use crate::upstream::{RateLimit, UpstreamError};
+
+/// The gates of all upstreams, by kind of content and account.
+#[derive(Default)]
+pub(super) struct Gates(HashMap<(ContentKind, UpstreamName, Account), Gate>);
+
+/// The gate for one kind of requests with one account. Cheap to clone; clones share their state.
+#[derive(Clone)]
+pub(super) struct Gate(Rc<RefCell<State>>);
+
+struct State {
+    throttle: Throttle,
+    waiting: FairQueue<Option<GroupId>, oneshot::Sender<Pass>>,
+    /// The limit that the last 429 reported.
+    limit: RateLimit,
+    held: metrics::Gauge,
+}
+
+/// Permission to send one request. Its outcome is unknown unless it is reported.
+pub(super) struct Pass {
+    gate: Gate,
+    outcome: Outcome,
+}
+
+/// How a request waits at a gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// The group for which it is sent.
+    pub(super) group: Option<GroupId>,
+    /// Time until which it waits; `None`: not at all.
+    pub(super) until: Option<Instant>,
+    /// Maximum number of requests that wait.
+    pub(super) max_waiting: usize,
+}
+
+/// Counts a waiting request for as long as it exists.
+struct Waiting(metrics::Gauge);
+
+impl Gates {
+    /// Returns the gate for these requests.
+    pub(super) fn of(&mut self, kind: ContentKind, origin: &Origin) -> Gate {
+        let Origin { upstream, account, repository: _ } = origin;
+        self.0.entry((kind, upstream.clone(), account.clone())).or_insert_with(|| Gate::of(upstream)).clone()
+    }
+
+    /// Opens the gates of these upstreams for requests from now on.
+    pub(super) fn forget(&mut self, names: &[UpstreamName]) {
+        self.0.retain(|(_, upstream, _), _| !names.contains(upstream));
+    }
+
+    /// Returns the time until which a gate of this account is closed.
+    pub(super) fn closed_until(&self, upstream: &UpstreamName, account: &Account, now: Instant) -> Option<Instant> {
+        let of_account = self.0.iter().filter(|((_, name, used), _)| name == upstream && used == account);
+        of_account.filter_map(|(_, gate)| gate.0.borrow().throttle.closed_until(now)).max()
+    }
+}
+
+impl Gate {
+    fn of(upstream: &UpstreamName) -> Self {
+        let held = metrics::gauge!("dependency_proxy_upstream_held", "upstream" => upstream.to_string());
+        let (throttle, waiting, limit) = Default::default();
+        Self(Rc::new(RefCell::new(State { throttle, waiting, limit, held })))
+    }
+
+    /// Returns the permission to send a request.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`UpstreamError::RateLimited`] if upstream's limit is reached for longer than the request waits, and with
+    /// [`UpstreamError::Busy`] if too many wait.
+    pub(super) async fn enter(&self, wait: Wait) -> Result<Pass, UpstreamError> {
+        let now = Instant::now();
+        let (receiver, until, _waiting) = {
+            let mut state = self.0.borrow_mut();
+            if state.waiting.is_empty() && state.throttle.enter(now).is_ok() {
+                return Ok(self.pass());
+            }
+            let opens = state.throttle.closed_until(now).unwrap_or(now);
+            let Some(until) = wait.until.filter(|until| opens < *until) else { return Err(state.refusal(now)) };
+            state.waiting.retain(|waiter| !waiter.is_closed());
+            if state.waiting.len() >= wait.max_waiting {
+                refused("upstream");
+                return Err(UpstreamError::Busy);
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.waiting.push(wait.group, sender);
+            (receiver, until, Waiting::counted_in(&state.held))
+        };
+        match tokio::time::timeout_at(until.into(), receiver).await {
+            Ok(Ok(pass)) => Ok(pass),
+            Ok(Err(_)) | Err(_) => Err(self.0.borrow().refusal(Instant::now())),
+        }
+    }
+
+    fn pass(&self) -> Pass {
+        Pass { gate: self.clone(), outcome: Outcome::Unknown }
+    }
+
+    /// Lets as many of those that wait pass as may.
+    fn admit_waiting(&self) {
+        let now = Instant::now();
+        self.0.borrow_mut().waiting.retain(|waiter| !waiter.is_closed());
+        loop {
+            let waiter = {
+                let mut state = self.0.borrow_mut();
+                if state.waiting.is_empty() || state.throttle.enter(now).is_err() {
+                    return;
+                }
+                state.waiting.pop()
+            };
+            let pass = self.pass();
+            if let Some(waiter) = waiter {
+                // Those that have left were removed above.
+                drop(waiter.send(pass));
+            }
+        }
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        let now = Instant::now();
+        let opens = {
+            let mut state = self.0.borrow_mut();
+            state.throttle.ended(outcome, now);
+            state.throttle.closed_until(now)
+        };
+        match opens {
+            Some(until) if matches!(outcome, Outcome::Limited(_)) => {
+                let gate = self.clone();
+                actix_rt::spawn(async move {
+                    tokio::time::sleep_until(until.into()).await;
+                    gate.admit_waiting();
+                });
+            }
+            Some(_) => {}
+            None => self.admit_waiting(),
+        }
+    }
+}
+
+impl State {
+    fn refusal(&self, now: Instant) -> UpstreamError {
+        let opens = self.throttle.closed_until(now).map(|until| until.duration_since(now));
+        UpstreamError::RateLimited(RateLimit { retry_after: opens, ..self.limit })
+    }
+}
+
+impl Pass {
+    /// Reports the outcome of the request.
+    pub(super) fn end<T>(mut self, outcome: &Result<T, UpstreamError>) {
+        self.outcome = match outcome {
+            Err(UpstreamError::RateLimited(limit)) => {
+                self.gate.0.borrow_mut().limit = *limit;
+                Outcome::Limited(limit.retry_after)
+            }
+            Err(error) if !error.was_sent() => Outcome::Unknown,
+            Err(UpstreamError::TimedOut | UpstreamError::Unreachable { .. } | UpstreamError::Lost) => Outcome::Unknown,
+            Ok(_) | Err(_) => Outcome::Passed,
+        };
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.gate.ended(self.outcome);
+    }
+}
+
+impl Waiting {
+    fn counted_in(gauge: &metrics::Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    fn gate() -> Gate {
+        Gate::of(&"docker.io".parse().unwrap())
+    }
+
+    fn wait(group: u64, milliseconds: u64) -> Wait {
+        let until = Instant::now() + Duration::from_millis(milliseconds);
+        Wait { group: Some(GroupId(group)), until: Some(until), max_waiting: 100 }
+    }
+
+    fn limited(milliseconds: u64) -> Result<(), UpstreamError> {
+        let retry_after = Some(Duration::from_millis(milliseconds));
+        Err(UpstreamError::RateLimited(RateLimit { retry_after, ..RateLimit::default() }))
+    }
+
+    #[actix_rt::test]
+    async fn those_who_wait_pass_in_turns_once_the_limit_has_passed() {
+        let (gate, order) = (gate(), RefCell::new(Vec::new()));
+        gate.enter(wait(0, 0)).await.unwrap().end(&limited(200));
+        let request = async |group| {
+            let pass = gate.enter(wait(group, 60_000)).await.unwrap();
+            order.borrow_mut().push(group);
+            pass.end(&Ok(()));
+        };
+        join_all([1, 1, 1, 1, 2, 3].map(&request)).await;
+        assert_eq!(*order.borrow(), [1, 2, 3, 1, 1, 1]);
+    }
+
+    #[actix_rt::test]
+    async fn who_does_not_wait_and_who_would_wait_in_vain_is_refused_at_once_with_the_time() {
+        let gate = gate();
+        gate.enter(wait(0, 0)).await.unwrap().end(&limited(60_000));
+        for wait in [Wait { until: None, ..wait(1, 0) }, wait(1, 30_000)] {
+            let Err(UpstreamError::RateLimited(limit)) = gate.enter(wait).await else { panic!("it passed") };
+            assert!(limit.retry_after.unwrap() > Duration::from_secs(59));
+        }
+    }
+
+    #[actix_rt::test]
+    async fn who_leaves_takes_no_turn_and_too_many_are_refused() {
+        let gate = gate();
+        let taken = gate.enter(wait(0, 0)).await.unwrap();
+        taken.end(&limited(100));
+        let few = Wait { max_waiting: 1, ..wait(1, 60_000) };
+        let left = tokio::time::timeout(Duration::from_millis(10), gate.enter(few)).await;
+        assert!(left.is_err());
+        let (first, second) = tokio::join!(gate.enter(few), gate.enter(few));
+        assert!(first.is_ok() && second.is_err_and(|error| error == UpstreamError::Busy));
+    }
+}
