@@ -29,6 +29,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`images`] | lists, pins and removals of cached images, for the API |
+//! | [`warming`] | pulls of images before anyone requests them |
 //! | [`lists`] | lists of tags and referrers, passed through from upstream |
 //! | [`evictor`] | space for new content; one eviction at a time |
 //! | [`reads`], [`pulls`], [`last_used`] | what is recorded in memory at each request, and written by the Janitor |
@@ -63,3 +64,4 @@ mod single_flight;
 pub mod token_issuer;
 mod unstored_reports;
 pub mod upstream_fetcher;
+pub mod warming;

@@ -71,7 +71,7 @@ enum Verb {
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
     Check(check::CheckArgs),
-    /// Upstream registries: check that one can be reached and accepts its accounts.
+    /// Upstream registries: list their states, check that one can be reached and accepts its accounts.
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
     Bench(Box<bench::BenchArgs>),

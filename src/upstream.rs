@@ -95,6 +95,11 @@ impl Registries {
         self.0.iter().filter(|(name, known)| !same(name, known)).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Iterates over all upstreams with their clients.
+    pub fn all(&self) -> impl Iterator<Item = (&UpstreamName, Arc<Registry>)> {
+        self.0.iter().map(|(name, known)| (name, known.registry.clone()))
+    }
+
     /// Returns the client of this upstream.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
 //! | [`limits`] | permits of one upstream |
+//! | [`states`] | states of upstreams, for people and metrics |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
 mod backoffs;
@@ -17,6 +18,7 @@ mod gates;
 mod handle;
 mod limits;
 mod request;
+mod states;
 
 #[cfg(test)]
 mod tests;
@@ -27,3 +29,4 @@ pub use self::request::{
     ContentKind, GetBlob, GetBlobRange, GetManifest, HeadBlob, HeadManifest, ListReferrers, ListTags, UpstreamRequest,
     Urgency, Verdict,
 };
+pub use self::states::AccountState;

@@ -1,5 +1,8 @@
 //! `cache`: subcommands for the images that groups have cached.
 
+mod progress;
+mod warm;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -66,6 +69,8 @@ enum CacheVerb {
         #[arg(required = true)]
         images: Vec<Image>,
     },
+    /// Pull images into a group's cache before anyone requests them. What is cached already is not pulled again
+    Warm(warm::WarmArgs),
     /// Show how much each group has cached, the largest first, and for administrators the whole store
     Usage,
 }
@@ -113,6 +118,7 @@ impl CacheVerb {
                 let images = api.list(&["groups", &group, "dependency_proxy", "images"], &query).await?;
                 Ok(Output::Table { columns: IMAGES, rows: images.iter().map(image_row).collect(), values: images })
             }
+            Self::Warm(args) => args.run(api).await,
             Self::Delete { group: OfGroup { group }, images } => {
                 for image in &images {
                     api.delete(&path(&group, &image.to_string())).await?;

@@ -36,6 +36,14 @@ pub(super) enum Failure {
     /// `bench` measured nothing, or received wrong content.
     #[error("{0}")]
     Bench(String),
+    /// `cache warm` could not pull all images; the reasons have been printed already.
+    #[error("{failed} of {images} images could not be pulled; the same command tries again what is left")]
+    Warm {
+        /// Number of images that could not be pulled.
+        failed: usize,
+        /// Number of all images.
+        images: usize,
+    },
     /// A change that also removes other objects was not confirmed, and was not made.
     #[error("{0}")]
     Unconfirmed(&'static str),
@@ -83,6 +91,7 @@ impl Failure {
             | Self::Foreign(_)
             | Self::Check(_)
             | Self::Bench(_)
+            | Self::Warm { .. }
             | Self::Unconfirmed(_)
             | Self::Reset(_)
             | Self::Restore(_) => 1,

@@ -1,13 +1,16 @@
-//! `upstream`: subcommands for upstream registries. They read the settings of the service, and need no running service.
+//! `upstream`: subcommands for upstream registries. `check` reads the settings of the service, and needs no running
+//! service; `list` requests the states of all from it.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::check::line;
+use super::connection::Connection;
 use super::failure::Failure;
 use super::image::Image;
-use super::output::print_line;
+use super::output::{Columns, Output, print_line};
 use crate::server::{self, UpstreamCheckError, UpstreamStep};
 use crate::settings::Settings;
 
@@ -20,6 +23,12 @@ pub(super) struct UpstreamArgs {
 
 #[derive(Debug, Subcommand)]
 enum UpstreamVerb {
+    /// List the registries and accounts with their states: whether requests are sent, why not, and what is left of their
+    /// pull limits; for administrators
+    List {
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Run the steps of a request from this machine to a registry one by one, with each of its accounts, and report
     /// the first that fails, and why
     Check {
@@ -35,23 +44,59 @@ enum UpstreamVerb {
     },
 }
 
+const STATES: Columns = &["upstream", "account", "state", "retry", "pulls_left", "runs_out", "because"];
+
 impl UpstreamArgs {
-    /// Checks the upstream and prints each step.
+    /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let UpstreamVerb::Check { name, image, config } = self.verb;
-        let settings = Settings::load(config.as_deref(), std::env::vars_os())?;
-        let image = match image {
-            Some(image) => Some(image),
-            None => server::default_image(&settings, &name).and_then(|text| text.parse().ok()),
-        };
-        let repository = image.as_ref().map(|image: &Image| (image.repository(None), image.reference()));
-        let image = repository.as_ref().map(|(path, reference)| (path.as_str(), *reference));
-        match server::check_upstream(&settings, &name, image, report).await {
-            Ok(None) => Ok(()),
-            Ok(Some(step)) => Err(Failure::Check(step)),
-            Err(UpstreamCheckError::Setup(error)) => Err(Failure::Run(error.into())),
-            Err(error) => Err(Failure::Input(error.to_string())),
+        match self.verb {
+            UpstreamVerb::List { connection } => list(&connection).await,
+            UpstreamVerb::Check { name, image, config } => check(name, image, config).await,
         }
+    }
+}
+
+async fn list(connection: &Connection) -> Result<(), Failure> {
+    let values = connection.api()?.list(&["dependency_proxy", "upstreams"], &[]).await?;
+    let rows = values.iter().map(row).collect();
+    Output::Table { columns: STATES, rows, values }.print(connection.json);
+    Ok(())
+}
+
+/// Returns the state of an account as a line of a table.
+fn row(state: &Value) -> Value {
+    let mut row = state.clone();
+    let limit = &state["pull_limit"];
+    if let (Some(left), Some(whole)) = (limit["remaining"].as_u64(), limit["limit"].as_u64()) {
+        row["pulls_left"] = json!(format!("{left} of {whole}"));
+    }
+    row["runs_out"] = json!(limit["runs_out_seconds"].as_u64().map(within));
+    row["retry"] = json!(state["held_seconds"].as_u64().or(state["retry_seconds"].as_u64()).map(within));
+    row
+}
+
+fn within(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("in {seconds} s"),
+        120..7200 => format!("in {} min", seconds.div_ceil(60)),
+        _ => format!("in {} h", seconds.div_ceil(3600)),
+    }
+}
+
+/// Checks an upstream and prints each step.
+async fn check(name: String, image: Option<Image>, config: Option<PathBuf>) -> Result<(), Failure> {
+    let settings = Settings::load(config.as_deref(), std::env::vars_os())?;
+    let image = match image {
+        Some(image) => Some(image),
+        None => server::default_image(&settings, &name).and_then(|text| text.parse().ok()),
+    };
+    let repository = image.as_ref().map(|image: &Image| (image.repository(None), image.reference()));
+    let image = repository.as_ref().map(|(path, reference)| (path.as_str(), *reference));
+    match server::check_upstream(&settings, &name, image, report).await {
+        Ok(None) => Ok(()),
+        Ok(Some(step)) => Err(Failure::Check(step)),
+        Err(UpstreamCheckError::Setup(error)) => Err(Failure::Run(error.into())),
+        Err(error) => Err(Failure::Input(error.to_string())),
     }
 }
 

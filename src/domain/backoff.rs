@@ -24,6 +24,17 @@ struct Failed {
     probe: Option<Instant>,
 }
 
+/// Whether requests are sent, as a circuit breaker names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Circuit {
+    /// They are.
+    Closed,
+    /// The next one tries whether upstream works again.
+    HalfOpen,
+    /// Those that something stale can stand in for are not sent; after several failures others are not, either.
+    Open,
+}
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Number of failures in a row after which requests that nothing can stand in for are refused, too. Fewer may be bad
@@ -51,6 +62,12 @@ impl Backoff {
     pub fn admits(&self, now: Instant) -> bool {
         let in_outage = |failed: &Failed| failed.count >= FAILURES_OF_AN_OUTAGE;
         self.failed.filter(in_outage).is_none_or(|failed| now >= failed.last + failed.pause.min(MAX_REFUSAL))
+    }
+
+    /// Returns whether requests are sent, and the end of the pause; `None` if the last request did not fail.
+    pub fn circuit(&self, now: Instant) -> Option<(Circuit, Instant)> {
+        let end = self.failed.map(|failed| failed.at + failed.pause)?;
+        Some(if now < end { (Circuit::Open, end) } else { (Circuit::HalfOpen, now) })
     }
 
     /// Ends a probe without a result, so that the next caller may send one.
@@ -102,8 +119,11 @@ mod tests {
     #[test]
     fn one_probe_at_a_time() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
+        assert_eq!(backoff.circuit(now), None);
         backoff.failed(now);
         let later = now + FIRST_PAUSE;
+        assert_eq!(backoff.circuit(now), Some((Circuit::Open, later)));
+        assert_eq!(backoff.circuit(later), Some((Circuit::HalfOpen, later)));
         assert!(backoff.try_request(later));
         assert!(!backoff.try_request(later));
         backoff.release();

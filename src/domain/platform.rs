@@ -1,6 +1,7 @@
 //! Platforms of images (OCI image specification, "Image Index", `platform`, and "Image Configuration").
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,18 @@ pub fn of_configuration(bytes: &[u8]) -> Option<Platform> {
     Platform::of(&serde_json::from_slice(bytes).ok()?)
 }
 
+/// The error for a text that is not a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a platform is an operating system and an architecture, such as linux/amd64 or linux/arm/v7")]
+pub struct PlatformError;
+
 impl Platform {
+    /// Returns true if this platform is the wanted one, or a variant of it where none is named.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*wanted.0);
+        rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && wanted.0.matches('/').count() == 1))
+    }
+
     fn of(fields: &Fields) -> Option<Self> {
         let is_plain = |part: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -65,6 +77,17 @@ impl Platform {
         }
         let variant = if variant.is_empty() { String::new() } else { format!("/{variant}") };
         Some(Self(format!("{os}/{architecture}{variant}").into()))
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let mut part = || parts.next().unwrap_or_default();
+        let fields = Fields { os: part(), architecture: part(), variant: part() };
+        Self::of(&fields).filter(|platform| *platform.0 == *text).ok_or(PlatformError)
     }
 }
 
@@ -87,6 +110,17 @@ mod tests {
         assert_eq!(of(r#"{"os":"linux","architecture":"amd64","rootfs":{}}"#).as_deref(), Some("linux/amd64"));
         let arm = r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#;
         assert_eq!(of(arm).as_deref(), Some("linux/arm64/v8"));
+    }
+
+    #[test]
+    fn a_platform_without_a_variant_fits_all_of_its_variants() {
+        let of = |text: &str| text.parse::<Platform>();
+        let fits = |one: &str, wanted: &str| of(one).is_ok_and(|one| of(wanted).is_ok_and(|wanted| one.fits(&wanted)));
+        assert!(fits("linux/arm64/v8", "linux/arm64") && fits("linux/arm64", "linux/arm64"));
+        assert!(!fits("linux/arm64", "linux/arm64/v8") && !fits("linux/arm64", "linux/arm"));
+        for text in ["", "linux", "linux/", "/amd64", "linux/amd64/", "a/b/c/d", "linux/AMD 64"] {
+            assert_eq!(of(text), Err(PlatformError), "{text}");
+        }
     }
 
     #[test]

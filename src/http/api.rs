@@ -59,7 +59,9 @@ mod settings;
 mod state;
 mod statistics;
 mod tokens;
+mod upstreams;
 mod users;
+mod warming;
 
 #[cfg(test)]
 mod tests;
@@ -153,9 +155,18 @@ fn image_routes(api: Scope) -> Scope {
                 .route(delete().to(images::delete)),
         )
         .service(at("/groups/{id}/dependency_proxy/refresh/{image:.+}").route(post().to(images::refresh)))
+        .service(
+            at("/groups/{id}/dependency_proxy/warm").route(get().to(warming::list)).route(post().to(warming::start)),
+        )
+        .service(
+            at("/groups/{id}/dependency_proxy/warm/{job}")
+                .route(get().to(warming::show))
+                .route(delete().to(warming::cancel)),
+        )
         .service(at("/groups/{id}/dependency_proxy/statistics").route(get().to(statistics::of_group)))
         .service(at("/dependency_proxy/statistics").route(get().to(statistics::of_store)))
         .service(at("/dependency_proxy/groups").route(get().to(statistics::of_groups)))
+        .service(at("/dependency_proxy/upstreams").route(get().to(upstreams::list)))
 }
 
 /// Adds the routes of the members of a group.

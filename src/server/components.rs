@@ -22,6 +22,7 @@ use crate::actors::pulls::PullCounts;
 use crate::actors::reads::Reads;
 use crate::actors::token_issuer::TokenIssuerHandle;
 use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::actors::warming::Warmer;
 use crate::auth::jwt::Signer;
 use crate::http::{ApiState, CurrentUpstreams, Identities, Pace, PublicUrl, Refusals, RegistryOptions, RegistryState};
 use crate::settings::Settings;
@@ -63,6 +64,7 @@ pub(super) struct Handles {
     reads: Reads,
     pulls: PullCounts,
     upstream: UpstreamHandle,
+    warmer: Warmer,
 }
 
 /// The caches of manifests, blobs and lists, which are running, and what they share with other components.
@@ -140,6 +142,7 @@ impl Handles {
             leftovers,
         };
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
+        let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
         Ok(Self {
             policy,
@@ -153,6 +156,7 @@ impl Handles {
             reads: caches.reads,
             pulls,
             upstream,
+            warmer,
         })
     }
 
@@ -185,6 +189,8 @@ impl Handles {
             last_used: self.last_used.clone(),
             purge: Arc::new(self.tidying.clone()),
             images: Arc::new(self.images.clone()),
+            warming: Arc::new(self.warmer.clone()),
+            upstream: Arc::new(self.upstream.clone()),
             unpulled_days: settings.storage.unpulled_days,
             upstreams,
             limits: settings.limits,

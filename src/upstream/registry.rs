@@ -99,6 +99,11 @@ impl Registry {
         })
     }
 
+    /// Iterates over the accounts that requests may use: none, and those that are configured.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        std::iter::once(Account::Anonymous).chain(self.accounts.keys().cloned().map(Account::Username))
+    }
+
     /// Returns the pull budget of an account; `None` if upstream reports none.
     pub fn budget(&self, account: &Account) -> Option<PullBudget> {
         self.budgets.of_account(account)

@@ -64,7 +64,10 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
     ("argon2", &[("auth/", "hashes passwords")]),
     ("clap", &[("cli/", "reads the command line")]),
     ("comfy_table", &[("cli/", "prints tables")]),
-    ("indicatif", &[("cli/bench/progress.rs", "shows that it goes on")]),
+    (
+        "indicatif",
+        &[("cli/bench/progress.rs", "shows that it goes on"), ("cli/cache/progress.rs", "shows how far a job is")],
+    ),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
     ("metrics_exporter_prometheus", &[("telemetry/exporter.rs", "collects what the layers count")]),
 ];
@@ -74,6 +77,7 @@ const FILES: &[(&str, &str)] = &[
     ("settings", "reads the files that the operator names"),
     ("upstream/clients.rs", "reads the certificates that the operator names"),
     ("cli/connection.rs", "reads and writes the file of a secret that a person names"),
+    ("cli/cache/warm.rs", "reads the list of images that a person names"),
     ("server/net/tls.rs", "reads the certificate that the operator names"),
     ("telemetry/process.rs", "reads what the system says of this process"),
     ("actors/blob_cache/", "holds open files that the store lends, and no path"),

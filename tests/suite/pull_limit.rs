@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use fake_registry::{FakeRegistry, Image, Kind, Layer};
+use fake_registry::{FakeRegistry, Image, Kind, Layer, Listener};
 use futures::future::join_all;
+use serde_json::{Value, json};
 
 use crate::operating::metrics::metric;
-use crate::service::{Answer, Client, Scenario, Service, Started};
+use crate::service::{Answer, Client, Scenario, Service, Started, eventually};
 
 /// Tags are fresh for a second, and are not served stale while they are revalidated.
 const BRIEFLY_FRESH: &str = "[cache]\ntag_freshness = \"1s\"\nstale_while_revalidate = 0";
@@ -110,13 +111,59 @@ async fn groups_share_what_is_left() {
 }
 
 #[actix_rt::test]
-async fn what_is_left_is_a_metric() {
+async fn what_is_left_is_a_metric_and_in_the_api() {
     let scene = Scene::start("").await;
     scene.hub.pulls_left(50);
     scene.pull(0).await;
     scene.pull(1).await;
+    let shown = upstream(&scene.service).await;
+    assert_eq!(shown["state"], "working");
+    let limit = &shown["pull_limit"];
+    let seen = [&limit["limit"], &limit["remaining"], &limit["window_seconds"], &limit["source"]];
+    assert_eq!(seen, [&json!(100), &json!(48), &json!(21_600), &json!("127.0.0.1")]);
     let labels = r#"{upstream="docker.io",account=""}"#;
     assert_eq!(metric(&scene.service, &format!("dependency_proxy_upstream_pull_limit{labels}")).await, 100);
     assert_eq!(metric(&scene.service, &format!("dependency_proxy_upstream_pulls_left{labels}")).await, 48);
     assert_eq!(metric(&scene.service, r#"dependency_proxy_upstream_held{upstream="docker.io"}"#).await, 0);
+}
+
+#[actix_rt::test]
+async fn a_limit_that_is_reached_and_an_outage_are_shown_to_administrators_alone() {
+    let scene = Scene::start("").await;
+    scene.hub.on(Kind::ManifestGet).times(1).too_many_requests(600);
+    scene.pull(0).await;
+    let shown = upstream(&scene.service).await;
+    assert_eq!(shown["state"], "limit_reached");
+    assert!((590..=600).contains(&shown["held_seconds"].as_u64().unwrap()), "{shown}");
+    let Started { hub, service, client, .. } = Scenario::new().start().await;
+    hub.down(Listener::Registry);
+    for _ in 0..3 {
+        client.manifest("team", "app0", "1").await;
+    }
+    let shown = upstream(&service).await;
+    assert_eq!(shown["state"], "failing");
+    assert!(shown["because"].as_str().unwrap().contains("it refused the connection"), "{shown}");
+    assert!(shown["retry_seconds"].is_u64());
+    let circuit = r#"dependency_proxy_upstream_circuit{upstream="docker.io",account=""}"#;
+    eventually("the gauge is set", async || metric(&service, circuit).await > 0).await;
+    hub.up(Listener::Registry);
+    eventually("the upstream works", async || {
+        client.manifest("team", "app0", "1").await;
+        upstream(&service).await["state"] == "working"
+    })
+    .await;
+    let owner = service.user("owner", "a-password-of-hers").await;
+    let token = service.personal_token(&owner, "api", &["api"]).await;
+    let response = reqwest::Client::new()
+        .get(format!("{}/api/v4/dependency_proxy/upstreams", service.url()))
+        .header("PRIVATE-TOKEN", &token.secret);
+    assert_eq!(response.send().await.unwrap().status(), 403);
+}
+
+/// Returns the state of docker.io without an account.
+async fn upstream(service: &Service) -> Value {
+    let listed = service.api("GET", "/dependency_proxy/upstreams", Value::Null).await;
+    assert_eq!(listed.status, 200, "{}", listed.text());
+    let states = listed.json();
+    states.as_array().unwrap().iter().find(|state| state["upstream"] == "docker.io").unwrap().clone()
 }

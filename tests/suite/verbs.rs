@@ -6,6 +6,7 @@ mod confirming;
 mod finding;
 mod if_missing;
 mod upstream_check;
+mod warm;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::request::{Urgency, Verdict};
 use crate::actors::pull_failure::{Cause, CountsAgainst};
-use crate::domain::backoff::Backoff;
+use crate::domain::backoff::{Backoff, Circuit};
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::UpstreamName;
 use crate::upstream::UpstreamError;
@@ -95,6 +95,23 @@ impl Backoffs {
                 }
             }
         }
+    }
+
+    /// Returns whether requests with this account are sent, the end of the pause, and the last failure; `None` after a
+    /// success. Failures that count against a repository alone are left out.
+    pub(super) fn failing(
+        &self,
+        upstream: &UpstreamName,
+        account: &Account,
+        now: Instant,
+    ) -> Option<(Circuit, Instant, &UpstreamError)> {
+        let of_account = self.accounts.get(&(upstream.clone(), account.clone()));
+        let failing = [of_account, self.upstreams.get(upstream)].into_iter().flatten();
+        let states = failing.filter_map(|failing| {
+            let (circuit, end) = failing.backoff.circuit(now)?;
+            Some((circuit, end, &failing.error))
+        });
+        states.max_by_key(|(circuit, end, _)| (*circuit, *end))
     }
 
     /// Admits the next request, because the last one had no conclusive outcome.

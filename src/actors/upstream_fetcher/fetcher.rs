@@ -15,6 +15,7 @@ use super::gates::{Gate, Gates};
 use super::handle::Current;
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
+use super::states::GAUGE_INTERVAL;
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
@@ -26,11 +27,11 @@ use crate::upstream::{Registry, ReservedFor, UpstreamError};
 /// Owner of the backoffs of all upstreams; see the module.
 pub(super) struct UpstreamFetcher {
     /// The present upstreams and their limits. The handle replaces them.
-    current: Arc<ArcSwap<Current>>,
+    pub(super) current: Arc<ArcSwap<Current>>,
     manifests: Backoffs,
     blobs: Backoffs,
     lists: Backoffs,
-    gates: Gates,
+    pub(super) gates: Gates,
     shares: HashMap<(UpstreamName, Account), PullShares>,
 }
 
@@ -67,6 +68,15 @@ impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
         let (manifests, blobs, lists, gates, shares) = Default::default();
         Self { current, manifests, blobs, lists, gates, shares }
+    }
+
+    /// Returns the backoffs of a kind of content.
+    pub(super) fn backoffs_of(&self, kind: ContentKind) -> &Backoffs {
+        match kind {
+            ContentKind::Manifests => &self.manifests,
+            ContentKind::Blobs => &self.blobs,
+            ContentKind::Lists => &self.lists,
+        }
     }
 
     fn backoffs(&mut self, kind: ContentKind) -> &mut Backoffs {
@@ -183,6 +193,11 @@ async fn run_once<R: UpstreamRequest>(
 
 impl Actor for UpstreamFetcher {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.gauge_circuits();
+        ctx.run_interval(GAUGE_INTERVAL, |fetcher, _| fetcher.gauge_circuits());
+    }
 }
 
 impl Drop for UpstreamFetcher {
@@ -224,7 +239,7 @@ impl Handler<ForgetFailures> for UpstreamFetcher {
     type Result = ();
 
     fn handle(&mut self, ForgetFailures(names): ForgetFailures, _: &mut Context<Self>) {
-        for kind in [ContentKind::Manifests, ContentKind::Blobs, ContentKind::Lists] {
+        for kind in ContentKind::ALL {
             self.backoffs(kind).forget(&names);
         }
         self.gates.forget(&names);

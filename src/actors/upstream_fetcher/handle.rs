@@ -13,8 +13,10 @@ use tokio::sync::oneshot;
 use super::fetcher::{Dispatch, ForgetFailures, Report, UpstreamFetcher};
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Verdict};
+use super::states::{AccountState, ListStates};
 use crate::domain::freshness::Freshness;
 use crate::domain::origin::Origin;
+use crate::domain::pull_budget::{PullBudget, Scarcity};
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
 use crate::upstream::{Registries, SetupError, UpstreamError, UpstreamOptions};
@@ -93,9 +95,21 @@ impl UpstreamHandle {
     /// Returns the times for which a tag of this origin is served, which are longer as upstream's pull limit is nearly
     /// reached.
     pub fn stretched(&self, origin: &Origin, freshness: Freshness) -> Freshness {
-        let registry = self.current.load().registries.of(&origin.upstream).ok();
-        let budget = registry.and_then(|registry| registry.budget(&origin.account));
-        budget.map_or(freshness, |budget| budget.stretched(freshness, Instant::now()))
+        self.budget(origin).map_or(freshness, |budget| budget.stretched(freshness, Instant::now()))
+    }
+
+    /// Returns how scarce the pulls are that upstream still allows the account of this origin.
+    pub fn scarcity(&self, origin: &Origin) -> Scarcity {
+        self.budget(origin).map_or(Scarcity::Plenty, |budget| budget.scarcity(Instant::now()))
+    }
+
+    fn budget(&self, origin: &Origin) -> Option<PullBudget> {
+        self.current.load().registries.of(&origin.upstream).ok()?.budget(&origin.account)
+    }
+
+    /// Returns the states of all accounts at all upstreams, in the order of their names.
+    pub async fn states(&self) -> Vec<AccountState> {
+        self.actor.send(ListStates).await.unwrap_or_default()
     }
 
     /// Reports what the end of a manifest, or of a revalidation, shows about its upstream.

@@ -93,6 +93,11 @@ pub enum ContentKind {
     Lists,
 }
 
+impl ContentKind {
+    /// All kinds.
+    pub(super) const ALL: [Self; 3] = [Self::Manifests, Self::Blobs, Self::Lists];
+}
+
 /// Importance of a request: the consequence if it is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {

@@ -9,7 +9,7 @@ use crate::domain::manifest::Descriptor;
 
 /// An operating system and an architecture such as `linux/arm64`, with an optional variant.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Platform {
+pub(in crate::cli) struct Platform {
     os: String,
     architecture: String,
     variant: Option<String>,
@@ -29,7 +29,7 @@ struct Entry {
 
 impl Platform {
     /// Returns the platform that clients on this machine pull.
-    pub(super) fn here() -> Self {
+    pub(in crate::cli) fn here() -> Self {
         // On other operating systems clients run images in a Linux virtual machine.
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",

@@ -76,6 +76,9 @@ pub(crate) enum ApiError {
     /// The sizes of the cache are not known, because its index is damaged.
     #[error("503 Service Unavailable - the index of the cache is damaged; restart the service, which rebuilds it")]
     NoSizes,
+    /// Too many jobs that pull images are running.
+    #[error("503 Service Unavailable - too many jobs are running, try again later")]
+    TooManyJobs,
     /// Too many passwords are being hashed.
     #[error("503 Service Unavailable - too many passwords at once, try again")]
     Busy,
@@ -123,7 +126,7 @@ impl ApiError {
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Busy | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TooManyJobs | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
@@ -155,7 +158,7 @@ impl ApiError {
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
-            Self::Failed(ChangeError::Busy) | Self::Busy => "busy",
+            Self::Failed(ChangeError::Busy) | Self::Busy | Self::TooManyJobs => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_)) | Self::Cache(_) | Self::NoSizes => "store",
             Self::NotRefreshed(_) => "upstream_failed",
             Self::TooManyLogins(_) => "too_many_failures",
@@ -188,6 +191,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::NothingThere
             | Self::Busy
+            | Self::TooManyJobs
             | Self::Cache(_)
             | Self::NoSizes
             | Self::NotRefreshed(_)

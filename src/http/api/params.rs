@@ -113,7 +113,7 @@ impl Params {
     }
 
     /// Returns several texts: from an array, from `name[]` once for each, or from one text with commas.
-    fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
+    pub(super) fn list(&self, name: &str) -> Result<Vec<String>, ApiError> {
         match self.0.get(name) {
             Some(Value::Array(items)) => {
                 let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| ApiError::malformed(name));

@@ -13,8 +13,11 @@ use crate::actors::images::{
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
 use crate::actors::token_issuer::TokenIssuerHandle;
+use crate::actors::upstream_fetcher::{AccountState, UpstreamHandle};
+use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage, Warmer};
 use crate::domain::id::GroupId;
 use crate::domain::limits::Limits;
+use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
@@ -32,6 +35,10 @@ pub(crate) struct ApiState {
     pub(crate) purge: Arc<dyn Purge>,
     /// The images that groups have cached.
     pub(crate) images: Arc<dyn ImageStore>,
+    /// Pulls images before anyone requests them.
+    pub(crate) warming: Arc<dyn Warming>,
+    /// The states of upstreams.
+    pub(crate) upstream: Arc<dyn UpstreamStates>,
     /// Number of days after its last pull after which an image is removed, where its group says nothing else; 0: never.
     pub(crate) unpulled_days: u32,
     /// The configured upstreams, whose names no group may have.
@@ -89,6 +96,52 @@ pub(crate) trait ImageStore: Send + Sync {
 
     /// See [`Images::sizes`].
     fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>>;
+}
+
+/// Reports the states of upstreams. A trait, so that tests need none.
+pub(crate) trait UpstreamStates: Send + Sync {
+    /// See [`UpstreamHandle::states`].
+    fn states(&self) -> BoxFuture<'_, Vec<AccountState>>;
+}
+
+impl UpstreamStates for UpstreamHandle {
+    fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
+        Box::pin(self.states())
+    }
+}
+
+/// Starts and shows jobs that pull images before anyone requests them. A trait, so that tests need no caches; see
+/// [`Warmer`] for its functions.
+pub(crate) trait Warming: Send + Sync {
+    /// See [`Warmer::start`].
+    fn start(&self, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Result<u64, TooManyJobs>;
+
+    /// See [`Warmer::job`].
+    fn job(&self, group: GroupId, number: u64) -> Option<JobProgress>;
+
+    /// See [`Warmer::jobs_of`].
+    fn jobs_of(&self, group: GroupId) -> Vec<JobProgress>;
+
+    /// See [`Warmer::cancel`].
+    fn cancel(&self, group: GroupId, number: u64) -> bool;
+}
+
+impl Warming for Warmer {
+    fn start(&self, group: GroupId, images: Vec<WarmImage>, platforms: Vec<Platform>) -> Result<u64, TooManyJobs> {
+        self.start(group, images, platforms)
+    }
+
+    fn job(&self, group: GroupId, number: u64) -> Option<JobProgress> {
+        self.job(group, number)
+    }
+
+    fn jobs_of(&self, group: GroupId) -> Vec<JobProgress> {
+        self.jobs_of(group)
+    }
+
+    fn cancel(&self, group: GroupId, number: u64) -> bool {
+        self.cancel(group, number)
+    }
 }
 
 impl ImageStore for Images {

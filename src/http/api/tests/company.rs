@@ -21,6 +21,8 @@ use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::token_issuer::TokenIssuerHandle;
+use crate::actors::upstream_fetcher::AccountState;
+use crate::actors::warming::{JobProgress, TooManyJobs, WarmImage};
 use crate::auth::{random, secret};
 use crate::domain::access::AccessLevel;
 use crate::domain::commands::maker::{Ending, Maker};
@@ -29,6 +31,7 @@ use crate::domain::directory::Directory;
 use crate::domain::group::Visibility;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::limits::Limits;
+use crate::domain::platform::Platform;
 use crate::domain::policy::PublicGroups;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
@@ -38,7 +41,7 @@ use crate::http::PublicUrl;
 use crate::http::api::caller::Identities;
 use crate::http::api::configure;
 use crate::http::api::pace::Pace;
-use crate::http::api::state::{ApiState, ImageStore, Purge};
+use crate::http::api::state::{ApiState, ImageStore, Purge, UpstreamStates, Warming};
 
 /// The API over the identities of the company.
 pub(super) struct Company {
@@ -50,6 +53,36 @@ pub(super) struct Company {
 
 /// A cache without images.
 struct NoImages;
+
+/// No upstreams.
+struct NoUpstreams;
+
+impl UpstreamStates for NoUpstreams {
+    fn states(&self) -> BoxFuture<'_, Vec<AccountState>> {
+        Box::pin(ready(Vec::new()))
+    }
+}
+
+/// Jobs that are never started.
+struct NoJobs;
+
+impl Warming for NoJobs {
+    fn start(&self, _: GroupId, _: Vec<WarmImage>, _: Vec<Platform>) -> Result<u64, TooManyJobs> {
+        Err(TooManyJobs)
+    }
+
+    fn job(&self, _: GroupId, _: u64) -> Option<JobProgress> {
+        None
+    }
+
+    fn jobs_of(&self, _: GroupId) -> Vec<JobProgress> {
+        Vec::new()
+    }
+
+    fn cancel(&self, _: GroupId, _: u64) -> bool {
+        false
+    }
+}
 
 /// A response of the API.
 #[derive(Debug)]
@@ -157,6 +190,8 @@ impl Company {
             last_used: LastUsed::default(),
             purge: purged.clone(),
             images: Arc::new(NoImages),
+            warming: Arc::new(NoJobs),
+            upstream: Arc::new(NoUpstreams),
             unpulled_days: 0,
             upstreams: Arc::new(ArcSwap::from_pointee(Upstreams::new(names))),
             limits,

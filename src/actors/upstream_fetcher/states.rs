@@ -1,0 +1,107 @@
+//! States of upstreams, for people and metrics: which are spared after failures, and what is left of their pull limits.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::fetcher::UpstreamFetcher;
+use super::request::ContentKind;
+use crate::domain::backoff::Circuit;
+use crate::domain::origin::Account;
+use crate::domain::pull_budget::LimitReport;
+use crate::domain::repository::UpstreamName;
+use crate::domain::upstream::NetworkMode;
+use crate::upstream::Registry;
+
+/// State of one account at an upstream.
+#[derive(Clone, Debug)]
+pub struct AccountState {
+    /// The upstream.
+    pub upstream: UpstreamName,
+    /// The account.
+    pub account: Account,
+    /// Whether upstreams are contacted at all.
+    pub mode: NetworkMode,
+    /// Whether requests are sent, for the kind of content that fails most.
+    pub circuit: Circuit,
+    /// The last failure, as a sentence, if there was one since the last success.
+    pub because: Option<String>,
+    /// Time until the next request tries whether it works again.
+    pub retry_in: Option<Duration>,
+    /// Time for which requests are held because the limit is reached.
+    pub held_for: Option<Duration>,
+    /// The pull limit, where upstream reports one.
+    pub limit: Option<LimitReport>,
+    /// Time until no pull is left, at the rate of the last minutes.
+    pub runs_out_in: Option<Duration>,
+}
+
+/// Requests the states of all accounts, in the order of their names.
+#[derive(Message)]
+#[rtype(result = "Vec<AccountState>")]
+pub(super) struct ListStates;
+
+/// Interval at which the gauges are set.
+pub(super) const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl UpstreamFetcher {
+    /// Returns the states of all accounts.
+    fn states(&self, now: Instant) -> Vec<AccountState> {
+        let current = self.current.load();
+        let mut states = Vec::new();
+        for (upstream, registry) in current.registries.all() {
+            let of_account = |account| self.state(upstream.clone(), account, &registry, current.mode, now);
+            states.extend(registry.accounts().map(of_account));
+        }
+        states.sort_by(|one, other| (&one.upstream, &one.account).cmp(&(&other.upstream, &other.account)));
+        states
+    }
+
+    fn state(
+        &self,
+        upstream: UpstreamName,
+        account: Account,
+        registry: &Registry,
+        mode: NetworkMode,
+        now: Instant,
+    ) -> AccountState {
+        let of_kind = |kind| self.backoffs_of(kind).failing(&upstream, &account, now);
+        let failing =
+            ContentKind::ALL.into_iter().filter_map(of_kind).max_by_key(|(circuit, until, _)| (*circuit, *until));
+        let budget = registry.budget(&account);
+        let left = |until: Instant| until.duration_since(now);
+        AccountState {
+            mode,
+            circuit: failing.as_ref().map_or(Circuit::Closed, |(circuit, _, _)| *circuit),
+            because: failing.as_ref().map(|(_, _, error)| error.to_string()),
+            retry_in: failing.as_ref().map(|(_, until, _)| left(*until)),
+            held_for: self.gates.closed_until(&upstream, &account, now).map(left),
+            limit: budget.as_ref().and_then(|budget| budget.report(now).cloned()),
+            runs_out_in: budget.as_ref().and_then(|budget| budget.runs_out_in(now)),
+            upstream,
+            account,
+        }
+    }
+
+    /// Sets the gauges of the circuits.
+    pub(super) fn gauge_circuits(&self) {
+        for state in self.states(Instant::now()) {
+            let account = state.account.username().to_owned();
+            let labels = [("upstream", state.upstream.to_string()), ("account", account)];
+            let value = match state.circuit {
+                Circuit::Closed => 0.0,
+                Circuit::HalfOpen => 1.0,
+                Circuit::Open => 2.0,
+            };
+            metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value);
+        }
+    }
+}
+
+impl Handler<ListStates> for UpstreamFetcher {
+    type Result = MessageResult<ListStates>;
+
+    fn handle(&mut self, ListStates: ListStates, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.states(Instant::now()))
+    }
+}

@@ -1,0 +1,197 @@
+//! One image of a job: its manifests, within what is left of the registry's pull limit, and then their blobs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::sleep;
+
+use super::job::{ImageState, Job, LayerProgress, WarmImage};
+use crate::actors::blob_cache::{BlobCacheHandle, OpenBlob, Transfer};
+use crate::actors::manifest_cache::{Leased, ManifestCacheHandle, PullManifest, PulledManifest};
+use crate::actors::pull_failure::{Cause, PullFailure, ReservedFor, image_name};
+use crate::actors::upstream_fetcher::UpstreamHandle;
+use crate::domain::digest::Digest;
+use crate::domain::manifest::Descriptor;
+use crate::domain::platform;
+use crate::domain::pull_budget::Scarcity;
+use crate::domain::reference::Reference;
+
+/// The pull of one image.
+pub(super) struct ImageTask<'a> {
+    pub(super) manifests: &'a ManifestCacheHandle,
+    pub(super) blobs: &'a BlobCacheHandle,
+    pub(super) upstream: &'a UpstreamHandle,
+    pub(super) job: &'a Arc<Job>,
+    /// The number of the image in the job.
+    pub(super) number: usize,
+}
+
+/// Number of blobs of an image that are pulled at the same time.
+const LAYERS_AT_ONCE: usize = 3;
+
+/// Time after which it is looked again whether enough is left of a pull limit.
+const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Maximum number of attempts after failures that may pass, and the pause before the next one.
+const MAX_ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl ImageTask<'_> {
+    /// Pulls the image, and records how it goes.
+    pub(super) async fn run(&self) {
+        self.job.set(self.number, ImageState::Running);
+        let state = match self.pull().await {
+            Ok(()) => ImageState::Done,
+            Err(sentence) => ImageState::Failed(sentence),
+        };
+        self.job.set(self.number, state);
+    }
+
+    async fn pull(&self) -> Result<(), String> {
+        let reference = self.image().reference.clone();
+        let top = self.manifest(reference.clone()).await?;
+        let mut blobs = top.blobs();
+        let children = self.children(&top);
+        // Its share of memory may be needed for the next ones.
+        drop(top);
+        if blobs.is_empty() && children.is_empty() {
+            return Err(format!("{} has no manifest for these platforms", self.named(&reference)));
+        }
+        for child in children {
+            blobs.extend(self.manifest(Reference::Digest(child)).await?.blobs());
+        }
+        // Manifests of several platforms may name the same blob.
+        let blobs: HashMap<Digest, Descriptor> = blobs.into_iter().map(|blob| (blob.digest, blob)).collect();
+        for blob in blobs.values() {
+            self.job.change_layer(self.number, blob.digest, |layer| layer.length = blob.size);
+        }
+        let pulls: Vec<_> = blobs.keys().map(|digest| self.blob(*digest)).collect();
+        stream::iter(pulls).buffer_unordered(LAYERS_AT_ONCE).try_collect::<()>().await?;
+        if self.blobs.passes_through(&self.image().origin, || blobs.keys().copied().collect()) {
+            return Err("some of its blobs could not be stored: the disk is full, or they are too long".to_owned());
+        }
+        Ok(())
+    }
+
+    fn image(&self) -> &WarmImage {
+        &self.job.images[self.number]
+    }
+
+    fn named(&self, reference: &Reference) -> String {
+        image_name(&self.image().origin, &reference.to_string())
+    }
+
+    /// Returns the manifests of the wanted platforms, if this is an index.
+    fn children(&self, top: &PulledManifest) -> Vec<Digest> {
+        let Some(bytes) = top.manifest.clone().map(Leased::into_bytes) else { return Vec::new() };
+        let wanted = &self.job.platforms;
+        let is_wanted = |found: &platform::Platform| wanted.is_empty() || wanted.iter().any(|one| found.fits(one));
+        let of_index = platform::of_index(&bytes);
+        of_index.into_iter().filter(|(_, platform)| is_wanted(platform)).map(|(digest, _)| digest).collect()
+    }
+
+    /// Pulls a manifest. Waits as long as it takes while the pull limit is reached or nearly reached.
+    async fn manifest(&self, reference: Reference) -> Result<PulledManifest, String> {
+        let WarmImage { origin, freshness, .. } = self.image().clone();
+        let of = |head| PullManifest {
+            group: self.job.group,
+            origin: origin.clone(),
+            reference: reference.clone(),
+            head,
+            freshness,
+        };
+        let mut failures = 0;
+        loop {
+            // A `HEAD` is no pull, and reports what is left of the limit.
+            let mut outcome = self.manifests.pull(of(true)).await.outcome;
+            if outcome.as_ref().is_ok_and(|pulled| pulled.manifest.is_none()) {
+                outcome = match self.upstream.scarcity(&origin) {
+                    Scarcity::Plenty => self.manifests.pull(of(false)).await.outcome,
+                    Scarcity::Low | Scarcity::VeryLow => {
+                        Err(self.failure(&reference, Cause::Reserved(ReservedFor::Misses)))
+                    }
+                };
+            }
+            match outcome {
+                Ok(pulled) => return Ok(pulled),
+                Err(failure) => self.wait_after(&failure, &mut failures).await?,
+            }
+        }
+    }
+
+    fn failure(&self, reference: &Reference, cause: Cause) -> PullFailure {
+        PullFailure { origin: self.image().origin.clone(), image: self.named(reference), cause }
+    }
+
+    /// Pulls a blob, whose bytes are not read again.
+    async fn blob(&self, digest: Digest) -> Result<(), String> {
+        let origin = self.image().origin.clone();
+        let mut failures = 0;
+        loop {
+            let wanted = OpenBlob { group: self.job.group, origin: origin.clone(), digest };
+            let error = match self.receive(wanted).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            self.wait_after(&self.failure(&Reference::Digest(digest), error), &mut failures).await?;
+        }
+    }
+
+    async fn receive(&self, wanted: OpenBlob) -> Result<(), Cause> {
+        let digest = wanted.digest;
+        let change = |change: &dyn Fn(&mut LayerProgress)| {
+            self.job.change_layer(self.number, digest, |layer| change(layer));
+        };
+        let opened = self.blobs.open(wanted).await.map_err(|error| Cause::from(&error))?;
+        let length = opened.length();
+        change(&|layer| (layer.length, layer.received) = (Some(length), 0));
+        if !opened.source().is_from_cache() {
+            let mut chunks = opened.chunks(0..length, Transfer::ZeroCopy);
+            while let Some(chunk) = chunks.next().await {
+                let received = chunk.map_err(|error| Cause::from(&error))?.length();
+                change(&|layer| layer.received += received);
+            }
+        }
+        change(&|layer| (layer.received, layer.done) = (length, true));
+        Ok(())
+    }
+
+    /// Waits until the next attempt after a failure.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a sentence if there is none: it will not pass, or has not passed after several attempts.
+    async fn wait_after(&self, failure: &PullFailure, failures: &mut u32) -> Result<(), String> {
+        let time = if matches!(failure.cause, Cause::RateLimited { .. }) {
+            failure.retry_after()
+        } else if matches!(failure.cause, Cause::Reserved(_)) {
+            BUDGET_INTERVAL
+        } else if may_pass(&failure.cause) && *failures + 1 < MAX_ATTEMPTS {
+            *failures += 1;
+            PAUSE * *failures
+        } else {
+            return Err(failure.to_string());
+        };
+        self.job.set(self.number, ImageState::Held { because: failure.reason(), time });
+        sleep(time).await;
+        self.job.set(self.number, ImageState::Running);
+        Ok(())
+    }
+}
+
+/// Returns true if the same request may succeed a little later.
+fn may_pass(cause: &Cause) -> bool {
+    matches!(
+        cause,
+        Cause::Busy
+            | Cause::NoMemory
+            | Cause::RealmFailed { .. }
+            | Cause::Unreachable { .. }
+            | Cause::TimedOut
+            | Cause::ServerError { .. }
+            | Cause::Interrupted { .. }
+            | Cause::InvalidResponse { .. }
+    )
+}

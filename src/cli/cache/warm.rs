@@ -1,0 +1,142 @@
+//! `cache warm`: has the service pull images before anyone requests them, and shows how far it is.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::OfGroup;
+use super::progress::Shown;
+use crate::cli::bench;
+use crate::cli::client::Api;
+use crate::cli::failure::Failure;
+use crate::cli::image::Image;
+use crate::cli::output::{Columns, Output};
+use crate::domain::platform::{Platform, PlatformError};
+
+/// Arguments of `cache warm`.
+#[derive(Debug, Args)]
+pub(super) struct WarmArgs {
+    #[command(flatten)]
+    group: OfGroup,
+    /// Images, such as alpine:3.22 or ghcr.io/acme/app:1.4
+    images: Vec<Image>,
+    /// File with one image per line, or - for standard input; empty lines and those that begin with # are ignored
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// Platform, such as linux/arm64; may be given several times. By default that of this machine
+    #[arg(long = "platform", value_name = "OS/ARCH", conflicts_with = "all_platforms")]
+    platforms: Vec<Platform>,
+    /// All platforms of the images
+    #[arg(long)]
+    all_platforms: bool,
+    /// Start the jobs and do not wait for their end
+    #[arg(long)]
+    detach: bool,
+}
+
+const IMAGES: Columns = &["image", "state", "message"];
+
+/// Number of images of one job: their names fit into one request.
+const IMAGES_PER_JOB: usize = 200;
+
+/// Time between two requests for the state of a job.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+impl WarmArgs {
+    /// Starts the jobs, one after the other, and waits for their ends.
+    pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
+        let mut images = self.images;
+        if let Some(list) = &self.list {
+            images.extend(read_list(list)?);
+        }
+        if images.is_empty() {
+            return Err(Failure::Input("no image is given; name images, or a file of them with --list".to_owned()));
+        }
+        let platforms = match (self.all_platforms, self.platforms.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![here()?],
+            (false, false) => self.platforms,
+        };
+        let path = ["groups", self.group.group.as_str(), "dependency_proxy", "warm"];
+        let mut ended = Vec::new();
+        for images in images.chunks(IMAGES_PER_JOB) {
+            let names: Vec<String> = images.iter().map(ToString::to_string).collect();
+            let platforms: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+            let job = api.post(&path, &json!({ "images": names, "platforms": platforms })).await?;
+            ended.push(if self.detach { job } else { wait(api, path, &job["id"].to_string()).await? });
+        }
+        let images: Vec<Value> =
+            ended.iter().flat_map(|job| job["images"].as_array().cloned().unwrap_or_default()).collect();
+        let failed = images.iter().filter(|image| image["state"] == "failed").count();
+        if failed > 0 {
+            Output::Table { columns: IMAGES, rows: images.clone(), values: ended }.print(false);
+            return Err(Failure::Warm { failed, images: images.len() });
+        }
+        Ok(Output::Table { columns: IMAGES, rows: images, values: ended })
+    }
+}
+
+/// Returns the platform that clients on this machine pull.
+fn here() -> Result<Platform, Failure> {
+    let unknown = |error: PlatformError| Failure::Input(format!("{error}; name one with --platform"));
+    bench::Platform::here().to_string().parse().map_err(unknown)
+}
+
+/// Returns the images of a list.
+fn read_list(list: &PathBuf) -> Result<Vec<Image>, Failure> {
+    let name = list.display();
+    let broken = |error: std::io::Error| Failure::Input(format!("{name} cannot be read: {error}"));
+    let lines: Vec<String> = if list.as_os_str() == "-" {
+        std::io::stdin().lock().lines().collect::<Result<_, _>>().map_err(broken)?
+    } else {
+        std::fs::read_to_string(list).map_err(broken)?.lines().map(str::to_owned).collect()
+    };
+    let named = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let image =
+        |line: &str| line.parse().map_err(|error| Failure::Input(format!("{name}: '{line}' is no image: {error}")));
+    named.map(image).collect()
+}
+
+/// Shows how far a job is until it ends, and returns its last state. Ctrl-C ends the job.
+async fn wait(api: &Api, path: [&str; 4], number: &str) -> Result<Value, Failure> {
+    let [groups, group, proxy, warm] = path;
+    let path = [groups, group, proxy, warm, number];
+    let mut shown = Shown::new();
+    loop {
+        let job = api.show(&path).await?;
+        shown.update(&job);
+        if job["state"] != "running" {
+            shown.clear();
+            return Ok(job);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            _ = tokio::signal::ctrl_c() => {
+                shown.clear();
+                api.delete(&path).await?;
+                return Err(Failure::Unconfirmed("the job was ended; the same command continues with what is left"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_an_image_on_each_line_and_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("images");
+        std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app@latest \n").unwrap();
+        let refused = read_list(&list).unwrap_err().to_string();
+        assert!(refused.contains("'ghcr.io/acme/app@latest' is no image"), "{refused}");
+        std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app \n").unwrap();
+        let names: Vec<String> = read_list(&list).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["alpine:3.22", "ghcr.io/acme/app:latest"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! `/dependency_proxy/upstreams`: the states of the registries and their accounts, for administrators.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use serde_json::{Value, json};
+
+use super::caller::Caller;
+use super::error::ApiError;
+use crate::actors::upstream_fetcher::AccountState;
+use crate::domain::backoff::Circuit;
+use crate::domain::origin::Account;
+use crate::domain::pull_budget::LimitReport;
+use crate::domain::upstream::NetworkMode;
+
+/// Handles `GET /dependency_proxy/upstreams`. Contains no secrets.
+pub(super) async fn list(caller: Caller) -> Result<HttpResponse, ApiError> {
+    caller.authority().administrator()?;
+    let states: Vec<Value> = caller.state.upstream.states().await.iter().map(view).collect();
+    Ok(HttpResponse::Ok().json(states))
+}
+
+fn view(state: &AccountState) -> Value {
+    let account = match &state.account {
+        Account::Anonymous => None,
+        Account::Username(name) => Some(name),
+    };
+    json!({
+        "upstream": state.upstream,
+        "account": account,
+        "state": word(state),
+        "because": state.because,
+        "retry_seconds": state.retry_in.map(seconds),
+        "held_seconds": state.held_for.map(seconds),
+        "pull_limit": state.limit.as_ref().map(|limit| limit_view(limit, state.runs_out_in)),
+    })
+}
+
+fn word(state: &AccountState) -> &'static str {
+    match (state.mode, state.circuit) {
+        (NetworkMode::Offline, _) => "offline",
+        (NetworkMode::Online, _) if state.held_for.is_some() => "limit_reached",
+        (NetworkMode::Online, Circuit::Closed) => "working",
+        (NetworkMode::Online, Circuit::HalfOpen) => "tried_again",
+        (NetworkMode::Online, Circuit::Open) => "failing",
+    }
+}
+
+fn limit_view(limit: &LimitReport, runs_out_in: Option<Duration>) -> Value {
+    json!({
+        "limit": limit.limit,
+        "remaining": limit.remaining,
+        "window_seconds": limit.window.map(seconds),
+        "source": limit.source,
+        "runs_out_seconds": runs_out_in.map(seconds),
+    })
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs_f64().ceil() as u64
+}
