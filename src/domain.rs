@@ -8,6 +8,7 @@
 //! | [`bootstrap`] | the first records of an empty store |
 //! | [`byte_range`] | byte ranges of HTTP requests |
 //! | [`challenge`] | authentication challenges of registries |
+//! | [`chosen_setting`] | settings that an operator has chosen, for a backup |
 //! | [`commands`] | changes of identities: the writes that carry them out, or the reason of a refusal |
 //! | [`deadlines`] | time limits of one response, and of the stop |
 //! | [`digest`] | content digests |
@@ -44,6 +45,7 @@ pub mod backoff;
 pub mod bootstrap;
 pub mod byte_range;
 pub mod challenge;
+pub mod chosen_setting;
 pub mod commands;
 pub mod deadlines;
 pub mod digest;

@@ -6,11 +6,13 @@
 //! The reader is written here, on the spans of the `toml` crate, because the crates figment and config know the
 //! file of a key but not its line.
 
+mod chosen;
 mod deserializer;
 mod error;
 mod keys;
 mod layers;
 mod repair;
+mod restored;
 mod secrets;
 mod sections;
 mod server;
@@ -24,7 +26,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use self::chosen::Chosen;
 pub use self::layers::Place;
+pub use self::restored::{RestoredSettings, restored};
 pub use error::{SettingsError, SettingsErrors};
 pub use keys::Keys;
 pub use sections::{Auth, Bootstrap, Cache, Proxy, Storage, TagTimes};
@@ -89,11 +93,7 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         check: impl FnOnce(&Self) -> Vec<SettingsError>,
     ) -> Result<Self, SettingsErrors> {
-        let read = |file: &Path| match std::fs::read_to_string(file) {
-            Ok(text) => Ok((file.display().to_string(), text)),
-            Err(problem) => Err(SettingsError::Unreadable { file: file.to_owned(), problem }),
-        };
-        let text = file.map(read).transpose()?;
+        let text = file.map(read_file).transpose()?;
         Self::from_text(text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment, check)
     }
 
@@ -102,12 +102,7 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         check: impl FnOnce(&Self) -> Vec<SettingsError>,
     ) -> Result<Self, SettingsErrors> {
-        let mut defaults = layers::parse("config/default.toml", DEFAULTS)?;
-        let mut tree = defaults.clone();
-        if let Some((name, text)) = file {
-            tree.overlay(layers::parse(name, text)?);
-        }
-        let mut errors = set_variables(&mut tree, environment);
+        let (mut defaults, mut tree, mut errors) = layered(file, environment)?;
         let unreadable = secrets::load_secret_files(&mut tree);
         // Removes the empty `..._file` keys only: no default names a file, so that this cannot fail.
         secrets::load_secret_files(&mut defaults);
@@ -148,6 +143,28 @@ impl Settings {
             self.keys.place(&path).cloned().unwrap_or(Place::File { file: "config/default.toml".into(), line: 1 });
         SettingsError::Refused { place, key: layers::dotted(path), problem }
     }
+}
+
+/// Returns the name and the text of a file of settings.
+fn read_file(file: &Path) -> Result<(String, String), SettingsError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok((file.display().to_string(), text)),
+        Err(problem) => Err(SettingsError::Unreadable { file: file.to_owned(), problem }),
+    }
+}
+
+/// Returns the tree of the defaults, and that of all settings with the faults of the names of variables.
+fn layered(
+    file: Option<(&str, &str)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<(Node, Node, Vec<SettingsError>), SettingsErrors> {
+    let defaults = layers::parse("config/default.toml", DEFAULTS)?;
+    let mut tree = defaults.clone();
+    if let Some((name, text)) = file {
+        tree.overlay(layers::parse(name, text)?);
+    }
+    let errors = set_variables(&mut tree, environment);
+    Ok((defaults, tree, errors))
 }
 
 /// Sets these variables in the tree, and returns the faults of their names.

@@ -4,10 +4,11 @@
 use super::layers::{Node, Value};
 use super::repair::{Fault, Remedy};
 
-const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
+/// The keys of secrets. Each has a twin that ends in `_file`.
+pub(super) const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
 
 /// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
-const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
+pub(super) const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";
 
 /// Reads the files named by the `..._file` keys of the section `[bootstrap]`, of upstreams and of their accounts.
 /// Returns their faults; a secret that cannot be read is set to [`UNREADABLE_SECRET`].
@@ -57,7 +58,7 @@ fn load_table(table: &mut Node, path: &[&str], faults: &mut Vec<Fault>) {
 }
 
 /// Returns the secret in the file that this node names; `None` where it names none.
-fn secret_of(table: &Node, secret: &str, named: &Node) -> Result<Option<Value>, String> {
+pub(super) fn secret_of(table: &Node, secret: &str, named: &Node) -> Result<Option<Value>, String> {
     let (Value::Text(file) | Value::Variable(file)) = &named.value else { return Err("is not a string".to_owned()) };
     if file.is_empty() {
         return Ok(None);
@@ -81,7 +82,8 @@ fn read(file: &str) -> Result<Value, String> {
     }
 }
 
-fn set(table: &mut Node, key: &str, node: Node) {
+/// Sets this key of a table.
+pub(super) fn set(table: &mut Node, key: &str, node: Node) {
     if let Some(entries) = table.entries_mut() {
         entries.retain(|(known, _)| known != key);
         entries.push((key.to_owned(), node));
