@@ -1,4 +1,7 @@
-//! Commands on a stopped data folder: they open the store without a running service.
+//! Commands on a data folder. [`backup`] and [`keys`] may be used beside a running service; the others open the store
+//! of a stopped one.
 
+pub mod backup;
+pub mod keys;
 pub mod reset;
 pub mod restore;

@@ -2,6 +2,7 @@
 //! API of a running service, which makes all decisions. Only this layer prints to standard output.
 
 mod admin;
+mod backup;
 mod bench;
 mod cache;
 mod check;
@@ -19,6 +20,7 @@ mod login;
 mod member;
 mod output;
 mod refusal;
+mod restore;
 mod restoring;
 mod serve;
 mod token;
@@ -35,7 +37,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
-     nothing, or a change that also removes other objects was not confirmed
+     nothing, `backup` or `restore` did nothing, or a change that also removes other objects was not confirmed
   2  the command line is invalid
   3  the service cannot be reached
   4  the settings are invalid, or the service cannot start";
@@ -66,7 +68,15 @@ enum Verb {
     Member(member::MemberArgs),
     /// Tokens: create, list, show, rotate, extend, revoke.
     Token(token::TokenArgs),
-    /// Change the data of a stopped service: reset the administrator's password, restore a backup.
+    /// Write users, groups, tokens and settings to one file, also while the service runs.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into the data folder of a stopped service.
+    ///
+    /// Lists the credentials that were revoked since the backup and become valid again, and asks for confirmation. The
+    /// present identities are kept in another place. The signing keys are replaced by those of the backup, if it has
+    /// them, or by a new one.
+    Restore(restore::RestoreArgs),
+    /// The data folder: reset the administrator's password, rotate the signing key, restore a backup.
     Admin(admin::AdminArgs),
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
@@ -109,6 +119,8 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Cache(args)) => block_on(args.run()),
         Some(Verb::Member(args)) => block_on(args.run()),
         Some(Verb::Token(args)) => block_on(args.run()),
+        Some(Verb::Backup(args)) => args.run(),
+        Some(Verb::Restore(args)) => args.run(),
         Some(Verb::Admin(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
         Some(Verb::Upstream(args)) => block_on(args.run()),

@@ -24,6 +24,7 @@
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | a request to a registry | [`upstream`], `upstream::registry`; its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
+//! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
 //!
 //! ## Another kind of credential
 //!
@@ -91,7 +92,9 @@
 //!    `check` in `settings::sections`.
 //! 4. [`server`], which passes it to its component; `server::capacity`, if the component holds files or connections
 //!    open; `server::reload`, if it can change without a restart.
-//! 5. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
+//! 5. A secret: `SECRETS` in `settings::secrets`, which also keeps it out of backups. `settings::chosen` looks for it
+//!    in every section.
+//! 6. `settings/tests/sentences.rs`, which has the keys of some sections word for word.
 //!
 //! # Glossary
 //!
@@ -119,6 +122,7 @@
 //! | trim | remove links of a group that holds more than its quota |
 //! | removal | removal of single images from a group, and of the content that only they name |
 //! | purge | removal of everything that a group has cached |
+//! | backup | one file of users, groups, tokens and settings, made beside a running service; without secrets unless they are wanted |
 //! | note | small file that records a purge or a removal until it is complete, so that it is repeated after a crash |
 //! | orphan | content to which no group has a link any more |
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
@@ -160,7 +164,7 @@
 //! | [`actors`] | owners of mutable state, and queues before scarce resources | actix |
 //! | [`http`] | routes: `registry/` for clients of images, `api/` for the REST API | actix_web |
 //! | [`server`] | composition, start and stop; `net/`: listeners, sockets, TLS | |
-//! | [`admin`] | commands on a stopped data folder | |
+//! | [`admin`] | commands on a data folder: backups and keys beside a running service, all else on a stopped one | |
 //! | [`cli`] | subcommands | clap |
 //! | [`settings`] | the settings, from file and environment | |
 //! | [`formats`] | parsers of single values in the settings | |

@@ -9,6 +9,7 @@
 //! | [`manifests`] | manifests as files, for the engine of [`content`] | block |
 //! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
+//! | [`key_file`] | replacement of the file of the signing keys | block |
 //! | [`cache_id`], [`damage`] | identity of the cache folder; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
@@ -27,8 +28,9 @@
 //! 3. The manifests belong to the engine of [`content`]. [`manifests`] is beside [`embedded`] because it uses no sled.
 //!    Blobs stay files of this machine, because `sendfile(2)` sends them; the contract of [`content`] states which
 //!    operations get them.
-//! 4. `server::components` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it restores and
-//!    resets in `embedded::identity` and `embedded::export`, so that another engine needs commands of its own.
+//! 4. `server::components` opens the stores. [`admin`](crate::admin) does not use [`identities`]: it backs up,
+//!    restores and resets in `embedded::identity`, `embedded::backup` and `embedded::export`, so that another engine
+//!    needs commands of its own.
 //! 5. One process at a time is assumed by [`data_dir`], which locks both folders; by the totals and sizes in memory
 //!    ([`usage`], `embedded::index::totals`); by the caches in [`actors`](crate::actors), which keep links and tags in
 //!    memory and drop them when this process removes them; and by the PolicyEvaluator, the single writer of identities.
@@ -45,6 +47,7 @@ pub mod error;
 pub mod free_space;
 pub mod identities;
 pub mod images;
+pub mod key_file;
 pub mod large_buffer;
 pub mod link;
 pub mod manifests;

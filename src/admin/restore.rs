@@ -1,19 +1,29 @@
-//! Offline restore of the identities from a backup, on a store that no service has open. The present identities are
-//! kept aside, never merged.
+//! Offline restore of a backup, on a store that no service has open. The present identities are kept aside, never
+//! merged. The present signing keys are replaced by those of the backup, or by a new one: a login token that was issued
+//! before must not become valid again together with its credential.
+
+mod error;
+
+pub use error::RestoreError;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::auth::jwt::KeySet;
+use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
 use crate::domain::directory::{Directory, Record, Service, Write};
 use crate::domain::group::GroupPath;
 use crate::domain::id::{GroupId, UserId};
 use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
+use crate::store::atomic_file;
 use crate::store::data_dir::DataDir;
+use crate::store::embedded::backup::Beside;
 use crate::store::embedded::export::{self, Backup};
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
-use crate::store::error::{OpenError, StoreError};
+use crate::store::error::OpenError;
+use crate::store::key_file::ReplacedKeys;
 
 /// Result of a restore.
 #[derive(Debug)]
@@ -28,41 +38,24 @@ pub struct Restored {
     pub aside: Option<PathBuf>,
     /// True if the last change of the backup was incomplete, and was left out.
     pub incomplete: bool,
+    /// The file of the signing keys.
+    pub key_file: PathBuf,
+    /// The signing keys in that file.
+    pub keys: Keys,
 }
 
-/// Reason why nothing was restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The folder cannot be used, for example because a service is running on it.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The backup cannot be read.
-    #[error("{} cannot be used as a backup: {error}", path.display())]
-    Export {
-        /// An export, a journal or the folder of a database.
-        path: PathBuf,
-        /// The problem with it.
-        error: StoreError,
-    },
-    /// Regained credentials were to stay revoked, and cannot be determined.
-    #[error(
-        "nothing was restored: --revoke-them is impossible, because the changes after the backup are not known: {0}"
-    )]
-    NotComparable(String),
-    /// The backup belongs to another installation than the present identities.
-    #[error(
-        "nothing was restored: {} is of another installation than the identities in {}. To replace these by those of \
-         the other installation, add --from-another-installation", backup.display(), data.display()
-    )]
-    OtherInstallation {
-        /// The backup.
-        backup: PathBuf,
-        /// The data folder.
-        data: PathBuf,
-    },
-    /// The backup contains no user.
-    #[error("the backup {} contains no user", .0.display())]
-    Empty(PathBuf),
+/// The signing keys after a restore.
+#[derive(Debug)]
+pub enum Keys {
+    /// Those of the backup.
+    OfBackup,
+    /// A new one.
+    New,
+    /// None: there was no such file beside the identities that were replaced, so that the settings of the service
+    /// probably name another one.
+    Elsewhere,
+    /// None, because they could not be written for this reason. The next start creates one.
+    Missing(OpenError),
 }
 
 /// A restore that was checked and not carried out. It locks the data folder, so that no service can start on it.
@@ -71,6 +64,7 @@ pub struct PlannedRestore {
     directory: Directory,
     number: u64,
     incomplete: bool,
+    beside: Beside,
     comparison: Comparison,
 }
 
@@ -99,7 +93,7 @@ pub const OTHER_SERVICE: &str = "the present identities belong to another servic
 /// such a number is given to another record. The highest numbers of the replaced store are taken into account, too.
 const NUMBERS_SKIPPED: u64 = 1000;
 
-/// Prepares to restore the backup `from` (an export, a journal or the folder of a database) into the data folder
+/// Prepares to restore `from` (a backup, an export, a journal or the folder of a database) into the data folder
 /// `to`, which is created if it is missing, and compares the two. `up_to` is the number of the last change of a
 /// journal that is restored; later ones are ignored. `may_be_foreign` permits a backup of another installation.
 ///
@@ -113,7 +107,7 @@ pub fn plan_restore(
 ) -> Result<PlannedRestore, RestoreError> {
     let backup =
         export::read_up_to(from, up_to).map_err(|error| RestoreError::Export { path: from.to_owned(), error })?;
-    let Backup { directory, number, installation, incomplete } = backup;
+    let Backup { directory, number, installation, incomplete, beside } = backup;
     if directory.is_empty() {
         return Err(RestoreError::Empty(from.to_owned()));
     }
@@ -126,13 +120,32 @@ pub fn plan_restore(
     {
         return Err(RestoreError::OtherInstallation { backup: from.to_owned(), data: to.to_owned() });
     }
-    Ok(PlannedRestore { data, directory, number, incomplete, comparison })
+    Ok(PlannedRestore { data, directory, number, incomplete, beside, comparison })
 }
 
 impl PlannedRestore {
     /// Returns the difference to the present identities.
     pub fn comparison(&self) -> &Comparison {
         &self.comparison
+    }
+
+    /// Returns the settings in the backup.
+    pub fn settings(&self) -> &[ChosenSetting] {
+        &self.beside.settings
+    }
+
+    /// Returns the file of the signing keys, which a restore replaces.
+    ///
+    /// # Errors
+    /// The settings of the backup place it outside the data folder, so that it must be `given`.
+    pub fn key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
+        let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "key_file"];
+        let elsewhere = self.beside.settings.iter().find(is_key_file).map(|setting| &setting.value);
+        match (given, elsewhere) {
+            (Some(given), _) => Ok(given),
+            (None, Some(ChosenValue::Plain(path))) => Err(RestoreError::KeysElsewhere(path.to_string())),
+            (None, Some(ChosenValue::Secret { .. }) | None) => Ok(default_key_file(self.data.path())),
+        }
     }
 
     /// Returns the path of a group in the backup.
@@ -164,18 +177,51 @@ impl PlannedRestore {
         }
     }
 
-    /// Replaces the present identities with the backup, and keeps them aside.
+    /// Replaces the present identities with the backup, and keeps them aside. Replaces the signing keys in `key_file`.
     ///
     /// # Errors
-    /// The data folder cannot be written.
-    pub fn carry_out(mut self) -> Result<Restored, RestoreError> {
+    /// The data folder cannot be written. The present identities are still in place then. If the disk is not full, the
+    /// signing keys may be missing; the next start creates new ones.
+    pub fn carry_out(mut self, key_file: PathBuf) -> Result<Restored, RestoreError> {
         let path = self.data.path();
         skip_numbers(&mut self.directory, &EmbeddedIdentities::given_numbers(path));
-        let aside = EmbeddedIdentities::restore(path, &self.directory, self.number)?;
+        let new = self.beside.signing_keys.is_none();
+        let json = self.beside.signing_keys.take().unwrap_or_else(KeySet::generate).to_json()?;
+        let mut replaced = ReplacedKeys::at(&key_file);
+        let set_aside = || replaced.set_aside();
+        let aside = EmbeddedIdentities::restore(path, &self.directory, self.number, set_aside)?;
+        let is_elsewhere = new && !replaced.was_there() && aside.is_some() && key_file == default_key_file(path);
+        let written = if is_elsewhere { Ok(()) } else { replaced.write(path, &json) };
+        let keys = match written {
+            Ok(()) if is_elsewhere => Keys::Elsewhere,
+            Ok(()) if new => Keys::New,
+            Ok(()) => Keys::OfBackup,
+            Err(error) => Keys::Missing(error),
+        };
         self.data.give_to_owner()?;
         let (users, groups) = (self.directory.users().count(), self.directory.groups().count());
         let (tokens, incomplete) = (self.directory.tokens().count(), self.incomplete);
-        Ok(Restored { users, groups, tokens, aside, incomplete })
+        Ok(Restored { users, groups, tokens, aside, incomplete, key_file, keys })
+    }
+}
+
+fn default_key_file(data: &Path) -> PathBuf {
+    data.join("jwt-keys")
+}
+
+/// Writes the settings of a backup to a new file, which only its owner can read if it `has_secrets`.
+///
+/// # Errors
+/// Something has the name, or the file cannot be written.
+pub fn write_settings(path: &Path, text: &str, has_secrets: bool) -> Result<(), RestoreError> {
+    let written = atomic_file::write_new(path, text.as_bytes(), if has_secrets { 0o600 } else { 0o644 });
+    written.map_err(|error| RestoreError::Settings { path: path.to_owned(), error })
+}
+
+/// Removes the file that [`write_settings`] wrote, because nothing was restored.
+pub fn remove_settings(path: &Path) {
+    if let Err(error) = atomic_file::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "the file with the settings of the backup could not be removed");
     }
 }
 

@@ -41,6 +41,13 @@ struct StoredKey {
     secret: String,
 }
 
+impl std::fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The keys are secrets.
+        f.debug_struct("KeySet").field("keys", &self.keys.len()).finish()
+    }
+}
+
 /// The claims of a verified token (RFC 7519, section 4.1, and `cred`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
@@ -101,12 +108,29 @@ impl KeySet {
         Self { keys: vec![key] }
     }
 
+    /// Returns a set whose first key is new, followed by the first one of this set.
+    #[must_use]
+    pub fn rotated(self) -> Self {
+        Self { keys: Self::generate().keys.into_iter().chain(self.keys.into_iter().take(1)).collect() }
+    }
+
     /// Parses the JSON of a key file.
     ///
     /// # Errors
     /// Fails if the text is not the JSON of a key set.
     pub fn from_json(json: &str) -> Result<Self, KeyError> {
         Ok(serde_json::from_str(json)?)
+    }
+
+    /// Checks that a signer can use the keys.
+    ///
+    /// # Errors
+    /// Fails if there is no key, or if a key is malformed or has fewer than 32 bytes.
+    pub fn check(&self) -> Result<(), KeyError> {
+        if self.keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        self.keys.iter().try_for_each(|key| SigningKey::new(key).map(drop))
     }
 
     /// Returns the JSON of a key file, which contains the secrets.
@@ -280,8 +304,7 @@ mod tests {
     fn an_older_key_still_verifies_and_only_the_first_signs() {
         let old = KeySet::generate();
         let token = signer(&old).sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
-        let mut both = KeySet::generate();
-        both.keys.extend(old.keys);
+        let both = old.rotated();
         let rotated = signer(&KeySet::from_json(&both.to_json().unwrap()).unwrap());
         assert!(rotated.verify(&token, Timestamp::now()).is_ok());
         let new = rotated.sign("user:7".to_owned(), None, Timestamp::now()).unwrap();

@@ -1,15 +1,14 @@
-//! `admin`: subcommands for the data folder of a stopped service.
+//! `admin`: subcommands for the data folder of a service.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::confirmation::Confirmation;
 use super::failure::Failure;
-use super::output::{print_line, print_note};
-use super::restoring;
+use super::output::print_line;
+use super::restore::RestoreArgs;
+use crate::admin::keys::rotate;
 use crate::admin::reset::reset_admin;
-use crate::admin::restore::{Comparison, Restored, plan_restore};
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -26,29 +25,21 @@ enum AdminVerb {
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
     },
-    /// Restore the identities of a backup; lists the credentials that were revoked since and become valid again,
-    /// and asks for confirmation. The present identities are kept in another place, and the service must be stopped
-    Restore {
+    /// Put a new key for login tokens before the present one, which stays valid until the next rotation; the service
+    /// uses it after a restart
+    RotateKey {
         /// Data folder of the service (storage.data_dir)
         #[arg(long, value_name = "DIR", default_value = "./data")]
         data: PathBuf,
-        /// The backup: identity.jsonl or identity.journal of a data folder, a copy of one, or the folder
-        /// identity itself
+        /// File of the signing keys, if the settings name another one (auth.key_file) than jwt-keys in the data folder
         #[arg(long, value_name = "FILE")]
-        from: PathBuf,
-        /// Keep credentials revoked, blocked or changed that became so after the backup
+        key_file: Option<PathBuf>,
+        /// Remove the present key, as after it has leaked: login tokens are refused, and clients log in again
         #[arg(long)]
-        revoke_them: bool,
-        #[command(flatten)]
-        confirmation: Confirmation,
-        /// Restore a damaged or incomplete journal up to the change of this number: later changes are lost, and
-        /// credentials that they revoked become valid again
-        #[arg(long, value_name = "NUMBER")]
-        up_to: Option<u64>,
-        /// Replace the identities of this installation by those of another one, which is refused otherwise
-        #[arg(long)]
-        from_another_installation: bool,
+        now: bool,
     },
+    /// The same as the subcommand restore
+    Restore(RestoreArgs),
 }
 
 impl AdminArgs {
@@ -59,26 +50,15 @@ impl AdminArgs {
                 let reset = reset_admin(&data)?;
                 print_line(&format!("The new password of {} is in {}.", reset.username, reset.password_file.display()));
             }
-            AdminVerb::Restore { data, from, revoke_them, up_to, from_another_installation, confirmation } => {
-                let mut plan = plan_restore(&data, &from, up_to, from_another_installation)?;
-                restoring::describe(&plan, revoke_them);
-                if revoke_them {
-                    plan.revoke_regained()?;
-                }
-                if !matches!(plan.comparison(), Comparison::NothingThere) {
-                    let (data, from) = (data.display(), from.display());
-                    print_note(&format!("This replaces the identities in {data} by those of {from}."));
-                    confirmation.ask()?;
-                }
-                let Restored { users, groups, tokens, aside, incomplete } = plan.carry_out()?;
-                print_line(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
-                if incomplete {
-                    print_line("The last change of the backup is incomplete and was left out.");
-                }
-                if let Some(aside) = aside {
-                    print_line(&format!("The previous identities are in {}.", aside.display()));
-                }
+            AdminVerb::RotateKey { data, key_file, now } => {
+                let file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
+                rotate(&file, &data, now)?;
+                print_line(&format!(
+                    "A new signing key is in {}. The service uses it after a restart.",
+                    file.display()
+                ));
             }
+            AdminVerb::Restore(args) => args.run()?,
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::admin::backup::BackupError;
+use crate::admin::keys::KeysError;
 use crate::admin::reset::ResetError;
 use crate::admin::restore::RestoreError;
 use crate::server::StartError;
@@ -70,6 +72,12 @@ pub(super) enum Failure {
     /// The administrator's password was not reset.
     #[error(transparent)]
     Reset(#[from] ResetError),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The signing keys were not rotated.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The identities were not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -94,6 +102,8 @@ impl Failure {
             | Self::Warm { .. }
             | Self::Unconfirmed(_)
             | Self::Reset(_)
+            | Self::Backup(_)
+            | Self::Keys(_)
             | Self::Restore(_) => 1,
             Self::Input(_) => 2,
             Self::Unreachable { .. } => 3,

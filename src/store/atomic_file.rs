@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -103,6 +103,22 @@ pub fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     write_beside(folder, bytes)?.persist(path)?;
     Ok(())
+}
+
+/// Writes a file durably, as [`write_file`] does, if nothing has its name. `mode` is its mode, before the umask.
+///
+/// # Errors
+///
+/// Fails if something has the name, or the file or its folder cannot be written or synced.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = parent(path)?;
+    let mut temporary = tempfile::Builder::new();
+    temporary.prefix(TEMPORARY_PREFIX).permissions(fs::Permissions::from_mode(mode));
+    let mut file = temporary.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    sync_folder(folder)
 }
 
 /// Appends to a file, created if it is missing, without syncing. After `kill -9` or on a full disk the last bytes
@@ -296,8 +312,6 @@ fn parent(path: &Path) -> io::Result<&Path> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -311,6 +325,15 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         assert!(remove_file(&path).unwrap());
         assert!(!remove_file(&path).unwrap());
+    }
+
+    #[test]
+    fn a_new_file_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_new(&path, b"one", 0o600).unwrap();
+        assert_eq!(write_new(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&path).unwrap(), fs::read_dir(folder.path()).unwrap().count()), (b"one".to_vec(), 1));
     }
 
     #[test]

@@ -161,6 +161,20 @@ pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
+/// Changes the owner of a file, which may be in another folder, to the owner of the data folder. Does nothing unless
+/// the process runs as root.
+///
+/// # Errors
+///
+/// Fails if the owner of the folder cannot be read, or that of the file cannot be changed.
+pub fn give_to_owner_of(data: &Path, file: &Path) -> io::Result<()> {
+    let owner = std::fs::metadata(data)?;
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
+}
+
 /// Locks a folder by means of the file with this name in it.
 fn lock_folder(path: &Path, name: &str) -> Result<File, OpenError> {
     let lock = probe(path, name).map_err(|error| refusal(path, error))?;

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`identity`] | identities: the [`journal`] is written first, then the [`database`]; [`recovery`] completes one from the other at a start |
 //! | [`records`], [`changes`] | identities as records in sled, and changes as lines of the journal |
-//! | [`export`], [`reserve`] | the copy for backups; disk space that is kept for changes |
+//! | [`backup`], [`export`] | backups with settings, made beside a running service; the copy of all identities that a service writes by itself |
+//! | [`reserve`] | disk space that is kept for changes |
 //! | [`content`] | the [`index`], with the manifests as files: evictions, lists of images, removals |
 //! | [`index`], [`index_key`] | links, tags, images, records of files and summaries of manifests, in sled |
 //! | [`index_file`] | links, tags and images in small files, from which the index can be rebuilt |
 
+pub mod backup;
 mod changes;
 pub mod content;
 mod database;

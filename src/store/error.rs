@@ -19,6 +19,16 @@ pub enum StoreError {
     Damaged(String),
 }
 
+impl StoreError {
+    /// Returns the reason without the words about the store, for an error of a file that a person named.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Full => "the disk is full",
+            Self::Io(reason) | Self::Damaged(reason) => reason,
+        }
+    }
+}
+
 /// Advice for identities that cannot be opened: the restore that loses the fewest changes.
 #[derive(Debug)]
 pub struct Advice {

@@ -190,26 +190,33 @@ pub(super) fn write_snapshot(to: &mut impl io::Write, at: Position, records: &Re
     let Position { number, digest, installation } = at;
     let header = Header { format: FORMAT.to_owned(), version: VERSION, number, digest, installation };
     writeln!(to, "{}", serde_json::to_string(&header)?)?;
-    for (key, value) in records {
-        writeln!(to, "{{\"key\":{},\"value\":{}}}", serde_json::to_string(key)?, value.get())?;
-    }
+    write_records(&mut to, records)?;
     let end = end_of_snapshot(records.len(), to.digest.clone().finish());
     to.write_all(end.as_bytes())?;
     Ok(to.bytes)
 }
 
-fn end_of_snapshot(records: usize, digest: Digest) -> String {
+/// Writes a line for each record.
+pub(super) fn write_records(to: &mut impl io::Write, records: &Records) -> Result<(), StoreError> {
+    for (key, value) in records {
+        writeln!(to, "{{\"key\":{},\"value\":{}}}", serde_json::to_string(key)?, value.get())?;
+    }
+    Ok(())
+}
+
+/// Returns the last line of a snapshot with this number of records, whose lines before have this digest.
+pub(super) fn end_of_snapshot(records: usize, digest: Digest) -> String {
     format!("{{\"records\":{records},\"sha256\":\"{digest}\"}}\n")
 }
 
 /// A writer that counts and digests the bytes that it passes on.
-struct Digesting<'a, W> {
-    to: &'a mut W,
-    digest: sha256::Hasher,
-    bytes: u64,
+pub(super) struct Digesting<'a, W: ?Sized> {
+    pub(super) to: &'a mut W,
+    pub(super) digest: sha256::Hasher,
+    pub(super) bytes: u64,
 }
 
-impl<W: io::Write> io::Write for Digesting<'_, W> {
+impl<W: io::Write + ?Sized> io::Write for Digesting<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.digest.update(&bytes[..written]);
@@ -242,6 +249,11 @@ fn end_of_change(digest: Digest) -> String {
 pub(super) fn version_of(first_line: &[u8]) -> Result<u32, StoreError> {
     let header = serde_json::from_slice::<AnyHeader>(first_line).ok().filter(|header| header.format == FORMAT);
     header.map(|header| header.version).ok_or_else(|| damaged("its first line is not one of this format"))
+}
+
+/// Returns true if this is the first line of a file of the format with this name.
+pub(super) fn is_of(format: &str, first_line: &[u8]) -> bool {
+    serde_json::from_slice::<AnyHeader>(first_line).is_ok_and(|header| header.format == format)
 }
 
 /// Reads a file of version 2. Fails if not even its snapshot can be used; damage after it is reported in
@@ -373,22 +385,24 @@ impl Broken {
 }
 
 /// Reader of lines, including their line ends.
-struct Lines<R> {
-    from: R,
-    line: Vec<u8>,
-    number: u64,
+pub(super) struct Lines<R> {
+    pub(super) from: R,
+    pub(super) line: Vec<u8>,
+    /// Number of the line, from 1.
+    pub(super) number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
     /// Reads the next line. Returns false at the end of the file. Fails if the file cannot be read.
-    fn next(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn next(&mut self) -> Result<bool, StoreError> {
         self.line.clear();
         self.number += 1;
         Ok(self.from.read_until(b'\n', &mut self.line)? > 0)
     }
 }
 
-fn damaged(what: &str) -> StoreError {
+/// Returns the error for content that is not what was written.
+pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(what.to_owned())
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::backup::{self, Beside};
 use super::changes::{self, History, Position, Rest};
 use super::journal::Journal;
 use super::records::RecordsDatabase;
@@ -66,6 +67,8 @@ pub struct Backup {
     /// True if the last change is incomplete and was left out, as in a copy of a journal that was taken while it
     /// was in use.
     pub incomplete: bool,
+    /// Settings and signing keys, which only a file of `backup` has.
+    pub beside: Beside,
 }
 
 impl Export {
@@ -144,14 +147,15 @@ pub(super) fn previous(path: &Path) -> PathBuf {
 /// Returns the position that the export at `path` records, after verifying all of it. Fails if it is damaged or
 /// cannot be read.
 pub(super) fn position(path: &Path) -> Result<Exported, StoreError> {
-    let Some((version, file)) = open(path)? else { return Ok(Exported::Nothing) };
-    match version {
-        1 => read_version_1(file).map(|_| Exported::Unnumbered),
-        _ => changes::position_of_snapshot(file).map(Exported::At),
+    let Some((format, file)) = open(path)? else { return Ok(Exported::Nothing) };
+    match format {
+        Format::Backup => Err(StoreError::Damaged("it is a backup, not an export".to_owned())),
+        Format::Identities(1) => read_version_1(file).map(|_| Exported::Unnumbered),
+        Format::Identities(_) => changes::position_of_snapshot(file).map(Exported::At),
     }
 }
 
-/// Reads identities to restore from an export, a journal, or the folder of a database.
+/// Reads identities to restore from a backup, an export, a journal, or the folder of a database.
 ///
 /// # Errors
 ///
@@ -193,12 +197,20 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
         let (directory, position) = (database.load()?, database.position()?);
         let number = position.as_ref().map_or(0, |position| position.number);
         let installation = position.and_then(|position| position.installation);
-        return Ok(Backup { directory, number, installation, incomplete: false });
+        return Ok(Backup { directory, number, installation, incomplete: false, beside: Beside::default() });
     }
-    let Some((version, file)) = open(path)? else { return Err(StoreError::Io("there is no such file".to_owned())) };
-    if version == 1 {
-        return Ok(Backup { directory: read_version_1(file)?, number: 0, installation: None, incomplete: false });
+    let Some((format, file)) = open(path)? else { return Err(StoreError::Io("there is no such file".to_owned())) };
+    match format {
+        Format::Backup => backup::read(file),
+        Format::Identities(1) => {
+            let (directory, beside) = (read_version_1(file)?, Beside::default());
+            Ok(Backup { directory, number: 0, installation: None, incomplete: false, beside })
+        }
+        Format::Identities(_) => read_history(file, last),
     }
+}
+
+fn read_history(file: impl BufRead, last: Option<u64>) -> Result<Backup, StoreError> {
     let history = changes::read_up_to(file, last)?;
     match history.rest {
         // The caller compares the number of the last change and reports what is missing.
@@ -206,7 +218,8 @@ fn read_any(path: &Path, last: Option<u64>) -> Result<Backup, StoreError> {
         Rest::Damaged(_) | Rest::Torn(_) | Rest::Nothing => {}
     }
     let (Position { number, installation, .. }, incomplete) = (history.end(), history.rest != Rest::Nothing);
-    Ok(Backup { directory: changes::directory_of(&history.records)?, number, installation, incomplete })
+    let (directory, beside) = (changes::directory_of(&history.records)?, Beside::default());
+    Ok(Backup { directory, number, installation, incomplete, beside })
 }
 
 /// Returns true if this folder contains a database.
@@ -214,8 +227,16 @@ pub(super) fn is_database(folder: &Path) -> bool {
     ["db", "conf"].iter().all(|name| folder.join(name).is_file())
 }
 
-/// Returns the version of this file, and a reader of the file from its beginning; `None` if there is no file.
-fn open(path: &Path) -> Result<Option<(u32, impl BufRead + use<>)>, StoreError> {
+/// The format of a file, by its first line.
+enum Format {
+    /// A file of `backup`.
+    Backup,
+    /// An export or a journal, of this version.
+    Identities(u32),
+}
+
+/// Returns the format of this file, and a reader of the file from its beginning; `None` if there is no file.
+fn open(path: &Path) -> Result<Option<(Format, impl BufRead + use<>)>, StoreError> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -223,8 +244,12 @@ fn open(path: &Path) -> Result<Option<(u32, impl BufRead + use<>)>, StoreError> 
     let mut file = BufReader::with_capacity(1 << 16, file);
     let mut first = Vec::new();
     file.read_until(b'\n', &mut first)?;
-    let version = changes::version_of(&first)?;
-    Ok(Some((version, std::io::Cursor::new(first).chain(file))))
+    let format = if changes::is_of(backup::FORMAT, &first) {
+        Format::Backup
+    } else {
+        Format::Identities(changes::version_of(&first)?)
+    };
+    Ok(Some((format, std::io::Cursor::new(first).chain(file))))
 }
 
 #[derive(Deserialize)]

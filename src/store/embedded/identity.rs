@@ -173,19 +173,28 @@ impl EmbeddedIdentities {
 
     /// Creates a store with these identities below the data folder, and its export. `number` is that of the last
     /// change in them. An existing store is moved aside; returns its new path. A process that is killed in the
-    /// middle leaves either the existing store or the new one.
+    /// middle leaves either the existing store or the new one. `before` is called before the existing store changes,
+    /// once what needs the most disk space has been written.
     ///
     /// # Errors
     ///
-    /// Fails if the disk is full or a file cannot be written. The existing store is still in place then.
-    pub fn restore(data: &Path, directory: &Directory, number: u64) -> Result<Option<PathBuf>, OpenError> {
+    /// Fails if the disk is full, a file cannot be written, or `before` fails. The existing store is still in place
+    /// then.
+    pub fn restore(
+        data: &Path,
+        directory: &Directory,
+        number: u64,
+        before: impl FnOnce() -> Result<(), OpenError>,
+    ) -> Result<Option<PathBuf>, OpenError> {
         let files = Files::below(data);
         let records = changes::records_of(directory);
         let records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
         let known = recovery::known(&files);
         let number = number.max(known.change).saturating_add(CHANGES_SKIPPED);
         let position = Position::of_new_history(number).of_installation(known.installation);
-        let aside = Replacement::prepare(&files, position, &records, &Reserve::at(data))?.carry_out()?;
+        let replacement = Replacement::prepare(&files, position, &records, &Reserve::at(data))?;
+        before()?;
+        let aside = replacement.carry_out()?;
         let store = Self::open(data)?;
         if let Err(error) = store.write_export() {
             tracing::warn!(%error, "the export of the restored identities is written by the next start");
@@ -297,11 +306,11 @@ mod tests {
     fn a_restored_store_holds_what_it_was_given_and_the_one_before_is_kept_aside() {
         let data = tempfile::tempdir().unwrap();
         let given = Directory::from_records([service(7)]);
-        assert_eq!(EmbeddedIdentities::restore(data.path(), &given, 0).unwrap(), None);
+        assert_eq!(EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap(), None);
         let store = EmbeddedIdentities::open(data.path()).unwrap();
         store.commit(&[Write::Put(service(8))]).unwrap();
         drop(store);
-        let aside = EmbeddedIdentities::restore(data.path(), &given, 0).unwrap().unwrap();
+        let aside = EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap().unwrap();
         assert!(aside.join("db").exists());
         assert_eq!(EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
         let export = export::read(&data.path().join("identity.jsonl")).unwrap();

@@ -158,8 +158,10 @@ async fn a_restore_on_a_full_disk_changes_nothing_and_works_once_there_is_space(
     let refusal = service.restart_unless_refused().unwrap_err();
     fs::remove_file(data.join("reserve")).unwrap();
     let filler = disk.fill();
+    let keys = fs::read(data.join("jwt-keys")).unwrap();
     let output = advice(&refusal).output().unwrap();
     let text = said(&output);
+    assert_eq!(fs::read(data.join("jwt-keys")).unwrap(), keys);
     assert!(text.contains("identity.journal is full") && text.contains("free at least 5 MiB"), "{text}");
     fs::remove_file(filler).unwrap();
     let refusal = service.restart_unless_refused().unwrap_err();

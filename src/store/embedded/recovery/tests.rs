@@ -150,7 +150,7 @@ fn an_export_that_knows_more_stops_a_start_when_the_database_does_not() {
 fn foreign() -> (tempfile::TempDir, Files) {
     let (data, files) = store();
     let backup = export::read(&files.journal).unwrap();
-    EmbeddedIdentities::restore(data.path(), &backup.directory, backup.number).unwrap();
+    EmbeddedIdentities::restore(data.path(), &backup.directory, backup.number, || Ok(())).unwrap();
     (data, files)
 }
 
@@ -169,7 +169,7 @@ fn one_file_of_another_installation_is_named_and_outvoted_whatever_its_numbers_a
             let source = if name == "identity.journal" { &files.database } else { &files.journal };
             refused(&files, &reason, source);
             let backup = export::read(source).unwrap();
-            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
+            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
             assert_eq!(
                 EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user,
                 CHANGES,
@@ -256,7 +256,7 @@ fn an_incomplete_line_counts_as_never_acknowledged_only_where_the_database_says_
         assert!(refusal.contains(&part), "{part}: {refusal}");
     }
     let backup = export::read_up_to(&files.journal, Some(known)).unwrap();
-    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
+    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
     assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, known);
 }
 
@@ -345,7 +345,8 @@ fn a_restore_from_any_of_the_files_counts_on_and_keeps_what_was_there() {
         let (_data, files) = store();
         let source = files.data.join(source);
         let backup = export::read(&source).unwrap();
-        let aside = EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap().unwrap();
+        let aside =
+            EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap().unwrap();
         for kept in ["db", "identity.journal", "identity.jsonl", "identity.jsonl.1"] {
             assert!(aside.join(kept).exists(), "{kept}");
         }
@@ -394,7 +395,7 @@ fn a_restore_that_is_killed_over_a_damaged_journal_leaves_the_newest_copy_where_
     fs::rename(&files.database, &aside).unwrap();
     refused(&files, "is damaged", &aside);
     let backup = export::read(&aside).unwrap();
-    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number).unwrap();
+    EmbeddedIdentities::restore(&files.data, &backup.directory, backup.number, || Ok(())).unwrap();
     assert_eq!(EmbeddedIdentities::open(&files.data).unwrap().load().unwrap().service().last_user, CHANGES);
 }
 

@@ -1,0 +1,76 @@
+//! `backup`: writes identities and settings to one file, beside the running service. It prints no secret.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output::print_note;
+use crate::admin::backup::{BackedUp, Output, back_up};
+use crate::domain::chosen_setting::ChosenSetting;
+use crate::settings::{Chosen, restored};
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// The settings file of the service: its settings are in the backup, and it names the data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data folder of the service, if the settings do not name it (storage.data_dir)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// File to write, with mode 0600; an earlier backup is replaced. By default, or with -, the backup is written to
+    /// standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Include the keys that sign login tokens and the secrets of accounts at upstreams
+    #[arg(long)]
+    with_keys: bool,
+}
+
+const TO_A_TERMINAL: &str =
+    "standard output is a terminal: name a file with --output, or redirect standard output to a file or a command";
+
+impl BackupArgs {
+    /// Writes the backup, and prints to standard error what is in it.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let output = match self.output.as_os_str() == "-" {
+            true if std::io::stdout().is_terminal() => return Err(Failure::Input(TO_A_TERMINAL.to_owned())),
+            true => Output::Standard,
+            false => Output::File(self.output),
+        };
+        let chosen = Chosen::load(self.config.as_deref(), std::env::vars_os(), self.with_keys)?;
+        let Chosen { settings, data_dir, key_file } = chosen;
+        let data = self.data.unwrap_or(data_dir);
+        let key_file = key_file.unwrap_or_else(|| data.join("jwt-keys"));
+        let key_file = self.with_keys.then_some(key_file.as_path());
+        let done = back_up(&data, key_file, settings.clone(), &output, env!("CARGO_PKG_VERSION"))?;
+        report(&done, &settings, self.with_keys);
+        Ok(())
+    }
+}
+
+fn report(done: &BackedUp, settings: &[ChosenSetting], with_keys: bool) {
+    let BackedUp { users, groups, tokens, change, incomplete } = done;
+    let number = settings.len();
+    print_note(&format!(
+        "Backed up {users} users, {groups} groups and {tokens} tokens, with all changes up to number {change}, and \
+         {number} settings."
+    ));
+    if *incomplete {
+        print_note("The last change in the journal is incomplete and was left out.");
+    }
+    if with_keys {
+        print_note("The backup contains the signing keys and secrets: keep it where only you can read it.");
+    } else {
+        print_note("The signing keys and the secrets of accounts are not in it (--with-keys includes them).");
+    }
+    let missing = restored(settings, "").to_enter;
+    if with_keys && !missing.is_empty() {
+        print_note(&format!(
+            "These secrets are not in the settings here, and not in the backup: {}",
+            missing.join("; ")
+        ));
+    }
+}

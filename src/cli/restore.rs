@@ -1,0 +1,155 @@
+//! `restore`, also called `admin restore`: restores a backup into the data folder of a stopped service.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrecy::ExposeSecret;
+
+use super::confirmation::Confirmation;
+use super::failure::Failure;
+use super::output::{print_line, print_note};
+use super::restoring;
+use crate::admin::restore::{
+    Comparison, Keys, PlannedRestore, Restored, plan_restore, remove_settings, write_settings,
+};
+use crate::domain::chosen_setting::{ChosenSetting, ChosenValue};
+use crate::settings::{RestoredSettings, restored};
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// Data folder of the service (storage.data_dir)
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// The backup: a file of the subcommand backup; or identity.jsonl or identity.journal of a data folder, a copy
+    /// of one, or the folder identity itself
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Write the settings of the backup to this new file
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// File of the signing keys, if the settings name another one (auth.key_file) than jwt-keys in the data folder
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Keep credentials revoked, blocked or changed that became so after the backup
+    #[arg(long)]
+    revoke_them: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+    /// Restore a damaged or incomplete journal up to the change of this number: later changes are lost, and
+    /// credentials that they revoked become valid again
+    #[arg(long, value_name = "NUMBER")]
+    up_to: Option<u64>,
+    /// Replace the identities of this installation by those of another one, which is refused otherwise
+    #[arg(long)]
+    from_another_installation: bool,
+}
+
+impl RestoreArgs {
+    /// Restores the backup and prints the result.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let mut plan = plan_restore(&self.data, &self.from, self.up_to, self.from_another_installation)?;
+        let key_file = plan.key_file(self.key_file.clone())?;
+        let settings = self.settings_of(&plan)?;
+        restoring::describe(&plan, self.revoke_them);
+        if self.revoke_them {
+            plan.revoke_regained()?;
+        }
+        if !matches!(plan.comparison(), Comparison::NothingThere) {
+            let (data, from) = (self.data.display(), self.from.display());
+            print_note(&format!("This replaces the identities in {data} by those of {from}."));
+            self.confirmation.ask()?;
+        }
+        if let (Some(file), Some(settings)) = (&self.settings, &settings) {
+            write_settings(file, settings.text.expose_secret(), settings.has_secrets)?;
+        }
+        let restored = plan.carry_out(key_file).inspect_err(|_| {
+            self.settings.iter().filter(|_| settings.is_some()).for_each(|file| remove_settings(file));
+        })?;
+        report(&restored);
+        if let Some(settings) = settings {
+            report_settings(&settings, self.settings.as_deref());
+        }
+        Ok(())
+    }
+
+    /// Returns the settings of the backup as text; `None` if there are none. Fails if they are wanted nevertheless.
+    fn settings_of(&self, plan: &PlannedRestore) -> Result<Option<RestoredSettings>, Failure> {
+        if plan.settings().is_empty() {
+            return match &self.settings {
+                Some(_) => Err(Failure::Input(format!(
+                    "nothing was restored: {} contains no settings; leave --settings out",
+                    self.from.display()
+                ))),
+                None => Ok(None),
+            };
+        }
+        let comment = "Settings restored from a backup. Keys that are not here have their defaults.";
+        Ok(Some(restored(&of_folder(plan.settings(), &self.data), comment)))
+    }
+}
+
+/// Returns the settings with this data folder, if they name another one or none.
+fn of_folder(settings: &[ChosenSetting], data: &Path) -> Vec<ChosenSetting> {
+    const DEFAULT: &str = "./data";
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let names_it = |setting: &&ChosenSetting| setting.key == ["storage", "data_dir"];
+    let named = settings.iter().find(names_it).and_then(|setting| match &setting.value {
+        ChosenValue::Plain(value) => value.as_str(),
+        ChosenValue::Secret { .. } => None,
+    });
+    let here = absolute(data);
+    if absolute(Path::new(named.unwrap_or(DEFAULT))) == here {
+        return settings.to_vec();
+    }
+    let value = ChosenValue::Plain(here.display().to_string().into());
+    let folder = ChosenSetting { key: ["storage", "data_dir"].map(str::to_owned).to_vec(), value };
+    settings.iter().filter(|setting| !names_it(setting)).cloned().chain([folder]).collect()
+}
+
+fn report(restored: &Restored) {
+    let Restored { users, groups, tokens, aside, incomplete, key_file, keys } = restored;
+    print_line(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
+    if *incomplete {
+        print_line("The last change of the backup is incomplete and was left out.");
+    }
+    if let Some(aside) = aside {
+        print_line(&format!("The previous identities are in {}.", aside.display()));
+    }
+    let file = key_file.display();
+    print_line(&match keys {
+        Keys::OfBackup => format!("The signing keys of the backup are in {file}: its login tokens stay valid."),
+        Keys::New => format!(
+            "A new signing key is in {file}: login tokens that were issued before are refused, and clients log in again."
+        ),
+        Keys::Elsewhere => format!(
+            "There were no signing keys in {file}. If the settings name another file (auth.key_file), login tokens that \
+             were issued before are valid until `dependency-proxy admin rotate-key --now --key-file FILE`."
+        ),
+        Keys::Missing(error) => format!(
+            "There are no signing keys, because they could not be written ({error}). The next start creates a new one, \
+             and clients log in again."
+        ),
+    });
+}
+
+fn report_settings(settings: &RestoredSettings, file: Option<&Path>) {
+    match file {
+        Some(file) if settings.has_secrets => print_line(&format!(
+            "The settings of the backup are in {}, with secrets: only you can read it. Let the user of the service read \
+             it, too.",
+            file.display()
+        )),
+        Some(file) => print_line(&format!("The settings of the backup are in {}.", file.display())),
+        None => print_line("The settings of the backup were not restored (--settings FILE writes them to a new file)."),
+    }
+    print_list("These secrets are not in the backup and must be entered again:", &settings.to_enter);
+    print_list("These files are named by the settings and are not in the backup:", &settings.files);
+}
+
+fn print_list(title: &str, items: &[String]) {
+    if !items.is_empty() {
+        print_line(title);
+        items.iter().for_each(|item| print_line(&format!("  {item}")));
+    }
+}
