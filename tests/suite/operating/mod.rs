@@ -12,6 +12,7 @@ mod places;
 mod plain;
 mod refusals;
 mod reload;
+mod restoring;
 mod signals;
 mod tls;
 mod unread;

@@ -83,8 +83,7 @@ async fn a_cache_folder_that_is_new_or_another_one_is_said_as_what_it_is_and_is_
 
 #[actix_rt::test]
 async fn the_commands_that_move_the_cache_work_whether_or_not_the_new_folder_exists() {
-    let (_, section) = OPERATING.split_once("## Moving the cache to another disk").unwrap();
-    let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let [commands, _] = commands();
     for exists in [false, true] {
         let mut scene = Scene::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -99,6 +98,36 @@ async fn the_commands_that_move_the_cache_work_whether_or_not_the_new_folder_exi
         assert_eq!(scene.restart(&target).await, Vec::<String>::new());
         assert_eq!(scene.downloads(), 0, "everything is in the new folder");
     }
+}
+
+#[actix_rt::test]
+async fn the_commands_that_move_everything_keep_logins_and_images() {
+    let [_, commands] = commands();
+    let mut scene = Scene::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("dependency-proxy");
+    let commands = commands.replace("/srv/dependency-proxy", target.to_str().unwrap());
+    let (data, config) = (scene.service.data(), scene.service.config().to_owned());
+    let ran = Command::new("sh").args(["-euc", &commands]).current_dir(data.parent().unwrap()).status().unwrap();
+    assert!(ran.success(), "{commands}");
+    fs::remove_dir_all(&data).unwrap();
+    scene
+        .service
+        .change_setting(&format!("data_dir = \"{}\"", data.display()), &format!("data_dir = \"{}\"", target.display()));
+    scene.service.restart();
+    scene.client = scene.service.stranger().with_authorization(scene.client.authorization());
+    scene.pull().await;
+    assert_eq!(scene.downloads(), 0, "the cache came along");
+    assert!(!data.exists() && fs::read_to_string(config).unwrap().contains(target.to_str().unwrap()));
+    let log = scene.service.log();
+    assert!(!log.contains("cache folder"), "{log}");
+}
+
+/// Returns the commands of the section about another disk: those for the cache, and those for everything.
+fn commands() -> [&'static str; 2] {
+    let (_, section) = OPERATING.split_once("## Moving to a bigger disk").unwrap();
+    let mut blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    [blocks.next().unwrap(), blocks.next().unwrap()]
 }
 
 #[actix_rt::test]

@@ -1,0 +1,73 @@
+//! The commands of `docs/operating.md` that back up, restore, and rotate the signing key, in their order.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use fake_registry::{Image, Layer};
+
+use crate::service::{Scenario, Service, Started};
+
+const OPERATING: &str = include_str!("../../../docs/operating.md");
+
+/// Returns the commands of a section, block by block.
+fn blocks(title: &str) -> Vec<&'static str> {
+    let (_, section) = OPERATING.split_once(&format!("\n## {title}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// Runs commands in the folder that has `data/` and `config.toml`.
+fn run(service: &Service, commands: &str) -> Output {
+    let folder = Path::new(env!("CARGO_BIN_EXE_dependency-proxy")).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-euc", commands])
+        .current_dir(service.data().parent().unwrap())
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{commands}: {output:?}");
+    output
+}
+
+async fn scene() -> Started {
+    let image = Image::single(&[Layer::random(10_000, 1)]);
+    Scenario::new().image("library/alpine", "1", &image).start().await
+}
+
+#[actix_rt::test]
+async fn a_backup_is_made_beside_the_service_and_restored_on_a_machine_that_has_nothing_else() {
+    let [back_up, restore, check] = blocks("Restoring a backup")[..] else { panic!("three blocks") };
+    let Started { hub: _hub, mut service, token, client, .. } = scene().await;
+    run(&service, back_up);
+    run(&service, back_up);
+    assert!(service.stop().success());
+    service.forget_everything();
+    let said = String::from_utf8(run(&service, restore).stdout).unwrap();
+    assert!(said.contains("The settings of the backup are in restored.toml."), "{said}");
+    run(&service, check);
+    fs::rename(service.data().with_file_name("restored.toml"), service.config()).unwrap();
+    service.restart();
+    let old = service.stranger().with_authorization(client.authorization());
+    assert_eq!(old.manifest("team", "alpine", "1").await.status, 401);
+    let client = service.log_in_with(&token).await;
+    assert_eq!(client.manifest("team", "alpine", "1").await.status, 200);
+}
+
+#[actix_rt::test]
+async fn a_signing_key_is_rotated_and_nobody_has_to_log_in_again() {
+    let [rotate] = blocks("Rotating keys")[..] else { panic!("one block") };
+    let Started { hub: _hub, mut service, client, .. } = scene().await;
+    run(&service, rotate);
+    assert!(service.stop().success());
+    service.restart();
+    let client = service.stranger().with_authorization(client.authorization());
+    assert_eq!(client.manifest("team", "alpine", "1").await.status, 200);
+    assert!(service.stop().success());
+    run(&service, &format!("{} --now", rotate.trim_end()));
+    service.restart();
+    let client = service.stranger().with_authorization(client.authorization());
+    assert_eq!(client.manifest("team", "alpine", "1").await.status, 401);
+}
