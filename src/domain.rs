@@ -35,6 +35,7 @@
 //! | [`regained`] | credentials that a restore makes valid again |
 //! | [`repository`] | names of repositories and upstreams |
 //! | [`scope`] | scopes of tokens |
+//! | [`takeover`] | the choice between the two credentials of an account at an upstream |
 //! | [`throttle`] | pace of requests to an upstream whose limit is reached |
 //! | [`token`] | tokens, and tombstones of deleted ones |
 //! | [`upstream`] | the configured upstreams, and the account for each pull |
@@ -72,6 +73,7 @@ pub mod reference;
 pub mod regained;
 pub mod repository;
 pub mod scope;
+pub mod takeover;
 pub mod throttle;
 pub mod token;
 pub mod upstream;

@@ -13,6 +13,7 @@
 //! Headers and addresses are not logged, at any level. The libraries below (reqwest, hyper, hyper_util, rustls)
 //! have log output of their own; their level must stay at `warn`.
 
+mod accounts;
 mod address;
 mod authorization;
 mod budgets;
@@ -41,7 +42,7 @@ pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedFor, UpstreamError};
 pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
-pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SetupError, UpstreamOptions};
+pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SecondCredential, SetupError, UpstreamOptions};
 pub use registry::Registry;
 
 use crate::domain::repository::UpstreamName;

@@ -17,6 +17,7 @@ use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
 use crate::domain::repository::Repository;
+use crate::domain::takeover::Credential;
 use crate::settings::Settings;
 use crate::upstream::{ContentHead, HttpProxy, ManifestHead, Registry, SetupError, UpstreamError, UpstreamOptions};
 
@@ -113,14 +114,16 @@ impl Check<'_> {
         step("connect", Ok(self.connected()));
         step("challenge", Ok(described(challenge.as_ref())));
         for account in self.accounts() {
-            let logged_in = self.log_in(&account, challenge.clone()).await;
-            if let Some(found) = logged_in
-                && !step("token", found)
-            {
-                continue;
+            let credentials = self.credentials(&account);
+            let mut is_accepted = credentials.is_empty();
+            for credential in credentials {
+                let logged_in = self.log_in(&account, credential, challenge.clone()).await;
+                is_accepted |= step("token", logged_in);
             }
-            let (name, found) = self.manifest(&account).await;
-            step(name, found);
+            if is_accepted {
+                let (name, found) = self.manifest(&account).await;
+                step(name, found);
+            }
         }
         first_failure
     }
@@ -130,6 +133,16 @@ impl Check<'_> {
         let names = self.upstream.accounts.iter().map(|account| Account::Username(account.username.clone()));
         let names: Vec<Account> = names.collect();
         if names.is_empty() { vec![Account::Anonymous] } else { names }
+    }
+
+    /// Returns the credentials of this account; none for the anonymous one.
+    fn credentials(&self, account: &Account) -> Vec<Credential> {
+        let Account::Username(name) = account else { return Vec::new() };
+        let configured = self.upstream.accounts.iter().find(|account| account.username == *name);
+        match configured.and_then(|account| account.second.as_ref()) {
+            Some(_) => vec![Credential::First, Credential::Second],
+            None => vec![Credential::First],
+        }
     }
 
     async fn resolve(&self) -> Result<String, String> {
@@ -165,17 +178,28 @@ impl Check<'_> {
         format!("{}:{port} responds {secure}", host(url))
     }
 
-    /// Logs in and returns the outcome; `None` for the anonymous account.
-    async fn log_in(&self, account: &Account, challenge: Option<Challenge>) -> Option<Result<String, String>> {
-        let Account::Username(name) = account else { return None };
-        let Some(challenge) = challenge else {
-            return Some(Ok(format!("account '{name}' is not asked for: no login is required")));
+    /// Logs in with this credential and returns the outcome.
+    async fn log_in(
+        &self,
+        account: &Account,
+        credential: Credential,
+        challenge: Option<Challenge>,
+    ) -> Result<String, String> {
+        let Account::Username(name) = account else { return Ok("without an account".to_owned()) };
+        let which = match credential {
+            Credential::First => "",
+            Credential::Second => " with its second_password",
         };
-        let logged_in = self.registry.log_in(account, challenge).await;
-        Some(match logged_in {
-            Ok(()) => Ok(format!("account '{name}' is accepted")),
+        let Some(challenge) = challenge else {
+            return Ok(format!("account '{name}'{which} is not asked for: no login is required"));
+        };
+        match self.registry.log_in(account, credential, challenge).await {
+            Ok(()) => Ok(format!("account '{name}'{which} is accepted")),
+            Err(error) if credential == Credential::Second => {
+                Err(format!("{} (with its second_password)", self.problem(account, &error)))
+            }
             Err(error) => Err(self.problem(account, &error)),
-        })
+        }
     }
 
     /// Requests the manifest with this account. Returns the outcome, and the step that it belongs to.

@@ -5,7 +5,7 @@ use super::layers::{Node, Value};
 use super::repair::{Fault, Remedy};
 
 /// The keys of secrets. Each has a twin that ends in `_file`.
-pub(super) const SECRETS: [&str; 3] = ["password", "admin_password", "admin_token"];
+pub(super) const SECRETS: [&str; 4] = ["password", "second_password", "admin_password", "admin_token"];
 
 /// Substitute for a secret that cannot be read, while other faults are looked for. It passes all checks of secrets.
 pub(super) const UNREADABLE_SECRET: &str = "stands for a secret that cannot be read";

@@ -17,7 +17,7 @@ use crate::domain::group::GroupPath;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::{AccountRule, ImagePattern, Upstream};
 use crate::formats::{self, quantity};
-use crate::upstream::{AccountOptions, ConnectionOptions, HostPort, UpstreamOptions};
+use crate::upstream::{AccountOptions, ConnectionOptions, HostPort, SecondCredential, UpstreamOptions};
 
 /// The enabled upstream registries, in alphabetical order.
 #[derive(Clone, Debug)]
@@ -79,6 +79,10 @@ struct RawUpstream {
     username: Option<String>,
     #[serde(default, deserialize_with = "formats::secret")]
     password: Option<SecretString>,
+    #[serde(default, deserialize_with = "formats::text")]
+    second_username: Option<String>,
+    #[serde(default, deserialize_with = "formats::secret")]
+    second_password: Option<SecretString>,
     #[serde(default)]
     groups: Vec<GroupPath>,
     #[serde(default)]
@@ -101,6 +105,10 @@ struct RawAccount {
     username: Option<String>,
     #[serde(default, deserialize_with = "formats::secret")]
     password: Option<SecretString>,
+    #[serde(default, deserialize_with = "formats::text")]
+    second_username: Option<String>,
+    #[serde(default, deserialize_with = "formats::secret")]
+    second_password: Option<SecretString>,
     #[serde(default)]
     groups: Vec<GroupPath>,
     #[serde(default)]
@@ -125,8 +133,14 @@ impl RawUpstream {
     fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<UpstreamOptions, ValidationError> {
         let refused = |(key, problem)| ValidationError::new(["upstreams", name.as_str(), key], problem);
         self.connection.check().map_err(refused)?;
-        let short =
-            RawAccount { username: self.username, password: self.password, groups: self.groups, images: self.images };
+        let short = RawAccount {
+            username: self.username,
+            password: self.password,
+            second_username: self.second_username,
+            second_password: self.second_password,
+            groups: self.groups,
+            images: self.images,
+        };
         let accounts = check_accounts(&name, self.accounts, short)?;
         Ok(UpstreamOptions {
             url: self.url,
@@ -164,10 +178,17 @@ impl RawAccount {
         let refused = |key, problem: &str| Err(ValidationError::new(path.iter().copied().chain([key]), problem));
         let lacks =
             |key, other, problem: &str| Err(ValidationError::lacks(path.iter().copied().chain([key]), other, problem));
+        if self.second_username.is_some() && self.second_password.is_none() {
+            let problem = "is given without second_password or second_password_file";
+            return lacks("second_username", "second_password", problem);
+        }
         let (username, password) = match (self.username, self.password) {
             (Some(username), Some(password)) => (username, password),
             (Some(_), None) => return lacks("username", "password", "is given without password or password_file"),
             (None, Some(_)) => return lacks("password", "username", "is given without username"),
+            (None, None) if self.second_password.is_some() => {
+                return refused("second_password", "is given without username and password");
+            }
             (None, None) if !self.groups.is_empty() => {
                 return refused("groups", "is given without credentials to restrict");
             }
@@ -183,7 +204,11 @@ impl RawAccount {
         if earlier.iter().any(|account| account.username == username) {
             return refused("username", "is that of another account of this upstream; each account needs its own");
         }
-        Ok(Some(AccountOptions { username, password, groups: self.groups, images: self.images }))
+        let second = self.second_password.map(|password| SecondCredential {
+            username: self.second_username.unwrap_or_else(|| username.clone()),
+            password,
+        });
+        Ok(Some(AccountOptions { username, password, second, groups: self.groups, images: self.images }))
     }
 }
 

@@ -226,6 +226,11 @@ impl UpstreamError {
         !matches!(self, Self::Busy | Self::Spared(_) | Self::Reserved(_) | Self::Offline | Self::NotConfigured)
     }
 
+    /// Returns true if upstream refuses the credential that was sent, whatever the image.
+    pub(super) fn refuses_account(&self) -> bool {
+        matches!(self, Self::TokenRealm(RealmError::Refused { .. }))
+    }
+
     /// Returns true if a `HEAD` that failed with this error was refused because of its method, and not only
     /// temporarily.
     pub(super) fn refuses_method(&self) -> bool {

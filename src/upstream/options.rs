@@ -82,14 +82,25 @@ pub enum HttpProxy {
 /// An account at an upstream, with the groups and images that may use it. An empty list allows all.
 #[derive(Clone, Debug)]
 pub struct AccountOptions {
-    /// User name at the upstream.
+    /// User name at the upstream, which also identifies the account here.
     pub username: String,
     /// Password or token.
     pub password: SecretString,
+    /// The credential that takes over when upstream refuses the first.
+    pub second: Option<SecondCredential>,
     /// Groups that may use the account, each with all groups below it.
     pub groups: Vec<GroupPath>,
     /// Repositories for which the account may be used.
     pub images: Vec<ImagePattern>,
+}
+
+/// The second credential of an account.
+#[derive(Clone, Debug)]
+pub struct SecondCredential {
+    /// User name at the upstream, often that of the account.
+    pub username: String,
+    /// Password or token.
+    pub password: SecretString,
 }
 
 /// Error: an option of an upstream cannot be used.
@@ -110,14 +121,28 @@ impl UpstreamOptions {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         // What the client does not use may differ.
         let Self { name, url, accounts, auth_hosts, redirect_hosts, connection, tag_freshness: _ } = self;
-        let same_account = |(one, another): (&AccountOptions, &AccountOptions)| {
-            one.username == another.username && one.password.expose_secret() == another.password.expose_secret()
-        };
+        let same_account = |(one, another): (&AccountOptions, &AccountOptions)| one.is_same(another);
         let same_accounts =
             accounts.len() == other.accounts.len() && accounts.iter().zip(&other.accounts).all(same_account);
         let same_hosts = *auth_hosts == other.auth_hosts && *redirect_hosts == other.redirect_hosts;
         let same_way = *url == other.url && connection.is_same(&other.connection);
         *name == other.name && same_accounts && same_hosts && same_way
+    }
+}
+
+impl AccountOptions {
+    /// Returns the passwords of all credentials.
+    pub(super) fn passwords(&self) -> impl Iterator<Item = &SecretString> {
+        [&self.password].into_iter().chain(self.second.as_ref().map(|second| &second.password))
+    }
+
+    /// As [`UpstreamOptions::is_same`]. The groups and images are not the client's.
+    fn is_same(&self, other: &Self) -> bool {
+        let second = |account: &Self| account.second.as_ref().map(|second| second.username.clone());
+        let secrets = self.passwords().map(SecretString::expose_secret);
+        self.username == other.username
+            && second(self) == second(other)
+            && secrets.eq(other.passwords().map(SecretString::expose_secret))
     }
 }
 

@@ -1,24 +1,35 @@
-//! Accounts of an upstream that are refused at present: a metric and a log line for the operator. Makes no
-//! decisions. Names accounts, never secrets.
+//! Accounts of an upstream that are refused at present: metrics and log lines for the operator, and what a refusal
+//! of one credential means for the other. Names accounts and settings, never secrets.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::{RealmError, UpstreamError};
+use super::accounts::Selected;
+use super::error::UpstreamError;
 use crate::domain::repository::UpstreamName;
+use crate::domain::takeover::Credential;
 
 /// Minimum time between two log lines about the same account.
 const LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The accounts of one upstream that were refused, by user name.
+/// The accounts of one upstream that were refused.
 pub(super) struct RefusedAccounts {
     upstream: UpstreamName,
-    refused: Mutex<HashMap<String, Refused>>,
+    refused: Mutex<HashMap<(Refusal, String), Refused>>,
+}
+
+/// Extent of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Refusal {
+    /// All credentials of the account.
+    Account,
+    /// The first credential, while the second is accepted.
+    FirstCredential,
 }
 
 struct Refused {
-    /// True while the account is refused.
+    /// True while it is refused.
     present: bool,
     logged_at: Instant,
 }
@@ -29,48 +40,91 @@ impl RefusedAccounts {
         Self { upstream, refused: Mutex::default() }
     }
 
-    /// Records the outcome of sending an account's credentials: `None` after a token or a response, else the error.
-    pub(super) fn learn(&self, username: &str, error: Option<&UpstreamError>) {
+    /// Records the outcome of sending a credential: `None` after a token or a response, else the error. A refusal is
+    /// not reported before the other credential was tried, with [`Self::refused`] or by a later call.
+    pub(super) fn learn(&self, sent: &Selected, error: Option<&UpstreamError>) {
+        let now = Instant::now();
         match error {
-            Some(UpstreamError::TokenRealm(RealmError::Refused { .. })) => self.refused(username, Instant::now()),
-            None | Some(UpstreamError::Denied { .. }) => self.accepted(username),
+            Some(error) if error.refuses_account() => sent.account.takeover().refused(sent.credential, now),
+            None | Some(UpstreamError::Denied { .. }) => self.accepted(sent, now),
             // The error is not about the account.
             Some(_) => {}
         }
     }
 
-    fn refused(&self, username: &str, now: Instant) {
-        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get_mut(username);
-        let is_due = known.as_ref().is_none_or(|known| now.duration_since(known.logged_at) >= LOG_INTERVAL);
-        if is_due {
-            tracing::error!(
-                "the login of account '{username}' is refused by {upstream}: tags that were pulled with it are served for at most \
-                 cache.account_grace, and nothing new can be pulled with it. Renew its password",
-                upstream = self.upstream
-            );
+    /// Reports that all credentials of this account are refused.
+    pub(super) fn refused(&self, username: &str) {
+        self.report(Refusal::Account, username, Instant::now());
+    }
+
+    fn accepted(&self, sent: &Selected, now: Instant) {
+        let username = sent.account.username();
+        let stands_in = {
+            let mut takeover = sent.account.takeover();
+            takeover.accepted(sent.credential);
+            takeover.stands_in()
+        };
+        self.end(Refusal::Account, username);
+        match sent.credential {
+            Credential::First => self.end(Refusal::FirstCredential, username),
+            Credential::Second if stands_in => self.report(Refusal::FirstCredential, username, now),
+            Credential::Second => {}
         }
-        match known {
-            Some(known) if !is_due => known.present = true,
-            _ => {
-                all.insert(username.to_owned(), Refused { present: true, logged_at: now });
+    }
+
+    fn report(&self, refusal: Refusal, username: &str, now: Instant) {
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (refusal, username.to_owned());
+        let logged_at = all.get(&key).map(|known| known.logged_at);
+        let is_due = logged_at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL);
+        if is_due {
+            refusal.log(&self.upstream, username);
+        }
+        all.insert(key, Refused { present: true, logged_at: logged_at.filter(|_| !is_due).unwrap_or(now) });
+        self.gauge(refusal, username).set(1.0);
+    }
+
+    fn end(&self, refusal: Refusal, username: &str) {
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(&(refusal, username.to_owned())).filter(|known| known.present) {
+            known.present = false;
+            self.gauge(refusal, username).set(0.0);
+            refusal.log_end(&self.upstream, username);
+        }
+    }
+
+    fn gauge(&self, refusal: Refusal, username: &str) -> metrics::Gauge {
+        let labels = [("upstream", self.upstream.to_string()), ("account", username.to_owned())];
+        match refusal {
+            Refusal::Account => metrics::gauge!("dependency_proxy_upstream_account_refused", &labels),
+            Refusal::FirstCredential => {
+                metrics::gauge!("dependency_proxy_upstream_first_credential_refused", &labels)
             }
         }
-        self.gauge(username).set(1.0);
     }
+}
 
-    fn accepted(&self, username: &str) {
-        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(username).filter(|known| known.present) {
-            known.present = false;
-            self.gauge(username).set(0.0);
-            tracing::info!("the login of account '{username}' is accepted by {} again", self.upstream);
+impl Refusal {
+    fn log(self, upstream: &UpstreamName, username: &str) {
+        match self {
+            Self::Account => tracing::error!(
+                "the login of account '{username}' is refused by {upstream}: tags that were pulled with it are served for at most \
+                 cache.account_grace, and nothing new can be pulled with it. Renew its password"
+            ),
+            Self::FirstCredential => tracing::warn!(
+                "the password of account '{username}' is refused by {upstream}, and its second_password is used instead. \
+                 Renew its password, or put the second one in its place"
+            ),
         }
     }
 
-    fn gauge(&self, username: &str) -> metrics::Gauge {
-        let labels = [("upstream", self.upstream.to_string()), ("account", username.to_owned())];
-        metrics::gauge!("dependency_proxy_upstream_account_refused", &labels)
+    fn log_end(self, upstream: &UpstreamName, username: &str) {
+        match self {
+            Self::Account => tracing::info!("the login of account '{username}' is accepted by {upstream} again"),
+            Self::FirstCredential => {
+                tracing::info!("the password of account '{username}' is accepted by {upstream} again");
+            }
+        }
     }
 }
 
@@ -78,9 +132,10 @@ impl Drop for RefusedAccounts {
     /// An account that is not configured any more does not count as refused.
     fn drop(&mut self) {
         let all = self.refused.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let present: Vec<String> =
-            all.iter().filter(|(_, known)| known.present).map(|(name, _)| name.clone()).collect();
-        present.iter().for_each(|username| self.gauge(username).set(0.0));
+        let present = all.iter().filter(|(_, known)| known.present).map(|(key, _)| key.clone());
+        for (refusal, username) in present.collect::<Vec<_>>() {
+            self.gauge(refusal, &username).set(0.0);
+        }
     }
 }
 
@@ -88,33 +143,73 @@ impl Drop for RefusedAccounts {
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
+    use crate::domain::origin::Account;
+    use crate::upstream::accounts::Accounts;
+    use crate::upstream::error::RealmError;
+    use crate::upstream::options::{AccountOptions, SecondCredential};
+
+    fn robot(credential: Credential) -> Selected {
+        let second = Some(SecondCredential { username: "robot".into(), password: "two".to_owned().into() });
+        let (groups, images) = (Vec::new(), Vec::new());
+        let password = "one".to_owned().into();
+        let robot = AccountOptions { username: "robot".into(), password, second, groups, images };
+        let accounts = Accounts::new(&[robot]);
+        accounts.of(&Account::Username("robot".into())).unwrap().unwrap().select(credential).unwrap()
+    }
+
+    fn other(sent: &Selected) -> Selected {
+        sent.account.select(sent.credential.other()).unwrap()
+    }
+
+    fn accounts() -> RefusedAccounts {
+        RefusedAccounts::of("docker.io".parse().unwrap())
+    }
 
     fn logged_at(accounts: &RefusedAccounts) -> Instant {
-        accounts.refused.lock().unwrap()["robot"].logged_at
+        accounts.refused.lock().unwrap()[&(Refusal::Account, "robot".to_owned())].logged_at
+    }
+
+    fn present(accounts: &RefusedAccounts, refusal: Refusal) -> bool {
+        accounts.refused.lock().unwrap().get(&(refusal, "robot".to_owned())).is_some_and(|known| known.present)
+    }
+
+    fn refusal() -> UpstreamError {
+        RealmError::Refused { status: 401 }.into()
     }
 
     #[test]
     fn a_refused_account_is_logged_once_an_hour_also_where_it_is_accepted_in_between() {
-        let accounts = RefusedAccounts::of("docker.io".parse().unwrap());
-        let start = Instant::now();
-        accounts.refused("robot", start);
-        accounts.accepted("robot");
-        accounts.refused("robot", start + LOG_INTERVAL / 2);
+        let (accounts, robot, start) = (accounts(), robot(Credential::First), Instant::now());
+        accounts.report(Refusal::Account, "robot", start);
+        accounts.accepted(&robot, start);
+        accounts.report(Refusal::Account, "robot", start + LOG_INTERVAL / 2);
         assert_eq!(logged_at(&accounts), start);
-        accounts.refused("robot", start + LOG_INTERVAL);
+        accounts.report(Refusal::Account, "robot", start + LOG_INTERVAL);
         assert_eq!(logged_at(&accounts), start + LOG_INTERVAL);
     }
 
     #[test]
     fn what_says_nothing_about_the_account_changes_nothing() {
-        let accounts = RefusedAccounts::of("docker.io".parse().unwrap());
-        accounts.learn("robot", Some(&UpstreamError::TimedOut));
-        accounts.learn("robot", None);
+        let (accounts, robot) = (accounts(), robot(Credential::First));
+        accounts.learn(&robot, Some(&UpstreamError::TimedOut));
+        accounts.learn(&robot, None);
         assert!(accounts.refused.lock().unwrap().is_empty());
-        accounts.learn("robot", Some(&RealmError::Refused { status: 401 }.into()));
-        accounts.learn("robot", Some(&UpstreamError::TimedOut));
-        assert!(accounts.refused.lock().unwrap()["robot"].present);
-        accounts.learn("robot", Some(&UpstreamError::Denied { message: None }));
-        assert!(!accounts.refused.lock().unwrap()["robot"].present);
+        accounts.refused("robot");
+        accounts.learn(&robot, Some(&UpstreamError::TimedOut));
+        assert!(present(&accounts, Refusal::Account));
+        accounts.learn(&robot, Some(&UpstreamError::Denied { message: None }));
+        assert!(!present(&accounts, Refusal::Account));
+    }
+
+    #[test]
+    fn a_refused_first_credential_counts_once_the_second_is_accepted_and_until_the_first_is() {
+        let (accounts, first) = (accounts(), robot(Credential::First));
+        accounts.learn(&other(&first), None);
+        accounts.learn(&first, Some(&refusal()));
+        assert!(!present(&accounts, Refusal::FirstCredential), "the second is to be tried");
+        accounts.learn(&other(&first), None);
+        assert!(present(&accounts, Refusal::FirstCredential) && !present(&accounts, Refusal::Account));
+        accounts.learn(&first, None);
+        assert!(!present(&accounts, Refusal::FirstCredential));
     }
 }

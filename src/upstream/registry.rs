@@ -14,7 +14,7 @@ mod wanted;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use reqwest::Response;
@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::wanted::Wanted;
+use super::accounts::{Accounts, Selected};
 use super::authorization::{Login, Renewal};
 use super::budgets::Budgets;
 use super::clients::ClientPool;
@@ -31,15 +32,16 @@ use super::content::{self, Content, ContentHead};
 use super::error::UpstreamError;
 use super::head_support::HeadSupport;
 use super::hosts::{Hosts, Place};
-use super::options::{SetupError, UpstreamOptions};
+use super::options::{AccountOptions, SetupError, UpstreamOptions};
 use super::refused_accounts::RefusedAccounts;
 use super::response::{self, Refusal};
-use super::token_realm::{self, Credentials, TokenRequest};
+use super::token_realm::{self, TokenRequest};
 use super::tokens::{Token, TokenKey, Tokens};
 use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::PullBudget;
+use crate::domain::takeover::Credential;
 
 /// Delay before a request that failed with 502, 503 or 504 is repeated.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
@@ -51,7 +53,7 @@ const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// connections belong to that runtime.
 pub struct Registry {
     base: Url,
-    accounts: HashMap<String, Arc<Credentials>>,
+    accounts: Accounts,
     /// The passwords of all accounts: an error message of upstream that repeats one is dropped.
     passwords: Vec<SecretString>,
     transport: Arc<Transport>,
@@ -81,12 +83,10 @@ impl Registry {
         let clients = pool.clients(&options)?;
         let base = options.url;
         let hosts = Hosts::new(base.clone(), options.auth_hosts, options.redirect_hosts);
-        let account =
-            |account: super::AccountOptions| (account.username.clone(), Arc::new((account.username, account.password)));
         Ok(Self {
             base,
-            passwords: options.accounts.iter().map(|account| account.password.clone()).collect(),
-            accounts: options.accounts.into_iter().map(account).collect(),
+            passwords: options.accounts.iter().flat_map(AccountOptions::passwords).cloned().collect(),
+            accounts: Accounts::new(&options.accounts),
             accounts_refused: Arc::new(RefusedAccounts::of(options.name.clone())),
             budgets: Budgets::of(options.name.clone()),
             transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
@@ -101,7 +101,7 @@ impl Registry {
 
     /// Iterates over the accounts that requests may use: none, and those that are configured.
     pub fn accounts(&self) -> impl Iterator<Item = Account> {
-        std::iter::once(Account::Anonymous).chain(self.accounts.keys().cloned().map(Account::Username))
+        self.accounts.all()
     }
 
     /// Returns the pull budget of an account; `None` if upstream reports none.
@@ -145,9 +145,31 @@ impl Registry {
         with_timeout(self.header_timeout, successful).await
     }
 
+    /// Sends a request with the credential of the account that works, and with the other one if that is refused.
     async fn send_authorized(&self, origin: &Origin, wanted: &Wanted<'_>) -> Result<FinalResponse, UpstreamError> {
-        let credentials = self.credentials(&origin.account)?;
-        let mut own = Login::new(TokenKey::of(origin), &self.tokens);
+        let Some(account) = self.accounts.of(&origin.account)? else {
+            return self.send_as(None, origin, wanted).await;
+        };
+        let mut refused = UpstreamError::NotConfigured;
+        for selected in account.order(Instant::now()) {
+            match self.send_as(Some(&selected), origin, wanted).await {
+                Err(error) if error.refuses_account() => refused = error,
+                outcome => return outcome,
+            }
+        }
+        self.accounts_refused.refused(account.username());
+        Err(refused)
+    }
+
+    /// Sends a request with this credential; `None`: without an account.
+    async fn send_as(
+        &self,
+        selected: Option<&Selected>,
+        origin: &Origin,
+        wanted: &Wanted<'_>,
+    ) -> Result<FinalResponse, UpstreamError> {
+        let credential = selected.map_or(Credential::First, |selected| selected.credential);
+        let mut own = Login::new(TokenKey::of(origin, credential), &self.tokens);
         // Logins at the registries to which redirects have led during this request.
         let mut others: HashMap<Place, Login> = HashMap::new();
         loop {
@@ -170,12 +192,12 @@ impl Registry {
                 &mut own
             };
             let Some(renewal) = login.renewal(&received, origin) else {
-                return self.final_response(login, received, credentials.as_ref()).await;
+                return self.final_response(login, received, selected).await;
             };
             // A registry to which upstream redirects never sees the account.
-            let credentials = credentials.clone().filter(|_| !received.redirected);
+            let shown = selected.filter(|_| !received.redirected).cloned();
             transport::discard(received.response).await;
-            let fetch = self.meet(renewal, credentials);
+            let fetch = self.meet(renewal, shown);
             login.token = Some(self.tokens.fresh(login.key.clone(), login.token.as_ref(), fetch).await?);
         }
     }
@@ -186,7 +208,7 @@ impl Registry {
         &self,
         login: &Login,
         received: FinalResponse,
-        credentials: Option<&Arc<Credentials>>,
+        selected: Option<&Selected>,
     ) -> Result<FinalResponse, UpstreamError> {
         let status = received.response.status().as_u16();
         let Some(token) = login.token.as_ref().filter(|_| received.authorization.is_some()) else {
@@ -196,13 +218,12 @@ impl Registry {
         if is_refused {
             self.tokens.forget(&login.key, token);
         }
-        let Some(credentials) = credentials.filter(|_| token.challenge == Challenge::Basic && !received.redirected)
-        else {
+        let Some(selected) = selected.filter(|_| token.challenge == Challenge::Basic && !received.redirected) else {
             return Ok(received);
         };
-        let refusal = if is_refused { self.refused_basic(credentials, status).await } else { None };
+        let refusal = if is_refused { self.refused_basic(&selected.credentials, status).await } else { None };
         if status < 500 {
-            self.accounts_refused.learn(&credentials.0, refusal.as_ref());
+            self.accounts_refused.learn(selected, refusal.as_ref());
         }
         refusal.map_or(Ok(received), Err)
     }
@@ -212,36 +233,29 @@ impl Registry {
     fn meet(
         &self,
         renewal: Renewal,
-        credentials: Option<Arc<Credentials>>,
+        selected: Option<Selected>,
     ) -> impl Future<Output = Result<Token, UpstreamError>> + Send + 'static {
         let (transport, accounts_refused) = (self.transport.clone(), self.accounts_refused.clone());
         let limit = self.header_timeout / 2;
         async move {
             let Renewal { challenge, scopes } = renewal;
-            match (challenge, credentials) {
+            match (challenge, selected) {
                 (Challenge::Basic, None) => Err(UpstreamError::Denied { message: None }),
-                (Challenge::Basic, Some(credentials)) => {
-                    Ok(Token::new(token_realm::basic(&credentials)?, BASIC_LIFETIME, Challenge::Basic))
+                (Challenge::Basic, Some(selected)) => {
+                    Ok(Token::new(token_realm::basic(&selected.credentials)?, BASIC_LIFETIME, Challenge::Basic))
                 }
-                (Challenge::Bearer(challenge), credentials) => {
+                (Challenge::Bearer(challenge), selected) => {
                     let host = token_realm::host(&challenge);
-                    let account = credentials.clone();
+                    let credentials = selected.as_ref().map(|selected| selected.credentials.clone());
                     let token = token_realm::fetch_any(&transport, TokenRequest { challenge, scopes, credentials });
                     let token = tokio::time::timeout(limit, token).await;
                     let token = token.unwrap_or_else(|_elapsed| Err(token_realm::timed_out(host)));
-                    if let Some(account) = account {
-                        accounts_refused.learn(&account.0, token.as_ref().err());
+                    if let Some(selected) = selected {
+                        accounts_refused.learn(&selected, token.as_ref().err());
                     }
                     token
                 }
             }
-        }
-    }
-
-    fn credentials(&self, account: &Account) -> Result<Option<Arc<Credentials>>, UpstreamError> {
-        match account {
-            Account::Anonymous => Ok(None),
-            Account::Username(name) => self.accounts.get(name).cloned().map(Some).ok_or(UpstreamError::NotConfigured),
         }
     }
 

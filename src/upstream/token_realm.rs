@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use super::accounts::Credentials;
 use super::connection_error::innermost;
 use super::content::{collect, with_idle_timeout};
 use super::error::{ConnectionFailure, RealmError, UpstreamError, is_transient};
@@ -32,9 +33,6 @@ const TOKEN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 /// Maximum lifetime of a token; longer ones are shortened to it.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// User name and password of an account.
-pub(super) type Credentials = (String, SecretString);
 
 #[derive(Deserialize)]
 struct TokenResponse {

@@ -1,4 +1,4 @@
-//! Valid tokens of an upstream, per account and repository. Sends nothing itself: the caller provides the request
+//! Valid tokens of an upstream, per account, credential and repository. Sends nothing itself: the caller provides the request
 //! for a token. Callers that need the same token at the same time share one request.
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use super::hosts::Place;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::repository::Repository;
+use crate::domain::takeover::Credential;
 
 /// Maximum number of stored tokens of one upstream.
 const MAX_TOKENS: usize = 4096;
@@ -27,10 +28,11 @@ pub(super) struct Token {
     pub(super) challenge: Challenge,
 }
 
-/// The account, repository and registry that a token is for.
+/// The account and credential, repository and registry that a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     account: Account,
+    credential: Credential,
     repository: Repository,
     /// The registry to which upstream redirects, if the token is for that registry. Such a token is anonymous.
     place: Option<Place>,
@@ -68,14 +70,14 @@ impl Token {
 }
 
 impl TokenKey {
-    /// Returns the key of a token for upstream itself.
-    pub(super) fn of(origin: &Origin) -> Self {
-        Self { account: origin.account.clone(), repository: origin.repository.clone(), place: None }
+    /// Returns the key of a token that upstream itself issues for this credential of the account.
+    pub(super) fn of(origin: &Origin, credential: Credential) -> Self {
+        Self { account: origin.account.clone(), credential, repository: origin.repository.clone(), place: None }
     }
 
     /// Returns the key of a token for a registry to which upstream redirects this account.
     pub(super) fn elsewhere(origin: &Origin, place: Place) -> Self {
-        Self { place: Some(place), ..Self::of(origin) }
+        Self { place: Some(place), ..Self::of(origin, Credential::First) }
     }
 }
 
@@ -166,7 +168,7 @@ mod tests {
 
     fn key(repository: &str) -> TokenKey {
         let (account, repository) = (Account::Anonymous, repository.parse().unwrap());
-        TokenKey { account, repository, place: None }
+        TokenKey { account, credential: Credential::First, repository, place: None }
     }
 
     fn token(text: &'static str) -> Token {

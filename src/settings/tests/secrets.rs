@@ -17,6 +17,25 @@ fn secrets_may_stand_in_files_of_their_own() {
 }
 
 #[test]
+fn the_second_credential_of_an_account_has_its_user_name_unless_it_has_its_own() {
+    let file = secret_file("from a file\n");
+    let text = format!(
+        "[upstreams.'quay.io']\nusername = 'robot'\npassword = 'x'\nsecond_password_file = '{}'\n\
+         accounts.a = {{ username = 'b', password = 'x', second_username = 'c', second_password = 'y' }}\n",
+        file.path().display()
+    );
+    let settings = load(&text, &[]).unwrap();
+    let second = |name| account(&settings, "quay.io", name).second.clone().unwrap();
+    assert_eq!((second("robot").username.as_str(), second("b").username.as_str()), ("robot", "c"));
+    assert_eq!((second("robot").password.expose_secret(), second("b").password.expose_secret()), ("from a file", "y"));
+    assert!(
+        account(&load("[upstreams.'quay.io']\nusername = 'u'\npassword = 'p'", &[]).unwrap(), "quay.io", "u")
+            .second
+            .is_none()
+    );
+}
+
+#[test]
 fn a_secret_and_its_file_together_are_refused() {
     let file = secret_file("x");
     let path = file.path().to_str().unwrap();
@@ -64,7 +83,8 @@ fn what_changed_is_told_by_key_also_where_it_is_a_secret_in_a_file() {
 fn printed_settings_hold_no_secret() {
     let text = "[bootstrap]\nadmin_password = 'canary-password'\nadmin_token = 'canary-token-of-20-chars'\n\
                 [upstreams.'docker.io']\nusername = 'robot'\npassword = 'canary-upstream'\n\
-                accounts.a = { username = 'b', password = 'canary-account' }\n";
+                second_password = 'canary-second'\n\
+                accounts.a = { username = 'b', password = 'canary-account', second_password = 'canary-second' }\n";
     let printed = format!("{:?}", load(text, &[]).unwrap());
     assert!(printed.contains("robot") && !printed.contains("canary"), "{printed}");
 }

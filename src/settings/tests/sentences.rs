@@ -109,7 +109,7 @@ const WRONG_IN_UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "[upstreams.'quay.io']\nidel_timeout = '1s'",
-        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
+        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, second_username, second_password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
     ),
     (
         "[upstream_defaults]\npassword = 'x'",
@@ -153,6 +153,14 @@ const UNUSABLE_IN_UPSTREAMS: &[(&str, &str)] = &[
         "line 2: upstreams.\"quay.io\".username: is given without password or password_file",
     ),
     ("[upstreams.'quay.io']\npassword = 'p'", "line 2: upstreams.\"quay.io\".password: is given without username"),
+    (
+        "[upstreams.'quay.io']\nusername = 'u'\npassword = 'p'\nsecond_username = 'v'",
+        "line 4: upstreams.\"quay.io\".second_username: is given without second_password or second_password_file",
+    ),
+    (
+        "[upstreams.'quay.io']\nsecond_password = 'p'",
+        "line 2: upstreams.\"quay.io\".second_password: is given without username and password",
+    ),
     (
         "[upstreams.'quay.io']\ngroups = ['g']",
         "line 2: upstreams.\"quay.io\".groups: is given without credentials to restrict",

@@ -47,6 +47,10 @@ fn describe_upstreams() {
         "1 while an upstream rejects the credentials of a configured account, by upstream and account"
     );
     describe_gauge!(
+        "dependency_proxy_upstream_first_credential_refused",
+        "1 while the second credential of an account is used because the first is rejected, by upstream and account"
+    );
+    describe_gauge!(
         "dependency_proxy_upstream_circuit",
         "0 while requests to an upstream with an account are sent, 1 if the next one tries whether it works again, 2 while they \
          are spared after failures"

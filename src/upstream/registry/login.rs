@@ -25,8 +25,10 @@ use super::super::transport::{self, FinalResponse, Request};
 use super::{Registry, with_timeout};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
+use crate::domain::takeover::Credential;
+use crate::upstream::accounts::Credentials;
 use crate::upstream::response::{self, Refusal};
-use crate::upstream::token_realm::{self, Credentials};
+use crate::upstream::token_realm;
 
 impl Registry {
     /// Returns the challenge in the response to `GET /v2/`; `None` if the registry requires no login.
@@ -48,21 +50,29 @@ impl Registry {
         with_timeout(self.header_timeout, greeting).await
     }
 
-    /// Sends the credentials of this account to the realm or registry that the challenge names, for no repository.
+    /// Sends a credential of this account to the realm or registry that the challenge names, for no repository.
     ///
     /// # Errors
     ///
-    /// Fails if the account is refused, or there is no response.
-    pub async fn log_in(&self, account: &Account, challenge: Challenge) -> Result<(), UpstreamError> {
-        let credentials = self.credentials(account)?;
-        if let (Challenge::Basic, Some(credentials)) = (&challenge, &credentials) {
-            let status = with_timeout(self.header_timeout, self.ping_status(Some(credentials))).await?;
+    /// Fails if the credential is refused or not configured, or there is no response.
+    pub async fn log_in(
+        &self,
+        account: &Account,
+        credential: Credential,
+        challenge: Challenge,
+    ) -> Result<(), UpstreamError> {
+        let selected = match self.accounts.of(account)? {
+            Some(known) => Some(known.select(credential).ok_or(UpstreamError::NotConfigured)?),
+            None => None,
+        };
+        if let (Challenge::Basic, Some(selected)) = (&challenge, &selected) {
+            let status = with_timeout(self.header_timeout, self.ping_status(Some(&selected.credentials))).await?;
             return match status {
                 401 | 403 => Err(RealmError::Refused { status }.into()),
                 _ => Ok(()),
             };
         }
-        self.meet(Renewal { challenge, scopes: Vec::new() }, credentials).await.map(|_token| ())
+        self.meet(Renewal { challenge, scopes: Vec::new() }, selected).await.map(|_token| ())
     }
 
     /// Returns the meaning of a refusal with this status to a request with user name and password: an error if the

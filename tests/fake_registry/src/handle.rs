@@ -104,6 +104,13 @@ impl FakeRegistry {
         });
     }
 
+    /// Changes the password of an account. Its tokens stay valid.
+    pub fn change_password(&self, username: &str, password: &str) {
+        let mut state = self.state();
+        let account = state.accounts.iter_mut().find(|account| account.username == username);
+        account.expect("add the account first").password = password.to_owned();
+    }
+
     /// Ends every token issued so far, whatever its announced validity.
     pub fn expire_tokens(&self) {
         let mut state = self.state();

@@ -7,6 +7,7 @@ mod connections;
 mod content;
 mod heads;
 mod refusals;
+mod rotation;
 mod tokens;
 
 use fake_registry::{FakeRegistry, Image, Kind, Layer};

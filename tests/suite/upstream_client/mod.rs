@@ -44,7 +44,7 @@ impl Setup {
         UpstreamOptions {
             auth_hosts: hosts(&[&self.hub.host(Listener::Realm)]),
             redirect_hosts: hosts(&[&self.hub.host(Listener::Storage)]),
-            accounts: vec![AccountOptions { username, password, groups: Vec::new(), images: Vec::new() }],
+            accounts: vec![AccountOptions { username, password, second: None, groups: Vec::new(), images: Vec::new() }],
             connection: ConnectionOptions {
                 proxy: HttpProxy::None,
                 connect_timeout: Duration::from_secs(2),

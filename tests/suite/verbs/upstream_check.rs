@@ -111,6 +111,22 @@ async fn a_refused_account_and_a_silent_realm_fail_at_the_token() {
 }
 
 #[actix_rt::test]
+async fn both_credentials_of_an_account_are_tried_and_the_image_is_requested_with_the_one_that_works() {
+    let hub = stocked();
+    let second = |password: &str| format!("\nsecond_password = \"{password}\"");
+    let output = check(&(lines(&hub) + &robot("expired") + &second(PASSWORD)), &["--image", "acme/app:1"]);
+    let (names, last) = steps(&output);
+    assert_eq!(names[3..], ["FAIL token", "ok token", "ok manifest"], "{last}");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("account 'robot' with its second_password is accepted"), "{text}");
+    let output = check(&(lines(&hub) + &robot(PASSWORD) + &second("expired")), &["--image", "acme/app:1"]);
+    assert_eq!(steps(&output).0[3..], ["ok token", "FAIL token", "ok manifest"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("(with its second_password)"), "{text}");
+}
+
+#[actix_rt::test]
 async fn an_image_that_is_not_there_fails_at_the_manifest_for_the_account_that_may_not_have_it() {
     let hub = stocked();
     let output = check(&(lines(&hub) + &robot(PASSWORD)), &["--image", "acme/other:1"]);
