@@ -77,6 +77,18 @@ pub fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
     optional_url(from)?.ok_or_else(|| D::Error::custom("is empty"))
 }
 
+/// Reads a list of URLs, each as [`url()`] does.
+///
+/// # Errors
+///
+/// Fails if an item is not one, with a sentence that follows the name of the key.
+pub fn urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Url>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Item(#[serde(deserialize_with = "url")] Url);
+
+    Ok(Vec::<Item>::deserialize(from)?.into_iter().map(|Item(url)| url).collect())
+}
+
 /// Reads a URL as [`url()`] does; an empty text is `None`.
 ///
 /// # Errors

@@ -22,7 +22,7 @@
 //! | what is evicted | [below](#what-is-evicted) |
 //! | removal of what is cached | [below](#removal-of-what-is-cached) |
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
-//! | a request to a registry | [`upstream`], `upstream::registry`; its message and its rules: [`actors::upstream_fetcher`] |
+//! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
 //! | what a backup contains | [`store::embedded::backup`], which has the format; `settings::chosen` and `settings::restored`; [`admin::backup`], [`admin::restore`] |
 //!
@@ -103,7 +103,8 @@
 //! | request, response | HTTP, in either direction |
 //! | upstream | a registry that images are pulled from, such as docker.io |
 //! | origin | upstream + account + repository. Content is known per origin, because accounts of an upstream can read different content |
-//! | account | user name and password at an upstream, which this service uses for the groups that may use it |
+//! | mirror | another registry with the content of an upstream, which is requested before it |
+//! | account | user name and password at an upstream, which this service uses for the groups that may use it; it may have a second credential |
 //! | group | a team, named by its path; groups nest |
 //! | image | a tag or a digest that a group has pulled, with everything that its manifest names; a digest that another image of the group names is a part of that one |
 //! | principal | the user or token that makes a request |

@@ -10,6 +10,9 @@
 //! Credentials are sent only to the upstream's host, its registrable domain and `auth_hosts`; never by http if the
 //! upstream uses https, and never after a redirect to another host or port.
 //!
+//! An upstream may have mirrors, which are requested first ([`Registry`]). A mirror gets the credentials under the same
+//! rule, and is requested without an account otherwise.
+//!
 //! Headers and addresses are not logged, at any level. The libraries below (reqwest, hyper, hyper_util, rustls)
 //! have log output of their own; their level must stay at `warn`.
 
@@ -26,6 +29,7 @@ mod head_support;
 mod hosts;
 mod link_header;
 mod list;
+mod mirrored;
 mod options;
 mod rate_limit;
 mod refused_accounts;
@@ -42,12 +46,13 @@ pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedFor, UpstreamError};
 pub use hosts::HostPort;
 pub use list::{ListPage, MAX_LIST_BYTES};
+pub use mirrored::{MirrorContent, Registry, UsedMirrors};
 pub use options::{AccountOptions, ConnectionOptions, HttpProxy, SecondCredential, SetupError, UpstreamOptions};
-pub use registry::Registry;
+pub use registry::RegistryClient;
 
 use crate::domain::repository::UpstreamName;
 
-/// The clients of all configured registries. Cheap to clone.
+/// The clients of all configured upstreams. Cheap to clone.
 #[derive(Clone)]
 pub struct Registries(Arc<HashMap<UpstreamName, Known>>);
 
@@ -81,7 +86,7 @@ impl Registries {
             let same = self.0.get(&options.name).filter(|known| options.is_same(&known.options));
             let registry = match same {
                 Some(known) => known.registry.clone(),
-                None => Arc::new(Registry::with_pool(options.clone(), &mut pool)?),
+                None => Arc::new(Registry::with_pool(&options, &mut pool)?),
             };
             Ok((options.name.clone(), Known { options, registry }))
         };

@@ -72,7 +72,7 @@ impl Requests<GetBlob> for Upstream {
         let chunks = (from as usize..BLOB_BYTES).step_by(CHUNK_BYTES);
         let chunks = chunks.map(move |start| Ok(content.slice(start..(start + CHUNK_BYTES).min(BLOB_BYTES))));
         let stream = futures::stream::iter(chunks).boxed();
-        Box::pin(async { Ok(Content { head: head(), stream }) })
+        Box::pin(async { Ok(Content { head: head(), stream, mirror: None }) })
     }
 }
 

@@ -1,5 +1,5 @@
-//! Check of the connection to one registry, step by step, with the client, addresses, certificate authorities and
-//! accounts that the service uses. Stores nothing and does not listen. Steps contain no secrets.
+//! Check of the connection to one upstream and its mirrors, step by step, with the client, addresses, certificate
+//! authorities and accounts that the service uses. Stores nothing and does not listen. Steps contain no secrets.
 
 mod image;
 mod silence;
@@ -19,12 +19,14 @@ use crate::domain::reference::Reference;
 use crate::domain::repository::Repository;
 use crate::domain::takeover::Credential;
 use crate::settings::Settings;
-use crate::upstream::{ContentHead, HttpProxy, ManifestHead, Registry, SetupError, UpstreamError, UpstreamOptions};
+use crate::upstream::{
+    ContentHead, HttpProxy, ManifestHead, Registry, RegistryClient, SetupError, UpstreamError, UpstreamOptions,
+};
 
 /// Result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamStep {
-    /// `DNS`, `connect`, `TLS`, `challenge`, `token` or `manifest`.
+    /// `DNS`, `connect`, `TLS`, `challenge`, `token` or `manifest`; with mirrors, `mirror` or `registry` before these.
     pub name: &'static str,
     /// The finding, or the problem.
     pub found: Result<String, String>,
@@ -49,14 +51,14 @@ pub enum UpstreamCheckError {
     Setup(#[from] SetupError),
 }
 
-/// The check of one upstream.
+/// The check of one registry of an upstream.
 struct Check<'a> {
     upstream: &'a UpstreamOptions,
-    registry: Registry,
-    image: Option<(Repository, Reference)>,
+    registry: &'a RegistryClient,
+    image: Option<&'a (Repository, Reference)>,
 }
 
-/// Checks one upstream and each of its accounts. `image` is a repository, written as in a pull after the upstream's
+/// Checks the mirrors of one upstream and its own registry, each with each account that it may have. `image` is a repository, written as in a pull after the upstream's
 /// name, with its reference. `report` receives each step when it ends. Returns the name of the first step that
 /// failed. Must be called within a tokio runtime.
 ///
@@ -77,60 +79,96 @@ pub async fn check_upstream(
         Some((path, reference)) => Some(resolved(settings, name, path, reference)?),
         None => None,
     };
-    let registry = Registry::new(upstream.clone())?;
-    Ok(Check { upstream, registry, image }.run(report).await)
+    let registries = Registry::new(upstream.clone())?;
+    let mut steps = Steps { report, first_failure: None };
+    for registry in registries.clients() {
+        let check = Check { upstream, registry, image: image.as_ref() };
+        if !upstream.mirrors.is_empty() {
+            steps.step(check.kind(), Ok(check.introduction()));
+        }
+        check.run(&mut steps).await;
+    }
+    Ok(steps.first_failure)
+}
+
+/// The steps so far.
+struct Steps<F> {
+    report: F,
+    first_failure: Option<&'static str>,
+}
+
+impl<F: FnMut(&UpstreamStep)> Steps<F> {
+    /// Reports a step. Returns true if it did not fail.
+    fn step(&mut self, name: &'static str, found: Result<String, String>) -> bool {
+        let is_ok = found.is_ok();
+        (self.report)(&UpstreamStep { name, found });
+        if !is_ok {
+            self.first_failure.get_or_insert(name);
+        }
+        is_ok
+    }
 }
 
 impl Check<'_> {
-    async fn run(&self, mut report: impl FnMut(&UpstreamStep)) -> Option<&'static str> {
-        let mut first_failure = None;
-        let mut step = |name, found: Result<String, String>| {
-            let failed = found.is_err();
-            report(&UpstreamStep { name, found });
-            if failed && first_failure.is_none() {
-                first_failure = Some(name);
-            }
-            !failed
-        };
-        if !step("DNS", self.resolve().await) {
-            return first_failure;
+    /// Runs the steps until one fails after which the others make no sense.
+    async fn run(&self, steps: &mut Steps<impl FnMut(&UpstreamStep)>) {
+        if !steps.step("DNS", self.resolve().await) {
+            return;
         }
         let challenge = match self.registry.challenge().await {
             Ok(challenge) => challenge,
             Err(UpstreamError::TimedOut) if !self.uses_proxy() => {
-                for (name, found) in silence::find(self.upstream).await {
-                    step(name, found);
+                for (name, found) in silence::find(self.registry, self.upstream.connection.connect_timeout).await {
+                    steps.step(name, found);
                 }
-                return first_failure;
+                return;
             }
             Err(error) => {
                 if !is_connection(&error) {
-                    step("connect", Ok(self.connected()));
+                    steps.step("connect", Ok(self.connected()));
                 }
-                step(self.step_of(&error, "challenge"), Err(self.problem(&Account::Anonymous, &error)));
-                return first_failure;
+                steps.step(self.step_of(&error, "challenge"), Err(self.problem(&Account::Anonymous, &error)));
+                return;
             }
         };
-        step("connect", Ok(self.connected()));
-        step("challenge", Ok(described(challenge.as_ref())));
+        steps.step("connect", Ok(self.connected()));
+        steps.step("challenge", Ok(described(challenge.as_ref())));
         for account in self.accounts() {
             let credentials = self.credentials(&account);
             let mut is_accepted = credentials.is_empty();
             for credential in credentials {
                 let logged_in = self.log_in(&account, credential, challenge.clone()).await;
-                is_accepted |= step("token", logged_in);
+                is_accepted |= steps.step("token", logged_in);
             }
             if is_accepted {
                 let (name, found) = self.manifest(&account).await;
-                step(name, found);
+                steps.step(name, found);
             }
         }
-        first_failure
     }
 
-    /// Returns the configured accounts, or the anonymous one if there are none.
+    fn is_mirror(&self) -> bool {
+        *self.registry.url() != self.upstream.url
+    }
+
+    /// Returns the name of the step that introduces the registry.
+    fn kind(&self) -> &'static str {
+        if self.is_mirror() { "mirror" } else { "registry" }
+    }
+
+    fn introduction(&self) -> String {
+        let url = self.registry.url();
+        match (self.is_mirror(), self.registry.has_accounts() || self.upstream.accounts.is_empty()) {
+            (false, _) => format!("{url} is requested last, and decides what does not exist or is refused"),
+            (true, true) => format!("{url} is requested first"),
+            (true, false) => format!("{url} is requested first, without an account: its host is not in auth_hosts"),
+        }
+    }
+
+    /// Returns the accounts that the registry may have, or the anonymous one if there are none.
     fn accounts(&self) -> Vec<Account> {
-        let names = self.upstream.accounts.iter().map(|account| Account::Username(account.username.clone()));
+        let accounts = self.upstream.accounts.iter().filter(|_| self.registry.has_accounts());
+        let names = accounts.map(|account| Account::Username(account.username.clone()));
         let names: Vec<Account> = names.collect();
         if names.is_empty() { vec![Account::Anonymous] } else { names }
     }
@@ -149,7 +187,7 @@ impl Check<'_> {
         if let HttpProxy::At(proxy) = &self.upstream.connection.proxy {
             return Ok(format!("left to the HTTP proxy {}", proxy.host_str().unwrap_or_default()));
         }
-        let url = &self.upstream.url;
+        let url = self.registry.url();
         let (host, port) = (host(url), url.port_or_known_default().unwrap_or(443));
         match lookup_host((host, port)).await {
             Ok(found) => {
@@ -172,7 +210,7 @@ impl Check<'_> {
     }
 
     fn connected(&self) -> String {
-        let url = &self.upstream.url;
+        let url = self.registry.url();
         let port = url.port_or_known_default().unwrap_or_default();
         let secure = if url.scheme() == "https" { "and its certificate is trusted" } else { "without TLS" };
         format!("{}:{port} responds {secure}", host(url))
@@ -204,7 +242,7 @@ impl Check<'_> {
 
     /// Requests the manifest with this account. Returns the outcome, and the step that it belongs to.
     async fn manifest(&self, account: &Account) -> (&'static str, Result<String, String>) {
-        let Some((repository, reference)) = &self.image else {
+        let Some((repository, reference)) = self.image else {
             return ("manifest", Ok("not requested: name an existing image with --image".to_owned()));
         };
         let origin = self.origin(account, repository.clone());
@@ -230,7 +268,7 @@ impl Check<'_> {
 
     /// Returns the problem in the words of a failed pull, with the details that a pull shows in the log only.
     fn problem(&self, account: &Account, error: &UpstreamError) -> String {
-        let (repository, reference) = match &self.image {
+        let (repository, reference) = match self.image {
             Some((repository, reference)) => (repository.clone(), reference.to_string()),
             None => match "v2".parse() {
                 Ok(repository) => (repository, "latest".to_owned()),

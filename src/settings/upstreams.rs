@@ -73,6 +73,8 @@ pub(super) struct RawUpstreams(BTreeMap<UpstreamName, RawUpstream>);
 struct RawUpstream {
     #[serde(deserialize_with = "formats::url")]
     url: Url,
+    #[serde(default, deserialize_with = "formats::urls")]
+    mirrors: Vec<Url>,
     #[serde(default = "switched_on")]
     enabled: bool,
     #[serde(default, deserialize_with = "formats::text")]
@@ -133,6 +135,7 @@ impl RawUpstream {
     fn check(self, name: UpstreamName, tag_freshness: Duration) -> Result<UpstreamOptions, ValidationError> {
         let refused = |(key, problem)| ValidationError::new(["upstreams", name.as_str(), key], problem);
         self.connection.check().map_err(refused)?;
+        check_mirrors(&self.url, &self.mirrors).map_err(|problem| refused(("mirrors", problem)))?;
         let short = RawAccount {
             username: self.username,
             password: self.password,
@@ -144,6 +147,7 @@ impl RawUpstream {
         let accounts = check_accounts(&name, self.accounts, short)?;
         Ok(UpstreamOptions {
             url: self.url,
+            mirrors: self.mirrors,
             accounts,
             auth_hosts: self.auth_hosts,
             redirect_hosts: self.redirect_hosts,
@@ -152,6 +156,20 @@ impl RawUpstream {
             name,
         })
     }
+}
+
+/// Fails if a registry is listed twice.
+fn check_mirrors(url: &Url, mirrors: &[Url]) -> Result<(), &'static str> {
+    let mut others = mirrors;
+    while let Some((mirror, rest)) = others.split_first() {
+        if mirror == url {
+            return Err("lists url itself, which is requested last in any case");
+        } else if rest.contains(mirror) {
+            return Err("lists the same mirror twice");
+        }
+        others = rest;
+    }
+    Ok(())
 }
 
 fn check_accounts(

@@ -7,6 +7,7 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::error::UpstreamError;
+use super::mirrored::MirrorContent;
 use crate::domain::digest::Digest;
 
 /// Claims of upstream about content, from the headers of a response. Unverified.
@@ -50,6 +51,8 @@ pub struct Content {
     /// The bytes from the requested offset to the end; an error is the last item. May be polled on any tokio
     /// thread. Dropping it closes the connection.
     pub stream: BoxStream<'static, Result<Bytes, UpstreamError>>,
+    /// The mirror that sends it, to which wrong content is reported; `None`: upstream's own registry.
+    pub mirror: Option<MirrorContent>,
 }
 
 impl Content {
@@ -59,7 +62,7 @@ impl Content {
             let item = stream.next().await?;
             Some((item, (stream, held)))
         });
-        Self { head: self.head, stream: stream.boxed() }
+        Self { stream: stream.boxed(), ..self }
     }
 }
 
@@ -166,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_held_is_dropped_with_the_stream() {
         let held = std::sync::Arc::new(());
-        let content = Content { head: ContentHead::default(), stream: of(&["a"]) }.holding(held.clone());
+        let content = Content { head: ContentHead::default(), stream: of(&["a"]), mirror: None }.holding(held.clone());
         assert_eq!(std::sync::Arc::strong_count(&held), 2);
         drop(content);
         assert_eq!(std::sync::Arc::strong_count(&held), 1);

@@ -29,6 +29,8 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
     base: Url,
+    /// The address whose site may have the credentials.
+    home: Url,
     auth: Vec<HostPort>,
     redirect: Vec<HostPort>,
 }
@@ -36,7 +38,17 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Creates the hosts of an upstream. `base` is its own address.
     pub(super) fn new(base: Url, auth: Vec<HostPort>, redirect: Vec<HostPort>) -> Self {
-        Self { base, auth, redirect }
+        Self { home: base.clone(), base, auth, redirect }
+    }
+
+    /// Creates the hosts of a mirror of the upstream at `home`: the credentials are still that one's.
+    pub(super) fn of_mirror(mirror: Url, home: Url, auth: Vec<HostPort>, redirect: Vec<HostPort>) -> Self {
+        Self { home, ..Self::new(mirror, auth, redirect) }
+    }
+
+    /// Returns the address of the registry.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// Returns true if host and port are the upstream's own.
@@ -64,11 +76,11 @@ impl Hosts {
     /// Returns true if the configured credentials may be sent to this address: to the upstream's host, its
     /// registrable domain or a host in `auth_hosts`, but never unencrypted if the upstream itself uses https.
     pub(super) fn may_have_credentials(&self, target: &Url) -> bool {
-        if is_downgrade(&self.base, target) {
+        if is_downgrade(&self.home, target) {
             return false;
         }
-        self.base.host() == target.host()
-            || is_same_site(&self.base, target)
+        self.home.host() == target.host()
+            || is_same_site(&self.home, target)
             || self.auth.iter().any(|listed| listed.matches(target))
     }
 }
@@ -173,6 +185,29 @@ mod tests {
         assert!(!numeric.may_have_credentials(&url("http://11.0.0.1:5000/")));
         assert!(numeric.may_have_credentials(&url("http://10.0.0.1:5001/")));
         assert!(!hosts("http://localhost:1", &[], &[]).may_have_credentials(&url("http://127.0.0.1:1/")));
+    }
+
+    #[test]
+    fn a_mirror_has_the_credentials_only_where_the_upstream_allows_it() {
+        let of = |mirror: &str| Hosts::of_mirror(url(mirror), url("https://hub.example.com"), listed(), Vec::new());
+        fn listed() -> Vec<HostPort> {
+            vec![HostPort::parse("mirror.other.org:5000").unwrap()]
+        }
+        for (mirror, may) in [
+            ("https://mirror.example.com", true),
+            ("https://mirror.other.org:5000", true),
+            ("http://mirror.example.com", false),
+            ("https://mirror.other.org", false),
+            ("https://elsewhere.net", false),
+        ] {
+            assert_eq!(of(mirror).may_have_credentials(&url(mirror)), may, "{mirror}");
+            assert!(of(mirror).lists(&url(mirror)), "it may be inside");
+        }
+        let realm = url("https://login.other.org");
+        assert!(
+            !of("https://mirror.other.org:5000").may_have_credentials(&realm),
+            "the site of a mirror is not listed"
+        );
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct UpstreamOptions {
     /// Base address, such as `https://registry-1.docker.io`: `http` or `https`, without credentials, query or fragment.
     /// A path in it is put between `/v2/` and the repository.
     pub url: Url,
+    /// Addresses of other registries with the same content, tried in this order before `url`. They have the form of
+    /// `url`, and are not `url`.
+    pub mirrors: Vec<Url>,
     /// The accounts, each user name once; the first one that the group and the image may use is used.
     pub accounts: Vec<AccountOptions>,
     /// Hosts that may have any address except a link-local one, and to which the credentials may be sent.
@@ -120,12 +123,12 @@ impl UpstreamOptions {
     /// `ca_file` is set, because its content may have changed.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         // What the client does not use may differ.
-        let Self { name, url, accounts, auth_hosts, redirect_hosts, connection, tag_freshness: _ } = self;
+        let Self { name, url, mirrors, accounts, auth_hosts, redirect_hosts, connection, tag_freshness: _ } = self;
         let same_account = |(one, another): (&AccountOptions, &AccountOptions)| one.is_same(another);
         let same_accounts =
             accounts.len() == other.accounts.len() && accounts.iter().zip(&other.accounts).all(same_account);
         let same_hosts = *auth_hosts == other.auth_hosts && *redirect_hosts == other.redirect_hosts;
-        let same_way = *url == other.url && connection.is_same(&other.connection);
+        let same_way = *url == other.url && *mirrors == other.mirrors && connection.is_same(&other.connection);
         *name == other.name && same_accounts && same_hosts && same_way
     }
 }

@@ -16,6 +16,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// The accounts of one upstream that were refused.
 pub(super) struct RefusedAccounts {
     upstream: UpstreamName,
+    is_reported: bool,
     refused: Mutex<HashMap<(Refusal, String), Refused>>,
 }
 
@@ -37,7 +38,12 @@ struct Refused {
 impl RefusedAccounts {
     /// Creates the record of this upstream, without a refused account.
     pub(super) fn of(upstream: UpstreamName) -> Self {
-        Self { upstream, refused: Mutex::default() }
+        Self { upstream, is_reported: true, refused: Mutex::default() }
+    }
+
+    /// As [`Self::of`], without metrics and log lines: a refusal by a mirror is none by upstream.
+    pub(super) fn unreported(upstream: UpstreamName) -> Self {
+        Self { upstream, is_reported: false, refused: Mutex::default() }
     }
 
     /// Records the outcome of sending a credential: `None` after a token or a response, else the error. A refusal is
@@ -73,6 +79,9 @@ impl RefusedAccounts {
     }
 
     fn report(&self, refusal: Refusal, username: &str, now: Instant) {
+        if !self.is_reported {
+            return;
+        }
         let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (refusal, username.to_owned());
         let logged_at = all.get(&key).map(|known| known.logged_at);

@@ -49,11 +49,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(300);
 /// Time for which user name and password are sent to a registry without a challenge, after it requested them once.
 const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// One upstream, with the tokens that it issued. Call all methods on the runtime that called the first one, because
+/// The registry at one address, with the tokens that it issued. Call all methods on the runtime that called the first one, because
 /// connections belong to that runtime.
-pub struct Registry {
+pub struct RegistryClient {
     base: Url,
+    /// True if a request that a gateway failed is repeated here; false if the next registry follows.
+    repeats: bool,
     accounts: Accounts,
+    has_accounts: bool,
     /// The passwords of all accounts: an error message of upstream that repeats one is dropped.
     passwords: Vec<SecretString>,
     transport: Arc<Transport>,
@@ -63,33 +66,59 @@ pub struct Registry {
     /// Repositories that ignore ranges and send the whole blob.
     ignored_ranges: HeadSupport,
     accounts_refused: Arc<RefusedAccounts>,
-    budgets: Budgets,
+    /// What upstream reports about its limits; `None` for a mirror.
+    budgets: Option<Budgets>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
-impl Registry {
-    /// Creates the client of one upstream.
+impl RegistryClient {
+    /// Creates the client of an upstream's own registry.
     ///
     /// # Errors
     ///
-    /// Fails if one of its options cannot be used.
-    pub fn new(options: UpstreamOptions) -> Result<Self, SetupError> {
-        Self::with_pool(options, &mut ClientPool::default())
+    /// Fails if one of the options cannot be used.
+    pub(super) fn of_upstream(options: &UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+        let hosts = Hosts::new(options.url.clone(), options.auth_hosts.clone(), options.redirect_hosts.clone());
+        let accounts_refused = RefusedAccounts::of(options.name.clone());
+        Self::new(options, hosts, accounts_refused, pool)
     }
 
-    /// As [`Self::new`], with HTTP clients that several upstreams share.
-    pub(super) fn with_pool(options: UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
-        let clients = pool.clients(&options)?;
-        let base = options.url;
-        let hosts = Hosts::new(base.clone(), options.auth_hosts, options.redirect_hosts);
+    /// Creates the client of a mirror. It has the accounts only if they may be sent there. The header timeout is that
+    /// of these options.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of the options cannot be used.
+    pub(super) fn of_mirror(mirror: Url, options: &UpstreamOptions, pool: &mut ClientPool) -> Result<Self, SetupError> {
+        let UpstreamOptions { url, auth_hosts, redirect_hosts, .. } = options.clone();
+        let hosts = Hosts::of_mirror(mirror.clone(), url, auth_hosts, redirect_hosts);
+        // A refusal by a mirror is none by upstream.
+        let unreported = RefusedAccounts::unreported(options.name.clone());
+        let mut client = Self::new(options, hosts, unreported, pool)?;
+        if !client.transport.hosts.may_have_credentials(&mirror) {
+            (client.accounts, client.has_accounts) = (Accounts::default(), false);
+        }
+        // What a mirror reports says nothing about the limit at upstream.
+        Ok(Self { repeats: false, budgets: None, ..client })
+    }
+
+    fn new(
+        options: &UpstreamOptions,
+        hosts: Hosts,
+        accounts_refused: RefusedAccounts,
+        pool: &mut ClientPool,
+    ) -> Result<Self, SetupError> {
+        let clients = pool.clients(options)?;
         Ok(Self {
-            base,
+            base: hosts.base().clone(),
+            repeats: true,
             passwords: options.accounts.iter().flat_map(AccountOptions::passwords).cloned().collect(),
             accounts: Accounts::new(&options.accounts),
-            accounts_refused: Arc::new(RefusedAccounts::of(options.name.clone())),
-            budgets: Budgets::of(options.name.clone()),
-            transport: Arc::new(Transport { upstream: options.name, clients, hosts }),
+            has_accounts: true,
+            accounts_refused: Arc::new(accounts_refused),
+            budgets: Some(Budgets::of(options.name.clone())),
+            transport: Arc::new(Transport { upstream: options.name.clone(), clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),
             blob_heads: HeadSupport::default(),
@@ -106,7 +135,22 @@ impl Registry {
 
     /// Returns the pull budget of an account; `None` if upstream reports none.
     pub fn budget(&self, account: &Account) -> Option<PullBudget> {
-        self.budgets.of_account(account)
+        self.budgets.as_ref()?.of_account(account)
+    }
+
+    /// Returns the address of the registry.
+    pub fn url(&self) -> &Url {
+        &self.base
+    }
+
+    /// Returns the maximum time until the headers of a response arrive.
+    pub fn header_timeout(&self) -> Duration {
+        self.header_timeout
+    }
+
+    /// Returns true if the accounts of the upstream may be sent to this registry.
+    pub fn has_accounts(&self) -> bool {
+        self.has_accounts
     }
 
     /// Returns the maximum time for a `HEAD`. It leaves time for a `GET` that decides if the `HEAD` is
@@ -115,8 +159,8 @@ impl Registry {
         self.header_timeout / 2
     }
 
-    /// Sends a request as [`Self::request`] does, and once more after a short delay if a gateway in front of
-    /// upstream failed.
+    /// Sends a request as [`Self::request`] does, and to upstream's own registry once more after a short delay if a
+    /// gateway in front of it failed.
     async fn request_twice(
         &self,
         origin: &Origin,
@@ -125,7 +169,7 @@ impl Registry {
     ) -> Result<Response, UpstreamError> {
         let both = async {
             match self.request(origin, wanted.clone(), refusal).await {
-                Err(UpstreamError::ServerError(failure)) if matches!(failure.status, 502..=504) => {
+                Err(UpstreamError::ServerError(failure)) if self.repeats && matches!(failure.status, 502..=504) => {
                     tokio::time::sleep(RETRY_DELAY).await;
                     self.request(origin, wanted, refusal).await
                 }
@@ -181,8 +225,8 @@ impl Registry {
             let request = self.request_for(origin, wanted, own.token.as_deref(), &elsewhere)?;
             let received = self.transport.send(request).await?;
             // The storage behind a redirect has limits of its own.
-            if !received.redirected {
-                self.budgets.learn(&origin.account, received.response.headers());
+            if let Some(budgets) = self.budgets.as_ref().filter(|_| !received.redirected) {
+                budgets.learn(&origin.account, received.response.headers());
             }
             let login = if received.redirected {
                 let place = Place::of(&received.url);
@@ -290,7 +334,7 @@ impl Registry {
 fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) -> Content {
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
     let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), idle);
-    Content { head, stream: content::skipping(stream, skip) }
+    Content { head, stream: content::skipping(stream, skip), mirror: None }
 }
 
 async fn with_timeout<T>(

@@ -21,11 +21,11 @@ use super::progress::{Accepted, DownloadRequest, End, Progress};
 use super::upstream::BlobKey;
 use super::writer::{self, Writer};
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{Action, Download, Event, Outcome, Unstored};
+use crate::domain::download::{Action, Download, Event, Failure, Outcome, Unstored};
 use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFile;
 use crate::telemetry::{LeftOut, LineLimit};
-use crate::upstream::UpstreamError;
+use crate::upstream::{UpstreamError, UsedMirrors};
 
 /// Maximum time without bytes from upstream. After it the stream is dropped and requested again.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -73,6 +73,8 @@ struct DownloadTask<'a> {
     /// `None` while it writes, and after the commit.
     writer: Option<Writer>,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
+    /// The mirrors that have sent some of it.
+    mirrors: UsedMirrors,
     /// Received bytes that are not written yet.
     batch: Vec<Bytes>,
     /// Time of the last write.
@@ -107,6 +109,7 @@ impl<'a> DownloadTask<'a> {
             file,
             writer,
             stream,
+            mirrors: UsedMirrors::default(),
             batch,
             written,
             ahead,
@@ -258,6 +261,9 @@ impl<'a> DownloadTask<'a> {
             Outcome::Failed(failure) => {
                 if self.machine.relies_on_claim() {
                     self.shared.distrust(&self.order.key);
+                }
+                if matches!(failure, Failure::WrongDigest | Failure::WrongLength { .. }) {
+                    self.mirrors.report_wrong();
                 }
                 let error = BlobError::of(failure, self.refusal.take());
                 self.log_failure(&error);

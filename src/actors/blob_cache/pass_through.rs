@@ -21,7 +21,7 @@ use crate::actors::admission::{Permit, Share};
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Expected, MAX_FRUITLESS_ATTEMPTS, pause_before};
 use crate::domain::id::GroupId;
-use crate::upstream::{Content, UpstreamError};
+use crate::upstream::{Content, UpstreamError, UsedMirrors};
 
 /// An upstream stream for one client. The number of such streams is bounded; each holds a permit.
 pub(super) struct PassThroughStream {
@@ -32,6 +32,8 @@ pub(super) struct PassThroughStream {
     position: u64,
     hasher: Hasher,
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
+    /// The mirrors that have sent some of it.
+    mirrors: UsedMirrors,
     /// Number of requests in a row that brought no bytes.
     fruitless: u32,
     /// The group that gets a link once the digest is verified.
@@ -55,9 +57,14 @@ impl PassThroughStream {
         share: Share,
     ) -> Result<Self, BlobError> {
         let permit = permit(shared)?;
-        let Content { head, stream } = shared.upstream.request(key.content(0)).await?;
+        let Content { head, stream, mirror } = shared.upstream.request(key.content(0)).await?;
+        let mut mirrors = UsedMirrors::default();
+        mirrors.add(mirror);
         let length = match (expected.verified, head.length) {
-            (Some(expected), Some(told)) if expected != told => return Err(BlobError::WrongLength { expected, told }),
+            (Some(expected), Some(told)) if expected != told => {
+                mirrors.report_wrong();
+                return Err(BlobError::WrongLength { expected, told });
+            }
             (verified, reported) => verified.or(reported).or(expected.claimed).ok_or(BlobError::NoLength)?,
         };
         let (shared, hasher) = (Arc::clone(shared), Hasher::default());
@@ -72,6 +79,7 @@ impl PassThroughStream {
             position: 0,
             hasher,
             stream: Some(stream),
+            mirrors,
             fruitless: 0,
             unlinked,
             _permit: permit,
@@ -99,6 +107,7 @@ impl PassThroughStream {
             position: at,
             hasher,
             stream: None,
+            mirrors: UsedMirrors::default(),
             fruitless: 0,
             unlinked: None,
             _permit: permit,
@@ -122,7 +131,11 @@ impl PassThroughStream {
     async fn next(&mut self, range: &Range<u64>) -> Result<Option<Bytes>, BlobError> {
         while self.position < range.end {
             let begin = self.position;
-            let bytes = self.receive().await?;
+            let bytes = self.receive().await;
+            if let Err(BlobError::WrongDigest | BlobError::WrongLength { .. }) = &bytes {
+                self.mirrors.report_wrong();
+            }
+            let bytes = bytes?;
             let from = range.start.clamp(begin, self.position) - begin;
             let to = range.end.clamp(begin, self.position) - begin;
             if from < to {
@@ -151,7 +164,15 @@ impl PassThroughStream {
     async fn next_chunk(&mut self) -> Result<Bytes, BlobError> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(resume(&self.shared, &self.key, self.position, self.length).await?),
+            none => {
+                let Content { head, stream, mirror } =
+                    self.shared.upstream.request(self.key.content(self.position)).await?;
+                self.mirrors.add(mirror);
+                if let Some(told) = head.length.filter(|told| *told != self.length) {
+                    return Err(BlobError::WrongLength { expected: self.length, told });
+                }
+                none.insert(stream)
+            }
         };
         match within_stall_timeout(stream.next()).await? {
             Some(chunk) => Ok(chunk?),
@@ -191,20 +212,6 @@ impl PassThroughStream {
         }
         sleep(pause_before(self.fruitless)).await;
         Ok(())
-    }
-}
-
-/// Requests the blob from a byte on; the whole must have the expected length.
-async fn resume(
-    shared: &DownloadContext,
-    key: &BlobKey,
-    from: u64,
-    expected: u64,
-) -> Result<BoxStream<'static, Result<Bytes, UpstreamError>>, BlobError> {
-    let Content { head, stream } = shared.upstream.request(key.content(from)).await?;
-    match head.length {
-        Some(told) if told != expected => Err(BlobError::WrongLength { expected, told }),
-        _ => Ok(stream),
     }
 }
 

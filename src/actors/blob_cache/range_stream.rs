@@ -153,5 +153,5 @@ async fn request(
     (range, urgency): (Range<u64>, Urgency),
 ) -> Result<Option<(Response, Option<u64>)>, BlobError> {
     let content = shared.upstream.request(key.range(range.clone(), urgency)).await?;
-    Ok(content.map(|Content { head, stream }| (Response { stream, unread: Bytes::new(), range }, head.length)))
+    Ok(content.map(|Content { head, stream, .. }| (Response { stream, unread: Bytes::new(), range }, head.length)))
 }

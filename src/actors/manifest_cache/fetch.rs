@@ -105,7 +105,11 @@ impl Fetcher {
 
     /// Receives a manifest, and reports to the UpstreamFetcher whether it is valid.
     async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Cause> {
+        let mirror = content.mirror.clone();
         let received = self.receive_valid(key, group, content).await;
+        if let Some(mirror) = mirror.filter(|_| received.as_ref().is_err_and(Invalid::is_other_content)) {
+            mirror.report_wrong();
+        }
         self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
         received.map_err(|error| error.cause(key))
     }
@@ -169,6 +173,15 @@ impl Invalid {
             Self::NoManifest { .. } if self.is_error_page() => Verdict::Failed(invalid(NO_MANIFEST)),
             Self::NoManifest { .. } => Verdict::Works,
         }
+    }
+
+    /// Returns true for content that is certainly not the requested one.
+    fn is_other_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Collect(CollectError::Upstream(UpstreamError::InvalidResponse { .. }))
+                | Self::NoManifest { digest_holds: false, .. }
+        )
     }
 
     /// Returns true for content that may be an error page of a gateway: it has a media type that no manifest has, and

@@ -13,7 +13,11 @@ const OTHER: GroupId = GroupId(2);
 
 fn content(length: u64, announced: Option<u64>) -> Content {
     let chunks = (0..length / 1024).map(|_| Ok(Bytes::from_static(&[b'x'; 1024])));
-    Content { head: ContentHead { length: announced, ..ContentHead::default() }, stream: stream::iter(chunks).boxed() }
+    Content {
+        head: ContentHead { length: announced, ..ContentHead::default() },
+        stream: stream::iter(chunks).boxed(),
+        mirror: None,
+    }
 }
 
 fn free(budget: &MemoryBudget) -> u64 {

@@ -12,30 +12,28 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::host;
-use crate::upstream::UpstreamOptions;
+use crate::upstream::RegistryClient;
 
 /// Returns the steps up to the one that timed out.
-pub(super) async fn find(upstream: &UpstreamOptions) -> Vec<(&'static str, Result<String, String>)> {
-    let (host, port) = (host(&upstream.url), upstream.url.port_or_known_default().unwrap_or(443));
-    let connect = timeout(upstream.connection.connect_timeout, TcpStream::connect((host, port))).await;
+pub(super) async fn find(
+    registry: &RegistryClient,
+    connect_timeout: Duration,
+) -> Vec<(&'static str, Result<String, String>)> {
+    let url = registry.url();
+    let (host, port) = (host(url), url.port_or_known_default().unwrap_or(443));
+    let connect = timeout(connect_timeout, TcpStream::connect((host, port))).await;
     let tcp = match connect {
         Ok(Ok(tcp)) => tcp,
         Ok(Err(error)) => return vec![("connect", Err(format!("{host}:{port} cannot be reached: {error}")))],
         Err(_) => {
-            return vec![(
-                "connect",
-                Err(late(host, port, "accepted no connection", upstream.connection.connect_timeout)),
-            )];
+            return vec![("connect", Err(late(host, port, "accepted no connection", connect_timeout)))];
         }
     };
     let mut steps = vec![("connect", Ok(format!("{host}:{port} accepts connections")))];
-    if upstream.url.scheme() == "https" && !speaks_tls(tcp, host, upstream.connection.connect_timeout).await {
-        steps.push((
-            "TLS",
-            Err(late(host, port, "sent nothing in the TLS handshake", upstream.connection.connect_timeout)),
-        ));
+    if url.scheme() == "https" && !speaks_tls(tcp, host, connect_timeout).await {
+        steps.push(("TLS", Err(late(host, port, "sent nothing in the TLS handshake", connect_timeout))));
     } else {
-        steps.push(("challenge", Err(late(host, port, "sent no response", upstream.connection.header_timeout))));
+        steps.push(("challenge", Err(late(host, port, "sent no response", registry.header_timeout()))));
     }
     steps
 }

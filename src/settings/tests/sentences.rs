@@ -93,6 +93,10 @@ const WRONG_IN_UPSTREAMS: &[(&str, &str)] = &[
         "[upstreams.'a.b']\nurl = 'http://u:p@x'",
         "line 2: upstreams.\"a.b\".url: contains credentials, which are not allowed in this URL",
     ),
+    (
+        "[upstreams.'quay.io']\nmirrors = ['https://m', 'm']",
+        "line 2: upstreams.\"quay.io\".mirrors: is not an absolute URL that starts with http:// or https://",
+    ),
     ("[upstreams.'a.b']\nurl = 'http://x?y'", "line 2: upstreams.\"a.b\".url: has a query or a fragment"),
     (
         "[upstreams.'quay.io']\nauth_hosts = ['https://x/']",
@@ -109,7 +113,7 @@ const WRONG_IN_UPSTREAMS: &[(&str, &str)] = &[
     ),
     (
         "[upstreams.'quay.io']\nidel_timeout = '1s'",
-        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, enabled, username, password, second_username, second_password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
+        "line 2: upstreams.\"quay.io\".idel_timeout: unknown key; known keys are url, mirrors, enabled, username, password, second_username, second_password, groups, images, accounts, auth_hosts, redirect_hosts, tag_freshness, max_concurrent, max_waiting, connect_timeout, header_timeout, idle_timeout, rate_limit_wait, proxy, ca_file",
     ),
     (
         "[upstream_defaults]\npassword = 'x'",
@@ -180,6 +184,14 @@ const UNUSABLE_IN_UPSTREAMS: &[(&str, &str)] = &[
     (
         "[upstreams.'quay.io']\nheader_timeout = '13s'",
         "line 2: upstreams.\"quay.io\".header_timeout: is longer than 12 s; a pull may need two responses, and clients give up after 30 s",
+    ),
+    (
+        "[upstreams.'quay.io']\nmirrors = ['https://m', 'https://quay.io/']",
+        "line 2: upstreams.\"quay.io\".mirrors: lists url itself, which is requested last in any case",
+    ),
+    (
+        "[upstreams.'quay.io']\nmirrors = ['https://m', 'https://n', 'https://m']",
+        "line 2: upstreams.\"quay.io\".mirrors: lists the same mirror twice",
     ),
     ("[upstreams.'quay.io']\nidle_timeout = 0", "line 2: upstreams.\"quay.io\".idle_timeout: is zero"),
 ];

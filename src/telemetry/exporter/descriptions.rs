@@ -50,6 +50,14 @@ fn describe_upstreams() {
         "dependency_proxy_upstream_first_credential_refused",
         "1 while the second credential of an account is used because the first is rejected, by upstream and account"
     );
+    describe_counter!(
+        "dependency_proxy_mirror_requests_total",
+        "Requests to mirrors, by upstream, mirror and outcome: ok, not_found, refused, failed, wrong (content) or skipped"
+    );
+    describe_gauge!(
+        "dependency_proxy_mirror_skipped",
+        "1 while a mirror is skipped because it fails, by upstream and mirror"
+    );
     describe_gauge!(
         "dependency_proxy_upstream_circuit",
         "0 while requests to an upstream with an account are sent, 1 if the next one tries whether it works again, 2 while they \

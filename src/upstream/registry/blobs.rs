@@ -8,11 +8,11 @@ use super::super::content::{Content, ContentHead};
 use super::super::error::UpstreamError;
 use super::super::head_support::Outlook;
 use super::super::response::{self, Refusal};
-use super::{Registry, Wanted, content_of, with_timeout};
+use super::{RegistryClient, Wanted, content_of, with_timeout};
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 
-impl Registry {
+impl RegistryClient {
     /// Requests the head of a blob. A success proves that this account may read the blob in this repository.
     ///
     /// # Errors

@@ -6,14 +6,14 @@ use super::super::content::{self, ContentHead};
 use super::super::error::UpstreamError;
 use super::super::list::{ListKind, ListPage, MAX_LIST_BYTES};
 use super::super::response::Refusal;
-use super::{Registry, Wanted, content_of, with_timeout};
+use super::{RegistryClient, Wanted, content_of, with_timeout};
 use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::list_query::ListQuery;
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::Origin;
 
-impl Registry {
+impl RegistryClient {
     /// Requests a page of the list of tags.
     ///
     /// # Errors

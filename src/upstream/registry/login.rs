@@ -22,7 +22,7 @@ use super::super::authorization::{Renewal, offered};
 use super::super::error::{RealmError, UpstreamError};
 use super::super::hosts::Place;
 use super::super::transport::{self, FinalResponse, Request};
-use super::{Registry, with_timeout};
+use super::{RegistryClient, with_timeout};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::Account;
 use crate::domain::takeover::Credential;
@@ -30,7 +30,7 @@ use crate::upstream::accounts::Credentials;
 use crate::upstream::response::{self, Refusal};
 use crate::upstream::token_realm;
 
-impl Registry {
+impl RegistryClient {
     /// Returns the challenge in the response to `GET /v2/`; `None` if the registry requires no login.
     ///
     /// # Errors

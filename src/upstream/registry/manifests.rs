@@ -6,12 +6,12 @@ use super::super::content::{Content, ManifestHead};
 use super::super::error::UpstreamError;
 use super::super::head_support::Outlook;
 use super::super::response::{self, Refusal};
-use super::{Registry, Wanted, content_of};
+use super::{RegistryClient, Wanted, content_of};
 use crate::domain::manifest::ACCEPTED;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 
-impl Registry {
+impl RegistryClient {
     /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a claim.
     ///
     /// # Errors

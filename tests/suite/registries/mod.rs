@@ -6,6 +6,7 @@ mod causes;
 mod connections;
 mod content;
 mod heads;
+mod mirrors;
 mod refusals;
 mod rotation;
 mod tokens;

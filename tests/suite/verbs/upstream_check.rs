@@ -127,6 +127,31 @@ async fn both_credentials_of_an_account_are_tried_and_the_image_is_requested_wit
 }
 
 #[actix_rt::test]
+async fn each_mirror_is_checked_before_the_registry_itself_without_an_account_where_it_may_not_have_it() {
+    let (hub, mirror, dead) = (stocked(), FakeRegistry::start(), FakeRegistry::start());
+    mirror.require_auth(false);
+    mirror.push_image("acme/app", "1", &Image::single(&[Layer::random(100, 1)]));
+    dead.down(Listener::Registry);
+    let mirrors = [mirror.url().replace("127.0.0.1", "localhost"), dead.url()];
+    let lines = lines(&hub) + &format!("\nmirrors = {mirrors:?}") + &robot(PASSWORD);
+    let output = check(&lines, &["--image", "acme/app:1"]);
+    let (names, last) = steps(&output);
+    let one = ["ok DNS", "ok connect", "ok challenge"];
+    let expected = [
+        &["ok mirror"],
+        &one[..],
+        &["ok manifest", "ok mirror", "ok DNS", "FAIL connect", "ok registry"],
+        &one[..],
+        &["ok token", "ok manifest"],
+    ];
+    assert_eq!(names, expected.concat(), "{last}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("without an account: its host is not in auth_hosts"), "{text}");
+    assert!(text.contains("acme/app:1 can be pulled without credentials: sha256:"), "{text}");
+    assert_eq!(output.status.code(), Some(1), "a mirror fails");
+}
+
+#[actix_rt::test]
 async fn an_image_that_is_not_there_fails_at_the_manifest_for_the_account_that_may_not_have_it() {
     let hub = stocked();
     let output = check(&(lines(&hub) + &robot(PASSWORD)), &["--image", "acme/other:1"]);

@@ -27,8 +27,9 @@ impl DownloadTask<'_> {
         self.stream = None;
         sleep(pause.max(self.requested_pause())).await;
         match self.shared.upstream.request(self.order.key.content(from)).await {
-            Ok(Content { head, stream }) => {
+            Ok(Content { head, stream, mirror }) => {
                 self.stream = Some(stream);
+                self.mirrors.add(mirror);
                 self.refusal = None;
                 Event::Answered(head.length)
             }

@@ -124,7 +124,7 @@ impl Requests<GetBlob> for FakeUpstream {
             Some(Reply::Silence) => stream::pending().boxed(),
         };
         let head = ContentHead { length, ..ContentHead::default() };
-        Box::pin(async { Ok(Content { head, stream }) })
+        Box::pin(async { Ok(Content { head, stream, mirror: None }) })
     }
 }
 
@@ -152,7 +152,7 @@ impl Requests<GetBlobRange> for FakeUpstream {
             None => self.chunks(from, end, None),
         };
         let head = ContentHead { length, ..ContentHead::default() };
-        Box::pin(async { Ok(Some(Content { head, stream })) })
+        Box::pin(async { Ok(Some(Content { head, stream, mirror: None })) })
     }
 }
 

@@ -1,0 +1,272 @@
+//! One mirror of an upstream. A mirror that fails is skipped for a while (`domain::backoff`), so that a dead one does not
+//! cost its timeouts at each request; content that was wrong is not requested from it for an hour.
+//!
+//! | outcome | the mirror |
+//! |---|---|
+//! | a response, also that it does not have the content or refuses it | works |
+//! | no connection, no response in time, 429, 5xx, an invalid response, a refused login | is skipped for a while |
+//! | the content breaks off | is skipped for a while |
+//! | content with another digest or length | is skipped for this content for an hour |
+
+mod health;
+mod item;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
+use url::Url;
+
+pub(super) use self::item::Item;
+pub use self::item::{MirrorContent, UsedMirrors};
+
+use self::health::{Finding, Health};
+use crate::domain::digest::Digest;
+use crate::domain::origin::{Account, Origin};
+use crate::domain::reference::Reference;
+use crate::domain::repository::UpstreamName;
+use crate::upstream::content::{self, Content, ManifestHead};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::registry::RegistryClient;
+
+/// Maximum length in bytes of a manifest that is read to its end before another registry can follow. Longer ones need a
+/// share of the memory for transfers, which the caller has.
+const MAX_READ_BYTES: u64 = 64 << 10;
+
+/// A mirror and its health.
+pub(super) struct Mirror {
+    client: RegistryClient,
+    labels: [(&'static str, String); 2],
+    health: Mutex<Health>,
+}
+
+impl Mirror {
+    /// Creates a mirror of this upstream that works.
+    pub(super) fn new(client: RegistryClient, upstream: UpstreamName) -> Arc<Self> {
+        let labels = [("upstream", upstream.to_string()), ("mirror", place_of(client.url()))];
+        Arc::new(Self { client, labels, health: Mutex::default() })
+    }
+
+    /// Returns the client of the mirror.
+    pub(super) fn client(&self) -> &RegistryClient {
+        &self.client
+    }
+
+    /// Sends a `HEAD` for a manifest; `None` if it is skipped or does not have the manifest.
+    pub(super) async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Option<ManifestHead> {
+        let item = Item::of(origin, reference);
+        let head = self.attempt(origin, &item, async |client, origin| {
+            let head = client.head_manifest(origin, reference).await?;
+            if head == ManifestHead::TooSlow {
+                return Err(UpstreamError::TimedOut);
+            }
+            self.check(head.confirmed().and_then(|head| head.digest), reference).map(|()| head)
+        });
+        let head = head.await?;
+        if head.confirmed().is_some() {
+            self.works();
+        }
+        Some(head)
+    }
+
+    /// Requests a manifest. A short one is read to its end, so that another registry can follow if it breaks off.
+    pub(super) async fn manifest(self: &Arc<Self>, origin: &Origin, reference: &Reference) -> Option<Content> {
+        let item = Item::of(origin, reference);
+        let content = self.attempt(origin, &item, async |client, origin| {
+            let content = client.manifest(origin, reference).await?;
+            self.check(content.head.digest, reference)?;
+            if content.head.length.is_none_or(|length| length > MAX_READ_BYTES) {
+                return Ok(content);
+            }
+            let bytes = content::collect(content.stream, MAX_READ_BYTES as usize).await?;
+            Ok(Content { stream: stream::iter([Ok(bytes)]).boxed(), ..content })
+        });
+        let content = content.await?;
+        let end = content.head.length;
+        Some(self.watched(content, item, end))
+    }
+
+    /// Requests a blob from the offset `from`.
+    pub(super) async fn blob(self: &Arc<Self>, origin: &Origin, digest: &Digest, from: u64) -> Option<Content> {
+        let item = Item::Digest(*digest);
+        let content =
+            self.attempt(origin, &item, async |client, origin| client.blob(origin, digest, from).await).await?;
+        let length = content.head.length.map(|length| length.saturating_sub(from));
+        Some(self.watched(content, item, length))
+    }
+
+    /// Requests a range of a blob.
+    pub(super) async fn blob_range(
+        self: &Arc<Self>,
+        origin: &Origin,
+        digest: &Digest,
+        range: &Range<u64>,
+    ) -> Option<Content> {
+        let item = Item::Digest(*digest);
+        let content = self.attempt(origin, &item, async |client, origin| {
+            client.blob_range(origin, digest, range).await?.ok_or(UpstreamError::WrongRange)
+        });
+        let content = content.await?;
+        Some(self.watched(content, item, None))
+    }
+
+    /// Sends a request whose response is complete.
+    pub(super) async fn request<T>(
+        &self,
+        origin: &Origin,
+        item: &Item,
+        send: impl AsyncFnOnce(&RegistryClient, &Origin) -> Result<T, UpstreamError>,
+    ) -> Option<T> {
+        let response = self.attempt(origin, item, send).await?;
+        self.works();
+        Some(response)
+    }
+
+    /// Sends a request, unless the mirror or this content is skipped, within the header timeout of the mirror. Without
+    /// an account if the mirror may not have it.
+    async fn attempt<T>(
+        &self,
+        origin: &Origin,
+        item: &Item,
+        send: impl AsyncFnOnce(&RegistryClient, &Origin) -> Result<T, UpstreamError>,
+    ) -> Option<T> {
+        if !self.health().admits(item, Instant::now()) {
+            self.count("skipped");
+            return None;
+        }
+        let mut pending = Pending { mirror: self, outcome: "given_up" };
+        let origin = if self.client.has_accounts() {
+            Cow::Borrowed(origin)
+        } else {
+            Cow::Owned(Origin { account: Account::Anonymous, ..origin.clone() })
+        };
+        let response = tokio::time::timeout(self.client.header_timeout(), send(&self.client, &origin)).await;
+        let error = match response.unwrap_or(Err(UpstreamError::TimedOut)) {
+            Ok(response) => {
+                pending.outcome = "ok";
+                return Some(response);
+            }
+            Err(error) => error,
+        };
+        pending.outcome = match health::finding(&error) {
+            Finding::Works => {
+                self.works();
+                if error == UpstreamError::NotFound { "not_found" } else { "refused" }
+            }
+            Finding::Fails => {
+                self.fails(&error);
+                "failed"
+            }
+            Finding::Nothing => "failed",
+        };
+        None
+    }
+
+    /// Fails if this is not the digest that was requested.
+    fn check(&self, claimed: Option<Digest>, reference: &Reference) -> Result<(), UpstreamError> {
+        match (claimed, reference) {
+            (Some(claimed), Reference::Digest(requested)) if claimed != *requested => {
+                self.report_wrong(&Item::Digest(*requested));
+                Err(UpstreamError::InvalidResponse { what: "another digest than the requested one" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the content, whose end shows whether the mirror works. `length` is that of the stream, if it is known.
+    fn watched(self: &Arc<Self>, content: Content, item: Item, length: Option<u64>) -> Content {
+        let mirror = self.clone();
+        let stream =
+            stream::unfold((content.stream, self.clone(), 0), move |(mut stream, mirror, mut received)| async move {
+                let next = stream.next().await;
+                match &next {
+                    Some(Ok(bytes)) => received += bytes.len() as u64,
+                    Some(Err(error)) => mirror.fails(error),
+                    None if length.is_some_and(|length| received < length) => {
+                        mirror.fails(&UpstreamError::Interrupted { reason: "the content ended early".to_owned() });
+                    }
+                    None => mirror.works(),
+                }
+                Some((next?, (stream, mirror, received)))
+            });
+        Content { stream: stream.boxed(), mirror: Some(MirrorContent::new(mirror, item)), ..content }
+    }
+}
+
+impl Mirror {
+    fn works(&self) {
+        if self.health().works() {
+            tracing::info!("the mirror {} of {} works again", self.name(), self.upstream());
+        }
+        self.skipped_gauge().set(0.0);
+    }
+
+    fn fails(&self, error: &UpstreamError) {
+        if self.health().fails(Instant::now()) {
+            tracing::warn!("the mirror {} of {} is skipped for a while: {error}", self.name(), self.upstream());
+        }
+        self.skipped_gauge().set(1.0);
+    }
+
+    fn report_wrong(&self, item: &Item) {
+        self.count("wrong");
+        if self.health().report_wrong(item, Instant::now()) {
+            tracing::warn!(
+                content = ?item,
+                "the mirror {} of {} sent wrong content, which is not requested from it for an hour",
+                self.name(),
+                self.upstream()
+            );
+        }
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let [upstream, mirror] = self.labels.clone();
+        let labels = [upstream, mirror, ("outcome", outcome.to_owned())];
+        metrics::counter!("dependency_proxy_mirror_requests_total", &labels).increment(1);
+    }
+
+    fn skipped_gauge(&self) -> metrics::Gauge {
+        metrics::gauge!("dependency_proxy_mirror_skipped", &self.labels)
+    }
+
+    fn upstream(&self) -> &str {
+        &self.labels[0].1
+    }
+
+    fn name(&self) -> &str {
+        &self.labels[1].1
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mirror {
+    /// A mirror that is not configured any more is not skipped.
+    fn drop(&mut self) {
+        self.skipped_gauge().set(0.0);
+    }
+}
+
+/// A request under way. On drop it is counted, and the next probe may be sent.
+struct Pending<'a> {
+    mirror: &'a Mirror,
+    outcome: &'static str,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.mirror.count(self.outcome);
+        self.mirror.health().release();
+    }
+}
+
+/// Returns the host of an address, with its port if that is not the default.
+fn place_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

@@ -1,0 +1,67 @@
+//! Content that a mirror is requested for, and that it sends.
+
+use std::sync::Arc;
+
+use super::Mirror;
+use crate::domain::digest::Digest;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+
+/// Content as a mirror is requested for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::upstream) enum Item {
+    /// A manifest or blob.
+    Digest(Digest),
+    /// A manifest by its tag.
+    Tag(String),
+    /// A list.
+    List,
+}
+
+/// Content that a mirror sends. The receiver, which verifies it, reports here if it is wrong.
+#[derive(Clone)]
+pub struct MirrorContent {
+    mirror: Arc<Mirror>,
+    item: Item,
+}
+
+/// The mirrors that sent a content, or parts of it.
+#[derive(Default)]
+pub struct UsedMirrors(Vec<MirrorContent>);
+
+impl UsedMirrors {
+    /// Adds the mirror that sends a part; `None`: upstream's own registry does.
+    pub fn add(&mut self, sent: Option<MirrorContent>) {
+        let is_new = |sent: &MirrorContent| !self.0.iter().any(|known| Arc::ptr_eq(&known.mirror, &sent.mirror));
+        let sent = sent.filter(is_new);
+        self.0.extend(sent);
+    }
+
+    /// Reports that the whole has another digest or length than it must have: each part may be the reason.
+    pub fn report_wrong(&self) {
+        self.0.iter().for_each(MirrorContent::report_wrong);
+    }
+}
+
+impl MirrorContent {
+    /// Creates a content that this mirror sends.
+    pub(super) fn new(mirror: Arc<Mirror>, item: Item) -> Self {
+        Self { mirror, item }
+    }
+
+    /// Reports that the content has another digest or length than it must have. The next requests for it go to the
+    /// next registry.
+    pub fn report_wrong(&self) {
+        self.mirror.report_wrong(&self.item);
+    }
+}
+
+impl Item {
+    /// Returns the manifest with this reference.
+    pub(super) fn of(origin: &Origin, reference: &Reference) -> Self {
+        match reference {
+            Reference::Digest(digest) => Self::Digest(*digest),
+            Reference::Tag(tag) => Self::Tag(format!("{}:{tag}", origin.repository)),
+        }
+    }
+}

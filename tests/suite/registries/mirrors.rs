@@ -1,0 +1,399 @@
+//! Mirrors of an upstream: their order, what they do not have or cannot deliver, and what they must not see.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
+
+use super::{REVALIDATE, is_image};
+use crate::faults::assert_store_is_clean;
+use crate::real_clients::{Credential, DebianRegistry};
+use crate::service::{Answer, Client, Config, Service, eventually};
+
+const ACCOUNT: &str = "username = \"robot\"\npassword = \"the-robots-password\"\ngroups = [\"team\"]";
+
+/// A service in front of a registry and its mirrors.
+struct Scene {
+    own: FakeRegistry,
+    service: Service,
+    client: Client,
+}
+
+/// Starts a registry that serves blobs itself and requires no token.
+fn open_registry() -> FakeRegistry {
+    let registry = FakeRegistry::start();
+    registry.require_auth(false);
+    registry.redirect_blobs(false);
+    registry
+}
+
+/// Returns the address of a registry at another host name, which is that of no account.
+fn foreign(registry: &FakeRegistry) -> String {
+    registry.url().replace("127.0.0.1", "localhost")
+}
+
+impl Scene {
+    async fn start(own: FakeRegistry, mirrors: &[String], lines: &str) -> Self {
+        Self::with_realms(own, &[], mirrors, lines).await
+    }
+
+    /// The same, with mirrors whose realms are inside.
+    async fn with_realms(own: FakeRegistry, realms_of: &[&FakeRegistry], mirrors: &[String], lines: &str) -> Self {
+        let realms: Vec<_> = [&own].iter().chain(realms_of).map(|registry| registry.host(Listener::Realm)).collect();
+        let storage = own.host(Listener::Storage);
+        let service = Config::upstream_at("docker.io", &own.url())
+            .and(&format!("auth_hosts = {realms:?}\nredirect_hosts = [\"{storage}\"]\nmirrors = {mirrors:?}"))
+            .and(&format!("{lines}\n{REVALIDATE}"))
+            .start();
+        let team = service.group("team").await;
+        let token = service.deploy_token(&team, "ci").await;
+        let client = service.log_in_with(&token).await;
+        Self { own, service, client }
+    }
+
+    async fn pull(&self, image: &str) -> Answer {
+        self.client.manifest("team", image, "1").await
+    }
+
+    async fn blob(&self, image: &str, layer: &Layer) -> Answer {
+        self.client.blob("team", image, layer.digest()).await
+    }
+
+    /// Pulls the layer, which must come whole.
+    async fn gives(&self, image: &str, layer: &Layer) {
+        let answer = self.blob(image, layer).await;
+        assert_eq!((answer.status, answer.cut), (200, false), "{}", answer.text());
+        assert!(answer.body == layer.bytes());
+    }
+
+    async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.service.metrics)).await.unwrap().text().await.unwrap()
+    }
+
+    /// Returns the number of requests to this mirror with this outcome.
+    async fn outcomes(&self, mirror: &str, outcome: &str) -> u64 {
+        let labels = format!("upstream=\"docker.io\",mirror=\"{mirror}\",outcome=\"{outcome}\"");
+        let line = format!("dependency_proxy_mirror_requests_total{{{labels}}} ");
+        let metrics = self.metrics().await;
+        metrics.lines().find_map(|text| text.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
+    }
+}
+
+fn image(seed: u64) -> Image {
+    Image::single(&[Layer::random(100_000, seed)])
+}
+
+#[actix_rt::test]
+async fn what_a_mirror_does_not_have_comes_from_the_next_and_the_registry_itself_is_the_last() {
+    let (own, first, second) = (FakeRegistry::start(), open_registry(), open_registry());
+    let images = [image(1), image(2), image(3)];
+    for (number, registries) in [vec![&own, &second, &first], vec![&own, &second], vec![&own]].iter().enumerate() {
+        for registry in registries {
+            registry.push_image(&format!("acme/{number}"), "1", &images[number]);
+        }
+    }
+    let scene = Scene::start(own, &[first.url(), second.url()], "").await;
+    for (number, image) in images.iter().enumerate() {
+        let name = format!("acme/{number}");
+        is_image(&scene.pull(&name).await, image);
+        scene.gives(&name, &image.layers()[0]).await;
+        let tags = scene.client.get(&format!("/v2/team/dependency_proxy/containers/{name}/tags/list")).await;
+        assert_eq!(tags.json()["tags"], serde_json::json!(["1"]), "{}", tags.text());
+        let served = |registry: &FakeRegistry| {
+            let requests = registry.requests();
+            let digest = image.layers()[0].digest();
+            (requests.manifest_gets(&name, "1"), requests.blob_downloads(digest))
+        };
+        let all = [served(&first), served(&second), served(&scene.own)];
+        assert_eq!(all[number], (1, 1), "{all:?}");
+        // Those before it were asked in vain, and those after it not at all.
+        assert!(all[number + 1..].iter().all(|served| *served == (0, 0)), "{all:?}");
+        assert_eq!(served(&first).0, 1);
+    }
+    let names = [first.host(Listener::Registry), second.host(Listener::Registry)];
+    assert!(scene.outcomes(&names[0], "not_found").await > 0 && scene.outcomes(&names[1], "ok").await > 0);
+    assert_eq!(scene.outcomes(&names[0], "failed").await, 0);
+}
+
+#[actix_rt::test]
+async fn a_range_and_the_tag_of_a_cached_image_are_requested_from_the_mirror_as_well() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    is_image(&scene.pull("acme/app").await, &image);
+    let again = scene.pull("acme/app").await;
+    assert_eq!(again.header("x-cache"), "revalidated");
+    let path = format!("/v2/team/dependency_proxy/containers/acme/app/blobs/{}", image.layers()[0].digest());
+    let range = scene.client.request(reqwest::Method::GET, &path).header("range", "bytes=10-19");
+    let part = scene.client.send(range).await;
+    assert_eq!((part.status, &part.body[..]), (206, &image.layers()[0].bytes()[10..20]));
+    assert!(mirror.requests().manifest_heads("acme/app", "1") > 0);
+    assert_eq!(scene.own.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn a_mirror_decides_neither_that_there_is_no_image_nor_that_it_is_refused() {
+    for status in [401, 403, 404, 405, 429, 500, 503] {
+        let (own, mirror) = (FakeRegistry::start(), open_registry());
+        let image = image(1);
+        own.push_image("acme/app", "1", &image);
+        mirror.on_anything().status(status);
+        let scene = Scene::start(own, &[mirror.url()], "").await;
+        is_image(&scene.pull("acme/app").await, &image);
+        scene.gives("acme/app", &image.layers()[0]).await;
+        let missing = scene.pull("acme/missing").await;
+        assert_eq!(missing.status, 403, "as Docker Hub itself refuses: {}", missing.text());
+        assert!(mirror.requests().total() > 0);
+    }
+}
+
+#[actix_rt::test]
+async fn a_page_in_place_of_a_manifest_and_another_manifest_for_a_digest_lead_to_the_next() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let (image, other) = (image(1), image(2));
+    own.push_image("acme/app", "1", &image);
+    own.push_image("acme/other", "1", &other);
+    for registry in [&own, &mirror] {
+        registry.push_untagged("acme/app", &image);
+    }
+    mirror.on(Kind::ManifestGet).for_reference("1").html();
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    mirror.on(Kind::ManifestHead).for_reference(image.digest()).manifest_of(&other);
+    mirror.on(Kind::ManifestGet).for_reference(image.digest()).manifest_of(&other);
+    is_image(&scene.client.manifest("team", "acme/app", image.digest()).await, &image);
+    is_image(&scene.pull("acme/app").await, &image);
+    assert!(scene.outcomes(&mirror.host(Listener::Registry), "wrong").await > 0);
+}
+
+#[actix_rt::test]
+async fn a_manifest_that_a_mirror_breaks_off_comes_from_the_next_in_the_same_pull() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    mirror.on(Kind::ManifestGet).cut_after(10);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    is_image(&scene.pull("acme/app").await, &image);
+    assert_eq!((mirror.requests().of(Kind::ManifestGet), scene.own.requests().of(Kind::ManifestGet)), (1, 1));
+}
+
+#[actix_rt::test]
+async fn a_blob_that_a_mirror_breaks_off_is_continued_by_the_next_from_the_same_byte() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    own.redirect_blobs(false);
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    mirror.on(Kind::BlobDownload).cut_after(40_000);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    scene.gives("acme/app", &image.layers()[0]).await;
+    let requests = scene.own.requests();
+    let ranges: Vec<_> = requests.iter().filter_map(|request| request.range.as_deref()).collect();
+    assert!(!ranges.is_empty() && ranges.iter().all(|range| *range == "bytes=40000-"), "{ranges:?}");
+    assert_eq!(mirror.requests().of(Kind::BlobDownload), 1);
+    assert_store_is_clean(&scene.service).await;
+}
+
+#[actix_rt::test]
+async fn wrong_bytes_of_a_mirror_reach_no_client_as_a_whole_and_the_next_pull_goes_to_the_next() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    mirror.on(Kind::BlobDownload).flip_byte(50_000);
+    mirror.on(Kind::ManifestGet).flip_byte(20);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    let layer = &image.layers()[0];
+    let wrong = scene.blob("acme/app", layer).await;
+    assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
+    scene.gives("acme/app", layer).await;
+    assert_eq!(scene.pull("acme/app").await.status, 503);
+    is_image(&scene.pull("acme/app").await, &image);
+    assert_eq!(mirror.requests().of(Kind::BlobDownload), 1, "the mirror is not asked for it again");
+    assert_eq!(mirror.requests().of(Kind::ManifestGet), 1);
+    assert_store_is_clean(&scene.service).await;
+    let log = scene.service.log();
+    assert!(log.contains("sent wrong content"), "{log}");
+    // Other content still comes from the mirror.
+    let another = self::image(2);
+    mirror.behave();
+    mirror.push_image("acme/another", "1", &another);
+    is_image(&scene.pull("acme/another").await, &another);
+}
+
+#[actix_rt::test]
+async fn a_wrong_length_at_a_mirror_is_not_repeated() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    mirror.on(Kind::BlobDownload).body_length_off_by(-10);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    is_image(&scene.pull("acme/app").await, &image);
+    let wrong = scene.blob("acme/app", &image.layers()[0]).await;
+    assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
+    scene.gives("acme/app", &image.layers()[0]).await;
+}
+
+/// Starts a host that accepts connections and never responds. Returns its address and the number of connections.
+fn silent_host() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, accepted) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counter = accepted.clone();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            open.push(stream);
+        }
+    });
+    (format!("http://{address}"), accepted)
+}
+
+#[actix_rt::test]
+async fn a_mirror_that_does_not_respond_is_skipped_and_costs_its_timeout_seldom() {
+    let own = FakeRegistry::start();
+    let images: Vec<Image> = (0..30).map(image).collect();
+    for (number, image) in images.iter().enumerate() {
+        own.push_image(&format!("acme/{number}"), "1", image);
+    }
+    let (silent, accepted) = silent_host();
+    let scene = Scene::start(own, &[silent], "header_timeout = \"1s\"").await;
+    for (number, image) in images.iter().enumerate() {
+        is_image(&scene.pull(&format!("acme/{number}")).await, image);
+    }
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!((1..images.len()).contains(&accepted), "{accepted} connections for {} pulls", images.len());
+    let metrics = scene.metrics().await;
+    assert!(
+        metrics.contains("dependency_proxy_mirror_skipped{upstream=\"docker.io\",mirror=\"127.0.0.1:"),
+        "{metrics}"
+    );
+    let log = scene.service.log();
+    assert!(log.contains("is skipped for a while: upstream did not respond in time"), "{log}");
+}
+
+#[actix_rt::test]
+async fn a_mirror_that_comes_back_is_used_again_and_the_log_says_both() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    mirror.down(Listener::Registry);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    is_image(&scene.pull("acme/app").await, &image);
+    mirror.up(Listener::Registry);
+    eventually("the mirror is used again", async || {
+        is_image(&scene.pull("acme/app").await, &image);
+        mirror.requests().total() > 0
+    })
+    .await;
+    let name = mirror.host(Listener::Registry);
+    let log = scene.service.log();
+    assert!(log.contains(&format!("the mirror {name} of docker.io is skipped for a while")), "{log}");
+    assert!(log.contains(&format!("the mirror {name} of docker.io works again")), "{log}");
+}
+
+#[actix_rt::test]
+async fn a_mirror_serves_while_the_registry_itself_is_down() {
+    let (own, mirror) = (FakeRegistry::start(), open_registry());
+    let image = image(1);
+    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
+    own.down(Listener::Registry);
+    let scene = Scene::start(own, &[mirror.url()], "").await;
+    is_image(&scene.pull("acme/app").await, &image);
+    scene.gives("acme/app", &image.layers()[0]).await;
+}
+
+/// Returns true if a registry, its realm or its storage has seen a password.
+fn has_seen_a_password(registry: &FakeRegistry) -> bool {
+    registry.requests().iter().any(|request| matches!(request.authorization, Some(Authorization::Basic { .. })))
+}
+
+#[actix_rt::test]
+async fn a_mirror_at_another_site_never_sees_the_account_and_decides_nothing_about_private_images() {
+    let (own, mirror) = (FakeRegistry::start(), FakeRegistry::start());
+    mirror.redirect_blobs(false);
+    let (private, public) = (image(1), image(2));
+    for registry in [&own, &mirror] {
+        registry.add_account("robot", "the-robots-password", &["acme/private"]);
+        registry.push_image("acme/private", "1", &private);
+        registry.push_image("acme/public", "1", &public);
+    }
+    // Its realm is at a host that may have the account; the mirror is not.
+    let scene = Scene::with_realms(own, &[&mirror], &[foreign(&mirror)], ACCOUNT).await;
+    is_image(&scene.pull("acme/private").await, &private);
+    scene.gives("acme/private", &private.layers()[0]).await;
+    assert!(scene.own.requests().of(Kind::ManifestGet) > 0);
+    scene.own.reset_counts();
+    is_image(&scene.pull("acme/public").await, &public);
+    scene.gives("acme/public", &public.layers()[0]).await;
+    assert_eq!(scene.own.requests().total(), 0);
+    assert!(mirror.requests().total() > 0 && !has_seen_a_password(&mirror), "{:?}", mirror.requests());
+}
+
+#[actix_rt::test]
+async fn a_mirror_in_auth_hosts_has_the_account() {
+    let (own, mirror) = (FakeRegistry::start(), FakeRegistry::start());
+    mirror.redirect_blobs(false);
+    let private = image(1);
+    for registry in [&own, &mirror] {
+        registry.add_account("robot", "the-robots-password", &["acme/private"]);
+        registry.push_image("acme/private", "1", &private);
+    }
+    let (port, realm) = (mirror.address(Listener::Registry).port(), mirror.host(Listener::Realm));
+    let mirrors = [foreign(&mirror)];
+    let service = Config::upstream_at("docker.io", &own.url())
+        .and(&format!("{ACCOUNT}\nmirrors = {mirrors:?}\nauth_hosts = [\"localhost:{port}\", \"{realm}\"]"))
+        .start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in_with(&token).await;
+    is_image(&client.manifest("team", "acme/private", "1").await, &private);
+    assert!(has_seen_a_password(&mirror));
+    assert_eq!(own.requests().total(), 0);
+}
+
+#[actix_rt::test]
+async fn an_account_that_only_a_mirror_refuses_does_not_count_as_refused() {
+    let (own, mirror) = (FakeRegistry::start(), FakeRegistry::start());
+    let image = image(1);
+    own.add_account("robot", "the-robots-password", &["acme/app"]);
+    own.push_image("acme/app", "1", &image);
+    mirror.push_image("acme/app", "1", &image);
+    let scene = Scene::with_realms(own, &[&mirror], &[mirror.url()], ACCOUNT).await;
+    is_image(&scene.pull("acme/app").await, &image);
+    let log = scene.service.log();
+    assert!(
+        log.contains("is skipped for a while: upstream's token realm: it refuses the configured credentials"),
+        "{log}"
+    );
+    assert!(!log.contains("\"level\":\"ERROR\"") && !scene.metrics().await.contains("account_refused{"), "{log}");
+}
+
+#[actix_rt::test]
+async fn debians_registry_is_a_mirror_of_one_with_tokens() {
+    let images = tempfile::tempdir().unwrap();
+    let mirror = DebianRegistry::plain(images.path());
+    let pushed = mirror.push(&["acme/app:1=oci-index"]);
+    let others = tempfile::tempdir().unwrap();
+    let own_pushed = DebianRegistry::plain(others.path()).push(&["acme/app:1=oci-index", "acme/private:1=docker"]);
+    let robot = Credential::of("robot", "the-robots-password");
+    let own = DebianRegistry::with_tokens(others.path(), &[(robot, "acme/")]);
+    let mirror_at = format!("http://{}", mirror.address().replace("127.0.0.1", "localhost"));
+    let service = Config::upstream_at("up.test", &format!("http://{}", own.address()))
+        .and(&format!(
+            "{ACCOUNT}\nmirrors = [\"{mirror_at}\"]\nauth_hosts = [\"{}\"]\n{REVALIDATE}",
+            own.token_server()
+        ))
+        .start();
+    let team = service.group("team").await;
+    let token = service.deploy_token(&team, "ci").await;
+    let client = service.log_in_with(&token).await;
+    for (name, digest) in [("app", &pushed[0].1), ("private", &own_pushed[1].1)] {
+        let answer = client.manifest("team", &format!("up.test/acme/{name}"), "1").await;
+        assert_eq!(
+            (answer.status, answer.header("docker-content-digest")),
+            (200, digest.as_str()),
+            "{}",
+            answer.text()
+        );
+    }
+}
