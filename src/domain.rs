@@ -34,6 +34,7 @@
 //! | [`mod@reference`] | references: tags and digests |
 //! | [`regained`] | credentials that a restore makes valid again |
 //! | [`repository`] | names of repositories and upstreams |
+//! | [`retries`] | retries of requests to upstreams, and the pauses before them |
 //! | [`scope`] | scopes of tokens |
 //! | [`takeover`] | the choice between the two credentials of an account at an upstream |
 //! | [`throttle`] | pace of requests to an upstream whose limit is reached |
@@ -72,6 +73,7 @@ pub mod quota;
 pub mod reference;
 pub mod regained;
 pub mod repository;
+pub mod retries;
 pub mod scope;
 pub mod takeover;
 pub mod throttle;

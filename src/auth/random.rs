@@ -15,6 +15,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Returns a random number, each with the same probability.
+pub fn number() -> u32 {
+    u32::from_ne_bytes(bytes())
+}
+
 /// Returns an id for a new credential.
 pub fn credential_id() -> CredentialId {
     CredentialId::from_random(bytes())

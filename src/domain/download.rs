@@ -16,9 +16,7 @@ mod outcome;
 use std::time::Duration;
 
 pub use self::outcome::{Failure, Outcome, Unstored};
-
-/// Maximum number of consecutive requests without new bytes; after the last of them the download fails.
-pub const MAX_FRUITLESS_ATTEMPTS: u32 = 5;
+use super::retries::Retries;
 
 /// One download of one blob, from the first request to the committed file.
 #[derive(Clone, Debug)]
@@ -30,7 +28,7 @@ pub struct Download {
     has_response: bool,
     written: u64,
     verified: bool,
-    fruitless: u32,
+    retries: Retries,
     next: Action,
 }
 
@@ -62,7 +60,7 @@ pub enum Action {
     Ask {
         /// The offset of the first byte to request.
         from: u64,
-        /// The time to wait before the request.
+        /// The time to wait before the request, without jitter.
         pause: Duration,
     },
     /// Request the length alone from upstream, and keep the stream open: [`Event::LengthTold`].
@@ -119,7 +117,7 @@ impl Download {
             has_response: false,
             written: 0,
             verified: false,
-            fruitless: 0,
+            retries: Retries::default(),
             next: Action::Ask { from: 0, pause: Duration::ZERO },
         };
         if let Some(reason) = download.limits.refuses(length.or(claimed).unwrap_or(0)) {
@@ -215,7 +213,7 @@ impl Download {
 
     fn wrote(&mut self, bytes: u64) -> Action {
         self.written = self.written.saturating_add(bytes);
-        self.fruitless = 0;
+        self.retries.progressed();
         match self.length {
             Some(expected) if self.written > expected => fail(Failure::WrongLength { expected, told: self.written }),
             _ => self.receive_or_verify(),
@@ -231,11 +229,10 @@ impl Download {
     }
 
     fn interrupted(&mut self, retryable: bool) -> Action {
-        self.fruitless += 1;
-        if !retryable || self.fruitless >= MAX_FRUITLESS_ATTEMPTS {
-            return fail(Failure::Upstream);
+        match self.retries.interrupted(self.written).filter(|_| retryable) {
+            Some(pause) => Action::Ask { from: self.written, pause },
+            None => fail(Failure::Upstream),
         }
-        Action::Ask { from: self.written, pause: pause_before(self.fruitless) }
     }
 
     fn verified(&mut self, holds: bool) -> Action {
@@ -268,12 +265,6 @@ impl Limits {
             None
         }
     }
-}
-
-/// Returns the pause before the next upstream request after this number of consecutive requests without new bytes:
-/// 100 ms, doubling up to 5 s.
-pub fn pause_before(fruitless: u32) -> Duration {
-    Duration::from_millis(100 << fruitless.clamp(1, 7).saturating_sub(1)).min(Duration::from_secs(5))
 }
 
 fn fail(failure: Failure) -> Action {

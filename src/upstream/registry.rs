@@ -41,9 +41,10 @@ use super::transport::{self, FinalResponse, Request, Transport};
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::PullBudget;
+use crate::domain::retries::jittered;
 use crate::domain::takeover::Credential;
 
-/// Delay before a request that failed with 502, 503 or 504 is repeated.
+/// Delay before a request that failed with 502, 503 or 504 is repeated, without jitter.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
 
 /// Time for which user name and password are sent to a registry without a challenge, after it requested them once.
@@ -170,7 +171,7 @@ impl RegistryClient {
         let both = async {
             match self.request(origin, wanted.clone(), refusal).await {
                 Err(UpstreamError::ServerError(failure)) if self.repeats && matches!(failure.status, 502..=504) => {
-                    tokio::time::sleep(RETRY_DELAY).await;
+                    tokio::time::sleep(jittered(RETRY_DELAY, random_number())).await;
                     self.request(origin, wanted, refusal).await
                 }
                 response => response,
@@ -335,6 +336,13 @@ fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) 
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
     let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), idle);
     Content { head, stream: content::skipping(stream, skip), mirror: None }
+}
+
+/// Returns a random number; 0 if the operating system provides none.
+fn random_number() -> u32 {
+    let mut bytes = [0; 4];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    filled.map_or(0, |()| u32::from_ne_bytes(bytes))
 }
 
 async fn with_timeout<T>(

@@ -18,9 +18,11 @@ use super::download_task::within_stall_timeout;
 use super::error::BlobError;
 use super::upstream::BlobKey;
 use crate::actors::admission::{Permit, Share};
+use crate::auth::random;
 use crate::auth::sha256::Hasher;
-use crate::domain::download::{Expected, MAX_FRUITLESS_ATTEMPTS, pause_before};
+use crate::domain::download::Expected;
 use crate::domain::id::GroupId;
+use crate::domain::retries::{Retries, jittered};
 use crate::upstream::{Content, UpstreamError, UsedMirrors};
 
 /// An upstream stream for one client. The number of such streams is bounded; each holds a permit.
@@ -34,8 +36,7 @@ pub(super) struct PassThroughStream {
     stream: Option<BoxStream<'static, Result<Bytes, UpstreamError>>>,
     /// The mirrors that have sent some of it.
     mirrors: UsedMirrors,
-    /// Number of requests in a row that brought no bytes.
-    fruitless: u32,
+    retries: Retries,
     /// The group that gets a link once the digest is verified.
     unlinked: Option<GroupId>,
     _permit: Permit,
@@ -80,7 +81,7 @@ impl PassThroughStream {
             hasher,
             stream: Some(stream),
             mirrors,
-            fruitless: 0,
+            retries: Retries::default(),
             unlinked,
             _permit: permit,
             _share: Some(share),
@@ -108,7 +109,7 @@ impl PassThroughStream {
             hasher,
             stream: None,
             mirrors: UsedMirrors::default(),
-            fruitless: 0,
+            retries: Retries::default(),
             unlinked: None,
             _permit: permit,
             _share: None,
@@ -152,7 +153,7 @@ impl PassThroughStream {
             match self.next_chunk().await {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
-                    self.fruitless = 0;
+                    self.retries.progressed();
                     self.accept(&bytes)?;
                     return Ok(bytes);
                 }
@@ -202,16 +203,16 @@ impl PassThroughStream {
         Ok(())
     }
 
-    /// Waits before the next request, or returns the error if it is final or too many requests in a row
-    /// brought nothing.
+    /// Waits before the next request, or returns the error if it is final or there were too many requests.
     async fn pause_after(&mut self, error: BlobError) -> Result<(), BlobError> {
         self.stream = None;
-        self.fruitless += 1;
-        if !error.is_retryable() || self.fruitless >= MAX_FRUITLESS_ATTEMPTS {
-            return Err(error);
+        match self.retries.interrupted(self.position).filter(|_| error.is_retryable()) {
+            Some(pause) => {
+                sleep(jittered(pause, random::number())).await;
+                Ok(())
+            }
+            None => Err(error),
         }
-        sleep(pause_before(self.fruitless)).await;
-        Ok(())
     }
 }
 

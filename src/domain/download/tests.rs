@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::retries::MAX_FRUITLESS_REQUESTS;
 
 const ROOMY: Limits = Limits { max_length: None, group_quota: None, free_space: u64::MAX };
 
@@ -81,7 +82,7 @@ fn an_interrupted_download_goes_on_from_where_it_was() {
     assert_eq!(download.on(cut), Action::Ask { from: 4, pause: Duration::from_millis(100) });
     assert_eq!(download.on(Event::Answered(Some(10))), Action::Receive);
     assert_eq!(download.on(Event::Ended), Action::Ask { from: 4, pause: Duration::from_millis(200) });
-    for _ in 2..MAX_FRUITLESS_ATTEMPTS {
+    for _ in 2..MAX_FRUITLESS_REQUESTS {
         download.on(cut);
     }
     assert_eq!(download.next(), fail(Failure::Upstream));

@@ -7,7 +7,9 @@ use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{DownloadTask, STALL_TIMEOUT};
+use crate::auth::random;
 use crate::domain::download::Event;
+use crate::domain::retries::jittered;
 use crate::upstream::{Content, UpstreamError};
 
 /// Size of a batch at which received bytes are written. Received bytes are written when the batch reaches this
@@ -25,7 +27,7 @@ impl DownloadTask<'_> {
     pub(super) async fn request(&mut self, from: u64, pause: Duration) -> Event {
         // The old stream holds a permit of its upstream, which this request may need.
         self.stream = None;
-        sleep(pause.max(self.requested_pause())).await;
+        sleep(jittered(pause.max(self.requested_pause()), random::number())).await;
         match self.shared.upstream.request(self.order.key.content(from)).await {
             Ok(Content { head, stream, mirror }) => {
                 self.stream = Some(stream);
