@@ -52,7 +52,8 @@ fn describe_upstreams() {
     );
     describe_counter!(
         "dependency_proxy_mirror_requests_total",
-        "Requests to mirrors, by upstream, mirror and outcome: ok, not_found, refused, failed, wrong (content) or skipped"
+        "Requests to mirrors, by upstream, mirror and outcome: ok (or a HEAD that a GET must decide), not_found, refused, \
+         failed, given_up, wrong (content) or skipped"
     );
     describe_gauge!(
         "dependency_proxy_mirror_skipped",
