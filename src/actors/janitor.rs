@@ -5,7 +5,8 @@
 //! | at the start | removes what killed processes left; compares the records of stored files with the files; counts what groups hold |
 //! | every 5 s | writes times of last use, reads and pulls; keeps groups within their quotas; evicts, so that there is headroom; writes the index; updates gauges; reports expiring tokens; exports the identities after changes |
 //! | every minute, and at the start | purges groups that are deleted or whose purge did not end; completes removals of images |
-//! | every hour | removes images that nobody pulls, and content that no image names and nobody reads; forgets old tombstones and the times of deleted credentials |
+//! | every day | removes links to content that no image names and nobody reads |
+//! | every hour | removes images that nobody pulls for as long as their group keeps them, and what they alone named; forgets old tombstones and the times of deleted credentials |
 //! | on request | purges a group; removes images: their entries at once, what only they name in the background |
 //! | at the stop | what it does every 5 s; writes the identities |
 
@@ -44,6 +45,8 @@ pub struct Janitor {
     expiring: Option<JoinHandle<()>>,
     /// Time of the next such run.
     next_expiry: Timestamp,
+    /// Earliest time at which such a run also removes what no image names.
+    next_sweep: Timestamp,
     purges: Purges,
     removals: RemovalRun,
 }
@@ -102,6 +105,10 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 /// long stop there is time to pull.
 const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
+/// Interval at which links are removed to what no image names. The first time is with the first removal of images, so
+/// that it happens also where the service is restarted every day.
+const UNNAMED_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
+
 /// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -114,6 +121,7 @@ impl JanitorHandle {
             tidying: None,
             expiring: None,
             next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
+            next_sweep: Timestamp::now(),
             purges: Purges::default(),
             removals: RemovalRun::default(),
         };
@@ -176,9 +184,17 @@ impl Janitor {
         let now = Timestamp::now();
         if now >= self.next_expiry && self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
             self.next_expiry = now + EXPIRY_INTERVAL;
+            let sweeps = now >= self.next_sweep;
+            if sweeps {
+                self.next_sweep = now + UNNAMED_INTERVAL;
+            }
             let parts = self.parts.clone();
-            let expire = async move { report("the removal of old images", parts.expire(now).await) };
-            self.expiring = Some(actix_rt::spawn(expire));
+            self.expiring = Some(actix_rt::spawn(async move {
+                report("the removal of old images", parts.expire(now).await);
+                if sweeps {
+                    report("the removal of what no image names", parts.remove_unnamed(now).await);
+                }
+            }));
         }
     }
 

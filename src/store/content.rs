@@ -20,7 +20,7 @@
 //! | [`remove_images`](ContentStore::remove_images) | each image by itself | yes | as before, or the removal is among the [`removals`](ContentStore::removals) |
 //! | [`removals`](ContentStore::removals) | each removal by itself; removes the images of those whose first step did not end | yes | repeated by the next call |
 //! | [`remove_links_of`](ContentStore::remove_links_of), [`end_removal`](ContentStore::end_removal) | each link by itself | yes | the removal is among the [`removals`](ContentStore::removals) until it ends |
-//! | [`trim`](ContentStore::trim), [`remove_unread`](ContentStore::remove_unread) | each link by itself | yes | some links are gone; content without a link is found by [`unlinked`](ContentStore::unlinked) |
+//! | [`trim`](ContentStore::trim), [`remove_unread`](ContentStore::remove_unread), [`remove_unnamed`](ContentStore::remove_unnamed) | each link by itself | yes | some links are gone; content without a link is found by [`unlinked`](ContentStore::unlinked) |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | as before or after |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | [`groups`](ContentStore::groups) returns the group until the purge is repeated and ends |
 //! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, and the numbers and times of pulls |
@@ -54,7 +54,7 @@ use crate::domain::manifest::Descriptor;
 use crate::domain::origin::Origin;
 use crate::domain::reference::{Reference, Tag};
 
-pub use self::removal::StartedRemoval;
+pub use self::removal::{RemovedLinks, StartedRemoval};
 
 /// Handle of the store. Cheap to clone.
 #[derive(Clone)]

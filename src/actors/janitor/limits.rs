@@ -10,6 +10,7 @@ use super::tasks::Parts;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::policy;
+use crate::store::content::RemovedLinks;
 use crate::store::error::StoreError;
 
 /// Groups that stay over their quotas, because what they hold is pinned. Cheap to clone; clones share their state.
@@ -21,6 +22,9 @@ const PINS_RETRY_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Number of images whose removal is recorded at once.
 const IMAGES_PER_REMOVAL: usize = 256;
+
+/// Time for which content that no image names is kept after it was last read.
+const UNNAMED_TTL: SignedDuration = SignedDuration::from_hours(24);
 
 /// Time for which content without a link is kept: that of a pull which has not been recorded yet.
 const UNLINKED_TTL: SignedDuration = SignedDuration::from_hours(1);
@@ -111,6 +115,28 @@ impl Parts {
         let orphans = self.content.remove_unread(since.clone()).await?;
         self.forget_and_remove(since.into_keys(), &orphans).await?;
         self.remove_unlinked(now).await
+    }
+
+    /// Removes links of all groups to content that no image names and nobody reads, and the content to which no group has
+    /// a link then.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails; what is left is removed by the next call.
+    pub(super) async fn remove_unnamed(&self, now: Timestamp) -> Result<(), StoreError> {
+        // Without them content that was just read would count as unread.
+        self.evictor.record().await?;
+        let before = now.checked_sub(UNNAMED_TTL).unwrap_or(Timestamp::MIN);
+        let directory = self.policy.directory();
+        for (group, _) in self.content.groups().await?.into_iter().filter(|(_, purged)| !purged) {
+            let RemovedLinks { links, orphans } = self.content.remove_unnamed(group, before).await?;
+            if links > 0 {
+                self.forget_and_remove([group], &orphans).await?;
+                let path = directory.group(group).map(|group| group.path.to_string());
+                tracing::info!(group = path, group_id = group.0, links, "links to what no image names were removed");
+            }
+        }
+        Ok(())
     }
 
     /// Removes content to which no group has a link: what a process was about to remove when it was killed.

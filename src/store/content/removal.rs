@@ -23,6 +23,15 @@ pub struct StartedRemoval {
     pub(in crate::store) removal: Removal,
 }
 
+/// Links that were removed from a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedLinks {
+    /// Their number.
+    pub links: usize,
+    /// Digests that no group can read any more.
+    pub orphans: Vec<Digest>,
+}
+
 impl ContentStore {
     /// Removes images of one origin from a group: the first step of a removal. From now on they are not listed, and the
     /// next pull of each makes a request to upstream. With `unpulled_since`, images that were pulled since then or are
@@ -106,6 +115,17 @@ impl ContentStore {
     /// Fails if a file cannot be read or written.
     pub async fn remove_unread(&self, since: HashMap<GroupId, Timestamp>) -> Result<Vec<Digest>, StoreError> {
         self.run(move |content| content.remove_unread(&since)).await
+    }
+
+    /// Removes the granted links of a group to content that no image of it names, now or before its tag moved, and that
+    /// nobody has read since this time: of images that were removed while their content was pulled, or that a tag stood
+    /// for long ago. Removes none while the index is damaged. Reads the group's files of links.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written. Some links may be removed then.
+    pub async fn remove_unnamed(&self, group: GroupId, before: Timestamp) -> Result<RemovedLinks, StoreError> {
+        self.run(move |content| content.remove_unnamed(group, before)).await
     }
 
     /// Returns stored content to which no group has a link, and which nobody has read since this time.

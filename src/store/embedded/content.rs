@@ -4,6 +4,7 @@ mod eviction;
 mod images;
 mod names;
 mod removal;
+mod unnamed;
 
 use std::sync::{PoisonError, RwLock};
 

@@ -1,4 +1,4 @@
-//! Images that nobody pulls go after a number of days, by a clock that the test sets.
+//! Images that nobody pulls go after a number of days, and what no image names after one, by a clock that the test sets.
 
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,7 @@ impl Clock {
     fn configure(&self, config: Config) -> Config {
         let config = config.variable("LD_PRELOAD", faketime().to_str().unwrap());
         let config = config.variable("FAKETIME_TIMESTAMP_FILE", self.offset.path().to_str().unwrap());
-        let config = config.variable("FAKETIME_NO_CACHE", "1").variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        config.variable("DEPENDENCY_PROXY__STORAGE__UNPULLED_DAYS", "90")
+        config.variable("FAKETIME_NO_CACHE", "1").variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 }
 
@@ -36,6 +35,10 @@ fn faketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
     let libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
     libraries.into_iter().find(|library| Path::exists(library)).expect("the package faketime is installed by tests/run")
+}
+
+fn ninety_days(config: Config) -> Config {
+    config.variable("DEPENDENCY_PROXY__STORAGE__UNPULLED_DAYS", "90")
 }
 
 async fn client(service: &Service, token: &Token) -> Client {
@@ -48,7 +51,7 @@ async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_sa
     let scenario =
         images.iter().fold(Scenario::new(), |scenario, (tag, image)| scenario.image("library/app", tag, image));
     let clock = Clock::new();
-    let scenario = scenario.settings(FRESH).configured(|config| clock.configure(config));
+    let scenario = scenario.settings(FRESH).configured(|config| ninety_days(clock.configure(config)));
     let Started { hub: _hub, service, token, .. } = scenario.start().await;
     let puller = client(&service, &token).await;
     for (tag, image) in &images {
@@ -81,4 +84,38 @@ async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_sa
     assert_eq!(service.api("PUT", "/groups/team", ten).await.status, 200);
     clock.set(301);
     eventually("only the pinned image is left", async || tags().await == ["pinned"]).await;
+}
+
+#[actix_rt::test]
+async fn a_layer_that_arrives_after_its_image_was_deleted_goes_within_days_although_no_age_is_set() {
+    let (late, kept) = (Image::single(&[Layer::random(2 << 20, 1)]), image(2));
+    let scenario = Scenario::new().image("library/app", "late", &late).image("library/app", "kept", &kept);
+    let clock = Clock::new();
+    let scenario = scenario.settings(FRESH).configured(|config| clock.configure(config));
+    let Started { hub, service, client: puller, team, token } = &scenario.start().await;
+    pull(puller, "team", "app", "kept", &kept).await;
+    assert_eq!(puller.manifest("team", "app", "late").await.status, 200);
+    hub.on(Kind::BlobDownload).hold_after(1 << 20);
+    let (late_puller, digest) = (puller.clone(), late.layers()[0].digest().to_owned());
+    let pulling = actix_rt::spawn(async move { late_puller.blob("team", "app", &digest).await });
+    let arrives = async || list(service, "").await.iter().any(|image| image["state"] == "arriving");
+    eventually("the layer arrives", arrives).await;
+    assert_eq!(service.api("DELETE", &format!("{IMAGES}/app:late"), Value::Null).await.status, 204);
+    hub.release();
+    assert_eq!(pulling.await.unwrap().status, 200);
+    eventually("the layer is stored", async || is_stored(service, "blobs", late.layers()[0].digest())).await;
+    let of_kept = kept.size() + length(&kept.blobs().collect::<Vec<_>>());
+    assert!(statistics(service).await["bytes"].as_u64().unwrap() > of_kept, "it counts for the group");
+    // Reads are recorded every few seconds, before pulls are.
+    let other = service.log_in_with(&service.deploy_token(team, "other").await).await;
+    pull(&other, "team", "app", "kept", &kept).await;
+    eventually("reads are recorded", async || field_of_all(service, "", "pulls").await == [2]).await;
+
+    clock.set(2);
+    let bytes = async || statistics(service).await["bytes"].as_u64();
+    eventually("it counts no more", async || bytes().await == Some(of_kept)).await;
+    eventually("its file goes", async || !is_stored(service, "blobs", late.layers()[0].digest())).await;
+    hub.reset_counts();
+    pull(&client(service, token).await, "team", "app", "kept", &kept).await;
+    assert_eq!(hub.requests().of(Kind::BlobDownload), 0, "what the other image names is still cached");
 }

@@ -137,11 +137,18 @@ impl Index {
 
     /// Returns the record of a file to which a group has a granted link from this origin.
     pub fn held_file(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Option<StoredFile> {
-        let held = || {
-            let link: Option<Link> = read(self.links.get(key::link(digest, group, origin))?)?;
-            if link.is_some_and(Link::is_granted) { self.file(digest) } else { Ok(None) }
-        };
+        let held = || if self.has_granted(group, origin, digest)? { self.file(digest) } else { Ok(None) };
         self.in_database(held).flatten()
+    }
+
+    /// Returns true if a group has a granted link of its own from this origin; `None` if the database cannot be read.
+    pub fn is_granted(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Option<bool> {
+        self.in_database(|| self.has_granted(group, origin, digest))
+    }
+
+    fn has_granted(&self, group: GroupId, origin: &Origin, digest: &Digest) -> Result<bool, StoreError> {
+        let link: Option<Link> = read(self.links.get(key::link(digest, group, origin))?)?;
+        Ok(link.is_some_and(Link::is_granted))
     }
 
     /// Counts the next links. Returns true if all are counted.

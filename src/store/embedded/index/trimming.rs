@@ -1,10 +1,12 @@
 //! Selection of links to remove: of groups that are over their quotas, and to content that nobody has read for long.
+//! Whether an image names the content is for the caller to decide.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{Index, StoreError, files, key, read};
+use super::{Index, StoreError, files, key, link_files, read};
 use crate::domain::digest::Digest;
 use crate::domain::eviction::Selection;
 use crate::domain::id::GroupId;
@@ -87,6 +89,35 @@ impl Index {
             self.add_links_of(group, digest, &mut links)?;
         }
         Ok(links)
+    }
+
+    /// Returns the granted links of a group to stored content that nobody has read since this time: of one file of links
+    /// at a time, by origin. Reads each file when it is requested.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn unread_links(
+        &self,
+        group: GroupId,
+        before: Timestamp,
+    ) -> Result<impl Iterator<Item = Result<HashMap<Origin, HashSet<Digest>>, StoreError>>, StoreError> {
+        let of_file = move |path: PathBuf| {
+            let mut unread: HashMap<Origin, HashSet<Digest>> = HashMap::new();
+            for entry in link_files::read(&path, group)?.links {
+                if entry.link.is_granted() && self.is_unread(&entry.digest, before) {
+                    unread.entry(entry.origin).or_default().insert(entry.digest);
+                }
+            }
+            Ok(unread)
+        };
+        Ok(link_files::paths(&self.groups, group)?.map(move |path| path.and_then(of_file)))
+    }
+
+    /// Returns true for stored content that nobody has read since this time; false if that is unknown.
+    pub fn is_unread(&self, digest: &Digest, before: Timestamp) -> bool {
+        let read_at = || Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(files::read_at));
+        self.in_database(read_at).flatten().is_some_and(|read_at| read_at < before)
     }
 
     /// Returns stored files to which no group has a link, and which nobody has read since this time; none until the

@@ -1,5 +1,5 @@
-//! Property test of removals: pulls, deletions of images, purges, kills and losses of the index, with the steps of
-//! removals in every order.
+//! Property test of removals: pulls, deletions of images, purges, sweeps of what no image names, kills and losses of the
+//! index, with the steps of removals in every order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,6 +16,7 @@ use crate::store::content::{Grant, Pulled};
 use crate::store::embedded::index::Index;
 use crate::store::link::{Link, TagEntry};
 use crate::store::manifests::{Manifest, ManifestStore};
+use crate::store::usage::{FileKind, StoredFile};
 
 /// One step of somebody. Numbers of groups, tags and manifests are small, so that steps meet.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ enum Step {
     /// The removal of content without a link, of one removal whose links are removed.
     RemoveContent(usize),
     Purge(u64),
+    /// The removal of what no image names, as if nobody had read anything for long.
+    Sweep(u64),
     /// An end of the process at this moment, and a start.
     Kill,
     /// The same, and the index is lost.
@@ -53,6 +56,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0usize..3).prop_map(Step::RemoveLinks),
         3 => (0usize..3).prop_map(Step::RemoveContent),
         1 => (1u64..3).prop_map(Step::Purge),
+        2 => (1u64..3).prop_map(Step::Sweep),
         1 => Just(Step::Kill),
         1 => Just(Step::LoseIndex),
     ];
@@ -119,6 +123,12 @@ impl Scene {
                 self.content.remove_manifests(orphans).unwrap();
                 self.content.index().remove_files(GroupId(group)).unwrap();
             }
+            Step::Sweep(group) => {
+                self.record_files();
+                let unread = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+                let removed = self.content.remove_unnamed(GroupId(group), unread).unwrap();
+                self.content.remove_manifests(removed.orphans).unwrap();
+            }
             Step::Kill => self.restart(false),
             Step::LoseIndex => self.restart(true),
         }
@@ -135,6 +145,15 @@ impl Scene {
         let stood_for = self.images.entry((group, number)).or_default();
         if stood_for.last() != Some(&of) {
             stood_for.push(of);
+        }
+    }
+
+    /// Records what was stored, and the blobs, which have no files here.
+    fn record_files(&self) {
+        let (index, usage) = (self.content.index(), self.content.manifests().usage());
+        index.record_files(usage, &HashMap::new()).unwrap();
+        for digest in (0..4).flat_map(contents) {
+            index.found_file(usage, &digest, StoredFile { kind: FileKind::Blob, size: 1 }).unwrap();
         }
     }
 
@@ -183,6 +202,7 @@ impl Scene {
             self.take(Step::RemoveContent(0));
         }
         self.restart(true);
+        [1, 2].into_iter().for_each(|group| self.take(Step::Sweep(group)));
         self.check();
         assert!(self.begun.is_empty());
         for group in [1, 2] {
