@@ -30,7 +30,17 @@ impl AdmissionLimit {
 
     /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all permits are in use.
     pub(super) fn try_acquire(&self) -> Option<Permit> {
-        let Ok(permit) = self.free.clone().try_acquire_owned() else {
+        self.permit(self.free.clone().try_acquire_owned().ok())
+    }
+
+    /// Waits for a permit until `late`. Returns `None`, and counts a refusal, if none becomes free by then.
+    pub(super) async fn acquire(&self, late: Instant) -> Option<Permit> {
+        let permit = timeout_at(late, self.free.clone().acquire_owned()).await;
+        self.permit(permit.ok().and_then(Result::ok))
+    }
+
+    fn permit(&self, permit: Option<OwnedSemaphorePermit>) -> Option<Permit> {
+        let Some(permit) = permit else {
             refused(self.queue);
             return None;
         };

@@ -1,8 +1,11 @@
 //! Images that groups have cached, with what only the caches in memory know of them: which are stale, and which are
 //! being downloaded. No actor: reads the store, and leaves removals to the Janitor.
 
+mod readers;
+
 use std::collections::HashMap;
 
+use self::readers::Readers;
 use super::blob_cache::{BlobCacheHandle, RunningDownload};
 use super::janitor::JanitorHandle;
 use super::manifest_cache::{ManifestCacheHandle, PullManifest};
@@ -27,6 +30,25 @@ pub struct Images {
     manifests: ManifestCacheHandle,
     blobs: BlobCacheHandle,
     janitor: JanitorHandle,
+    readers: Readers,
+}
+
+/// Maximum number of requests that read the index for lists, single images and sizes at once, three quarters of them for
+/// one group.
+const MAX_READERS: usize = 8;
+
+/// Maximum time for which such a request waits for others to end.
+const READER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reason why a request for images was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// Too many others read the index.
+    #[error("too many lists of images are read at once")]
+    Busy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A cached image and its state.
@@ -96,16 +118,18 @@ impl Images {
         blobs: BlobCacheHandle,
         janitor: JanitorHandle,
     ) -> Self {
-        Self { content, files, manifests, blobs, janitor }
+        let readers = Readers::new(MAX_READERS, READER_TIMEOUT);
+        Self { content, files, manifests, blobs, janitor, readers }
     }
 
     /// Returns a part of the list of a group's images.
     ///
     /// # Errors
     ///
-    /// Fails if the index cannot be read.
-    pub async fn list(&self, group: GroupId, query: ImageQuery) -> Result<ShownPage, StoreError> {
-        let page = self.content.images(group, query).await?;
+    /// Fails if the index cannot be read, or if too many others read it.
+    pub async fn list(&self, group: GroupId, query: ImageQuery) -> Result<ShownPage, ImagesError> {
+        let content = self.content.clone();
+        let page = self.readers.run(Some(group), async move { content.images(group, query).await }).await?;
         Ok(ShownPage { images: self.shown(page.images).await, total: page.total })
     }
 
@@ -113,15 +137,17 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// Fails if the index cannot be read.
+    /// Fails if the index cannot be read, or if too many others read it.
     pub async fn find(
         &self,
         group: GroupId,
         upstream: UpstreamName,
         repository: Repository,
         reference: Reference,
-    ) -> Result<Vec<ShownImage>, StoreError> {
-        Ok(self.shown(self.content.image(group, upstream, repository, reference).await?).await)
+    ) -> Result<Vec<ShownImage>, ImagesError> {
+        let content = self.content.clone();
+        let find = async move { content.image(group, upstream, repository, reference).await };
+        Ok(self.shown(self.readers.run(Some(group), find).await?).await)
     }
 
     /// Returns what a tag stood for before it moved, the oldest first; nothing for a digest.
@@ -129,8 +155,8 @@ impl Images {
     /// # Errors
     ///
     /// Fails if the index cannot be read.
-    pub async fn earlier(&self, image: &CachedImage) -> Result<Vec<Earlier>, StoreError> {
-        self.content.earlier(image.key.clone()).await
+    pub async fn earlier(&self, image: &CachedImage) -> Result<Vec<Earlier>, ImagesError> {
+        Ok(self.content.earlier(image.key.clone()).await?)
     }
 
     /// Has upstream confirm now what a tag stands for, and fetches the manifest if the tag has moved.
@@ -159,12 +185,12 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// Fails if the store fails.
-    pub async fn pin(&self, image: &CachedImage, pinned: bool) -> Result<Pinned, StoreError> {
+    /// Fails if the store fails, or if too many others read the index.
+    pub async fn pin(&self, image: &CachedImage, pinned: bool) -> Result<Pinned, ImagesError> {
         // What is pinned must leave space for what is pulled.
         if pinned
             && let Some(max) = self.sizes().await?.max_bytes
-            && self.content.pinned_bytes().await?.saturating_add(image.size) > max / 2
+            && self.pinned_bytes(image.key.group).await?.saturating_add(image.size) > max / 2
         {
             return Ok(Pinned::TooMuch);
         }
@@ -177,18 +203,19 @@ impl Images {
     /// # Errors
     ///
     /// Fails if the store fails.
-    pub async fn remove(&self, image: &CachedImage) -> Result<(), StoreError> {
+    pub async fn remove(&self, image: &CachedImage) -> Result<(), ImagesError> {
         let key = image.key.clone();
-        self.janitor.remove_images(key.group, key.origin, vec![key.reference]).await
+        Ok(self.janitor.remove_images(key.group, key.origin, vec![key.reference]).await?)
     }
 
     /// Returns what each group has cached; `None` if that is unknown because the index is damaged.
     ///
     /// # Errors
     ///
-    /// Fails if the index cannot be read.
-    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, StoreError> {
-        self.content.totals().await
+    /// Fails if the index cannot be read, or if too many others read it.
+    pub async fn totals(&self) -> Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError> {
+        let content = self.content.clone();
+        self.readers.run(None, async move { content.totals().await }).await
     }
 
     /// Returns the sizes of the whole store.
@@ -196,13 +223,13 @@ impl Images {
     /// # Errors
     ///
     /// Fails if the file system does not report its free space.
-    pub async fn sizes(&self) -> Result<StoreSizes, StoreError> {
+    pub async fn sizes(&self) -> Result<StoreSizes, ImagesError> {
         let files = self.files.clone();
         let sizes = move || {
             let stored = files.usage().totals();
             Ok(StoreSizes { stored, max_bytes: files.max_bytes()?, free_bytes: files.free()? })
         };
-        blocking(sizes).await
+        Ok(blocking(sizes).await?)
     }
 
     /// Returns what an operator should do something about, a sentence each.
@@ -220,12 +247,18 @@ impl Images {
             }))
         });
         let disk = disk.await.unwrap_or_else(|error| Some(format!("the disk of the cache cannot be read: {error}")));
-        let index = match self.content.totals().await {
-            Ok(Some(_)) => None,
+        let index = match self.totals().await {
+            // What the others that read it get says whether they can.
+            Ok(Some(_)) | Err(ImagesError::Busy) => None,
             Ok(None) => Some("the index of the cache is damaged: it is rebuilt at the next start".to_owned()),
             Err(error) => Some(format!("the index of the cache cannot be read: {error}")),
         };
         disk.into_iter().chain(index).collect()
+    }
+
+    async fn pinned_bytes(&self, group: GroupId) -> Result<u64, ImagesError> {
+        let content = self.content.clone();
+        self.readers.run(Some(group), async move { content.pinned_bytes().await }).await
     }
 
     async fn shown(&self, images: Vec<CachedImage>) -> Vec<ShownImage> {

@@ -10,6 +10,7 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
+use crate::actors::images::{ImagesError, StoreError};
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::{CommandError, Resource};
 use crate::http::refusals::{Refused, WRONG_SECRET};
@@ -69,7 +70,10 @@ pub(crate) enum ApiError {
     Failed(#[from] ChangeError<CommandError>),
     /// The cache could not be read or changed.
     #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
-    Cache(#[from] crate::actors::images::StoreError),
+    Cache(StoreError),
+    /// Too many lists of images are being read.
+    #[error("503 Service Unavailable - too many lists of images are read at once, try again")]
+    TooManyLists,
     /// A tag could not be confirmed by its registry. The field is the reason, as a sentence.
     #[error("502 Bad Gateway - {0}")]
     NotRefreshed(String),
@@ -126,7 +130,7 @@ impl ApiError {
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Busy | Self::TooManyJobs | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TooManyJobs | Self::TooManyLists | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
@@ -158,7 +162,7 @@ impl ApiError {
             Self::Parameter(_) | Self::Invalid { .. } | Self::TooLarge | Self::TooSlow => "wrong_request",
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
-            Self::Failed(ChangeError::Busy) | Self::Busy | Self::TooManyJobs => "busy",
+            Self::Failed(ChangeError::Busy) | Self::Busy | Self::TooManyJobs | Self::TooManyLists => "busy",
             Self::Failed(ChangeError::Full | ChangeError::Store(_)) | Self::Cache(_) | Self::NoSizes => "store",
             Self::NotRefreshed(_) => "upstream_failed",
             Self::TooManyLogins(_) => "too_many_failures",
@@ -192,6 +196,7 @@ impl ApiError {
             | Self::NothingThere
             | Self::Busy
             | Self::TooManyJobs
+            | Self::TooManyLists
             | Self::Cache(_)
             | Self::NoSizes
             | Self::NotRefreshed(_)
@@ -234,6 +239,15 @@ fn edit_body(error: &CommandError) -> Value {
 impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         Self::Failed(ChangeError::Refused(error))
+    }
+}
+
+impl From<ImagesError> for ApiError {
+    fn from(error: ImagesError) -> Self {
+        match error {
+            ImagesError::Busy => Self::TooManyLists,
+            ImagesError::Store(error) => Self::Cache(error),
+        }
     }
 }
 

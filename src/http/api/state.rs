@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Images, Pinned, ShownImage, ShownPage, StoreError, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, Pinned, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -67,35 +67,35 @@ pub(crate) trait Purge: Send + Sync {
 /// Lists, pins and removes cached images. A trait, so that tests need no caches; see [`Images`] for its functions.
 pub(crate) trait ImageStore: Send + Sync {
     /// See [`Images::list`].
-    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>>;
+    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>>;
 
     /// See [`Images::find`].
     fn find(
         &self,
         group: GroupId,
         image: (UpstreamName, Repository, Reference),
-    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, ImagesError>>;
 
     /// See [`Images::earlier`].
-    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>>;
+    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>>;
 
     /// See [`Images::refresh`].
     fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>>;
 
     /// See [`Images::pin`].
-    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, StoreError>>;
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, ImagesError>>;
 
     /// See [`Images::remove`].
-    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>>;
 
     /// See [`Images::totals`].
-    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>>;
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>>;
 
     /// See [`Images::problems`].
     fn problems(&self) -> BoxFuture<'_, Vec<String>>;
 
     /// See [`Images::sizes`].
-    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>>;
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, ImagesError>>;
 }
 
 /// Reports the states of upstreams. A trait, so that tests need none.
@@ -145,7 +145,7 @@ impl Warming for Warmer {
 }
 
 impl ImageStore for Images {
-    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>> {
+    fn list(&self, group: GroupId, query: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(self.list(group, query))
     }
 
@@ -153,11 +153,11 @@ impl ImageStore for Images {
         &self,
         group: GroupId,
         (upstream, repository, reference): (UpstreamName, Repository, Reference),
-    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, ImagesError>> {
         Box::pin(self.find(group, upstream, repository, reference))
     }
 
-    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>> {
+    fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>> {
         Box::pin(self.earlier(image))
     }
 
@@ -165,15 +165,15 @@ impl ImageStore for Images {
         Box::pin(self.refresh(image))
     }
 
-    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, StoreError>> {
+    fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, ImagesError>> {
         Box::pin(self.pin(image, pinned))
     }
 
-    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn remove<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>> {
         Box::pin(self.remove(image))
     }
 
-    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>> {
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {
         Box::pin(self.totals())
     }
 
@@ -181,7 +181,7 @@ impl ImageStore for Images {
         Box::pin(self.problems())
     }
 
-    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, ImagesError>> {
         Box::pin(self.sizes())
     }
 }

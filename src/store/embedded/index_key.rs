@@ -52,9 +52,8 @@ pub(super) fn reference(origin: &Origin, reference: &Reference) -> Vec<u8> {
 /// repository, and tag or digest.
 pub(super) fn image(image: &ImageKey) -> Vec<u8> {
     let Origin { upstream, account, repository } = &image.origin;
-    let prefix = images_of_repository(image.group, upstream, repository);
-    let account = account_text(account);
-    [prefix, format!("{}\0{account}", image.reference).into_bytes()].concat()
+    let prefix = images_of_reference(image.group, upstream, repository, &image.reference);
+    [prefix, account_text(account).into_bytes()].concat()
 }
 
 /// Returns the beginning of the keys of a group's images.
@@ -65,6 +64,16 @@ pub(super) fn images_of_group(group: GroupId) -> [u8; 8] {
 /// Returns the beginning of the keys of a group's images in a repository, with whatever account they were pulled.
 pub(super) fn images_of_repository(group: GroupId, upstream: &UpstreamName, repository: &Repository) -> Vec<u8> {
     [&images_of_group(group), format!("{upstream}\0{repository}\0").as_bytes()].concat()
+}
+
+/// Returns the beginning of the keys of a group's images with this tag or digest, with whatever account they were pulled.
+pub(super) fn images_of_reference(
+    group: GroupId,
+    upstream: &UpstreamName,
+    repository: &Repository,
+    reference: &Reference,
+) -> Vec<u8> {
+    [images_of_repository(group, upstream, repository), format!("{reference}\0").into_bytes()].concat()
 }
 
 /// Returns the image of a key made by [`image`].

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Pinned, ShownImage, ShownPage, StoreError, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, Pinned, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -251,7 +251,7 @@ impl Company {
 }
 
 impl ImageStore for NoImages {
-    fn list(&self, _: GroupId, _: ImageQuery) -> BoxFuture<'_, Result<ShownPage, StoreError>> {
+    fn list(&self, _: GroupId, _: ImageQuery) -> BoxFuture<'_, Result<ShownPage, ImagesError>> {
         Box::pin(ready(Ok(ShownPage::default())))
     }
 
@@ -259,11 +259,11 @@ impl ImageStore for NoImages {
         &self,
         _: GroupId,
         _: (UpstreamName, Repository, Reference),
-    ) -> BoxFuture<'_, Result<Vec<ShownImage>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<ShownImage>, ImagesError>> {
         Box::pin(ready(Ok(Vec::new())))
     }
 
-    fn earlier<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, StoreError>> {
+    fn earlier<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>> {
         Box::pin(ready(Ok(Vec::new())))
     }
 
@@ -271,15 +271,15 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(())))
     }
 
-    fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<Pinned, StoreError>> {
+    fn pin<'a>(&'a self, _: &'a CachedImage, _: bool) -> BoxFuture<'a, Result<Pinned, ImagesError>> {
         Box::pin(ready(Ok(Pinned::NotThere)))
     }
 
-    fn remove<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn remove<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), ImagesError>> {
         Box::pin(ready(Ok(())))
     }
 
-    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, StoreError>> {
+    fn totals(&self) -> BoxFuture<'_, Result<Option<HashMap<GroupId, GroupTotals>>, ImagesError>> {
         Box::pin(ready(Ok(Some(HashMap::new()))))
     }
 
@@ -287,7 +287,7 @@ impl ImageStore for NoImages {
         Box::pin(ready(Vec::new()))
     }
 
-    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, StoreError>> {
+    fn sizes(&self) -> BoxFuture<'_, Result<StoreSizes, ImagesError>> {
         let sizes = StoreSizes { stored: Default::default(), max_bytes: None, free_bytes: 1_000 };
         Box::pin(ready(Ok(sizes)))
     }

@@ -55,9 +55,7 @@ impl EmbeddedContent {
         reference: &Reference,
     ) -> Result<Vec<CachedImage>, StoreError> {
         self.record_latest()?;
-        let mut images = self.index().images_of_repository(group, upstream, repository)?;
-        images.retain(|(key, _)| key.reference == *reference);
-        Ok(self.shown(images))
+        Ok(self.shown(self.index().images_of_reference(group, (upstream, repository), reference)?))
     }
 
     /// Returns what each group has cached, with the latest changes; see

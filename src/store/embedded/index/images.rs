@@ -176,6 +176,25 @@ impl Index {
         })
     }
 
+    /// Returns the images of a group with this name and tag or digest, with whatever account they were pulled. Reads no
+    /// others, unless the database cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read because the process lacks open files or memory.
+    pub fn images_of_reference(
+        &self,
+        group: GroupId,
+        (upstream, repository): (&UpstreamName, &Repository),
+        reference: &Reference,
+    ) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+        let prefix = key::images_of_reference(group, upstream, repository, reference);
+        self.images_in_database(&prefix).unwrap_or_else(|| {
+            let images = self.images_of_repository(group, upstream, repository)?;
+            Ok(images.into_iter().filter(|(image, _)| image.reference == *reference).collect())
+        })
+    }
+
     /// Returns all images of a group, in the order of their names. Reads their files if the database cannot be read.
     ///
     /// # Errors
