@@ -66,6 +66,15 @@ impl NewFile {
     /// Fails if the file cannot be written, synced or renamed.
     pub fn rename(mut self) -> io::Result<File> {
         self.sync()?;
+        self.rename_synced()
+    }
+
+    /// Renames a file after [`Self::sync`], as [`Self::rename`] does, without waiting for the disk.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be renamed.
+    pub fn rename_synced(self) -> io::Result<File> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(file.persist(&self.path)?)
     }

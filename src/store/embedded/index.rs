@@ -22,7 +22,7 @@ mod trimming;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
 use serde::de::DeserializeOwned;
@@ -31,6 +31,7 @@ pub use self::files::Evictable;
 pub use self::images::ImageRecord;
 use self::links::UsedLinks;
 use self::rebuild::{Found, Trust, UNREADABLE};
+pub use self::removal::{PreparedRemoval, RemovedLinks};
 pub use self::summaries::Summary;
 use self::totals::Totals;
 pub use self::trimming::LinksToRemove;
@@ -59,6 +60,8 @@ pub struct Index {
     images: sled::Tree,
     /// Keys of the images that are pinned.
     pins: sled::Tree,
+    /// Number of times that an image came, or got another digest.
+    image_changes: AtomicU64,
     /// Records of the stored files, by digest.
     files: sled::Tree,
     /// Summaries of stored manifests, by their digests.
@@ -158,6 +161,7 @@ impl Index {
             group_tags,
             images,
             pins,
+            image_changes: AtomicU64::default(),
             files,
             summaries,
             totals: Totals::default(),

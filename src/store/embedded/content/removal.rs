@@ -2,6 +2,7 @@
 //! steps of a removal.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
@@ -12,10 +13,14 @@ use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
+use crate::store::atomic_file;
 use crate::store::content::StartedRemoval;
-use crate::store::embedded::index::LinksToRemove;
+use crate::store::embedded::index::{LinksToRemove, RemovedLinks};
 use crate::store::error::StoreError;
 use crate::store::images::{ImageKey, Removal};
+
+/// Number of attempts to remove links without keeping others waiting, while others change the same.
+const MAX_PREPARATIONS: usize = 4;
 
 impl EmbeddedContent {
     /// Removes images; see [`ContentStore::remove_images`](crate::store::content::ContentStore::remove_images).
@@ -62,13 +67,44 @@ impl EmbeddedContent {
         // Until then it is unknown whether another group has a link to some content.
         self.index().check_against_files()?;
         let (mut kept, mut seen) = (HashSet::new(), HashSet::new());
-        // Most of the work is done before others have to wait.
-        self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
-        let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
-        self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
-        let unnamed: HashSet<Digest> =
-            removal.digests.iter().copied().filter(|digest| !kept.contains(digest)).collect();
-        self.index().remove_links(group, &removal.origin, &unnamed)
+        let mut unnamed: HashSet<Digest> = removal.digests.iter().copied().collect();
+        self.remove_links(group, &removal.origin, &mut unnamed, |unnamed| {
+            self.add_images(group, &removal.origin, &mut kept, &mut seen)?;
+            unnamed.retain(|digest| !kept.contains(digest));
+            Ok(())
+        })
+    }
+
+    /// Removes the links of a group to these contents, durably, apart from those that `retain` takes out because they are
+    /// named by now. Returns the digests that no group can read any more. Others wait for as little as possible: `retain`
+    /// and the writing of the file are repeated if the images or the file have changed meanwhile.
+    pub(super) fn remove_links(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        digests: &mut HashSet<Digest>,
+        mut retain: impl FnMut(&mut HashSet<Digest>) -> Result<(), StoreError>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        for _ in 0..MAX_PREPARATIONS {
+            let images = self.index().image_changes();
+            retain(digests)?;
+            if digests.is_empty() {
+                return Ok(Vec::new());
+            }
+            let prepared = self.index().prepare_removal(group, origin, digests)?;
+            let guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+            if self.index().image_changes() == images
+                && let Some(removed) = self.index().remove_prepared(prepared)?
+            {
+                drop(guard);
+                return orphans(removed);
+            }
+        }
+        let guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+        retain(digests)?;
+        let removed = self.index().remove_links(group, origin, digests)?;
+        drop(guard);
+        orphans(removed)
     }
 
     /// Removes links of groups that are over their quotas; see
@@ -123,9 +159,8 @@ impl EmbeddedContent {
 
     fn remove_selected(&self, links: LinksToRemove) -> Result<Vec<Digest>, StoreError> {
         let mut orphans = Vec::new();
-        for ((group, origin), digests) in links {
-            let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
-            orphans.extend(self.index().remove_links(group, &origin, &digests)?);
+        for ((group, origin), mut digests) in links {
+            orphans.extend(self.remove_links(group, &origin, &mut digests, |_| Ok(()))?);
         }
         Ok(orphans)
     }
@@ -168,6 +203,15 @@ impl EmbeddedContent {
             pinned.extend(self.with_names(digest));
         }
         Ok(pinned)
+    }
+}
+
+/// Forces the removal of links to the disk, and returns the digests that no group can read any more.
+fn orphans(RemovedLinks { orphans, file }: RemovedLinks) -> Result<Vec<Digest>, StoreError> {
+    match file.as_deref().map(atomic_file::sync_name) {
+        // The folder may be gone, because the group is purged.
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(orphans),
     }
 }
 

@@ -6,7 +6,6 @@
 //! image is recorded, and was read just before. Where it is not known what an image names, the links of its origin stay.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use jiff::Timestamp;
 
@@ -53,19 +52,19 @@ impl EmbeddedContent {
         removed: &mut RemovedLinks,
     ) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
-        // Most of the work is done before others have to wait.
-        self.retain_unnamed(group, origin, &mut unread, &mut seen)?;
-        if unread.is_empty() {
-            return Ok(());
-        }
-        let _guard = self.removing.write().unwrap_or_else(PoisonError::into_inner);
-        self.retain_unnamed(group, origin, &mut unread, &mut seen)?;
-        unread.retain(|digest| self.index().is_unread(digest, before));
-        // A database that has failed meanwhile names too little.
-        if !unread.is_empty() && self.index().is_checked()? {
-            removed.links += unread.len();
-            removed.orphans.extend(self.index().remove_links(group, origin, &unread)?);
-        }
+        let mut links = 0;
+        let orphans = self.remove_links(group, origin, &mut unread, |unread| {
+            self.retain_unnamed(group, origin, unread, &mut seen)?;
+            unread.retain(|digest| self.index().is_unread(digest, before));
+            // A database that has failed meanwhile names too little.
+            if !self.index().is_checked()? {
+                unread.clear();
+            }
+            links = unread.len();
+            Ok(())
+        })?;
+        removed.links += links;
+        removed.orphans.extend(orphans);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,9 @@ impl Index {
         let reference = tag.cloned().map_or(Reference::Digest(entry.digest), Reference::Tag);
         let before = ImageFile::read(&self.groups, group, origin, &reference)?;
         let digest = before.as_ref().map(|before| before.entry.digest);
+        if digest != Some(entry.digest) {
+            self.image_changes.fetch_add(1, Ordering::SeqCst);
+        }
         let file = ImageFile::after(before, origin, tag, entry);
         file.write(&self.groups, group)?;
         Ok((file, digest))
@@ -85,6 +89,12 @@ impl Index {
             self.images.insert(&key, serde_json::to_vec(&record)?)?;
         }
         Ok(if file.pinned { self.pins.insert(key, b"").map(drop) } else { self.pins.remove(key).map(drop) }?)
+    }
+
+    /// Returns the number of times that an image came or got another digest since the start. As long as it is the same,
+    /// images name what they named before, or less.
+    pub fn image_changes(&self) -> u64 {
+        self.image_changes.load(Ordering::SeqCst)
     }
 
     /// Removes the record of an image.

@@ -8,16 +8,34 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, RwLockWriteGuard};
 
 use jiff::Timestamp;
 
-use super::{ImageFile, Index, StoreError, index_file, key, link_files, removal_files};
+use super::link_files::Replacement;
+use super::{ImageFile, Index, StoreError, index_file, key, removal_files};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::domain::reference::Reference;
 use crate::store::images::{ImageKey, Removal};
+
+/// Removal of links whose file is prepared.
+pub struct PreparedRemoval {
+    group: GroupId,
+    origin: Origin,
+    digests: HashSet<Digest>,
+    file: Replacement,
+}
+
+/// Links that were removed.
+#[derive(Debug)]
+pub struct RemovedLinks {
+    /// Contents to which no group has a link any more.
+    pub orphans: Vec<Digest>,
+    /// The file that has changed. That is durable only after a sync of its folder.
+    pub file: Option<PathBuf>,
+}
 
 impl Index {
     /// Records a removal, and removes its images. Returns the path of the note.
@@ -69,7 +87,34 @@ impl Index {
         removal_files::remove(note, group)
     }
 
-    /// Removes the links of a group to these contents, durably. Returns those to which no group has a link any more.
+    /// Prepares the removal of the links of a group to these contents: what takes long, while others go on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be read or written.
+    pub fn prepare_removal(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        digests: &HashSet<Digest>,
+    ) -> Result<PreparedRemoval, StoreError> {
+        let file = Replacement::prepare(&self.groups, group, origin, digests)?;
+        Ok(PreparedRemoval { group, origin: origin.clone(), digests: digests.clone(), file })
+    }
+
+    /// Removes links whose removal was prepared. Returns the contents to which no group has a link any more, and the
+    /// file that has changed, whose folder the caller syncs; `None` if the file was replaced since.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file cannot be written.
+    pub fn remove_prepared(&self, mut prepared: PreparedRemoval) -> Result<Option<RemovedLinks>, StoreError> {
+        let guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let is_current = prepared.file.catch_up(&prepared.digests)?;
+        if is_current { self.remove_while(guard, prepared).map(Some) } else { Ok(None) }
+    }
+
+    /// Removes the links of a group to these contents, while others wait. Returns what [`Self::remove_prepared`] does.
     ///
     /// # Errors
     ///
@@ -79,22 +124,29 @@ impl Index {
         group: GroupId,
         origin: &Origin,
         digests: &HashSet<Digest>,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
-        self.in_database(|| {
-            self.database.change(|| {
-                digests.iter().try_for_each(|digest| self.forget_link(group, digest, &key::link(digest, group, origin)))
-            })
-        });
-        link_files::remove(&self.groups, group, origin, digests)?;
+    ) -> Result<RemovedLinks, StoreError> {
+        let guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        let prepared = self.prepare_removal(group, origin, digests)?;
+        self.remove_while(guard, prepared)
+    }
+
+    fn remove_while(
+        &self,
+        guard: RwLockWriteGuard<'_, ()>,
+        PreparedRemoval { group, origin, digests, file }: PreparedRemoval,
+    ) -> Result<RemovedLinks, StoreError> {
+        let forget = |digest: &Digest| self.forget_link(group, digest, &key::link(digest, group, &origin));
+        self.in_database(|| self.database.change(|| digests.iter().try_for_each(forget)));
+        let file = file.put()?;
+        drop(guard);
         let mut orphans = Vec::new();
         for digest in digests {
-            if !self.is_linked(digest)? {
-                self.in_database(|| self.forget_sources(digest));
-                orphans.push(*digest);
+            if !self.is_linked(&digest)? {
+                self.in_database(|| self.forget_sources(&digest));
+                orphans.push(digest);
             }
         }
-        Ok(orphans)
+        Ok(RemovedLinks { orphans, file })
     }
 
     /// Removes an image of a group, and its tag if no other group has pulled it. With `unpulled_since`, an image that was

@@ -217,6 +217,31 @@ impl Scene {
     }
 }
 
+#[test]
+fn links_that_are_removed_and_added_at_the_same_time_are_all_there_or_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = open(folder.path());
+    let digest = |number: u8| Digest::from_bytes([number; 32]);
+    let grant = |numbers: std::ops::Range<u8>| {
+        let links = numbers.map(|number| (digest(number), Link::granted(Some(1)))).collect();
+        let grant = Grant { group: GroupId(1), origin: origin(), links, pulled: Pulled::Blob };
+        content.grant(&grant, None).unwrap();
+    };
+    grant(0..60);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (100..250).for_each(|number| grant(number..number + 1)));
+        for number in 0..50 {
+            let mut digests = HashSet::from([digest(number)]);
+            content.remove_links(GroupId(1), &origin(), &mut digests, |_| Ok(())).unwrap();
+        }
+    });
+    drop(content);
+    fs::remove_dir_all(folder.path().join("index")).unwrap();
+    let content = open(folder.path());
+    let is_there = |number: &u8| content.index().is_granted(GroupId(1), &origin(), &digest(*number)) == Some(true);
+    assert_eq!((0..255).filter(is_there).collect::<Vec<_>>(), (50..60).chain(100..250).collect::<Vec<_>>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -123,6 +123,27 @@ fn a_group_counts_what_it_holds_once_and_what_is_not_stored_not_at_all() {
 }
 
 #[test]
+fn a_removal_that_is_prepared_keeps_nobody_waiting_and_undoes_no_link_that_comes_meanwhile() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.add_links(A, &origin, &[(digest(1), GRANTED), (digest(2), GRANTED)]).unwrap();
+    let prepared = {
+        let _pulling = index.adding.read().unwrap();
+        index.prepare_removal(A, &origin, &HashSet::from([digest(1)])).unwrap()
+    };
+    let other = index.prepare_removal(A, &origin, &HashSet::from([digest(2)])).unwrap();
+    index.add_links(A, &origin, &[(digest(3), GRANTED)]).unwrap();
+    assert_eq!(index.remove_prepared(prepared).unwrap().unwrap().orphans, [digest(1)]);
+    assert!(index.remove_prepared(other).unwrap().is_none(), "the file was replaced");
+    drop(index);
+    fs::remove_dir_all(data.path().join("index")).unwrap();
+    let (index, _) = opened(data.path());
+    let left = [1, 2, 3].map(|byte| index.link(A, &origin, &digest(byte)).unwrap());
+    assert_eq!(left, [None, Some(GRANTED), Some(GRANTED)]);
+}
+
+#[test]
 fn a_link_that_opened_content_of_another_group_is_held_from_then_on() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Anonymous);
