@@ -75,8 +75,8 @@ pub struct LookUp {
     pub tag: Option<TagEntry>,
     /// The group's link to the digest.
     pub link: Option<Link>,
-    /// True if the group has pulled the tag before, whatever it stood for then.
-    pub pulled: bool,
+    /// The digest for which the tag stood when the group last pulled it; `None` if it has not.
+    pub pulled: Option<Digest>,
     /// Length of the stored manifest in bytes; 0 if it is not stored.
     pub length: u64,
 }

@@ -207,6 +207,37 @@ async fn a_tag_is_refreshed_on_demand_although_it_is_fresh() {
 }
 
 #[actix_rt::test]
+async fn a_tag_that_only_another_group_had_pulled_is_an_image_of_this_one_from_its_first_hit() {
+    let app = image(1);
+    let tags = ["1", "latest", "stable"];
+    let scenario = tags.iter().fold(Scenario::new(), |scenario, tag| scenario.image("library/app", tag, &app));
+    let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
+    let other = service.group("other").await;
+    let other_client = service.log_in_with(&service.deploy_token(&other, "ci").await).await;
+    pull(client, "team", "app", "1", &app).await;
+    for tag in ["latest", "stable"] {
+        pull(&other_client, "other", "app", tag, &app).await;
+    }
+    hub.reset_counts();
+    for tag in ["latest", "latest"] {
+        assert_eq!(client.manifest("team", "app", tag).await.header("x-cache"), "hit");
+    }
+    assert_eq!(hub.requests().total(), 0);
+    assert_eq!(field_of_all(service, "", "tag").await, ["1", "latest"]);
+    assert_eq!(service.api("DELETE", &format!("{IMAGES}/app:latest"), Value::Null).await.status, 204);
+
+    hub.push_image("library/app", "stable", &image(2));
+    hub.push_image("library/app", "2", &image(2));
+    assert_eq!(client.manifest("team", "app", "stable").await.header("x-cache"), "hit");
+    pull(client, "team", "app", "2", &image(2)).await;
+    let refresh = "/groups/other/dependency_proxy/refresh/app:stable";
+    assert_eq!(service.api("POST", refresh, Value::Null).await.status, 200);
+    assert_eq!(&client.manifest("team", "app", "stable").await.body, image(2).bytes());
+    let digests = field_of_all(service, "", "digest").await;
+    assert_eq!(digests, [image(1).digest(), image(2).digest(), image(2).digest()], "1, 2 and stable");
+}
+
+#[actix_rt::test]
 async fn an_image_arrives_while_a_layer_of_it_is_downloaded() {
     let large = Image::single(&[Layer::random(2 << 20, 1)]);
     let Started { hub, service, client, .. } = &Scenario::new().image("library/app", "1", &large).start().await;

@@ -20,7 +20,7 @@ use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::{MemoryBudget, Reservation};
-use crate::actors::memory_removals::Removals;
+use crate::actors::memory_removals::{Removals, RemovalsSeen};
 use crate::actors::pull_failure::Cause;
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::UpstreamHandle;
@@ -44,7 +44,8 @@ pub(super) struct CachedManifests {
     unstored: Arc<UnstoredReports>,
     evictor: Evictor,
     manifests: Cache<Digest, Arc<Manifest>, ByLength>,
-    links: Cache<LinkKey, ()>,
+    /// Digests to which groups have granted links, by themselves and by the tags by which the groups have pulled them.
+    links: Cache<LinkKey, Digest>,
     tags: Cache<TagKey, TagEntry>,
     /// Tags that were served stale since upstream last confirmed them, and why.
     stale: Cache<TagKey, Arc<Cause>>,
@@ -58,6 +59,8 @@ pub(super) struct Known {
     pub(super) tag: Option<TagEntry>,
     /// True if the group has a granted link to the manifest.
     pub(super) linked: bool,
+    /// True if the group has an image of this tag and digest; also for a digest.
+    pub(super) recorded: bool,
     pub(super) manifest: Option<Leased>,
 }
 
@@ -103,8 +106,9 @@ impl CachedManifests {
                 (entry.digest, Some(entry.checked_at), self.status_at_once(request, &entry)?)
             }
         };
-        self.links.get(&LinkOf(request.group, &request.origin, digest))?;
-        let manifest = self.manifests.get(&digest)?;
+        // A tag that only another group has pulled is looked up, so that it becomes an image of this group, too.
+        let linked = self.links.get(&LinkOf(request.group, &request.origin, &request.reference))?;
+        let manifest = if linked == digest { self.manifests.get(&digest)? } else { return None };
         // If the group's share of memory is in use, the pull has to wait for it, which this function must not do.
         let lease = if request.head { None } else { self.memory.try_lease(request.group, &manifest.bytes).ok()? };
         Some(PulledManifest::new(Leased { manifest, lease }, status, checked_at))
@@ -152,14 +156,18 @@ impl CachedManifests {
         let found = self.store.look_up(request.group, &request.origin, &request.reference).await;
         let Some(found) = self.reported(found).flatten() else { return Ok(None) };
         let manifest = self.read(request.group, found.digest, found.length).await?;
-        let linked = self.is_linked(request, &found, manifest.as_ref()).await;
+        let recorded = found.tag.is_none() || found.pulled == Some(found.digest);
+        let (linked, recorded) = match found.link.is_some_and(Link::is_granted) {
+            true => (true, recorded),
+            false => (self.is_allowed(request, &found, manifest.as_ref()).await, true),
+        };
         if linked {
-            self.removals.insert(&self.links, LinkKey::of(request, found.digest), (), seen);
+            self.note_link(request, found.digest, recorded, seen);
         }
         if let (Reference::Tag(tag), Some(entry)) = (&request.reference, found.tag) {
             self.removals.insert(&self.tags, TagKey::of(request, tag), entry, seen);
         }
-        Ok(Some(Known { tag: found.tag, linked, manifest }))
+        Ok(Some(Known { tag: found.tag, linked, recorded, manifest }))
     }
 
     /// Returns a stored manifest for this group, whether or not the group has a link to it.
@@ -176,34 +184,41 @@ impl CachedManifests {
         self.read(request.group, digest, length).await
     }
 
-    /// Returns true if the group has a granted link. If another group with the same account saw the tag move, a group
-    /// that had pulled the tag gets the new content, too: upstream would have served it the same.
-    async fn is_linked(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
-        if found.link.is_some_and(Link::is_granted) {
-            return true;
-        }
-        let (Reference::Tag(tag), Some(entry), Some(leased), true) =
-            (&request.reference, found.tag, manifest, found.pulled)
-        else {
-            return false;
-        };
-        let links = links(&leased.manifest, &named(&leased.manifest));
+    /// Returns true if the group gets a granted link: another group with the same account saw the tag move that this group
+    /// has pulled, too, and upstream would have served it the same.
+    async fn is_allowed(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
+        let (Some(entry), Some(leased), Some(_)) = (found.tag, manifest, found.pulled) else { return false };
+        self.grant_tag(request, entry, &leased.manifest).await
+    }
+
+    /// Records that the group has pulled this tag, which stands for this manifest, and grants a link to it. Returns true
+    /// if the group may have the manifest, also if there is no space to record that.
+    async fn grant_tag(&self, request: &PullManifest, entry: TagEntry, manifest: &Manifest) -> bool {
+        let Reference::Tag(tag) = &request.reference else { return false };
         let pulled = Pulled::Tag(tag.clone(), entry);
+        let links = links(manifest, &named(manifest));
         let grant = Grant { group: request.group, origin: request.origin.clone(), links, pulled };
         match self.evictor.with_room(0, || self.store.grant(grant.clone(), None)).await {
-            // The group may have the manifest, even if the link cannot be recorded.
             Err(StoreError::Full) => {
-                self.unstored.report(Unstored::NoSpace, Some((&request.origin, &found.digest)));
+                self.unstored.report(Unstored::NoSpace, Some((&request.origin, &entry.digest)));
                 true
             }
             recorded => self.reported(recorded).is_some(),
         }
     }
 
+    /// Puts a granted link into memory. `recorded`: the group also has an image of the tag that it requested.
+    fn note_link(&self, request: &PullManifest, digest: Digest, recorded: bool, seen: RemovalsSeen) {
+        self.removals.insert(&self.links, LinkKey::of(request, Reference::Digest(digest)), digest, seen);
+        if recorded && matches!(request.reference, Reference::Tag(_)) {
+            self.removals.insert(&self.links, LinkKey::of(request, request.reference.clone()), digest, seen);
+        }
+    }
+
     /// Drops a group's links from memory, after they were removed from the store.
     pub(super) fn forget_group(&self, group: GroupId) {
         self.removals.remove(|| {
-            self.links.retain(|key, ()| !key.is_of(group));
+            self.links.retain(|key, _| !key.is_of(group));
             self.tags.clear();
         });
     }

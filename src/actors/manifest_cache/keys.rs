@@ -6,17 +6,17 @@ use std::hash::{Hash, Hasher};
 use quick_cache::Equivalent;
 
 use super::request::PullManifest;
-use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
-use crate::domain::reference::Tag;
+use crate::domain::reference::{Reference, Tag};
 
-/// Key of a group's link: the group, the origin and the digest.
+/// Key of what a group may have: the group, the origin, and a digest to which it has a granted link, or a tag by which
+/// it has pulled such a digest.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct LinkKey {
     group: GroupId,
     origin: Origin,
-    digest: Digest,
+    reference: Reference,
 }
 
 /// Key of a tag: the origin and the tag.
@@ -27,14 +27,14 @@ pub(super) struct TagKey {
 }
 
 /// Borrowed form of [`LinkKey`], for lookups.
-pub(super) struct LinkOf<'a>(pub(super) GroupId, pub(super) &'a Origin, pub(super) Digest);
+pub(super) struct LinkOf<'a>(pub(super) GroupId, pub(super) &'a Origin, pub(super) &'a Reference);
 
 /// Borrowed form of [`TagKey`], for lookups.
 pub(super) struct TagOf<'a>(pub(super) &'a Origin, pub(super) &'a Tag);
 
 impl LinkKey {
-    pub(super) fn of(request: &PullManifest, digest: Digest) -> Self {
-        Self { group: request.group, origin: request.origin.clone(), digest }
+    pub(super) fn of(request: &PullManifest, reference: Reference) -> Self {
+        Self { group: request.group, origin: request.origin.clone(), reference }
     }
 
     pub(super) fn is_of(&self, group: GroupId) -> bool {
@@ -61,13 +61,13 @@ impl Hash for LinkOf<'_> {
 
 impl Hash for LinkKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        LinkOf(self.group, &self.origin, self.digest).hash(state);
+        LinkOf(self.group, &self.origin, &self.reference).hash(state);
     }
 }
 
 impl Equivalent<LinkKey> for LinkOf<'_> {
     fn equivalent(&self, key: &LinkKey) -> bool {
-        (self.0, self.2) == (key.group, key.digest) && *self.1 == key.origin
+        (self.0, self.2) == (key.group, &key.reference) && *self.1 == key.origin
     }
 }
 

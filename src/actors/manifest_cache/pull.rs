@@ -54,7 +54,9 @@ impl Pull<'_> {
     /// there is no memory.
     pub(super) async fn run(&self) -> Result<PulledManifest, Cause> {
         match self.cache.look_up(self.request).await? {
-            Some(Known { linked: true, manifest: Some(manifest), tag }) => self.serve(manifest, tag).await,
+            Some(Known { linked: true, manifest: Some(manifest), tag, recorded }) => {
+                self.serve(manifest, tag, recorded).await
+            }
             Some(Known { manifest: Some(manifest), .. }) => {
                 // Its lease must not hold the group's share during the upstream request.
                 drop(manifest);
@@ -66,12 +68,17 @@ impl Pull<'_> {
     }
 
     /// Serves a stored manifest to which the group has a granted link: at once if it was requested by digest or the
-    /// tag is fresh, or stale for a short time only, otherwise after a revalidation.
-    async fn serve(&self, leased: Leased, tag: Option<TagEntry>) -> Result<PulledManifest, Cause> {
+    /// tag is fresh, or stale for a short time only, otherwise after a revalidation. `recorded`: the group has an image
+    /// of the tag.
+    async fn serve(&self, leased: Leased, tag: Option<TagEntry>, recorded: bool) -> Result<PulledManifest, Cause> {
         let checked_at = tag.map(|entry| entry.checked_at);
+        let unrecorded = tag.filter(|_| !recorded);
         if let Some(status) =
             tag.map_or(Some(CacheStatus::Hit), |entry| self.cache.status_at_once(self.request, &entry))
         {
+            if let Some(entry) = unrecorded {
+                self.cache.record_tag(self.request, entry, &leased.manifest).await;
+            }
             return Ok(PulledManifest::new(leased, status, checked_at));
         }
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
@@ -98,6 +105,9 @@ impl Pull<'_> {
                 Err(Cause::AccountGraceOver)
             }
             Err(cause) => {
+                if let Some(entry) = unrecorded {
+                    self.cache.record_tag(self.request, entry, &manifest).await;
+                }
                 let leased = self.cache.leased(self.request.group, manifest).await?;
                 let (stale, cause) = (PulledManifest::new(leased, CacheStatus::Stale, checked_at), Arc::new(cause));
                 self.cache.note_stale(self.request, Arc::clone(&cause));

@@ -58,12 +58,8 @@ impl EmbeddedContent {
         };
         let link = self.index.link(group, origin, &digest)?;
         let pulled = match reference {
-            // The usual case is answered by the link.
-            Reference::Tag(tag) if !link.is_some_and(|link| link.is_granted()) => {
-                self.index.has_tag(group, origin, tag)?
-            }
-            Reference::Tag(_) => true,
-            Reference::Digest(_) => false,
+            Reference::Tag(tag) => self.index.tag_of_group(group, origin, tag)?,
+            Reference::Digest(_) => None,
         };
         Ok(Some(LookUp { digest, tag, link, pulled, length: self.manifests.length(&digest)? }))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::CachedManifests;
-use crate::actors::manifest_cache::keys::{LinkKey, TagKey, TagOf};
+use crate::actors::manifest_cache::keys::{TagKey, TagOf};
 use crate::actors::manifest_cache::references::{links, named};
 use crate::actors::manifest_cache::request::PullManifest;
 use crate::actors::manifest_cache::response::Fetched;
@@ -46,6 +46,20 @@ impl CachedManifests {
     ) {
         let links = vec![(digest, Link::referenced(Some(size)))];
         self.record(request, digest, links, None).await;
+    }
+
+    /// Records that the group has pulled a tag that another group with the same account has pulled before: this group has
+    /// a granted link to the manifest, but no image of the tag, or one of an earlier digest.
+    pub(in crate::actors::manifest_cache) async fn record_tag(
+        &self,
+        request: &PullManifest,
+        entry: TagEntry,
+        manifest: &Manifest,
+    ) {
+        let seen = self.removals.seen();
+        if self.grant_tag(request, entry, manifest).await {
+            self.note_link(request, entry.digest, true, seen);
+        }
     }
 
     /// Remembers that a tag is served stale, and why.
@@ -103,7 +117,7 @@ impl CachedManifests {
             report_move(request, before, digest);
         }
         if granted {
-            self.removals.insert(&self.links, LinkKey::of(request, digest), (), seen);
+            self.note_link(request, digest, true, seen);
         }
         if let Some(manifest) = manifest {
             self.removals.insert(&self.manifests, digest, manifest, seen);

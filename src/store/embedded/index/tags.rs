@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
+use jiff::Timestamp;
+
 use super::rebuild::Trust;
 use super::{ImageFile, Index, StoreError, index_file, key, read};
 use crate::domain::digest::Digest;
@@ -82,7 +84,12 @@ impl Index {
         self.found.note(&group_key);
         let insert = || {
             self.group_tags.insert(group_key, value.as_slice())?;
-            self.tags.insert(tag_key, value)?;
+            // Another group may have had it confirmed, moved or refused since this entry was read.
+            let newest: Option<TagEntry> = read(self.tags.get(&tag_key)?).ok().flatten();
+            let is_newer = |known: TagEntry| entry.is_before(&known) && known.checked_at <= Timestamp::now();
+            if !newest.is_some_and(is_newer) {
+                self.tags.insert(tag_key, value)?;
+            }
             self.put_image(group, &file)
         };
         self.in_database(|| self.database.change(insert));
@@ -104,17 +111,20 @@ impl Index {
         Ok(again && self.tags.compare_and_swap(tag_key, before, Some(value))?.is_ok())
     }
 
-    /// Returns true if this group has pulled this tag, whatever it referred to then.
+    /// Returns the digest for which this tag stood when this group last pulled it; `None` if it has not.
     ///
     /// # Errors
     ///
     /// Fails if the tag's file cannot be read because the process lacks open files or memory.
-    pub fn has_tag(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<bool, StoreError> {
-        let has = self.if_trusted(|| Ok(self.group_tags.contains_key(key::group_tag(origin, tag, group))?));
+    pub fn tag_of_group(&self, group: GroupId, origin: &Origin, tag: &Tag) -> Result<Option<Digest>, StoreError> {
+        let entry = self.if_trusted(|| read::<TagEntry>(self.group_tags.get(key::group_tag(origin, tag, group))?));
         let file = || ImageFile::read(&self.groups, group, origin, &Reference::Tag(tag.clone()));
-        let has = has.unwrap_or_else(|| Ok(file()?.is_some()))?;
+        let digest = match entry {
+            Some(entry) => entry?.map(|entry| entry.digest),
+            None => file()?.map(|file| file.entry.digest),
+        };
         self.database.settle();
-        Ok(has)
+        Ok(digest)
     }
 
     /// Records that upstream now refuses the repository of this tag: its entry is kept, but must not be served any

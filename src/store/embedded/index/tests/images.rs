@@ -167,8 +167,8 @@ fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_
     let references = vec![Reference::Tag(latest())];
     let mut removal = Removal { origin: origin.clone(), references, unpulled_since: None, digests: vec![digest(1)] };
     let note = index.begin_removal(A, &mut removal).unwrap();
-    assert!(index.images_of_group(A).unwrap().is_empty() && !index.has_tag(A, &origin, &latest()).unwrap());
-    assert!(index.has_tag(B, &origin, &latest()).unwrap() && index.tag(&origin, &latest()).unwrap().is_some());
+    assert!(index.images_of_group(A).unwrap().is_empty() && !has_tag(&index, A, &origin));
+    assert!(has_tag(&index, B, &origin) && index.tag(&origin, &latest()).unwrap().is_some());
     index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
     drop(index);
     let (index, _) = opened(data.path());
@@ -178,6 +178,21 @@ fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_
     assert_eq!(index.images_of_group(A).unwrap().len(), 1);
     index.end_removal(A, &note).unwrap();
     assert_eq!(index.removals().unwrap(), []);
+}
+
+#[test]
+fn a_tag_that_a_group_records_late_undoes_neither_a_refusal_nor_a_move() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.deny_tag(&origin, &latest()).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
+    assert!(index.tag(&origin, &latest()).unwrap().unwrap().denied);
+    index.set_tag(A, &origin, &latest(), entry(2, 200)).unwrap();
+    index.set_tag(B, &origin, &latest(), entry(1, 100)).unwrap();
+    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(2, 200)));
+    assert_eq!(index.tag_of_group(B, &origin, &latest()).unwrap(), Some(digest(1)));
 }
 
 #[test]
