@@ -281,13 +281,37 @@ impl Index {
     pub fn pin(&self, image: &ImageKey, pinned: bool) -> Result<bool, StoreError> {
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         let ImageKey { group, origin, reference } = image;
-        let Some(mut file) = ImageFile::read(&self.groups, *group, origin, reference)? else { return Ok(false) };
+        let file = match ImageFile::read(&self.groups, *group, origin, reference)? {
+            Some(file) => Some(file),
+            None => self.file_of_record(image)?,
+        };
+        let Some(mut file) = file else { return Ok(false) };
         if file.pinned != pinned {
             file.pinned = pinned;
             file.write_durably(&self.groups, *group)?;
             self.in_database(|| self.database.change(|| self.put_image(*group, &file)));
         }
         Ok(true)
+    }
+
+    /// Returns the content of the file of an image that has a record and no file, because it was pulled while its group was
+    /// purged; `None` if it has no record.
+    fn file_of_record(&self, image: &ImageKey) -> Result<Option<ImageFile>, StoreError> {
+        let record =
+            self.if_trusted(|| read::<ImageRecord>(self.images.get(key::image(image))?)).transpose()?.flatten();
+        let Some(record) = record else { return Ok(None) };
+        let tag = match &image.reference {
+            Reference::Tag(tag) => Some(tag),
+            Reference::Digest(_) => None,
+        };
+        let known = tag.map(|tag| self.tag(&image.origin, tag)).transpose()?.flatten();
+        let entry = known.filter(|entry| entry.digest == record.digest).unwrap_or(TagEntry {
+            digest: record.digest,
+            checked_at: record.cached_at,
+            denied: false,
+        });
+        let file = ImageFile::after(None, &image.origin, tag, entry);
+        Ok(Some(ImageFile { cached_at: Some(record.cached_at), pinned: record.pinned, ..file }))
     }
 
     /// Returns all pinned images, with their digests.

@@ -74,7 +74,13 @@ impl Index {
         if self.trust() != Trust::Broken {
             self.database.check_writable()?;
         }
-        let again = self.if_trusted(|| self.confirm_tag(&tag_key, &group_key, &entry, &value));
+        let image = ImageKey { group, origin: origin.clone(), reference: Reference::Tag(tag.clone()) };
+        let confirm = || {
+            // Without one, a purge has just removed it.
+            Ok(self.images.contains_key(key::image(&image))?
+                && self.confirm_tag(&tag_key, &group_key, &entry, &value)?)
+        };
+        let again = self.if_trusted(confirm);
         if let Some(Ok(true)) = again {
             self.database.settle();
             return Ok(None);

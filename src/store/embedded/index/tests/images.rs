@@ -181,6 +181,39 @@ fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_
 }
 
 #[test]
+fn an_image_that_is_pulled_in_the_middle_of_a_purge_can_be_pinned() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    index.mark_forgotten(A).unwrap();
+    index.forget_group(A).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
+    index.remove_files(A).unwrap();
+    let images = index.images_of_group(A).unwrap();
+    assert_eq!(images.len(), 1);
+    assert!(index.pin(&images[0].0, true).unwrap());
+    drop(index);
+    let (index, _) = opened(data.path());
+    index.check_against_files().unwrap();
+    let images = index.images_of_group(A).unwrap();
+    assert!(images.len() == 1 && images[0].1.pinned && images[0].1.cached_at == entry(1, 100).checked_at);
+    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 200)));
+}
+
+#[test]
+fn a_tag_that_is_confirmed_after_a_purge_has_removed_its_image_is_an_image_again() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    let (index, _) = opened(data.path());
+    index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+    // A purge removes images after tags, and the tag may be recorded in between.
+    index.forget_images(A).unwrap();
+    index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
+    assert_eq!(index.images_of_group(A).unwrap().len(), 1);
+}
+
+#[test]
 fn a_tag_that_a_group_records_late_undoes_neither_a_refusal_nor_a_move() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Anonymous);
