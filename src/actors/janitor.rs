@@ -10,11 +10,12 @@
 //! | on request | purges a group; removes images: their entries at once, what only they name in the background |
 //! | at the stop | what it does every 5 s; writes the identities |
 
+mod clock;
 mod limits;
 mod purges;
 mod tasks;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 pub use self::limits::FullOfPins;
 pub use self::tasks::Parts;
 
+use self::clock::Clock;
 use self::purges::Purges;
 use self::tasks::report;
 use super::abort_on_panic::abort_on_panic;
@@ -45,6 +47,8 @@ pub struct Janitor {
     expiring: Option<JoinHandle<()>>,
     /// Time of the next such run.
     next_expiry: Timestamp,
+    /// The clock, as the last such run saw it.
+    clock: Clock,
     /// Earliest time at which such a run also removes what no image names.
     next_sweep: Timestamp,
     purges: Purges,
@@ -121,6 +125,7 @@ impl JanitorHandle {
             tidying: None,
             expiring: None,
             next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
+            clock: Clock::new(Timestamp::now(), Instant::now()),
             next_sweep: Timestamp::now(),
             purges: Purges::default(),
             removals: RemovalRun::default(),
@@ -179,23 +184,34 @@ impl Janitor {
         }
     }
 
-    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended.
+    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended. Leaves one out if
+    /// the clock has jumped forward, because everything would be old at once: then there is time to correct the clock.
     fn expire(&mut self, _: &mut Context<Self>) {
         let now = Timestamp::now();
-        if now >= self.next_expiry && self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.next_expiry = now + EXPIRY_INTERVAL;
-            let sweeps = now >= self.next_sweep;
-            if sweeps {
-                self.next_sweep = now + UNNAMED_INTERVAL;
-            }
-            let parts = self.parts.clone();
-            self.expiring = Some(actix_rt::spawn(async move {
-                report("the removal of old images", parts.expire(now).await);
-                if sweeps {
-                    report("the removal of what no image names", parts.remove_unnamed(now).await);
-                }
-            }));
+        if now < self.next_expiry || !self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
+            return;
         }
+        self.next_expiry = now + EXPIRY_INTERVAL;
+        if let Some(ahead) = self.clock.jump(now, Instant::now()) {
+            let hours = ahead.as_hours();
+            tracing::warn!(
+                hours,
+                "the clock of this machine has jumped forward: correct it within an hour if it is wrong, because then images \
+                 are removed for their age"
+            );
+            return;
+        }
+        let sweeps = now >= self.next_sweep;
+        if sweeps {
+            self.next_sweep = now + UNNAMED_INTERVAL;
+        }
+        let parts = self.parts.clone();
+        self.expiring = Some(actix_rt::spawn(async move {
+            report("the removal of old images", parts.expire(now).await);
+            if sweeps {
+                report("the removal of what no image names", parts.remove_unnamed(now).await);
+            }
+        }));
     }
 
     fn purge(&self, group: GroupId, ctx: &Context<Self>) {

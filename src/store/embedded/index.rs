@@ -62,6 +62,8 @@ pub struct Index {
     pins: sled::Tree,
     /// Number of times that an image came, or got another digest.
     image_changes: AtomicU64,
+    /// Number of times that something was pinned, or pinned images got other content.
+    pin_changes: AtomicU64,
     /// Records of the stored files, by digest.
     files: sled::Tree,
     /// Summaries of stored manifests, by their digests.
@@ -162,6 +164,7 @@ impl Index {
             images,
             pins,
             image_changes: AtomicU64::default(),
+            pin_changes: AtomicU64::default(),
             files,
             summaries,
             totals: Totals::default(),

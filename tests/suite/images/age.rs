@@ -18,9 +18,19 @@ impl Clock {
         clock
     }
 
-    /// Sets the clock of the service to this number of days from now. Its timers go on as before.
-    fn set(&self, days: u32) {
-        std::fs::write(self.offset.path(), format!("+{days}d\n")).unwrap();
+    /// Sets the clock of the service to this number of hours from now. Its timers go on as before.
+    fn set(&self, hours: u32) {
+        std::fs::write(self.offset.path(), format!("+{hours}h\n")).unwrap();
+    }
+
+    /// Sets the clock to this number of days from now, and by some hours more once the service has noticed the jump, after
+    /// which it removes nothing for an hour.
+    async fn jump(&self, service: &Service, days: u32) {
+        let jumps = || service.log().matches("the clock of this machine has jumped forward").count();
+        let before = jumps();
+        self.set(24 * days);
+        eventually("the jump is noticed", async || jumps() > before).await;
+        self.set(24 * days + 2);
     }
 
     fn configure(&self, config: Config) -> Config {
@@ -62,13 +72,13 @@ async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_sa
     let are_counted = async || field_of_all(&service, "", "pulls").await == [1, 1, 1];
     eventually("the pulls are counted", are_counted).await;
 
-    clock.set(85);
+    clock.jump(&service, 85).await;
     let states = async || field_of_all(&service, "", "state").await;
     assert_eq!(states().await, ["going", "fresh", "going"]);
     pull(&client(&service, &token).await, "team", "app", "used", &images[2].1).await;
     eventually("the pull is counted", async || states().await == ["going", "fresh", "fresh"]).await;
 
-    clock.set(100);
+    clock.jump(&service, 100).await;
     let tags = async || field_of_all(&service, "", "tag").await;
     eventually("the image that nobody pulls goes", async || tags().await == ["pinned", "used"]).await;
     let layer = images[0].1.layers()[0].digest();
@@ -77,12 +87,12 @@ async fn what_nobody_pulls_goes_after_the_days_that_the_settings_or_the_group_sa
 
     let never = json!({"dependency_proxy_unpulled_days": 0});
     assert_eq!(service.api("PUT", "/groups/team", never).await.status, 200);
-    clock.set(300);
+    clock.jump(&service, 300).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(tags().await, ["pinned", "used"], "the group keeps them");
     let ten = json!({"dependency_proxy_unpulled_days": 10});
     assert_eq!(service.api("PUT", "/groups/team", ten).await.status, 200);
-    clock.set(301);
+    clock.jump(&service, 301).await;
     eventually("only the pinned image is left", async || tags().await == ["pinned"]).await;
 }
 
@@ -111,11 +121,27 @@ async fn a_layer_that_arrives_after_its_image_was_deleted_goes_within_days_altho
     pull(&other, "team", "app", "kept", &kept).await;
     eventually("reads are recorded", async || field_of_all(service, "", "pulls").await == [2]).await;
 
-    clock.set(2);
+    clock.jump(service, 2).await;
     let bytes = async || statistics(service).await["bytes"].as_u64();
     eventually("it counts no more", async || bytes().await == Some(of_kept)).await;
     eventually("its file goes", async || !is_stored(service, "blobs", late.layers()[0].digest())).await;
     hub.reset_counts();
     pull(&client(service, token).await, "team", "app", "kept", &kept).await;
     assert_eq!(hub.requests().of(Kind::BlobDownload), 0, "what the other image names is still cached");
+}
+
+#[actix_rt::test]
+async fn a_clock_that_jumps_forward_removes_no_images_before_there_was_time_to_correct_it() {
+    let scenario = Scenario::new().image("library/app", "1", &image(1));
+    let clock = Clock::new();
+    let scenario = scenario.settings(FRESH).configured(|config| ninety_days(clock.configure(config)));
+    let Started { hub: _hub, service, client, .. } = &scenario.start().await;
+    pull(client, "team", "app", "1", &image(1)).await;
+    clock.set(24 * 400);
+    let warned = async || service.log().contains("the clock of this machine has jumped forward");
+    eventually("the jump is noticed", warned).await;
+    assert_eq!(field_of_all(service, "", "tag").await, ["1"]);
+    clock.set(0);
+    pull(client, "team", "app", "1", &image(1)).await;
+    assert!(!service.log().contains("images that nobody pulls were removed"));
 }

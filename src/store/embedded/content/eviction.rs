@@ -21,6 +21,13 @@ const MAX_SELECTIONS: usize = 4;
 /// Number of files between two records of the age of the cache, and of records that are compared at once.
 const FILES_PER_STEP: usize = 256;
 
+/// What all pinned images are and name.
+struct Pins {
+    /// Number of changes of pins before it was read.
+    changes: u64,
+    content: HashSet<Digest>,
+}
+
 impl EmbeddedContent {
     /// Records files and reads; see [`ContentStore::record_files`](crate::store::content::ContentStore::record_files).
     pub(in crate::store) fn record_files(
@@ -82,13 +89,30 @@ impl EmbeddedContent {
         blobs: &BlobFiles,
         evicted: &mut Evicted,
     ) -> Result<HashMap<Digest, u32>, StoreError> {
-        let (usage, mut failed) = (self.manifests().usage(), HashMap::new());
-        let pinned = self.pinned()?;
+        let (usage, pins) = (self.manifests().usage(), self.pins()?);
         let keep =
-            |digest: &Digest| pinned.contains(digest) || blobs.is_being_read(digest) || usage.is_changing(digest);
+            |digest: &Digest| pins.content.contains(digest) || blobs.is_being_read(digest) || usage.is_changing(digest);
         let chosen = self.index().evictable(bytes, keep)?;
+        self.evict_chosen(&chosen, pins, blobs, evicted)
+    }
+
+    /// Evicts this content, apart from what was pinned since. Returns what [`Self::evict_selected`] does.
+    fn evict_chosen(
+        &self,
+        chosen: &[Evictable],
+        mut pins: Pins,
+        blobs: &BlobFiles,
+        evicted: &mut Evicted,
+    ) -> Result<HashMap<Digest, u32>, StoreError> {
+        let mut failed = HashMap::new();
         for step in chosen.chunks(FILES_PER_STEP) {
             for evictable in step {
+                if self.index().pin_changes() != pins.changes {
+                    pins = self.pins()?;
+                }
+                if pins.content.contains(&evictable.digest) {
+                    continue;
+                }
                 match self.evict_one(evictable, blobs) {
                     Ok(true) => {
                         evicted.files += 1;
@@ -107,6 +131,12 @@ impl EmbeddedContent {
             }
         }
         Ok(failed)
+    }
+
+    fn pins(&self) -> Result<Pins, StoreError> {
+        // Before the images are read: what is pinned meanwhile is noticed.
+        let changes = self.index().pin_changes();
+        Ok(Pins { changes, content: self.pinned()? })
     }
 
     /// Removes one file. Returns true if it was there.
@@ -167,11 +197,18 @@ impl EmbeddedContent {
 mod tests {
     use std::path::Path;
 
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::domain::id::GroupId;
     use crate::domain::manifest::ACCEPTED;
+    use crate::domain::min_free::MinFree;
+    use crate::domain::origin::{Account, Origin};
+    use crate::domain::reference::Reference;
     use crate::store::embedded::index::Index;
+    use crate::store::images::ImageKey;
+    use crate::store::link::TagEntry;
     use crate::store::manifests::{Manifest, ManifestStore};
 
     fn content(folder: &Path) -> EmbeddedContent {
@@ -203,6 +240,36 @@ mod tests {
         expected.extend([1, 2, 9].map(|number| format!("sha256:{number:064x}")));
         expected.sort();
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_is_pinned_after_it_was_chosen_for_an_eviction_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(folder.path());
+        let blobs = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
+        let digests = [1, 2, 3].map(|number| {
+            stored(&content, ACCEPTED[2], &json!({"schemaVersion": 2, "config": descriptor(number), "layers": []}))
+        });
+        let origin = Origin {
+            upstream: "docker.io".parse().unwrap(),
+            account: Account::Anonymous,
+            repository: "library/app".parse().unwrap(),
+        };
+        let images = digests.map(|digest| {
+            let entry = TagEntry { digest, checked_at: Timestamp::UNIX_EPOCH, denied: false };
+            content.index().add_digest(GroupId(1), &origin, entry).unwrap();
+            ImageKey { group: GroupId(1), origin: origin.clone(), reference: Reference::Digest(digest) }
+        });
+        content.record_files(&HashMap::new(), &blobs).unwrap();
+        assert!(content.index().pin(&images[0], true).unwrap());
+        let pins = content.pins().unwrap();
+        let chosen = content.index().evictable(1 << 20, |digest| pins.content.contains(digest)).unwrap();
+        assert_eq!(chosen.len(), 2);
+        assert!(content.index().pin(&images[1], true).unwrap());
+        let mut evicted = Evicted::default();
+        content.evict_chosen(&chosen, pins, &blobs, &mut evicted).unwrap();
+        let is_there = digests.map(|digest| content.manifests().length(&digest).unwrap() > 0);
+        assert_eq!((evicted.files, is_there), (1, [true, true, false]));
     }
 
     #[test]

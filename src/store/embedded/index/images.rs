@@ -45,6 +45,7 @@ impl Index {
         self.check_space(BYTES_PER_TAG)?;
         let (file, _) = self.written_image(group, origin, None, entry)?;
         self.in_database(|| self.database.change(|| self.put_image(group, &file)));
+        self.note_pin(&file);
         Ok(())
     }
 
@@ -95,6 +96,18 @@ impl Index {
     /// images name what they named before, or less.
     pub fn image_changes(&self) -> u64 {
         self.image_changes.load(Ordering::SeqCst)
+    }
+
+    /// Notes that this image may be pinned with other content than before, after it was recorded.
+    pub(super) fn note_pin(&self, file: &ImageFile) {
+        if file.pinned {
+            self.pin_changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Returns the number of changes that may have pinned something since the start.
+    pub fn pin_changes(&self) -> u64 {
+        self.pin_changes.load(Ordering::SeqCst)
     }
 
     /// Removes the record of an image.
@@ -290,6 +303,7 @@ impl Index {
             file.pinned = pinned;
             file.write_durably(&self.groups, *group)?;
             self.in_database(|| self.database.change(|| self.put_image(*group, &file)));
+            self.note_pin(&file);
         }
         Ok(true)
     }
@@ -314,12 +328,14 @@ impl Index {
         Ok(Some(ImageFile { cached_at: Some(record.cached_at), pinned: record.pinned, ..file }))
     }
 
-    /// Returns all pinned images, with their digests.
+    /// Returns all pinned images, with their digests. Compares the database with the files first, if that was not done
+    /// since the start: it may lack some.
     ///
     /// # Errors
     ///
     /// Fails if a file cannot be read because the process lacks open files or memory.
     pub fn pinned_images(&self) -> Result<Vec<(ImageKey, Digest)>, StoreError> {
+        self.check_against_files()?;
         let mut pinned = Vec::new();
         if self.trust() == Trust::Broken {
             for group in self.groups()? {

@@ -99,6 +99,7 @@ impl Index {
             self.put_image(group, &file)
         };
         self.in_database(|| self.database.change(insert));
+        self.note_pin(&file);
         Ok(before.filter(|before| *before != entry.digest))
     }
 

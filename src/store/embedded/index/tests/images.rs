@@ -229,6 +229,21 @@ fn a_tag_that_a_group_records_late_undoes_neither_a_refusal_nor_a_move() {
 }
 
 #[test]
+fn a_pin_that_the_database_has_lost_holds_from_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let origin = origin(Account::Anonymous);
+    {
+        let (index, _) = opened(data.path());
+        index.set_tag(A, &origin, &latest(), entry(1, 100)).unwrap();
+        assert!(index.pin(&index.images_of_group(A).unwrap()[0].0, true).unwrap());
+        index.pins.clear().unwrap();
+        index.flush().unwrap();
+    }
+    let (index, _) = opened(data.path());
+    assert_eq!(index.pinned_images().unwrap().len(), 1);
+}
+
+#[test]
 fn an_index_without_images_of_an_earlier_version_gets_them_at_a_start() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Anonymous);
