@@ -1,7 +1,8 @@
 //! Eviction of content that is seldom read, when the disk or the quota is full. One eviction runs at a time, and those
 //! who wait for free space share it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -21,7 +22,17 @@ pub struct Evictor {
     files: BlobFiles,
     reads: Reads,
     running: Arc<Mutex<()>>,
+    /// Earliest time of the next eviction, if the last one evicted nothing.
+    next: Arc<std::sync::Mutex<Option<Instant>>>,
+    pause_factor: u32,
 }
+
+/// Pause after an eviction that evicted nothing, because all content is pinned or being read, as a multiple of its duration:
+/// each looks at all content.
+const PAUSE_FACTOR: u32 = 10;
+
+/// Maximum of that pause.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Maximum number of bytes that are evicted at a time.
 const MAX_STEP_BYTES: u64 = 4 << 30;
@@ -35,18 +46,20 @@ const SMALL_BYTES: u64 = 1 << 20;
 impl Evictor {
     /// Returns a handle that evicts from these stores, and records these reads before it decides.
     pub fn new(content: ContentStore, files: BlobFiles, reads: Reads) -> Self {
-        Self { content, files, reads, running: Arc::default() }
+        let (running, next) = Default::default();
+        Self { content, files, reads, running, next, pause_factor: PAUSE_FACTOR }
     }
 
     /// Evicts content if there is less free space than this number of bytes. Some more is evicted then, so that the
-    /// next callers need not wait. Evicts nothing if that would not be enough. Waits for a bounded time: an eviction
+    /// next callers need not wait. Evicts nothing if that would not be enough, and shortly after an eviction that found
+    /// nothing to evict. Waits for a bounded time: an eviction
     /// goes on after it. There may be less free space all the same, if content is being read.
     ///
     /// # Errors
     ///
     /// Fails if the store fails.
     pub async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
-        if self.missing(bytes).await?.is_none() {
+        if self.is_paused() || self.missing(bytes).await?.is_none() {
             return Ok(());
         }
         let evictor = self.clone();
@@ -88,7 +101,11 @@ impl Evictor {
         let files = self.files.clone();
         let lacking = blocking(move || files.lacking_headroom()).await?;
         let Ok(_running) = self.running.try_lock() else { return Ok(()) };
-        if lacking > 0 { self.evict_bytes(lacking.min(MAX_STEP_BYTES)).await.map(drop) } else { Ok(()) }
+        if lacking > 0 && !self.is_paused() {
+            self.evict_bytes(lacking.min(MAX_STEP_BYTES)).await.map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     /// Evicts until there is space for this number of bytes, in steps, so that other callers whose bytes fit go on.
@@ -98,7 +115,7 @@ impl Evictor {
             // Another eviction may have made space meanwhile.
             let Some((missing, headroom)) = self.missing(bytes).await? else { return Ok(()) };
             let step = missing.saturating_add(headroom).min(MAX_STEP_BYTES);
-            if self.evict_bytes(step).await? == 0 {
+            if self.is_paused() || self.evict_bytes(step).await? == 0 {
                 return Ok(());
             }
         }
@@ -107,13 +124,21 @@ impl Evictor {
 
     /// Evicts this number of bytes, and returns the number of those that were evicted.
     async fn evict_bytes(&self, bytes: u64) -> Result<u64, StoreError> {
+        let began = Instant::now();
         if let Err(error) = self.record().await {
             tracing::debug!(%error, "the reads of stored content could not be recorded before an eviction");
         }
         let evicted = self.content.evict(bytes, self.files.clone()).await?;
         let bytes = evicted.bytes;
+        let pause = began.elapsed().saturating_mul(self.pause_factor).min(MAX_PAUSE);
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = (bytes == 0).then(|| Instant::now() + pause);
         report(evicted);
         Ok(bytes)
+    }
+
+    /// Returns true shortly after an eviction that evicted nothing.
+    fn is_paused(&self) -> bool {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|next| Instant::now() < next)
     }
 
     /// Returns the number of bytes to evict so that this number can be stored, and the headroom; `None` if there is
@@ -152,5 +177,58 @@ fn report(Evicted { files, bytes, failure }: Evicted) {
     static LINES: LineLimit<()> = LineLimit::new();
     if let Some(left_out) = LINES.admit(&()) {
         tracing::info!(files, bytes, left_out, "content that is seldom read was evicted to make room");
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::id::GroupId;
+    use crate::domain::manifest::ACCEPTED;
+    use crate::domain::min_free::MinFree;
+    use crate::domain::origin::{Account, Origin};
+    use crate::domain::quota::Quota;
+    use crate::domain::reference::Reference;
+    use crate::store::content::{Grant, Pulled};
+    use crate::store::embedded::content::EmbeddedContent;
+    use crate::store::embedded::index::Index;
+    use crate::store::images::ImageKey;
+    use crate::store::link::TagEntry;
+    use crate::store::manifests::{Manifest, ManifestStore};
+    use crate::store::usage::Usage;
+
+    #[actix_rt::test]
+    async fn an_eviction_that_found_nothing_is_not_repeated_at_once() {
+        let (folder, usage) = (tempfile::tempdir().unwrap(), Usage::default());
+        let index = Index::open(folder.path(), folder.path()).unwrap();
+        let manifests = ManifestStore::new(folder.path()).counted_in(usage.clone());
+        let content = ContentStore::embedded(EmbeddedContent::new(index, manifests));
+        let files =
+            BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap().within(Quota::Bytes(100), usage.clone());
+        let manifest = Manifest::new(ACCEPTED[2].to_owned(), " ".repeat(90).into());
+        let origin = Origin {
+            upstream: "docker.io".parse().unwrap(),
+            account: Account::Anonymous,
+            repository: "library/app".parse().unwrap(),
+        };
+        let entry = TagEntry { digest: manifest.digest, checked_at: Timestamp::UNIX_EPOCH, denied: false };
+        let pulled = Pulled::Digest(entry);
+        let image =
+            ImageKey { group: GroupId(1), origin: origin.clone(), reference: Reference::Digest(manifest.digest) };
+        let grant = Grant { group: GroupId(1), origin, links: Vec::new(), pulled };
+        content.grant(grant, Some(Arc::new(manifest))).await.unwrap();
+
+        let evictor = Evictor { pause_factor: u32::MAX, ..Evictor::new(content.clone(), files, Reads::default()) };
+        assert!(content.pin(image.clone(), true).await.unwrap());
+        evictor.make_room(50).await.unwrap();
+        assert_eq!(usage.totals().bytes, 90, "it is pinned");
+        assert!(content.pin(image, false).await.unwrap());
+        evictor.make_room(50).await.unwrap();
+        assert_eq!(usage.totals().bytes, 90, "nobody looks again so soon");
+        Evictor { next: Arc::default(), ..evictor }.make_room(50).await.unwrap();
+        assert_eq!(usage.totals().bytes, 0);
     }
 }
