@@ -104,6 +104,13 @@ impl Index {
                 self.holders(digest)?.into_iter().for_each(|group| self.totals.subtract(digest, group, file));
                 self.summaries.remove(digest.as_bytes())?;
             }
+            // It was removed and stored again since it was recorded, and had another length because it was damaged.
+            (Some(before), FileChange::Stored(file)) if before != file => {
+                for group in self.holders(digest)? {
+                    self.totals.subtract(digest, group, before);
+                    self.totals.add(digest, group, file);
+                }
+            }
             (Some(_), FileChange::Stored(_)) | (None, FileChange::Removed) => {}
         }
         Ok(())

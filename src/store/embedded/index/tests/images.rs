@@ -114,6 +114,11 @@ fn a_group_counts_what_it_holds_once_and_what_is_not_stored_not_at_all() {
     index.record_files(&usage, &HashMap::new()).unwrap();
     check(&index, [5, 0]);
     store(&index, &usage, 1, 10);
+    usage.removed(&digest(2), blob(5));
+    store(&index, &usage, 2, 6);
+    check(&index, [16, 10]);
+    usage.removed(&digest(2), blob(6));
+    store(&index, &usage, 2, 5);
     index.remove_links(A, &robot, &HashSet::from([digest(1)])).unwrap();
     check(&index, [15, 10]);
     index.remove_links(A, &anonymous, &HashSet::from([digest(1)])).unwrap();
