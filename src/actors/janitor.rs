@@ -21,7 +21,7 @@ use actix::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
-pub use self::limits::FullOfPins;
+pub use self::limits::Trims;
 pub use self::tasks::Parts;
 
 use self::clock::Clock;

@@ -12,7 +12,7 @@ use crate::actors::blob_cache::{BlobCacheHandle, GroupQuotas};
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
 use crate::actors::images::Images;
-use crate::actors::janitor::{FullOfPins, JanitorHandle, Parts};
+use crate::actors::janitor::{JanitorHandle, Parts, Trims};
 use crate::actors::last_used::LastUsed;
 use crate::actors::lists::Lists;
 use crate::actors::manifest_cache::ManifestCacheHandle;
@@ -136,7 +136,7 @@ impl Handles {
             pulls: pulls.clone(),
             unpulled_days: settings.storage.unpulled_days,
             completing: Arc::default(),
-            full_of_pins: FullOfPins::default(),
+            trims: Trims::default(),
             max_tombstones: settings.limits.max_tombstones.get(),
             expiring: ExpiringTokens::default(),
             leftovers,

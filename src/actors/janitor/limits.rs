@@ -1,7 +1,7 @@
 //! Limits of what groups cache: their quotas, and the age after which images go that nobody pulls.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,12 +13,24 @@ use crate::domain::policy;
 use crate::store::content::RemovedLinks;
 use crate::store::error::StoreError;
 
-/// Groups that stay over their quotas, because what they hold is pinned. Cheap to clone; clones share their state.
+/// State of the quotas of groups. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
-pub struct FullOfPins(Arc<Mutex<HashMap<GroupId, Instant>>>);
+pub struct Trims(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Groups that stay over their quotas, because what they hold is pinned, with the time at which that was seen.
+    full_of_pins: HashMap<GroupId, Instant>,
+    /// Time of the next removal; `None`: at once.
+    next: Option<Instant>,
+}
 
 /// Time after which a group that stays over its quota is looked at again.
 const PINS_RETRY_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Pause after a removal for quotas, as a multiple of its duration: each reads the whole index, and a group whose quota is
+/// smaller than what it pulls within seconds is always over it.
+const PAUSE_FACTOR: u32 = 20;
 
 /// Number of images whose removal is recorded at once.
 const IMAGES_PER_REMOVAL: usize = 256;
@@ -29,14 +41,26 @@ const UNNAMED_TTL: SignedDuration = SignedDuration::from_hours(24);
 /// Time for which content without a link is kept: that of a pull which has not been recorded yet.
 const UNLINKED_TTL: SignedDuration = SignedDuration::from_hours(1);
 
-impl FullOfPins {
-    fn has(&self, group: GroupId) -> bool {
-        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.get(&group).is_some_and(|since| since.elapsed() < PINS_RETRY_INTERVAL)
+impl Trims {
+    fn is_full_of_pins(&self, group: GroupId) -> bool {
+        self.state().full_of_pins.get(&group).is_some_and(|since| since.elapsed() < PINS_RETRY_INTERVAL)
     }
 
-    fn set(&self, group: GroupId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group, Instant::now());
+    fn set_full_of_pins(&self, group: GroupId) {
+        self.state().full_of_pins.insert(group, Instant::now());
+    }
+
+    fn is_time(&self, now: Instant) -> bool {
+        self.state().next.is_none_or(|next| now >= next)
+    }
+
+    /// Notes a removal between these times.
+    fn ended(&self, began: Instant, now: Instant) {
+        self.state().next = now.checked_add(now.saturating_duration_since(began).saturating_mul(PAUSE_FACTOR));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,19 +74,22 @@ impl Parts {
         let directory = self.policy.directory();
         let quota = |group: &Arc<crate::domain::group::Group>| Some((group.id, group.cache.max_bytes?));
         let quotas: HashMap<GroupId, u64> = directory.groups().filter_map(quota).collect();
-        if quotas.is_empty() {
+        let began = Instant::now();
+        if quotas.is_empty() || !self.trims.is_time(began) {
             return Ok(());
         }
         let surplus = self.surplus(&quotas).await?;
         if surplus.is_empty() {
             return Ok(());
         }
-        let orphans = self.content.trim(surplus.clone()).await?;
+        let trimmed = self.content.trim(surplus.clone()).await;
+        self.trims.ended(began, Instant::now());
+        let orphans = trimmed?;
         self.forget_and_remove(surplus.keys().copied(), &orphans).await?;
         // Pulls go on meanwhile: only where nothing could be removed is it because of pins.
         let left = self.surplus(&quotas).await?;
         for (group, _) in left.into_iter().filter(|(group, left)| surplus.get(group).is_some_and(|was| left >= was)) {
-            self.full_of_pins.set(group);
+            self.trims.set_full_of_pins(group);
             let path = directory.group(group).map(|group| group.path.to_string());
             tracing::warn!(group = path, group_id = group.0, "what is pinned in a group is larger than its quota");
         }
@@ -75,7 +102,7 @@ impl Parts {
         let Some(totals) = self.content.totals().await? else { return Ok(HashMap::new()) };
         let surplus = |(group, quota): (&GroupId, &u64)| {
             let bytes = totals.get(group)?.bytes;
-            let is_over = bytes > *quota && !self.full_of_pins.has(*group);
+            let is_over = bytes > *quota && !self.trims.is_full_of_pins(*group);
             is_over.then(|| (*group, bytes - quota + quota / 50))
         };
         Ok(quotas.iter().filter_map(surplus).collect())
@@ -155,5 +182,20 @@ impl Parts {
             self.forget_links(group);
         }
         self.remove_orphans(orphans).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_for_quotas_take_a_twentieth_of_the_time_at_most() {
+        let (trims, start) = (Trims::default(), Instant::now());
+        assert!(trims.is_time(start));
+        let ended = start + Duration::from_secs(2);
+        trims.ended(start, ended);
+        assert!(!trims.is_time(ended + Duration::from_secs(39)));
+        assert!(trims.is_time(ended + Duration::from_secs(40)));
     }
 }

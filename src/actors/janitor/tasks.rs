@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::actors::blob_cache::BlobCacheHandle;
 use crate::actors::evictor::Evictor;
 use crate::actors::expiring_tokens::ExpiringTokens;
-use crate::actors::janitor::limits::FullOfPins;
+use crate::actors::janitor::limits::Trims;
 use crate::actors::last_used::LastUsed;
 use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
@@ -48,8 +48,8 @@ pub struct Parts {
     pub unpulled_days: u32,
     /// Held while removals of images are completed.
     pub completing: Arc<Mutex<()>>,
-    /// Groups whose quotas are full of pinned images.
-    pub full_of_pins: FullOfPins,
+    /// State of the quotas of groups.
+    pub trims: Trims,
     /// Maximum number of tombstones of deleted tokens that are kept.
     pub max_tombstones: usize,
     /// Reports on tokens that are about to expire.
