@@ -9,6 +9,7 @@ use self::readers::Readers;
 use super::blob_cache::{BlobCacheHandle, RunningDownload};
 use super::janitor::JanitorHandle;
 use super::manifest_cache::{ManifestCacheHandle, PullManifest};
+use super::pull_failure::Cause;
 use crate::domain::digest::Digest;
 use crate::domain::freshness::Freshness;
 use crate::domain::id::GroupId;
@@ -49,6 +50,15 @@ pub enum ImagesError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Reason why upstream did not confirm a tag, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRefreshed {
+    /// Upstream does not have it any more.
+    Gone(String),
+    /// Upstream refuses it, or could not be reached.
+    Failed(String),
 }
 
 /// A cached image and its state.
@@ -163,14 +173,17 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// Fails with a sentence if upstream refuses it, or cannot be reached.
-    pub async fn refresh(&self, image: &CachedImage) -> Result<(), String> {
+    /// Fails if upstream does not have it, refuses it, or cannot be reached.
+    pub async fn refresh(&self, image: &CachedImage) -> Result<(), NotRefreshed> {
         let ImageKey { group, origin, reference } = image.key.clone();
         let request = PullManifest { group, origin, reference, head: false, freshness: Freshness::default() };
-        let pulled = self.manifests.pull(request).await.outcome.map_err(|failure| failure.reason())?;
-        match pulled.stale_because {
-            Some(_) => Err(self.stale_because(image).unwrap_or_default()),
-            None => Ok(()),
+        match self.manifests.pull(request).await.outcome {
+            Ok(pulled) if pulled.stale_because.is_none() => Ok(()),
+            Ok(_) => Err(NotRefreshed::Failed(self.stale_because(image).unwrap_or_default())),
+            Err(failure) if matches!(failure.cause, Cause::NotFound | Cause::NoRepository) => {
+                Err(NotRefreshed::Gone(failure.reason()))
+            }
+            Err(failure) => Err(NotRefreshed::Failed(failure.reason())),
         }
     }
 

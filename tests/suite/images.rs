@@ -207,6 +207,18 @@ async fn a_tag_is_refreshed_on_demand_although_it_is_fresh() {
 }
 
 #[actix_rt::test]
+async fn a_tag_that_the_registry_no_longer_has_is_gone_after_its_refresh() {
+    let scenario = Scenario::new().image("library/app", "1", &image(1));
+    let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    hub.delete_tag("library/app", "1");
+    let refreshed = service.api("POST", "/groups/team/dependency_proxy/refresh/app:1", Value::Null).await;
+    assert_eq!(refreshed.status, 404);
+    assert_eq!(refreshed.json()["message"], "404 Not Found - docker.io has no app:1");
+    assert_eq!(list(service, "").await, Vec::<Value>::new());
+}
+
+#[actix_rt::test]
 async fn a_tag_that_only_another_group_had_pulled_is_an_image_of_this_one_from_its_first_hit() {
     let app = image(1);
     let tags = ["1", "latest", "stable"];

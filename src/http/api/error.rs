@@ -10,7 +10,7 @@ use actix_web::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Value, json};
 
-use crate::actors::images::{ImagesError, StoreError};
+use crate::actors::images::{ImagesError, NotRefreshed, StoreError};
 use crate::actors::policy_evaluator::ChangeError;
 use crate::domain::commands::{CommandError, Resource};
 use crate::http::refusals::{Refused, WRONG_SECRET};
@@ -71,12 +71,21 @@ pub(crate) enum ApiError {
     /// The cache could not be read or changed.
     #[error("503 Service Unavailable - the cache cannot be read or changed: {0}")]
     Cache(StoreError),
+    /// The disk of the cache is full.
+    #[error(
+        "507 Insufficient Storage - the disk of the cache (storage.cache_dir) or of its index (storage.data_dir) is full: the change \
+         was not made; free some space there and try again"
+    )]
+    CacheFull,
     /// Too many lists of images are being read.
     #[error("503 Service Unavailable - too many lists of images are read at once, try again")]
     TooManyLists,
     /// A tag could not be confirmed by its registry. The field is the reason, as a sentence.
     #[error("502 Bad Gateway - {0}")]
     NotRefreshed(String),
+    /// The registry does not have the tag any more. The field is the reason, as a sentence.
+    #[error("404 Not Found - {0}")]
+    NotAtRegistry(String),
     /// The sizes of the cache are not known, because its index is damaged.
     #[error("503 Service Unavailable - the index of the cache is damaged; restart the service, which rebuilds it")]
     NoSizes,
@@ -119,7 +128,7 @@ impl ApiError {
         match self {
             Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::NothingThere | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NothingThere | Self::NoRoute | Self::NotAtRegistry(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -131,6 +140,7 @@ impl ApiError {
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Busy | Self::TooManyJobs | Self::TooManyLists | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,
         }
@@ -155,7 +165,7 @@ impl ApiError {
             Self::InsufficientScope(_) => "scopes",
             Self::Forbidden => "no_access",
             Self::Refused(_) => "refused",
-            Self::NotFound(_) | Self::NothingThere => "not_found",
+            Self::NotFound(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "wrong_method",
@@ -163,7 +173,10 @@ impl ApiError {
             Self::Failed(ChangeError::Refused(CommandError::Missing(_))) => "not_found",
             Self::Failed(ChangeError::Refused(_)) => "refused",
             Self::Failed(ChangeError::Busy) | Self::Busy | Self::TooManyJobs | Self::TooManyLists => "busy",
-            Self::Failed(ChangeError::Full | ChangeError::Store(_)) | Self::Cache(_) | Self::NoSizes => "store",
+            Self::Failed(ChangeError::Full | ChangeError::Store(_))
+            | Self::Cache(_)
+            | Self::CacheFull
+            | Self::NoSizes => "store",
             Self::NotRefreshed(_) => "upstream_failed",
             Self::TooManyLogins(_) => "too_many_failures",
             Self::TooManyChanges(_) => "too_many_changes",
@@ -198,6 +211,8 @@ impl ApiError {
             | Self::TooManyJobs
             | Self::TooManyLists
             | Self::Cache(_)
+            | Self::CacheFull
+            | Self::NotAtRegistry(_)
             | Self::NoSizes
             | Self::NotRefreshed(_)
             | Self::TooManyLogins(_)
@@ -246,7 +261,17 @@ impl From<ImagesError> for ApiError {
     fn from(error: ImagesError) -> Self {
         match error {
             ImagesError::Busy => Self::TooManyLists,
-            ImagesError::Store(error) => Self::Cache(error),
+            ImagesError::Store(StoreError::Full) => Self::CacheFull,
+            ImagesError::Store(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => Self::Cache(error),
+        }
+    }
+}
+
+impl From<NotRefreshed> for ApiError {
+    fn from(failure: NotRefreshed) -> Self {
+        match failure {
+            NotRefreshed::Gone(reason) => Self::NotAtRegistry(reason),
+            NotRefreshed::Failed(reason) => Self::NotRefreshed(reason),
         }
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn refresh(caller: Caller, path: web::Path<(String, String)>) -
     for found in find(&caller, group, &image).await? {
         check_account(&caller, group, &found)?;
         caller.log_image("image refreshed", (group, &path), &view::name(&found));
-        caller.state.images.refresh(&found.image).await.map_err(ApiError::NotRefreshed)?;
+        caller.state.images.refresh(&found.image).await?;
     }
     Ok(HttpResponse::Ok().json(shown(&caller, group, &find(&caller, group, &image).await?[0])))
 }

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use super::caller::Identities;
 use super::pace::Pace;
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, Pinned, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, Images, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage,
+    StoreSizes,
 };
 use crate::actors::janitor::{Holdings, JanitorHandle};
 use crate::actors::last_used::LastUsed;
@@ -80,7 +81,7 @@ pub(crate) trait ImageStore: Send + Sync {
     fn earlier<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<Vec<Earlier>, ImagesError>>;
 
     /// See [`Images::refresh`].
-    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>>;
+    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>>;
 
     /// See [`Images::pin`].
     fn pin<'a>(&'a self, image: &'a CachedImage, pinned: bool) -> BoxFuture<'a, Result<Pinned, ImagesError>>;
@@ -161,7 +162,7 @@ impl ImageStore for Images {
         Box::pin(self.earlier(image))
     }
 
-    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), String>> {
+    fn refresh<'a>(&'a self, image: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>> {
         Box::pin(self.refresh(image))
     }
 

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::actors::images::{
-    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, Pinned, ShownImage, ShownPage, StoreSizes,
+    CachedImage, Earlier, GroupTotals, ImageQuery, ImagesError, NotRefreshed, Pinned, ShownImage, ShownPage, StoreSizes,
 };
 use crate::actors::janitor::Holdings;
 use crate::actors::last_used::LastUsed;
@@ -267,7 +267,7 @@ impl ImageStore for NoImages {
         Box::pin(ready(Ok(Vec::new())))
     }
 
-    fn refresh<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), String>> {
+    fn refresh<'a>(&'a self, _: &'a CachedImage) -> BoxFuture<'a, Result<(), NotRefreshed>> {
         Box::pin(ready(Ok(())))
     }
 

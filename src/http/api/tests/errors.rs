@@ -1,8 +1,11 @@
 //! Shapes of errors, as clients of GitLab parse them.
 
+use actix_web::ResponseError;
 use serde_json::{Value, json};
 
 use super::company::{Body, assert_response, company};
+use crate::actors::images::{ImagesError, StoreError};
+use crate::http::api::error::ApiError;
 
 /// A request, and the status and the body of its response.
 type Case = (&'static str, &'static str, Body<'static>, u16, Value);
@@ -45,6 +48,13 @@ async fn what_is_too_long_is_refused() {
     let huge = "x".repeat(1 << 20);
     let response = company.call("admin", "PUT", "/groups/1", Body::Form(&huge)).await;
     assert_response(&response, 413, error("413 Request Entity Too Large"));
+}
+
+#[test]
+fn a_full_disk_of_the_cache_is_said_as_what_it_is() {
+    let full = ApiError::from(ImagesError::Store(StoreError::Full));
+    assert_eq!(full.status_code().as_u16(), 507);
+    assert!(full.to_string().contains("the disk of the cache (storage.cache_dir)"), "{full}");
 }
 
 fn error(text: &str) -> Value {
