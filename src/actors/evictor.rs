@@ -27,8 +27,8 @@ pub struct Evictor {
     pause_factor: u32,
 }
 
-/// Pause after an eviction that evicted nothing, because all content is pinned or being read, as a multiple of its duration:
-/// each looks at all content.
+/// Pause after an eviction that evicted nothing, because all content is pinned or being read, as a multiple of its
+/// duration: each looks at all content.
 const PAUSE_FACTOR: u32 = 10;
 
 /// Maximum of that pause.
@@ -115,25 +115,26 @@ impl Evictor {
             // Another eviction may have made space meanwhile.
             let Some((missing, headroom)) = self.missing(bytes).await? else { return Ok(()) };
             let step = missing.saturating_add(headroom).min(MAX_STEP_BYTES);
-            if self.is_paused() || self.evict_bytes(step).await? == 0 {
+            if self.is_paused() || !self.evict_bytes(step).await? {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Evicts this number of bytes, and returns the number of those that were evicted.
-    async fn evict_bytes(&self, bytes: u64) -> Result<u64, StoreError> {
+    /// Evicts this number of bytes, as far as possible. Returns true if there is more space than before.
+    async fn evict_bytes(&self, bytes: u64) -> Result<bool, StoreError> {
         let began = Instant::now();
         if let Err(error) = self.record().await {
             tracing::debug!(%error, "the reads of stored content could not be recorded before an eviction");
         }
         let evicted = self.content.evict(bytes, self.files.clone()).await?;
-        let bytes = evicted.bytes;
+        // After a crash there may be records of files that are gone.
+        let is_fruitless = evicted.files + evicted.gone == 0;
         let pause = began.elapsed().saturating_mul(self.pause_factor).min(MAX_PAUSE);
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = (bytes == 0).then(|| Instant::now() + pause);
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = is_fruitless.then(|| Instant::now() + pause);
         report(evicted);
-        Ok(bytes)
+        Ok(!is_fruitless)
     }
 
     /// Returns true shortly after an eviction that evicted nothing.
@@ -162,7 +163,7 @@ impl Evictor {
     }
 }
 
-fn report(Evicted { files, bytes, failure }: Evicted) {
+fn report(Evicted { files, bytes, failure, gone: _ }: Evicted) {
     static FAILURES: LineLimit<()> = LineLimit::new();
     if let Some(error) = failure
         && let Some(left_out) = FAILURES.admit(&())

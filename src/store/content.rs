@@ -121,6 +121,8 @@ pub struct Evicted {
     pub files: usize,
     /// Their length in bytes.
     pub bytes: u64,
+    /// Number of other files that had a record and were gone.
+    pub gone: usize,
     /// The error of a file that could not be removed, if there was one. The others were removed all the same.
     pub failure: Option<String>,
 }

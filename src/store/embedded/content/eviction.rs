@@ -21,6 +21,15 @@ const MAX_SELECTIONS: usize = 4;
 /// Number of files between two records of the age of the cache, and of records that are compared at once.
 const FILES_PER_STEP: usize = 256;
 
+/// Outcome of the eviction of one file.
+enum Outcome {
+    Removed,
+    /// It was not there, and its record is removed now.
+    Gone,
+    /// It is being read, or changed meanwhile.
+    Kept,
+}
+
 /// What all pinned images are and name.
 struct Pins {
     /// Number of changes of pins before it was read.
@@ -114,11 +123,12 @@ impl EmbeddedContent {
                     continue;
                 }
                 match self.evict_one(evictable, blobs) {
-                    Ok(true) => {
+                    Ok(Outcome::Removed) => {
                         evicted.files += 1;
                         evicted.bytes += evictable.file.size;
                     }
-                    Ok(false) => {}
+                    Ok(Outcome::Gone) => evicted.gone += 1,
+                    Ok(Outcome::Kept) => {}
                     Err(error) => {
                         tracing::debug!(digest = %evictable.digest, %error, "a stored file could not be removed");
                         evicted.failure = Some(error.to_string());
@@ -139,8 +149,8 @@ impl EmbeddedContent {
         Ok(Pins { changes, content: self.pinned()? })
     }
 
-    /// Removes one file. Returns true if it was there.
-    fn evict_one(&self, Evictable { digest, file, .. }: &Evictable, blobs: &BlobFiles) -> Result<bool, StoreError> {
+    /// Removes one file.
+    fn evict_one(&self, Evictable { digest, file, .. }: &Evictable, blobs: &BlobFiles) -> Result<Outcome, StoreError> {
         let removed = match file.kind {
             FileKind::Blob => !blobs.is_being_read(digest) && blobs.evict(digest)?,
             FileKind::Manifest => {
@@ -148,10 +158,14 @@ impl EmbeddedContent {
                 self.manifests().evict(digest)?
             }
         };
-        if !removed && !blobs.path(digest).exists() {
-            self.index().lost_file(self.manifests().usage(), digest, *file)?;
+        if removed {
+            return Ok(Outcome::Removed);
         }
-        Ok(removed)
+        if blobs.path(digest).exists() {
+            return Ok(Outcome::Kept);
+        }
+        let had_record = self.index().lost_file(self.manifests().usage(), digest, *file)?;
+        Ok(if had_record { Outcome::Gone } else { Outcome::Kept })
     }
 
     /// Corrects the records; see [`ContentStore::reconcile`](crate::store::content::ContentStore::reconcile).
@@ -270,6 +284,21 @@ mod tests {
         content.evict_chosen(&chosen, pins, &blobs, &mut evicted).unwrap();
         let is_there = digests.map(|digest| content.manifests().length(&digest).unwrap() > 0);
         assert_eq!((evicted.files, is_there), (1, [true, true, false]));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_told_from_one_that_was_evicted() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = content(folder.path());
+        let blobs = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
+        let lost = Digest::from_bytes([7; 32]);
+        content
+            .index()
+            .found_file(content.manifests().usage(), &lost, StoredFile { kind: FileKind::Blob, size: 9 })
+            .unwrap();
+        let evicted = content.evict(5, &blobs).unwrap();
+        assert_eq!((evicted.files, evicted.gone, content.manifests().usage().totals().bytes), (0, 1, 0));
+        assert_eq!(content.evict(5, &blobs).unwrap(), Evicted::default());
     }
 
     #[test]

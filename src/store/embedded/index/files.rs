@@ -199,15 +199,16 @@ impl Index {
         Ok(files.unwrap_or_default())
     }
 
-    /// Removes the record of a file that is not there, unless it has changed meanwhile.
+    /// Removes the record of a file that is not there, unless it has changed meanwhile. Returns true if there
+    /// was a record.
     ///
     /// # Errors
     ///
     /// Fails if the file system does not report its free space. A record that cannot be removed is found again.
-    pub fn lost_file(&self, usage: &Usage, digest: &Digest, file: StoredFile) -> Result<(), StoreError> {
+    pub fn lost_file(&self, usage: &Usage, digest: &Digest, file: StoredFile) -> Result<bool, StoreError> {
         let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.may_record()? {
-            return Ok(());
+            return Ok(false);
         }
         let removed = self.in_database(|| {
             if usage.is_changing(digest) {
@@ -216,10 +217,11 @@ impl Index {
             self.count_change(digest, FileChange::Removed)?;
             Ok(self.files.remove(digest.as_bytes())?.is_some())
         });
-        if removed == Some(true) {
+        let removed = removed == Some(true);
+        if removed {
             usage.uncount(file);
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Returns true if there is space for records: sled needs some to start again. The cache leaves more than this
