@@ -11,6 +11,7 @@ mod files;
 mod holdings;
 mod images;
 mod links;
+mod pins;
 mod purge;
 mod rebuild;
 mod removal;

@@ -98,18 +98,6 @@ impl Index {
         self.image_changes.load(Ordering::SeqCst)
     }
 
-    /// Notes that this image may be pinned with other content than before, after it was recorded.
-    pub(super) fn note_pin(&self, file: &ImageFile) {
-        if file.pinned {
-            self.pin_changes.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// Returns the number of changes that may have pinned something since the start.
-    pub fn pin_changes(&self) -> u64 {
-        self.pin_changes.load(Ordering::SeqCst)
-    }
-
     /// Removes the record of an image.
     pub(super) fn forget_image(&self, image: &ImageKey) -> Result<(), StoreError> {
         let key = key::image(image);
@@ -259,7 +247,7 @@ impl Index {
         page.transpose()
     }
 
-    fn images_in_files(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
+    pub(super) fn images_in_files(&self, group: GroupId) -> Result<Vec<(ImageKey, ImageRecord)>, StoreError> {
         let mut images = Vec::new();
         for file in image_files::all(&self.groups, group)? {
             let file = file?;
@@ -284,75 +272,6 @@ impl Index {
     pub fn earlier(&self, image: &ImageKey) -> Result<Vec<Earlier>, StoreError> {
         let file = ImageFile::read(&self.groups, image.group, &image.origin, &image.reference)?;
         Ok(file.map(|file| file.earlier).unwrap_or_default())
-    }
-
-    /// Pins an image, or ends that. Durable when it returns. Returns false if the group has no such image.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the image's file cannot be read or written.
-    pub fn pin(&self, image: &ImageKey, pinned: bool) -> Result<bool, StoreError> {
-        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
-        let ImageKey { group, origin, reference } = image;
-        let file = match ImageFile::read(&self.groups, *group, origin, reference)? {
-            Some(file) => Some(file),
-            None => self.file_of_record(image)?,
-        };
-        let Some(mut file) = file else { return Ok(false) };
-        if file.pinned != pinned {
-            file.pinned = pinned;
-            file.write_durably(&self.groups, *group)?;
-            self.in_database(|| self.database.change(|| self.put_image(*group, &file)));
-            self.note_pin(&file);
-        }
-        Ok(true)
-    }
-
-    /// Returns the content of the file of an image that has a record and no file, because it was pulled while its group was
-    /// purged; `None` if it has no record.
-    fn file_of_record(&self, image: &ImageKey) -> Result<Option<ImageFile>, StoreError> {
-        let record =
-            self.if_trusted(|| read::<ImageRecord>(self.images.get(key::image(image))?)).transpose()?.flatten();
-        let Some(record) = record else { return Ok(None) };
-        let tag = match &image.reference {
-            Reference::Tag(tag) => Some(tag),
-            Reference::Digest(_) => None,
-        };
-        let known = tag.map(|tag| self.tag(&image.origin, tag)).transpose()?.flatten();
-        let entry = known.filter(|entry| entry.digest == record.digest).unwrap_or(TagEntry {
-            digest: record.digest,
-            checked_at: record.cached_at,
-            denied: false,
-        });
-        let file = ImageFile::after(None, &image.origin, tag, entry);
-        Ok(Some(ImageFile { cached_at: Some(record.cached_at), pinned: record.pinned, ..file }))
-    }
-
-    /// Returns all pinned images, with their digests. Compares the database with the files first, if that was not done
-    /// since the start: it may lack some.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a file cannot be read because the process lacks open files or memory.
-    pub fn pinned_images(&self) -> Result<Vec<(ImageKey, Digest)>, StoreError> {
-        self.check_against_files()?;
-        let mut pinned = Vec::new();
-        if self.trust() == Trust::Broken {
-            for group in self.groups()? {
-                let images = self.images_in_files(group)?.into_iter().filter(|(_, record)| record.pinned);
-                pinned.extend(images.map(|(key, record)| (key, record.digest)));
-            }
-            return Ok(pinned);
-        }
-        self.in_database(|| {
-            for key in self.pins.iter().keys() {
-                let key = key?;
-                let record: Option<ImageRecord> = read(self.images.get(&key)?)?;
-                pinned.extend(key::image_of(&key).zip(record.map(|record| record.digest)));
-            }
-            Ok(())
-        });
-        Ok(pinned)
     }
 
     /// Returns true once the database was compared with the files and can be read. Compares it, if that was not done.
