@@ -11,7 +11,7 @@ use fake_registry::{Image, Kind, Layer};
 use serde_json::{Value, json};
 
 use crate::operating::metrics::metric;
-use crate::service::{Client, Scenario, Service, Started, eventually};
+use crate::service::{Client, Group, Scenario, Service, Started, eventually};
 
 /// Keeps tags fresh, so that no test depends on its speed.
 const FRESH: &str = "[cache]\ntag_freshness = \"1h\"";
@@ -47,6 +47,13 @@ async fn list(service: &Service, query: &str) -> Vec<Value> {
 /// Returns one field of each image in a list.
 async fn field_of_all(service: &Service, query: &str, field: &str) -> Vec<Value> {
     list(service, query).await.iter().map(|image| image[field].clone()).collect()
+}
+
+/// Waits until no removal of images from this group is under way.
+async fn removals_end(service: &Service, group: &Group) {
+    let removals = service.data().join(format!("cache/groups/{}/removals", group.id));
+    let is_empty = async || std::fs::read_dir(&removals).unwrap().next().is_none();
+    eventually("all removals are complete", is_empty).await;
 }
 
 async fn statistics(service: &Service) -> Value {

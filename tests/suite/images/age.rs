@@ -1,4 +1,5 @@
-//! Images that nobody pulls go after a number of days, and what no image names after one, by a clock that the test sets.
+//! Images that nobody pulls go after a number of days, and what no image names after one, by a clock that the test
+//! sets.
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +24,8 @@ impl Clock {
         std::fs::write(self.offset.path(), format!("+{hours}h\n")).unwrap();
     }
 
-    /// Sets the clock to this number of days from now, and by some hours more once the service has noticed the jump, after
-    /// which it removes nothing for an hour.
+    /// Sets the clock to this number of days from now, and by some hours more once the service has noticed the jump,
+    /// after which it removes nothing for an hour.
     async fn jump(&self, service: &Service, days: u32) {
         let jumps = || service.log().matches("the clock of this machine has jumped forward").count();
         let before = jumps();
@@ -111,6 +112,7 @@ async fn a_layer_that_arrives_after_its_image_was_deleted_goes_within_days_altho
     let arrives = async || list(service, "").await.iter().any(|image| image["state"] == "arriving");
     eventually("the layer arrives", arrives).await;
     assert_eq!(service.api("DELETE", &format!("{IMAGES}/app:late"), Value::Null).await.status, 204);
+    removals_end(service, team).await;
     hub.release();
     assert_eq!(pulling.await.unwrap().status, 200);
     eventually("the layer is stored", async || is_stored(service, "blobs", late.layers()[0].digest())).await;

@@ -101,7 +101,7 @@ async fn deletions_during_pulls_harm_no_pull() {
     let images = [1, 2].map(|seed| Image::single(&[Layer::random(3_000, seed), shared.clone()]));
     let [one, two] = &images;
     let scenario = Scenario::new().image("library/app", "1", one).image("library/app", "2", two);
-    let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
+    let Started { hub, service, client, team, .. } = &scenario.settings(FRESH).start().await;
     for _ in 0..15 {
         let pulls = async {
             tokio::join!(pull(client, "team", "app", "1", one), pull(client, "team", "app", "2", two));
@@ -113,9 +113,7 @@ async fn deletions_during_pulls_harm_no_pull() {
     pull(client, "team", "app", "2", two).await;
     hub.down(fake_registry::Listener::Registry);
     // A removal that is still under way may take links of an image that came back; its end is awaited.
-    let removals = service.data().join("cache/groups/1/removals");
-    let is_empty = async || std::fs::read_dir(&removals).map_or(true, |mut entries| entries.next().is_none());
-    eventually("all removals are complete", is_empty).await;
+    removals_end(service, team).await;
     pull(client, "team", "app", "2", two).await;
     assert_store_is_clean(service).await;
 }
