@@ -73,8 +73,8 @@
 //! 1. [`actors::images`] and `JanitorHandle::remove_images`: single images. `JanitorHandle::purge`: all of a group.
 //!    `actors::janitor::limits`: quotas of groups, images that nobody pulls, and what no image names.
 //! 2. [`store::content`]: the operations, with their contract.
-//! 3. `store::embedded::content::removal` and `unnamed`: what is selected. Below `store::embedded::index`: `removal` (images, links
-//!    and notes), `trimming` (links, for quota and age), `purge` (a group).
+//! 3. `store::embedded::content::removal` and `unnamed`: what is selected. Below `store::embedded::index`: `removal`
+//!    (images, links and notes), `trimming` (links, for quota and age), `purge` (a group).
 //! 4. `actors::janitor::tasks`: removal of orphans, and repetition after a crash.
 //! 5. `forget_group` of `ManifestCacheHandle` and `BlobCacheHandle`, which keep links in memory;
 //!    `actors::memory_removals` guards them against a concurrent read of the store.

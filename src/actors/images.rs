@@ -4,6 +4,7 @@
 mod readers;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use self::readers::Readers;
 use super::blob_cache::{BlobCacheHandle, RunningDownload};
@@ -34,8 +35,8 @@ pub struct Images {
     readers: Readers,
 }
 
-/// Maximum number of requests that read the index for lists, single images and sizes at once, three quarters of them for
-/// one group.
+/// Maximum number of requests that read the index for lists, single images and sizes at once, three quarters of them
+/// for one group.
 const MAX_READERS: usize = 8;
 
 /// Maximum time for which such a request waits for others to end.

@@ -184,8 +184,9 @@ impl Janitor {
         }
     }
 
-    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended. Leaves one out if
-    /// the clock has jumped forward, because everything would be old at once: then there is time to correct the clock.
+    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended. Leaves one out
+    /// if the clock has jumped forward, because everything would be old at once: then there is time to correct the
+    /// clock.
     fn expire(&mut self, _: &mut Context<Self>) {
         let now = Timestamp::now();
         if now < self.next_expiry || !self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {

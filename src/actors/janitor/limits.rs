@@ -28,8 +28,8 @@ struct State {
 /// Time after which a group that stays over its quota is looked at again.
 const PINS_RETRY_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Pause after a removal for quotas, as a multiple of its duration: each reads the whole index, and a group whose quota is
-/// smaller than what it pulls within seconds is always over it.
+/// Pause after a removal for quotas, as a multiple of its duration: each reads the whole index, and a group whose quota
+/// is smaller than what it pulls within seconds is always over it.
 const PAUSE_FACTOR: u32 = 20;
 
 /// Number of images whose removal is recorded at once.
@@ -144,8 +144,8 @@ impl Parts {
         self.remove_unlinked(now).await
     }
 
-    /// Removes links of all groups to content that no image names and nobody reads, and the content to which no group has
-    /// a link then.
+    /// Removes links of all groups to content that no image names and nobody reads, and the content to which no group
+    /// has a link then.
     ///
     /// # Errors
     ///

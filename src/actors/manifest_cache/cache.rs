@@ -184,15 +184,15 @@ impl CachedManifests {
         self.read(request.group, digest, length).await
     }
 
-    /// Returns true if the group gets a granted link: another group with the same account saw the tag move that this group
-    /// has pulled, too, and upstream would have served it the same.
+    /// Returns true if the group gets a granted link: another group with the same account saw the tag move that this
+    /// group has pulled, too, and upstream would have served it the same.
     async fn is_allowed(&self, request: &PullManifest, found: &LookUp, manifest: Option<&Leased>) -> bool {
         let (Some(entry), Some(leased), Some(_)) = (found.tag, manifest, found.pulled) else { return false };
         self.grant_tag(request, entry, &leased.manifest).await
     }
 
-    /// Records that the group has pulled this tag, which stands for this manifest, and grants a link to it. Returns true
-    /// if the group may have the manifest, also if there is no space to record that.
+    /// Records that the group has pulled this tag, which stands for this manifest, and grants a link to it. Returns
+    /// true if the group may have the manifest, also if there is no space to record that.
     async fn grant_tag(&self, request: &PullManifest, entry: TagEntry, manifest: &Manifest) -> bool {
         let Reference::Tag(tag) = &request.reference else { return false };
         let pulled = Pulled::Tag(tag.clone(), entry);

@@ -139,7 +139,9 @@ impl ApiError {
                 ChangeError::Full => StatusCode::INSUFFICIENT_STORAGE,
                 ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Self::Busy | Self::TooManyJobs | Self::TooManyLists | Self::Cache(_) | Self::NoSizes => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TooManyJobs | Self::TooManyLists | Self::Cache(_) | Self::NoSizes => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::CacheFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::NotRefreshed(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyLogins(_) | Self::TooManyChanges(_) => StatusCode::TOO_MANY_REQUESTS,

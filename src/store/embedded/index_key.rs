@@ -66,7 +66,8 @@ pub(super) fn images_of_repository(group: GroupId, upstream: &UpstreamName, repo
     [&images_of_group(group), format!("{upstream}\0{repository}\0").as_bytes()].concat()
 }
 
-/// Returns the beginning of the keys of a group's images with this tag or digest, with whatever account they were pulled.
+/// Returns the beginning of the keys of a group's images with this tag or digest, with whatever account they were
+/// pulled.
 pub(super) fn images_of_reference(
     group: GroupId,
     upstream: &UpstreamName,

@@ -48,8 +48,8 @@ impl CachedManifests {
         self.record(request, digest, links, None).await;
     }
 
-    /// Records that the group has pulled a tag that another group with the same account has pulled before: this group has
-    /// a granted link to the manifest, but no image of the tag, or one of an earlier digest.
+    /// Records that the group has pulled a tag that another group with the same account has pulled before: this group
+    /// has a granted link to the manifest, but no image of the tag, or one of an earlier digest.
     pub(in crate::actors::manifest_cache) async fn record_tag(
         &self,
         request: &PullManifest,

@@ -32,9 +32,12 @@ impl EmbeddedContent {
         unpulled_since: Option<Timestamp>,
     ) -> Result<(PathBuf, Removal), StoreError> {
         let mut digests = HashSet::new();
-        for (key, record) in self.index().images_of_repository(group, &origin.upstream, &origin.repository)? {
-            if key.origin == *origin && references.contains(&key.reference) {
-                self.add_content(&key, record.digest, &mut digests)?;
+        for reference in &references {
+            let name = (&origin.upstream, &origin.repository);
+            for (key, record) in self.index().images_of_reference(group, name, reference)? {
+                if key.origin == *origin {
+                    self.add_content(&key, record.digest, &mut digests)?;
+                }
             }
         }
         let digests = digests.into_iter().collect();
@@ -75,9 +78,9 @@ impl EmbeddedContent {
         })
     }
 
-    /// Removes the links of a group to these contents, durably, apart from those that `retain` takes out because they are
-    /// named by now. Returns the digests that no group can read any more. Others wait for as little as possible: `retain`
-    /// and the writing of the file are repeated if the images or the file have changed meanwhile.
+    /// Removes the links of a group to these contents, durably, apart from those that `retain` takes out because they
+    /// are named by now. Returns the digests that no group can read any more. Others wait for as little as possible:
+    /// `retain` and the writing of the file are repeated if the images or the file have changed meanwhile.
     pub(super) fn remove_links(
         &self,
         group: GroupId,

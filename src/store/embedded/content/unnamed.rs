@@ -1,9 +1,10 @@
-//! Removal of links to what no image of a group names and nobody has read for long: a layer that arrived after its image
-//! was removed, what a tag stood for so long ago that it is not in the history, and what a removed manifest named that
-//! was too long for its summary.
+//! Removal of links to what no image of a group names and nobody has read for long: a layer that arrived after its
+//! image was removed, what a tag stood for so long ago that it is not in the history, and what a removed manifest named
+//! that was too long for its summary.
 //!
-//! Everything that an image names stays, so a pull loses nothing: what it is given is named from the moment at which its
-//! image is recorded, and was read just before. Where it is not known what an image names, the links of its origin stay.
+//! Everything that an image names stays, so a pull loses nothing: what it is given is named from the moment at which
+//! its image is recorded, and was read just before. Where it is not known what an image names, the links of its origin
+//! stay.
 
 use std::collections::HashSet;
 
@@ -68,8 +69,8 @@ impl EmbeddedContent {
         Ok(())
     }
 
-    /// Keeps only contents that no image of the group in this origin names, now or before its tag moved; none if that is
-    /// unknown. `seen` has the images that were considered before.
+    /// Keeps only contents that no image of the group in this origin names, now or before its tag moved; none if that
+    /// is unknown. `seen` has the images that were considered before.
     fn retain_unnamed(
         &self,
         group: GroupId,

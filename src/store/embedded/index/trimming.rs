@@ -91,8 +91,8 @@ impl Index {
         Ok(links)
     }
 
-    /// Returns the granted links of a group to stored content that nobody has read since this time: of one file of links
-    /// at a time, by origin. Reads each file when it is requested.
+    /// Returns the granted links of a group to stored content that nobody has read since this time: of one file of
+    /// links at a time, by origin. Reads each file when it is requested.
     ///
     /// # Errors
     ///

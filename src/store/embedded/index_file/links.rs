@@ -33,8 +33,8 @@ pub(in crate::store::embedded) struct Links {
     damaged: usize,
 }
 
-/// The replacement of a links file by one without some of its links: written and forced to the disk before others have to
-/// wait, so that little more than a rename is left.
+/// The replacement of a links file by one without some of its links: written and forced to the disk before others have
+/// to wait, so that little more than a rename is left.
 pub(in crate::store::embedded) struct Replacement {
     group: GroupId,
     path: PathBuf,
@@ -81,9 +81,9 @@ impl Replacement {
         Ok(Self { group, path, of: file, length: bytes.len() as u64, damaged, change, earlier })
     }
 
-    /// Adds to the new file what was appended to the old one meanwhile, apart from these links. Returns false if the old
-    /// one was replaced, or has changed in another way. Nothing may be appended between this and [`Self::put`]. Fails if
-    /// a file cannot be read or written.
+    /// Adds to the new file what was appended to the old one meanwhile, apart from these links. Returns false if the
+    /// old one was replaced, or has changed in another way. Nothing may be appended between this and [`Self::put`].
+    /// Fails if a file cannot be read or written.
     pub(in crate::store::embedded) fn catch_up(&mut self, digests: &HashSet<Digest>) -> Result<bool, StoreError> {
         let (of, now) = match (&self.of, fs::metadata(&self.path)) {
             (Some(of), Ok(now)) => (of, now),

@@ -1,5 +1,5 @@
-//! Property test of removals: pulls, deletions of images, purges, sweeps of what no image names, kills and losses of the
-//! index, with the steps of removals in every order.
+//! Property test of removals: pulls, deletions of images, purges, sweeps of what no image names, kills and losses of
+//! the index, with the steps of removals in every order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
