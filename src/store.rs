@@ -10,7 +10,7 @@
 //! | [`blobs`], [`spool`] | stored blobs, and downloads that are not verified yet: files of this machine | block |
 //! | [`data_dir`], [`free_space`], [`atomic_file`] | the data folder, disk space, files that are replaced as a whole | block |
 //! | [`key_file`] | replacement of the file of the signing keys | block |
-//! | [`cache_id`], [`damage`] | identity of the cache folder; reports of damaged files | block |
+//! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
 //! | [`error`] | errors, without types of sled | do not block |
@@ -49,6 +49,7 @@ pub mod identities;
 pub mod images;
 pub mod key_file;
 pub mod large_buffer;
+mod layout;
 pub mod link;
 pub mod manifests;
 pub mod spool;

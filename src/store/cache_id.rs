@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::atomic_file;
 use super::error::OpenError;
+use super::{atomic_file, layout};
 use crate::auth::random;
 use crate::domain::id::CacheId;
 
@@ -52,12 +52,13 @@ const KNOWN: &str = "index.cache-id";
 const OWN_DISK: &str = "on a disk of its own";
 
 impl CacheFolder {
-    /// Identifies the cache folder, and marks it if it is new. Logs if it is not the one from which the index was
-    /// built. What cannot be read or written is logged, and fails nothing: at worst the index is rebuilt once more.
+    /// Identifies the cache folder, marks it if it is new, and upgrades it to the present layout. Logs if it is not the
+    /// one from which the index was built. What cannot be read or written is logged, and fails nothing: at worst the
+    /// index is rebuilt once more.
     ///
     /// # Errors
     ///
-    /// Fails if the folder is the mount point of a disk that is not mounted.
+    /// Fails if the folder is the mount point of a disk that is not mounted, or if a newer program has written it.
     pub(super) fn identify(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (marker, known) = (cache.join(MARKER), data.join(KNOWN));
         let (here, before) = (read(&marker), read(&known));
@@ -67,6 +68,7 @@ impl CacheFolder {
         if is_new && !place.on_own_disk && before.is_some() && place_in(&known) == Some(was_mounted) {
             return Err(OpenError::Unmounted { folder: cache.to_owned(), known });
         }
+        layout::CACHE.bring_up_to_date(cache)?;
         let id = here.unwrap_or_else(|| {
             let id = CacheId::from_random(random::bytes());
             write(&marker, id);
@@ -112,6 +114,19 @@ impl CacheFolder {
             tracing::info!(%folder, "the cache folder is another one than before: the index is built from it");
         }
     }
+}
+
+/// Returns true if the index was built from another cache folder. Changes nothing.
+pub(super) fn is_other(data: &Path, cache: &Path) -> bool {
+    let (here, before) = (read(&cache.join(MARKER)), read(&data.join(KNOWN)));
+    here != before
+}
+
+/// Returns the cache folder from which the index was built, if it is still where it was.
+pub(super) fn known_folder(data: &Path) -> Option<PathBuf> {
+    let known = data.join(KNOWN);
+    let id = read(&known)?;
+    place_in(&known).map(|place| place.path).filter(|path| read(&path.join(MARKER)) == Some(id))
 }
 
 /// Returns the id in a file; `None` if there is no file, or no id in it.

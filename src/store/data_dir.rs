@@ -1,4 +1,5 @@
-//! The data folder: created, tested for writing and locked for this process before anything in it is opened.
+//! The data folder: created, tested for writing, locked for this process and upgraded to the present layout before
+//! anything in it is opened.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -9,24 +10,55 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 
 use super::atomic_file;
 use super::error::{OpenError, StoreError};
+use super::layout;
+
+/// File that is locked for the data folder.
+const LOCK: &str = "lock";
+
+/// File that is locked for the cache folder.
+const CACHE_LOCK: &str = "cache.lock";
 
 /// Exclusive use of a data folder, and of a cache folder if one was added. No other process can open them while
 /// this value lives. The kernel releases the locks when the process ends in any way.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    /// The cache folder, if it was added.
+    cache: Option<PathBuf>,
     _locks: Vec<File>,
 }
 
 impl DataDir {
-    /// Locks the folder, creating it if it is missing.
+    /// Locks the folder, creating it if it is missing, and upgrades it to the present layout.
     ///
     /// # Errors
     ///
-    /// Fails if the folder cannot be created or written, or if another process has locked it.
+    /// Fails if the folder cannot be created or written, if another process has locked it, or if a newer program has
+    /// written it.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let lock = lock_folder(path, "lock")?;
-        Ok(Self { path: path.to_owned(), _locks: vec![lock] })
+        let lock = lock_folder(path, LOCK)?;
+        layout::DATA.bring_up_to_date(path)?;
+        Ok(Self { path: path.to_owned(), cache: None, _locks: vec![lock] })
+    }
+
+    /// Locks a data folder and its cache folder, which both exist, without changing anything: neither is a file created
+    /// nor a layout upgraded. A folder without the file that is locked has never been used, and is not locked.
+    ///
+    /// # Errors
+    ///
+    /// Fails if another process has locked a folder, or if a newer program has written it.
+    pub fn inspect(path: &Path, cache: &Path) -> Result<Self, OpenError> {
+        let mut locks = Vec::new();
+        for (folder, name) in [(path, LOCK), (cache, CACHE_LOCK)] {
+            let fail = |error: io::Error| OpenError::Io { path: folder.join(name), error: error.into() };
+            match File::open(folder.join(name)) {
+                Ok(file) => locks.push(locked(folder, file)?),
+                Err(error) => unless_missing(error).map_err(fail)?,
+            }
+        }
+        layout::DATA.check(path)?;
+        layout::CACHE.check(cache)?;
+        Ok(Self { path: path.to_owned(), cache: Some(cache.to_owned()), _locks: locks })
     }
 
     /// Locks the cache folder as well, creating it if it is missing. It may be the data folder itself or lie within
@@ -36,22 +68,26 @@ impl DataDir {
     ///
     /// Fails as [`Self::open`] does.
     pub fn with_cache(mut self, path: &Path) -> Result<Self, OpenError> {
-        self._locks.push(lock_folder(path, "cache.lock")?);
+        self._locks.push(lock_folder(path, CACHE_LOCK)?);
+        layout::CACHE.check(path)?;
+        self.cache = Some(path.to_owned());
         Ok(self)
     }
 
-    /// Changes the owner of everything in the folder that another user, such as root, has created to the owner of
+    /// Changes the owner of everything in each folder that another user, such as root, has created to the owner of
     /// the folder, so that the service can open it. Does nothing unless the process runs as root. Call it when
-    /// nothing in the folder is open any more. Symbolic links are not followed.
+    /// nothing in the folders is open any more. Symbolic links are not followed.
     ///
     /// # Errors
     ///
     /// Fails if a file's owner cannot be read or changed.
     pub fn give_to_owner(&self) -> Result<(), OpenError> {
-        let fail = |error: io::Error| OpenError::Io { path: self.path.clone(), error: error.into() };
-        let owner = std::fs::metadata(&self.path).map_err(fail)?;
-        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-            chown(&self.path, &owner).map_err(fail)?;
+        for folder in [Some(&self.path), self.cache.as_ref()].into_iter().flatten() {
+            let fail = |error: io::Error| OpenError::Io { path: folder.clone(), error: error.into() };
+            let owner = std::fs::metadata(folder).map_err(fail)?;
+            if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+                chown(folder, &owner).map_err(fail)?;
+            }
         }
         Ok(())
     }
@@ -97,13 +133,16 @@ impl DataDir {
     }
 }
 
-/// Checks that this process could lock the folder, or create and lock it. Leaves no trace.
+/// Checks that this process could lock the folder, or create and lock it, and use what is in it. Leaves no trace.
 ///
 /// # Errors
 ///
-/// Fails if the folder, or the nearest existing one above it, is not a folder or not writable.
+/// Fails if the folder, or the nearest existing one above it, is not a folder or not writable, or if a newer program
+/// has written it.
 pub fn check_folder(path: &Path) -> Result<(), OpenError> {
-    check_nearest(path).map_err(|error| refusal(path, error))
+    check_nearest(path).map_err(|error| refusal(path, error))?;
+    // The names of the files tell which of the two it is.
+    [layout::DATA, layout::CACHE].iter().try_for_each(|layout| layout.check(path))
 }
 
 /// Checks that this process could create a file, whose folder has to exist. Leaves no trace.
@@ -177,7 +216,10 @@ pub fn give_to_owner_of(data: &Path, file: &Path) -> io::Result<()> {
 
 /// Locks a folder by means of the file with this name in it.
 fn lock_folder(path: &Path, name: &str) -> Result<File, OpenError> {
-    let lock = probe(path, name).map_err(|error| refusal(path, error))?;
+    locked(path, probe(path, name).map_err(|error| refusal(path, error))?)
+}
+
+fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),

@@ -104,6 +104,30 @@ pub enum OpenError {
         /// The file that tells where the cache was.
         known: PathBuf,
     },
+    /// A newer program has written the folder.
+    #[error(
+        "{} was written by a newer version{}: it has layout {found}, and dependency-proxy {} knows layouts up to {known}. Start the \
+         newer version again, or {way_out}",
+        .folder.display(), if .writer.is_empty() { String::new() } else { format!(", {}", .writer) }, env!("CARGO_PKG_VERSION")
+    )]
+    LaterLayout {
+        /// The data folder or the cache folder.
+        folder: PathBuf,
+        /// Number of its layout.
+        found: u64,
+        /// The program that wrote it; empty if it is unknown.
+        writer: String,
+        /// Number of the last layout that this program knows.
+        known: u64,
+        /// The way out, as a part of a sentence.
+        way_out: &'static str,
+    },
+    /// The file with the number of a layout has no number.
+    #[error("{} does not begin with the number of a layout. If no newer version has used the folder, remove this file", .path.display())]
+    NoLayout {
+        /// The file.
+        path: PathBuf,
+    },
     /// The disk has too little free space for what must be written first.
     #[error("the disk of {} is full and its reserve is used: free at least {} MiB", .path.display(), .missing.div_ceil(1 << 20))]
     Full {
