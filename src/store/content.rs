@@ -25,11 +25,12 @@
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | [`groups`](ContentStore::groups) returns the group until the purge is repeated and ends |
 //! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, and the numbers and times of pulls |
 //! | [`verify`](ContentStore::verify) | each entry by itself; until it ends, lookups use the files | no: to be called after each start | repeated by the next start |
+//! | [`verify_manifest`](ContentStore::verify_manifest), [`verify_again`](ContentStore::verify_again), [`recount`](ContentStore::recount) | each manifest, entry or record by itself | no: to be called now and then | repeated by the next call |
 //!
 //! [`grant`](ContentStore::grant) and [`remove_manifests`](ContentStore::remove_manifests) exclude each other: a
 //! manifest is not removed while a group is given a link to it. Callers may run all operations concurrently, on any
-//! thread. Nothing blocks the calling thread, except [`verify`](ContentStore::verify). A caller that is dropped cancels
-//! nothing. [`free_space`](ContentStore::free_space) reads no disk: it returns a handle.
+//! thread. Nothing blocks the calling thread, except [`verify`](ContentStore::verify) and the operations below it. A
+//! caller that is dropped cancels nothing. [`free_space`](ContentStore::free_space) reads no disk: it returns a handle.
 //!
 //! [`record_files`](ContentStore::record_files), [`evict`](ContentStore::evict) and
 //! [`reconcile`](ContentStore::reconcile) get the blobs of this machine: they read the changes that its
@@ -37,6 +38,7 @@
 
 mod images;
 mod removal;
+mod verifying;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -298,13 +300,13 @@ impl ContentStore {
     }
 
     /// Compares the records of the files with the files, and corrects the records. Reads only folders and the metadata
-    /// of files without a record. Returns the number of corrections.
+    /// of files. Returns the number of corrections.
     ///
     /// # Errors
     ///
     /// Fails if a folder cannot be read.
     pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
-        self.run(move |content| content.reconcile(&blobs)).await
+        self.run(move |content| content.reconcile(&blobs, &mut || true)).await
     }
 
     /// Writes what waits in memory.
@@ -316,24 +318,13 @@ impl ContentStore {
         self.run(|content| content.index().flush()).await
     }
 
-    /// Compares the index with its files and corrects it. Blocks, for as long as that takes.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the process lacks open files or memory.
-    pub fn verify(&self) -> Result<usize, StoreError> {
-        let Engine::Embedded(content) = &self.0;
-        content.index().check_against_files()
-    }
-
     /// Returns the disk space that is available to manifests.
     pub fn free_space(&self) -> &FreeSpace {
         let Engine::Embedded(content) = &self.0;
         content.manifests().free_space()
     }
 
-    /// Returns the embedded engine, for tests that look behind the interface.
-    #[cfg(test)]
+    /// Returns the embedded engine.
     pub(crate) fn engine(&self) -> &EmbeddedContent {
         let Engine::Embedded(content) = &self.0;
         content

@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Tag,
     /// The database of the index.
     Index,
+    /// The totals of what is stored.
+    Count,
     /// The journal of identities.
     Identities,
 }
@@ -37,6 +39,7 @@ impl Kind {
             Self::Link => "link",
             Self::Tag => "tag",
             Self::Index => "index",
+            Self::Count => "count",
             Self::Identities => "identities",
         }
     }
@@ -110,8 +113,13 @@ pub(super) fn set_aside(path: &Path) -> bool {
     fs::rename(path, aside).is_ok()
 }
 
+/// Returns true if a file or folder was moved aside before, because it was unreadable.
+pub(super) fn is_set_aside(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == DAMAGED_EXTENSION)
+}
+
 /// Returns true if the error comes from a shortage of this process, or is temporary.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN))
 }
 

@@ -127,19 +127,42 @@ impl Usage {
 
     /// Records that a file was stored, which was not there before.
     pub(in crate::store) fn stored(&self, digest: &Digest, file: StoredFile) {
+        let mut changes = self.changes();
         self.count(file);
-        self.changes().insert(*digest, FileChange::Stored(file));
+        changes.insert(*digest, FileChange::Stored(file));
     }
 
     /// Records that a file was removed, which was there.
     pub(in crate::store) fn removed(&self, digest: &Digest, file: StoredFile) {
+        let mut changes = self.changes();
         self.uncount(file);
-        self.changes().insert(*digest, FileChange::Removed);
+        changes.insert(*digest, FileChange::Removed);
     }
 
     /// Returns the changes since the last call. The caller records them in the index.
     pub(in crate::store) fn take_changes(&self) -> HashMap<Digest, FileChange> {
         mem::take(&mut *self.changes())
+    }
+
+    /// Returns the totals, and the changes that are not in the index yet, as they are at one time.
+    pub(in crate::store) fn snapshot(&self) -> (Totals, HashMap<Digest, FileChange>) {
+        let changes = self.changes();
+        (self.totals(), changes.clone())
+    }
+
+    /// Replaces the totals by others, if neither they nor the changes are different from a snapshot. Returns whether
+    /// that was done. No other thread may count files that are known from before meanwhile.
+    pub(in crate::store) fn correct(&self, snapshot: &(Totals, HashMap<Digest, FileChange>), by: Totals) -> bool {
+        let changes = self.changes();
+        let is_same = self.totals() == snapshot.0 && *changes == snapshot.1;
+        if is_same {
+            for (number, by) in
+                [(&self.0.bytes, by.bytes), (&self.0.blobs, by.blobs), (&self.0.manifests, by.manifests)]
+            {
+                number.store(by, Ordering::Relaxed);
+            }
+        }
+        is_same
     }
 
     /// Returns true if a change of this file is not in the index yet.
@@ -156,6 +179,17 @@ impl Usage {
 
     fn changes(&self) -> MutexGuard<'_, HashMap<Digest, FileChange>> {
         self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Totals {
+    /// Adds a file.
+    pub(in crate::store) fn add(&mut self, file: StoredFile) {
+        self.bytes = self.bytes.saturating_add(file.size);
+        match file.kind {
+            FileKind::Blob => self.blobs += 1,
+            FileKind::Manifest => self.manifests += 1,
+        }
     }
 }
 

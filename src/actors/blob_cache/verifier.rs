@@ -1,7 +1,10 @@
 //! Background verification of stored content, on one thread of low priority. First the database of the index is
-//! compared with its files. Then blobs are verified at a bounded rate: each once after a start, the most recently
-//! used first, and again on a schedule. Suspected blobs are verified at once. A blob whose digest is wrong is
-//! removed, and the next pull fetches it again. No request waits for the verification.
+//! compared with its files. Then everything is verified at a bounded rate, once after a start and again on a schedule:
+//! blobs, the most recently used first; and in [`scrub`] manifests, the index and what is counted. Suspected blobs are
+//! verified at once. A blob whose digest is wrong is removed, and the next pull fetches it again. No request waits for
+//! the verification.
+
+mod scrub;
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -106,7 +109,8 @@ impl Work {
         while !self.ended {
             let begin = Instant::now();
             let next = if self.options.bytes_per_second > 0 {
-                self.round();
+                self.verify_blobs();
+                self.scrub();
                 self.options.interval
             } else {
                 IDLE_INTERVAL
@@ -116,7 +120,7 @@ impl Work {
     }
 
     /// Verifies all blobs that are stored now.
-    fn round(&mut self) {
+    fn verify_blobs(&mut self) {
         let blobs = self.files.by_last_use().unwrap_or_else(|error| {
             tracing::warn!(%error, "the stored blobs cannot be listed, and are not verified");
             Vec::new()
@@ -129,13 +133,18 @@ impl Work {
                 !self.ended
             });
             log_failure(digest, verified);
-            // Bounds the number of files per second: many small blobs must not be more work than few large ones.
-            self.pause(time_for(FILE_COST_BYTES, rate));
-            if self.ended {
+            if !self.pause_for_file() {
                 return;
             }
         }
         tracing::debug!(blobs = blobs.len(), "all stored blobs were verified");
+    }
+
+    /// Waits for as long as a file costs, so that many small files are not more work than few large ones. Returns false
+    /// once the service ends.
+    fn pause_for_file(&mut self) -> bool {
+        self.pause(time_for(FILE_COST_BYTES, self.options.bytes_per_second));
+        !self.ended
     }
 
     /// Waits for this time, and verifies the blobs that become suspected meanwhile.

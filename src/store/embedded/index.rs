@@ -20,6 +20,7 @@ mod tags;
 mod totals;
 mod trimming;
 
+use std::collections::HashSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -86,6 +87,8 @@ pub struct Index {
     adding: RwLock<()>,
     /// Held during the comparison with the files, so that only one runs at a time.
     checking: Mutex<()>,
+    /// Groups whose purge has begun.
+    purging: Mutex<HashSet<GroupId>>,
 }
 
 /// Size of sled's cache in bytes.
@@ -178,6 +181,7 @@ impl Index {
             found: Found::default(),
             adding: RwLock::default(),
             checking: Mutex::default(),
+            purging: Mutex::default(),
         })
     }
 
@@ -195,6 +199,11 @@ impl Index {
         index_file::groups(&self.groups)?.collect()
     }
 
+    /// Returns the folder of the database.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Forces everything to the disk. Without it, lost entries are recovered from the small files.
     ///
     /// # Errors
@@ -209,7 +218,8 @@ fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, Sto
     Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
 }
 
-fn set_aside(folder: &Path) -> Result<(), StoreError> {
+/// Moves the folder of the database aside. Fails if it cannot be renamed.
+pub(super) fn set_aside(folder: &Path) -> Result<(), StoreError> {
     let aside = folder.with_extension("damaged");
     // Usually there is none from an earlier failure.
     let _ = fs::remove_dir_all(&aside).or_else(|_| fs::remove_file(&aside));

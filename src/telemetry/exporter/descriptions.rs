@@ -104,7 +104,11 @@ fn describe_store() {
     );
     describe_counter!(
         "dependency_proxy_verified_bytes_total",
-        "Bytes of stored blobs read back and verified in the background"
+        "Bytes of stored blobs and manifests read back and verified in the background"
+    );
+    describe_gauge!(
+        "dependency_proxy_verified_at_seconds",
+        "Time of the last complete verification of all that is stored, in seconds since 1970"
     );
     describe_gauge!("dependency_proxy_stored_bytes", "Bytes of all stored manifests and blobs, each content once");
     describe_gauge!("dependency_proxy_stored_blobs", "Stored blobs");

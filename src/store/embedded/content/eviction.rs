@@ -11,6 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Descriptor, Named};
 use crate::store::blobs::BlobFiles;
 use crate::store::content::Evicted;
+use crate::store::damage::{self, Kind};
 use crate::store::embedded::index::Evictable;
 use crate::store::error::StoreError;
 use crate::store::usage::{FileKind, StoredFile};
@@ -168,14 +169,25 @@ impl EmbeddedContent {
         Ok(if had_record { Outcome::Gone } else { Outcome::Kept })
     }
 
-    /// Corrects the records; see [`ContentStore::reconcile`](crate::store::content::ContentStore::reconcile).
-    pub(in crate::store) fn reconcile(&self, blobs: &BlobFiles) -> Result<usize, StoreError> {
+    /// Corrects the records; see [`ContentStore::reconcile`](crate::store::content::ContentStore::reconcile). `pace` is
+    /// called for each file, and returns false to stop.
+    pub(in crate::store) fn reconcile(
+        &self,
+        blobs: &BlobFiles,
+        pace: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, StoreError> {
         let mut corrected = 0;
         for digest in blobs.digests()? {
+            if !pace() {
+                return Ok(corrected);
+            }
             let size = fs::metadata(blobs.path(&digest)).map_or(0, |file| file.len());
             corrected += usize::from(self.found(&digest, FileKind::Blob, size)?);
         }
         for digest in self.manifests().digests()? {
+            if !pace() {
+                return Ok(corrected);
+            }
             let size = self.manifests().length(&digest)?;
             corrected += usize::from(self.found(&digest, FileKind::Manifest, size)?);
         }
@@ -195,6 +207,17 @@ impl EmbeddedContent {
                 }
             }
         }
+    }
+
+    /// Counts what is stored; see [`ContentStore::recount`](crate::store::content::ContentStore::recount).
+    pub(in crate::store) fn recount(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
+        let groups = self.index().recount(pace)?;
+        let differing = groups + usize::from(self.index().recount_files(self.manifests().usage())?);
+        if differing > 0 {
+            let what = format!("the totals of {groups} groups");
+            damage::found(Kind::Count, self.index().folder(), what, "they were counted anew");
+        }
+        Ok(differing)
     }
 
     /// Records a file that was found. Returns true if it had no record. A file without content is gone, or will be.

@@ -12,13 +12,16 @@ use super::{Index, StoreError};
 use crate::domain::digest::Digest;
 use crate::domain::eviction::{Age, Selection, Use};
 use crate::store::embedded::reserve;
-use crate::store::usage::{FileChange, FileKind, StoredFile, Usage};
+use crate::store::usage::{FileChange, FileKind, StoredFile, Totals, Usage};
 
 /// Key of the [`Age`] of the cache.
 const AGE: &[u8] = b"age";
 
 /// Length of a record in bytes: kind, size, reads, priority, and time of the last read.
 const RECORD_BYTES: usize = 1 + 8 + 4 + 8 + 8;
+
+/// Maximum number of recounts of all files, where others are stored or removed meanwhile.
+const MAX_RECOUNTS: usize = 3;
 
 /// The record of a file.
 #[derive(Clone, Copy)]
@@ -154,7 +157,7 @@ impl Index {
         Ok(())
     }
 
-    /// Records a file that was found on the disk, unless it is known. Returns true if it was not.
+    /// Records a file that was found on the disk, unless it is known with this length. Returns true if it was not.
     ///
     /// # Errors
     ///
@@ -165,20 +168,82 @@ impl Index {
         if !self.may_record()? {
             return Ok(false);
         }
-        let added = self.in_database(|| {
-            if usage.is_changing(digest) || self.file(digest)?.is_some() {
+        let found = self.in_database(|| {
+            let before = self.files.get(digest.as_bytes())?.as_deref().and_then(decoded);
+            // The same content can be a blob and a manifest; one of the two is recorded.
+            let is_known = |before: FileRecord| before.kind != file.kind || before.usage.size == file.size;
+            if usage.is_changing(digest) || before.is_some_and(is_known) {
+                return Ok(None);
+            }
+            self.count_change(digest, FileChange::Removed)?;
+            self.files.remove(digest.as_bytes())?;
+            self.count_change(digest, FileChange::Stored(file))?;
+            let new = || FileRecord { kind: file.kind, usage: age.stored(file.size), read_at: Timestamp::now() };
+            let resized = |before: FileRecord| FileRecord { usage: Use { size: file.size, ..before.usage }, ..before };
+            self.files.insert(digest.as_bytes(), encoded(before.map_or_else(new, resized)))?;
+            Ok(Some(before))
+        });
+        let Some(before) = found.flatten() else { return Ok(false) };
+        if let Some(FileRecord { kind, usage: Use { size, .. }, .. }) = before {
+            usage.uncount(StoredFile { kind, size });
+        }
+        usage.count(file);
+        Ok(true)
+    }
+
+    /// Compares the totals of the whole store with the records, and corrects them. Returns true if they were others.
+    /// Reads all records.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present: where the database cannot be read, nothing is corrected.
+    pub fn recount_files(&self, usage: &Usage) -> Result<bool, StoreError> {
+        for _ in 0..MAX_RECOUNTS {
+            let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+            let snapshot = usage.snapshot();
+            let counted = self.in_database(|| {
+                let mut totals = Totals::default();
+                for entry in &self.files {
+                    let (key, record) = entry?;
+                    let is_changed = digest_of(&key).is_some_and(|digest| snapshot.1.contains_key(&digest));
+                    stored(&record).filter(|_| !is_changed).into_iter().for_each(|file| totals.add(file));
+                }
+                Ok(totals)
+            });
+            let Some(mut totals) = counted else { return Ok(false) };
+            for change in snapshot.1.values() {
+                if let FileChange::Stored(file) = change {
+                    totals.add(*file);
+                }
+            }
+            if totals == snapshot.0 {
                 return Ok(false);
             }
-            self.count_change(digest, FileChange::Stored(file))?;
-            let record = FileRecord { kind: file.kind, usage: age.stored(file.size), read_at: Timestamp::now() };
-            self.files.insert(digest.as_bytes(), encoded(record))?;
-            Ok(true)
-        });
-        let added = added == Some(true);
-        if added {
-            usage.count(file);
+            if usage.correct(&snapshot, totals) {
+                return Ok(true);
+            }
         }
-        Ok(added)
+        Ok(false)
+    }
+
+    /// Forgets entries that are made again: what all tags stand for and the summaries of manifests, which the files
+    /// tell, and records of files that cannot be decoded.
+    pub fn forget(&self, tags: bool, summaries: bool, records: bool) {
+        self.in_database(|| {
+            if tags {
+                self.tags.clear()?;
+            }
+            if summaries {
+                self.summaries.clear()?;
+            }
+            for entry in self.files.iter().filter(|_| records) {
+                let (key, record) = entry?;
+                if digest_of(&key).is_none() || decoded(&record).is_none() {
+                    self.files.remove(key)?;
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Returns the records that the index has, in steps of `limit`, of the digests after `after`.

@@ -106,7 +106,13 @@ impl Index {
         Ok(())
     }
 
-    fn insert_links(&self, group: GroupId, origin: &Origin, links: &[(&Digest, Link)]) -> Result<(), StoreError> {
+    /// Puts links of a group into the database.
+    pub(super) fn insert_links(
+        &self,
+        group: GroupId,
+        origin: &Origin,
+        links: &[(&Digest, Link)],
+    ) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         let _recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held = HashSet::new();

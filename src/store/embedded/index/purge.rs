@@ -1,6 +1,7 @@
 //! Removal of a purged group: all of its entries in the index, and then its small files.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use super::{Index, StoreError, index_file, key, link_files};
 use crate::domain::digest::Digest;
@@ -14,8 +15,11 @@ impl Index {
     ///
     /// Fails if the group's files cannot be listed because the process lacks open files or memory.
     pub fn forget_group(&self, group: GroupId) -> Result<Vec<Digest>, StoreError> {
-        // Completes the comparison with the files first: it could otherwise add entries of this group again.
+        // Completes the comparison with the files first: it could otherwise add entries of this group again. A repeated
+        // comparison leaves the group out from now on.
         self.check_against_files()?;
+        self.purging.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+        drop(self.adding.write());
         let digests = self.forget_links(group)?;
         self.in_database(|| self.forget_tags(group).and_then(|()| self.forget_images(group)));
         let mut orphans = Vec::new();
@@ -36,7 +40,14 @@ impl Index {
     /// Fails if a file cannot be removed.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
         self.in_database(|| self.database.write_out());
-        index_file::remove_all(&self.groups, group)
+        index_file::remove_all(&self.groups, group)?;
+        self.purging.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        Ok(())
+    }
+
+    /// Returns true while the group's entries are removed from the database, and its files still exist.
+    pub(super) fn is_being_purged(&self, group: GroupId) -> bool {
+        self.purging.lock().unwrap_or_else(PoisonError::into_inner).contains(&group)
     }
 
     /// Records durably that a group is to be purged, so that the purge is completed even if the process ends

@@ -1,7 +1,8 @@
 //! Amounts of content that each group has cached, kept as links, files and images come and go. They are not stored:
-//! after a start they are counted from the database, in small steps beside the service.
+//! after a start they are counted from the database, in small steps beside the service. A recount compares them with
+//! the database while the service runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::rebuild::Trust;
@@ -19,9 +20,17 @@ pub(super) struct Totals(Mutex<State>);
 
 #[derive(Default)]
 struct State {
+    counted: Counted,
+    /// A second count, while one is under way. It is kept as the first one is.
+    recount: Option<Counted>,
+}
+
+/// Totals of all groups, as far as they are counted.
+#[derive(Default)]
+pub(super) struct Counted {
     links: Progress,
     images: Progress,
-    groups: HashMap<GroupId, GroupTotals>,
+    pub(super) groups: HashMap<GroupId, GroupTotals>,
 }
 
 /// The part of a tree that is counted. Changes behind it are not counted, because they will be found there.
@@ -49,30 +58,41 @@ impl Progress {
     }
 }
 
+impl State {
+    /// Applies a change to the totals, and to the recount that is under way.
+    fn each(&mut self, change: impl Fn(&mut Counted)) {
+        change(&mut self.counted);
+        self.recount.iter_mut().for_each(change);
+    }
+}
+
 impl Totals {
     /// Counts a file for a group that holds it from now on.
     pub(super) fn add(&self, digest: &Digest, group: GroupId, file: StoredFile) {
-        let mut state = self.state();
-        if state.links.covers(digest.as_bytes()) {
-            state.groups.entry(group).or_default().add(file);
-        }
+        self.state().each(|counted| {
+            if counted.links.covers(digest.as_bytes()) {
+                counted.groups.entry(group).or_default().add(file);
+            }
+        });
     }
 
     /// Counts a file no more for a group that held it.
     pub(super) fn subtract(&self, digest: &Digest, group: GroupId, file: StoredFile) {
-        let mut state = self.state();
-        if state.links.covers(digest.as_bytes()) {
-            state.groups.entry(group).or_default().subtract(file);
-        }
+        self.state().each(|counted| {
+            if counted.links.covers(digest.as_bytes()) {
+                counted.groups.entry(group).or_default().subtract(file);
+            }
+        });
     }
 
     /// Counts an image with this key more or less.
     pub(super) fn image(&self, key: &[u8], group: GroupId, is_there: bool) {
-        let mut state = self.state();
-        if state.images.covers(key) {
-            let images = &mut state.groups.entry(group).or_default().images;
-            *images = if is_there { *images + 1 } else { images.saturating_sub(1) };
-        }
+        self.state().each(|counted| {
+            if counted.images.covers(key) {
+                let images = &mut counted.groups.entry(group).or_default().images;
+                *images = if is_there { *images + 1 } else { images.saturating_sub(1) };
+            }
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,11 +113,48 @@ impl Index {
             return Ok(None);
         }
         let counted = self.in_database(|| {
-            while !self.count_links()? {}
-            while !self.count_images()? {}
+            while !self.step(|state| self.count_links(&mut state.counted))? {}
+            while !self.step(|state| self.count_images(&mut state.counted))? {}
             Ok(())
         });
-        Ok(counted.map(|()| self.totals.state().groups.clone()))
+        Ok(counted.map(|()| self.totals.state().counted.groups.clone()))
+    }
+
+    /// Counts all groups anew from the database, in small steps, and corrects the totals where they differ. Returns the
+    /// number of groups that had other totals. `pace` is called between two steps, and returns false to stop.
+    ///
+    /// # Errors
+    ///
+    /// Does not fail at present: where the database cannot be read, nothing is corrected.
+    pub fn recount(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
+        if self.totals()?.is_none() {
+            return Ok(0);
+        }
+        self.totals.state().recount = Some(Counted::default());
+        let counted = self.in_database(|| {
+            let count = |state: &mut State| {
+                let Some(recount) = &mut state.recount else { return Ok(true) };
+                Ok(self.count_links(recount)? && self.count_images(recount)?)
+            };
+            while !self.step(count)? {
+                if !pace() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        });
+        let mut state = self.totals.state();
+        let recount = state.recount.take().filter(|_| counted == Some(true));
+        let Some(recount) = recount else { return Ok(0) };
+        let differing = differing(&state.counted.groups, &recount.groups);
+        state.counted = recount;
+        Ok(differing)
+    }
+
+    /// Runs a step of a count, while no other thread changes what is counted.
+    fn step(&self, count: impl FnOnce(&mut State) -> Result<bool, StoreError>) -> Result<bool, StoreError> {
+        let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut self.totals.state())
     }
 
     /// Returns the groups that hold some content: those with a granted link to it.
@@ -152,10 +209,8 @@ impl Index {
     }
 
     /// Counts the next links. Returns true if all are counted.
-    fn count_links(&self) -> Result<bool, StoreError> {
-        let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.totals.state();
-        let Progress::Before(from) = &state.links else { return Ok(true) };
+    pub(super) fn count_links(&self, counted: &mut Counted) -> Result<bool, StoreError> {
+        let Progress::Before(from) = &counted.links else { return Ok(true) };
         let (mut digest, mut file, mut holder) = (None, None, None);
         for (number, entry) in self.links.range(from.clone()..).enumerate() {
             let (key, link) = entry?;
@@ -163,7 +218,7 @@ impl Index {
             if digest != Some(linked) {
                 // Between two digests, because all links to one are counted at once.
                 if number >= ENTRIES_PER_STEP {
-                    state.links = Progress::Before(linked.as_bytes().to_vec());
+                    counted.links = Progress::Before(linked.as_bytes().to_vec());
                     return Ok(false);
                 }
                 (digest, file, holder) = (Some(linked), self.file(&linked)?, None);
@@ -171,35 +226,40 @@ impl Index {
             let Some(file) = file.filter(|_| holder != Some(group)) else { continue };
             if read::<Link>(Some(link))?.is_some_and(Link::is_granted) {
                 holder = Some(group);
-                state.groups.entry(group).or_default().add(file);
+                counted.groups.entry(group).or_default().add(file);
             }
         }
-        state.links = Progress::All;
+        counted.links = Progress::All;
         Ok(true)
     }
 
     /// Counts the next images. Returns true if all are counted.
-    fn count_images(&self) -> Result<bool, StoreError> {
-        let _guard = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.totals.state();
-        let Progress::Before(from) = &state.images else { return Ok(true) };
+    pub(super) fn count_images(&self, counted: &mut Counted) -> Result<bool, StoreError> {
+        let Progress::Before(from) = &counted.images else { return Ok(true) };
         for (number, key) in self.images.range(from.clone()..).keys().enumerate() {
             let key = key?;
             if number >= ENTRIES_PER_STEP {
-                state.images = Progress::Before(key.to_vec());
+                counted.images = Progress::Before(key.to_vec());
                 return Ok(false);
             }
             if let Some(image) = key::image_of(&key) {
-                state.groups.entry(image.group).or_default().images += 1;
+                counted.groups.entry(image.group).or_default().images += 1;
             }
         }
-        state.images = Progress::All;
+        counted.images = Progress::All;
         Ok(true)
     }
 }
 
+/// Returns the number of groups whose totals differ.
+fn differing(before: &HashMap<GroupId, GroupTotals>, after: &HashMap<GroupId, GroupTotals>) -> usize {
+    let of = |all: &HashMap<GroupId, GroupTotals>, group| all.get(group).copied().unwrap_or_default();
+    let groups: HashSet<&GroupId> = before.keys().chain(after.keys()).collect();
+    groups.into_iter().filter(|group| of(before, group) != of(after, group)).count()
+}
+
 impl GroupTotals {
-    fn add(&mut self, file: StoredFile) {
+    pub(super) fn add(&mut self, file: StoredFile) {
         self.bytes = self.bytes.saturating_add(file.size);
         *self.number_of(file.kind) += 1;
     }
