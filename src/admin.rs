@@ -2,6 +2,7 @@
 //! of a stopped one.
 
 pub mod backup;
+pub mod fsck;
 pub mod keys;
 pub mod reset;
 pub mod restore;

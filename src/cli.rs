@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod documents;
 mod failure;
+mod fsck;
 mod group;
 mod health;
 mod if_missing;
@@ -37,10 +38,11 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the service refused, a step of `check` failed, `bench` measured nothing or received wrong content, `admin` changed
-     nothing, `backup` or `restore` did nothing, or a change that also removes other objects was not confirmed
+     nothing, `backup` or `restore` did nothing, `fsck` found something broken that is not repaired, or a change that
+     also removes other objects was not confirmed
   2  the command line is invalid
   3  the service cannot be reached
-  4  the settings are invalid, or the service cannot start";
+  4  the settings are invalid, the service cannot start, or `fsck` cannot examine the store";
 
 /// A private pull-through cache for container images, with access rules per group.
 #[derive(Debug, Parser)]
@@ -78,6 +80,9 @@ enum Verb {
     Restore(restore::RestoreArgs),
     /// The data folder: reset the administrator's password, rotate the signing key, restore a backup.
     Admin(admin::AdminArgs),
+    /// Examine the store of a stopped service: every file against its digest, the index against the files, and what is
+    /// counted against what is stored. Changes nothing, except with --repair.
+    Fsck(fsck::FsckArgs),
     /// Run the steps of a pull through the running service one by one and report the first that fails, and why;
     /// `upstream check` does so from the service to a registry.
     Check(check::CheckArgs),
@@ -122,6 +127,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Backup(args)) => args.run(),
         Some(Verb::Restore(args)) => args.run(),
         Some(Verb::Admin(args)) => args.run(),
+        Some(Verb::Fsck(args)) => args.run(),
         Some(Verb::Check(args)) => block_on(args.run()),
         Some(Verb::Upstream(args)) => block_on(args.run()),
         Some(Verb::Bench(args)) => block_on(args.run()),

@@ -21,6 +21,7 @@
 //! | a route | [below](#a-route) |
 //! | what is evicted | [below](#what-is-evicted) |
 //! | removal of what is cached | [below](#removal-of-what-is-cached) |
+//! | what is stored in another way | [below](#what-is-stored-in-another-way) |
 //! | a second store | [`store`], "Another engine"; the contracts of [`store::content`] and [`store::identities`]; `server::components`; [`admin`] |
 //! | a request to a registry | [`upstream`], `upstream::mirrored` (the order of the registries), `upstream::registry` (one of them); its message and its rules: [`actors::upstream_fetcher`] |
 //! | a setting | [below](#a-setting) |
@@ -79,6 +80,12 @@
 //! 5. `forget_group` of `ManifestCacheHandle` and `BlobCacheHandle`, which keep links in memory;
 //!    `actors::memory_removals` guards them against a concurrent read of the store.
 //!
+//! ## What is stored in another way
+//!
+//! 1. [`store`] `layout`: an upgrade for folders of the present layout. Its number follows from the number of upgrades.
+//! 2. `store::embedded::fsck` and `store::embedded::index::examination`: what `fsck` expects of the files and the index.
+//! 3. `actors::blob_cache::verifier`: the scrub of a running service.
+//!
 //! ## A setting
 //!
 //! 1. `config/default.toml`.
@@ -124,6 +131,10 @@
 //! | removal | removal of single images from a group, and of the content that only they name |
 //! | purge | removal of everything that a group has cached |
 //! | backup | one file of users, groups, tokens and settings, made beside a running service; without secrets unless they are wanted |
+//! | scrub | verification, while the service runs, of all that is stored: at a bounded rate, again and again |
+//! | finding | something that `fsck` found to be broken, or left by an interrupted process |
+//! | quarantine | folder in the cache folder with what `fsck --repair` found to be broken; nothing reads it |
+//! | layout | version of the files in the data folder or the cache folder; a later one than the program knows is refused |
 //! | note | small file that records a purge or a removal until it is complete, so that it is repeated after a crash |
 //! | orphan | content to which no group has a link any more |
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |

@@ -12,6 +12,7 @@
 //! | [`key_file`] | replacement of the file of the signing keys | block |
 //! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
+//! | [`temporary_copy`] | copies of databases, which an examination can open | block |
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
 //! | [`error`] | errors, without types of sled | do not block |
 //! | [`embedded`] | the engine of identities and content: sled and small files | block |
@@ -53,4 +54,5 @@ mod layout;
 pub mod link;
 pub mod manifests;
 pub mod spool;
+mod temporary_copy;
 pub mod usage;

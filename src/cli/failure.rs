@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::admin::backup::BackupError;
+use crate::admin::fsck::FsckError;
 use crate::admin::keys::KeysError;
 use crate::admin::reset::ResetError;
 use crate::admin::restore::RestoreError;
@@ -81,6 +82,12 @@ pub(super) enum Failure {
     /// The identities were not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// `fsck` has found something that is broken; it has been printed already.
+    #[error("{0}")]
+    Broken(String),
+    /// The store was not examined.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
 }
 
 impl Failure {
@@ -104,10 +111,11 @@ impl Failure {
             | Self::Reset(_)
             | Self::Backup(_)
             | Self::Keys(_)
-            | Self::Restore(_) => 1,
+            | Self::Restore(_)
+            | Self::Broken(_) => 1,
             Self::Input(_) => 2,
             Self::Unreachable { .. } => 3,
-            Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) => 4,
+            Self::Settings(_) | Self::Telemetry(_) | Self::Run(_) | Self::Fsck(_) => 4,
         })
     }
 }

@@ -274,6 +274,11 @@ fn is_inside(folder: &Path, other: &Path) -> bool {
     folder != other && folder.starts_with(other)
 }
 
+/// Returns true for the name of a temporary file.
+pub(super) fn is_temporary(name: &str) -> bool {
+    is_leftover(OsStr::new(name))
+}
+
 fn is_leftover(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes())
 }

@@ -9,6 +9,7 @@
 //! | [`reserve`] | disk space that is kept for changes |
 //! | [`content`] | the [`index`], with the manifests as files: evictions, lists of images, removals |
 //! | [`index`], [`index_key`] | links, tags, images, records of files and summaries of manifests, in sled |
+//! | [`fsck`] | examination and repair of a store that no service has open |
 //! | [`index_file`] | links, tags and images in small files, from which the index can be rebuilt |
 
 pub mod backup;
@@ -16,6 +17,7 @@ mod changes;
 pub mod content;
 mod database;
 pub mod export;
+pub mod fsck;
 pub mod identity;
 pub mod index;
 mod index_file;

@@ -211,12 +211,8 @@ fn read_large(path: &Path) -> io::Result<Bytes> {
 fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
     let text = damage::readable(Kind::Description, description, digest, fs::read(description))?;
     let size = bytes.len() as u64;
-    let described = text.as_deref().and_then(|text| serde_json::from_slice::<Description>(text).ok());
-    if let Some(described) = described
-        && described.size == size
-        && manifest::identify(Some(&described.media_type), bytes).is_ok()
-    {
-        return Ok(Some(described.media_type));
+    if let Some(media_type) = described_type(bytes, text.as_deref()) {
+        return Ok(Some(media_type));
     }
     let identified = manifest::identify(None, bytes).ok().map(|(media_type, _)| media_type);
     if text.is_some() {
@@ -231,6 +227,14 @@ fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Optio
         }
     }
     Ok(identified)
+}
+
+/// Returns the media type in a description; `None` if the description is missing or damaged, or does not agree with the
+/// bytes of the manifest.
+pub(super) fn described_type(bytes: &[u8], description: Option<&[u8]>) -> Option<String> {
+    let described = serde_json::from_slice::<Description>(description?).ok()?;
+    let agrees = described.size == bytes.len() as u64 && manifest::identify(Some(&described.media_type), bytes).is_ok();
+    agrees.then_some(described.media_type)
 }
 
 #[cfg(test)]

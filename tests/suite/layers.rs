@@ -66,7 +66,11 @@ const ONLY_IN: [(&str, &[(&str, &str)]); 19] = [
     ("comfy_table", &[("cli/", "prints tables")]),
     (
         "indicatif",
-        &[("cli/bench/progress.rs", "shows that it goes on"), ("cli/cache/progress.rs", "shows how far a job is")],
+        &[
+            ("cli/bench/progress.rs", "shows that it goes on"),
+            ("cli/cache/progress.rs", "shows how far a job is"),
+            ("cli/fsck/progress.rs", "shows how far it is"),
+        ],
     ),
     ("hdrhistogram", &[("cli/bench/tally.rs", "counts how long things take")]),
     ("metrics_exporter_prometheus", &[("telemetry/exporter.rs", "collects what the layers count")]),

@@ -18,6 +18,7 @@ mod crash;
 mod eviction;
 mod faults;
 mod freshness;
+mod fsck;
 mod held_changes;
 mod herd;
 mod images;

@@ -2,7 +2,7 @@
 
 mod eviction;
 mod images;
-mod names;
+pub(super) mod names;
 mod removal;
 mod unnamed;
 

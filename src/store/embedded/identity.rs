@@ -32,6 +32,21 @@ pub struct EmbeddedIdentities {
 const CHANGES_SKIPPED: u64 = 1000;
 
 impl EmbeddedIdentities {
+    /// Names of the files and folders of identities in the data folder.
+    pub(in crate::store) const FILES: [&str; 4] =
+        ["identity", "identity.journal", "identity.jsonl", "identity.jsonl.1"];
+
+    /// Opens the identities below a folder as a start does, and returns them. For a copy of the files: may change them.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::open`] does.
+    pub(in crate::store) fn load_from(data: &Path) -> Result<Directory, OpenError> {
+        let files = Files::below(data);
+        let (database, _journal) = recovery::open(&files)?;
+        database.load().map_err(|error| OpenError::Io { path: files.database, error })
+    }
+
     /// Opens the store below the data folder, creating an empty one if there is none. Changes that the database
     /// lost are restored from the journal.
     ///

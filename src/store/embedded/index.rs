@@ -7,6 +7,7 @@
 //! first two can be made again from the stored content, apart from the numbers of reads. The totals of groups are in
 //! memory alone.
 
+mod examination;
 mod files;
 mod holdings;
 mod images;
@@ -29,6 +30,7 @@ use std::sync::{Mutex, RwLock};
 
 use serde::de::DeserializeOwned;
 
+pub(super) use self::examination::{Comparison, open_as_it_is};
 pub use self::files::Evictable;
 pub use self::images::ImageRecord;
 use self::links::UsedLinks;

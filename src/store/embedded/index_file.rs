@@ -35,7 +35,7 @@ use crate::store::error::StoreError;
 const MAX_REMOVAL_ATTEMPTS: usize = 10;
 
 /// Name of the file that marks a group as to be purged.
-const FORGOTTEN: &str = "forgotten";
+pub(super) const FORGOTTEN: &str = "forgotten";
 
 /// Number of hexadecimal digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;

@@ -12,7 +12,7 @@ use crate::store::embedded::index::Summary;
 use crate::store::manifests::Manifest;
 
 /// Maximum length of a manifest whose names are read, in bytes.
-pub(super) const MAX_EXAMINED_BYTES: u64 = 1 << 20;
+pub(in crate::store::embedded) const MAX_EXAMINED_BYTES: u64 = 1 << 20;
 
 /// Maximum number of contents that count as named by one manifest or index. Far more than any real image has.
 pub(super) const MAX_NAMES_OF_ONE: usize = 4_096;
@@ -84,7 +84,8 @@ impl EmbeddedContent {
     }
 }
 
-fn summary_of(manifest: &Manifest) -> Summary {
+/// Returns the summary of a manifest.
+pub(in crate::store::embedded) fn summary_of(manifest: &Manifest) -> Summary {
     let named = manifest::parse(&manifest.media_type, &manifest.bytes).unwrap_or_default();
     Summary::of(&named, &manifest.bytes, MAX_NAMES_OF_ONE)
 }

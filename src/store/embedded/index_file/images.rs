@@ -141,10 +141,7 @@ pub(in crate::store::embedded) fn all(
 /// Fails if the process lacks open files or memory.
 pub(in crate::store::embedded) fn read(path: &Path, group: GroupId) -> Result<Option<ImageFile>, StoreError> {
     let Some(bytes) = damage::readable(Kind::Tag, path, of(group), fs::read(path))? else { return Ok(None) };
-    // Written by an earlier version.
-    let unchecked = || bytes.starts_with(b"{").then(|| serde_json::from_slice(&bytes).ok()).flatten();
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let file: Option<ImageFile> = entry(line).or_else(unchecked);
+    let file = parse(&bytes);
     if file.is_none() {
         damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is requested again");
         if let Err(error) = atomic_file::remove_file(path) {
@@ -154,6 +151,19 @@ pub(in crate::store::embedded) fn read(path: &Path, group: GroupId) -> Result<Op
     Ok(file)
 }
 
-fn file_of(groups: &Path, group: GroupId, origin: &Origin, reference: &Reference) -> PathBuf {
+/// Returns the image in the content of a file; `None` if it is damaged.
+pub(in crate::store::embedded) fn parse(bytes: &[u8]) -> Option<ImageFile> {
+    // Written by an earlier version.
+    let unchecked = || bytes.starts_with(b"{").then(|| serde_json::from_slice(bytes).ok()).flatten();
+    entry(bytes.strip_suffix(b"\n").unwrap_or(bytes)).or_else(unchecked)
+}
+
+/// Returns the path of the file of an image.
+pub(in crate::store::embedded) fn file_of(
+    groups: &Path,
+    group: GroupId,
+    origin: &Origin,
+    reference: &Reference,
+) -> PathBuf {
     path(groups, group, "tags", &key::reference(origin, reference), "json")
 }

@@ -30,7 +30,7 @@ pub(in crate::store::embedded) struct LinkFile {
 /// Links in one file, and the number of its damaged lines.
 pub(in crate::store::embedded) struct Links {
     pub(in crate::store::embedded) links: Vec<LinkFile>,
-    damaged: usize,
+    pub(in crate::store::embedded) damaged: usize,
 }
 
 /// The replacement of a links file by one without some of its links: written and forced to the disk before others have
@@ -180,11 +180,16 @@ pub(in crate::store::embedded) fn read(path: &Path, group: GroupId) -> Result<Li
     let Some(bytes) = damage::readable(Kind::Link, path, of(group), fs::read(path))? else {
         return Ok(Links { links: Vec::new(), damaged: 0 });
     };
+    Ok(parse(path, group, &bytes))
+}
+
+/// Returns the links in the content of a file.
+pub(in crate::store::embedded) fn parse(path: &Path, group: GroupId, bytes: &[u8]) -> Links {
     if path.extension().is_none_or(|extension| extension != "json") {
-        return Ok(parsed(&bytes));
+        return parsed(bytes);
     }
-    let link = unchecked_link(&bytes, path, group);
-    Ok(Links { damaged: usize::from(link.is_none()), links: link.into_iter().collect() })
+    let link = unchecked_link(bytes, path, group);
+    Links { damaged: usize::from(link.is_none()), links: link.into_iter().collect() }
 }
 
 /// Parses lines of links.
@@ -215,8 +220,8 @@ pub(in crate::store::embedded) fn tidy(path: &Path, group: GroupId) -> Result<Ve
     Ok(links)
 }
 
-/// Merges links to one entry per digest.
-fn merged(links: Vec<LinkFile>) -> Vec<LinkFile> {
+/// Returns these links of one origin with one entry per digest.
+pub(in crate::store::embedded) fn merged(links: Vec<LinkFile>) -> Vec<LinkFile> {
     let mut merged: HashMap<Digest, LinkFile> = HashMap::with_capacity(links.len());
     for entry in links {
         let known = merged.remove(&entry.digest);
@@ -275,6 +280,7 @@ fn unchecked_link(bytes: &[u8], path: &Path, group: GroupId) -> Option<LinkFile>
     (path.file_stem()?.to_str()? == name).then_some(LinkFile { origin, digest, link })
 }
 
-fn links_path(groups: &Path, group: GroupId, origin: &Origin) -> PathBuf {
+/// Returns the path of the file of a group's links to an origin.
+pub(in crate::store::embedded) fn links_path(groups: &Path, group: GroupId, origin: &Origin) -> PathBuf {
     path(groups, group, "links", &key::origin(origin), "jsonl")
 }

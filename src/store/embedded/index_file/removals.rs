@@ -37,7 +37,7 @@ pub(in crate::store::embedded) fn all(groups: &Path, group: GroupId) -> Result<V
             continue;
         }
         let Some(bytes) = damage::readable(Kind::Link, &path, of(group), fs::read(&path))? else { continue };
-        match entry(bytes.strip_suffix(b"\n").unwrap_or(&bytes)) {
+        match parse(&bytes) {
             Some(removal) => removals.push((path, removal)),
             None => {
                 damage::found(Kind::Link, &path, of(group), "it is removed, and what it names may stay cached");
@@ -46,6 +46,11 @@ pub(in crate::store::embedded) fn all(groups: &Path, group: GroupId) -> Result<V
         }
     }
     Ok(removals)
+}
+
+/// Returns the removal in the content of a file; `None` if it is damaged.
+pub(in crate::store::embedded) fn parse(bytes: &[u8]) -> Option<Removal> {
+    entry(bytes.strip_suffix(b"\n").unwrap_or(bytes))
 }
 
 fn folder(groups: &Path, group: GroupId) -> PathBuf {

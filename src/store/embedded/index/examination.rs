@@ -1,0 +1,332 @@
+//! Comparison of the database with the small files and with the stored files, which reports every difference and
+//! changes nothing but sled's own files: it is meant for a copy of the database. The correction is in
+//! [`rebuild`](super::rebuild).
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::rebuild::{COMPLETE, UNREADABLE};
+use super::totals::Counted;
+use super::{ImageFile, Index, LinkFile, StoreError, Summary, files, key, read};
+use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
+use crate::domain::reference::Tag;
+use crate::store::embedded::fsck::{Content, Entry, Finding, Findings};
+use crate::store::embedded::index::ImageRecord;
+use crate::store::images::{GroupTotals, ImageKey};
+use crate::store::link::{Link, TagEntry};
+use crate::store::usage::{FileKind, StoredFile, Totals, Usage};
+
+/// Comparison that is under way. The small files are added one by one.
+pub(in crate::store::embedded) struct Comparison<'a> {
+    index: &'a Index,
+    hasher: RandomState,
+    /// Hashes of the keys of entries that have a file.
+    found: HashSet<u64>,
+    /// Hashes of groups with the digests that they hold.
+    held: HashSet<u64>,
+    /// What the small files say of each tag, by its key.
+    tags: HashMap<Vec<u8>, KnownTag>,
+    groups: HashMap<GroupId, GroupTotals>,
+}
+
+/// What the files of all groups say of a tag.
+struct KnownTag {
+    newest: TagEntry,
+    /// True if it is in files of pinned images only: it may have been dropped because upstream no longer has it.
+    only_pinned: bool,
+}
+
+/// Opens a database as it is, without a correction. Returns the reason why it cannot be used, as the end of a sentence
+/// that begins with "the index".
+pub(in crate::store::embedded) fn open_as_it_is(folder: &Path, groups: &Path) -> Result<Index, String> {
+    if folder.join(UNREADABLE).exists() {
+        return Err("could not be read by the service, and is rebuilt by its next start".to_owned());
+    }
+    // sled panics on some kinds of damage.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let index = Index::open_trees(folder, groups.to_owned())?;
+        let complete = index.database.contains_key(COMPLETE)?;
+        Ok::<_, StoreError>((index, complete))
+    }));
+    match opened {
+        Ok(Ok((index, true))) => Ok(index),
+        Ok(Ok((_, false))) => Err("was not built completely".to_owned()),
+        Ok(Err(error)) => Err(format!("cannot be opened: {error}")),
+        Err(_) => Err("cannot be opened: sled could not read its own files".to_owned()),
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// Begins a comparison.
+    pub(in crate::store::embedded) fn of(index: &'a Index) -> Self {
+        let (found, held, tags, groups) = Default::default();
+        Self { index, hasher: RandomState::new(), found, held, tags, groups }
+    }
+
+    /// Compares the links of a file of a group, which are merged.
+    pub(in crate::store::embedded) fn links(
+        &mut self,
+        group: GroupId,
+        links: &[LinkFile],
+        content: &Content,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        for LinkFile { origin, digest, link } in links {
+            let key = key::link(digest, group, origin);
+            self.note(&key);
+            let known: Option<Link> = read(self.index.links.get(&key)?).ok().flatten();
+            // Files of earlier versions do not state the length.
+            let same = |known: Link| known == *link || (known.state == link.state && link.size.is_none());
+            let has_source = !link.is_granted() || self.index.sources.contains_key(key::source(digest, origin))?;
+            let what = || format!("group {group} to {digest} of {}", origin.image_name());
+            match known {
+                None => findings.add(Finding::MissingEntry(Entry::Link, what())),
+                Some(known) if !same(known) || !has_source => {
+                    findings.add(Finding::DifferingEntry(Entry::Link, what()));
+                }
+                Some(_) => {}
+            }
+            if link.is_granted() && self.held.insert(self.hasher.hash_one((group, digest))) {
+                let is_manifest = |record: StoredFile| record.kind == FileKind::Manifest;
+                let prefers_manifest = self.index.file(digest)?.is_some_and(is_manifest);
+                if let Some(file) = content.file(digest, prefers_manifest) {
+                    self.groups.entry(group).or_default().add(file);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the file of an image of a group.
+    pub(in crate::store::embedded) fn image(
+        &mut self,
+        group: GroupId,
+        file: &ImageFile,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        let image = ImageKey { group, origin: file.origin.clone(), reference: file.reference() };
+        let key = key::image(&image);
+        self.note(&key);
+        self.groups.entry(group).or_default().images += 1;
+        let what = format!("group {group}, {}:{}", image.origin.image_name(), image.reference);
+        let known: Option<ImageRecord> = read(self.index.images.get(&key)?).ok().flatten();
+        let is_pinned = self.index.pins.contains_key(&key)?;
+        let same = |known: ImageRecord| {
+            let pinned = known.pinned == file.pinned && is_pinned == file.pinned;
+            known.digest == file.entry.digest && known.cached_at == file.since() && pinned
+        };
+        match known {
+            None => findings.add(Finding::MissingEntry(Entry::Image, what)),
+            Some(known) if !same(known) => findings.add(Finding::DifferingEntry(Entry::Image, what)),
+            Some(_) => {}
+        }
+        if let Some(tag) = &file.tag {
+            self.tag(group, file, tag, findings)?;
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, group: GroupId, file: &ImageFile, tag: &Tag, findings: &mut Findings) -> Result<(), StoreError> {
+        let key = key::group_tag(&file.origin, tag, group);
+        self.note(&key);
+        let what = || format!("group {group}, {}:{tag}", file.origin.image_name());
+        match read::<TagEntry>(self.index.group_tags.get(&key)?).ok().flatten() {
+            // A pinned image outlives its tag.
+            None if !file.pinned => findings.add(Finding::MissingEntry(Entry::Tag, what())),
+            Some(known) if known.digest != file.entry.digest => {
+                findings.add(Finding::DifferingEntry(Entry::Tag, what()));
+            }
+            None | Some(_) => {}
+        }
+        let known = KnownTag { newest: file.entry, only_pinned: file.pinned };
+        let before = self.tags.entry(key::tag(&file.origin, tag)).or_insert(known);
+        before.only_pinned &= file.pinned;
+        if before.newest.is_before(&file.entry) {
+            before.newest = file.entry;
+        }
+        Ok(())
+    }
+
+    /// Compares the summary of a manifest, if there is one.
+    pub(in crate::store::embedded) fn summary(&self, digest: &Digest, summary: &Summary, findings: &mut Findings) {
+        let differs = |known: &Summary| (&known.blobs, &known.manifests) != (&summary.blobs, &summary.manifests);
+        if self.index.summary(digest).as_ref().is_some_and(differs) {
+            findings.add(Finding::DifferingEntry(Entry::Summary, digest.to_string()));
+        }
+    }
+
+    /// Ends the comparison: reports what the database has beside the entries of all files, and compares the records of
+    /// stored files and the totals. Returns the number of entries.
+    pub(in crate::store::embedded) fn end(
+        mut self,
+        content: &Content,
+        findings: &mut Findings,
+    ) -> Result<u64, StoreError> {
+        let index = self.index;
+        let mut entries = 0;
+        for (tree, entry) in
+            [(&index.links, Entry::Link), (&index.images, Entry::Image), (&index.group_tags, Entry::Tag)]
+        {
+            for key in tree.iter().keys() {
+                let key = key?;
+                entries += 1;
+                if !self.found.contains(&self.hasher.hash_one(key.as_ref())) {
+                    findings.add(Finding::SurplusEntry(entry, described(entry, &key)));
+                }
+            }
+        }
+        for key in index.pins.iter().keys() {
+            let key = key?;
+            if !index.images.contains_key(&key)? {
+                findings.add(Finding::SurplusEntry(Entry::Image, described(Entry::Image, &key)));
+            }
+        }
+        entries += self.tags_of_all(findings)?;
+        entries += self.files(content, findings)?;
+        self.totals(content, findings)?;
+        Ok(entries)
+    }
+
+    fn tags_of_all(&mut self, findings: &mut Findings) -> Result<u64, StoreError> {
+        let mut entries = 0;
+        for entry in &self.index.tags {
+            let (key, value) = entry?;
+            entries += 1;
+            let known: Option<TagEntry> = read(Some(value)).ok().flatten();
+            let what = || described(Entry::Tag, &key);
+            match self.tags.remove(key.as_ref()) {
+                None => findings.add(Finding::SurplusEntry(Entry::Tag, what())),
+                Some(KnownTag { newest, .. }) => {
+                    // The database may have a newer time of confirmation.
+                    let same = |known: TagEntry| known.digest == newest.digest && !known.is_before(&newest);
+                    if !known.is_some_and(same) {
+                        findings.add(Finding::DifferingEntry(Entry::Tag, what()));
+                    }
+                }
+            }
+        }
+        for (key, _) in self.tags.drain().filter(|(_, known)| !known.only_pinned) {
+            findings.add(Finding::MissingEntry(Entry::Tag, described(Entry::Tag, &key)));
+        }
+        Ok(entries)
+    }
+
+    /// Compares the records of stored files with the files.
+    fn files(&self, content: &Content, findings: &mut Findings) -> Result<u64, StoreError> {
+        let (mut entries, mut recorded) = (0, HashSet::new());
+        for entry in &self.index.files {
+            let (key, record) = entry?;
+            entries += 1;
+            let (Some(digest), Some(record)) = (files::digest_of(&key), files::stored(&record)) else {
+                findings.add(Finding::DifferingEntry(Entry::File, described(Entry::File, &key)));
+                continue;
+            };
+            recorded.insert(self.hasher.hash_one(digest));
+            let found = content.file(&digest, record.kind == FileKind::Manifest);
+            match found {
+                None => findings.add(Finding::SurplusEntry(Entry::File, digest.to_string())),
+                Some(found) if found.kind != record.kind => {
+                    findings.add(Finding::DifferingEntry(Entry::File, digest.to_string()));
+                }
+                Some(found) if found.size != record.size => {
+                    findings.add(Finding::Length { digest, recorded: record.size, found: found.size });
+                }
+                Some(_) => {}
+            }
+        }
+        for digest in content.digests() {
+            // A file without content has no record.
+            let is_empty = content.file(digest, false).is_some_and(|file| file.size == 0);
+            if !is_empty && !recorded.contains(&self.hasher.hash_one(digest)) {
+                findings.add(Finding::MissingEntry(Entry::File, digest.to_string()));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Compares what a service that starts on this database would count with what is stored.
+    fn totals(&self, content: &Content, findings: &mut Findings) -> Result<(), StoreError> {
+        let (usage, mut stored) = (Usage::default(), Totals::default());
+        self.index.count_files(&usage);
+        for digest in content.digests() {
+            let is_manifest = |record: StoredFile| record.kind == FileKind::Manifest;
+            let prefers_manifest = self.index.file(digest)?.is_some_and(is_manifest);
+            let Some(file) = content.file(digest, prefers_manifest) else { continue };
+            // A file without content need not have a record.
+            if file.size == 0 && self.index.file(digest)?.is_none() {
+                continue;
+            }
+            stored.add(file);
+        }
+        let counted = usage.totals();
+        if counted != stored {
+            let difference = difference(
+                (counted.bytes, counted.blobs, counted.manifests, 0),
+                (stored.bytes, stored.blobs, stored.manifests, 0),
+            );
+            findings.add(Finding::Count { group: None, difference });
+        }
+        let counted = self.index.counted_anew()?;
+        let mut groups: Vec<&GroupId> = self.groups.keys().chain(counted.keys()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        for group in groups {
+            let of = |all: &HashMap<GroupId, GroupTotals>| all.get(group).copied().unwrap_or_default();
+            let (counted, stored) = (of(&counted), of(&self.groups));
+            if counted != stored {
+                let numbers = |of: GroupTotals| (of.bytes, of.blobs, of.manifests, of.images);
+                let difference = difference(numbers(counted), numbers(stored));
+                findings.add(Finding::Count { group: Some(*group), difference });
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, key: &[u8]) {
+        self.found.insert(self.hasher.hash_one(key));
+    }
+}
+
+impl Index {
+    /// Counts what all groups have cached, without a look at what is counted already.
+    fn counted_anew(&self) -> Result<HashMap<GroupId, GroupTotals>, StoreError> {
+        let mut counted = Counted::default();
+        while !self.count_links(&mut counted)? {}
+        while !self.count_images(&mut counted)? {}
+        Ok(counted.groups)
+    }
+}
+
+type Numbers = (u64, u64, u64, u64);
+
+fn difference(counted: Numbers, stored: Numbers) -> String {
+    let shown = |(bytes, blobs, manifests, images): Numbers| {
+        format!("{bytes} bytes, {blobs} blobs, {manifests} manifests, {images} images")
+    };
+    let (counted, stored) = (shown(counted), shown(stored));
+    format!("the index counts {counted}, and there are {stored}")
+}
+
+/// Describes an entry by its key.
+fn described(entry: Entry, key: &[u8]) -> String {
+    let link = || key::holder_of_link(key).map(|(digest, group)| format!("group {group} to {digest}"));
+    let image = || {
+        let ImageKey { group, origin, reference } = key::image_of(key)?;
+        Some(format!("group {group}, {}:{reference}", origin.image_name()))
+    };
+    let tag = || {
+        let mut fields = key.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let (upstream, _account) = (fields.next()?, fields.next()?);
+        Some(format!("{upstream}/{}:{}", fields.next()?, fields.next()?))
+    };
+    let text = match entry {
+        Entry::Link => link(),
+        Entry::Image => image(),
+        Entry::Tag => tag(),
+        Entry::File | Entry::Summary => files::digest_of(key).map(|digest| digest.to_string()),
+    };
+    text.unwrap_or_else(|| "a damaged name".to_owned())
+}
