@@ -38,7 +38,7 @@ pub(super) struct FsckArgs {
 }
 
 /// Maximum number of findings of one kind that are printed for people.
-const MAX_SHOWN: usize = 20;
+const MAX_SHOWN: usize = 10;
 
 impl FsckArgs {
     /// Examines the store and prints the result.
@@ -74,9 +74,9 @@ fn print(outcome: &Outcome) {
     }
     let (folder, quarantined) = (outcome.quarantine.display(), outcome.quarantined);
     if quarantined.files > 0 {
-        let (files, size) = (quarantined.files, bytes(quarantined.bytes));
+        let (files, size) = (number_of(quarantined.files, "file"), bytes(quarantined.bytes));
         print_line(&printable(&format!(
-            "{folder} has {files} files ({size}) that were broken. Nothing needs them; to remove them: rm -r '{folder}'"
+            "{folder} has what was broken: {files} ({size}). Nothing needs that; to remove it: rm -r '{folder}'"
         )));
     }
     if outcome.broken() == 0 {
@@ -101,10 +101,9 @@ fn print_findings(findings: &Findings) {
 }
 
 fn print_repaired(Repaired { quarantined, rewritten, removed, index, left, failures }: &Repaired) {
-    let index = if *index { ", and the index was corrected" } else { "" };
-    print_line(&format!(
-        "{quarantined} files were put into quarantine, {rewritten} written again and {removed} removed{index}."
-    ));
+    let index = if *index { "; the index was corrected" } else { "" };
+    let quarantined = number_of(*quarantined, "file");
+    print_line(&format!("Put into quarantine: {quarantined}; written again: {rewritten}; removed: {removed}{index}."));
     if left.broken() > 0 {
         print_line("These are left:");
         print_findings(left);
@@ -116,7 +115,7 @@ fn print_repaired(Repaired { quarantined, rewritten, removed, index, left, failu
 
 fn verdict(outcome: &Outcome, broken: u64) -> String {
     let numbers = |findings: &Findings| findings.numbers().get("identities").copied().unwrap_or_default();
-    let found = if broken == 1 { "1 finding".to_owned() } else { format!("{broken} findings") };
+    let found = number_of(broken, "finding");
     match &outcome.repaired {
         Some(repaired) if repaired.left.broken() == numbers(&repaired.left) && repaired.failures.is_empty() => {
             "the identities are not repaired here; the sentence above names the command".to_owned()
@@ -128,6 +127,11 @@ fn verdict(outcome: &Outcome, broken: u64) -> String {
         }
         None => format!("{found}; run the command again with --repair to repair the store"),
     }
+}
+
+/// Formats a number of things.
+fn number_of(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn as_json(outcome: &Outcome) -> Value {

@@ -1,16 +1,27 @@
 //! Copies of databases in the temporary folder of the operating system (`TMPDIR`), for reading: sled writes when it
-//! opens a database. Only this user can read them, and they are removed when they are dropped.
+//! opens a database. Only this user can read them. They are removed when they are dropped, and those of a process that
+//! was killed by the next copy.
 
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::atomic_file;
 use super::error::StoreError;
 
 /// A folder with the copy, which lives as long as this value.
-pub(super) struct TemporaryCopy(TempDir);
+pub(super) struct TemporaryCopy {
+    folder: TempDir,
+    /// The folder itself, locked: it tells that its process lives.
+    _lock: File,
+}
+
+/// Beginning of the names of the folders.
+const PREFIX: &str = "dependency-proxy-copy-";
 
 /// Free disk space in bytes that is left beside a copy.
 const HEADROOM_BYTES: u64 = 32 << 20;
@@ -22,7 +33,10 @@ impl TemporaryCopy {
     ///
     /// Fails with [`StoreError::Full`] if there is too little space, and if something cannot be read or written.
     pub(super) fn of(folder: &Path, names: &[&str]) -> Result<Self, StoreError> {
-        let copy = tempfile::Builder::new().prefix("dependency-proxy-").tempdir()?;
+        remove_abandoned(&std::env::temp_dir());
+        let copy = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let lock = File::open(copy.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
         let present: Vec<(PathBuf, PathBuf)> = names
             .iter()
             .map(|name| (folder.join(name), copy.path().join(name)))
@@ -33,13 +47,31 @@ impl TemporaryCopy {
             return Err(StoreError::Full);
         }
         present.iter().try_for_each(|(from, to)| copy_all(from, to))?;
-        Ok(Self(copy))
+        Ok(Self { folder: copy, _lock: lock })
     }
 
     /// Returns the path of the folder with the copies.
     pub(super) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
+}
+
+/// Removes the copies of this user that killed processes have left. A failure leaves them where they are.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // Of the entry itself, not of what a symbolic link of another user names.
+        let is_own =
+            || entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw());
+        if is_copy && is_own() && File::open(entry.path()).is_ok_and(|folder| is_unlocked(&folder)) {
+            // The next copy tries it again.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn is_unlocked(folder: &File) -> bool {
+    flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// Returns the length of a file in bytes, or that of all files below a folder.
@@ -60,4 +92,40 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
         let entry = entry?;
         copy_all(&entry.path(), &to.join(entry.file_name()))
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_what_exists_and_is_removed_when_it_is_dropped() {
+        let original = tempfile::tempdir().unwrap();
+        fs::create_dir_all(original.path().join("index/blobs")).unwrap();
+        fs::write(original.path().join("index/blobs/one"), "1").unwrap();
+        let copy = TemporaryCopy::of(original.path(), &["index", "other"]).unwrap();
+        let path = copy.path().to_owned();
+        assert_eq!(fs::read(path.join("index/blobs/one")).unwrap(), b"1");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        drop(copy);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn copies_of_killed_processes_are_removed_and_those_in_use_are_not() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = temporary.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("db"), "x").unwrap();
+            path
+        };
+        let (abandoned, used) = (folder("dependency-proxy-copy-1"), folder("dependency-proxy-copy-2"));
+        let other = folder("other-1");
+        let lock = File::open(&used).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        remove_abandoned(temporary.path());
+        assert_eq!([abandoned.exists(), used.exists(), other.exists()], [false, true, true]);
+    }
 }

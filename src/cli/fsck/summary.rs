@@ -32,9 +32,9 @@ fn number(what: &str, examined: &Examined) -> Value {
     match what {
         "blobs" => json!(examined.blobs),
         "manifests" => json!(examined.manifests),
-        "small files" => json!(format!("{} of {} groups", examined.small_files, examined.groups)),
-        "index" => json!(examined.entries.map(|entries| format!("{entries} entries"))),
-        "identities" => json!(examined.identities.map(|(users, groups)| format!("{users} users, {groups} groups"))),
+        "small files" => json!(format!("{} (groups: {})", examined.small_files, examined.groups)),
+        "index" => json!(examined.entries),
+        "identities" => json!(examined.identities.map(|(users, groups)| format!("users: {users}, groups: {groups}"))),
         _ => Value::Null,
     }
 }

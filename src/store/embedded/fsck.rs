@@ -8,7 +8,7 @@
 //! | [`content`] | the files of blobs and manifests |
 //! | [`small_files`] | the files of links, images and removals |
 //! | [`index_copy`], [`identities`] | the index, compared with all of these; whether the identities can be opened |
-//! | [`repair`], [`quarantine`] | what `--repair` does, and the folder in which it keeps what is broken |
+//! | [`mod@repair`], [`quarantine`] | what `--repair` does, and the folder in which it keeps what is broken |
 
 mod content;
 mod finding;

@@ -41,7 +41,7 @@ impl Content {
         if prefers_manifest { manifest.or(blob) } else { blob.or(manifest) }
     }
 
-    /// Returns all digests, each once.
+    /// Returns all digests, each once, in no particular order.
     pub(in crate::store::embedded) fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.blobs.keys().chain(self.manifests.keys().filter(|digest| !self.blobs.contains_key(digest)))
     }
@@ -151,7 +151,7 @@ pub(super) fn verify_manifests(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let folder = Folder::of(cache, FileKind::Manifest);
-    for digest in content.manifests.keys() {
+    for digest in in_order(&content.manifests) {
         let (path, description) = (folder.file(digest), folder.description(digest));
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -202,7 +202,7 @@ pub(super) fn verify_blobs(
     progress(Progress::Reading(bytes));
     report.examined.bytes += bytes;
     let mut buffer = vec![0; CHUNK_BYTES];
-    for digest in content.blobs.keys() {
+    for digest in in_order(&content.blobs) {
         let path = folder.file(digest);
         match hash(&path, &mut buffer, progress) {
             Ok(found) if found == *digest => {}
@@ -211,6 +211,13 @@ pub(super) fn verify_blobs(
         }
     }
     Ok(())
+}
+
+/// Returns the digests in the order of the paths, for the disk and for people.
+fn in_order(files: &HashMap<Digest, u64>) -> Vec<&Digest> {
+    let mut digests: Vec<&Digest> = files.keys().collect();
+    digests.sort_unstable();
+    digests
 }
 
 fn hash(path: &Path, buffer: &mut [u8], progress: &dyn Fn(Progress)) -> io::Result<Digest> {

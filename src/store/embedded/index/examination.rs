@@ -263,10 +263,8 @@ impl<'a> Comparison<'a> {
         }
         let counted = usage.totals();
         if counted != stored {
-            let difference = difference(
-                (counted.bytes, counted.blobs, counted.manifests, 0),
-                (stored.bytes, stored.blobs, stored.manifests, 0),
-            );
+            let numbers = |of: Totals| format!("{} bytes, {} blobs, {} manifests", of.bytes, of.blobs, of.manifests);
+            let difference = difference(&numbers(counted), &numbers(stored));
             findings.add(Finding::Count { group: None, difference });
         }
         let counted = self.index.counted_anew()?;
@@ -277,8 +275,11 @@ impl<'a> Comparison<'a> {
             let of = |all: &HashMap<GroupId, GroupTotals>| all.get(group).copied().unwrap_or_default();
             let (counted, stored) = (of(&counted), of(&self.groups));
             if counted != stored {
-                let numbers = |of: GroupTotals| (of.bytes, of.blobs, of.manifests, of.images);
-                let difference = difference(numbers(counted), numbers(stored));
+                let numbers = |of: GroupTotals| {
+                    let GroupTotals { bytes, blobs, manifests, images } = of;
+                    format!("{bytes} bytes, {blobs} blobs, {manifests} manifests, {images} images")
+                };
+                let difference = difference(&numbers(counted), &numbers(stored));
                 findings.add(Finding::Count { group: Some(*group), difference });
             }
         }
@@ -300,13 +301,7 @@ impl Index {
     }
 }
 
-type Numbers = (u64, u64, u64, u64);
-
-fn difference(counted: Numbers, stored: Numbers) -> String {
-    let shown = |(bytes, blobs, manifests, images): Numbers| {
-        format!("{bytes} bytes, {blobs} blobs, {manifests} manifests, {images} images")
-    };
-    let (counted, stored) = (shown(counted), shown(stored));
+fn difference(counted: &str, stored: &str) -> String {
     format!("the index counts {counted}, and there are {stored}")
 }
 
