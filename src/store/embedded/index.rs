@@ -16,6 +16,7 @@ mod pins;
 mod purge;
 mod rebuild;
 mod removal;
+mod restoring;
 mod summaries;
 mod tags;
 mod totals;

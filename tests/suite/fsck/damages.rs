@@ -14,7 +14,7 @@ struct Damage {
     fetched: Option<(usize, Kind)>,
 }
 
-const DAMAGES: [Damage; 21] = [
+const DAMAGES: [Damage; 22] = [
     Damage { name: "a flipped bit of a blob", inject: |s| flip(&s.blob(2)), found: &["blob"], fetched: BLOB },
     Damage {
         name: "a truncated blob",
@@ -99,7 +99,13 @@ const DAMAGES: [Damage; 21] = [
         name: "garbage in the file of an image",
         inject: |s| fs::write(s.small_file("tags", "\"2\""), "garbage").unwrap(),
         found: &["count", "small_file", "surplus_entry"],
-        fetched: TAG,
+        fetched: None,
+    },
+    Damage {
+        name: "garbage in the file of a pinned image",
+        inject: |s| fs::write(s.small_file("tags", "\"1\""), "garbage").unwrap(),
+        found: &["count", "small_file", "surplus_entry"],
+        fetched: None,
     },
     Damage {
         name: "the file of an image under the name of another",

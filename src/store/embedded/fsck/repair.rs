@@ -2,6 +2,7 @@
 //! and the index is corrected by the files, or built from them. Each step is complete by itself, so that a repair that
 //! was interrupted is simply run again.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -59,7 +60,11 @@ const RECONCILIATIONS: usize = 2;
 /// Fails if the index can neither be corrected nor built.
 pub fn repair(data: &Path, cache: &Path, report: &Report) -> Result<Repaired, RepairError> {
     let mut repaired = Repaired::default();
+    let restored = restore_images(data, cache, report, &mut repaired)?;
     for finding in report.findings.kept() {
+        if finding.path().is_some_and(|path| restored.contains(path)) {
+            continue;
+        }
         if let Err(error) = repair_file(cache, finding, &mut repaired) {
             let path = finding.path().unwrap_or(cache).to_owned();
             repaired.failures.push((path, error.to_string()));
@@ -73,6 +78,38 @@ pub fn repair(data: &Path, cache: &Path, report: &Report) -> Result<Repaired, Re
         repaired.left.add(finding.clone());
     }
     Ok(repaired)
+}
+
+/// Writes damaged files of images again from the index, if it can be used. Returns their paths.
+fn restore_images(
+    data: &Path,
+    cache: &Path,
+    report: &Report,
+    repaired: &mut Repaired,
+) -> Result<HashSet<PathBuf>, RepairError> {
+    let (mut restored, groups) = (HashSet::new(), cache.join("groups"));
+    let damaged: Vec<&PathBuf> = report.findings.kept().iter().filter_map(damaged_image).collect();
+    // An index that cannot be used would be built from the files, and remove the damaged ones.
+    if damaged.is_empty() || report.examined.entries.is_none() {
+        return Ok(restored);
+    }
+    let index = Index::open(data, cache)?;
+    for path in damaged {
+        let group = group_of(cache, path);
+        if let Some(file) = index.image_with_file(group, path)? {
+            quarantine::copy(cache, path).map_err(StoreError::from)?;
+            file.write_durably(&groups, group)?;
+            repaired.quarantined += 1;
+            repaired.rewritten += 1;
+            restored.insert(path.clone());
+        }
+    }
+    Ok(restored)
+}
+
+fn damaged_image(finding: &Finding) -> Option<&PathBuf> {
+    let Finding::SmallFile(path) = finding else { return None };
+    path.components().rev().nth(2).filter(|kind| kind.as_os_str() == "tags").map(|_| path)
 }
 
 /// Repairs what one finding says of a file. What the index says of it is corrected later.

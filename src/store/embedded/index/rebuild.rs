@@ -260,7 +260,8 @@ impl Index {
         if self.is_being_purged(group) {
             return Ok(0);
         }
-        let Some(file) = image_files::read(path, group)? else { return Ok(0) };
+        let read_file = image_files::read(path, group)?;
+        let Some(file) = read_file.or_else(|| self.restore_image(group, path)) else { return Ok(0) };
         self.or_fail(|| {
             self.put_image(group, &file)?;
             let ImageFile { origin, tag: Some(tag), entry, pinned, .. } = &file else { return Ok(0) };
