@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::watch;
@@ -179,11 +179,17 @@ pub(super) struct ConfirmBlob {
     pub(super) since: Instant,
 }
 
+/// Time after a successful `HEAD` within which its link is recorded: whoever finds no link meanwhile uses its outcome.
+const LINKING_TIME: Duration = Duration::from_secs(1);
+
 impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
 
     fn handle(&mut self, ConfirmBlob { key, since }: ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
-        let confirmed = match self.heads.join_or_reuse(&key, |completed_at, _| since < completed_at) {
+        let is_recent = |completed_at: Instant, confirmed: &Confirmed| {
+            since < completed_at + if confirmed.is_ok() { LINKING_TIME } else { Duration::ZERO }
+        };
+        let confirmed = match self.heads.join_or_reuse(&key, is_recent) {
             Join::First(confirmed) => {
                 self.start_head(key, ctx.address());
                 confirmed
