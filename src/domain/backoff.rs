@@ -78,16 +78,18 @@ impl Backoff {
     }
 
     /// Records a failed request and starts or lengthens the pause. Failures that are reported during a pause do not
-    /// lengthen it: most of their requests were sent before it began.
-    pub fn failed(&mut self, now: Instant) {
+    /// lengthen it: most of their requests were sent before it began. `wanted` is the pause that upstream reports; it
+    /// lengthens the pause up to the maximum.
+    pub fn failed(&mut self, now: Instant, wanted: Option<Duration>) {
         let (count, pause) = match &mut self.failed {
             None => (1, FIRST_PAUSE),
             Some(failed) if now < failed.at + failed.pause => {
                 failed.last = now;
                 return;
             }
-            Some(failed) => (failed.count.saturating_add(1), (failed.pause * 2).min(MAX_PAUSE)),
+            Some(failed) => (failed.count.saturating_add(1), failed.pause * 2),
         };
+        let pause = pause.max(wanted.unwrap_or_default()).min(MAX_PAUSE);
         self.failed = Some(Failed { count, at: now, last: now, pause, probe: None });
     }
 }
@@ -108,7 +110,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..7 {
             assert!(backoff.try_request(now));
-            backoff.failed(now);
+            backoff.failed(now, None);
             let pause = (0..).find(|seconds| backoff.clone().try_request(now + Duration::from_secs(*seconds)));
             pauses.extend(pause);
             now += Duration::from_secs(pause.unwrap_or(0));
@@ -117,10 +119,20 @@ mod tests {
     }
 
     #[test]
+    fn upstream_may_lengthen_a_pause_up_to_the_maximum() {
+        let now = Instant::now();
+        for (wanted, seconds) in [(0, 1), (10, 10), (3600, 30)] {
+            let mut backoff = Backoff::default();
+            backoff.failed(now, Some(Duration::from_secs(wanted)));
+            assert_eq!(backoff.circuit(now), Some((Circuit::Open, now + Duration::from_secs(seconds))));
+        }
+    }
+
+    #[test]
     fn one_probe_at_a_time() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         assert_eq!(backoff.circuit(now), None);
-        backoff.failed(now);
+        backoff.failed(now, None);
         let later = now + FIRST_PAUSE;
         assert_eq!(backoff.circuit(now), Some((Circuit::Open, later)));
         assert_eq!(backoff.circuit(later), Some((Circuit::HalfOpen, later)));
@@ -133,15 +145,15 @@ mod tests {
     #[test]
     fn failures_that_come_together_count_once() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
-        backoff.failed(now);
-        backoff.failed(now + FIRST_PAUSE / 2);
+        backoff.failed(now, None);
+        backoff.failed(now + FIRST_PAUSE / 2, None);
         assert!(backoff.try_request(now + FIRST_PAUSE));
     }
 
     #[test]
     fn a_probe_without_a_result_holds_up_the_next_one_for_a_bounded_time() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
-        backoff.failed(now);
+        backoff.failed(now, None);
         let lost = now + FIRST_PAUSE;
         assert!(backoff.try_request(lost));
         assert!(!backoff.try_request(lost + deadlines::PROBE / 2));
@@ -152,12 +164,12 @@ mod tests {
     fn what_nothing_can_stand_in_for_is_refused_in_an_outage_only_and_briefly() {
         let (mut backoff, mut now) = (Backoff::default(), Instant::now());
         for _ in 1..FAILURES_OF_AN_OUTAGE {
-            backoff.failed(now);
+            backoff.failed(now, None);
             assert!(backoff.admits(now));
             now += MAX_PAUSE;
         }
         for seconds in [4, 5, 5] {
-            backoff.failed(now);
+            backoff.failed(now, None);
             let until = now + Duration::from_secs(seconds);
             assert!(!backoff.admits(until - Duration::from_millis(1)) && backoff.admits(until));
             now += MAX_PAUSE;

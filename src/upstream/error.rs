@@ -117,6 +117,8 @@ pub struct HttpFailure {
     pub code: Option<String>,
     /// The message in the body, shortened, if there is one.
     pub message: Option<String>,
+    /// Time to wait before the next request, if upstream reports it.
+    pub retry_after: Option<Duration>,
 }
 
 /// Kind of a failure before a response began.
@@ -194,6 +196,16 @@ pub struct RateLimit {
 }
 
 impl UpstreamError {
+    /// Returns the time that upstream wants to pass before the next request, if it reports one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::RateLimited(RateLimit { retry_after, .. }) | Self::ServerError(HttpFailure { retry_after, .. }) =
+            self
+        {
+            return *retry_after;
+        }
+        None
+    }
+
     /// Returns true if the same request may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::error::HttpFailure;
+use super::rate_limit;
 
 /// Maximum length of a body; longer ones are ignored.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -27,10 +29,11 @@ pub(super) async fn read(
     passwords: &[SecretString],
 ) -> HttpFailure {
     let status = response.status().as_u16();
+    let retry_after = rate_limit::retry_after(response.headers(), Timestamp::now());
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (is_json, is_text) = (kind.contains("json"), kind.starts_with("text/plain") || kind.is_empty());
     if !is_json && !is_text {
-        return HttpFailure { status, code: None, message: None };
+        return HttpFailure { status, code: None, message: None, retry_after };
     }
     let body = tokio::time::timeout(BODY_TIMEOUT, read_body(response)).await.unwrap_or_default();
     let (code, message) = parse(&body, is_text);
@@ -41,7 +44,8 @@ pub(super) async fn read(
         secrets.iter().any(|secret| text.contains(secret)) || passwords().any(|password| text.contains(password))
     };
     let message = message.filter(|text| !repeats(text)).map(|text| shortened(&text));
-    HttpFailure { status, code: code.filter(|code| is_code(code)), message: message.filter(|text| !text.is_empty()) }
+    let (code, message) = (code.filter(|code| is_code(code)), message.filter(|text| !text.is_empty()));
+    HttpFailure { status, code, message, retry_after }
 }
 
 async fn read_body(mut response: Response) -> Vec<u8> {

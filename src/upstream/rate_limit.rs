@@ -30,7 +30,12 @@ pub(super) fn report(headers: &HeaderMap) -> Option<LimitReport> {
 pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> RateLimit {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (limit, window) = text("ratelimit-limit").map(limit_and_window).unwrap_or_default();
-    RateLimit { limit, window, retry_after: text(RETRY_AFTER.as_str()).and_then(|value| wait(value, now)) }
+    RateLimit { limit, window, retry_after: retry_after(headers, now) }
+}
+
+/// Returns the value of `Retry-After` as a time from now on; `None` if it is missing or cannot be parsed.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok().and_then(|value| wait(value, now))
 }
 
 /// Parses `100;w=21600`: the number of pulls, and the window in seconds.

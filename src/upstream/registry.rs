@@ -29,7 +29,7 @@ use super::budgets::Budgets;
 use super::clients::ClientPool;
 use super::connection_error::innermost;
 use super::content::{self, Content, ContentHead};
-use super::error::UpstreamError;
+use super::error::{HttpFailure, UpstreamError};
 use super::head_support::HeadSupport;
 use super::hosts::{Hosts, Place};
 use super::options::{AccountOptions, SetupError, UpstreamOptions};
@@ -170,7 +170,7 @@ impl RegistryClient {
     ) -> Result<Response, UpstreamError> {
         let both = async {
             match self.request(origin, wanted.clone(), refusal).await {
-                Err(UpstreamError::ServerError(failure)) if self.repeats && matches!(failure.status, 502..=504) => {
+                Err(UpstreamError::ServerError(failure)) if self.repeats && may_be_repeated(&failure) => {
                     tokio::time::sleep(jittered(RETRY_DELAY, random_number())).await;
                     self.request(origin, wanted, refusal).await
                 }
@@ -343,6 +343,11 @@ fn random_number() -> u32 {
     let mut bytes = [0; 4];
     let filled = aws_lc_rs::rand::fill(&mut bytes);
     filled.map_or(0, |()| u32::from_ne_bytes(bytes))
+}
+
+/// Returns true if a gateway in front of upstream has failed, and upstream does not want a longer pause.
+fn may_be_repeated(failure: &HttpFailure) -> bool {
+    matches!(failure.status, 502..=504) && failure.retry_after.is_none_or(|wait| wait <= RETRY_DELAY)
 }
 
 async fn with_timeout<T>(

@@ -21,7 +21,7 @@ pub(super) struct Revalidation {
 const MAX_TAGS: usize = 10_000;
 
 /// Time after a revalidation that failed before the next one begins: each looks the tag up in the store.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Revalidations {
     /// Returns the permission to revalidate this tag now; `None` if another has it, and if too many tags are being
@@ -56,7 +56,7 @@ impl Revalidation {
 impl Drop for Revalidation {
     fn drop(&mut self) {
         if let Some(until) = self.tags().get_mut(&self.tag) {
-            *until = Instant::now() + PAUSE;
+            *until = Instant::now() + RETRY_INTERVAL;
         }
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         assert!(all.begin(tag("a"), now).is_none());
         let other = all.begin(tag("b"), now).unwrap();
         drop(first);
-        assert!(all.begin(tag("a"), now).is_none() && all.begin(tag("a"), now + 2 * PAUSE).is_some());
+        assert!(all.begin(tag("a"), now).is_none() && all.begin(tag("a"), now + 2 * RETRY_INTERVAL).is_some());
         other.succeeded();
         assert!(all.begin(tag("b"), now).is_some());
     }

@@ -152,7 +152,7 @@ fn failed<K: Eq + Hash>(known: &mut HashMap<K, Failing>, key: K, error: &Upstrea
     }
     let failing = known.entry(key).or_insert_with(|| Failing { backoff: Backoff::default(), error: error.clone() });
     failing.error.clone_from(error);
-    failing.backoff.failed(now);
+    failing.backoff.failed(now, error.retry_after());
 }
 
 fn account_of(origin: &Origin) -> (UpstreamName, Account) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn server_error() -> Verdict {
-        failed(UpstreamError::ServerError(HttpFailure { status: 500, code: None, message: None }))
+        failed(UpstreamError::ServerError(HttpFailure { status: 500, code: None, message: None, retry_after: None }))
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
         backoffs.learn(&origin("a"), &failed(UpstreamError::TimedOut), now);
         backoffs.learn(
             &origin("b"),
-            &failed(UpstreamError::Refused(HttpFailure { status: 405, code: None, message: None })),
+            &failed(UpstreamError::Refused(HttpFailure { status: 405, code: None, message: None, retry_after: None })),
             now,
         );
         assert!(tries(&mut backoffs, &origin("a"), now));

@@ -35,7 +35,7 @@ pub(super) struct UpstreamFetcher {
     shares: HashMap<(UpstreamName, Account), PullShares>,
 }
 
-/// What an admitted request needs.
+/// Limits, client and gate for an admitted request.
 struct Admitted {
     limits: Arc<UpstreamLimits>,
     registry: Arc<Registry>,

@@ -39,7 +39,7 @@ pub(super) struct Pass {
     outcome: Outcome,
 }
 
-/// How a request waits at a gate.
+/// Conditions on which a request waits at a gate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     /// The group for which it is sent.

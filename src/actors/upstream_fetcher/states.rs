@@ -20,9 +20,9 @@ pub struct AccountState {
     pub upstream: UpstreamName,
     /// The account.
     pub account: Account,
-    /// Whether upstreams are contacted at all.
+    /// The mode of the service: online, or offline.
     pub mode: NetworkMode,
-    /// Whether requests are sent, for the kind of content that fails most.
+    /// State of the kind of content that fails most: requests are sent, or spared.
     pub circuit: Circuit,
     /// The last failure, as a sentence, if there was one since the last success.
     pub because: Option<String>,

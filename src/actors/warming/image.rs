@@ -36,7 +36,7 @@ const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum number of attempts after failures that may pass, and the pause before the next one.
 const MAX_ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 impl ImageTask<'_> {
     /// Pulls the image, and records how it goes.
@@ -170,7 +170,7 @@ impl ImageTask<'_> {
             BUDGET_INTERVAL
         } else if may_pass(&failure.cause) && *failures + 1 < MAX_ATTEMPTS {
             *failures += 1;
-            PAUSE * *failures
+            RETRY_INTERVAL * *failures
         } else {
             return Err(failure.to_string());
         };

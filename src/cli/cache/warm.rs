@@ -132,9 +132,9 @@ mod tests {
     fn a_list_has_an_image_on_each_line_and_comments() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("images");
-        std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app@latest \n").unwrap();
+        std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app:a b \n").unwrap();
         let refused = read_list(&list).unwrap_err().to_string();
-        assert!(refused.contains("'ghcr.io/acme/app@latest' is no image"), "{refused}");
+        assert!(refused.contains("'ghcr.io/acme/app:a b' is no image"), "{refused}");
         std::fs::write(&list, "# base images\nalpine:3.22\n\n  ghcr.io/acme/app \n").unwrap();
         let names: Vec<String> = read_list(&list).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(names, ["alpine:3.22", "ghcr.io/acme/app:latest"]);

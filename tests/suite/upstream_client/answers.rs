@@ -19,7 +19,12 @@ async fn statuses_are_told_apart() {
     for (status, retryable) in [(500, true), (503, true), (408, true), (405, false), (400, false), (451, false)] {
         setup.hub.on(Kind::ManifestGet).times(2).status(status);
         let failed = error(client.manifest(&anonymous(), &latest()).await);
-        let said = HttpFailure { status, code: Some("FAKED".into()), message: Some("as the test commanded".into()) };
+        let said = HttpFailure {
+            status,
+            code: Some("FAKED".into()),
+            message: Some("as the test commanded".into()),
+            retry_after: None,
+        };
         let expected = if retryable { UpstreamError::ServerError(said) } else { UpstreamError::Refused(said) };
         assert_eq!((failed.is_retryable(), failed), (retryable, expected));
         setup.hub.behave();

@@ -41,10 +41,7 @@ impl DownloadTask<'_> {
 
     /// Returns the pause that upstream's `Retry-After` requests.
     fn requested_pause(&self) -> Duration {
-        match self.refusal {
-            Some(UpstreamError::RateLimited(limit)) => limit.retry_after.unwrap_or_default().min(MAX_RETRY_PAUSE),
-            _ => Duration::ZERO,
-        }
+        self.refusal.as_ref().and_then(UpstreamError::retry_after).unwrap_or_default().min(MAX_RETRY_PAUSE)
     }
 
     /// Requests the length alone from upstream.

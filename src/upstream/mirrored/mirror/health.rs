@@ -60,7 +60,7 @@ impl Health {
 
     /// Records that the mirror fails. Returns true if the operator is to be told.
     pub(super) fn fails(&mut self, now: Instant) -> bool {
-        self.backoff.failed(now);
+        self.backoff.failed(now, None);
         let begins = !std::mem::replace(&mut self.is_failing, true);
         let is_due = begins && is_due(&mut self.failure_told_at, now);
         self.is_told |= is_due;

@@ -153,7 +153,7 @@ async fn an_asker_is_told_in_time_that_upstream_is_too_slow() {
 #[actix_rt::test]
 async fn an_asker_whose_time_is_over_hears_what_upstream_said() {
     let options = BlobCacheOptions { response_timeout: Duration::from_millis(60), ..ROOMY };
-    let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None });
+    let failed = UpstreamError::ServerError(HttpFailure { status: 503, code: None, message: None, retry_after: None });
     let upstream = FakeUpstream::of(10).replying((0..5).map(|_| Reply::Refuse(failed.clone())));
     let scene = Scene::with(upstream, options, |_, _, _| Ok(()));
     let refusal = scene.open(1).await.err().unwrap();
