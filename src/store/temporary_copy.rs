@@ -34,9 +34,7 @@ impl TemporaryCopy {
     /// Fails with [`StoreError::Full`] if there is too little space, and if something cannot be read or written.
     pub(super) fn of(folder: &Path, names: &[&str]) -> Result<Self, StoreError> {
         remove_abandoned(&std::env::temp_dir());
-        let copy = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
-        let lock = File::open(copy.path())?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(io::Error::from)?;
+        let (copy, lock) = locked_folder(&std::env::temp_dir())?;
         let present: Vec<(PathBuf, PathBuf)> = names
             .iter()
             .map(|name| (folder.join(name), copy.path().join(name)))
@@ -56,6 +54,20 @@ impl TemporaryCopy {
     }
 }
 
+/// Returns a new folder, locked. Until it is locked, another process may take it for an abandoned one; then it makes the
+/// next.
+fn locked_folder(temporary: &Path) -> io::Result<(TempDir, File)> {
+    loop {
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(temporary)?;
+        if let Ok(lock) = File::open(folder.path())
+            && is_unlocked(&lock)
+            && folder.path().exists()
+        {
+            return Ok((folder, lock));
+        }
+    }
+}
+
 /// Removes the copies of this user that killed processes have left. A failure leaves them where they are.
 fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -63,13 +75,18 @@ fn remove_abandoned(folder: &Path) {
         // Of the entry itself, not of what a symbolic link of another user names.
         let is_own =
             || entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw());
-        if is_copy && is_own() && File::open(entry.path()).is_ok_and(|folder| is_unlocked(&folder)) {
-            // The next copy tries it again.
+        if is_copy
+            && is_own()
+            && let Ok(folder) = File::open(entry.path())
+            && is_unlocked(&folder)
+        {
+            // Locked while it is removed, so that a process that has just made it notices. The next copy tries it again.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
+/// Locks a folder until the file is closed. Returns false if another process has locked it.
 fn is_unlocked(folder: &File) -> bool {
     flock(folder, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
@@ -110,6 +127,23 @@ mod tests {
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         drop(copy);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn copies_that_are_made_at_the_same_time_do_not_remove_one_another() {
+        let temporary = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let (folder, _lock) = locked_folder(temporary.path()).unwrap();
+                        remove_abandoned(temporary.path());
+                        fs::write(folder.path().join("db"), "x").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
 
     #[test]
