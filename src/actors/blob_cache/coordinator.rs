@@ -177,17 +177,16 @@ pub(super) struct ConfirmBlob {
     pub(super) key: BlobKey,
     /// The outcome of a `HEAD` that was completed after this time is reused: the caller found no link before it.
     pub(super) since: Instant,
+    /// Time before that at which a successful `HEAD` may have been completed.
+    pub(super) max_age: Duration,
 }
-
-/// Time after a successful `HEAD` within which its link is recorded: whoever finds no link meanwhile uses its outcome.
-const LINKING_TIME: Duration = Duration::from_secs(1);
 
 impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
 
-    fn handle(&mut self, ConfirmBlob { key, since }: ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ConfirmBlob { key, since, max_age }: ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
         let is_recent = |completed_at: Instant, confirmed: &Confirmed| {
-            since < completed_at + if confirmed.is_ok() { LINKING_TIME } else { Duration::ZERO }
+            since < completed_at + if confirmed.is_ok() { max_age } else { Duration::ZERO }
         };
         let confirmed = match self.heads.join_or_reuse(&key, is_recent) {
             Join::First(confirmed) => {

@@ -1,6 +1,6 @@
 //! Confirmation by upstream that the account of a group may read a blob that is stored already.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::BlobCacheHandle;
 use crate::actors::blob_cache::coordinator::ConfirmBlob;
@@ -11,13 +11,16 @@ use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::digest::Digest;
 use crate::upstream::{ContentHead, UpstreamError};
 
+/// Time after a successful `HEAD` within which its link is recorded: who finds no link meanwhile uses its outcome.
+const LINKING_TIME: Duration = Duration::from_secs(1);
+
 impl BlobCacheHandle {
     /// Grants the group a link to a stored blob if upstream has it for this group's account. Upstream's response
     /// must match the blob: a web page with status 200 grants nothing.
     /// `since` is a time before the link was looked up.
     pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64, since: Instant) -> Result<(), BlobError> {
         let key = wanted.key();
-        let head = self.head_upstream(key.clone(), since).await?;
+        let head = self.head_upstream(key.clone(), since, LINKING_TIME).await?;
         if !affirms(&head, &key.digest, length) {
             // The stored file may be damaged instead.
             if let Some(verifier) = self.verifier.get() {
@@ -44,10 +47,15 @@ impl BlobCacheHandle {
     }
 
     /// Sends a `HEAD` for the blob to upstream. Concurrent requests for the same blob are coalesced, and so is one that
-    /// was completed after `since`.
-    pub(super) async fn head_upstream(&self, key: BlobKey, since: Instant) -> Result<ContentHead, BlobError> {
+    /// was completed after `since`, or with success at most `max_age` before.
+    pub(super) async fn head_upstream(
+        &self,
+        key: BlobKey,
+        since: Instant,
+        max_age: Duration,
+    ) -> Result<ContentHead, BlobError> {
         let _permit = self.wait()?;
-        Ok(self.cache.send(ConfirmBlob { key, since }).await.map_err(|_| BlobError::Interrupted)??)
+        Ok(self.cache.send(ConfirmBlob { key, since, max_age }).await.map_err(|_| BlobError::Interrupted)??)
     }
 }
 

@@ -1,6 +1,8 @@
 //! `HEAD` requests for blobs. They download nothing. Like other requests they grant a link to a blob that is stored
 //! and that upstream confirms, but to no other.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -68,7 +70,8 @@ impl BlobCacheHandle {
     ///
     /// Fails if upstream does not have the blob, does not report its length, or names another digest.
     pub(super) async fn length_upstream(&self, key: BlobKey, since: Instant) -> Result<u64, BlobError> {
-        let ContentHead { length, digest, .. } = self.head_upstream(key.clone(), since.into_std()).await?;
+        let ContentHead { length, digest, .. } =
+            self.head_upstream(key.clone(), since.into_std(), Duration::ZERO).await?;
         if digest.is_some_and(|digest| digest != key.digest) {
             return Err(UpstreamError::InvalidResponse { what: "another digest than the blob's" }.into());
         }
