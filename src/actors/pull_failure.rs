@@ -236,7 +236,8 @@ impl PullFailure {
     /// Returns the time that a client should wait before its next request, where a later request may succeed.
     pub fn retry_after(&self) -> Duration {
         if let Cause::RateLimited { retry_after, .. } = self.cause {
-            retry_after.unwrap_or(Duration::from_secs(60))
+            // Rounded up: a client that waits as long is not too early.
+            Duration::from_secs(retry_after.map_or(60, |wait| wait.as_secs_f64().ceil() as u64))
         } else if matches!(self.cause, Cause::Reserved(_) | Cause::Offline) {
             Duration::from_secs(300)
         } else if self.cause == Cause::Busy {

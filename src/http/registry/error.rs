@@ -107,8 +107,7 @@ impl RegistryError {
             response.insert_header((WWW_AUTHENTICATE, self.challenge(state, request)));
         }
         if let Some(wait) = answer.retry_after {
-            // Rounded up: a client that waits as long is not too early.
-            response.insert_header((RETRY_AFTER, wait.as_secs_f64().ceil().max(1.0) as u64));
+            response.insert_header((RETRY_AFTER, wait.as_secs().max(1)));
         }
         if let Some(reason) = answer.reason {
             response.reason(reason);

@@ -10,10 +10,23 @@ use serde_json::json;
 use crate::service::{Config, Service, eventually};
 
 /// All values of labels. Statuses and the bounds of histograms are numbers.
-const LABELS: [(&str, &[&str]); 9] = [
+const LABELS: [(&str, &[&str]); 10] = [
     ("route", &["base", "token", "health", "api", "manifest", "blob", "tags", "referrers", "other"]),
-    ("cache", &["hit", "revalidated", "stale", "miss", "joined", "failed", "passed_through"]),
-    ("upstream", &["docker.io", "quay.io"]),
+    ("cache", &["hit", "revalidated", "revalidating", "stale", "miss", "joined", "failed", "passed_through"]),
+    (
+        "upstream",
+        &[
+            "docker.io",
+            "ghcr.io",
+            "quay.io",
+            "registry.k8s.io",
+            "mcr.microsoft.com",
+            "public.ecr.aws",
+            "gcr.io",
+            "registry.gitlab.com",
+        ],
+    ),
+    ("account", &[""]),
     ("kind", &["manifest", "manifest_head", "blob", "blob_range", "blob_head", "list", "token", "content", "short"]),
     (
         "outcome",
