@@ -90,8 +90,8 @@ impl Soak {
         }
         let mut service = self.service.borrow_mut();
         assert!(service.stop().success());
-        let fsck = Command::new(env!("CARGO_BIN_EXE_dependency-proxy")).arg("fsck").arg("--data").arg(service.data());
-        let examined = { fsck }.output().unwrap();
+        let mut fsck = Command::new(env!("CARGO_BIN_EXE_dependency-proxy"));
+        let examined = fsck.arg("fsck").arg("--data").arg(service.data()).output().unwrap();
         assert!(examined.status.success(), "{}", String::from_utf8_lossy(&examined.stdout));
     }
 }

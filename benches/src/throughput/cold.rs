@@ -8,6 +8,7 @@ mod dead;
 mod first_byte;
 mod image;
 mod pull;
+mod revalidation;
 mod round;
 mod rows;
 mod small;
@@ -29,5 +30,6 @@ pub fn run(row: &Row, cold: &Cold, options: &Options) -> io::Result<Vec<Finding>
         Cold::Jobs => Ok(vec![image::jobs(row, options)?]),
         Cold::Nodes => Ok(vec![image::nodes(row, options)?]),
         Cold::Dead(run_out) => dead::run(row, run_out, options),
+        Cold::Revalidation => revalidation::run(row, options),
     }
 }

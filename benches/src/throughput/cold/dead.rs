@@ -17,8 +17,8 @@ use crate::throughput::results::{Aim, Bound, Figure, Finding, Sample};
 use crate::throughput::row::Row;
 
 /// Number of images and of tags for each: five hundred tags, so that the slowest hundredth has several.
-const IMAGES: usize = 50;
-const TAGS_EACH: usize = 10;
+pub(super) const IMAGES: usize = 50;
+pub(super) const TAGS_EACH: usize = 10;
 
 /// Number of concurrent clients.
 const CLIENTS: usize = 8;
@@ -57,14 +57,15 @@ pub(super) fn run(row: &Row, run_out: bool, options: &Options) -> io::Result<Vec
     Ok(vec![named(alive, "alive", &[]), named(dead, "gone", &AIMS)])
 }
 
-fn lab(run_out: bool) -> io::Result<Lab> {
+/// Returns a lab whose tags are fresh for a second if they shall run out, and else for an hour.
+pub(super) fn lab(run_out: bool) -> io::Result<Lab> {
     let mut lab = Lab::new()?;
     lab.tag_freshness = run_out.then_some(TTL_SECONDS);
     Ok(lab)
 }
 
 /// Starts those servers of the row that are installed, and fills their caches.
-fn servers(row: &Row, lab: &Lab, small: &Small) -> io::Result<Vec<Running>> {
+pub(super) fn servers(row: &Row, lab: &Lab, small: &Small) -> io::Result<Vec<Running>> {
     let started = row.contenders.iter().filter_map(|kind| kind.start(lab, false).transpose());
     let servers = started.collect::<io::Result<Vec<Running>>>()?;
     servers.iter().try_for_each(|server| small.warm(lab, server))?;
@@ -72,7 +73,7 @@ fn servers(row: &Row, lab: &Lab, small: &Small) -> io::Result<Vec<Running>> {
 }
 
 /// Pulls every tag once. Only manifests are timed; everything must succeed.
-fn once(server: &Running, small: &Small, run_out: bool, asked: impl Fn() -> Counts) -> io::Result<Sample> {
+pub(super) fn once(server: &Running, small: &Small, run_out: bool, asked: impl Fn() -> Counts) -> io::Result<Sample> {
     if run_out {
         std::thread::sleep(STALE_AFTER);
     }

@@ -25,7 +25,7 @@ const PROXIES: &[Kind] = &[Ours, ProxyCache, Distribution];
 
 /// Returns all cold rows.
 pub fn rows() -> Vec<Row> {
-    [single(), herds(), first_bytes(), images(), vec![memory()], dead()].concat()
+    [single(), herds(), first_bytes(), images(), vec![memory()], dead(), vec![revalidation()]].concat()
 }
 
 fn single() -> Vec<Row> {
@@ -88,6 +88,11 @@ fn dead() -> Vec<Row> {
             row(name, PROXIES, Figure::P99, Cold::Dead(run_out))
         })
         .into()
+}
+
+fn revalidation() -> Row {
+    let name = "revalidation: 500 pulls by stale tags, upstream 200 ms away, manifests".to_owned();
+    row(name, PROXIES, Figure::P99, Cold::Revalidation)
 }
 
 fn once_upstream() -> Aim {

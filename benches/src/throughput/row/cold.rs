@@ -17,6 +17,8 @@ pub enum Cold {
     Nodes,
     /// The same with upstream unavailable. True: all tags are stale.
     Dead(bool),
+    /// The same with upstream far away and stale tags.
+    Revalidation,
 }
 
 /// Clients of one blob.
