@@ -59,6 +59,7 @@ pub mod freshness;
 pub mod group;
 pub mod id;
 pub mod image_path;
+pub mod json_object;
 pub mod limits;
 pub mod list_query;
 pub mod manifest;

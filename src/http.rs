@@ -35,6 +35,12 @@ mod registry;
 mod request_metrics;
 mod send_queue;
 
+/// The properties of the parsers of requests, for `fuzzing`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties {
+    pub(crate) use super::public_url::properties::hold as of_forwarded_headers;
+}
+
 use actix_web::{Route, guard, web};
 
 pub(crate) use api::{ApiState, Identities, Pace};

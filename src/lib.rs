@@ -164,6 +164,8 @@
 //! | `telemetry` | `cli`, `server`, `http`, `actors`, `settings` | `formats` |
 //! | `formats` | `cli`, `settings`, `actors`, `upstream`, `telemetry` | `domain` |
 //!
+//! `fuzzing` is not of the product: properties of parsers, for tests and for the targets in `tests/fuzz`.
+//!
 //! A test walks `src/` and fails with file and line where a layer names what it must not. Its tables are what counts
 //! (`tests/suite/layers.rs`).
 //!
@@ -291,6 +293,9 @@ pub mod auth;
 pub mod cli;
 pub mod domain;
 pub mod formats;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod server;
 pub mod settings;

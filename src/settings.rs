@@ -11,6 +11,8 @@ mod deserializer;
 mod error;
 mod keys;
 mod layers;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
 mod repair;
 mod restored;
 mod secrets;

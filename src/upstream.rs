@@ -39,6 +39,13 @@ mod token_realm;
 mod tokens;
 mod transport;
 
+/// The properties of the parsers of responses, for `fuzzing`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties {
+    pub(crate) use super::link_header::properties::hold as of_link_headers;
+    pub(crate) use super::response::properties::hold as of_content_range;
+}
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

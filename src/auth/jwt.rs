@@ -239,6 +239,9 @@ impl SigningKey {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
@@ -246,6 +249,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jiff::ToSpan;
+    use proptest::prelude::*;
 
     fn signer(keys: &KeySet) -> Signer {
         Signer::new(keys, "dependency_proxy", 3600).unwrap()
@@ -309,5 +313,49 @@ mod tests {
         assert!(rotated.verify(&token, Timestamp::now()).is_ok());
         let new = rotated.sign("user:7".to_owned(), None, Timestamp::now()).unwrap();
         assert_eq!(decode_header(new).unwrap().kid.as_ref(), Some(&both.keys[0].kid));
+    }
+
+    #[test]
+    fn a_token_with_any_changed_byte_is_refused() {
+        let known = properties::Known::new().unwrap();
+        for place in 0..600 {
+            for other in *b"Ab0-_.=/ " {
+                known.holds_without_byte(place, other);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_a_token_that_was_not_signed(
+            bytes: Vec<u8>, text in "[A-Za-z0-9_.-]{0,60}", place: usize, other: u8,
+        ) {
+            let known = properties::Known::new().unwrap();
+            known.hold(&bytes);
+            known.hold(text.as_bytes());
+            known.holds_without_byte(place, other);
+        }
+
+        #[test]
+        fn signed_claims_count_only_from_this_service_and_in_their_time(
+            iss in "dependency-proxy|x", aud in "dependency_proxy|x", cred in "0{32}|x|", nbf in seconds(),
+            exp in seconds(),
+        ) {
+            let cred = if cred.is_empty() { String::new() } else { format!(r#""cred":"{cred}","#) };
+            let claims = format!(
+                r#"{{"iss":"{iss}","aud":"{aud}","sub":"user:7",{cred}"jti":"","iat":0,"nbf":{nbf},"exp":{exp}}}"#
+            );
+            properties::Known::new().unwrap().hold(claims.as_bytes());
+        }
+    }
+
+    /// Returns times of every kind, as they may stand in claims.
+    fn seconds() -> impl Strategy<Value = String> {
+        let times =
+            ["0", "1795000000", "4000000000", "-1", "1.5", "null", "9223372036854775807", "-9223372036854775808"];
+        prop_oneof![
+            prop::sample::select(times.to_vec()).prop_map(str::to_owned),
+            any::<i64>().prop_map(|at| at.to_string())
+        ]
     }
 }

@@ -116,6 +116,8 @@ fn checksum(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use secrecy::ExposeSecret;
 
@@ -146,5 +148,32 @@ mod tests {
         assert_eq!(form("glpat-abc"), Form::Gitlab);
         assert_eq!(form("hunter2"), Form::Other);
         assert_eq!(form("dpp-ä"), Form::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_in_the_log_has_a_token(
+            any_text in "\\PC*", before in "[ -~]{0,10}", prefix in "dpp-|dpg-|dpd-|glpat-",
+            body in "[A-Za-z0-9_-]{16,50}", after in "([ /?&=:ä]\\PC{0,10})?",
+        ) {
+            let text = format!("{before}{prefix}{body}{after}");
+            prop_assert!(!redacted(&text).contains(&body), "{}", redacted(&text));
+            let once = redacted(&text);
+            prop_assert_eq!(redacted(&once), once.clone());
+            let plain = any_text.replace('-', "_");
+            prop_assert_eq!(redacted(&plain), plain.clone());
+            prop_assert_eq!(form(&plain), Form::Other);
+        }
+
+        #[test]
+        fn a_secret_with_any_changed_byte_has_not_the_form_of_ours(place: usize, other in "[!-~]") {
+            let made = generate(Kind::Personal);
+            let mut secret = made.secret.expose_secret().to_owned();
+            let place = place % secret.len();
+            prop_assume!(secret[place..=place] != other);
+            secret.replace_range(place..=place, &other);
+            // A checksum of 36 bits.
+            prop_assert_ne!(form(&secret), Form::Ours);
+        }
     }
 }

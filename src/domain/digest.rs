@@ -86,6 +86,9 @@ impl fmt::Debug for Digest {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,8 +102,13 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in ".*") {
-            let _ = text.parse::<Digest>();
+        fn whatever_is_accepted_is_64_lower_case_digits(
+            bytes: Vec<u8>, text in ".*", near_miss in "sha256:[0-9a-gA]{63,65}", digest in "sha256:[0-9a-f]{64}",
+        ) {
+            for bytes in [bytes.as_slice(), text.as_bytes(), near_miss.as_bytes(), digest.as_bytes()] {
+                properties::hold(bytes);
+            }
+            prop_assert!(digest.parse::<Digest>().is_ok());
         }
     }
 

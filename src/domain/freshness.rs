@@ -120,6 +120,8 @@ impl TryFrom<String> for TagPattern {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::origin::Account;
 
@@ -165,6 +167,37 @@ mod tests {
     fn what_cannot_match_a_tag_is_refused() {
         for text in ["", "a b", "acme/app", ":v1", "quay.io/app:", "v1@sha256", "a:b c"] {
             assert!(TagPattern::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_without_a_wildcard_fits_its_own_tag_alone(
+            pattern in "(quay\\.io/a/b:)?[a-z0-9._-]{1,9}", tag in "[a-z0-9][a-z0-9._-]{0,8}", any_text in "\\PC*",
+        ) {
+            let classes = TagClasses { moving: class(&[pattern.as_str()], 5), ..TagClasses::default() };
+            let own_tag = pattern.rsplit(':').next().unwrap_or_default();
+            prop_assert_eq!(seconds(&classes, "a/b", &tag).is_some(), own_tag == tag);
+            if own_tag.parse::<Tag>().is_ok() {
+                prop_assert_eq!(seconds(&classes, "a/b", own_tag), Some(5));
+                prop_assert_eq!(seconds(&classes, "a/c", own_tag).is_some(), !pattern.contains(':'));
+            }
+            if let Ok(accepted) = TagPattern::try_from(any_text.clone()) {
+                prop_assert!(any_text.is_ascii() && !any_text.contains(' '));
+                prop_assert_eq!(accepted.with_image, any_text.contains(':'));
+            }
+        }
+
+        #[test]
+        fn wildcards_stand_for_what_they_replace(
+            start in "[a-z0-9]{1,5}", middle in "[a-z0-9._-]{0,5}", end in "[a-z0-9]{0,5}",
+        ) {
+            let tag = format!("{start}{middle}{end}");
+            let single = "?".repeat(middle.len());
+            for pattern in [format!("{start}*{end}"), format!("{start}{single}{end}"), "*".to_owned()] {
+                let classes = TagClasses { moving: class(&[pattern.as_str()], 5), ..TagClasses::default() };
+                prop_assert_eq!(seconds(&classes, "a/b", &tag), Some(5), "{}", pattern);
+            }
         }
     }
 }

@@ -227,6 +227,8 @@ impl fmt::Display for GroupPath {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -264,6 +266,25 @@ mod tests {
         }
         for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "a%2fb", "a b", "a\\b", "-a"] {
             assert_eq!(bad.parse::<GroupPath>(), Err(GroupPathError::Malformed), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_that_is_accepted_is_in_lower_case_and_within_each_one_above_it(
+            any_text in "\\PC*",
+            near_miss in "([a-zA-Z0-9._-]{1,6}|v2|Library)(/([a-zA-Z0-9._-]{0,6}|dependency_proxy|v2|-)){0,4}",
+        ) {
+            for text in [any_text, near_miss] {
+                let Ok(path) = text.parse::<GroupPath>() else { continue };
+                prop_assert_eq!(path.as_str(), text.to_ascii_lowercase());
+                prop_assert_eq!(path.as_str().parse(), Ok(path.clone()));
+                let has_another_meaning = |part| matches!(part, "" | "." | ".." | "-" | "dependency_proxy");
+                prop_assert!(!path.as_str().split('/').any(has_another_meaning), "{}", path);
+                for above in path.lineage() {
+                    prop_assert!(above.parse().is_ok_and(|above| path.is_within(&above)), "{above}");
+                }
+            }
         }
     }
 }

@@ -117,6 +117,8 @@ impl CredentialId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -124,5 +126,21 @@ mod tests {
         let id = CredentialId::from_random([7; 16]);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("+7".parse::<CredentialId>(), Err(RandomIdError));
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_exactly_32_hexadecimal_digits(
+            bits: [u8; 16], any_text in "\\PC*", near_miss in "[+0-9a-fA-Fg]{31,33}",
+        ) {
+            let id = CredentialId::from_random(bits);
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            for text in [any_text, near_miss] {
+                let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let parsed = text.parse::<CredentialId>();
+                prop_assert_eq!(parsed.is_ok(), is_id);
+                prop_assert!(parsed.is_err() || parsed.map(String::from) == Ok(text.to_ascii_lowercase()));
+            }
+        }
     }
 }

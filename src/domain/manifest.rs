@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::digest::{Digest, DigestError};
+use super::json_object::Object;
 
 /// The media types in the `Accept` header of every upstream request for a manifest. Always all of them, so that the
 /// response does not depend on which client sends the first request.
@@ -60,9 +61,9 @@ struct Document {
     #[serde(default)]
     schema_version: serde_json::Value,
     media_type: Option<String>,
-    config: Option<Entry>,
-    layers: Option<Vec<Entry>>,
-    manifests: Option<Vec<Entry>>,
+    config: Option<Object<Entry>>,
+    layers: Option<Vec<Object<Entry>>>,
+    manifests: Option<Vec<Object<Entry>>>,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +89,7 @@ pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Named, ManifestError> {
 /// # Errors
 /// Fails if the document is not a manifest of a supported media type.
 pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named), ManifestError> {
-    let document: Document = serde_json::from_slice(bytes)?;
+    let Object(document): Object<Document> = serde_json::from_slice(bytes)?;
     if document.schema_version == 1 {
         return Err(ManifestError::Schema1);
     }
@@ -102,7 +103,7 @@ pub fn identify(media_type: Option<&str>, bytes: &[u8]) -> Result<(String, Named
         return Err(ManifestError::Contradiction(media_type));
     }
     let Document { config, layers, manifests, .. } = document;
-    let layers = layers.into_iter().flatten().filter(|layer| layer.urls.as_ref().is_none_or(Vec::is_empty));
+    let layers = layers.into_iter().flatten().filter(|Object(layer)| layer.urls.as_ref().is_none_or(Vec::is_empty));
     let blobs = descriptors(config.into_iter().chain(layers))?;
     let manifests = descriptors(manifests.into_iter().flatten())?;
     Ok((media_type, Named { blobs, manifests }))
@@ -147,8 +148,8 @@ impl Document {
 
 /// Parses the descriptors. Content with a digest of another algorithm than SHA-256 is left out: it cannot be pulled
 /// from here, but that is no reason to refuse the rest.
-fn descriptors(entries: impl Iterator<Item = Entry>) -> Result<Vec<Descriptor>, ManifestError> {
-    let descriptor = |entry: Entry| match entry.digest.parse() {
+fn descriptors(entries: impl Iterator<Item = Object<Entry>>) -> Result<Vec<Descriptor>, ManifestError> {
+    let descriptor = |Object(entry): Object<Entry>| match entry.digest.parse() {
         Ok(digest) => Some(Ok(Descriptor { digest, size: entry.size })),
         Err(DigestError::Algorithm) if is_algorithm(&entry.digest) => None,
         Err(error) => Some(Err(ManifestError::Digest(error))),
@@ -169,9 +170,14 @@ fn is_algorithm(digest: &str) -> bool {
     digest.split_once(':').is_some_and(|(name, encoded)| algorithm(name) && !encoded.is_empty())
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn digest(byte: u8) -> Digest {
@@ -271,5 +277,56 @@ mod tests {
     fn a_web_page_is_no_manifest() {
         assert!(matches!(parse("text/html", b"{}"), Err(ManifestError::MediaType(_))));
         assert!(matches!(parse(ACCEPTED[0], b"<html>"), Err(ManifestError::Json(_))));
+    }
+
+    /// Values of the fields of manifests: right ones, and some of every other kind.
+    fn value() -> impl Strategy<Value = String> {
+        let digest = format!("\"{}\"", digest(7));
+        let entry = format!(r#"{{"digest":{digest},"size":7,"platform":{{"os":"linux","architecture":"arm64"}}}}"#);
+        let of = |text: &str| Just(text.to_owned());
+        prop_oneof![
+            of("null"),
+            of("[]"),
+            of("{}"),
+            of("1"),
+            of("2"),
+            of("-1"),
+            of("\"\""),
+            of("true"),
+            of(&entry),
+            of(&format!("[{entry}]")),
+            of(&format!("[{entry},{entry}]")),
+            of(&format!("[{digest},7,null]")),
+            of(&format!("[{entry},[{digest}]]")),
+            of(r#"[{"digest":"sha512:00"}]"#),
+            of(r#"[{"digest":"latest"}]"#),
+            of(&entry.replace("\"linux\"", "null")),
+            prop::sample::select(ACCEPTED.to_vec()).prop_map(|media_type| format!("\"{media_type}\"")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_taken_for_what_they_are_not(bytes: Vec<u8>, text in "[\\[{\"a-z:0-9,}\\]]{0,40}") {
+            properties::hold(&bytes);
+            properties::hold(text.as_bytes());
+        }
+
+        #[test]
+        fn whatever_is_accepted_names_its_own_content(
+            fields in prop::collection::vec(("schemaVersion|mediaType|config|layers|manifests|digest", value()), 0..6),
+        ) {
+            let field = |(name, value): &(String, String)| format!("\"{name}\":{value}");
+            let fields: Vec<String> = fields.iter().map(field).collect();
+            properties::hold(format!("{{{}}}", fields.join(",")).as_bytes());
+        }
+
+        #[test]
+        fn a_list_of_the_values_is_no_manifest(values in prop::collection::vec(value(), 5)) {
+            let list = format!("[{}]", values.join(","));
+            prop_assert!(identify(None, list.as_bytes()).is_err());
+            prop_assert!(ACCEPTED.iter().all(|media_type| parse(media_type, list.as_bytes()).is_err()));
+            properties::hold(list.as_bytes());
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::json_object::Object;
 
 /// The platform that an image is for, such as `linux/arm64/v8`: operating system, architecture and, where there is one,
 /// its variant.
@@ -17,40 +18,37 @@ pub struct Platform(Arc<str>);
 /// Maximum length of each part of a platform, in bytes. A longer one is no real platform.
 const MAX_PART_BYTES: usize = 32;
 
-/// The fields of a platform, as an index and a configuration have them.
+/// The fields of a platform, as an index and a configuration have them. As in clients, `null` counts as absent.
 #[derive(Deserialize)]
 struct Fields {
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: String,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Index {
-    #[serde(default)]
-    manifests: Vec<Entry>,
+    manifests: Option<Vec<Object<Entry>>>,
 }
 
 #[derive(Deserialize)]
 struct Entry {
     digest: String,
-    platform: Option<Fields>,
+    platform: Option<Object<Fields>>,
 }
 
 /// Returns the manifests that an index names for a platform; none if the bytes are no index. Those for no platform,
 /// such as attestations, which have `unknown/unknown`, are left out.
 pub fn of_index(bytes: &[u8]) -> Vec<(Digest, Platform)> {
-    let Ok(index) = serde_json::from_slice::<Index>(bytes) else { return Vec::new() };
-    let known = |entry: Entry| Some((entry.digest.parse().ok()?, Platform::of(&entry.platform?)?));
-    index.manifests.into_iter().filter_map(known).collect()
+    let Ok(Object(index)) = serde_json::from_slice::<Object<Index>>(bytes) else { return Vec::new() };
+    let known = |Object(entry): Object<Entry>| Some((entry.digest.parse().ok()?, entry.platform?.0.platform()?));
+    index.manifests.into_iter().flatten().filter_map(known).collect()
 }
 
 /// Returns the platform that the configuration of an image states.
 pub fn of_configuration(bytes: &[u8]) -> Option<Platform> {
-    Platform::of(&serde_json::from_slice(bytes).ok()?)
+    let Object(fields): Object<Fields> = serde_json::from_slice(bytes).ok()?;
+    fields.platform()
 }
 
 /// The error for a text that is not a platform.
@@ -65,14 +63,13 @@ impl Platform {
         rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && wanted.0.matches('/').count() == 1))
     }
 
-    fn of(fields: &Fields) -> Option<Self> {
+    fn of(os: &str, architecture: &str, variant: &str) -> Option<Self> {
         let is_plain = |part: &str| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
             part.len() <= MAX_PART_BYTES && part.bytes().all(allowed)
         };
         let known = |part: &str| !part.is_empty() && part != "unknown";
-        let Fields { os, architecture, variant } = fields;
-        if !known(os) || !known(architecture) || ![os, architecture, variant].into_iter().all(|part| is_plain(part)) {
+        if !known(os) || !known(architecture) || ![os, architecture, variant].into_iter().all(is_plain) {
             return None;
         }
         let variant = if variant.is_empty() { String::new() } else { format!("/{variant}") };
@@ -80,14 +77,21 @@ impl Platform {
     }
 }
 
+impl Fields {
+    fn platform(&self) -> Option<Platform> {
+        let [os, architecture, variant] =
+            [&self.os, &self.architecture, &self.variant].map(|part| part.as_deref().unwrap_or_default());
+        Platform::of(os, architecture, variant)
+    }
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let mut parts = text.splitn(3, '/').map(str::to_owned);
+        let mut parts = text.splitn(3, '/');
         let mut part = || parts.next().unwrap_or_default();
-        let fields = Fields { os: part(), architecture: part(), variant: part() };
-        Self::of(&fields).filter(|platform| *platform.0 == *text).ok_or(PlatformError)
+        Self::of(part(), part(), part()).filter(|platform| *platform.0 == *text).ok_or(PlatformError)
     }
 }
 
@@ -99,6 +103,8 @@ impl fmt::Display for Platform {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of(configuration: &str) -> Option<String> {
@@ -145,5 +151,46 @@ mod tests {
         let found = of_index(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes());
         let names: Vec<_> = found.iter().map(|(digest, platform)| (*digest, platform.to_string())).collect();
         assert_eq!(names, [(digest(1), "linux/amd64".to_owned())]);
+    }
+
+    #[test]
+    fn a_platform_that_lacks_a_field_does_not_hide_the_others() {
+        let digest = |byte| Digest::from_bytes([byte; 32]);
+        let entry = |byte, platform: &str| format!(r#"{{"digest":"{}","platform":{platform}}}"#, digest(byte));
+        let entries = [
+            entry(1, r#"{"os":"linux","architecture":"amd64","variant":null}"#),
+            entry(2, r#"{"os":null,"architecture":"amd64"}"#),
+            entry(3, r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#),
+        ];
+        let found = of_index(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes());
+        let found: Vec<_> = found.into_iter().map(|(digest, platform)| (digest, platform.to_string())).collect();
+        assert_eq!(found, [(digest(1), "linux/amd64".to_owned()), (digest(3), "linux/arm64/v8".to_owned())]);
+        assert_eq!(of_index(br#"{"manifests":null}"#), []);
+        assert_eq!(of(r#"["linux","amd64",""]"#), None, "a list is no configuration");
+    }
+
+    proptest! {
+        #[test]
+        fn a_platform_is_printed_as_it_was_written_and_fits_itself(
+            any_text in "\\PC*", near_miss in "[a-z0-9_.-]{0,33}(/[a-zA-Z0-9._-]{0,33}){0,3}",
+        ) {
+            for text in [any_text, near_miss] {
+                let Ok(platform) = text.parse::<Platform>() else { continue };
+                prop_assert_eq!(platform.to_string(), text.clone());
+                prop_assert!((1..=2).contains(&text.matches('/').count()) && text.len() <= 3 * MAX_PART_BYTES + 2);
+                prop_assert!(platform.fits(&platform));
+                let without_variant: Vec<&str> = text.split('/').take(2).collect();
+                prop_assert!(without_variant.join("/").parse().is_ok_and(|wanted| platform.fits(&wanted)));
+            }
+        }
+
+        #[test]
+        fn a_configuration_has_the_platform_of_its_fields(
+            os in "[a-z ]{0,9}", architecture in "[a-z0-9\"]{0,9}", variant in "(v[0-9])?",
+        ) {
+            let json = serde_json::json!({"os": os, "architecture": architecture, "variant": variant}).to_string();
+            let variant = if variant.is_empty() { variant } else { format!("/{variant}") };
+            prop_assert_eq!(of_configuration(json.as_bytes()), format!("{os}/{architecture}{variant}").parse().ok());
+        }
     }
 }

@@ -110,8 +110,13 @@ impl fmt::Display for Tag {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -129,5 +134,24 @@ mod tests {
         let zeros = format!("sha256:{}", "0".repeat(64));
         assert!(matches!(zeros.parse(), Ok(Reference::Digest(_))));
         assert!(matches!("md5:00".parse::<Reference>(), Err(ReferenceError::Digest(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_one_segment_of_a_path(bytes: Vec<u8>, text in "\\PC*") {
+            properties::hold(&bytes);
+            properties::hold(text.as_bytes());
+        }
+
+        #[test]
+        fn near_misses_are_no_exception(text in "(sha256:|\\.|-)?[a-zA-Z0-9_./:@%-]{0,130}") {
+            properties::hold(text.as_bytes());
+        }
+
+        #[test]
+        fn every_tag_of_the_specification_is_accepted(text in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}") {
+            prop_assert_eq!(text.parse().map(|tag: Tag| tag.as_str().to_owned()), Ok(text.clone()));
+            properties::hold(text.as_bytes());
+        }
     }
 }

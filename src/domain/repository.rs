@@ -75,7 +75,9 @@ impl FromStr for UpstreamName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (host, port) = text.split_once(':').unwrap_or((text, "443"));
         let label = |label: &str| is_path_component(label) && !label.contains('_');
-        let well_formed = host.split('.').all(label) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        // Digits alone: `u16::from_str` would also accept a sign.
+        let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+        let well_formed = host.split('.').all(label) && is_port;
         if well_formed && text.len() <= 255 { Ok(Self(text.into())) } else { Err(NameError::Upstream) }
     }
 }
@@ -124,6 +126,8 @@ as_string!(UpstreamName);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -143,8 +147,37 @@ mod tests {
         for good in ["docker.io", "registry.k8s.io", "localhost", "mirror:5000", "10.0.0.1:5000"] {
             assert!(good.parse::<UpstreamName>().is_ok(), "{good}");
         }
-        for bad in ["", "docker.io/x", "Docker.io", "a_b", "x:0", "x:y", "x:", ".io"] {
+        for bad in ["", "docker.io/x", "Docker.io", "a_b", "x:0", "x:y", "x:", "x:+80", ".io"] {
             assert_eq!(bad.parse::<UpstreamName>(), Err(NameError::Upstream), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_that_is_accepted_is_printed_as_it_was_written_and_cannot_leave_its_place_in_a_url(
+            any_text in "\\PC*", near_miss in "[a-zA-Z0-9._/:+%@-]{0,30}(:[+0-9]{0,6})?",
+        ) {
+            for text in [any_text, near_miss] {
+                if let Ok(repository) = text.parse::<Repository>() {
+                    prop_assert_eq!(repository.to_string(), text.clone());
+                    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+                    let allowed = |byte: u8| is_letter(byte) || b"/._-".contains(&byte);
+                    prop_assert!(text.bytes().all(allowed) && !text.contains("..") && !text.contains("//"));
+                }
+                if let Ok(upstream) = text.parse::<UpstreamName>() {
+                    prop_assert_eq!(upstream.to_string(), text.clone());
+                    let host = text.split(':').next().unwrap_or_default();
+                    let url = url::Url::parse(&format!("oci://{text}/")).ok();
+                    prop_assert_eq!(url.as_ref().and_then(url::Url::host_str), Some(host));
+                }
+            }
+        }
+
+        #[test]
+        fn every_repository_of_the_specification_is_accepted(
+            parts in prop::collection::vec("[a-z0-9]{1,9}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}", 1..5),
+        ) {
+            prop_assert!(parts.join("/").parse::<Repository>().is_ok());
         }
     }
 }

@@ -140,9 +140,14 @@ impl fmt::Display for Scopes {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn scopes(names: &[&str]) -> Scopes {
@@ -163,5 +168,21 @@ mod tests {
             scopes(&["write_registry", "read_registry", "api"]).to_string(),
             "api, read_registry and write_registry"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_names_of_scopes_are_scopes(bytes: Vec<u8>, text in "\\PC*") {
+            properties::hold(&bytes);
+            properties::hold(text.as_bytes());
+        }
+
+        #[test]
+        fn a_list_has_each_scope_once_and_in_order(indices in prop::collection::vec(0..=Scope::ALL.len(), 0..9)) {
+            let name = |index: &usize| Scope::ALL.get(*index).map_or("read registry", |scope| scope.as_str());
+            let names: Vec<&str> = indices.iter().map(name).collect();
+            properties::hold(names.join("\n").as_bytes());
+            properties::hold(serde_json::to_string(&names).unwrap().as_bytes());
+        }
     }
 }

@@ -190,7 +190,9 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
         "TB" => 1_000_000_000_000,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
+    // Digits alone: `u64::from_str` would also accept a sign.
+    let number: u64 = digits.parse().ok().filter(|_| !digits.starts_with('+'))?;
+    number.checked_mul(factor)
 }
 
 /// The text of a quantity that was written as a number or as a string.
@@ -222,6 +224,8 @@ impl<'de> Deserialize<'de> for RawQuantity {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -248,8 +252,35 @@ mod tests {
         for (text, bytes) in [("0", 0), ("17", 17), ("4MiB", 4 << 20), ("2 KiB", 2048), ("1GB", 1_000_000_000)] {
             assert_eq!(parse_bytes(text), Some(bytes), "{text}");
         }
-        for text in ["", "MiB", "-1", "4mib", "1.5GiB", "99999999TiB", "%"] {
+        for text in ["", "MiB", "-1", "4mib", "1.5GiB", "99999999TiB", "%", "+5MiB"] {
             assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantity_that_is_written_is_read_as_it_was_meant(number in 0..1_000_000_u64, spaces in " {0,2}") {
+            let bytes = |unit: &str| parse_bytes(&format!("{number}{spaces}{unit}"));
+            for (unit, factor) in [("B", 1), ("KiB", 1 << 10), ("GiB", 1 << 30), ("kB", 1000), ("GB", 1_000_000_000)] {
+                prop_assert_eq!(bytes(unit), Some(number * factor), "{}", unit);
+            }
+            let time = |unit: &str| parse_duration(&format!("{number}{unit}"));
+            for (unit, milliseconds) in [("", 1000), ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)] {
+                prop_assert_eq!(time(unit), Some(Duration::from_millis(number * milliseconds)), "{}", unit);
+            }
+        }
+
+        #[test]
+        fn no_text_is_a_quantity_without_a_digit_or_with_a_sign(
+            any_text in "\\PC*", near_miss in "[+-]?[0-9.]{0,22} ?(B|MiB|TiB|kB|%|s|h|ms| )?[+-]?",
+        ) {
+            for text in [any_text, near_miss] {
+                let digits = text.bytes().any(|byte| byte.is_ascii_digit());
+                let signed = text.contains('-') || text.starts_with('+');
+                prop_assert!(parse_bytes(&text).is_none() || (digits && !signed), "{}", text);
+                let time = parse_duration(&text);
+                prop_assert!(time.is_none() || digits, "{}", text);
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ impl<'a> AuthorizationHeader<'a> {
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+    use proptest::prelude::*;
     use secrecy::ExposeSecret;
 
     fn request(header: &str) -> HttpRequest {
@@ -75,5 +76,39 @@ mod tests {
         let twice = TestRequest::default().append_header((AUTHORIZATION, "Bearer a"));
         let twice = twice.append_header((AUTHORIZATION, "Bearer b")).to_http_request();
         assert!(matches!(AuthorizationHeader::by(&twice), AuthorizationHeader::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn a_user_name_and_a_secret_are_read_as_they_were_sent(
+            username in "[^:]{0,20}", secret in ".{0,20}", scheme in "[bB][aA][sS][iI][cC]",
+        ) {
+            let header = format!("{scheme} {}", STANDARD.encode(format!("{username}:{secret}")));
+            match AuthorizationHeader::by(&request(&header)) {
+                AuthorizationHeader::Basic(name, password) => {
+                    prop_assert_eq!((name.as_str(), password.expose_secret()), (username.as_str(), secret.as_str()));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        #[test]
+        fn no_header_proves_more_than_it_says(bytes: Vec<u8>, text in "([bB]earer |[bB]asic |BASIC)?[ -~]{0,30}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let Ok(value) = actix_web::http::header::HeaderValue::from_bytes(bytes) else { continue };
+                let request = TestRequest::default().insert_header((AUTHORIZATION, value)).to_http_request();
+                match AuthorizationHeader::by(&request) {
+                    AuthorizationHeader::Bearer(token) => {
+                        prop_assert!(str::from_utf8(bytes).is_ok_and(|all| all.trim_end().ends_with(token)));
+                        prop_assert!(bytes[..7].eq_ignore_ascii_case(b"bearer "));
+                    }
+                    AuthorizationHeader::Basic(username, _) => {
+                        prop_assert!(bytes[..6].eq_ignore_ascii_case(b"basic ") && !username.contains(':'));
+                    }
+                    AuthorizationHeader::Malformed => {}
+                    AuthorizationHeader::Nothing => prop_assert!(false, "a header is not nothing"),
+                }
+            }
+        }
     }
 }

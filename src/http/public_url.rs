@@ -48,7 +48,7 @@ impl PublicUrl {
         };
         let host = forwarded("x-forwarded-host").or_else(|| header(request, HOST.as_str()));
         // The host becomes part of a challenge, so anything that is not a valid host is dropped.
-        let host = host.and_then(|host| host.parse::<Authority>().ok()).filter(|host| !host.as_str().contains('@'));
+        let host = host.and_then(|host| host.parse::<Authority>().ok()).filter(is_host_of_url);
         format!("{scheme}://{}", host.as_ref().map_or("localhost", Authority::as_str))
     }
 
@@ -98,15 +98,25 @@ impl PublicUrl {
     }
 }
 
+/// Returns true for a host, with or without a port, that clients can connect to: an authority may have a user name, a
+/// port beyond 65535, or what is neither a name nor an address.
+fn is_host_of_url(authority: &Authority) -> bool {
+    !authority.as_str().contains('@') && Url::parse(&format!("http://{authority}/")).is_ok()
+}
+
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+    use proptest::prelude::*;
 
     fn request(peer: &str, headers: &[(&'static str, &'static str)]) -> HttpRequest {
         let request = TestRequest::default().peer_addr(format!("{peer}:999").parse().unwrap());
@@ -143,5 +153,38 @@ mod tests {
         assert_eq!(behind("10.0.0.0/8").client(&lines.to_http_request()), two, "the last line is the proxy's");
         let stranger: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(behind("10.0.0.0/8").client(&request("192.0.2.1", &headers)), stranger);
+    }
+
+    #[test]
+    fn a_host_that_no_url_can_have_is_not_repeated() {
+        for host in ["cache.example:99999", "1.2.3.4.5", "a%zz", "[::1", "xn--a.example", ":80"] {
+            assert_eq!(
+                behind("10.0.0.0/8").base(&request("192.0.2.1", &[("host", host)])),
+                "http://localhost",
+                "{host}"
+            );
+        }
+        for host in ["cache.example:5050", "[2001:db8::1]:80", "192.0.2.1", "Cache_1.example"] {
+            let base = behind("10.0.0.0/8").base(&request("192.0.2.1", &[("host", host)]));
+            assert_eq!(base, format!("http://{host}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_another_url_than_one_of_scheme_and_host(
+            bytes: Vec<u8>, host in host(), forwarded_host in host(), proto in "https?|ftp|https, http|\\PC{0,5}",
+            hops in prop::collection::vec("10\\.0\\.0\\.[0-9]{1,3}|192.0.2.7|::ffff:10.0.0.1|2001:db8::1|x|", 0..5),
+        ) {
+            properties::hold(&bytes);
+            let forwarded = format!("x-forwarded-host: {forwarded_host}\nx-forwarded-proto: {proto}");
+            let lines = format!("host: {host}\n{forwarded}\nx-forwarded-for: {}", hops.join(", "));
+            properties::hold(lines.as_bytes());
+            properties::hold(format!("host: {host}").as_bytes());
+        }
+    }
+
+    fn host() -> impl Strategy<Value = String> {
+        "\\PC{0,20}|[a-z0-9.:@%\\[\\]/\"'\\\\_,;=!$&()*+~-]{0,20}|[a-z]{1,5}(\\.[a-z0-9-]{0,5}){0,3}(:[0-9]{0,6})?"
     }
 }

@@ -102,6 +102,8 @@ fn is_code(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -141,5 +143,28 @@ mod tests {
     fn only_a_code_is_a_code() {
         assert!(is_code("NAME_INVALID") && is_code("TOOMANYREQUESTS"));
         assert!(!is_code("") && !is_code("Name invalid") && !is_code(&"A".repeat(41)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_a_message_of_several_lines_or_of_control_characters(
+            bytes: Vec<u8>, text in "(.|\\n|\\x1b){0,300}", is_text: bool,
+        ) {
+            let json = serde_json::json!({"errors": [{"code": text, "message": text}]}).to_string();
+            for body in [bytes.as_slice(), text.as_bytes(), json.as_bytes()] {
+                let (_, message) = parse(body, is_text);
+                let line = shortened(&message.unwrap_or_default());
+                prop_assert!(!line.contains(char::is_control) && line.chars().count() <= MAX_MESSAGE_CHARS + 3);
+            }
+            prop_assert_eq!(parse(json.as_bytes(), is_text), (Some(text.clone()), Some(text)));
+        }
+
+        #[test]
+        fn the_password_of_every_authorization_is_a_secret(username in "[^:]{0,9}", password in ".{1,20}") {
+            let pair = BASE64_STANDARD.encode(format!("{username}:{password}"));
+            let header = HeaderValue::from_str(&format!("Basic {pair}"));
+            let found = secrets(header.ok().as_ref());
+            prop_assert_eq!(found, [pair, password]);
+        }
     }
 }

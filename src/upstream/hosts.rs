@@ -138,6 +138,8 @@ fn is_same_site(one: &Url, other: &Url) -> bool {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn hosts(base: &str, auth: &[&str], redirect: &[&str]) -> Hosts {
@@ -245,6 +247,24 @@ mod tests {
         assert_eq!(HostPort::parse("Auth.Example.COM:443"), HostPort::parse("auth.example.com:443"));
         for bad in ["", ":80", "a/b", "a:b", "u@h", "a:99999", "https://a", "a?b", "::1"] {
             assert_eq!(HostPort::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_host_that_is_read_is_one_of_a_url_and_matches_it_alone(
+            any_text in "\\PC*", near_miss in "[a-zA-Z0-9.:@/?#%\\[\\]-]{0,20}(:[0-9]{0,6})?",
+        ) {
+            for text in [any_text, near_miss] {
+                let Some(listed) = HostPort::parse(&text) else { continue };
+                let port = listed.port.map(|port| format!(":{port}")).unwrap_or_default();
+                let address = format!("{}{port}", listed.host);
+                prop_assert_eq!(HostPort::parse(&address), Some(listed.clone()), "{}", text);
+                prop_assert!(listed.matches(&url(&format!("https://{address}/v2/x"))), "{}", text);
+                for other in [format!("https://x.{address}/"), format!("https://{address}@other.test/")] {
+                    prop_assert!(!Url::parse(&other).is_ok_and(|other| listed.matches(&other)), "{}", other);
+                }
+            }
         }
     }
 }

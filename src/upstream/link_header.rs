@@ -58,6 +58,9 @@ fn split_unquoted(text: &str, separator: u8) -> (&str, &str) {
     (text, "")
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,8 +118,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(field in "(\\PC|[<>\";,=\\\\]|rel=next){0,60}") {
-            let _ = next(&[&field]);
+        fn a_next_page_comes_from_a_link_and_can_be_passed_on(
+            bytes: Vec<u8>, field in "(\\PC|[<>\";,=\\\\]|rel=next){0,60}",
+            near_miss in "(<[a-z?&=#,; \"]{0,9}>|; ?rel=(\"next\"|next|prev|\"last next\")|[,;\"\n]){0,9}",
+        ) {
+            properties::hold(&bytes);
+            properties::hold(field.as_bytes());
+            properties::hold(near_miss.as_bytes());
+        }
+
+        #[test]
+        fn whatever_stands_before_and_after_it_the_next_page_is_found(
+            title in "[ -~]{0,20}", query in "[a-z0-9=&%+/:]{1,20}", before in prop::bool::ANY,
+        ) {
+            prop_assume!(query.split('&').any(|parameter| !parameter.is_empty() && !parameter.starts_with("ns")));
+            let title = title.replace('\\', "\\\\").replace('"', "\\\"");
+            let first = format!("</a?n=1>; title=\"{title}\"; rel=first");
+            let page = format!("</b?{query}>; title=\"{title}\"; rel=next");
+            let field = if before { format!("{first}, {page}") } else { format!("{page}, {first}") };
+            let expected = format!("?{query}");
+            prop_assert_eq!(next(&[&field]), query_of(&expected).map(|query| query.as_str().to_owned()), "{}", field);
         }
     }
 }

@@ -115,6 +115,8 @@ fn is_array_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Erro
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TAGS: &str = r#"{"name":"a","tags":["1"]}"#;
@@ -167,5 +169,26 @@ mod tests {
         let both = [("oci-filters-applied", "artifactType"), ("oci-filters-applied", "other")];
         assert_eq!(filters(&both[..1]).as_deref(), Some("artifactType"));
         assert_eq!(filters(&both).as_deref(), Some("artifactType,other"));
+    }
+
+    proptest! {
+        #[test]
+        fn only_an_object_with_a_list_is_passed_on_and_byte_for_byte(
+            bytes: Vec<u8>, of_tags: bool,
+            near_miss in "[\\[{](\"(tags|name|manifests|x)\":(null|\\[\\]|\\[\"a\"\\]|\\{\\}|1),?){0,3}[}\\]]",
+        ) {
+            let kind = if of_tags { ListKind::Tags } else { ListKind::Referrers };
+            for body in [&bytes[..], near_miss.as_bytes()] {
+                let page = ListPage::read(kind, &ListQuery::default(), &HeaderMap::new(), Bytes::copy_from_slice(body));
+                let Ok(page) = page else { continue };
+                prop_assert_eq!(&page.body[..], body);
+                let document: serde_json::Value = serde_json::from_slice(body).unwrap();
+                let key = if kind == ListKind::Tags { "tags" } else { "manifests" };
+                let listed = document.get(key);
+                prop_assert!(listed.is_none_or(|list| list.is_array() || list.is_null()), "{}", near_miss);
+                let is_list = listed.is_some() || document.get("name").is_some();
+                prop_assert!(document.is_object() && is_list, "{}", near_miss);
+            }
+        }
     }
 }

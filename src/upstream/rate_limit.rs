@@ -48,10 +48,12 @@ fn limit_and_window(value: &str) -> (Option<u64>, Option<Duration>) {
 
 /// Parses the value of `Retry-After`: a number of seconds or a date.
 fn wait(value: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds).min(MAX_WAIT));
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that does not fit in 64 bits is a long time, too.
+        return Some(value.parse().map_or(MAX_WAIT, Duration::from_secs).min(MAX_WAIT));
     }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
     let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
     Some(wait.min(MAX_WAIT))
 }
@@ -59,6 +61,8 @@ fn wait(value: &str, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read_all(fields: &[(&'static str, &str)]) -> RateLimit {
@@ -107,11 +111,38 @@ mod tests {
         assert_eq!(wait("Sun, 01 Nov 2026 12:01:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(wait("Sun, 01 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("99999999"), Some(MAX_WAIT));
+        assert_eq!(wait("99999999999999999999999"), Some(MAX_WAIT));
+        assert_eq!(wait("+5"), None);
     }
 
     #[test]
     fn what_is_unreadable_is_not_there() {
         assert_eq!(read_all(&[("ratelimit-limit", "many;w=long"), ("retry-after", "soon")]), RateLimit::default());
         assert_eq!(read_all(&[]), RateLimit::default());
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        "[ -~]{0,30}|[0-9]{0,22}(;? ?w=[0-9]{0,22})?|[A-Z][a-z]{2}, [0-9]{2} (Jan|Nov) [0-9]{4} 12:00:[0-9]{2} GMT"
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_a_wait_beyond_a_day_or_more_pulls_than_the_limit(
+            limit in value(), remaining in value(), source in value(), retry_after in value(),
+        ) {
+            let fields = [
+                ("ratelimit-limit", &limit),
+                ("ratelimit-remaining", &remaining),
+                ("docker-ratelimit-source", &source),
+                ("retry-after", &retry_after),
+            ];
+            let headers = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            let read = read(&headers, "2026-11-01T12:00:00Z".parse().unwrap());
+            prop_assert!(read.retry_after.is_none_or(|wait| wait <= MAX_WAIT));
+            let Some(report) = report(&headers) else { return Ok(()) };
+            prop_assert!(report.limit > 0 && report.remaining <= report.limit);
+            prop_assert_eq!((Some(report.limit), report.window), (read.limit, read.window));
+            prop_assert_eq!(report.source.unwrap_or_default(), source.trim());
+        }
     }
 }

@@ -131,7 +131,7 @@ pub(super) fn content_head(headers: &HeaderMap) -> ContentHead {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     ContentHead {
         media_type: text(CONTENT_TYPE.as_str()).and_then(media_type),
-        length: text(CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse().ok()),
+        length: text(CONTENT_LENGTH.as_str()).and_then(|length| number(length.trim())),
         digest: text("docker-content-digest").and_then(|digest| digest.trim().parse().ok()),
     }
 }
@@ -202,15 +202,23 @@ fn sent_range(headers: &HeaderMap) -> Option<(Range<u64>, Option<u64>)> {
 fn content_range(value: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.trim().split_once('-')?;
-    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
-    let total: Option<u64> = if total == "*" { None } else { Some(total.parse().ok()?) };
+    let (start, end) = (number(start)?, number(end)?);
+    let total = if total == "*" { None } else { Some(number(total)?) };
     (start <= end && total.is_none_or(|total| end < total)).then_some((start..end.checked_add(1)?, total))
+}
+
+/// Parses digits; `u64::from_str` alone would also accept a sign.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
 fn media_type(value: &str) -> Option<String> {
     let essence = value.split(';').next()?.trim().to_ascii_lowercase();
     (!essence.is_empty()).then_some(essence)
 }
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod properties;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ use super::tokens::Token;
 use super::transport::{FinalResponse, Request, Transport};
 use super::{failure_body, rate_limit};
 use crate::domain::challenge::{BearerChallenge, Challenge};
+use crate::domain::json_object::Object;
 
 const MAX_TOKEN_RESPONSE_BYTES: usize = 64 << 10;
 
@@ -132,7 +133,8 @@ async fn read_token(response: Response) -> Result<(HeaderValue, Duration), Upstr
     let stream = with_idle_timeout(response.bytes_stream().map_err(broken), TOKEN_BODY_TIMEOUT);
     let body = collect(stream.boxed(), MAX_TOKEN_RESPONSE_BYTES).await?;
     let invalid = |what| UpstreamError::from(RealmError::InvalidResponse { what });
-    let parsed: TokenResponse = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"))?;
+    let parsed = serde_json::from_slice(&body).map_err(|_| invalid("a response that is no token"));
+    let Object(parsed): Object<TokenResponse> = parsed?;
     let lifetime = parsed.lifetime(Timestamp::now());
     let token =
         [parsed.token, parsed.access_token].into_iter().flatten().find(|token| !token.expose_secret().is_empty());
@@ -197,6 +199,8 @@ fn sensitive(value: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lifetime(json: &str) -> u64 {
@@ -219,5 +223,25 @@ mod tests {
         let header = basic(&("u".into(), "secret".to_owned().into())).unwrap();
         assert_eq!(header.as_bytes(), b"Basic dTpzZWNyZXQ=");
         assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    proptest! {
+        #[test]
+        fn no_response_makes_a_token_that_lives_longer_than_a_day_or_is_shown(
+            bytes: Vec<u8>, token in "[!-~]{1,20}", expires_in in prop::num::f64::ANY, issued in any::<i64>(),
+        ) {
+            let now = "2026-11-01T12:00:00Z".parse().unwrap();
+            let issued_at = Timestamp::from_second(issued).unwrap_or(now);
+            let json = serde_json::json!({"token": token, "expires_in": expires_in, "issued_at": issued_at});
+            let json = json.to_string();
+            for body in [bytes.as_slice(), json.as_bytes()] {
+                let Ok(Object(response)) = serde_json::from_slice::<Object<TokenResponse>>(body) else { continue };
+                let lifetime = response.lifetime(now);
+                prop_assert!(!lifetime.is_zero() && lifetime <= MAX_TOKEN_LIFETIME, "{lifetime:?}");
+                let header = sensitive(&format!("Bearer {}", response.token.unwrap().expose_secret())).unwrap();
+                prop_assert_eq!(header.to_str().unwrap(), format!("Bearer {token}"));
+                prop_assert_eq!(format!("{:?}", header), "Sensitive");
+            }
+        }
     }
 }

@@ -203,6 +203,8 @@ fn user_agent(start: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -249,5 +251,26 @@ mod tests {
         let (head, body) = respond("GET /v2x HTTP/1.1\r\n", EarlyFault::MalformedHead);
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain"), "{head}");
         assert_eq!(body, "So it is.\n");
+    }
+
+    proptest! {
+        #[test]
+        fn no_first_bytes_make_a_response_with_a_header_of_their_own(
+            bytes: Vec<u8>, line in "([A-Z]{0,5} )?/?(v2|jwt|api)?[ -~\\r\\n]{0,40}",
+            rest in "( HTTP/1.1\\r\\n(user-agent: ?\\PC{0,9}\\r\\n)?)?",
+        ) {
+            for bytes in [bytes.as_slice(), format!("{line}{rest}").as_bytes()] {
+                let start = Start::parse(bytes);
+                prop_assert!(start.path.is_none_or(|path| path.starts_with('/') && !path.contains(char::is_control)));
+                prop_assert!(start.method.is_none_or(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())));
+                prop_assert!(!start.user_agent.unwrap_or_default().contains(char::is_control));
+                let fault = EarlyFault::MalformedHead;
+                let response = start.response(fault, RequestId::new(1), &start.body(fault.status(), fault.sentence()));
+                let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
+                let length = format!("content-length: {}\r\n", body.len());
+                prop_assert!(head.contains(&length), "{}", response);
+                prop_assert!(head.lines().count() <= 7 && body.contains(fault.sentence()), "{}", response);
+            }
+        }
     }
 }

@@ -33,7 +33,7 @@ impl Refused {
 
 impl Error for Refused {
     fn custom<T: Display>(problem: T) -> Self {
-        Self { path: Vec::new(), place: None, problem: problem.to_string(), item: None }
+        Self { path: Vec::new(), place: None, problem: one_line(&problem.to_string()), item: None }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -56,6 +56,12 @@ impl Error for Refused {
     fn missing_field(field: &'static str) -> Self {
         Self::custom(format_args!("the key {field} is missing"))
     }
+}
+
+/// Returns the text with its control characters escaped: a value that is repeated may have line ends and more.
+fn one_line(text: &str) -> String {
+    let escaped = |char: char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "TOML has no other kinds")]

@@ -3,6 +3,14 @@
 use super::refusal;
 
 #[test]
+fn a_refusal_is_one_line_whatever_it_repeats() {
+    assert_eq!(
+        refusal("[server]\nclient_timeout = \"1\\n\\u001B[2J\"\n"),
+        "my.toml, line 2: server.client_timeout: '1\\n\\u{1b}[2J' is not a time such as \"60s\" or \"1h\""
+    );
+}
+
+#[test]
 fn refusals_name_the_file_the_line_and_the_key() {
     assert_refused(&[WRONG, WRONG_IN_UPSTREAMS]);
 }

@@ -121,3 +121,6 @@ fn entries(kind: Kind, folder: &Path, what: impl std::fmt::Display) -> Result<Ve
     let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     Ok(damage::readable(kind, folder, what, read)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,3 +137,53 @@ fn account_text(account: &Account) -> String {
         Account::Username(name) => format!("={name}"),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn origin_of(upstream: &str, username: &str, repository: &str) -> Origin {
+        let account = if username.is_empty() { Account::Anonymous } else { Account::Username(username.to_owned()) };
+        Origin { upstream: upstream.parse().unwrap(), account, repository: repository.parse().unwrap() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_read_as_it_was_made(
+            group: u64, upstream in "[a-z]{1,5}(\\.[a-z]{1,5})?(:[1-9][0-9]{0,3})?", username in "\\PC{0,9}",
+            repository in "[a-z]{1,5}(/[a-z0-9]{1,5})?", reference in "[a-z0-9_][a-z.-]{0,9}|sha256:[0-9a-f]{64}",
+            content: [u8; 32],
+        ) {
+            let (origin, group) = (origin_of(&upstream, &username, &repository), GroupId(group));
+            let key = ImageKey { group, origin: origin.clone(), reference: reference.parse().unwrap() };
+            prop_assert_eq!(image_of(&image(&key)), Some(key.clone()));
+            let digest = Digest::from_bytes(content);
+            let key = link(&digest, group, &origin);
+            prop_assert_eq!(holder_of_link(&key), Some((digest, group)));
+            prop_assert_eq!(origin_of_link(&key), Some(origin.clone()));
+            prop_assert_eq!(digest_of_link(&key, group), Some(digest));
+            if let Ok(name) = reference.parse::<Tag>() {
+                let key = group_tag(&origin, &name, group);
+                prop_assert_eq!((group_of_tag(&key), tag_of_group_tag(&key)), (Some(group), &tag(&origin, &name)[..]));
+            }
+        }
+
+        #[test]
+        fn a_damaged_key_is_another_one_or_none(
+            bytes: Vec<u8>, fields in prop::collection::vec("[a-z=@:.]{0,5}", 0..6),
+        ) {
+            let joined = [&[7_u8; 8][..], fields.join("\0").as_bytes()].concat();
+            for bytes in [&bytes, &joined] {
+                if let Some(key) = image_of(bytes) {
+                    prop_assert!(bytes.starts_with(&image(&key)), "{:?}", key);
+                }
+                if let Some(((digest, group), origin)) = holder_of_link(bytes).zip(origin_of_link(bytes)) {
+                    prop_assert!(bytes.starts_with(&link(&digest, group, &origin)), "{:?}", origin);
+                }
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -81,4 +83,23 @@ fn whole_content_is_skipped_forward() {
     let whole = headers(&[("content-length", "10")]);
     assert_eq!(blob_head(false, &whole, 4).map(|(head, skip)| (head.length, skip)), Ok((Some(10), 4)));
     assert_eq!(blob_head(false, &whole, 11), Err(UpstreamError::WrongRange));
+}
+
+proptest! {
+    #[test]
+    fn a_range_that_upstream_states_is_within_the_content(
+        any_text in "\\PC*", near_miss in "(bytes )?[0-9+* -]{0,22}-[0-9+]{0,22}/[0-9+*]{0,22}",
+        first: u64, more in 0..10_u64, rest in 0..10_u64,
+    ) {
+        for text in [&any_text, &near_miss] {
+            properties::hold(text);
+        }
+        let Some(total) = first.checked_add(more + rest) else { return Ok(()) };
+        let last = first + more;
+        let of = |total: &str| content_range(&format!("bytes {first}-{last}/{total}"));
+        let Some(end) = last.checked_add(1) else { return Ok(prop_assert_eq!(of("*"), None)) };
+        prop_assert_eq!(of("*"), Some((first..end, None)));
+        let expected = (last < total).then(|| (first..end, Some(total)));
+        prop_assert_eq!(of(&total.to_string()), expected);
+    }
 }
