@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 10] = [
     ("references", super::references),
     ("digests", super::digests),
     ("scopes", super::scopes),

@@ -44,9 +44,13 @@ fn names_a_file(node: &Node) -> bool {
 
 /// Returns the number of canaries in values of the keys of secrets.
 fn canaries(node: &Node) -> usize {
-    let of_key = |(key, node): &(String, Node)| match &node.value {
-        Value::Text(text) if SECRETS.contains(&key.as_str()) => text.matches(CANARY).count(),
-        _ => canaries(node),
+    let of_key = |(key, node): &(String, Node)| {
+        let is_secret = SECRETS.contains(&key.as_str());
+        if let (Value::Text(text), true) = (&node.value, is_secret) {
+            text.matches(CANARY).count()
+        } else {
+            canaries(node)
+        }
     };
     node.entries().iter().map(of_key).sum()
 }
