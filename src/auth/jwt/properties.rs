@@ -39,6 +39,9 @@ impl Known {
                 self.is_refused(&parts.join("."));
             }
         }
+        if let [high, low, other, ..] = bytes {
+            self.holds_without_byte(usize::from(u16::from_be_bytes([*high, *low])), *other);
+        }
         self.claims_are_checked(bytes);
     }
 
