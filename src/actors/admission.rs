@@ -48,6 +48,12 @@ impl AdmissionLimit {
         length.increment(1);
         Some(Permit { _permit: permit, length })
     }
+
+    /// Returns the number of permits that are not in use.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
 }
 
 impl Drop for Permit {

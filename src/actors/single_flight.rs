@@ -74,7 +74,8 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         for waiter in self.waiters.remove(key).unwrap_or_default() {
             drop(waiter.send(outcome.clone()));
         }
-        let now = Instant::now();
+        // The clock of the runtime, by which callers state since when they wait.
+        let now = tokio::time::Instant::now().into_std();
         self.forget_before(now.checked_sub(RECENT_TTL));
         self.recent.insert(key.clone(), (now, recall));
         self.completions.push_back((now, key.clone()));

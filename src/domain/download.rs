@@ -10,6 +10,10 @@
 //! Two invariants hold for every sequence of events: [`Action::Commit`] follows only after the digest was verified,
 //! and [`Download::readable`] does not include the last byte before that. An event that does not belong to the
 //! current action ends the download.
+//!
+//! Two tests run seeded orders of events: `tests::interleavings` around this machine alone, and
+//! `actors::blob_cache::handle::tests::interleavings` around the whole cache of blobs. The second prints the seed and the
+//! trace of an order that violates something.
 
 mod outcome;
 

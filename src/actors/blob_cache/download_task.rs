@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::{OwnedRwLockReadGuard, watch};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout};
 
 use super::context::DownloadContext;
@@ -24,6 +24,7 @@ use crate::auth::sha256::Hasher;
 use crate::domain::download::{Action, Download, Event, Failure, Outcome, Unstored};
 use crate::domain::origin::Origin;
 use crate::store::blobs::BlobFile;
+use crate::store::blocking::spawn_blocking;
 use crate::telemetry::{LeftOut, LineLimit};
 use crate::upstream::{UpstreamError, UsedMirrors};
 

@@ -13,7 +13,6 @@ use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use quick_cache::sync::Cache;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::BlobCacheOptions;
@@ -33,6 +32,7 @@ use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::store::blobs::{BlobContent, BlobFiles, StoredBlob};
+use crate::store::blocking::spawn_blocking;
 use crate::store::content::ContentStore;
 use crate::store::link::Link;
 use crate::store::spool::Spool;

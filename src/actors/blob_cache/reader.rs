@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::chunk::{Chunk, FileRange, Transfer};
 use super::context::DownloadContext;
@@ -20,6 +19,7 @@ use super::upstream::BlobKey;
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::byte_range::{RangeSet, Selected};
 use crate::store::blobs::BlobFile;
+use crate::store::blocking::spawn_blocking;
 use crate::store::error::StoreError;
 
 /// Maximum size in bytes of a copied chunk: what a client holds of a blob in memory.

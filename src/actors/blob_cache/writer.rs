@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 
 use super::context::DownloadContext;
 use super::progress::End;
 use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
 use crate::domain::download::{Expected, Limits, Unstored};
+use crate::store::blocking::spawn_blocking;
 use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 use crate::store::usage::Spooled;

@@ -1,5 +1,7 @@
 //! Tests of the state machine, among them that no sequence of events commits what was not verified.
 
+mod interleavings;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -26,6 +26,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::sync::atomic::Ordering;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
@@ -127,6 +129,13 @@ impl Index {
     /// Returns the same index, limited to this disk space.
     pub fn within(mut self, free_spaces: Vec<FreeSpace>) -> Self {
         self.free_spaces = free_spaces;
+        self
+    }
+
+    /// Returns the same index, which uses only the small files, as after damage of the database.
+    #[cfg(test)]
+    pub(crate) fn without_database(self) -> Self {
+        self.trust.store(Trust::Broken as u8, Ordering::Release);
         self
     }
 

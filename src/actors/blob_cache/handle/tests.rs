@@ -5,6 +5,7 @@
 mod download;
 mod fake_upstream;
 mod head;
+mod interleavings;
 mod lending;
 mod ranges;
 mod scene;
