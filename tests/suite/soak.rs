@@ -80,12 +80,13 @@ impl Soak {
         for number in 0..self.images.len() {
             eventually("each image can be pulled", async || self.pull(number).await).await;
         }
+        let client = self.client.borrow().clone();
         for (username, secret) in self.kept.take() {
-            let token = self.service.borrow().token(&username, &secret, "").await;
+            let token = client.with_basic(&username, &secret).get("/jwt/auth?service=dependency_proxy").await;
             assert_eq!(token.status, 200, "a token is lost: {}", token.text());
         }
         for bearer in self.revoked.take() {
-            let answer = self.client.borrow().with_authorization(&bearer).get("/v2/").await;
+            let answer = client.with_authorization(&bearer).get("/v2/").await;
             assert_eq!(answer.status, 401, "a revocation is lost");
         }
         let mut service = self.service.borrow_mut();
