@@ -167,7 +167,7 @@ impl Upstream {
 
     fn refusal(&self) -> UpstreamError {
         let retry_after = Some(Duration::from_millis(300));
-        let failed = HttpFailure { status: 503, code: None, message: None };
+        let failed = HttpFailure { status: 503, code: None, message: None, retry_after: None };
         self.choices().random.of(&[
             UpstreamError::NotFound,
             UpstreamError::Denied { message: None },
@@ -221,7 +221,7 @@ impl Requests<GetBlob> for Upstream {
             let Reply { length, items } = this.reply(from, this.length(), fault)?;
             this.0.oracle.known().accepted.insert(origin);
             let stream = this.stream(who, Kind::Content, from, items, under_way);
-            Ok(Content { head: ContentHead { length, ..ContentHead::default() }, stream })
+            Ok(Content { head: ContentHead { length, ..ContentHead::default() }, stream, mirror: None })
         })
     }
 }
@@ -244,7 +244,7 @@ impl Requests<GetBlobRange> for Upstream {
             let Reply { length, items } = this.reply(range.start, range.end.min(this.length()), fault)?;
             this.0.oracle.known().accepted.insert(origin);
             let stream = this.stream(who, Kind::Range, range.start, items, under_way);
-            Ok(Some(Content { head: ContentHead { length, ..ContentHead::default() }, stream }))
+            Ok(Some(Content { head: ContentHead { length, ..ContentHead::default() }, stream, mirror: None }))
         })
     }
 }
