@@ -62,10 +62,6 @@ impl Client {
         Self { authorization: Some(value.to_owned()), ..self.clone() }
     }
 
-    pub fn without_authorization(&self) -> Self {
-        Self { authorization: None, ..self.clone() }
-    }
-
     pub fn with_basic(&self, username: &str, secret: &str) -> Self {
         self.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{secret}"))))
     }
