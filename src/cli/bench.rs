@@ -20,7 +20,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 pub(super) use self::arguments::BenchArgs;
-pub(super) use self::platform::Platform;
 use super::failure::Failure;
 use super::output::{print_error, print_line, printable};
 use progress::Progress;

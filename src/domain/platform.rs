@@ -53,10 +53,24 @@ pub fn of_configuration(bytes: &[u8]) -> Option<Platform> {
 
 /// The error for a text that is not a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a platform is an operating system and an architecture, such as linux/amd64 or linux/arm/v7")]
+#[error("is not a platform such as linux/amd64 or linux/arm/v7")]
 pub struct PlatformError;
 
 impl Platform {
+    /// Returns the platform of images that run on Linux on this processor, which has the name that Rust gives it
+    /// ([`std::env::consts::ARCH`]). On other operating systems clients run images in a Linux virtual machine.
+    pub fn of_linux_on(processor: &'static str) -> Self {
+        let architecture = match processor {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            "loongarch64" => "loong64",
+            other => other,
+        };
+        Self(format!("linux/{architecture}").into())
+    }
+
     /// Returns true if this platform is the wanted one, or a variant of it where none is named.
     pub fn fits(&self, wanted: &Self) -> bool {
         let rest = self.0.strip_prefix(&*wanted.0);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::platform::Platform;
 use super::progress::Live;
 use super::pull::PullScope;
 use super::rounds::{Load, Schedule, Server};
@@ -17,6 +16,7 @@ use crate::cli::connection::{Service, base_url, read_secret};
 use crate::cli::credentials::{Credentials, Login};
 use crate::cli::failure::Failure;
 use crate::cli::image::Image;
+use crate::domain::platform::Platform;
 use crate::formats::quantity::parse_duration;
 
 /// Arguments of `bench`.
@@ -96,7 +96,7 @@ impl BenchArgs {
     /// Returns the load that these arguments describe. Fails where a secret or a certificate cannot be read.
     pub(super) fn load(&self) -> Result<Load, Failure> {
         let work = &self.work;
-        let platform = work.platform.clone().unwrap_or_else(Platform::here);
+        let platform = work.platform.clone().unwrap_or_else(|| Platform::of_linux_on(std::env::consts::ARCH));
         Ok(Load {
             servers: self.servers()?,
             references: self.image.iter().map(|image| image.reference().to_string()).collect(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::fault::{Fault, Part, PullError};
-use super::platform::Platform;
+use super::platform::choose;
 use super::progress::Live;
 use super::session::Session;
 use super::tally::{ResponseTimes, Tally};
@@ -16,6 +16,7 @@ use super::wire::{StreamedResponse, Wire};
 use crate::auth::sha256::Hasher;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{self, Descriptor};
+use crate::domain::platform::Platform;
 
 /// The parts of an image that are pulled.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Puller<'_> {
         let digest = top.digest;
         let mut named = top.named()?;
         if !named.manifests.is_empty() {
-            let child = self.scope.platform.choose(&top.bytes).ok_or_else(|| self.no_platform())?;
+            let child = choose(&self.scope.platform, &top.bytes, &named.manifests).ok_or_else(|| self.no_platform())?;
             let child = self.manifest(session, &child.digest.to_string(), Some(child)).await?;
             named = child.named()?;
             if !named.manifests.is_empty() {

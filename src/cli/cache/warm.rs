@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 
 use super::OfGroup;
 use super::progress::Shown;
-use crate::cli::bench;
 use crate::cli::client::Api;
 use crate::cli::failure::Failure;
 use crate::cli::image::Image;
 use crate::cli::output::{Columns, Output};
-use crate::domain::platform::{Platform, PlatformError};
+use crate::domain::platform::Platform;
 
 /// Arguments of `cache warm`.
 #[derive(Debug, Args)]
@@ -57,7 +56,7 @@ impl WarmArgs {
         }
         let platforms = match (self.all_platforms, self.platforms.is_empty()) {
             (true, _) => Vec::new(),
-            (false, true) => vec![here()?],
+            (false, true) => vec![Platform::of_linux_on(std::env::consts::ARCH)],
             (false, false) => self.platforms,
         };
         let path = ["groups", self.group.group.as_str(), "dependency_proxy", "warm"];
@@ -77,12 +76,6 @@ impl WarmArgs {
         }
         Ok(Output::Table { columns: IMAGES, rows: images, values: ended })
     }
-}
-
-/// Returns the platform that clients on this machine pull.
-fn here() -> Result<Platform, Failure> {
-    let unknown = |error: PlatformError| Failure::Input(format!("{error}; name one with --platform"));
-    bench::Platform::here().to_string().parse().map_err(unknown)
 }
 
 /// Returns the images of a list.

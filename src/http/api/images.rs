@@ -10,6 +10,7 @@ use super::image_view as view;
 use super::pagination::Page;
 use super::params::Params;
 use crate::actors::images::{ImageOrder, ImageQuery, Pinned, ShownImage};
+use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::policy;
@@ -113,10 +114,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<(String, String)>) ->
 fn check_account(caller: &Caller, group: GroupId, found: &ShownImage) -> Result<(), ApiError> {
     let directory = caller.state.identities.directory();
     let group = directory.group(group).ok_or(ApiError::NotFound("Group"))?;
-    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
-    if !switched || !policy::proxy_enabled(&directory, group.id) {
-        return Err(ApiError::Refused("The dependency proxy is switched off for this group"));
-    }
+    check_switched_on(caller, &directory, group.id)?;
     let origin = &found.image.key.origin;
     let upstreams = caller.state.upstreams.load();
     if upstreams.origin(origin.upstream.clone(), origin.repository.clone(), &group.path) != *origin {
@@ -125,6 +123,16 @@ fn check_account(caller: &Caller, group: GroupId, found: &ShownImage) -> Result<
         ));
     }
     Ok(())
+}
+
+/// Fails if the group may not pull at present.
+pub(super) fn check_switched_on(caller: &Caller, directory: &Directory, group: GroupId) -> Result<(), ApiError> {
+    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
+    if switched && policy::proxy_enabled(directory, group) {
+        Ok(())
+    } else {
+        Err(ApiError::Refused("The dependency proxy is switched off for this group"))
+    }
 }
 
 /// Returns the group, if the caller is a member of it or an administrator: visitors of a public group do not see what

@@ -1,18 +1,17 @@
-//! `/groups/:id/dependency_proxy/warm`: jobs that pull images into the cache of a group before anyone requests them. Owners
-//! start and end them; members see them.
+//! `/groups/:id/dependency_proxy/warm`: jobs that pull images into the cache of a group before anyone requests them.
+//! Owners start and end them; members see them.
 
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::caller::{Caller, Right};
 use super::error::ApiError;
-use super::images::of_member;
+use super::images::{check_switched_on, of_member};
 use super::params::Params;
 use crate::actors::warming::{ImageProgress, ImageState, JobProgress, LayerProgress, MAX_IMAGES, WarmImage};
 use crate::domain::group::Group;
 use crate::domain::image_path::ImageName;
 use crate::domain::platform::Platform;
-use crate::domain::policy;
 
 /// Handles `POST /groups/:id/dependency_proxy/warm` with `images` and, where not all are wanted, `platforms`.
 pub(super) async fn start(caller: Caller, path: web::Path<String>, params: Params) -> Result<HttpResponse, ApiError> {
@@ -28,10 +27,7 @@ pub(super) async fn start(caller: Caller, path: web::Path<String>, params: Param
     let (id, group_path) = caller.decide_again(own)?;
     let directory = caller.state.identities.directory();
     let group = directory.group(id).ok_or(ApiError::NotFound("Group"))?;
-    let switched = directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
-    if !switched || !policy::proxy_enabled(&directory, id) {
-        return Err(ApiError::Refused("The dependency proxy is switched off for this group"));
-    }
+    check_switched_on(&caller, &directory, id)?;
     let images = names.iter().map(|name| image(&caller, group, name)).collect::<Result<Vec<_>, _>>()?;
     caller.log_image("images warmed", (id, &group_path), &names.join(", "));
     let number = caller.state.warming.start(id, images, platforms).map_err(|_| ApiError::TooManyJobs)?;
@@ -66,7 +62,7 @@ pub(super) async fn cancel(caller: Caller, path: web::Path<(String, u64)>) -> Re
 }
 
 fn platform(text: &str) -> Result<Platform, ApiError> {
-    text.parse().map_err(|error| ApiError::Parameter(format!("platforms: '{text}': {error}")))
+    text.parse().map_err(|error| ApiError::Parameter(format!("platforms: '{text}' {error}")))
 }
 
 /// Returns the image as the group would pull it now.
