@@ -19,7 +19,24 @@ pub(super) struct AdmissionLimit {
 /// A permit, which is released when it is dropped.
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
-    length: Gauge,
+    _counted: Counted,
+}
+
+/// Something that a gauge counts for as long as this value exists.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    /// Counts one more.
+    pub(super) fn by(gauge: Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 impl AdmissionLimit {
@@ -45,20 +62,13 @@ impl AdmissionLimit {
             return None;
         };
         let length = metrics::gauge!("dependency_proxy_queue_length", "queue" => self.queue);
-        length.increment(1);
-        Some(Permit { _permit: permit, length })
+        Some(Permit { _permit: permit, _counted: Counted::by(length) })
     }
 
     /// Returns the number of permits that are not in use.
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.free.available_permits()
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.length.decrement(1);
     }
 }
 

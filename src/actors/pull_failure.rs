@@ -219,6 +219,35 @@ impl Cause {
         matches!(self, Self::Denied { .. } | Self::Refused { status: 402 | 410 | 451, .. })
     }
 
+    /// Returns true if the same request may succeed a little later. A reached limit is not meant, which ends at a time
+    /// of its own.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::RealmFailed { .. }
+            | Self::Unreachable { .. }
+            | Self::TimedOut
+            | Self::ServerError { .. }
+            | Self::Interrupted { .. }
+            | Self::InvalidResponse { .. }
+            | Self::Busy
+            | Self::NoMemory => true,
+            Self::NotFound
+            | Self::NoRepository
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Unusable { .. }
+            | Self::RateLimited { .. }
+            | Self::Reserved(_)
+            | Self::AccountRefused
+            | Self::AccountGraceOver
+            | Self::AccountUntrusted { .. }
+            | Self::ForbiddenAddress { .. }
+            | Self::Offline
+            | Self::Store
+            | Self::Internal => false,
+        }
+    }
+
     /// Returns details that are logged beside the message and not shown to clients.
     pub fn details(&self) -> Option<&str> {
         if let Self::Unreachable { reason: details, .. }

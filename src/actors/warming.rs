@@ -1,7 +1,7 @@
-//! Warming: images are pulled into the cache before anyone requests them. A job pulls a few images at a time, as a member
-//! of the group would, and gives way to others where a registry's pull limit is nearly reached. No actor: the jobs run on
-//! an arbiter of their own, and what is cached already is not pulled again, so that a job which was interrupted is
-//! continued by the next one with the same images.
+//! Warming: images are pulled into the cache before anyone requests them. A job pulls a few images at a time, as a
+//! member of the group would, and gives way to others where a registry's pull limit is nearly reached. No actor: the
+//! jobs run on an arbiter of their own, and what is cached already is not pulled again, so that a job which was
+//! interrupted is continued by the next one with the same images.
 //!
 //! | file | content |
 //! |---|---|
@@ -77,8 +77,8 @@ impl Warmer {
         Self(Arc::new(Inner { manifests, blobs, upstream, arbiter, jobs, images }))
     }
 
-    /// Starts to pull these images for a group: for these platforms, and for all if there are none. Returns the number of
-    /// the job.
+    /// Starts to pull these images for a group: for these platforms, and for all if there are none. Returns the number
+    /// of the job.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Pull budgets of the accounts of one upstream: what the headers of its responses report, for decisions and as metrics.
+//! Pull budgets of the accounts of one upstream: what the headers of its responses report, for decisions and as
+//! metrics.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,9 +44,9 @@ impl Budgets {
         self.gauge(account, limit, left, runs_out_in.map_or(f64::INFINITY, |time| time.as_secs_f64()));
     }
 
-    /// Returns the budget of an account; `None` if upstream reports none.
-    pub(super) fn of_account(&self, account: &Account) -> Option<PullBudget> {
-        self.known().get(account).cloned()
+    /// Returns what `read` returns of the budget of an account; `None` if upstream reports none.
+    pub(super) fn of_account<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
+        self.known().get(account).map(read)
     }
 
     fn gauge(&self, account: &Account, limit: u64, left: u64, seconds: f64) {

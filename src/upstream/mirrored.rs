@@ -2,11 +2,12 @@
 //! see them as one registry.
 //!
 //! A mirror that delivers decides: mirrors are trusted for what tags stand for, and for what is public. What a mirror
-//! does not have, refuses or cannot deliver is requested from the next. Only the outcome of upstream's own registry, the
-//! last, is a failure, so that a mirror never decides that there is no such content or that an account may not have it.
+//! does not have, refuses or cannot deliver is requested from the next. Only the outcome of upstream's own registry,
+//! the last, is a failure, so that a mirror never decides that there is no such content or that an account may not have
+//! it.
 //!
-//! All mirrors together have half of the header timeout, in equal parts, and all registries together the whole: the time
-//! limits of a response (`domain::deadlines`) hold with mirrors, too. A mirror that fails is skipped for a while
+//! All mirrors together have half of the header timeout, in equal parts, and all registries together the whole: the
+//! time limits of a response (`domain::deadlines`) hold with mirrors, too. A mirror that fails is skipped for a while
 //! ([`mirror`]).
 
 mod mirror;
@@ -77,9 +78,9 @@ impl Registry {
         self.own.accounts()
     }
 
-    /// Returns the pull budget of an account; `None` if upstream reports none.
-    pub fn budget(&self, account: &Account) -> Option<PullBudget> {
-        self.own.budget(account)
+    /// Returns what `read` returns of the pull budget of an account; `None` if upstream reports none.
+    pub fn budget<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
+        self.own.budget(account, read)
     }
 
     /// Sends a `HEAD` for a manifest, which Docker Hub does not count as a pull. The digest in the response is a claim.
@@ -113,12 +114,10 @@ impl Registry {
     /// Fails if upstream does not send it.
     pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
         let deadline = self.deadline();
-        for mirror in &self.mirrors {
-            if let Some(content) = mirror.manifest(origin, reference).await {
-                return Ok(content);
-            }
+        match self.of_mirrors(async |mirror| mirror.manifest(origin, reference).await).await {
+            Some(content) => Ok(content),
+            None => by(deadline, self.own.manifest(origin, reference)).await,
         }
-        by(deadline, self.own.manifest(origin, reference)).await
     }
 
     /// Requests the head of a blob. A success proves that this account may read the blob in this repository.
@@ -128,14 +127,11 @@ impl Registry {
     /// Fails if upstream does not confirm that it has the blob.
     pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
         let deadline = self.deadline();
-        for mirror in &self.mirrors {
-            let item = Item::Digest(*digest);
-            let head = mirror.request(origin, &item, async |client, origin| client.head_blob(origin, digest).await);
-            if let Some(head) = head.await {
-                return Ok(head);
-            }
+        let head = async |client: &RegistryClient, origin: &Origin| client.head_blob(origin, digest).await;
+        match self.of_mirrors(async |mirror| mirror.request(origin, &Item::Digest(*digest), head).await).await {
+            Some(head) => Ok(head),
+            None => by(deadline, head(&self.own, origin)).await,
         }
-        by(deadline, self.own.head_blob(origin, digest)).await
     }
 
     /// Requests a blob from the offset `from`. Each request begins at the first registry, because the addresses to
@@ -146,12 +142,10 @@ impl Registry {
     /// Fails if upstream does not send it.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
         let deadline = self.deadline();
-        for mirror in &self.mirrors {
-            if let Some(content) = mirror.blob(origin, digest, from).await {
-                return Ok(content);
-            }
+        match self.of_mirrors(async |mirror| mirror.blob(origin, digest, from).await).await {
+            Some(content) => Ok(content),
+            None => by(deadline, self.own.blob(origin, digest, from)).await,
         }
-        by(deadline, self.own.blob(origin, digest, from)).await
     }
 
     /// Requests this range of a blob, which must not be empty. The head states the length of the whole blob.
@@ -167,12 +161,10 @@ impl Registry {
         range: &Range<u64>,
     ) -> Result<Option<Content>, UpstreamError> {
         let deadline = self.deadline();
-        for mirror in &self.mirrors {
-            if let Some(content) = mirror.blob_range(origin, digest, range).await {
-                return Ok(Some(content));
-            }
+        match self.of_mirrors(async |mirror| mirror.blob_range(origin, digest, range).await).await {
+            Some(content) => Ok(Some(content)),
+            None => by(deadline, self.own.blob_range(origin, digest, range)).await,
         }
-        by(deadline, self.own.blob_range(origin, digest, range)).await
     }
 
     /// Requests a page of the list of tags.
@@ -204,13 +196,20 @@ impl Registry {
         request: impl AsyncFn(&RegistryClient, &Origin) -> Result<ListPage, UpstreamError>,
     ) -> Result<ListPage, UpstreamError> {
         let deadline = Instant::now() + deadlines::LIST;
+        match self.of_mirrors(async |mirror| mirror.request(origin, &Item::List, &request).await).await {
+            Some(page) => Ok(page),
+            None => by(deadline, request(&self.own, origin)).await,
+        }
+    }
+
+    /// Returns the response of the first mirror that has what is requested; `None` if none has it.
+    async fn of_mirrors<T>(&self, request: impl AsyncFn(&Arc<Mirror>) -> Option<T>) -> Option<T> {
         for mirror in &self.mirrors {
-            let page = mirror.request(origin, &Item::List, async |client, origin| request(client, origin).await);
-            if let Some(page) = page.await {
-                return Ok(page);
+            if let Some(response) = request(mirror).await {
+                return Some(response);
             }
         }
-        by(deadline, request(&self.own, origin)).await
+        None
     }
 
     /// Returns the time at which a response of the last registry must have begun.

@@ -50,8 +50,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(300);
 /// Time for which user name and password are sent to a registry without a challenge, after it requested them once.
 const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The registry at one address, with the tokens that it issued. Call all methods on the runtime that called the first one, because
-/// connections belong to that runtime.
+/// The registry at one address, with the tokens that it issued. Call all methods on the runtime that called the first
+/// one, because connections belong to that runtime.
 pub struct RegistryClient {
     base: Url,
     /// True if a request that a gateway failed is repeated here; false if the next registry follows.
@@ -67,7 +67,7 @@ pub struct RegistryClient {
     /// Repositories that ignore ranges and send the whole blob.
     ignored_ranges: HeadSupport,
     accounts_refused: Arc<RefusedAccounts>,
-    /// What upstream reports about its limits; `None` for a mirror.
+    /// Limits that upstream reports; `None` for a mirror.
     budgets: Option<Budgets>,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -134,9 +134,9 @@ impl RegistryClient {
         self.accounts.all()
     }
 
-    /// Returns the pull budget of an account; `None` if upstream reports none.
-    pub fn budget(&self, account: &Account) -> Option<PullBudget> {
-        self.budgets.as_ref()?.of_account(account)
+    /// Returns what `read` returns of the pull budget of an account; `None` if upstream reports none.
+    pub fn budget<T>(&self, account: &Account, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
+        self.budgets.as_ref()?.of_account(account, read)
     }
 
     /// Returns the address of the registry.

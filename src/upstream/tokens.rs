@@ -1,5 +1,5 @@
-//! Valid tokens of an upstream, per account, credential and repository. Sends nothing itself: the caller provides the request
-//! for a token. Callers that need the same token at the same time share one request.
+//! Valid tokens of an upstream, per account, credential and repository. Sends nothing itself: the caller provides the
+//! request for a token. Callers that need the same token at the same time share one request.
 
 use std::collections::HashMap;
 use std::future::Future;

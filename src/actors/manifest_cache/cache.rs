@@ -96,8 +96,8 @@ impl CachedManifests {
         }
     }
 
-    /// Returns the manifest if all that the request needs is in memory, and fresh or to be revalidated in the background.
-    /// This is the hit path: no blocking calls.
+    /// Returns the manifest if all that the request needs is in memory, and fresh or to be revalidated in the
+    /// background. This is the hit path: no blocking calls.
     pub(super) fn remembered(&self, request: &PullManifest) -> Option<PulledManifest> {
         let (digest, checked_at, status) = match &request.reference {
             Reference::Digest(digest) => (*digest, None, CacheStatus::Hit),
@@ -114,8 +114,8 @@ impl CachedManifests {
         Some(PulledManifest::new(Leased { manifest, lease }, status, checked_at))
     }
 
-    /// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first, as
-    /// where it has refused the repository. As upstream's pull limit is nearly reached, tags are fresh for longer.
+    /// Returns the cache status of a tag that is served without waiting for upstream; `None` if upstream decides first,
+    /// as where it has refused the repository. As upstream's pull limit is nearly reached, tags are fresh for longer.
     pub(super) fn status_at_once(&self, request: &PullManifest, entry: &TagEntry) -> Option<CacheStatus> {
         let age = age(entry)?;
         let mut state = request.freshness.state(age);
@@ -282,8 +282,8 @@ pub(super) fn is_fresh(entry: &TagEntry, time: Duration) -> bool {
     age(entry).is_some_and(|age| age < time)
 }
 
-/// Returns the time since upstream confirmed a tag; `None` if upstream refuses its repository, and if that time is in the
-/// future, because the clock was changed.
+/// Returns the time since upstream confirmed a tag; `None` if upstream refuses its repository, and if that time is in
+/// the future, because the clock was changed.
 fn age(entry: &TagEntry) -> Option<Duration> {
     let age = Duration::try_from(Timestamp::now().duration_since(entry.checked_at)).ok();
     age.filter(|_| !entry.denied)

@@ -1,7 +1,7 @@
 //! Revalidations of tags in the background: one at a time for each tag, and a pause after one that failed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::keys::TagKey;
@@ -27,7 +27,7 @@ impl Revalidations {
     /// Returns the permission to revalidate this tag now; `None` if another has it, and if too many tags are being
     /// revalidated.
     pub(super) fn begin(&self, tag: TagKey, now: Instant) -> Option<Revalidation> {
-        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tags = self.tags();
         if tags.get(&tag).is_some_and(|until| now < *until) {
             return None;
         }
@@ -38,24 +38,25 @@ impl Revalidations {
             return None;
         }
         tags.insert(tag.clone(), now + deadlines::PROBE);
+        drop(tags);
         Some(Revalidation { all: self.clone(), tag })
+    }
+
+    fn tags(&self) -> MutexGuard<'_, HashMap<TagKey, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Revalidation {
     /// Ends a revalidation that was successful: the next one may begin as soon as the tag is stale again.
     pub(super) fn succeeded(self) {
-        self.tags().remove(&self.tag);
-    }
-
-    fn tags(&self) -> std::sync::MutexGuard<'_, HashMap<TagKey, Instant>> {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.tags().remove(&self.tag);
     }
 }
 
 impl Drop for Revalidation {
     fn drop(&mut self) {
-        if let Some(until) = self.tags().get_mut(&self.tag) {
+        if let Some(until) = self.all.tags().get_mut(&self.tag) {
             *until = Instant::now() + RETRY_INTERVAL;
         }
     }

@@ -28,9 +28,8 @@ use crate::upstream::{Registry, ReservedFor, UpstreamError};
 pub(super) struct UpstreamFetcher {
     /// The present upstreams and their limits. The handle replaces them.
     pub(super) current: Arc<ArcSwap<Current>>,
-    manifests: Backoffs,
-    blobs: Backoffs,
-    lists: Backoffs,
+    /// The backoffs of each kind of content.
+    backoffs: [Backoffs; ContentKind::ALL.len()],
     pub(super) gates: Gates,
     shares: HashMap<(UpstreamName, Account), PullShares>,
 }
@@ -66,25 +65,17 @@ pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
 
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
-        let (manifests, blobs, lists, gates, shares) = Default::default();
-        Self { current, manifests, blobs, lists, gates, shares }
+        let (backoffs, gates, shares) = Default::default();
+        Self { current, backoffs, gates, shares }
     }
 
     /// Returns the backoffs of a kind of content.
     pub(super) fn backoffs_of(&self, kind: ContentKind) -> &Backoffs {
-        match kind {
-            ContentKind::Manifests => &self.manifests,
-            ContentKind::Blobs => &self.blobs,
-            ContentKind::Lists => &self.lists,
-        }
+        &self.backoffs[kind as usize]
     }
 
     fn backoffs(&mut self, kind: ContentKind) -> &mut Backoffs {
-        match kind {
-            ContentKind::Manifests => &mut self.manifests,
-            ContentKind::Blobs => &mut self.blobs,
-            ContentKind::Lists => &mut self.lists,
-        }
+        &mut self.backoffs[kind as usize]
     }
 
     /// Returns what this request needs, if it may be sent.
@@ -104,8 +95,8 @@ impl UpstreamFetcher {
         }
     }
 
-    /// Refuses requests that give way as upstream's pull limit is nearly reached: revalidations, and pulls of groups that
-    /// have used their share.
+    /// Refuses requests that give way as upstream's pull limit is nearly reached: revalidations, and pulls of groups
+    /// that have used their share.
     fn check_budget<R: UpstreamRequest>(
         &mut self,
         request: &R,
@@ -113,28 +104,24 @@ impl UpstreamFetcher {
         now: Instant,
     ) -> Result<(), UpstreamError> {
         let Origin { upstream, account, repository: _ } = request.origin();
-        let budget = registry.budget(account);
-        let scarcity = budget.as_ref().map_or(Scarcity::Plenty, |budget| budget.scarcity(now));
+        let budget = registry.budget(account, |budget| (budget.scarcity(now), budget.shared()));
+        let (scarcity, shared) = budget.unwrap_or((Scarcity::Plenty, 0));
         if request.urgency() == Urgency::Optional && scarcity == Scarcity::VeryLow {
             return Err(UpstreamError::Reserved(ReservedFor::Misses));
         }
         let Some(group) = request.group().filter(|_| request.is_pull()) else { return Ok(()) };
         let shares = self.shares.entry((upstream.clone(), account.clone())).or_default();
-        match budget.filter(|_| scarcity > Scarcity::Plenty) {
-            Some(budget) if !shares.admit(group, budget.shared(), now) => {
-                Err(UpstreamError::Reserved(ReservedFor::OtherGroups))
-            }
-            Some(_) => Ok(()),
-            None => {
-                shares.note(group, now);
-                Ok(())
-            }
+        if scarcity == Scarcity::Plenty {
+            shares.note(group, now);
+        } else if !shares.admit(group, shared, now) {
+            return Err(UpstreamError::Reserved(ReservedFor::OtherGroups));
         }
+        Ok(())
     }
 }
 
-/// Sends an admitted request, and again while upstream's limit is reached and the request may wait for it. Returns `None`
-/// if the caller has left before.
+/// Sends an admitted request, and again while upstream's limit is reached and the request may wait for it. Returns
+/// `None` if the caller has left before.
 async fn run<R: UpstreamRequest>(
     request: R,
     Admitted { limits, registry, gate }: &Admitted,
@@ -239,9 +226,7 @@ impl Handler<ForgetFailures> for UpstreamFetcher {
     type Result = ();
 
     fn handle(&mut self, ForgetFailures(names): ForgetFailures, _: &mut Context<Self>) {
-        for kind in ContentKind::ALL {
-            self.backoffs(kind).forget(&names);
-        }
+        self.backoffs.iter_mut().for_each(|backoffs| backoffs.forget(&names));
         self.gates.forget(&names);
     }
 }

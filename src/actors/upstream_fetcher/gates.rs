@@ -1,5 +1,6 @@
-//! Gates for the requests of each account: while upstream's limit is reached (429) they wait here for a bounded time, and
-//! then pass a few at a time. Groups take turns. So that no task waits across threads, a gate is used on one thread.
+//! Gates for the requests of each account: while upstream's limit is reached (429) they wait here for a bounded time,
+//! and then pass a few at a time. Groups take turns. So that no task waits across threads, a gate is used on one
+//! thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::request::ContentKind;
-use crate::actors::admission::refused;
+use crate::actors::admission::{Counted, refused};
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::GroupId;
 use crate::domain::origin::{Account, Origin};
@@ -50,9 +51,6 @@ pub(super) struct Wait {
     pub(super) max_waiting: usize,
 }
 
-/// Counts a waiting request for as long as it exists.
-struct Waiting(metrics::Gauge);
-
 impl Gates {
     /// Returns the gate for these requests.
     pub(super) fn of(&mut self, kind: ContentKind, origin: &Origin) -> Gate {
@@ -83,8 +81,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// Fails with [`UpstreamError::RateLimited`] if upstream's limit is reached for longer than the request waits, and with
-    /// [`UpstreamError::Busy`] if too many wait.
+    /// Fails with [`UpstreamError::RateLimited`] if upstream's limit is reached for longer than the request waits, and
+    /// with [`UpstreamError::Busy`] if too many wait.
     pub(super) async fn enter(&self, wait: Wait) -> Result<Pass, UpstreamError> {
         let now = Instant::now();
         let (receiver, until, _waiting) = {
@@ -101,7 +99,7 @@ impl Gate {
             }
             let (sender, receiver) = oneshot::channel();
             state.waiting.push(wait.group, sender);
-            (receiver, until, Waiting::counted_in(&state.held))
+            (receiver, until, Counted::by(state.held.clone()))
         };
         match tokio::time::timeout_at(until.into(), receiver).await {
             Ok(Ok(pass)) => Ok(pass),
@@ -179,19 +177,6 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.gate.ended(self.outcome);
-    }
-}
-
-impl Waiting {
-    fn counted_in(gauge: &metrics::Gauge) -> Self {
-        gauge.increment(1);
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.decrement(1);
     }
 }
 

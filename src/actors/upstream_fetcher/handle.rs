@@ -61,8 +61,8 @@ impl UpstreamHandle {
         Ok(Self { actor, current })
     }
 
-    /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the failures of the
-    /// upstreams that changed, are new or were removed, and returns their names.
+    /// Replaces the upstreams and the mode for all later requests; requests under way are not affected. Forgets the
+    /// failures of the upstreams that changed, are new or were removed, and returns their names.
     ///
     /// # Errors
     ///
@@ -84,8 +84,8 @@ impl UpstreamHandle {
     /// # Errors
     ///
     /// Fails if upstream does not send a valid response, if the limit of concurrent requests is reached for too long
-    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), if it is not configured, or if
-    /// this service is offline.
+    /// ([`UpstreamError::Busy`]), if upstream has just failed ([`UpstreamError::Spared`]), if it is not configured, or
+    /// if this service is offline.
     pub async fn send<R: UpstreamRequest>(&self, request: R) -> Result<R::Response, UpstreamError> {
         let (reply, response) = oneshot::channel();
         self.actor.do_send(Dispatch { request, reply });
@@ -95,16 +95,16 @@ impl UpstreamHandle {
     /// Returns the times for which a tag of this origin is served, which are longer as upstream's pull limit is nearly
     /// reached.
     pub fn stretched(&self, origin: &Origin, freshness: Freshness) -> Freshness {
-        self.budget(origin).map_or(freshness, |budget| budget.stretched(freshness, Instant::now()))
+        self.budget(origin, |budget| budget.stretched(freshness, Instant::now())).unwrap_or(freshness)
     }
 
     /// Returns how scarce the pulls are that upstream still allows the account of this origin.
     pub fn scarcity(&self, origin: &Origin) -> Scarcity {
-        self.budget(origin).map_or(Scarcity::Plenty, |budget| budget.scarcity(Instant::now()))
+        self.budget(origin, |budget| budget.scarcity(Instant::now())).unwrap_or(Scarcity::Plenty)
     }
 
-    fn budget(&self, origin: &Origin) -> Option<PullBudget> {
-        self.current.load().registries.of(&origin.upstream).ok()?.budget(&origin.account)
+    fn budget<T>(&self, origin: &Origin, read: impl FnOnce(&PullBudget) -> T) -> Option<T> {
+        self.current.load().registries.of(&origin.upstream).ok()?.budget(&origin.account, read)
     }
 
     /// Returns the states of all accounts at all upstreams, in the order of their names.

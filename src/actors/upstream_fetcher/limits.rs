@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::gates::Wait;
 use super::request::UpstreamRequest;
-use crate::actors::admission::refused;
+use crate::actors::admission::{Counted, refused};
 use crate::domain::deadlines;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{ConnectionOptions, UpstreamError};
@@ -40,7 +40,7 @@ pub(super) struct UpstreamLimits {
 /// A permit for one request, counted in a gauge. Released when it is dropped.
 pub struct UpstreamPermit {
     _permit: OwnedSemaphorePermit,
-    in_flight: metrics::Gauge,
+    _counted: Counted,
 }
 
 impl Pool {
@@ -107,8 +107,7 @@ impl UpstreamLimits {
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", pool.label().to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
-        in_flight.increment(1);
-        Ok(UpstreamPermit { _permit: permit, in_flight })
+        Ok(UpstreamPermit { _permit: permit, _counted: Counted::by(in_flight) })
     }
 
     async fn permit_later(
@@ -118,16 +117,9 @@ impl UpstreamLimits {
     ) -> Result<OwnedSemaphorePermit, UpstreamError> {
         let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| UpstreamError::Busy)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
-        let _waiting = UpstreamPermit { _permit: waiting, in_flight: gauge.clone() };
-        gauge.increment(1);
+        let _waiting = UpstreamPermit { _permit: waiting, _counted: Counted::by(gauge) };
         let waited = tokio::time::timeout(limit, permits.clone().acquire_owned()).await;
         waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
-    }
-}
-
-impl Drop for UpstreamPermit {
-    fn drop(&mut self) {
-        self.in_flight.decrement(1);
     }
 }
 

@@ -68,7 +68,8 @@ impl UpstreamFetcher {
         let of_kind = |kind| self.backoffs_of(kind).failing(&upstream, &account, now);
         let failing =
             ContentKind::ALL.into_iter().filter_map(of_kind).max_by_key(|(circuit, until, _)| (*circuit, *until));
-        let budget = registry.budget(&account);
+        let budget = registry.budget(&account, |budget| (budget.report(now).cloned(), budget.runs_out_in(now)));
+        let (limit, runs_out_in) = budget.unwrap_or_default();
         let left = |until: Instant| until.duration_since(now);
         AccountState {
             mode,
@@ -76,8 +77,8 @@ impl UpstreamFetcher {
             because: failing.as_ref().map(|(_, _, error)| error.to_string()),
             retry_in: failing.as_ref().map(|(_, until, _)| left(*until)),
             held_for: self.gates.closed_until(&upstream, &account, now).map(left),
-            limit: budget.as_ref().and_then(|budget| budget.report(now).cloned()),
-            runs_out_in: budget.as_ref().and_then(|budget| budget.runs_out_in(now)),
+            limit,
+            runs_out_in,
             upstream,
             account,
         }

@@ -168,7 +168,7 @@ impl ImageTask<'_> {
             failure.retry_after()
         } else if matches!(failure.cause, Cause::Reserved(_)) {
             BUDGET_INTERVAL
-        } else if may_pass(&failure.cause) && *failures + 1 < MAX_ATTEMPTS {
+        } else if failure.cause.may_pass() && *failures + 1 < MAX_ATTEMPTS {
             *failures += 1;
             RETRY_INTERVAL * *failures
         } else {
@@ -179,19 +179,4 @@ impl ImageTask<'_> {
         self.job.set(self.number, ImageState::Running);
         Ok(())
     }
-}
-
-/// Returns true if the same request may succeed a little later.
-fn may_pass(cause: &Cause) -> bool {
-    matches!(
-        cause,
-        Cause::Busy
-            | Cause::NoMemory
-            | Cause::RealmFailed { .. }
-            | Cause::Unreachable { .. }
-            | Cause::TimedOut
-            | Cause::ServerError { .. }
-            | Cause::Interrupted { .. }
-            | Cause::InvalidResponse { .. }
-    )
 }

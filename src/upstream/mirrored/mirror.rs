@@ -1,5 +1,5 @@
-//! One mirror of an upstream. A mirror that fails is skipped for a while (`domain::backoff`), so that a dead one does not
-//! cost its timeouts at each request; content that was wrong is not requested from it for an hour.
+//! One mirror of an upstream. A mirror that fails is skipped for a while (`domain::backoff`), so that a dead one does
+//! not cost its timeouts at each request; content that was wrong is not requested from it for an hour.
 //!
 //! | outcome | the mirror |
 //! |---|---|

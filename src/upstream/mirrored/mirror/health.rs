@@ -20,11 +20,11 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct Health {
     backoff: Backoff,
     is_failing: bool,
-    /// True if the operator was told that it fails, and not yet that it works again.
-    is_told: bool,
-    failure_told_at: Option<Instant>,
+    /// True if it was logged that it fails, and not yet that it works again.
+    is_logged: bool,
+    failure_logged_at: Option<Instant>,
     wrong: HashMap<Item, Instant>,
-    wrong_told_at: Option<Instant>,
+    wrong_logged_at: Option<Instant>,
 }
 
 /// Conclusion about a mirror from an error.
@@ -51,29 +51,29 @@ impl Health {
         self.backoff.release();
     }
 
-    /// Records that the mirror works. Returns true if the operator is to be told.
+    /// Records that the mirror works. Returns true if that is to be logged.
     pub(super) fn works(&mut self) -> bool {
         self.backoff = Backoff::default();
         self.is_failing = false;
-        std::mem::take(&mut self.is_told)
+        std::mem::take(&mut self.is_logged)
     }
 
-    /// Records that the mirror fails. Returns true if the operator is to be told.
+    /// Records that the mirror fails. Returns true if that is to be logged.
     pub(super) fn fails(&mut self, now: Instant) -> bool {
         self.backoff.failed(now, None);
         let begins = !std::mem::replace(&mut self.is_failing, true);
-        let is_due = begins && is_due(&mut self.failure_told_at, now);
-        self.is_told |= is_due;
+        let is_due = begins && is_due(&mut self.failure_logged_at, now);
+        self.is_logged |= is_due;
         is_due
     }
 
-    /// Records that this content was wrong. Returns true if the operator is to be told.
+    /// Records that this content was wrong. Returns true if that is to be logged.
     pub(super) fn report_wrong(&mut self, item: &Item, now: Instant) -> bool {
         if self.wrong.len() >= MAX_WRONG {
             self.wrong.clear();
         }
         self.wrong.insert(item.clone(), now);
-        is_due(&mut self.wrong_told_at, now)
+        is_due(&mut self.wrong_logged_at, now)
     }
 }
 
@@ -105,10 +105,10 @@ pub(super) fn finding(error: &UpstreamError) -> Finding {
     }
 }
 
-fn is_due(told_at: &mut Option<Instant>, now: Instant) -> bool {
-    let is_due = told_at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL);
+fn is_due(logged_at: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = logged_at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL);
     if is_due {
-        *told_at = Some(now);
+        *logged_at = Some(now);
     }
     is_due
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_that_fails_again_and_again_is_told_once_a_minute() {
+    fn a_mirror_that_fails_again_and_again_is_logged_once_a_minute() {
         let (mut health, now) = (Health::default(), Instant::now());
         let told = (0..120).filter(|second| {
             let told = health.fails(now + Duration::from_secs(*second));
