@@ -27,12 +27,12 @@ pub(in crate::store::embedded) struct Comparison<'a> {
     found: HashSet<u64>,
     /// Hashes of groups with the digests that they hold.
     held: HashSet<u64>,
-    /// What the small files say of each tag, by its key.
+    /// Content of the small files about each tag, by its key.
     tags: HashMap<Vec<u8>, KnownTag>,
     groups: HashMap<GroupId, GroupTotals>,
 }
 
-/// What the files of all groups say of a tag.
+/// Content of the files of all groups about a tag.
 struct KnownTag {
     newest: TagEntry,
     /// True if it is in files of pinned images only: it may have been dropped because upstream no longer has it.
@@ -74,25 +74,23 @@ impl<'a> Comparison<'a> {
         content: &Content,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
-        for LinkFile { origin, digest, link } in links {
+        for file in links {
+            let LinkFile { origin, digest, link } = file;
             let key = key::link(digest, group, origin);
             self.note(&key);
             let known: Option<Link> = read(self.index.links.get(&key)?).ok().flatten();
-            // Files of earlier versions do not state the length.
-            let same = |known: Link| known == *link || (known.state == link.state && link.size.is_none());
             let has_source = !link.is_granted() || self.index.sources.contains_key(key::source(digest, origin))?;
             let what = || format!("group {group} to {digest} of {}", origin.image_name());
             match known {
                 None => findings.add(Finding::MissingEntry(Entry::Link, what())),
-                Some(known) if !same(known) || !has_source => {
+                Some(known) if !file.is_same(known) || !has_source => {
                     findings.add(Finding::DifferingEntry(Entry::Link, what()));
                 }
                 Some(_) => {}
             }
             if link.is_granted() && self.held.insert(self.hasher.hash_one((group, digest))) {
-                let is_manifest = |record: StoredFile| record.kind == FileKind::Manifest;
-                let prefers_manifest = self.index.file(digest)?.is_some_and(is_manifest);
-                if let Some(file) = content.file(digest, prefers_manifest) {
+                let record = self.index.file(digest)?;
+                if let Some(file) = recorded_first(content, digest, record) {
                     self.groups.entry(group).or_default().add(file);
                 }
             }
@@ -252,11 +250,10 @@ impl<'a> Comparison<'a> {
         let (usage, mut stored) = (Usage::default(), Totals::default());
         self.index.count_files(&usage);
         for digest in content.digests() {
-            let is_manifest = |record: StoredFile| record.kind == FileKind::Manifest;
-            let prefers_manifest = self.index.file(digest)?.is_some_and(is_manifest);
-            let Some(file) = content.file(digest, prefers_manifest) else { continue };
+            let record = self.index.file(digest)?;
+            let Some(file) = recorded_first(content, digest, record) else { continue };
             // A file without content need not have a record.
-            if file.size == 0 && self.index.file(digest)?.is_none() {
+            if file.size == 0 && record.is_none() {
                 continue;
             }
             stored.add(file);
@@ -299,6 +296,11 @@ impl Index {
         while !self.count_images(&mut counted)? {}
         Ok(counted.groups)
     }
+}
+
+/// Returns the stored file with this digest. Where there are a manifest and a blob, it is the one that is recorded.
+fn recorded_first(content: &Content, digest: &Digest, record: Option<StoredFile>) -> Option<StoredFile> {
+    content.file(digest, record.is_some_and(|record| record.kind == FileKind::Manifest))
 }
 
 fn difference(counted: &str, stored: &str) -> String {

@@ -119,13 +119,13 @@ impl Index {
         Ok(())
     }
 
-    /// Adds pulls to the records of images that are there. A pull by a digest without a record is one of the tags of its
-    /// repository that stand for the digest. Others are left out.
+    /// Adds pulls to the records of images that are there. A pull by a digest without a record is one of the tags of
+    /// its repository that stand for the digest. Others are left out.
     ///
     /// # Errors
     ///
-    /// Fails with [`StoreError::Full`] if there is no space for records, and if the file system does not report its free
-    /// space.
+    /// Fails with [`StoreError::Full`] if there is no space for records, and if the file system does not report its
+    /// free space.
     pub fn record_pulls(&self, pulls: &HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         if pulls.is_empty() {
             return Ok(());

@@ -56,8 +56,8 @@ impl Index {
         Ok(Some(granted))
     }
 
-    /// Records granted links in place of those referenced links that were used as such since the last call. On a full disk
-    /// they are recorded after their next use.
+    /// Records granted links in place of those referenced links that were used as such since the last call. On a full
+    /// disk they are recorded after their next use.
     ///
     /// # Errors
     ///

@@ -226,13 +226,12 @@ impl Index {
         let links = link_files::tidy(path, group)?;
         self.or_fail(|| {
             let (mut differing, mut sources) = (Vec::new(), Vec::new());
-            for LinkFile { origin, digest, link } in &links {
+            for file in &links {
+                let LinkFile { origin, digest, link } = file;
                 let key = key::link(digest, group, origin);
                 self.found.note(&key);
                 let known: Option<Link> = read(self.links.get(&key)?).ok().flatten();
-                // Files of earlier versions do not state the length.
-                let same = |known: Link| known == *link || (known.state == link.state && link.size.is_none());
-                if known.is_some_and(same) {
+                if known.is_some_and(|known| file.is_same(known)) {
                     sources.extend(link.is_granted().then_some((key::source(digest, origin), source_value(link))));
                     continue;
                 }

@@ -149,8 +149,8 @@ impl Index {
         Ok(RemovedLinks { orphans, file })
     }
 
-    /// Removes an image of a group, and its tag if no other group has pulled it. With `unpulled_since`, an image that was
-    /// pulled since then or is pinned stays.
+    /// Removes an image of a group, and its tag if no other group has pulled it. With `unpulled_since`, an image that
+    /// was pulled since then or is pinned stays.
     fn remove_image(&self, image: &ImageKey, unpulled_since: Option<Timestamp>) -> Result<(), StoreError> {
         let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(since) = unpulled_since

@@ -164,8 +164,8 @@ impl Index {
         denied
     }
 
-    /// Removes a tag that upstream no longer has, for all groups. The images of groups that have pinned it stay, so that
-    /// their content is not evicted, but the tag is not served any more.
+    /// Removes a tag that upstream no longer has, for all groups. The images of groups that have pinned it stay, so
+    /// that their content is not evicted, but the tag is not served any more.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 //! Selection of links to remove: of groups that are over their quotas, and to content that nobody has read for long.
-//! Whether an image names the content is for the caller to decide.
+//! The caller decides whether an image names the content.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

@@ -27,6 +27,13 @@ pub(in crate::store::embedded) struct LinkFile {
     pub(in crate::store::embedded) link: Link,
 }
 
+impl LinkFile {
+    /// Returns true if an entry of the database says the same. Files of earlier versions do not state the length.
+    pub(in crate::store::embedded) fn is_same(&self, known: Link) -> bool {
+        known == self.link || (known.state == self.link.state && self.link.size.is_none())
+    }
+}
+
 /// Links in one file, and the number of its damaged lines.
 pub(in crate::store::embedded) struct Links {
     pub(in crate::store::embedded) links: Vec<LinkFile>,
