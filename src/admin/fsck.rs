@@ -12,13 +12,13 @@ use crate::store::error::{OpenError, StoreError};
 /// Result of an examination.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was examined and found.
+    /// Numbers of what was examined, and the findings.
     pub report: Report,
-    /// What was repaired, if that was requested.
+    /// Numbers of what was repaired, if that was requested.
     pub repaired: Option<Repaired>,
     /// The folder in which repairs keep what is broken, whether or not it exists.
     pub quarantine: PathBuf,
-    /// What is in that folder now.
+    /// Content of that folder now.
     pub quarantined: Quarantined,
 }
 

@@ -23,8 +23,8 @@ pub(super) struct UpstreamArgs {
 
 #[derive(Debug, Subcommand)]
 enum UpstreamVerb {
-    /// List the registries and accounts with their states: whether requests are sent, why not, and what is left of their
-    /// pull limits; for administrators
+    /// List the registries and accounts with their states: whether requests are sent, why not, and what is left of
+    /// their pull limits; for administrators
     List {
         #[command(flatten)]
         connection: Connection,

@@ -24,7 +24,7 @@ struct Failed {
     probe: Option<Instant>,
 }
 
-/// Whether requests are sent, as a circuit breaker names it.
+/// State of a circuit breaker: requests are sent, or spared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Circuit {
     /// They are.

@@ -12,8 +12,8 @@
 //! current action ends the download.
 //!
 //! Two tests run seeded orders of events: `tests::interleavings` around this machine alone, and
-//! `actors::blob_cache::handle::tests::interleavings` around the whole cache of blobs. The second prints the seed and the
-//! trace of an order that violates something.
+//! `actors::blob_cache::handle::tests::interleavings` around the whole cache of blobs. The second prints the seed and
+//! the trace of an order that violates something.
 
 mod outcome;
 

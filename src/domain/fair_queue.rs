@@ -1,4 +1,5 @@
-//! A queue in which groups take turns: of each group the oldest, so that many of one group delay those of others by one.
+//! A queue in which groups take turns: of each group the oldest, so that many of one group delay those of others by
+//! one.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

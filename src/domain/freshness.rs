@@ -1,4 +1,5 @@
-//! How long a tag is served without a confirmation by upstream, and the classes of tags that have times of their own.
+//! Freshness of tags: the time for which they are served without a confirmation by upstream, and the classes of tags
+//! that have times of their own.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::freshness::Freshness;
 
-/// What one response reports about the pull limit (Docker Hub's `ratelimit-limit` and `ratelimit-remaining`).
+/// Report of one response about the pull limit (Docker Hub's `ratelimit-limit` and `ratelimit-remaining`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitReport {
     /// Number of pulls in a window; more than zero.

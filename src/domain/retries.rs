@@ -40,8 +40,8 @@ impl Retries {
     }
 
     /// Records that a request failed or its response broke off, after this number of bytes in all. Returns the pause
-    /// before the next request, without jitter: 100 ms, doubling up to 5 s while no bytes arrive. `None`: there were too
-    /// many.
+    /// before the next request, without jitter: 100 ms, doubling up to 5 s while no bytes arrive. `None`: there were
+    /// too many.
     pub fn interrupted(&mut self, received: u64) -> Option<Duration> {
         self.fruitless = self.fruitless.saturating_add(1);
         self.interruptions = self.interruptions.saturating_add(1);

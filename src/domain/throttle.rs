@@ -1,5 +1,5 @@
-//! Pace of requests to an upstream that has reported that its limit is reached (429): none until the time that it named,
-//! then one, and then twice as many at a time after each success. Reads no clock.
+//! Pace of requests to an upstream that has reported that its limit is reached (429): none until the time that it
+//! named, then one, and then twice as many at a time after each success. Reads no clock.
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ pub struct Upstreams {
     mode: NetworkMode,
 }
 
-/// Whether upstreams are contacted.
+/// Mode of the network: upstreams are contacted, or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {

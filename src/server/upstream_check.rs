@@ -58,9 +58,9 @@ struct Check<'a> {
     image: Option<&'a (Repository, Reference)>,
 }
 
-/// Checks the mirrors of one upstream and its own registry, each with each account that it may have. `image` is a repository, written as in a pull after the upstream's
-/// name, with its reference. `report` receives each step when it ends. Returns the name of the first step that
-/// failed. Must be called within a tokio runtime.
+/// Checks the mirrors of one upstream and its own registry, each with each account that it may have. `image` is a
+/// repository, written as in a pull after the upstream's name, with its reference. `report` receives each step when it
+/// ends. Returns the name of the first step that failed. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// The upstream or the image does not exist in these settings, or the upstream's settings cannot be used.

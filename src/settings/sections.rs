@@ -85,7 +85,7 @@ pub struct Auth {
 pub struct Proxy {
     /// False: nothing can be pulled, and administrators cannot enable the proxy by the API.
     pub enabled: bool,
-    /// Whether upstreams are contacted.
+    /// Mode of the network: upstreams are contacted, or not.
     pub network_mode: NetworkMode,
 }
 
@@ -114,7 +114,8 @@ pub struct Cache {
 /// Times for which tags are served without a confirmation by upstream.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TagTimes {
-    /// Time to live of a tag that fits no class, where its upstream does not set one; zero: revalidated at every request.
+    /// Time to live of a tag that fits no class, where its upstream does not set one; zero: revalidated at every
+    /// request.
     #[serde(deserialize_with = "quantity::duration")]
     pub tag_freshness: Duration,
     /// Time after the time to live for which a tag is served while it is revalidated in the background.

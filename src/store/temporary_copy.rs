@@ -54,8 +54,8 @@ impl TemporaryCopy {
     }
 }
 
-/// Returns a new folder, locked. Until it is locked, another process may take it for an abandoned one; then it makes the
-/// next.
+/// Returns a new folder, locked. Until it is locked, another process may take it for an abandoned one; then it makes
+/// the next.
 fn locked_folder(temporary: &Path) -> io::Result<(TempDir, File)> {
     loop {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(temporary)?;
@@ -80,7 +80,8 @@ fn remove_abandoned(folder: &Path) {
             && let Ok(folder) = File::open(entry.path())
             && is_unlocked(&folder)
         {
-            // Locked while it is removed, so that a process that has just made it notices. The next copy tries it again.
+            // Locked while it is removed, so that a process that has just made it notices. The next copy tries it
+            // again.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

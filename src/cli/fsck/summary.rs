@@ -1,4 +1,4 @@
-//! What was examined, with the number of findings, as a table and as JSON.
+//! Summary of an examination: what was examined, with the number of findings, as a table and as JSON.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Disk space for blobs: how much may be stored, and how much has to be evicted for it, by the quota of the store and by
-//! what must stay free on the disk.
+//! Disk space for blobs: how much may be stored, and how much has to be evicted for it, by the quota of the store and
+//! by what must stay free on the disk.
 
 use super::BlobFiles;
 use crate::domain::quota::Quota;

@@ -48,7 +48,8 @@ impl ContentStore {
     ///
     /// # Errors
     ///
-    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free space.
+    /// Fails with [`StoreError::Full`] if there is no space for it, and if the file system does not report its free
+    /// space.
     pub async fn record_pulls(&self, pulls: HashMap<ImageKey, Pulls>) -> Result<(), StoreError> {
         self.run(move |content| content.index().record_pulls(&pulls)).await
     }

@@ -25,8 +25,9 @@ impl ContentStore {
         self.engine().manifests().digests()
     }
 
-    /// Verifies a manifest and its description. A damaged manifest is reported and removed, so that it is fetched again;
-    /// a damaged description is written again. Returns the length of the manifest in bytes; 0 if it is not stored.
+    /// Verifies a manifest and its description. A damaged manifest is reported and removed, so that it is fetched
+    /// again; a damaged description is written again. Returns the length of the manifest in bytes; 0 if it is not
+    /// stored.
     ///
     /// # Errors
     ///

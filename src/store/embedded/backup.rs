@@ -59,7 +59,7 @@ pub struct Snapshot {
     pub incomplete: bool,
 }
 
-/// What a backup contains beside the identities.
+/// Content of a backup beside the identities.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// The settings that differ from the defaults.

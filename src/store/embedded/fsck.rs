@@ -33,9 +33,9 @@ use crate::store::error::StoreError;
 /// Result of an examination.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What is broken.
+    /// Findings.
     pub findings: Findings,
-    /// What was examined.
+    /// Numbers of what was examined.
     pub examined: Examined,
 }
 

@@ -1,4 +1,4 @@
-//! When nothing is examined.
+//! Cases in which nothing is examined.
 
 use super::*;
 

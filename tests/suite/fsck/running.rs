@@ -1,4 +1,4 @@
-//! What a running service verifies by itself, again and again: manifests, small files, the index and what is counted.
+//! Verification by a running service itself, again and again: manifests, small files, the index and what is counted.
 
 use super::*;
 use crate::operating::metrics::metric;

@@ -1,5 +1,5 @@
-//! Stale tags: the latency of their manifests with an upstream that is far away. Beside each server runs another one of the
-//! same kind whose tags are fresh, and both are measured in alternation.
+//! Stale tags: the latency of their manifests with an upstream that is far away. Beside each server runs another one of
+//! the same kind whose tags are fresh, and both are measured in alternation.
 
 use std::io;
 use std::sync::Arc;

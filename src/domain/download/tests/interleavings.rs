@@ -1,6 +1,6 @@
-//! 100,000 seeded orders of events around the state machine: readers come, read and leave while upstream delivers, cuts,
-//! resumes and lies, the disk fills, and the blob is committed, evicted, or lost with the process. The machine is the
-//! real one; what surrounds it is a model. `actors::blob_cache` does the same with everything that is real.
+//! 100,000 seeded orders of events around the state machine: readers come, read and leave while upstream delivers,
+//! cuts, resumes and lies, the disk fills, and the blob is committed, evicted, or lost with the process. The machine is
+//! the real one; what surrounds it is a model. `actors::blob_cache` does the same with everything that is real.
 
 use super::*;
 
@@ -32,7 +32,7 @@ struct Model {
     random: Random,
     length: u64,
     download: Option<Download>,
-    /// Whether each byte of the file is right.
+    /// For each byte of the file, true if it is right.
     file: Vec<bool>,
     /// The bytes that were received and not written.
     batch: Vec<bool>,
@@ -163,7 +163,7 @@ impl Model {
     }
 }
 
-/// Returns a length as upstream tells it: the right one, none, or a wrong one.
+/// Returns a length as upstream reports it: the right one, none, or a wrong one.
 fn told(random: &mut Random, length: u64) -> Option<u64> {
     match random.below(8) {
         0 | 1 => None,

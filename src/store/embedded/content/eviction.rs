@@ -31,7 +31,7 @@ enum Outcome {
     Kept,
 }
 
-/// What all pinned images are and name.
+/// Digests that all pinned images are and name.
 struct Pins {
     /// Number of changes of pins before it was read.
     changes: u64,

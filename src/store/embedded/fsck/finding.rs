@@ -1,4 +1,4 @@
-//! What is found to be broken, one value for each finding, and the collection of all of them.
+//! Findings, one value for each thing that is broken, and the collection of all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,11 +62,11 @@ pub enum Finding {
         /// The length in bytes of the file.
         found: u64,
     },
-    /// What the index counts is not what is stored.
+    /// Count in the index that is not what is stored.
     Count {
         /// The group; `None`: the whole store.
         group: Option<GroupId>,
-        /// What is counted, and what is stored.
+        /// Both numbers, as a sentence.
         difference: String,
     },
     /// The identities cannot be opened.
@@ -82,11 +82,11 @@ pub enum Entry {
     Link,
     /// An image that a group has pulled.
     Image,
-    /// What a tag stands for.
+    /// Entry of a tag.
     Tag,
     /// The record of a stored file.
     File,
-    /// What a manifest names.
+    /// Summary of a manifest.
     Summary,
 }
 

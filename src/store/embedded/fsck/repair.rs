@@ -21,7 +21,7 @@ use crate::store::error::{OpenError, StoreError};
 use crate::store::manifests::ManifestStore;
 use crate::store::usage::Usage;
 
-/// What a repair has done.
+/// Result of a repair.
 #[derive(Debug, Default)]
 pub struct Repaired {
     /// Number of files and folders that were put into quarantine.
@@ -32,7 +32,7 @@ pub struct Repaired {
     pub removed: u64,
     /// True if the index was corrected or built.
     pub index: bool,
-    /// What could not be repaired.
+    /// Findings that could not be repaired.
     pub left: Findings,
     /// Files that could not be moved or written, with the errors.
     pub failures: Vec<(PathBuf, String)>,

@@ -1,8 +1,8 @@
-//! The whole cache of blobs under a deterministic scheduler: thousands of different orders in which callers come, read and
-//! leave, upstream delivers, fails and lies, work on the disk is done, fails and is lost, blobs are removed and evicted,
-//! and the process is killed and started again.
+//! The whole cache of blobs under a deterministic scheduler: thousands of different orders in which callers come, read
+//! and leave, upstream delivers, fails and lies, work on the disk is done, fails and is lost, blobs are removed and
+//! evicted, and the process is killed and started again.
 //!
-//! What runs is the real handle, actor, download task, writer and reader over a real store; only upstream is fake, and
+//! It runs the real handle, actor, download task, writer and reader over a real store; only upstream is fake, and
 //! the threads for blocking work are replaced. In each interleaving:
 //!
 //! - Of each blob and origin, at most one request for the content is under way, beside one of each client that the blob
@@ -15,7 +15,7 @@
 //!   read without an upstream request.
 //! - Nobody gets bytes or a link for an account for which upstream has accepted nothing.
 //! - No permit, file or download is left over, and when everything works again, a new group gets the blob.
-//! - Nobody is told that upstream's content is wrong if it was right.
+//! - No caller gets the error that upstream's content is wrong if it was right.
 //!
 //! `DEPENDENCY_PROXY_TEST_SEED=<seed>` runs the interleaving of that seed alone, and
 //! `DEPENDENCY_PROXY_TEST_INTERLEAVINGS=<number>` more of them.
@@ -47,7 +47,7 @@ const SEEDS_PER_STORE: u64 = 500;
 
 const THREADS: usize = 2;
 
-/// What is to happen in many of them: otherwise the test has lost its subject.
+/// Events that must happen in many of them: otherwise the test has lost its subject.
 const COMMON: [&str; 19] = [
     "a blob is passed on unstored",
     "a download goes on",
@@ -73,7 +73,7 @@ const COMMON: [&str; 19] = [
 /// Minimum number of interleavings in which each of [`COMMON`] happens.
 const MIN_COMMON: usize = 20;
 
-/// What the interleavings have shown so far.
+/// Findings of the interleavings so far.
 #[derive(Default)]
 struct Shown {
     /// Hashes of their orders.

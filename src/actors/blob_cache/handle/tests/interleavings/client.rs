@@ -14,7 +14,7 @@ use crate::actors::blob_cache::{BlobCacheHandle, BlobError, BlobReader, Chunk, C
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::byte_range::{RangeSet, Selected, requested};
 
-/// What a caller needs.
+/// Scene and record of a caller.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) blobs: BlobCacheHandle,

@@ -1,5 +1,5 @@
-//! What must hold in every interleaving. The oracle knows the right content and everything that upstream has sent, and
-//! is told what each caller gets and what is stored.
+//! Conditions that must hold in every interleaving. The oracle knows the right content and everything that upstream has
+//! sent, and records what each caller gets and what is stored.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What happens in one interleaving, apart from the order: the blob, the limits, the callers, what disturbs them, and
+//! Content of one interleaving, apart from the order: the blob, the limits, the callers, what disturbs them, and
 //! how often upstream fails. All of it follows from the seed.
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) struct Scenario {
     /// One of this number of pieces of blocking work is lost; 0: none.
     pub(super) losses: u64,
     pub(super) callers: Vec<Caller>,
-    /// What disturbs them, after which number of turns of all.
+    /// Disturbances, each with the number of turns of all after which it comes.
     pub(super) disturbances: Vec<(usize, Disturbance)>,
     /// Number of turns after which the process is killed and started again.
     pub(super) killed_after: Option<usize>,
@@ -76,7 +76,7 @@ pub(super) enum Disturbance {
     ForgottenLinks,
     /// Everything that can be is evicted.
     Eviction,
-    /// What is being committed is awaited, as at a shutdown.
+    /// Waits for what is being committed, as at a shutdown.
     Finish,
 }
 

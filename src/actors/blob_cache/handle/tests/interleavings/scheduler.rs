@@ -1,5 +1,6 @@
 //! Deterministic scheduler of one interleaving. Everything that could happen waits for its turn: each step of a caller,
-//! of upstream, of blocking work and of a disturbance. A seeded choice gives one of them its turn, or lets time pass. So the seed alone decides the order of everything.
+//! of upstream, of blocking work and of a disturbance. A seeded choice gives one of them its turn, or lets time pass.
+//! So the seed alone decides the order of everything.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -55,7 +56,7 @@ fn mixed(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Who waits for a turn.
+/// Party that waits for a turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Who {
     /// A caller, by its number.

@@ -57,7 +57,7 @@ pub(super) struct World {
 /// The outcome of an interleaving.
 pub(super) struct Run {
     pub(super) violations: Vec<String>,
-    /// What has happened.
+    /// Events so far.
     pub(super) seen: HashSet<&'static str>,
     /// A hash of the order in which everything happened.
     pub(super) order: u64,
