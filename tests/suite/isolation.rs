@@ -39,13 +39,13 @@ impl Member {
         self.client.blob(self.group, repository, digest).await
     }
 
-    /// Pulls its own image completely.
+    /// Pulls its own image completely, until it is stored.
     async fn has_its_own(&self) {
         for reference in ["latest", self.image.digest()] {
             let manifest = self.manifest(self, reference).await;
             assert_eq!((manifest.status, &manifest.body), (200, self.image.bytes()), "{}", manifest.text());
         }
-        let blob = self.blob(&self.repository(), self.layer().digest()).await;
+        let blob = self.client.stored_blob(self.group, &self.repository(), self.layer().digest()).await;
         assert_eq!((blob.status, blob.body.as_ref()), (200, self.layer().bytes().as_slice()));
     }
 

@@ -92,7 +92,7 @@ async fn a_registry_that_answers_no_head_of_a_blob_opens_what_is_stored_from_els
         scene.hub.push_image("acme/app", "1", &image);
         mirror.push_image("acme/app", "1", &image);
         for layer in &layers {
-            assert_eq!(scene.client.blob("team", "acme/app", layer.digest()).await.status, 200);
+            assert_eq!(scene.client.stored_blob("team", "acme/app", layer.digest()).await.status, 200);
         }
         mirror.on(Kind::BlobHead).refusal(refusal, "UNAUTHORIZED", "Not Authorized");
         for (number, layer) in layers.iter().enumerate() {
@@ -107,7 +107,7 @@ async fn a_registry_that_answers_no_head_of_a_blob_opens_what_is_stored_from_els
         mirror.on(Kind::BlobRedirect).status(403);
         let other = Layer::random(20_000, 9);
         scene.hub.push_image("acme/other", "1", &Image::single(std::slice::from_ref(&other)));
-        assert_eq!(scene.client.blob("team", "acme/other", other.digest()).await.status, 200);
+        assert_eq!(scene.client.stored_blob("team", "acme/other", other.digest()).await.status, 200);
         let denied = scene.client.blob("team", "mirror.test/acme/app", other.digest()).await;
         assert_eq!(denied.status, 403, "what upstream refuses by GET as well stays closed");
     }
@@ -189,7 +189,7 @@ async fn a_head_with_a_wrong_length_of_a_stored_blob_is_decided_by_its_first_byt
     let scene = Scene::start("").await;
     let image = scene.push("acme/app", 1);
     let layer = image.layers()[0].digest();
-    assert_eq!(scene.client.blob("team", "acme/app", layer).await.status, 200);
+    assert_eq!(scene.client.stored_blob("team", "acme/app", layer).await.status, 200);
     let other = scene.another_group("other").await;
     scene.hub.push_image("acme/copy", "1", &image);
     scene.hub.on(Kind::BlobHead).at(Listener::Storage).body_length_off_by(-7);
