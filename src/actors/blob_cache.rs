@@ -19,7 +19,7 @@
 //! | [`handle`] | [`BlobCacheHandle`]: opens a blob, within its limits of time and number. A hit ends here |
 //! | `handle::head`, `handle::ranges`, [`range_stream`] | `HEAD`s and bounded ranges |
 //! | [`coordinator`] | the actor: one download per blob, and one `HEAD` |
-//! | [`download_task`], [`progress`], [`writer`], [`context`] | one download: from upstream to the spool file, and what its readers see of it |
+//! | [`download_task`], [`progress`], [`writer`], [`hashing`], [`context`] | one download: from upstream to the spool file, and what its readers see of it |
 //! | [`pass_through`] | an upstream stream for one client, if the blob is not stored |
 //! | [`reader`], [`chunk`] | the bytes of an open blob, for one client |
 //! | [`verifier`], [`repeats`] | stored blobs are read back and compared with their digest |
@@ -31,6 +31,7 @@ mod coordinator;
 mod download_task;
 mod error;
 mod handle;
+mod hashing;
 mod pass_through;
 mod progress;
 mod range_stream;

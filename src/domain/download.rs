@@ -71,9 +71,9 @@ pub enum Action {
     AskLength,
     /// Read the next bytes of the stream: [`Event::Received`], [`Event::Ended`] or [`Event::Interrupted`].
     Receive,
-    /// Hash and write the received bytes: [`Event::Written`] or [`Event::WriteFailed`].
+    /// Write the received bytes, and hash them: [`Event::Written`] or [`Event::WriteFailed`].
     Write,
-    /// Compare the hash with the digest: [`Event::Verified`].
+    /// Compare the hash of all bytes with the digest: [`Event::Verified`].
     Verify,
     /// Make the file durable under its digest: [`Event::Committed`] or [`Event::CommitFailed`].
     Commit,
@@ -97,7 +97,7 @@ pub enum Event {
         /// True if another request may succeed.
         retryable: bool,
     },
-    /// This number of received bytes is hashed and in the file.
+    /// This number of received bytes is in the file.
     Written(u64),
     /// The file could not be written: the disk is full or faulty.
     WriteFailed,

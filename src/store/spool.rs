@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +86,13 @@ impl SpoolFile {
     /// Fails if the disk is full or fails.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         Ok(self.file.write_with(self.write, bytes, offset)?)
+    }
+
+    /// Allocates disk space for these bytes, which are about to be written, without changing the length of the file
+    /// (fallocate(2), `FALLOC_FL_KEEP_SIZE`): this is faster than an allocation by each write. An error is ignored:
+    /// not every file system can, and the writes show what does not fit.
+    pub fn allocate(&self, range: Range<u64>) {
+        let _ = self.file.allocate(range);
     }
 
     /// Forces the bytes of the file to the disk. Fails if the disk fails.

@@ -9,8 +9,8 @@ use std::{fs, io};
 
 use crate::binary;
 
-/// Default congestion control of Linux.
-const CUBIC: &str = "cubic";
+/// The default congestion control of Linux, and the one that every kernel has: neither paces what it sends.
+const UNPACED: [&str; 2] = ["cubic", "reno"];
 
 /// Environment variable that is set in the process inside the namespace: the congestion control of the machine outside.
 const OUTSIDE: &str = "THROUGHPUT_BENCH_OUTSIDE";
@@ -43,34 +43,48 @@ impl Network {
     }
 }
 
-/// Re-executes this process in a network namespace, with this binary of the service. Where that is not possible: fails
-/// if a congestion control was requested, else reports it and continues.
+/// Re-executes this process in a network namespace, with this binary of the service: with the congestion control that
+/// was requested, or else with the first of [`UNPACED`] that the machine allows. Where that is not possible: fails if
+/// one was requested, else reports it and continues.
 pub fn enter(asked_for: Option<&str>, binary: Option<&Path>) -> io::Result<Network> {
-    let congestion_control = asked_for.unwrap_or(CUBIC);
     let here = fs::read_to_string(CONGESTION_CONTROL)?.trim().to_owned();
     if let Ok(outside) = std::env::var(OUTSIDE) {
         return Ok(Network { congestion_control: here, outside: Some(outside) });
     }
-    let probe = inside(congestion_control).arg("true").stdin(Stdio::null()).output();
-    let problem = match probe {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(format!("unshare: {error}")),
-    };
-    if let Some(problem) = problem {
-        eprintln!("No separate network namespace with {congestion_control} is available: {problem}");
-        return match asked_for {
-            Some(_) => Err(io::Error::other("the requested congestion control is not available")),
-            None => Ok(Network { congestion_control: here, outside: None }),
+    for congestion_control in asked_for.map_or(UNPACED.to_vec(), |one| vec![one]) {
+        let Err(problem) = probe(congestion_control) else {
+            return Err(execute_inside(congestion_control, here, binary));
         };
+        eprintln!("No separate network namespace with {congestion_control} is available: {problem}");
     }
+    match asked_for {
+        Some(_) => Err(io::Error::other("the requested congestion control is not available")),
+        None => Ok(Network { congestion_control: here, outside: None }),
+    }
+}
+
+/// Returns why there is no namespace with this congestion control, if there is none.
+fn probe(congestion_control: &str) -> Result<(), String> {
+    match inside(congestion_control).arg("true").stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("unshare: {error}")),
+    }
+}
+
+/// Replaces this process by one inside such a namespace. Returns only if that failed.
+fn execute_inside(congestion_control: &str, outside: String, binary: Option<&Path>) -> io::Error {
+    let arguments = std::env::args_os().skip(1);
     let mut again = inside(congestion_control);
-    again.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(OUTSIDE, here);
+    match std::env::current_exe() {
+        Ok(bench) => again.arg(bench).args(arguments).env(OUTSIDE, outside),
+        Err(error) => return error,
+    };
     // Nothing can be built inside, where no other machine can be reached.
     if let Some(binary) = binary {
         again.env(binary::VARIABLE, binary);
     }
-    Err(again.exec())
+    again.exec()
 }
 
 /// Returns a command that runs its further arguments in such a namespace.

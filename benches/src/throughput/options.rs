@@ -25,7 +25,8 @@ pub struct Options {
     /// Measure only these servers, such as ours,nginx
     #[arg(long, value_delimiter = ',', value_parser = server)]
     servers: Vec<Kind>,
-    /// TCP congestion control, in a separate network namespace [default: cubic]
+    /// TCP congestion control, in a separate network namespace [default: cubic, or reno where cubic is
+    /// not allowed]
     #[arg(long)]
     pub congestion_control: Option<String>,
     /// List the rows and run none

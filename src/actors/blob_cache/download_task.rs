@@ -133,10 +133,10 @@ impl<'a> DownloadTask<'a> {
                     // Taken before the last byte is published: a shutdown must not lose a blob that
                     // clients received whole.
                     self.committing = Some(Arc::clone(&self.shared.committing).read_owned().await);
-                    Event::Verified(self.hash().finish() == self.order.key.digest)
+                    Event::Verified(self.hash().await?.finish() == self.order.key.digest)
                 }
                 Action::Commit => self.commit().await?,
-                Action::End(outcome) => return Ok(self.end(outcome)),
+                Action::End(outcome) => return self.end(outcome).await,
             };
             self.machine.on(event);
         }
@@ -161,7 +161,7 @@ impl<'a> DownloadTask<'a> {
         let (bytes, batch) = (self.batched() as u64, mem::take(&mut self.batch));
         metrics::counter!("dependency_proxy_fetched_bytes_total").increment(bytes);
         let Some(writer) = self.writer.take() else { return Ok(Event::WriteFailed) };
-        let mut storing = pin!(writer.store(batch));
+        let mut storing = pin!(writer.store(batch, self.machine.announced()));
         let (writer, stored) = tokio::select! {
             biased;
             done = &mut storing => done?,
@@ -185,8 +185,11 @@ impl<'a> DownloadTask<'a> {
     }
 
     /// Returns the hash of all written bytes.
-    fn hash(&self) -> Hasher {
-        self.writer.as_ref().map(|writer| writer.hasher.clone()).unwrap_or_default()
+    async fn hash(&mut self) -> Result<Hasher, Lost> {
+        match &mut self.writer {
+            Some(writer) => writer.hash().await,
+            None => Ok(Hasher::default()),
+        }
     }
 
     /// Stores the verified blob, and grants links to the groups that have read the download.
@@ -241,8 +244,8 @@ impl<'a> DownloadTask<'a> {
     }
 
     /// Reports the outcome, and converts it for the readers.
-    fn end(&mut self, outcome: Outcome) -> End {
-        match outcome {
+    async fn end(&mut self, outcome: Outcome) -> Result<End, Lost> {
+        Ok(match outcome {
             Outcome::Stored => {
                 self.shared.unstored.stored(&self.order.key.origin, &self.order.key.digest);
                 End::Done
@@ -257,7 +260,7 @@ impl<'a> DownloadTask<'a> {
             }
             Outcome::Spilled { at } => {
                 self.report(self.unstored);
-                End::Spilled { at, hasher: self.hash() }
+                End::Spilled { at, hasher: self.hash().await? }
             }
             Outcome::Failed(failure) => {
                 if self.machine.relies_on_claim() {
@@ -270,7 +273,7 @@ impl<'a> DownloadTask<'a> {
                 self.log_failure(&error);
                 End::Failed(error)
             }
-        }
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::task::JoinError;
 
 use super::context::DownloadContext;
+use super::hashing::{Hashes, Hashing};
 use super::progress::End;
 use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
@@ -15,15 +16,20 @@ use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 use crate::store::usage::Spooled;
 
+/// Number of bytes for which room is made at once, if the blob is known to be that long.
+const RESERVED_BYTES: u64 = 4 * 1024 * 1024;
+
 /// The file of one download, and the hash of the bytes written to it.
 pub(super) struct Writer {
     shared: Arc<DownloadContext>,
     pub(super) spooled: SpoolFile,
-    /// Hash of the bytes written so far.
-    pub(super) hasher: Hasher,
+    hashing: Hashing,
+    /// True after a failed write, whose batch is hashed and not in the file.
+    is_failed: bool,
     /// Number of bytes written so far.
     written: u64,
-    /// Counts these bytes against the quota.
+    /// Number of bytes, from the first, that there is room for. They count against the quota.
+    reserved: u64,
     counted: Spooled,
 }
 
@@ -55,34 +61,44 @@ impl Writer {
         // its length may be a manifest's invention.
         let counted = shared.files.usage().spool(if expected <= free_space { expected } else { 0 });
         let limits = Limits { max_length: shared.options.max_blob_bytes, group_quota, free_space };
-        Ok((limits, Self { shared: Arc::clone(shared), spooled, hasher: Hasher::default(), written: 0, counted }))
+        let (hashing, is_failed, written, reserved) = Default::default();
+        Ok((limits, Self { shared: Arc::clone(shared), spooled, hashing, is_failed, written, reserved, counted }))
     }
 
-    /// Writes and hashes a batch, both at the same time. After a failed write the hash and the count are the old ones.
+    /// Writes a batch, and hashes it at the same time or later. `length` is the length of the whole blob, if it is
+    /// known. After a failed write, the hash is that of the batches before it, and nothing more can be written.
     ///
     /// # Errors
     ///
     /// Fails if a blocking task was lost. A failed write is the inner result.
-    pub(super) async fn store(mut self, batch: Vec<Bytes>) -> Result<(Self, Result<(), StoreError>), JoinError> {
-        if self.lacks_room(&batch) {
-            // A failure shows again when the batch is written.
-            drop(self.shared.evictor.make_room(length(&batch)).await);
-        }
+    pub(super) async fn store(
+        mut self,
+        batch: Vec<Bytes>,
+        length: Option<u64>,
+    ) -> Result<(Self, Result<(), StoreError>), JoinError> {
         let batch = Arc::new(batch);
-        let (mut hasher, hashed) = (self.hasher.clone(), Arc::clone(&batch));
-        let hashing = spawn_blocking(move || {
-            hashed.iter().for_each(|bytes| hasher.update(bytes));
-            hasher
-        });
-        let writing = spawn_blocking(move || {
-            let written = self.write(&batch);
-            (self, written)
-        });
-        let ((mut writer, written), hasher) = tokio::try_join!(writing, hashing)?;
-        if written.is_ok() {
-            writer.hasher = hasher;
+        let end = self.written + bytes(&batch);
+        if end > self.reserved && self.shared.files.room_left().is_ok_and(|room| room < end - self.reserved) {
+            // A failure shows again when the batch is written.
+            drop(self.shared.evictor.make_room(end - self.reserved).await);
         }
-        Ok((writer, written))
+        self.hashing.add(Arc::clone(&batch)).await?;
+        spawn_blocking(move || {
+            let written = self.write(&batch, length);
+            self.is_failed = written.is_err();
+            (self, written)
+        })
+        .await
+    }
+
+    /// Returns the hash of all bytes that are in the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a blocking task was lost.
+    pub(super) async fn hash(&mut self) -> Result<Hasher, JoinError> {
+        let Hashes { whole, before_last } = self.hashing.finish().await?;
+        Ok(if self.is_failed { before_last } else { whole })
     }
 
     /// Returns the file, whose bytes are not counted as those of a download any more.
@@ -90,31 +106,42 @@ impl Writer {
         self.spooled
     }
 
-    fn write(&mut self, batch: &[Bytes]) -> Result<(), StoreError> {
-        self.check_room(batch)?;
+    fn write(&mut self, batch: &[Bytes], length: Option<u64>) -> Result<(), StoreError> {
+        let end = self.written + bytes(batch);
+        if end > self.reserved {
+            self.reserve(end, length)?;
+        }
         let mut offset = self.written;
         for bytes in batch {
             self.spooled.write_at(offset, bytes)?;
             offset += bytes.len() as u64;
         }
-        self.counted.add(offset - self.written);
-        self.written = offset;
+        self.written = end;
         Ok(())
     }
 
-    /// Fails with [`StoreError::Full`] if the batch does not fit: other downloads may have used the space
-    /// since the start.
-    fn check_room(&self, batch: &[Bytes]) -> Result<(), StoreError> {
-        if self.shared.files.room_left()? < length(batch) { Err(StoreError::Full) } else { Ok(()) }
-    }
-
-    /// Returns true if the batch does not fit. Asks the kernel for the free space, which does not wait for the disk.
-    fn lacks_room(&self, batch: &[Bytes]) -> bool {
-        self.check_room(batch).is_err()
+    /// Makes sure that the bytes up to `end` fit, and some more if the blob is longer and they fit, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError::Full`] if they do not fit: other downloads may have used the space since the start.
+    fn reserve(&mut self, end: u64, length: Option<u64>) -> Result<(), StoreError> {
+        let room_end = self.reserved.saturating_add(self.shared.files.room_left()?);
+        if room_end < end {
+            return Err(StoreError::Full);
+        }
+        let ahead = length.unwrap_or(0).min(self.reserved + RESERVED_BYTES).min(room_end);
+        if ahead > end {
+            self.spooled.allocate(self.written..ahead);
+        }
+        let reserved = ahead.max(end);
+        self.counted.add(reserved - self.reserved);
+        self.reserved = reserved;
+        Ok(())
     }
 }
 
-fn length(batch: &[Bytes]) -> u64 {
+fn bytes(batch: &[Bytes]) -> u64 {
     batch.iter().map(|bytes| bytes.len() as u64).sum()
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use rustix::fs::{Advice, Stat, fadvise, sendfile};
+use rustix::fs::{Advice, FallocateFlags, Stat, fadvise, fallocate, sendfile};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::store::error::StoreError;
@@ -133,6 +133,10 @@ impl BlobFile {
 
     pub(in crate::store) fn write_with(&self, write: WriteAt, bytes: &[u8], offset: u64) -> io::Result<()> {
         write(&self.0, bytes, offset)
+    }
+
+    pub(in crate::store) fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        Ok(fallocate(&*self.0, FallocateFlags::KEEP_SIZE, range.start, range.end.saturating_sub(range.start))?)
     }
 
     pub(in crate::store) fn sync(&self) -> io::Result<()> {
