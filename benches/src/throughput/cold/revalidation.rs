@@ -30,6 +30,8 @@ pub(super) fn run(row: &Row, options: &Options) -> io::Result<Vec<Finding>> {
     for _ in 0..options.rounds() {
         for ((of_fresh, of_stale), (_, samples)) in pairs.iter().zip(&mut samples) {
             let reference = once(of_fresh, &small[0], false, || fresh.upstream.counts())?;
+            // Since the last round, more time may have passed than a stale tag is served without waiting.
+            once(of_stale, &small[1], false, || stale.upstream.counts())?;
             let mut sample = once(of_stale, &small[1], true, || stale.upstream.counts())?;
             eprintln!("  {}: {:?}", of_stale.kind.name(), [&reference, &sample].map(|sample| sample.read(Figure::P99)));
             sample.reference = Some(Arc::new(reference));
