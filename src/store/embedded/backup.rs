@@ -214,7 +214,7 @@ fn setting_line(setting: &ChosenSetting) -> Result<String, StoreError> {
 
 /// Reads a backup. Fails if it is incomplete, damaged or changed, or of another version.
 pub(super) fn read(from: impl BufRead) -> Result<Backup, StoreError> {
-    let mut lines = Lines { from, line: Vec::new(), number: 0 };
+    let mut lines = Lines::new(from);
     lines.next()?;
     let header = header(&lines.line)?;
     let (mut digest, mut records, mut beside) = (sha256::Hasher::default(), Records::new(), Beside::default());

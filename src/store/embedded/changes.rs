@@ -37,14 +37,21 @@
 //! Version 1, used for exports only, had no positions: a header, bare records, and a last line with the SHA-256 of
 //! the lines before it.
 
+mod history;
+mod snapshot;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write as _};
+use std::io::BufRead;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+pub(super) use self::history::{History, Rest, read, read_up_to};
+pub(super) use self::snapshot::{
+    Digesting, end_of_snapshot, is_of, position_of_snapshot, version_of, write_records, write_snapshot,
+};
 use crate::auth::{random, sha256};
 use crate::domain::digest::Digest;
 use crate::domain::directory::{Directory, Record, Write};
@@ -93,57 +100,6 @@ pub(super) struct Entry {
 /// Records by key, as JSON text.
 pub(super) type Records = BTreeMap<String, Box<RawValue>>;
 
-/// Content of a file of this format.
-#[derive(Debug)]
-pub(super) struct History {
-    /// The position of the snapshot.
-    base: Position,
-    /// The running digests after each change since then.
-    digests: Vec<Digest>,
-    /// The records after the last whole change.
-    pub(super) records: Records,
-    /// The length of the snapshot with its header and end, in bytes.
-    pub(super) snapshot_bytes: u64,
-    /// The length of everything whole, in bytes.
-    pub(super) whole_bytes: u64,
-    /// Content of the file after that.
-    pub(super) rest: Rest,
-}
-
-/// Content of a file after its last complete change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Nothing: the file is complete.
-    Nothing,
-    /// One incomplete line with this number of bytes. An interrupted write leaves this (bytes are missing, or are
-    /// zero), but so does damage to the last line. Only another record of the number of the last change can tell
-    /// the two apart.
-    Torn(u64),
-    /// Damage that an interrupted write cannot have caused.
-    Damaged(String),
-}
-
-const FORMAT: &str = "dependency-proxy identities";
-const VERSION: u32 = 2;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    format: String,
-    version: u32,
-    number: u64,
-    digest: Digest,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    installation: Option<InstallationId>,
-}
-
-/// The members that the headers of all versions have.
-#[derive(Deserialize)]
-struct AnyHeader {
-    format: String,
-    version: u32,
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change<'a> {
@@ -184,51 +140,6 @@ pub(super) fn parse(key: &str, value: &[u8]) -> Result<Record, StoreError> {
     }
 }
 
-/// Writes the header and the snapshot. Returns their length in bytes. Fails if the target cannot be written.
-pub(super) fn write_snapshot(to: &mut impl io::Write, at: Position, records: &Records) -> Result<u64, StoreError> {
-    let mut to = Digesting { to, digest: sha256::Hasher::default(), bytes: 0 };
-    let Position { number, digest, installation } = at;
-    let header = Header { format: FORMAT.to_owned(), version: VERSION, number, digest, installation };
-    writeln!(to, "{}", serde_json::to_string(&header)?)?;
-    write_records(&mut to, records)?;
-    let end = end_of_snapshot(records.len(), to.digest.clone().finish());
-    to.write_all(end.as_bytes())?;
-    Ok(to.bytes)
-}
-
-/// Writes a line for each record.
-pub(super) fn write_records(to: &mut impl io::Write, records: &Records) -> Result<(), StoreError> {
-    for (key, value) in records {
-        writeln!(to, "{{\"key\":{},\"value\":{}}}", serde_json::to_string(key)?, value.get())?;
-    }
-    Ok(())
-}
-
-/// Returns the last line of a snapshot with this number of records, whose lines before have this digest.
-pub(super) fn end_of_snapshot(records: usize, digest: Digest) -> String {
-    format!("{{\"records\":{records},\"sha256\":\"{digest}\"}}\n")
-}
-
-/// A writer that counts and digests the bytes that it passes on.
-pub(super) struct Digesting<'a, W: ?Sized> {
-    pub(super) to: &'a mut W,
-    pub(super) digest: sha256::Hasher,
-    pub(super) bytes: u64,
-}
-
-impl<W: io::Write + ?Sized> io::Write for Digesting<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.to.write(bytes)?;
-        self.digest.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
 /// Returns the line of the change that follows `position`, and the position after the change. Fails if the change
 /// cannot be serialised.
 pub(super) fn line_of(position: Position, at: Timestamp, writes: &[Entry]) -> Result<(String, Position), StoreError> {
@@ -244,155 +155,20 @@ fn end_of_change(digest: Digest) -> String {
     format!(",\"digest\":\"{digest}\"}}\n")
 }
 
-/// Returns the version of a file of this format, from its first line. Fails if that line is not a header of this
-/// format.
-pub(super) fn version_of(first_line: &[u8]) -> Result<u32, StoreError> {
-    let header = serde_json::from_slice::<AnyHeader>(first_line).ok().filter(|header| header.format == FORMAT);
-    header.map(|header| header.version).ok_or_else(|| damaged("its first line is not one of this format"))
-}
-
-/// Returns true if this is the first line of a file of the format with this name.
-pub(super) fn is_of(format: &str, first_line: &[u8]) -> bool {
-    serde_json::from_slice::<AnyHeader>(first_line).is_ok_and(|header| header.format == format)
-}
-
-/// Reads a file of version 2. Fails if not even its snapshot can be used; damage after it is reported in
-/// [`History::rest`].
-pub(super) fn read(from: impl BufRead) -> Result<History, StoreError> {
-    read_up_to(from, None)
-}
-
-/// Reads a file as [`read`] does, up to the change with the number `last`.
-pub(super) fn read_up_to(from: impl BufRead, last: Option<u64>) -> Result<History, StoreError> {
-    let mut lines = Lines { from, line: Vec::new(), number: 0 };
-    let mut history = read_snapshot(&mut lines)?;
-    while last != Some(history.end().number) && lines.next()? {
-        match history.apply(&lines.line) {
-            Ok(()) => {}
-            Err(broken) => {
-                let (number, bytes) = (lines.number, lines.line.len() as u64);
-                let is_last = !lines.next()?;
-                let torn = is_last && broken == Broken::CHECKSUM;
-                history.rest =
-                    if torn { Rest::Torn(bytes) } else { Rest::Damaged(format!("line {number}: {}", broken.0)) };
-                break;
-            }
-        }
-    }
-    Ok(history)
-}
-
-/// Returns the position of the snapshot in a file of version 2. The snapshot is verified, the changes are not read.
-/// Fails if the snapshot is damaged.
-pub(super) fn position_of_snapshot(from: impl BufRead) -> Result<Position, StoreError> {
-    let mut lines = Lines { from, line: Vec::new(), number: 0 };
-    read_records(&mut lines, |_, _| Ok(())).map(|(position, _)| position)
-}
-
-fn read_snapshot(lines: &mut Lines<impl BufRead>) -> Result<History, StoreError> {
-    let mut records = Records::new();
-    let (base, whole) = read_records(lines, |number, line| {
-        let entry = serde_json::from_slice::<Entry>(line);
-        let entry = entry.map_err(|error| damaged(&format!("line {number}: {error}")))?;
-        let value = entry.value.ok_or_else(|| damaged("a record of the snapshot has no value"))?;
-        records.insert(entry.key, value);
-        Ok(())
-    })?;
-    Ok(History { base, digests: Vec::new(), records, snapshot_bytes: whole, whole_bytes: whole, rest: Rest::Nothing })
-}
-
-/// Passes each record of the snapshot and its line number to `take`. This happens before the checksum of the
-/// snapshot is verified: discard the records if this fails. Returns the position of the snapshot and its length in
-/// bytes.
-fn read_records(
-    lines: &mut Lines<impl BufRead>,
-    mut take: impl FnMut(u64, &[u8]) -> Result<(), StoreError>,
-) -> Result<(Position, u64), StoreError> {
-    let (mut digest, mut bytes, mut records) = (sha256::Hasher::default(), 0, 0);
-    lines.next()?;
-    let version = version_of(&lines.line)?;
-    if version != VERSION {
-        return Err(damaged(&format!("it has version {version} of the format, which this program does not know")));
-    }
-    let header: Header = serde_json::from_slice(&lines.line)?;
-    while !lines.line.starts_with(b"{\"records\":") {
-        digest.update(&lines.line);
-        bytes += lines.line.len() as u64;
-        if !lines.next()? {
-            return Err(damaged("it ends within its snapshot"));
-        }
-        if lines.line.starts_with(b"{\"key\":") {
-            take(lines.number, &lines.line)?;
-            records += 1;
-        }
-    }
-    if lines.line != end_of_snapshot(records, digest.finish()).as_bytes() {
-        return Err(damaged("the checksum of its snapshot does not match"));
-    }
-    let Header { number, digest, installation, .. } = header;
-    Ok((Position { number, digest, installation }, bytes + lines.line.len() as u64))
-}
-
-impl History {
-    /// Returns the position after the last complete change.
-    pub(super) fn end(&self) -> Position {
-        let digest = self.digests.last().copied().unwrap_or(self.base.digest);
-        Position { number: self.base.number + self.digests.len() as u64, digest, ..self.base }
-    }
-
-    /// Returns the running digest after this change; `None` if the change is before the snapshot or after the end.
-    pub(super) fn digest_at(&self, number: u64) -> Option<Digest> {
-        match number.checked_sub(self.base.number)? {
-            0 => Some(self.base.digest),
-            nth => self.digests.get(usize::try_from(nth).ok()? - 1).copied(),
-        }
-    }
-
-    /// Applies the change in this line. Fails, changing nothing, if the line is incomplete or does not follow the
-    /// previous change.
-    fn apply(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let length = line.len().checked_sub(end_of_change(self.base.digest).len()).ok_or(Broken::CHECKSUM)?;
-        let (body, end) = line.split_at(length);
-        let digest = sha256::digest(body);
-        if end != end_of_change(digest).as_bytes() {
-            return Err(Broken::CHECKSUM);
-        }
-        let change = serde_json::from_slice::<Change<'_>>(&[body, b"}"].concat());
-        let change = change.map_err(|_| Broken("it is not a change"))?;
-        let before = self.end();
-        if (change.number, change.previous) != (before.number + 1, before.digest) {
-            return Err(Broken("it does not follow the change before it"));
-        }
-        for Entry { key, value } in change.writes.into_owned() {
-            match value {
-                Some(value) => drop(self.records.insert(key, value)),
-                None => drop(self.records.remove(&key)),
-            }
-        }
-        self.digests.push(digest);
-        self.whole_bytes += line.len() as u64;
-        Ok(())
-    }
-}
-
-/// The problem with the line of a change.
-#[derive(PartialEq, Eq)]
-struct Broken(&'static str);
-
-impl Broken {
-    /// The only problem that an interrupted write can cause.
-    const CHECKSUM: Self = Self("its checksum does not match");
-}
-
 /// Reader of lines, including their line ends.
 pub(super) struct Lines<R> {
-    pub(super) from: R,
+    from: R,
     pub(super) line: Vec<u8>,
     /// Number of the line, from 1.
     pub(super) number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
+    /// Creates a reader before the first line.
+    pub(super) fn new(from: R) -> Self {
+        Self { from, line: Vec::new(), number: 0 }
+    }
+
     /// Reads the next line. Returns false at the end of the file. Fails if the file cannot be read.
     pub(super) fn next(&mut self) -> Result<bool, StoreError> {
         self.line.clear();
