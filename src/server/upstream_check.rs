@@ -3,6 +3,7 @@
 
 mod image;
 mod silence;
+mod wording;
 
 use std::net::SocketAddr;
 
@@ -12,7 +13,8 @@ use url::Url;
 pub use self::image::default_image;
 
 use self::image::resolved;
-use crate::actors::pull_failure::{Cause, ConnectionFailure, Peer, PullFailure, image_name};
+use self::wording::{described, found};
+use crate::actors::pull_failure::image_name;
 use crate::domain::challenge::Challenge;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::reference::Reference;
@@ -156,15 +158,6 @@ impl Check<'_> {
         if self.is_mirror() { "mirror" } else { "registry" }
     }
 
-    fn introduction(&self) -> String {
-        let url = self.registry.url();
-        match (self.is_mirror(), self.registry.has_accounts() || self.upstream.accounts.is_empty()) {
-            (false, _) => format!("{url} is requested last, and decides what does not exist or is refused"),
-            (true, true) => format!("{url} is requested first"),
-            (true, false) => format!("{url} is requested first, without an account: its host is not in auth_hosts"),
-        }
-    }
-
     /// Returns the accounts that the registry may have, or the anonymous one if there are none.
     fn accounts(&self) -> Vec<Account> {
         let accounts = self.upstream.accounts.iter().filter(|_| self.registry.has_accounts());
@@ -207,13 +200,6 @@ impl Check<'_> {
             HttpProxy::Environment => has_proxy_variable(),
             HttpProxy::None => false,
         }
-    }
-
-    fn connected(&self) -> String {
-        let url = self.registry.url();
-        let port = url.port_or_known_default().unwrap_or_default();
-        let secure = if url.scheme() == "https" { "and its certificate is trusted" } else { "without TLS" };
-        format!("{}:{port} responds {secure}", host(url))
     }
 
     /// Logs in with this credential and returns the outcome.
@@ -265,47 +251,6 @@ impl Check<'_> {
     fn origin(&self, account: &Account, repository: Repository) -> Origin {
         Origin { upstream: self.upstream.name.clone(), account: account.clone(), repository }
     }
-
-    /// Returns the problem in the words of a failed pull, with the details that a pull shows in the log only.
-    fn problem(&self, account: &Account, error: &UpstreamError) -> String {
-        let (repository, reference) = match self.image {
-            Some((repository, reference)) => (repository.clone(), reference.to_string()),
-            None => match "v2".parse() {
-                Ok(repository) => (repository, "latest".to_owned()),
-                Err(_) => return error.to_string(),
-            },
-        };
-        let origin = self.origin(account, repository);
-        let image = image_name(&origin, &reference);
-        let failure = PullFailure { origin, image, cause: Cause::from(error) };
-        match failure.cause.details().filter(|details| !details.is_empty()) {
-            Some(details) => format!("{}: {details}", failure.reason()),
-            None => failure.reason(),
-        }
-    }
-
-    fn step_of(&self, error: &UpstreamError, otherwise: &'static str) -> &'static str {
-        if let Cause::Unreachable { peer: Peer::Registry, failure, .. } = Cause::from(error) {
-            return match failure {
-                ConnectionFailure::NameResolution => "DNS",
-                ConnectionFailure::Tls => "TLS",
-                ConnectionFailure::Refused
-                | ConnectionFailure::Closed
-                | ConnectionFailure::InvalidHttp
-                | ConnectionFailure::TimedOut
-                | ConnectionFailure::Proxy
-                | ConnectionFailure::Network => "connect",
-            };
-        }
-        if matches!(error, UpstreamError::TokenRealm(_)) {
-            "token"
-        } else if otherwise == "challenge" && *error == UpstreamError::TimedOut {
-            // Behind a proxy it is not known which step it was.
-            "connect"
-        } else {
-            otherwise
-        }
-    }
 }
 
 /// Returns whether there was no response at all.
@@ -314,28 +259,6 @@ fn is_connection(error: &UpstreamError) -> bool {
         error,
         UpstreamError::Unreachable { .. } | UpstreamError::TimedOut | UpstreamError::ForbiddenAddress { .. }
     )
-}
-
-fn described(challenge: Option<&Challenge>) -> String {
-    match challenge {
-        None => "no login is required".to_owned(),
-        Some(Challenge::Basic) => "user name and password are required at the registry itself".to_owned(),
-        Some(Challenge::Bearer(bearer)) => {
-            let realm = Url::parse(&bearer.realm).ok().map(|realm| realm.origin().ascii_serialization() + realm.path());
-            format!("tokens are at {}", realm.unwrap_or_else(|| "a realm that is no address".to_owned()))
-        }
-    }
-}
-
-fn found(image: &str, account: &Account, head: &ContentHead) -> String {
-    let who = match account {
-        Account::Anonymous => "without credentials".to_owned(),
-        Account::Username(name) => format!("as {name}"),
-    };
-    match head.digest {
-        Some(digest) => format!("{image} can be pulled {who}: {digest}"),
-        None => format!("{image} can be pulled {who}"),
-    }
 }
 
 /// Returns the host in the form that the operating system resolves, without the brackets of an IPv6 address.
