@@ -19,7 +19,7 @@ use super::gates::{Gate, Gates};
 use super::handle::Current;
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
-use super::states::GAUGE_INTERVAL;
+use super::states::{GAUGE_INTERVAL, Gauged};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
@@ -36,6 +36,8 @@ pub(super) struct UpstreamFetcher {
     backoffs: [Backoffs; ContentKind::ALL.len()],
     pub(super) gates: Gates,
     shares: HashMap<(UpstreamName, Account), PullShares>,
+    /// The accounts with gauges, and whether their upstreams have reported pull limits.
+    pub(super) gauged: HashMap<Gauged, bool>,
 }
 
 /// Limits, client and gate for an admitted request, and the times that it has taken at mirrors.
@@ -93,8 +95,8 @@ pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
 
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
-        let (backoffs, gates, shares) = Default::default();
-        Self { current, backoffs, gates, shares }
+        let (backoffs, gates, shares, gauged) = Default::default();
+        Self { current, backoffs, gates, shares, gauged }
     }
 
     /// Returns the backoffs of a kind of content.
@@ -261,8 +263,8 @@ impl Actor for UpstreamFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.gauge_circuits();
-        ctx.run_interval(GAUGE_INTERVAL, |fetcher, _| fetcher.gauge_circuits());
+        self.set_gauges();
+        ctx.run_interval(GAUGE_INTERVAL, |fetcher, _| fetcher.set_gauges());
     }
 }
 
@@ -314,5 +316,6 @@ impl Handler<ForgetFailures> for UpstreamFetcher {
     fn handle(&mut self, ForgetFailures(names): ForgetFailures, _: &mut Context<Self>) {
         self.backoffs.iter_mut().for_each(|backoffs| backoffs.forget(&names));
         self.gates.forget(&names);
+        self.set_gauges();
     }
 }
