@@ -51,6 +51,9 @@ async fn what_cannot_be_pulled_is_named_with_its_reason_and_the_rest_is_pulled()
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("docker.io has no app:nope"), "{said}");
     assert!(failed.contains("1 of 2 images could not be pulled"), "{failed}");
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team app:1 app:nope --json", "");
+    let jobs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &jobs[0]["images"][1]["state"]), (Some(1), &json!("failed")), "{jobs}");
     hub.down(Listener::Registry);
     is_cached(&client, "app", "1", &image).await;
     let other = verb(&service, ADMIN_TOKEN, "cache warm --group team nowhere.test/app:1", "");
