@@ -43,6 +43,16 @@ async fn warmed_images_need_no_registry_and_what_is_cached_is_not_pulled_again()
 }
 
 #[actix_rt::test]
+async fn the_platform_of_an_image_that_was_warmed_and_never_pulled_is_listed() {
+    let image = Image::single(&[Layer::random(1_000, 1)]);
+    let Started { hub: _hub, service, .. } = Scenario::new().image("library/app", "1", &image).start().await;
+    says(&verb(&service, ADMIN_TOKEN, "cache warm --group team app:1", ""));
+    let listed = says(&verb(&service, ADMIN_TOKEN, "cache list --group team --json", ""));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed[0]["platforms"], &listed[0]["account"]), (&json!(["linux/amd64"]), &Value::Null), "{listed}");
+}
+
+#[actix_rt::test]
 async fn what_cannot_be_pulled_is_named_with_its_reason_and_the_rest_is_pulled() {
     let image = Image::single(&[Layer::random(1_000, 1)]);
     let Started { hub, service, client, .. } = Scenario::new().image("library/app", "1", &image).start().await;
