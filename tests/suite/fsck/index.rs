@@ -73,9 +73,18 @@ async fn whenever_a_service_is_killed_what_a_start_corrects_is_left_over_and_not
         left += found.numbers().values().sum::<u64>();
     }
     assert!(left > 0, "no kill has left anything");
-    scene.restart().await;
-    assert!(scene.service.stop().success());
-    scene.fsck(&[]).assert_clean("after a start and a stop");
+    let mut last = scene.fsck(&[]);
+    // A purge that was interrupted goes on after the start, and may be interrupted by the stop.
+    for _ in 0..10 {
+        scene.restart().await;
+        assert!(scene.service.stop().success());
+        last = scene.fsck(&[]);
+        assert!(last.code == 0 && last.kinds().iter().all(|kind| kind == "leftover"), "{:#}", last.json);
+        if last.numbers().is_empty() {
+            break;
+        }
+    }
+    last.assert_clean("after starts and stops");
 }
 
 #[actix_rt::test]

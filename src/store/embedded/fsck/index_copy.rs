@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Finding, Report};
 use crate::store::cache_id;
 use crate::store::embedded::index::{Comparison, Index, open_as_it_is, was_interrupted};
+use crate::store::embedded::index_file;
 use crate::store::error::StoreError;
 use crate::store::temporary_copy::TemporaryCopy;
 
@@ -29,11 +30,12 @@ pub(super) fn open(data: &Path, cache: &Path, report: &mut Report) -> Result<Opt
         findings.add(Finding::Index(format!("was built from another cache folder than {}", cache.display())));
         return Ok(None);
     }
-    if was_interrupted(&folder) {
+    let groups = cache.join("groups");
+    if was_interrupted(&folder) || index_file::is_removing(&groups) {
         findings.follow_an_interruption();
     }
     let copy = TemporaryCopy::of(data, &[FOLDER])?;
-    match open_as_it_is(&copy.path().join(FOLDER), &cache.join("groups")) {
+    match open_as_it_is(&copy.path().join(FOLDER), &groups) {
         Ok(index) => Ok(Some(IndexCopy { index, _copy: copy })),
         Err(reason) => {
             findings.add(Finding::Index(reason));
