@@ -139,8 +139,8 @@ impl Images {
     ///
     /// Fails if the index cannot be read, or if too many others read it.
     pub async fn list(&self, group: GroupId, query: ImageQuery) -> Result<ShownPage, ImagesError> {
-        let content = self.content.clone();
-        let page = self.readers.run(Some(group), async move { content.images(group, query).await }).await?;
+        let (content, files) = (self.content.clone(), self.files.clone());
+        let page = self.readers.run(Some(group), async move { content.images(group, query, files).await }).await?;
         Ok(ShownPage { images: self.shown(page.images).await, total: page.total })
     }
 
@@ -156,8 +156,8 @@ impl Images {
         repository: Repository,
         reference: Reference,
     ) -> Result<Vec<ShownImage>, ImagesError> {
-        let content = self.content.clone();
-        let find = async move { content.image(group, upstream, repository, reference).await };
+        let (content, files) = (self.content.clone(), self.files.clone());
+        let find = async move { content.image(group, upstream, repository, reference, files).await };
         Ok(self.shown(self.readers.run(Some(group), find).await?).await)
     }
 
@@ -177,7 +177,8 @@ impl Images {
     /// Fails if upstream does not have it, refuses it, or cannot be reached.
     pub async fn refresh(&self, image: &CachedImage) -> Result<(), NotRefreshed> {
         let ImageKey { group, origin, reference } = image.key.clone();
-        let request = PullManifest { group, origin, reference, head: false, freshness: Freshness::default() };
+        let freshness = Freshness::default();
+        let request = PullManifest { group, origin, reference, head: false, freshness, on_demand: true };
         match self.manifests.pull(request).await.outcome {
             Ok(pulled) if pulled.stale_because.is_none() => Ok(()),
             Ok(_) => Err(NotRefreshed::Failed(self.stale_because(image).unwrap_or_default())),

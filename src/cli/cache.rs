@@ -103,13 +103,14 @@ impl CacheArgs {
     /// Runs the subcommand and prints its result.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let api = self.connection.api()?;
-        self.verb.run(&api).await?.print(self.connection.json);
+        let as_json = self.connection.json;
+        self.verb.run(&api, as_json).await?.print(as_json);
         Ok(())
     }
 }
 
 impl CacheVerb {
-    async fn run(self, api: &Api) -> Result<Output, Failure> {
+    async fn run(self, api: &Api, as_json: bool) -> Result<Output, Failure> {
         match self {
             Self::List { group: OfGroup { group }, search, pinned, order } => {
                 let mut query = order.query();
@@ -118,7 +119,7 @@ impl CacheVerb {
                 let images = api.list(&["groups", &group, "dependency_proxy", "images"], &query).await?;
                 Ok(Output::Table { columns: IMAGES, rows: images.iter().map(image_row).collect(), values: images })
             }
-            Self::Warm(args) => args.run(api).await,
+            Self::Warm(args) => args.run(api, as_json).await,
             Self::Delete { group: OfGroup { group }, images } => {
                 for image in &images {
                     api.delete(&path(&group, &image.to_string())).await?;

@@ -1,14 +1,18 @@
 //! The query of a list of tags or referrers (OCI distribution specification, "Content Discovery"). It is opaque: the
 //! registry that pages the list created it, and it is passed on byte for byte. Only the parameter `ns` belongs to
-//! this service.
+//! this service, and a last one that names the registry of an upstream with mirrors.
 
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
-/// Maximum length of a query that is passed on, in bytes. `ns` does not count, so that a client that uses it can
-/// follow every link.
+/// Maximum length of a query that is passed on, in bytes. `ns` and a mark do not count, so that a client that uses them
+/// can follow every link.
 pub const MAX_LIST_QUERY_BYTES: usize = 4096;
+
+/// The name of the parameter with the mark of a registry. Another instance of this service, as upstream, uses the same:
+/// therefore only the last one counts, and one that is not known is passed on.
+const MARK: &str = "dependency_proxy_registry=";
 
 /// A query without its `?` and without `ns`: printable ASCII without spaces, in its original order and spelling. May
 /// be empty.
@@ -37,6 +41,17 @@ impl ListQuery {
         self.0.is_empty()
     }
 
+    /// Returns the query with the mark of the registry that created it.
+    pub fn with_mark(self, mark: &str) -> Self {
+        Self(format!("{}&{MARK}{mark}", self.0))
+    }
+
+    /// Returns the query without its mark, and the mark; `None` if it has none.
+    pub fn marked(&self) -> Option<(Self, &str)> {
+        let (query, mark) = self.0.rsplit_once('&')?;
+        Some((Self(query.to_owned()), mark.strip_prefix(MARK)?))
+    }
+
     /// Returns the query with this parameter appended, as [`namespace_parameter`] found it in the query of a client.
     pub fn with_namespace(&self, parameter: Option<&str>) -> String {
         let parameters = [self.as_str(), parameter.unwrap_or_default()];
@@ -52,8 +67,9 @@ impl FromStr for ListQuery {
             return Err(ListQueryError::Characters);
         }
         let others: Vec<_> = query.split('&').filter(|parameter| !is_namespace(parameter)).collect();
-        let query = others.join("&");
-        if query.len() > MAX_LIST_QUERY_BYTES { Err(ListQueryError::TooLong) } else { Ok(Self(query)) }
+        let query = Self(others.join("&"));
+        let passed_on = query.marked().map_or(query.0.len(), |(query, _)| query.0.len());
+        if passed_on > MAX_LIST_QUERY_BYTES { Err(ListQueryError::TooLong) } else { Ok(query) }
     }
 }
 
@@ -109,6 +125,17 @@ mod tests {
             assert_eq!(query.with_namespace(namespace_parameter(requested)), returned, "{requested}");
         }
         assert_eq!(ListQuery::default().with_namespace(Some("ns=a")), "ns=a");
+    }
+
+    #[test]
+    fn the_last_mark_alone_is_taken_off() {
+        let query: ListQuery = "n=2&last=a".parse().unwrap();
+        let (once, twice) = (query.clone().with_mark("one"), query.clone().with_mark("one").with_mark("two"));
+        assert_eq!(once.marked(), Some((query.clone(), "one")));
+        assert_eq!(twice.marked(), Some((once, "two")));
+        assert_eq!(query.marked(), None);
+        let long: ListQuery = "a".repeat(MAX_LIST_QUERY_BYTES).parse().unwrap();
+        assert!(long.with_mark("one").as_str().parse::<ListQuery>().is_ok());
     }
 
     #[test]

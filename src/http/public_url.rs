@@ -1,5 +1,7 @@
 //! The URL by which clients reach this service: the configured one, or else the one that the request names. Headers
-//! of a trusted proxy take precedence over the request's own.
+//! of a trusted proxy take precedence over the request's own. Where several proxies have added values, the first is
+//! that of the proxy that the client sees. A client whose value a proxy passes on changes the URL in its own response
+//! only.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -39,10 +41,10 @@ impl PublicUrl {
         if let Some(configured) = &self.configured {
             return configured.clone();
         }
-        let forwarded = |name: &str| self.behind_proxy(request).then(|| header(request, name)).flatten();
+        let forwarded = |name: &str| self.behind_proxy(request).then(|| first_value(request, name)).flatten();
         let scheme = match forwarded("x-forwarded-proto") {
-            Some("https") => "https",
-            Some("http") => "http",
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => "http",
             _ if self.tls => "https",
             _ => "http",
         };
@@ -104,6 +106,11 @@ fn is_host_of_url(authority: &Authority) -> bool {
     !authority.as_str().contains('@') && Url::parse(&format!("http://{authority}/")).is_ok()
 }
 
+/// Returns the first value of a list that each proxy may have extended.
+fn first_value<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    header(request, name)?.split(',').map(str::trim).find(|value| !value.is_empty())
+}
+
 fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name)?.to_str().ok()
 }
@@ -132,6 +139,21 @@ mod tests {
         let headers = [("host", "inner:5050"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "proxy.example")];
         assert_eq!(behind("10.0.0.0/8").base(&request("10.1.2.3", &headers)), "https://proxy.example");
         assert_eq!(behind("10.0.0.0/8").base(&request("192.0.2.1", &headers)), "http://inner:5050");
+    }
+
+    #[test]
+    fn of_the_values_of_several_proxies_the_first_counts_which_is_that_of_the_outermost() {
+        for (proto, host, url) in [
+            ("https, http", "images.example, inner:5050", "https://images.example"),
+            ("https,http,http", "images.example:8443,inner", "https://images.example:8443"),
+            (" , HTTPS , http", ", images.example", "https://images.example"),
+            ("http, https", "images.example", "http://images.example"),
+            ("wss, https", "", "http://inner:5050"),
+        ] {
+            let headers = [("host", "inner:5050"), ("x-forwarded-proto", proto), ("x-forwarded-host", host)];
+            assert_eq!(behind("10.0.0.0/8").base(&request("10.1.2.3", &headers)), url, "{proto}");
+            assert_eq!(behind("10.0.0.0/8").base(&request("192.0.2.1", &headers)), "http://inner:5050", "{proto}");
+        }
     }
 
     #[test]

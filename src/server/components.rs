@@ -33,6 +33,7 @@ use crate::store::data_dir::DataDir;
 use crate::store::embedded::content::EmbeddedContent;
 use crate::store::embedded::identity::EmbeddedIdentities;
 use crate::store::embedded::index::Index;
+use crate::store::error::OpenError;
 use crate::store::free_space::FreeSpace;
 use crate::store::identities::IdentityStore;
 use crate::store::manifests::ManifestStore;
@@ -85,6 +86,8 @@ impl Stores {
         let storage = &settings.storage;
         let (cache, open) = (&storage.cache_dir, settings.cache.open_blobs.get());
         let free_space = |folder: &Path| FreeSpace::new(folder, storage.min_free).beside_identities(data.path());
+        let refused = |error: OpenError| error.with_key_file(settings.auth.key_file.as_deref());
+        let identities = EmbeddedIdentities::open(data.path()).map_err(refused)?;
         let usage = Usage::default();
         let index = Index::open(data.path(), cache)?.counted_in(&usage);
         let index = index.within(vec![free_space(cache), free_space(data.path())]);
@@ -92,7 +95,7 @@ impl Stores {
         let files = BlobFiles::open(cache, storage.min_free, open)?.beside_identities(data.path());
         Ok(Self {
             leftovers: TempFileSweep::below(&[data.path(), cache]),
-            identities: IdentityStore::embedded(EmbeddedIdentities::open(data.path())?),
+            identities: IdentityStore::embedded(identities),
             content: ContentStore::embedded(EmbeddedContent::new(index, manifests)),
             files: files.within(storage.max_bytes, usage),
             spool: Spool::open(cache)?,

@@ -318,6 +318,15 @@ impl ContentStore {
         self.run(|content| content.index().flush()).await
     }
 
+    /// Writes what waits in memory, at the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.run(|content| content.index().close()).await
+    }
+
     /// Returns the disk space that is available to manifests.
     pub fn free_space(&self) -> &FreeSpace {
         let Engine::Embedded(content) = &self.0;

@@ -40,6 +40,8 @@ pub struct Advice {
     pub up_to: Option<u64>,
     /// Number of the change after which a restore of this copy may lose changes; `None` if it loses none.
     pub loses_after: Option<u64>,
+    /// The file of the signing keys, which a restore replaces; `None`: the one in the data folder.
+    pub key_file: Option<PathBuf>,
 }
 
 impl fmt::Display for Advice {
@@ -58,7 +60,8 @@ impl fmt::Display for Advice {
             self.data.display(),
             self.source.display()
         )?;
-        self.up_to.map_or(Ok(()), |number| write!(f, " --up-to {number}"))
+        self.up_to.map_or(Ok(()), |number| write!(f, " --up-to {number}"))?;
+        self.key_file.as_ref().map_or(Ok(()), |path| write!(f, " --key-file {}", path.display()))
     }
 }
 
@@ -147,6 +150,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Adds the file of the signing keys to the advice, if the settings name one: the store does not know it.
+    pub fn with_key_file(mut self, path: Option<&Path>) -> Self {
+        if let Self::Identities { advice, .. } = &mut self {
+            advice.key_file = path.map(Path::to_owned);
+        }
+        self
+    }
+
     /// Returns the error for a failure of the file or folder at `path`. For a full disk it states how many of the
     /// `needed` bytes are missing on the disk of `data`.
     pub(super) fn of(path: &Path, error: StoreError, data: &Path, needed: u64) -> Self {

@@ -54,6 +54,11 @@ impl ListPage {
         let filters = Some(filters).filter(|filters| !filters.is_empty());
         Ok(Self { body, media_type, next: next(sent, headers), filters })
     }
+
+    /// Returns the page, with the mark of its registry in the query of the next one.
+    pub(super) fn marked(self, mark: &str) -> Self {
+        Self { next: self.next.map(|next| next.with_mark(mark)), ..self }
+    }
 }
 
 const FILTERS_APPLIED: &str = "oci-filters-applied";

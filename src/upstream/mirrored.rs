@@ -8,7 +8,11 @@
 //!
 //! All mirrors together have half of the header timeout, in equal parts, and all registries together the whole: the
 //! time limits of a response (`domain::deadlines`) hold with mirrors, too. A mirror that fails is skipped for a while
-//! ([`mirror`]).
+//! ([`mirror`]). Whether upstream's own registry may be requested is decided by others (`actors::upstream_fetcher`),
+//! which therefore request the mirrors first ([`Registry::mirrors_alone`]), and then it ([`Registry::own_alone`]).
+//!
+//! The token of the next page of a list belongs to the registry that sent it. Where there are mirrors, the query of
+//! each next page names its registry by a mark, and that registry alone is requested for it.
 
 mod mirror;
 
@@ -37,10 +41,22 @@ use crate::domain::reference::Reference;
 
 /// One upstream: its mirrors and its own registry. Call all methods on the runtime that called the first one, because
 /// connections belong to that runtime.
+#[derive(Clone)]
 pub struct Registry {
     mirrors: Vec<Arc<Mirror>>,
-    own: RegistryClient,
+    own: Arc<RegistryClient>,
     header_timeout: Duration,
+    requested: Requested,
+    /// Time that the mirrors have taken before.
+    spent: Duration,
+}
+
+/// The registries that are requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Requested {
+    All,
+    Mirrors,
+    Own,
 }
 
 impl Registry {
@@ -65,12 +81,24 @@ impl Registry {
             Ok(Mirror::new(client, options.name.clone()))
         };
         let mirrors = options.mirrors.iter().map(&mut mirror).collect::<Result<_, _>>()?;
-        Ok(Self { mirrors, own: RegistryClient::of_upstream(options, pool)?, header_timeout })
+        let own = Arc::new(RegistryClient::of_upstream(options, pool)?);
+        Ok(Self { mirrors, own, header_timeout, requested: Requested::All, spent: Duration::ZERO })
+    }
+
+    /// Returns the mirrors without upstream's own registry; `None` if there are none. What no mirror delivers fails
+    /// with [`UpstreamError::NotFound`].
+    pub fn mirrors_alone(&self) -> Option<Self> {
+        (!self.mirrors.is_empty()).then(|| Self { requested: Requested::Mirrors, ..self.clone() })
+    }
+
+    /// Returns upstream's own registry without the mirrors, which have taken `spent` of the time.
+    pub fn own_alone(&self, spent: Duration) -> Self {
+        Self { requested: Requested::Own, spent, ..self.clone() }
     }
 
     /// Returns the clients of the mirrors in their order, then that of upstream's own registry.
     pub fn clients(&self) -> impl Iterator<Item = &RegistryClient> {
-        self.mirrors.iter().map(|mirror| mirror.client()).chain([&self.own])
+        self.mirrors.iter().map(|mirror| mirror.client()).chain([&*self.own])
     }
 
     /// Iterates over the accounts that requests may use: none, and those that are configured.
@@ -89,16 +117,23 @@ impl Registry {
     ///
     /// Fails with errors that a `GET` would meet, too.
     pub async fn head_manifest(&self, origin: &Origin, reference: &Reference) -> Result<ManifestHead, UpstreamError> {
-        let deadline = Instant::now() + self.header_timeout / 2;
+        let deadline = self.deadline(self.header_timeout / 2);
         let mut is_open = false;
-        for mirror in &self.mirrors {
+        for mirror in self.requested_mirrors() {
             match mirror.head_manifest(origin, reference).await {
                 Some(ManifestHead::Confirmed(head)) => return Ok(ManifestHead::Confirmed(head)),
                 Some(_) => is_open = true,
                 None => {}
             }
         }
-        let head = timeout_at(deadline, self.own.head_manifest(origin, reference)).await;
+        if is_open && self.requested == Requested::Mirrors {
+            return Ok(ManifestHead::Open);
+        }
+        if Instant::now() >= deadline && self.requested != Requested::Mirrors {
+            // Mirrors took the time, which shows nothing about upstream's own registry.
+            return Ok(ManifestHead::Open);
+        }
+        let head = timeout_at(deadline, self.by_own(self.own.head_manifest(origin, reference))).await;
         match head.unwrap_or(Ok(ManifestHead::TooSlow)) {
             // A mirror may respond to the `GET`.
             Err(_) if is_open => Ok(ManifestHead::Open),
@@ -113,10 +148,10 @@ impl Registry {
     ///
     /// Fails if upstream does not send it.
     pub async fn manifest(&self, origin: &Origin, reference: &Reference) -> Result<Content, UpstreamError> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.manifest(origin, reference).await).await {
             Some(content) => Ok(content),
-            None => by(deadline, self.own.manifest(origin, reference)).await,
+            None => by(deadline, self.by_own(self.own.manifest(origin, reference))).await,
         }
     }
 
@@ -126,11 +161,11 @@ impl Registry {
     ///
     /// Fails if upstream does not confirm that it has the blob.
     pub async fn head_blob(&self, origin: &Origin, digest: &Digest) -> Result<ContentHead, UpstreamError> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(self.header_timeout);
         let head = async |client: &RegistryClient, origin: &Origin| client.head_blob(origin, digest).await;
         match self.of_mirrors(async |mirror| mirror.request(origin, &Item::Digest(*digest), head).await).await {
             Some(head) => Ok(head),
-            None => by(deadline, head(&self.own, origin)).await,
+            None => by(deadline, self.by_own(head(&self.own, origin))).await,
         }
     }
 
@@ -141,10 +176,10 @@ impl Registry {
     ///
     /// Fails if upstream does not send it.
     pub async fn blob(&self, origin: &Origin, digest: &Digest, from: u64) -> Result<Content, UpstreamError> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.blob(origin, digest, from).await).await {
             Some(content) => Ok(content),
-            None => by(deadline, self.own.blob(origin, digest, from)).await,
+            None => by(deadline, self.by_own(self.own.blob(origin, digest, from))).await,
         }
     }
 
@@ -160,10 +195,10 @@ impl Registry {
         digest: &Digest,
         range: &Range<u64>,
     ) -> Result<Option<Content>, UpstreamError> {
-        let deadline = self.deadline();
+        let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.blob_range(origin, digest, range).await).await {
             Some(content) => Ok(Some(content)),
-            None => by(deadline, self.own.blob_range(origin, digest, range)).await,
+            None => by(deadline, self.by_own(self.own.blob_range(origin, digest, range))).await,
         }
     }
 
@@ -173,7 +208,7 @@ impl Registry {
     ///
     /// Fails if upstream does not send one.
     pub async fn tags(&self, origin: &Origin, query: &ListQuery) -> Result<ListPage, UpstreamError> {
-        self.list(origin, async |client, origin| client.tags(origin, query).await).await
+        self.list(origin, query, async |client, origin, query| client.tags(origin, query).await).await
     }
 
     /// Requests a page of the list of manifests that refer to this one.
@@ -187,24 +222,49 @@ impl Registry {
         digest: &Digest,
         query: &ListQuery,
     ) -> Result<ListPage, UpstreamError> {
-        self.list(origin, async |client, origin| client.referrers(origin, digest, query).await).await
+        self.list(origin, query, async |client, origin, query| client.referrers(origin, digest, query).await).await
     }
 
     async fn list(
         &self,
         origin: &Origin,
-        request: impl AsyncFn(&RegistryClient, &Origin) -> Result<ListPage, UpstreamError>,
+        query: &ListQuery,
+        request: impl AsyncFn(&RegistryClient, &Origin, &ListQuery) -> Result<ListPage, UpstreamError>,
     ) -> Result<ListPage, UpstreamError> {
-        let deadline = Instant::now() + deadlines::LIST;
-        match self.of_mirrors(async |mirror| mirror.request(origin, &Item::List, &request).await).await {
-            Some(page) => Ok(page),
-            None => by(deadline, request(&self.own, origin)).await,
+        let deadline = self.deadline(deadlines::LIST);
+        let (query, of_own, of_mirror) = match query.marked().and_then(|(query, mark)| self.begun(query, mark)) {
+            Some((query, Begun::Own)) => (query, true, None),
+            Some((query, Begun::Mirror(mirror))) => (query, false, Some(mirror)),
+            None => (query.clone(), false, None),
+        };
+        // On the heap, because the future is part of three others here.
+        let send = async |client: &RegistryClient, origin: &Origin| Box::pin(request(client, origin, &query)).await;
+        let page_of = async |mirror: &Arc<Mirror>| {
+            let page = mirror.request(origin, &Item::List, &send).await?;
+            Some(page.marked(mirror.client().mark()))
+        };
+        if let Some(mirror) = of_mirror {
+            let reason = "the mirror that sent the pages before does not send the next one".to_owned();
+            return page_of(mirror).await.ok_or(UpstreamError::Interrupted { reason });
         }
+        if !of_own && let Some(page) = self.of_mirrors(page_of).await {
+            return Ok(page);
+        }
+        let page = by(deadline, self.by_own(send(&self.own, origin))).await?;
+        Ok(if self.mirrors.is_empty() { page } else { page.marked(self.own.mark()) })
+    }
+
+    /// Returns the query of a page without the mark of the registry that sent the pages before, and that registry.
+    /// `None` if there are no mirrors, or if the mark is that of no registry of this upstream.
+    fn begun(&self, query: ListQuery, mark: &str) -> Option<(ListQuery, Begun<'_>)> {
+        let of_mirror = self.mirrors.iter().find(|mirror| mirror.client().mark() == mark).map(Begun::Mirror);
+        let of_own = || (!self.mirrors.is_empty() && self.own.mark() == mark).then_some(Begun::Own);
+        Some((query, of_mirror.or_else(of_own)?))
     }
 
     /// Returns the response of the first mirror that has what is requested; `None` if none has it.
     async fn of_mirrors<T>(&self, request: impl AsyncFn(&Arc<Mirror>) -> Option<T>) -> Option<T> {
-        for mirror in &self.mirrors {
+        for mirror in self.requested_mirrors() {
             if let Some(response) = request(mirror).await {
                 return Some(response);
             }
@@ -212,10 +272,25 @@ impl Registry {
         None
     }
 
-    /// Returns the time at which a response of the last registry must have begun.
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.header_timeout
+    fn requested_mirrors(&self) -> &[Arc<Mirror>] {
+        if self.requested == Requested::Own { &[] } else { &self.mirrors }
     }
+
+    /// Returns the response of upstream's own registry, if it is requested.
+    async fn by_own<T>(&self, response: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+        if self.requested == Requested::Mirrors { Err(UpstreamError::NotFound) } else { response.await }
+    }
+
+    /// Returns the time at which a response of the last registry must have begun, if all have this time.
+    fn deadline(&self, limit: Duration) -> Instant {
+        Instant::now() + limit.saturating_sub(self.spent)
+    }
+}
+
+/// The registry that sent the pages of a list before.
+enum Begun<'a> {
+    Mirror(&'a Arc<Mirror>),
+    Own,
 }
 
 async fn by<T>(

@@ -54,6 +54,8 @@ const BASIC_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// one, because connections belong to that runtime.
 pub struct RegistryClient {
     base: Url,
+    /// Mark of the registry, which does not show its address.
+    mark: String,
     /// True if a request that a gateway failed is repeated here; false if the next registry follows.
     repeats: bool,
     accounts: Accounts,
@@ -113,12 +115,13 @@ impl RegistryClient {
         let clients = pool.clients(options)?;
         Ok(Self {
             base: hosts.base().clone(),
+            mark: mark_of(hosts.base()),
             repeats: true,
             passwords: options.accounts.iter().flat_map(AccountOptions::passwords).cloned().collect(),
             accounts: Accounts::new(&options.accounts),
             has_accounts: true,
             accounts_refused: Arc::new(accounts_refused),
-            budgets: Some(Budgets::of(options.name.clone())),
+            budgets: Some(Budgets::default()),
             transport: Arc::new(Transport { upstream: options.name.clone(), clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),
@@ -142,6 +145,11 @@ impl RegistryClient {
     /// Returns the address of the registry.
     pub fn url(&self) -> &Url {
         &self.base
+    }
+
+    /// Returns the mark of the registry in the queries of the next pages of its lists.
+    pub(super) fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// Returns the maximum time until the headers of a response arrive.
@@ -336,6 +344,12 @@ fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) 
     let broken = |error: reqwest::Error| UpstreamError::Interrupted { reason: innermost(&error.without_url()) };
     let stream = content::with_idle_timeout(response.bytes_stream().map_err(broken), idle);
     Content { head, stream: content::skipping(stream, skip), mirror: None }
+}
+
+/// Returns the first 16 hexadecimal digits of the SHA-256 of an address.
+fn mark_of(url: &Url) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, url.as_str().as_bytes());
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns a random number; 0 if the operating system provides none.

@@ -214,6 +214,22 @@ async fn a_tag_is_refreshed_on_demand_although_it_is_fresh() {
 }
 
 #[actix_rt::test]
+async fn a_refresh_is_tried_right_after_a_failure_and_while_little_is_left_of_the_pull_limit() {
+    let scenario = Scenario::new().image("library/app", "1", &image(1)).image("library/app", "2", &image(2));
+    let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    hub.pulls_left(5);
+    assert_eq!(client.manifest("team", "app", "2").await.status, 200);
+    let refresh = async || service.api("POST", "/groups/team/dependency_proxy/refresh/app:1", Value::Null).await;
+    assert_eq!(refresh().await.status, 200, "a HEAD is no pull");
+    hub.down(fake_registry::Listener::Registry);
+    assert_eq!(refresh().await.status, 502);
+    hub.up(fake_registry::Listener::Registry);
+    let refreshed = refresh().await;
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text());
+}
+
+#[actix_rt::test]
 async fn a_tag_that_the_registry_no_longer_has_is_gone_after_its_refresh() {
     let scenario = Scenario::new().image("library/app", "1", &image(1));
     let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;

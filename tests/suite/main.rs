@@ -21,6 +21,7 @@ mod freshness;
 mod fsck;
 mod held_changes;
 mod herd;
+mod image_lists;
 mod images;
 mod isolation;
 mod kept_paths;

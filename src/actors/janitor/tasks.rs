@@ -91,6 +91,7 @@ impl Parts {
     /// Writes everything that waits to be written, for the end of the process.
     pub(super) async fn finish(&self) {
         self.tidy().await;
+        report("the end of the index", self.content.close().await);
         report("the identities and their export", self.identities.finish().await);
     }
 

@@ -103,14 +103,17 @@ impl Fetcher {
         SharedOutcome::of(Ok(Fetched { manifest, named, stored, _lease: lease }))
     }
 
-    /// Receives a manifest, and reports to the UpstreamFetcher whether it is valid.
+    /// Receives a manifest, and reports to its mirror, or to the UpstreamFetcher, whether it is valid.
     async fn receive(&self, key: &ManifestKey, group: GroupId, content: Content) -> Result<Received, Cause> {
         let mirror = content.mirror.clone();
         let received = self.receive_valid(key, group, content).await;
-        if let Some(mirror) = mirror.filter(|_| received.as_ref().is_err_and(Invalid::is_other_content)) {
-            mirror.report_wrong();
+        match mirror {
+            Some(mirror) if received.as_ref().is_err_and(Invalid::is_other_content) => mirror.report_wrong(),
+            Some(_) => {}
+            None => {
+                self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
+            }
         }
-        self.upstream.report(&key.origin, received.as_ref().map_or_else(Invalid::verdict, |_| Verdict::Works));
         received.map_err(|error| error.cause(key))
     }
 

@@ -84,7 +84,7 @@ impl Pull<'_> {
         // The lease is dropped: if the tag has moved, the new manifest may need the group's share.
         let Leased { manifest, lease } = leased;
         drop(lease);
-        let outcome = match self.request_head(true).await {
+        let outcome = match self.request_head(!self.request.on_demand).await {
             Ok((head, _)) => match self.confirmed(head.confirmed(), Some(&manifest)).await? {
                 Some(confirmed) => Ok(PulledManifest::new(confirmed, CacheStatus::Revalidated, Some(Timestamp::now()))),
                 None => self.fetch_after(&head).await,
@@ -130,7 +130,7 @@ impl Pull<'_> {
         } else {
             deadlines::FETCH_WITH_STALE
         };
-        timeout(limit, self.fetch_with(true)).await.unwrap_or_else(|_elapsed| {
+        timeout(limit, self.fetch_with(!self.request.on_demand)).await.unwrap_or_else(|_elapsed| {
             self.actor.do_send(RevalidationTimedOut(self.request.origin.clone()));
             Err(Cause::TimedOut)
         })

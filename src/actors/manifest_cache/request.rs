@@ -25,6 +25,9 @@ pub struct PullManifest {
     pub head: bool,
     /// Freshness of the tag.
     pub freshness: Freshness,
+    /// True if only upstream's decision is of use, as for a refresh: then a stored manifest makes the upstream request
+    /// no less urgent.
+    pub on_demand: bool,
 }
 
 /// Key under which upstream requests for a manifest are coalesced: at most one request per key is under way.

@@ -1,9 +1,13 @@
 //! The actor: refuses requests to upstreams that have just failed, and runs the others in tasks of its arbiter.
+//!
+//! A request goes to the mirrors first, where upstream has some. They have a health of their own
+//! (`upstream::mirrored`): backoff, gate and pull limit are those of upstream's own registry, and only what no mirror
+//! delivers depends on them. What a mirror delivers shows nothing about upstream's own registry.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -15,7 +19,7 @@ use super::gates::{Gate, Gates};
 use super::handle::Current;
 use super::limits::UpstreamLimits;
 use super::request::{ContentKind, UpstreamRequest, Urgency, Verdict};
-use super::states::GAUGE_INTERVAL;
+use super::states::{GAUGE_INTERVAL, Gauged};
 use crate::actors::abort_on_panic::abort_on_panic;
 use crate::domain::origin::{Account, Origin};
 use crate::domain::pull_budget::Scarcity;
@@ -32,21 +36,47 @@ pub(super) struct UpstreamFetcher {
     backoffs: [Backoffs; ContentKind::ALL.len()],
     pub(super) gates: Gates,
     shares: HashMap<(UpstreamName, Account), PullShares>,
+    /// The accounts with gauges, and whether their upstreams have reported pull limits.
+    pub(super) gauged: HashMap<Gauged, bool>,
 }
 
-/// Limits, client and gate for an admitted request.
+/// Limits, client and gate for an admitted request, and the times that it has taken at mirrors.
 struct Admitted {
     limits: Arc<UpstreamLimits>,
     registry: Arc<Registry>,
     gate: Gate,
+    times: Times,
 }
 
-/// Sends a request, unless its upstream is in backoff, and replies with the outcome.
+/// Sends a request to the mirrors and, unless its upstream is in backoff, to upstream's own registry, and replies with
+/// the outcome.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Dispatch<R: UpstreamRequest> {
     pub(super) request: R,
-    pub(super) reply: oneshot::Sender<Result<R::Response, UpstreamError>>,
+    pub(super) reply: Reply<R>,
+}
+
+/// Sends a request to upstream's own registry, because no mirror has delivered.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct DispatchOwn<R: UpstreamRequest> {
+    request: R,
+    reply: Reply<R>,
+    times: Times,
+    /// Response to the caller if upstream's own registry fails, too.
+    inconclusive: Option<R::Response>,
+}
+
+type Reply<R> = oneshot::Sender<Result<<R as UpstreamRequest>::Response, UpstreamError>>;
+
+/// Times that a request has taken so far.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    /// For a permit.
+    waited: Duration,
+    /// With a permit.
+    sent: Duration,
 }
 
 /// Reports what the end of a request shows about its upstream.
@@ -65,8 +95,8 @@ pub(super) struct ForgetFailures(pub(super) Vec<UpstreamName>);
 
 impl UpstreamFetcher {
     pub(super) fn new(current: Arc<ArcSwap<Current>>) -> Self {
-        let (backoffs, gates, shares) = Default::default();
-        Self { current, backoffs, gates, shares }
+        let (backoffs, gates, shares, gauged) = Default::default();
+        Self { current, backoffs, gates, shares, gauged }
     }
 
     /// Returns the backoffs of a kind of content.
@@ -78,21 +108,45 @@ impl UpstreamFetcher {
         &mut self.backoffs[kind as usize]
     }
 
-    /// Returns what this request needs, if it may be sent.
-    fn admit<R: UpstreamRequest>(&mut self, request: &R) -> Result<Admitted, UpstreamError> {
-        let origin = request.origin();
-        let current = self.current.load();
-        let limits = current.limits.get(&origin.upstream).cloned().ok_or(UpstreamError::NotConfigured)?;
-        let registry = current.registries.of(&origin.upstream)?;
-        if current.mode == NetworkMode::Offline {
-            return Err(UpstreamError::Offline);
-        }
-        let now = Instant::now();
+    /// Returns the limits and the registries of a request, if upstreams are contacted at all.
+    fn serving<R: UpstreamRequest>(&self, request: &R) -> Result<(Arc<UpstreamLimits>, Arc<Registry>), UpstreamError> {
+        let (current, upstream) = (self.current.load(), &request.origin().upstream);
+        let limits = current.limits.get(upstream).cloned().ok_or(UpstreamError::NotConfigured)?;
+        let registry = current.registries.of(upstream)?;
+        if current.mode == NetworkMode::Offline { Err(UpstreamError::Offline) } else { Ok((limits, registry)) }
+    }
+
+    /// Returns what this request needs, if it may be sent to upstream's own registry.
+    fn admit<R: UpstreamRequest>(&mut self, request: &R, times: Times) -> Result<Admitted, UpstreamError> {
+        let (limits, registry) = self.serving(request)?;
+        let (now, origin) = (Instant::now(), request.origin());
         self.check_budget(request, &registry, now)?;
         match self.backoffs(R::KIND).spares(origin, request.urgency(), now) {
             Some(error) => Err(UpstreamError::Spared(Box::new(error))),
-            None => Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin) }),
+            None => {
+                let registry = Arc::new(registry.own_alone(times.sent));
+                Ok(Admitted { limits, registry, gate: self.gates.of(R::KIND, origin), times })
+            }
         }
+    }
+
+    /// Sends a request to upstream's own registry in a task, if it is admitted.
+    fn dispatch_own<R: UpstreamRequest>(&mut self, own: DispatchOwn<R>, me: Addr<Self>) {
+        let DispatchOwn { request, mut reply, times, inconclusive } = own;
+        let admitted = match self.admit(&request, times) {
+            Ok(admitted) => admitted,
+            Err(error) => return drop(reply.send(inconclusive.map_or(Err(error), Ok))),
+        };
+        let origin = request.origin().clone();
+        actix_rt::spawn(async move {
+            let outcome = run(request, &admitted, &mut reply).await;
+            let verdict = outcome.as_ref().map_or(Verdict::Open, R::verdict);
+            // Before the reply, so that the caller's next request meets what this one has shown.
+            me.do_send(Report { kind: R::KIND, origin, verdict });
+            if let Some(outcome) = outcome {
+                drop(reply.send(outcome.or_else(|error| inconclusive.ok_or(error))));
+            }
+        });
     }
 
     /// Refuses requests that give way as upstream's pull limit is nearly reached: revalidations, and pulls of groups
@@ -120,14 +174,34 @@ impl UpstreamFetcher {
     }
 }
 
+/// Sends a request to the mirrors, and leaves it to upstream's own registry if none delivers.
+async fn run_at_mirrors<R: UpstreamRequest>(
+    request: R,
+    limits: Arc<UpstreamLimits>,
+    mirrors: Registry,
+    mut reply: Reply<R>,
+    fetcher: Addr<UpstreamFetcher>,
+) {
+    let mut times = Times::default();
+    let outcome = run_once(request.clone(), &limits, Arc::new(mirrors), &mut times, &mut reply).await;
+    let is_late = request.timeout().is_some_and(|(time, _)| time <= times.waited + times.sent);
+    let inconclusive = match outcome {
+        Some(Ok(response)) if !is_late && !R::is_conclusive(&response) => Some(response),
+        Some(Err(UpstreamError::NotFound)) => None,
+        Some(outcome) => return drop(reply.send(outcome)),
+        None => return,
+    };
+    fetcher.do_send(DispatchOwn { request, reply, times, inconclusive });
+}
+
 /// Sends an admitted request, and again while upstream's limit is reached and the request may wait for it. Returns
 /// `None` if the caller has left before.
 async fn run<R: UpstreamRequest>(
     request: R,
-    Admitted { limits, registry, gate }: &Admitted,
-    reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
+    Admitted { limits, registry, gate, times }: &Admitted,
+    reply: &mut Reply<R>,
 ) -> Option<Result<R::Response, UpstreamError>> {
-    let (wait, mut was_sent) = (limits.wait(&request), false);
+    let (wait, mut was_sent) = (limits.wait(&request, times.waited + times.sent), false);
     loop {
         let entered = tokio::select! {
             entered = gate.enter(wait) => entered,
@@ -138,7 +212,7 @@ async fn run<R: UpstreamRequest>(
             Err(error) if was_sent => return Some(Err(error)),
             Err(error) => return Some(Err(UpstreamError::Spared(Box::new(error)))),
         };
-        let outcome = run_once(request.clone(), limits, registry.clone(), reply).await?;
+        let outcome = run_once(request.clone(), limits, registry.clone(), &mut times.clone(), reply).await?;
         pass.end(&outcome);
         was_sent = true;
         if wait.until.is_none() || !matches!(outcome, Err(UpstreamError::RateLimited(_))) {
@@ -147,43 +221,50 @@ async fn run<R: UpstreamRequest>(
     }
 }
 
-/// Sends a request once it has a permit. Returns `None` if the caller has left before.
+/// Sends a request once it has a permit, and adds the times that this takes. Returns `None` if the caller has left
+/// before.
 async fn run_once<R: UpstreamRequest>(
     request: R,
     limits: &UpstreamLimits,
     registry: Arc<Registry>,
-    reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
+    times: &mut Times,
+    reply: &mut Reply<R>,
 ) -> Option<Result<R::Response, UpstreamError>> {
-    let (late, has_permit) = (request.timeout(), Cell::new(false));
+    let (late, before, begun) = (request.timeout(), *times, Instant::now());
+    let permit_at = Cell::new(None);
     let sent = async {
         let permit = tokio::select! {
-            permit = limits.permit(R::POOL) => permit,
+            permit = limits.permit(R::POOL, before.waited) => permit,
             () = reply.closed() => return None,
         };
         let permit = match permit {
             Ok(permit) => permit,
             Err(error) => return Some(Err(error)),
         };
-        has_permit.set(true);
+        permit_at.set(Some(Instant::now()));
         // A task of its own: a panic becomes an error of the caller alone, and the actor lives on.
         let work = async move { request.send(registry).await.map(|response| R::holding(response, permit)) };
         Some(actix_rt::spawn(work).await.unwrap_or(Err(UpstreamError::Lost)))
     };
-    match late {
+    let outcome = match late {
         // A wait for a permit says nothing about upstream.
-        Some((time, late)) => timeout(time, sent)
+        Some((time, late)) => timeout(time.saturating_sub(before.waited + before.sent), sent)
             .await
-            .unwrap_or_else(|_elapsed| Some(if has_permit.get() { late } else { Err(UpstreamError::Busy) })),
+            .unwrap_or_else(|_elapsed| Some(if permit_at.get().is_some() { late } else { Err(UpstreamError::Busy) })),
         None => sent.await,
-    }
+    };
+    let (now, sent_at) = (Instant::now(), permit_at.get());
+    times.waited += sent_at.unwrap_or(now).duration_since(begun);
+    times.sent += sent_at.map_or(Duration::ZERO, |at| now.duration_since(at));
+    outcome
 }
 
 impl Actor for UpstreamFetcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.gauge_circuits();
-        ctx.run_interval(GAUGE_INTERVAL, |fetcher, _| fetcher.gauge_circuits());
+        self.set_gauges();
+        ctx.run_interval(GAUGE_INTERVAL, |fetcher, _| fetcher.set_gauges());
     }
 }
 
@@ -196,21 +277,28 @@ impl Drop for UpstreamFetcher {
 impl<R: UpstreamRequest> Handler<Dispatch<R>> for UpstreamFetcher {
     type Result = ();
 
-    fn handle(&mut self, Dispatch { request, mut reply }: Dispatch<R>, ctx: &mut Context<Self>) {
-        let admitted = match self.admit(&request) {
-            Ok(admitted) => admitted,
+    fn handle(&mut self, Dispatch { request, reply }: Dispatch<R>, ctx: &mut Context<Self>) {
+        let (limits, registry) = match self.serving(&request) {
+            Ok(serving) => serving,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let (me, origin) = (ctx.address(), request.origin().clone());
-        actix_rt::spawn(async move {
-            let outcome = run(request, &admitted, &mut reply).await;
-            let verdict = outcome.as_ref().map_or(Verdict::Open, R::verdict);
-            // Before the reply, so that the caller's next request meets what this one has shown.
-            me.do_send(Report { kind: R::KIND, origin, verdict });
-            if let Some(outcome) = outcome {
-                drop(reply.send(outcome));
+        match registry.mirrors_alone() {
+            Some(mirrors) => {
+                actix_rt::spawn(run_at_mirrors(request, limits, mirrors, reply, ctx.address()));
             }
-        });
+            None => {
+                let own = DispatchOwn { request, reply, times: Times::default(), inconclusive: None };
+                self.dispatch_own(own, ctx.address());
+            }
+        }
+    }
+}
+
+impl<R: UpstreamRequest> Handler<DispatchOwn<R>> for UpstreamFetcher {
+    type Result = ();
+
+    fn handle(&mut self, own: DispatchOwn<R>, ctx: &mut Context<Self>) {
+        self.dispatch_own(own, ctx.address());
     }
 }
 
@@ -228,5 +316,6 @@ impl Handler<ForgetFailures> for UpstreamFetcher {
     fn handle(&mut self, ForgetFailures(names): ForgetFailures, _: &mut Context<Self>) {
         self.backoffs.iter_mut().for_each(|backoffs| backoffs.forget(&names));
         self.gates.forget(&names);
+        self.set_gauges();
     }
 }

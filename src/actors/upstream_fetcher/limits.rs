@@ -83,19 +83,19 @@ impl UpstreamLimits {
         (self.max_concurrent, self.max_waiting, self.rate_limit_wait) == of_options
     }
 
-    /// Returns how a request that begins now waits while upstream's limit is reached.
-    pub(super) fn wait<R: UpstreamRequest>(&self, request: &R) -> Wait {
-        let until = request.is_held().then(|| Instant::now() + self.rate_limit_wait);
+    /// Returns how a request that has taken `spent` until now waits while upstream's limit is reached.
+    pub(super) fn wait<R: UpstreamRequest>(&self, request: &R, spent: Duration) -> Wait {
+        let until = request.is_held().then(|| Instant::now() + self.rate_limit_wait.saturating_sub(spent));
         Wait { group: request.group(), until, max_waiting: self.max_waiting }
     }
 
-    /// Returns a permit of this pool. Waits for it for a bounded time, unless the maximum number of requests waits
-    /// already.
+    /// Returns a permit of this pool. Waits for it for a bounded time, of which the request has `waited` before, unless
+    /// the maximum number of requests waits already.
     ///
     /// # Errors
     ///
     /// Fails with [`UpstreamError::Busy`] if there is no permit.
-    pub(super) async fn permit(&self, pool: Pool) -> Result<UpstreamPermit, UpstreamError> {
+    pub(super) async fn permit(&self, pool: Pool, waited: Duration) -> Result<UpstreamPermit, UpstreamError> {
         let permits = match pool {
             Pool::Short => &self.short_requests,
             Pool::Content => &self.contents,
@@ -103,7 +103,10 @@ impl UpstreamLimits {
         };
         let permit = match permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => self.permit_later(permits, pool.wait_timeout()).await.inspect_err(|_| refused("upstream"))?,
+            Err(_) => {
+                let limit = pool.wait_timeout().saturating_sub(waited);
+                self.permit_later(permits, limit).await.inspect_err(|_| refused("upstream"))?
+            }
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", pool.label().to_owned())];
         let in_flight = metrics::gauge!("dependency_proxy_upstream_in_flight", &labels);
@@ -140,10 +143,13 @@ mod tests {
             ..Settings::load(None, []).unwrap().upstreams.iter().next().unwrap().connection.clone()
         };
         let limits = UpstreamLimits::new(name, &options);
-        let taken = limits.permit(Pool::Content).await.unwrap();
-        let waiting = futures::future::join_all((0..17).map(|_| limits.permit(Pool::Content))).await;
+        let taken = limits.permit(Pool::Content, Duration::ZERO).await.unwrap();
+        let waiting = futures::future::join_all((0..17).map(|_| limits.permit(Pool::Content, Duration::ZERO))).await;
         assert!(waiting.iter().all(|permit| matches!(permit, Err(UpstreamError::Busy))));
         drop(taken);
-        assert!(limits.permit(Pool::Content).await.is_ok() && limits.permit(Pool::Short).await.is_ok());
+        assert!(
+            limits.permit(Pool::Content, Duration::ZERO).await.is_ok()
+                && limits.permit(Pool::Short, Duration::ZERO).await.is_ok()
+        );
     }
 }

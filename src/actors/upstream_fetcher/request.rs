@@ -70,6 +70,11 @@ pub trait UpstreamRequest: Clone + Send + 'static {
         None
     }
 
+    /// Returns false for the response of a mirror after which upstream's own registry is requested, too.
+    fn is_conclusive(_response: &Self::Response) -> bool {
+        true
+    }
+
     /// Returns what the outcome shows about upstream.
     fn verdict(outcome: &Result<Self::Response, UpstreamError>) -> Verdict {
         outcome.as_ref().err().cloned().map_or(Verdict::Works, Verdict::Failed)

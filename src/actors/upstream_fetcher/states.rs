@@ -1,5 +1,6 @@
 //! States of upstreams, for people and metrics: which are spared after failures, and what is left of their pull limits.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -40,6 +41,9 @@ pub struct AccountState {
 #[derive(Message)]
 #[rtype(result = "Vec<AccountState>")]
 pub(super) struct ListStates;
+
+/// An account with gauges.
+pub(super) type Gauged = (UpstreamName, Account);
 
 /// Interval at which the gauges are set.
 pub(super) const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
@@ -84,18 +88,46 @@ impl UpstreamFetcher {
         }
     }
 
-    /// Sets the gauges of the circuits.
-    pub(super) fn gauge_circuits(&self) {
-        for state in self.states(Instant::now()) {
-            let account = state.account.username().to_owned();
-            let labels = [("upstream", state.upstream.to_string()), ("account", account)];
-            let value = match state.circuit {
-                Circuit::Closed => 0.0,
-                Circuit::HalfOpen => 1.0,
-                Circuit::Open => 2.0,
-            };
-            metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value);
+    /// Sets the gauges of all accounts, also of those that were configured before.
+    pub(super) fn set_gauges(&mut self) {
+        let states = self.states(Instant::now()).into_iter();
+        let present: HashMap<Gauged, AccountState> =
+            states.map(|state| ((state.upstream.clone(), state.account.clone()), state)).collect();
+        for (account, state) in &present {
+            *self.gauged.entry(account.clone()).or_default() |= state.limit.is_some();
         }
+        for (account, has_limit) in &self.gauged {
+            let labels = [("upstream", account.0.to_string()), ("account", account.1.username().to_owned())];
+            let state = present.get(account);
+            let circuit = state.map_or(Circuit::Closed, |state| state.circuit);
+            metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value_of(circuit));
+            if *has_limit {
+                gauge_pulls(&labels, state);
+            }
+        }
+    }
+}
+
+/// Sets the gauges of the pull limit of an account that has reported one; zero if it is not configured any more. What
+/// is left stays as it was last reported.
+fn gauge_pulls(labels: &[(&'static str, String)], state: Option<&AccountState>) {
+    let last = match state {
+        Some(state) => state.limit.as_ref().map(|limit| (limit.limit, limit.remaining)),
+        None => Some((0, 0)),
+    };
+    if let Some((limit, left)) = last {
+        metrics::gauge!("dependency_proxy_upstream_pull_limit", labels).set(limit as f64);
+        metrics::gauge!("dependency_proxy_upstream_pulls_left", labels).set(left as f64);
+    }
+    let runs_out_in = state.and_then(|state| state.runs_out_in).map_or(f64::INFINITY, |time| time.as_secs_f64());
+    metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", labels).set(runs_out_in);
+}
+
+fn value_of(circuit: Circuit) -> f64 {
+    match circuit {
+        Circuit::Closed => 0.0,
+        Circuit::HalfOpen => 1.0,
+        Circuit::Open => 2.0,
     }
 }
 

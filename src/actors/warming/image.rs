@@ -101,6 +101,7 @@ impl ImageTask<'_> {
             reference: reference.clone(),
             head,
             freshness,
+            on_demand: false,
         };
         let mut failures = 0;
         loop {

@@ -45,8 +45,8 @@ const IMAGES_PER_JOB: usize = 200;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 impl WarmArgs {
-    /// Starts the jobs, one after the other, and waits for their ends.
-    pub(super) async fn run(self, api: &Api) -> Result<Output, Failure> {
+    /// Starts the jobs, one after the other, and waits for their ends. Where images failed, the result is printed here.
+    pub(super) async fn run(self, api: &Api, as_json: bool) -> Result<Output, Failure> {
         let mut images = self.images;
         if let Some(list) = &self.list {
             images.extend(read_list(list)?);
@@ -71,7 +71,7 @@ impl WarmArgs {
             ended.iter().flat_map(|job| job["images"].as_array().cloned().unwrap_or_default()).collect();
         let failed = images.iter().filter(|image| image["state"] == "failed").count();
         if failed > 0 {
-            Output::Table { columns: IMAGES, rows: images.clone(), values: ended }.print(false);
+            Output::Table { columns: IMAGES, rows: images.clone(), values: ended }.print(as_json);
             return Err(Failure::Warm { failed, images: images.len() });
         }
         Ok(Output::Table { columns: IMAGES, rows: images, values: ended })

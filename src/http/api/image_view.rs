@@ -24,6 +24,8 @@ pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timesta
     let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
     let mut view = json!({
         "name": image.key.origin.image_name(),
+        // An image is listed once for each account with which it was pulled.
+        "account": Some(image.key.origin.account.username()).filter(|username| !username.is_empty()),
         "tag": tag,
         "digest": image.digest,
         "platforms": platforms,

@@ -6,17 +6,18 @@ use super::ContentStore;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::blobs::BlobFiles;
 use crate::store::error::StoreError;
 use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImagePage, ImageQuery, Pulls};
 
 impl ContentStore {
-    /// Returns a part of the list of a group's images.
+    /// Returns a part of the list of a group's images. Reads platforms that are not known yet from the blobs.
     ///
     /// # Errors
     ///
     /// Fails if the index cannot be read.
-    pub async fn images(&self, group: GroupId, query: ImageQuery) -> Result<ImagePage, StoreError> {
-        self.run(move |content| content.images(group, &query)).await
+    pub async fn images(&self, group: GroupId, query: ImageQuery, blobs: BlobFiles) -> Result<ImagePage, StoreError> {
+        self.run(move |content| content.images(group, &query, &blobs)).await
     }
 
     /// Returns a group's image with this tag or digest, once for each account with which it was pulled.
@@ -30,8 +31,9 @@ impl ContentStore {
         upstream: UpstreamName,
         repository: Repository,
         reference: Reference,
+        blobs: BlobFiles,
     ) -> Result<Vec<CachedImage>, StoreError> {
-        self.run(move |content| content.image(group, &upstream, &repository, &reference)).await
+        self.run(move |content| content.image(group, &upstream, &repository, &reference, &blobs)).await
     }
 
     /// Returns what each group has cached; `None` if that is unknown because the index is damaged. Takes seconds in the

@@ -23,13 +23,13 @@ mod totals;
 mod trimming;
 
 use std::collections::HashSet;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::atomic::Ordering;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Mutex, RwLock};
+use std::{fs, io};
 
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,7 @@ use super::index_file::{self, removals as removal_files};
 use super::index_key as key;
 use super::reserve;
 use crate::domain::id::GroupId;
+use crate::store::atomic_file;
 use crate::store::cache_id::CacheFolder;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
@@ -96,6 +97,10 @@ pub struct Index {
     purging: Mutex<HashSet<GroupId>>,
 }
 
+/// Name of a file that marks the database in its folder as in use. It stays behind if the process is killed: then
+/// entries may be missing, or present again, which the next start corrects.
+const IN_USE: &str = "in-use";
+
 /// Size of sled's cache in bytes.
 const CACHE_BYTES: u64 = 16 << 20;
 
@@ -107,6 +112,15 @@ impl Index {
     ///
     /// Fails if the disk is full, or if the database can neither be opened nor rebuilt.
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
+        let index = Self::open_or_rebuild(data, cache)?;
+        // Without the mark an examination after a kill would call broken what the next start corrects.
+        if let Err(error) = atomic_file::write_file(&index.folder.join(IN_USE), b"") {
+            tracing::warn!(%error, "the index could not be marked as in use");
+        }
+        Ok(index)
+    }
+
+    fn open_or_rebuild(data: &Path, cache: &Path) -> Result<Self, OpenError> {
         let (folder, groups) = (data.join("index"), cache.join("groups"));
         let fail = |error: StoreError| OpenError::of(&folder, error, data, reserve::MIN_FREE_BYTES);
         let cache = CacheFolder::identify(data, cache)?;
@@ -216,6 +230,19 @@ impl Index {
         &self.folder
     }
 
+    /// Forces everything to the disk, and marks the database as no longer in use.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the disk fails.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.flush()?;
+        match fs::remove_file(self.folder.join(IN_USE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Forces everything to the disk. Without it, lost entries are recovered from the small files.
     ///
     /// # Errors
@@ -228,6 +255,11 @@ impl Index {
 
 fn read<T: DeserializeOwned>(value: Option<sled::IVec>) -> Result<Option<T>, StoreError> {
     Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
+}
+
+/// Returns true if the process that used the database in this folder was killed.
+pub(super) fn was_interrupted(folder: &Path) -> bool {
+    folder.join(IN_USE).exists()
 }
 
 /// Moves the folder of the database aside. Fails if it cannot be renamed.

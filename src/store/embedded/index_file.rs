@@ -58,6 +58,13 @@ pub(super) fn is_forgotten(groups: &Path, group: GroupId) -> bool {
     groups.join(group.to_string()).join(FORGOTTEN).exists()
 }
 
+/// Returns true if a purge or a removal of images has begun and not ended, as after a stop in the middle.
+pub(super) fn is_removing(groups: &Path) -> bool {
+    let mut folders = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
+    let has_removals = |folder: &Path| fs::read_dir(folder.join("removals")).is_ok_and(|mut all| all.next().is_some());
+    folders.any(|folder| folder.join(FORGOTTEN).exists() || has_removals(&folder))
+}
+
 /// Removes all files of a group. Files that a concurrent pull of the group writes may stay. Fails if a file cannot
 /// be removed.
 pub(super) fn remove_all(groups: &Path, group: GroupId) -> Result<(), StoreError> {

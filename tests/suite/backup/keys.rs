@@ -108,6 +108,14 @@ async fn signing_keys_outside_the_data_folder_are_replaced_where_they_are() {
     service.restart();
     assert_eq!(pull(&service, &client).await, 200);
     assert!(!service.data().join("jwt-keys").exists());
+    assert!(service.stop().success());
+    let journal = service.data().join("identity.journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let refused = service.refusal();
+    assert!(refused.contains(&format!(" --key-file {}", path.display())), "the advice names it: {refused}");
 }
 
 #[actix_rt::test]

@@ -8,6 +8,7 @@ mod kept_groups;
 mod log;
 pub mod metrics;
 mod moved_cache;
+mod page;
 mod places;
 mod plain;
 mod refusals;

@@ -2,6 +2,7 @@
 
 use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
 
+use super::metrics::metric;
 use crate::service::{Client, Config, Service, eventually};
 
 const ACCOUNT: &str = "groups = [\"team\"]\nusername = \"robot\"";
@@ -73,6 +74,32 @@ async fn back_offs_of_an_upstream_that_changed_are_forgotten() {
     reload(&service, APPLIED).await;
     let pulled = client.manifest("team", "acme/app", "1").await;
     assert_eq!((pulled.header("x-cache"), &pulled.body), ("revalidated", image.bytes()));
+}
+
+#[actix_rt::test]
+async fn the_gauges_of_an_upstream_that_was_removed_are_zero() {
+    let (hub, other) = (FakeRegistry::start(), FakeRegistry::start());
+    other.require_auth(false);
+    other.push_image("acme/app", "1", &Image::single(&[Layer::random(100, 1)]));
+    other.pulls_left(50);
+    let lines = format!("[upstreams.\"other.test\"]\nurl = \"{}\"\nenabled = true", other.url());
+    let service = Config::docker_hub(&hub).and(&lines).start();
+    let client = client(&service).await;
+    assert_eq!(client.manifest("team", "other.test/acme/app", "1").await.status, 200);
+    let gauge = async |name: &str| {
+        metric(&service, &format!("dependency_proxy_upstream_{name}{{upstream=\"other.test\",account=\"\"}}")).await
+    };
+    eventually("the limit is shown", async || gauge("pulls_left").await == 50).await;
+    other.down(Listener::Registry);
+    let fails = async || {
+        assert_eq!(client.manifest("team", "other.test/acme/missing", "1").await.status, 503);
+        gauge("circuit").await == 2
+    };
+    eventually("the failures are shown", fails).await;
+    service.replace_setting("enabled = true", "enabled = false");
+    reload(&service, APPLIED).await;
+    let are_zero = async || (gauge("circuit").await, gauge("pull_limit").await, gauge("pulls_left").await) == (0, 0, 0);
+    eventually("they are zero", are_zero).await;
 }
 
 #[actix_rt::test]

@@ -11,14 +11,14 @@ use crate::service::{Scenario, Service, Started};
 const OPERATING: &str = include_str!("../../../docs/operating.md");
 
 /// Returns the commands of a section, block by block.
-fn blocks(title: &str) -> Vec<&'static str> {
+pub(super) fn blocks(title: &str) -> Vec<&'static str> {
     let (_, section) = OPERATING.split_once(&format!("\n## {title}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
 /// Runs commands in the folder that has `data/` and `config.toml`.
-fn run(service: &Service, commands: &str) -> Output {
+pub(super) fn run(service: &Service, commands: &str) -> Output {
     let folder = Path::new(env!("CARGO_BIN_EXE_dependency-proxy")).parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let output = Command::new("sh")

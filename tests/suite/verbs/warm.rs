@@ -43,6 +43,16 @@ async fn warmed_images_need_no_registry_and_what_is_cached_is_not_pulled_again()
 }
 
 #[actix_rt::test]
+async fn the_platform_of_an_image_that_was_warmed_and_never_pulled_is_listed() {
+    let image = Image::single(&[Layer::random(1_000, 1)]);
+    let Started { hub: _hub, service, .. } = Scenario::new().image("library/app", "1", &image).start().await;
+    says(&verb(&service, ADMIN_TOKEN, "cache warm --group team app:1", ""));
+    let listed = says(&verb(&service, ADMIN_TOKEN, "cache list --group team --json", ""));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((&listed[0]["platforms"], &listed[0]["account"]), (&json!(["linux/amd64"]), &Value::Null), "{listed}");
+}
+
+#[actix_rt::test]
 async fn what_cannot_be_pulled_is_named_with_its_reason_and_the_rest_is_pulled() {
     let image = Image::single(&[Layer::random(1_000, 1)]);
     let Started { hub, service, client, .. } = Scenario::new().image("library/app", "1", &image).start().await;
@@ -51,6 +61,9 @@ async fn what_cannot_be_pulled_is_named_with_its_reason_and_the_rest_is_pulled()
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("docker.io has no app:nope"), "{said}");
     assert!(failed.contains("1 of 2 images could not be pulled"), "{failed}");
+    let output = verb(&service, ADMIN_TOKEN, "cache warm --group team app:1 app:nope --json", "");
+    let jobs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &jobs[0]["images"][1]["state"]), (Some(1), &json!("failed")), "{jobs}");
     hub.down(Listener::Registry);
     is_cached(&client, "app", "1", &image).await;
     let other = verb(&service, ADMIN_TOKEN, "cache warm --group team nowhere.test/app:1", "");

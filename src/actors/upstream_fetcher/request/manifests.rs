@@ -67,6 +67,10 @@ impl UpstreamRequest for HeadManifest {
         })
     }
 
+    fn is_conclusive(head: &ManifestHead) -> bool {
+        head.confirmed().is_some()
+    }
+
     fn verdict(outcome: &Result<ManifestHead, UpstreamError>) -> Verdict {
         match outcome {
             Ok(ManifestHead::Confirmed(_)) => Verdict::Works,

@@ -8,13 +8,19 @@ use crate::domain::id::GroupId;
 use crate::domain::platform::Platform;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
+use crate::store::blobs::BlobFiles;
 use crate::store::embedded::index::ImageRecord;
 use crate::store::error::StoreError;
 use crate::store::images::{CachedImage, GroupTotals, ImageKey, ImageOrder, ImagePage, ImageQuery};
 
 impl EmbeddedContent {
     /// Returns a part of a group's images; see [`ContentStore::images`](crate::store::content::ContentStore::images).
-    pub(in crate::store) fn images(&self, group: GroupId, query: &ImageQuery) -> Result<ImagePage, StoreError> {
+    pub(in crate::store) fn images(
+        &self,
+        group: GroupId,
+        query: &ImageQuery,
+        blobs: &BlobFiles,
+    ) -> Result<ImagePage, StoreError> {
         self.record_latest()?;
         let filtered = query.search.is_some() || query.pinned.is_some();
         if query.order == ImageOrder::Name && !filtered {
@@ -23,7 +29,7 @@ impl EmbeddedContent {
             if let (Some(images), Some(totals)) = (page, totals) {
                 let total = totals.get(&group).map_or(0, |totals| totals.images);
                 return Ok(ImagePage {
-                    images: self.shown(images),
+                    images: self.shown(images, blobs),
                     total: usize::try_from(total).unwrap_or(usize::MAX),
                 });
             }
@@ -42,7 +48,7 @@ impl EmbeddedContent {
         }
         let total = all.len();
         let page = all.into_iter().skip(query.skip).take(query.limit).collect();
-        Ok(ImagePage { images: self.shown(page), total })
+        Ok(ImagePage { images: self.shown(page, blobs), total })
     }
 
     /// Returns the images of a group by name and tag or digest; see
@@ -53,9 +59,10 @@ impl EmbeddedContent {
         upstream: &UpstreamName,
         repository: &Repository,
         reference: &Reference,
+        blobs: &BlobFiles,
     ) -> Result<Vec<CachedImage>, StoreError> {
         self.record_latest()?;
-        Ok(self.shown(self.index().images_of_reference(group, (upstream, repository), reference)?))
+        Ok(self.shown(self.index().images_of_reference(group, (upstream, repository), reference)?, blobs))
     }
 
     /// Returns what each group has cached, with the latest changes; see
@@ -71,7 +78,10 @@ impl EmbeddedContent {
         self.index().record_used_links()
     }
 
-    fn shown(&self, images: Vec<(ImageKey, ImageRecord)>) -> Vec<CachedImage> {
+    /// Returns images as they are shown. A platform that is not known, as that of an image that nobody has pulled since
+    /// it was warmed, is read once.
+    fn shown(&self, images: Vec<(ImageKey, ImageRecord)>, blobs: &BlobFiles) -> Vec<CachedImage> {
+        images.iter().for_each(|(_, record)| self.find_platform(&record.digest, blobs));
         images.into_iter().map(|(key, record)| self.cached_image(key, record)).collect()
     }
 

@@ -73,6 +73,8 @@ pub enum Finding {
     Identities(String),
     /// A file that an interrupted process has left, or that was moved aside because it was damaged.
     Leftover(PathBuf),
+    /// A finding that an interrupted process has left, and that a start of the service corrects.
+    Interrupted(Box<Finding>),
 }
 
 /// Kind of an entry of the index.
@@ -96,6 +98,8 @@ pub struct Findings {
     kept: Vec<Finding>,
     numbers: BTreeMap<&'static str, u64>,
     broken: u64,
+    /// True if the process that used the store last was killed.
+    after_interruption: bool,
 }
 
 /// Maximum number of findings of one kind that are kept, where they are not files.
@@ -121,7 +125,7 @@ impl Finding {
             Self::Length { .. } => "length",
             Self::Count { .. } => "count",
             Self::Identities(_) => "identities",
-            Self::Leftover(_) => "leftover",
+            Self::Leftover(_) | Self::Interrupted(_) => "leftover",
         }
     }
 
@@ -145,13 +149,46 @@ impl Finding {
             | Self::DifferingEntry(..)
             | Self::Length { .. }
             | Self::Count { .. }
-            | Self::Identities(_) => None,
+            | Self::Identities(_)
+            | Self::Interrupted(_) => None,
         }
     }
 
-    /// Returns false for what an interrupted process leaves behind, which a start of the service removes.
+    /// Returns false for what an interrupted process leaves behind, which a start of the service removes or corrects.
     pub fn is_broken(&self) -> bool {
-        !matches!(self, Self::Leftover(_))
+        !matches!(self, Self::Leftover(_) | Self::Interrupted(_))
+    }
+
+    /// Returns the finding itself, whether or not an interrupted process has left it.
+    pub(super) fn itself(&self) -> &Self {
+        if let Self::Interrupted(finding) = self { finding } else { self }
+    }
+
+    /// Returns true for what an interruption can cause, and the next start corrects by the files. What else the index
+    /// has of a manifest or of a stored file is not changed by an interruption.
+    fn ends_at_a_start(&self) -> bool {
+        match self {
+            Self::Group { .. }
+            | Self::MissingEntry(..)
+            | Self::SurplusEntry(..)
+            | Self::DifferingEntry(Entry::Link | Entry::Image | Entry::Tag, _)
+            | Self::Length { .. }
+            | Self::Count { .. } => true,
+            Self::DifferingEntry(Entry::File | Entry::Summary, _)
+            | Self::Blob(_)
+            | Self::Manifest(_)
+            | Self::NoManifest(_)
+            | Self::Description(_)
+            | Self::Unreadable { .. }
+            | Self::Foreign(_)
+            | Self::Links { .. }
+            | Self::SmallFile(_)
+            | Self::Misplaced(_)
+            | Self::Index(_)
+            | Self::Identities(_)
+            | Self::Leftover(_)
+            | Self::Interrupted(_) => false,
+        }
     }
 }
 
@@ -183,6 +220,9 @@ impl fmt::Display for Finding {
             Self::Count { group: None, difference } => write!(f, "the whole cache: {difference}"),
             Self::Identities(reason) => write!(f, "{reason}"),
             Self::Leftover(_) => write!(f, "an interrupted process has left it, or it was moved aside as damaged"),
+            Self::Interrupted(finding) => {
+                write!(f, "{finding} (an interrupted process has left it so, and the next start corrects it)")
+            }
         }
     }
 }
@@ -200,8 +240,15 @@ impl fmt::Display for Entry {
 }
 
 impl Findings {
+    /// Records that the process that used the store last was killed.
+    pub(super) fn follow_an_interruption(&mut self) {
+        self.after_interruption = true;
+    }
+
     /// Adds a finding.
     pub(in crate::store::embedded) fn add(&mut self, finding: Finding) {
+        let is_left = self.after_interruption && finding.ends_at_a_start();
+        let finding = if is_left { Finding::Interrupted(Box::new(finding)) } else { finding };
         let number = self.numbers.entry(finding.kind()).or_default();
         *number += 1;
         self.broken += u64::from(finding.is_broken());

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Finding, Report};
 use crate::store::cache_id;
-use crate::store::embedded::index::{Comparison, Index, open_as_it_is};
+use crate::store::embedded::index::{Comparison, Index, open_as_it_is, was_interrupted};
+use crate::store::embedded::index_file;
 use crate::store::error::StoreError;
 use crate::store::temporary_copy::TemporaryCopy;
 
@@ -19,20 +20,27 @@ const FOLDER: &str = "index";
 
 /// Opens a copy of the index in this data folder; `None`, with a finding, if it cannot be used as a whole.
 pub(super) fn open(data: &Path, cache: &Path, report: &mut Report) -> Result<Option<IndexCopy>, StoreError> {
-    let mut unusable = |reason: String| {
-        report.findings.add(Finding::Index(reason));
-        Ok(None)
-    };
-    if !data.join(FOLDER).is_dir() {
-        return unusable("is missing, and is built by the next start".to_owned());
+    let findings = &mut report.findings;
+    let folder = data.join(FOLDER);
+    if !folder.is_dir() {
+        findings.add(Finding::Index("is missing, and is built by the next start".to_owned()));
+        return Ok(None);
     }
     if cache_id::is_other(data, cache) {
-        return unusable(format!("was built from another cache folder than {}", cache.display()));
+        findings.add(Finding::Index(format!("was built from another cache folder than {}", cache.display())));
+        return Ok(None);
+    }
+    let groups = cache.join("groups");
+    if was_interrupted(&folder) || index_file::is_removing(&groups) {
+        findings.follow_an_interruption();
     }
     let copy = TemporaryCopy::of(data, &[FOLDER])?;
-    match open_as_it_is(&copy.path().join(FOLDER), &cache.join("groups")) {
+    match open_as_it_is(&copy.path().join(FOLDER), &groups) {
         Ok(index) => Ok(Some(IndexCopy { index, _copy: copy })),
-        Err(reason) => unusable(reason),
+        Err(reason) => {
+            findings.add(Finding::Index(reason));
+            Ok(None)
+        }
     }
 }
 

@@ -70,7 +70,8 @@ pub fn repair(data: &Path, cache: &Path, report: &Report) -> Result<Repaired, Re
             repaired.failures.push((path, error.to_string()));
         }
     }
-    if report.findings.broken() > 0 {
+    let is_left = |finding: &Finding| matches!(finding, Finding::Interrupted(_));
+    if report.findings.broken() > 0 || report.findings.kept().iter().any(is_left) {
         repaired.left = repair_index(data, cache, report)?;
         repaired.index = true;
     }
@@ -151,7 +152,8 @@ fn repair_file(cache: &Path, finding: &Finding, repaired: &mut Repaired) -> Resu
         | Finding::DifferingEntry(..)
         | Finding::Length { .. }
         | Finding::Count { .. }
-        | Finding::Identities(_) => Ok(()),
+        | Finding::Identities(_)
+        | Finding::Interrupted(_) => Ok(()),
     }
 }
 
@@ -213,7 +215,8 @@ fn repair_index(data: &Path, cache: &Path, report: &Report) -> Result<Findings, 
 /// Removes entries that the comparison with the files does not correct, because they are made again.
 fn forget_what_differs(index: &Index, report: &Report) {
     let differs = |entry: Entry| {
-        report.findings.kept().iter().any(|finding| matches!(finding, Finding::DifferingEntry(of, _) if *of == entry))
+        let mut found = report.findings.kept().iter().map(Finding::itself);
+        found.any(|finding| matches!(finding, Finding::DifferingEntry(of, _) if *of == entry))
     };
     index.forget(differs(Entry::Tag), differs(Entry::Summary), differs(Entry::File));
 }
@@ -228,7 +231,7 @@ fn correct(index: Index, cache: &Path) -> Result<(), RepairError> {
     for _ in 0..RECONCILIATIONS {
         content.reconcile(&blobs, &mut || true)?;
     }
-    Ok(content.index().flush()?)
+    Ok(content.index().close()?)
 }
 
 /// Returns what differs between the index and the files, apart from the bytes of blobs.

@@ -35,6 +35,7 @@ impl Found {
             up_to: number_if(|copy| copy.is_cut),
             loses_after: number_if(|copy| !copy.is_current),
             source: newest.as_ref().map_or_else(|| self.export.clone(), |copy| copy.path.clone()),
+            key_file: None,
         };
         OpenError::Identities { folder: files.database.clone(), reason, advice: Box::new(advice) }
     }
