@@ -154,10 +154,10 @@ async fn run_once<R: UpstreamRequest>(
     registry: Arc<Registry>,
     reply: &mut oneshot::Sender<Result<R::Response, UpstreamError>>,
 ) -> Option<Result<R::Response, UpstreamError>> {
-    let (late, has_permit) = (request.timeout(), Cell::new(false));
+    let (late, group, has_permit) = (request.timeout(), request.group(), Cell::new(false));
     let sent = async {
         let permit = tokio::select! {
-            permit = limits.permit(R::POOL) => permit,
+            permit = limits.permit(R::POOL, group) => permit,
             () = reply.closed() => return None,
         };
         let permit = match permit {

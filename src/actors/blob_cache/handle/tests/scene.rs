@@ -59,7 +59,8 @@ pub(super) const ROOMY: BlobCacheOptions = BlobCacheOptions {
     response_timeout: Duration::from_secs(10),
 };
 
-pub(super) const LIMITS: CacheLimits = CacheLimits { max_waiters: most(256), known_links: most(1000) };
+pub(super) const LIMITS: CacheLimits =
+    CacheLimits { max_waiters: most(256), max_waiters_per_group: most(256), known_links: most(1000) };
 
 pub(super) const fn most(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap()
