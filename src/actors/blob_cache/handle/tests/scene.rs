@@ -232,7 +232,7 @@ pub(super) async fn taken(chunk: Chunk) -> Vec<u8> {
         bytes
     });
     while part.length() > 0 {
-        part.send_to(&socket).unwrap();
+        part.send_to(&socket, usize::MAX).unwrap();
     }
     reader.await.unwrap()
 }
