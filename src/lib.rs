@@ -140,6 +140,7 @@
 //! | hit, miss, stale, revalidated, coalesced | outcome of a cache lookup; compare RFC 9211, `Cache-Status` |
 //! | fresh, time to live (TTL) | how long an entry is used without revalidation |
 //! | single flight | several callers share one request; those who did not start it are coalesced |
+//! | turn | the next that a group may do where several groups need the same: a permit, or the time of a worker thread |
 //! | admission limit, permit | a bounded number of concurrent holders, with a gauge and a refusal |
 //! | chunk | bytes in memory on their way to a client |
 //! | file range | part of a file on its way to a client, which `sendfile(2)` sends |
@@ -210,6 +211,7 @@
 //! ```text
 //! server::net::workers      accept(2) on the worker's own listener
 //! server::net::connection   limits per address, TLS, actix-http over the socket
+//! server::net::turns        where several groups use the thread, the connection waits for the turn of its group
 //! http::middleware          request id, metrics, log line of a refusal
 //! http::registry            GET /v2/<group>/dependency_proxy/containers/<image>/manifests/<tag>
 //! http::registry::authorized   login token -> credential -> Directory snapshot -> domain::policy::pull_grant

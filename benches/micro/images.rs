@@ -7,7 +7,9 @@ use std::sync::Arc;
 use criterion::Criterion;
 use dependency_proxy::domain::id::GroupId;
 use dependency_proxy::domain::manifest::ACCEPTED;
+use dependency_proxy::domain::min_free::MinFree;
 use dependency_proxy::domain::origin::{Account, Origin};
+use dependency_proxy::store::blobs::BlobFiles;
 use dependency_proxy::store::content::{ContentStore, Grant, Pulled};
 use dependency_proxy::store::embedded::content::EmbeddedContent;
 use dependency_proxy::store::embedded::index::Index;
@@ -35,6 +37,7 @@ pub fn bench(criterion: &mut Criterion) {
     for (name, order) in orders {
         group.bench_function(format!("first page by {name}"), |bencher| {
             let content = content.get_or_insert_with(|| runtime.block_on(filled(folder.path())));
+            let blobs = BlobFiles::open(folder.path(), MinFree::Bytes(0), 8).unwrap();
             let query = ImageQuery {
                 search: None,
                 pinned: None,
@@ -44,7 +47,7 @@ pub fn bench(criterion: &mut Criterion) {
                 limit: 20,
             };
             bencher.iter(|| {
-                let page = runtime.block_on(content.images(GROUP, query.clone())).unwrap();
+                let page = runtime.block_on(content.images(GROUP, query.clone(), blobs.clone())).unwrap();
                 assert_eq!((page.images.len(), page.total as u64), (20, TAGS));
             });
         });

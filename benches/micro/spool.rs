@@ -101,7 +101,8 @@ const OPTIONS: BlobCacheOptions = BlobCacheOptions {
     response_timeout: Duration::from_secs(60),
 };
 
-const LIMITS: CacheLimits = CacheLimits { max_waiters: most(10_000), known_links: most(1000) };
+const LIMITS: CacheLimits =
+    CacheLimits { max_waiters: most(10_000), max_waiters_per_group: most(10_000), known_links: most(1000) };
 
 const fn most(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap()

@@ -4,6 +4,7 @@
 mod certificates;
 mod cold;
 mod contender;
+mod fair;
 mod group;
 mod interrupt;
 mod lab;

@@ -128,6 +128,38 @@ impl Shares {
     }
 }
 
+/// A bounded number of permits, of which one group gets no more than its share.
+#[derive(Clone)]
+pub(super) struct GroupedLimit {
+    all: AdmissionLimit,
+    shares: Shares,
+}
+
+/// A permit for a group, which is released when it is dropped.
+pub(super) struct GroupedPermit {
+    _permit: Permit,
+    _share: Share,
+}
+
+impl GroupedLimit {
+    /// Creates a limit of `permits` permits, of which each group gets at most `each`; `queue` is the metric label.
+    pub(super) fn new(queue: &'static str, permits: usize, each: usize) -> Self {
+        Self { all: AdmissionLimit::new(queue, permits), shares: Shares::new(queue, each) }
+    }
+
+    /// Returns a permit without waiting. Returns `None`, and counts a refusal, if all, or all of the group, are in use.
+    pub(super) fn try_acquire(&self, group: GroupId) -> Option<GroupedPermit> {
+        let share = self.shares.try_acquire(group)?;
+        Some(GroupedPermit { _permit: self.all.try_acquire()?, _share: share })
+    }
+
+    /// Returns the number of permits that are not in use.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.all.free()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +171,15 @@ mod tests {
         assert!(taken.is_some() && limit.try_acquire().is_none());
         drop(taken);
         assert!(limit.try_acquire().is_some());
+    }
+
+    #[test]
+    fn one_group_does_not_take_all_permits() {
+        let limit = GroupedLimit::new("test", 3, 2);
+        let held: Vec<_> = [1, 1, 1, 2, 2].iter().map(|group| limit.try_acquire(GroupId(*group))).collect();
+        assert_eq!(held.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true, false]);
+        drop(held);
+        assert!(limit.free() == 3 && limit.try_acquire(GroupId(1)).is_some());
     }
 
     #[tokio::test]

@@ -59,6 +59,11 @@ impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
         Join::First(receiver)
     }
 
+    /// Removes a key whose work the caller does not start.
+    pub(super) fn abandon(&mut self, key: &K) {
+        self.waiters.remove(key);
+    }
+
     /// Completes the work of this key: sends the outcome to all callers that wait, and keeps it for later ones.
     pub(super) fn complete(&mut self, key: &K, outcome: &T)
     where

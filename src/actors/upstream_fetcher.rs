@@ -8,7 +8,7 @@
 //! | [`handle`] | [`UpstreamHandle`]: sends requests; replaces the upstreams |
 //! | [`fetcher`] | the actor: backoff, permit, timeout, and what an outcome shows |
 //! | [`gates`] | where requests wait while upstream's limit is reached (429) |
-//! | [`limits`] | permits of one upstream |
+//! | [`limits`], [`permits`] | permits of one upstream, for which groups take turns |
 //! | [`states`] | states of upstreams, for people and metrics |
 //! | [`backoffs`] | recent failures by upstream, account and repository |
 
@@ -17,6 +17,7 @@ mod fetcher;
 mod gates;
 mod handle;
 mod limits;
+mod permits;
 mod request;
 mod states;
 

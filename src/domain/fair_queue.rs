@@ -52,6 +52,11 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
         self.len = self.items.values().map(VecDeque::len).sum();
     }
 
+    /// Returns the number of items of a group.
+    pub fn len_of(&self, group: K) -> usize {
+        self.items.get(&group).map_or(0, VecDeque::len)
+    }
+
     /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.len
@@ -77,7 +82,7 @@ mod tests {
         queue.push('c', 20);
         queue.push('b', 11);
         queue.retain(|number| *number != 3);
-        assert_eq!(queue.len(), 6);
+        assert_eq!((queue.len(), queue.len_of('a'), queue.len_of('d')), (6, 3, 0));
         let order: Vec<i32> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, [1, 10, 20, 2, 11, 4]);
         assert!(queue.is_empty() && queue.items.is_empty());

@@ -22,6 +22,7 @@ use self::authorized::Authorized;
 use self::error::RegistryError;
 use self::state::RegistryState;
 use super::query::query_value;
+use super::send_queue::SendQueue;
 use crate::domain::digest::Digest;
 use crate::domain::image_path::{ImagePathError, Target};
 
@@ -46,6 +47,9 @@ async fn route(request: &HttpRequest, state: &RegistryState) -> Result<HttpRespo
         return Ok(base());
     }
     let authorized = Authorized::check(state, request)?;
+    if let Some(queue) = request.conn_data::<SendQueue>() {
+        queue.set_group(authorized.group().id);
+    }
     let mut response = match authorized.target() {
         Target::Manifest(reference) => manifest::pull(request, state, &authorized, reference).await?,
         Target::Blob(digest) => blob::pull(request, state, &authorized, digest).await?,

@@ -13,6 +13,7 @@ use std::task::Waker;
 use metrics::Counter;
 
 use crate::actors::blob_cache::FileRange;
+use crate::domain::id::GroupId;
 
 /// Handle of the state of one connection. Cheap to clone; all clones share the state.
 #[derive(Clone, Default)]
@@ -39,6 +40,8 @@ struct Shared {
     cut: Cell<bool>,
     /// The task that is woken when the next response begins.
     next_response: Cell<Option<Waker>>,
+    /// The group of the last request for which one is known.
+    group: Cell<Option<GroupId>>,
 }
 
 #[derive(Default)]
@@ -126,6 +129,16 @@ impl SendQueue {
     pub(crate) fn begin_request(&self) -> PendingRequest {
         self.0.requested.update(|requested| requested + 1);
         PendingRequest { queue: self.clone(), _in_progress: self.begin() }
+    }
+
+    /// Records the group of the present request.
+    pub(crate) fn set_group(&self, group: GroupId) {
+        self.0.group.set(Some(group));
+    }
+
+    /// Returns the group of the last request for which one is known.
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        self.0.group.get()
     }
 
     /// Returns the number of requests that routes have got on this connection.
@@ -238,22 +251,23 @@ impl SendQueue {
         self.0.ending.get()
     }
 
-    /// Sends as many bytes as a non-blocking socket accepts at once.
+    /// Sends as many bytes as a non-blocking socket accepts at once, but at most `max_bytes`. Returns their number.
     ///
     /// # Errors
     /// `WouldBlock` if the socket accepts nothing. After any other error the connection must be closed.
-    pub(crate) fn send_to(&self, socket: impl AsFd) -> io::Result<()> {
+    pub(crate) fn send_to(&self, socket: impl AsFd, max_bytes: usize) -> io::Result<u64> {
         let mut state = self.0.state.borrow_mut();
         match &mut *state {
-            State::Empty => {}
-            State::FileRange(part, sent) => {
-                sent.increment(part.send_to(socket)?);
+            State::Empty => Ok(0),
+            State::FileRange(part, counter) => {
+                let sent = part.send_to(socket, max_bytes)?;
+                counter.increment(sent);
                 if part.length() == 0 {
                     *state = State::Empty;
                 }
+                Ok(sent)
             }
-            State::Cut => return Err(io::ErrorKind::ConnectionAborted.into()),
+            State::Cut => Err(io::ErrorKind::ConnectionAborted.into()),
         }
-        Ok(())
     }
 }

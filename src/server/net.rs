@@ -11,6 +11,7 @@
 //! | [`tls`] | the certificate and its reload |
 //! | [`addresses`], [`idlers`], [`unread`] | connections per client address; idle connections; memory for requests |
 //! | [`blocked`], [`deadline`], [`half_closed`] | timeouts of a client; a client that has closed its sending side |
+//! | [`turns`] | turns of the connections of a thread, while several groups use it |
 //! | [`parser_refusal`], [`tls_on_plain_port`] | responses of the HTTP parser; TLS on the plain port |
 
 mod addresses;
@@ -26,5 +27,6 @@ mod sequence;
 mod socket;
 pub(super) mod tls;
 mod tls_on_plain_port;
+mod turns;
 mod unread;
 pub(super) mod workers;

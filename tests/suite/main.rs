@@ -16,6 +16,7 @@ mod blobs;
 mod canary;
 mod crash;
 mod eviction;
+mod fair;
 mod faults;
 mod freshness;
 mod fsck;

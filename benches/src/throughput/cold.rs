@@ -3,15 +3,15 @@
 
 mod blob;
 mod client;
-mod crowd;
+pub(super) mod crowd;
 mod dead;
 mod first_byte;
 mod image;
-mod pull;
+pub(super) mod pull;
 mod revalidation;
-mod round;
+pub(super) mod round;
 mod rows;
-mod small;
+pub(super) mod small;
 
 use std::io;
 

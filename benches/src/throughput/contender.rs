@@ -47,6 +47,5 @@ impl Kind {
 /// Returns upstream as a "server", for clients that use it directly.
 fn direct(lab: &Lab) -> Running {
     let target = Target { address: lab.upstream.address(Listener::Registry), tls: lab.tls };
-    let (authorization, logins, group, _folder) = (None, None, None, None);
-    Running { kind: Kind::Direct, target, prefix: "/v2", authorization, logins, group, _folder }
+    Running { kind: Kind::Direct, target, access: running::Access::open(), other: None, group: None, _folder: None }
 }

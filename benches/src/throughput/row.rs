@@ -1,9 +1,11 @@
 //! A row of the comparison, as data.
 
 pub mod cold;
+pub mod fair;
 pub mod hit;
 
 use self::cold::Cold;
+use self::fair::Beside;
 use self::hit::Hit;
 use crate::throughput::contender::Kind;
 use crate::throughput::results::{Aim, Figure};
@@ -32,6 +34,8 @@ pub enum Work {
     Idle,
     /// Requests for content that is not cached, or while upstream is unavailable.
     Cold(Cold),
+    /// Pulls beside other clients.
+    Fair(Beside),
 }
 
 impl Work {

@@ -8,13 +8,14 @@ mod interleaved;
 use std::io;
 
 use crate::throughput::cold;
+use crate::throughput::fair;
 use crate::throughput::options::Options;
 use crate::throughput::results::Finding;
 use crate::throughput::row::{Row, Work};
 
 /// Returns all rows, in the order in which they run.
 pub fn all() -> Vec<Row> {
-    [hits::rows(), idle::rows(), cold::rows()].concat()
+    [hits::rows(), idle::rows(), cold::rows(), fair::rows()].concat()
 }
 
 /// Runs the rows in order, with progress on standard error.
@@ -26,6 +27,7 @@ pub fn run(rows: &[Row], options: &Options) -> io::Result<Vec<Finding>> {
             Work::Hit(_) => hit::run(together, options)?,
             Work::Idle => idle::run(first, options)?,
             Work::Cold(cold) => cold::run(first, cold, options)?,
+            Work::Fair(beside) => vec![fair::run(first, *beside, options)?],
         });
     }
     Ok(findings)

@@ -65,14 +65,14 @@ impl FileRange {
         self.rest.end.saturating_sub(self.rest.start)
     }
 
-    /// Sends as many bytes as the non-blocking socket accepts, and returns their number.
+    /// Sends as many bytes as the non-blocking socket accepts, but at most `max_bytes`, and returns their number.
     ///
     /// # Errors
     ///
     /// Fails with `WouldBlock` if the socket accepts no bytes now, and with `UnexpectedEof` if the file
     /// ends before the range.
-    pub fn send_to(&mut self, socket: impl AsFd) -> io::Result<u64> {
-        let max_bytes = usize::try_from(self.length()).unwrap_or(usize::MAX);
+    pub fn send_to(&mut self, socket: impl AsFd, max_bytes: usize) -> io::Result<u64> {
+        let max_bytes = usize::try_from(self.length()).unwrap_or(usize::MAX).min(max_bytes);
         let sent = self.file.send_to(socket, self.rest.start, max_bytes)? as u64;
         if sent == 0 && max_bytes > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob's file is shorter than it was"));

@@ -75,8 +75,8 @@ impl BlobCache {
         Ok(self.downloads.entry(key).insert_entry(Running { progress, unlinked }).into_mut())
     }
 
-    fn start_head(&self, key: BlobKey, me: Addr<Self>) {
-        let head = self.shared.upstream.request(key.head());
+    fn start_head(&self, key: BlobKey, group: GroupId, me: Addr<Self>) {
+        let head = self.shared.upstream.request(key.head(Some(group)));
         actix_rt::spawn(async move {
             // A separate task: a panic becomes an error, so that no caller waits forever.
             let confirmed = actix_rt::spawn(head).await.unwrap_or(Err(UpstreamError::Lost));
@@ -174,6 +174,8 @@ impl Handler<ListDownloads> for BlobCache {
 #[derive(Message)]
 #[rtype(result = "Confirmed")]
 pub(super) struct ConfirmBlob {
+    /// The group for which it is sent.
+    pub(super) group: GroupId,
     pub(super) key: BlobKey,
     /// The outcome of a `HEAD` that was completed after this time is reused: the caller found no link before it.
     pub(super) since: Instant,
@@ -184,13 +186,17 @@ pub(super) struct ConfirmBlob {
 impl Handler<ConfirmBlob> for BlobCache {
     type Result = ResponseFuture<Confirmed>;
 
-    fn handle(&mut self, ConfirmBlob { key, since, max_age }: ConfirmBlob, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        ConfirmBlob { group, key, since, max_age }: ConfirmBlob,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
         let is_recent = |completed_at: Instant, confirmed: &Confirmed| {
             since < completed_at + if confirmed.is_ok() { max_age } else { Duration::ZERO }
         };
         let confirmed = match self.heads.join_or_reuse(&key, is_recent) {
             Join::First(confirmed) => {
-                self.start_head(key, ctx.address());
+                self.start_head(key, group, ctx.address());
                 confirmed
             }
             Join::Coalesced(confirmed) => confirmed,

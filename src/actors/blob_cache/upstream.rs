@@ -2,6 +2,7 @@
 
 use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests, Urgency};
 use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 
 /// Sender of requests for blobs. A trait, so that tests can inject failures.
@@ -17,9 +18,9 @@ pub(super) struct BlobKey {
 }
 
 impl BlobKey {
-    /// Returns the request for the head.
-    pub(super) fn head(&self) -> HeadBlob {
-        HeadBlob { origin: self.origin.clone(), digest: self.digest }
+    /// Returns the request for the head, on behalf of this group if one is known.
+    pub(super) fn head(&self, group: Option<GroupId>) -> HeadBlob {
+        HeadBlob { group, origin: self.origin.clone(), digest: self.digest }
     }
 
     /// Returns the request for the content from this offset on.

@@ -16,14 +16,13 @@ use super::request::{
 use super::response::{Fetched, SharedOutcome};
 use super::{CurrentTimes, ManifestCacheOptions};
 use crate::actors::abort_on_panic::abort_on_panic;
-use crate::actors::admission::refused;
+use crate::actors::admission::{Share, Shares, refused};
 use crate::actors::evictor::Evictor;
 use crate::actors::memory_budget::MemoryBudget;
 use crate::actors::pull_failure::Cause;
 use crate::actors::single_flight::{Join, SingleFlight};
 use crate::actors::unstored_reports::UnstoredReports;
 use crate::actors::upstream_fetcher::{UpstreamHandle, Verdict};
-use crate::domain::id::GroupId;
 use crate::store::content::ContentStore;
 use crate::upstream::{ManifestHead, UpstreamError};
 
@@ -34,6 +33,8 @@ pub(super) struct ManifestCache {
     /// `HEAD` requests under way. The flag is true for revalidations, which have a shorter timeout.
     heads: SingleFlight<(ManifestKey, bool), SharedOutcome<ManifestHead>>,
     fetches: SingleFlight<ManifestKey, SharedOutcome<Fetched>>,
+    /// The shares of groups in each of the two.
+    shares: [Shares; 2],
     /// Negative entries, with the time until which each is valid.
     absent: Cache<ManifestKey, Instant>,
 }
@@ -65,6 +66,7 @@ impl ManifestCache {
         Self {
             heads: SingleFlight::new(options.max_fetches.get()),
             fetches: SingleFlight::new(options.max_fetches.get()),
+            shares: [(); 2].map(|()| Shares::of("manifests", options.max_fetches.get())),
             fetcher: Fetcher { upstream, store, memory, unstored, evictor, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),
@@ -75,22 +77,28 @@ impl ManifestCache {
         self.absent.get(key).is_some_and(|until| now < *until)
     }
 
-    fn start_head(&self, key: ManifestKey, group: GroupId, revalidation: bool, me: Addr<Self>) {
+    fn start_head(&self, key: ManifestKey, share: Share, revalidation: bool, me: Addr<Self>) {
         let (fetcher, times) = (self.fetcher.clone(), self.times.load());
         let time = revalidation.then_some(times.revalidate_timeout);
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move { fetcher.head(&requested, group, time).await };
+            let work = async move {
+                let Share { group, .. } = &share;
+                fetcher.head(&requested, *group, time).await
+            };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(HeadCompleted((key, revalidation), outcome));
         });
     }
 
-    fn start_fetch(&self, key: ManifestKey, group: GroupId, has_stale: bool, me: Addr<Self>) {
+    fn start_fetch(&self, key: ManifestKey, share: Share, has_stale: bool, me: Addr<Self>) {
         let fetcher = self.fetcher.clone();
         actix_rt::spawn(async move {
             let requested = key.clone();
-            let work = async move { fetcher.fetch(&requested, group, has_stale).await };
+            let work = async move {
+                let Share { group, .. } = &share;
+                fetcher.fetch(&requested, *group, has_stale).await
+            };
             let outcome = actix_rt::spawn(work).await.unwrap_or(SharedOutcome::of(Err(Cause::Internal)));
             me.do_send(ManifestFetched(key, outcome));
         });
@@ -135,7 +143,11 @@ impl Handler<ConfirmManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                self.start_head(key.0, group, revalidation, ctx.address());
+                let Some(share) = self.shares[0].try_acquire(group) else {
+                    self.heads.abandon(&key);
+                    return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
+                };
+                self.start_head(key.0, share, revalidation, ctx.address());
                 (receiver, false)
             }
         };
@@ -159,7 +171,11 @@ impl Handler<FetchManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                self.start_fetch(key, group, has_stale, ctx.address());
+                let Some(share) = self.shares[1].try_acquire(group) else {
+                    self.fetches.abandon(&key);
+                    return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
+                };
+                self.start_fetch(key, share, has_stale, ctx.address());
                 (receiver, false)
             }
         };

@@ -18,7 +18,7 @@ use super::request::{ForgetRecent, ForgetUpstreams, PullManifest};
 use super::response::PulledManifest;
 use super::revalidations::{Revalidation, Revalidations};
 use super::{CacheTimes, CurrentTimes, ManifestCacheOptions};
-use crate::actors::admission::AdmissionLimit;
+use crate::actors::admission::GroupedLimit;
 use crate::actors::cache_limits::CacheLimits;
 use crate::actors::cache_status::CacheStatus;
 use crate::actors::evictor::Evictor;
@@ -41,7 +41,7 @@ pub struct ManifestCacheHandle(Arc<Inner>);
 struct Inner {
     actor: Addr<ManifestCache>,
     cache: Arc<CachedManifests>,
-    waiters: AdmissionLimit,
+    waiters: GroupedLimit,
     times: CurrentTimes,
     revalidations: Revalidations,
 }
@@ -82,7 +82,8 @@ impl ManifestCacheHandle {
         });
         let times = CurrentTimes::new(ArcSwap::from_pointee(options.times));
         let of_actor = times.clone();
-        let waiters = AdmissionLimit::new("manifest_waiters", limits.max_waiters.get());
+        let (all, each) = (limits.max_waiters.get(), limits.max_waiters_per_group.get());
+        let waiters = GroupedLimit::new("manifest_waiters", all, each);
         let actor = ManifestCache::start_in_arbiter(arbiter, move |_| {
             ManifestCache::new(&options, of_actor, upstream, store, memory, unstored, evictor)
         });
@@ -154,7 +155,7 @@ impl Inner {
 
     /// Pulls a manifest that is not answered from memory.
     async fn pull(&self, request: &PullManifest, calls: &AtomicU32) -> Result<PulledManifest, Cause> {
-        let _permit = self.waiters.try_acquire().ok_or(Cause::Busy)?;
+        let _permit = self.waiters.try_acquire(request.group).ok_or(Cause::Busy)?;
         let pull = Pull {
             cache: &self.cache,
             actor: &self.actor,

@@ -231,10 +231,10 @@ async fn run_once<R: UpstreamRequest>(
     reply: &mut Reply<R>,
 ) -> Option<Result<R::Response, UpstreamError>> {
     let (late, before, begun) = (request.timeout(), *times, Instant::now());
-    let permit_at = Cell::new(None);
+    let (group, permit_at) = (request.group(), Cell::new(None));
     let sent = async {
         let permit = tokio::select! {
-            permit = limits.permit(R::POOL, before.waited) => permit,
+            permit = limits.permit(R::POOL, group, before.waited) => permit,
             () = reply.closed() => return None,
         };
         let permit = match permit {

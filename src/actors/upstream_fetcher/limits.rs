@@ -1,14 +1,13 @@
 //! Limits of concurrent requests to one upstream.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::gates::Wait;
+use super::permits::{Permit, Permits};
 use super::request::UpstreamRequest;
 use crate::actors::admission::{Counted, refused};
 use crate::domain::deadlines;
+use crate::domain::id::GroupId;
 use crate::domain::repository::UpstreamName;
 use crate::upstream::{ConnectionOptions, UpstreamError};
 
@@ -27,11 +26,7 @@ pub enum Pool {
 /// The limits of one upstream.
 pub(super) struct UpstreamLimits {
     upstream: UpstreamName,
-    short_requests: Arc<Semaphore>,
-    contents: Arc<Semaphore>,
-    ranges: Arc<Semaphore>,
-    /// For requests of all kinds that wait for one of the other permits.
-    waiting: Arc<Semaphore>,
+    permits: Permits,
     max_concurrent: usize,
     max_waiting: usize,
     rate_limit_wait: Duration,
@@ -39,11 +34,14 @@ pub(super) struct UpstreamLimits {
 
 /// A permit for one request, counted in a gauge. Released when it is dropped.
 pub struct UpstreamPermit {
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
     _counted: Counted,
 }
 
 impl Pool {
+    /// All pools.
+    pub(super) const ALL: [Self; 3] = [Self::Short, Self::Content, Self::Range];
+
     /// Returns the value of the label `kind`.
     fn label(self) -> &'static str {
         match self {
@@ -63,14 +61,10 @@ impl Pool {
 
 impl UpstreamLimits {
     pub(super) fn new(upstream: UpstreamName, options: &ConnectionOptions) -> Self {
-        let permits = |number: usize| Arc::new(Semaphore::new(number.min(Semaphore::MAX_PERMITS)));
         let max_concurrent = options.max_concurrent.get();
         Self {
             upstream,
-            short_requests: permits(max_concurrent),
-            contents: permits(max_concurrent),
-            ranges: permits(max_concurrent),
-            waiting: permits(options.max_waiting),
+            permits: Permits::new(max_concurrent, options.max_waiting),
             max_concurrent,
             max_waiting: options.max_waiting,
             rate_limit_wait: options.rate_limit_wait,
@@ -89,23 +83,24 @@ impl UpstreamLimits {
         Wait { group: request.group(), until, max_waiting: self.max_waiting }
     }
 
-    /// Returns a permit of this pool. Waits for it for a bounded time, of which the request has `waited` before, unless
-    /// the maximum number of requests waits already.
+    /// Returns a permit of this pool. Waits for it for a bounded time, of which the request has `waited` before, in turn
+    /// with other groups, unless the maximum number of requests waits already.
     ///
     /// # Errors
     ///
     /// Fails with [`UpstreamError::Busy`] if there is no permit.
-    pub(super) async fn permit(&self, pool: Pool, waited: Duration) -> Result<UpstreamPermit, UpstreamError> {
-        let permits = match pool {
-            Pool::Short => &self.short_requests,
-            Pool::Content => &self.contents,
-            Pool::Range => &self.ranges,
-        };
-        let permit = match permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
+    pub(super) async fn permit(
+        &self,
+        pool: Pool,
+        group: Option<GroupId>,
+        waited: Duration,
+    ) -> Result<UpstreamPermit, UpstreamError> {
+        let permit = match self.permits.try_take(pool) {
+            Some(permit) => permit,
+            None => {
                 let limit = pool.wait_timeout().saturating_sub(waited);
-                self.permit_later(permits, limit).await.inspect_err(|_| refused("upstream"))?
+                let later = self.permit_later(pool, group, limit).await;
+                later.ok_or(UpstreamError::Busy).inspect_err(|_| refused("upstream"))?
             }
         };
         let labels = [("upstream", self.upstream.to_string()), ("kind", pool.label().to_owned())];
@@ -113,16 +108,11 @@ impl UpstreamLimits {
         Ok(UpstreamPermit { _permit: permit, _counted: Counted::by(in_flight) })
     }
 
-    async fn permit_later(
-        &self,
-        permits: &Arc<Semaphore>,
-        limit: Duration,
-    ) -> Result<OwnedSemaphorePermit, UpstreamError> {
-        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| UpstreamError::Busy)?;
+    async fn permit_later(&self, pool: Pool, group: Option<GroupId>, limit: Duration) -> Option<Permit> {
+        let waiting = self.permits.wait(pool, group)?;
         let gauge = metrics::gauge!("dependency_proxy_upstream_waiting", "upstream" => self.upstream.to_string());
-        let _waiting = UpstreamPermit { _permit: waiting, _counted: Counted::by(gauge) };
-        let waited = tokio::time::timeout(limit, permits.clone().acquire_owned()).await;
-        waited.map_err(|_elapsed| UpstreamError::Busy)?.map_err(|_closed| UpstreamError::Lost)
+        let _counted = Counted::by(gauge);
+        tokio::time::timeout(limit, waiting.granted()).await.ok()?
     }
 }
 
@@ -143,13 +133,11 @@ mod tests {
             ..Settings::load(None, []).unwrap().upstreams.iter().next().unwrap().connection.clone()
         };
         let limits = UpstreamLimits::new(name, &options);
-        let taken = limits.permit(Pool::Content, Duration::ZERO).await.unwrap();
-        let waiting = futures::future::join_all((0..17).map(|_| limits.permit(Pool::Content, Duration::ZERO))).await;
+        let permit = |pool| limits.permit(pool, None, Duration::ZERO);
+        let taken = permit(Pool::Content).await.unwrap();
+        let waiting = futures::future::join_all((0..17).map(|_| permit(Pool::Content))).await;
         assert!(waiting.iter().all(|permit| matches!(permit, Err(UpstreamError::Busy))));
         drop(taken);
-        assert!(
-            limits.permit(Pool::Content, Duration::ZERO).await.is_ok()
-                && limits.permit(Pool::Short, Duration::ZERO).await.is_ok()
-        );
+        assert!(permit(Pool::Content).await.is_ok() && permit(Pool::Short).await.is_ok());
     }
 }

@@ -51,7 +51,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Port {
     /// Returns the function that serves connections with this application on the present thread.
-    pub(in crate::server) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers }: Thread) -> Serve
+    pub(in crate::server) async fn serve<I, S, B>(self, app: I, Thread { stopping, idlers, turns }: Thread) -> Serve
     where
         I: IntoServiceFactory<S, actix_http::Request> + 'static,
         S: ServiceFactory<actix_http::Request, Config = AppConfig, Response = actix_web::dev::ServiceResponse<B>>
@@ -62,17 +62,20 @@ impl Port {
     {
         let early = self.early.clone();
         let refuse: Refuse = Arc::new(move |fault, start, peer| early.respond(fault, start, peer));
+        actix_rt::spawn(turns.clone().admit());
         match self.tls.clone() {
             None => {
                 let http = http(app, self.address, stopping).await;
                 Box::new(move |tcp, peer| {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
-                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
+                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers).in_turns(&turns);
                     let socket = socket.check_first_byte(self.warned.first_byte(peer.ip()));
                     let refusing = Peer { address: peer.ip(), refuse: refuse.clone() };
+                    let turns = turns.clone();
                     Box::pin(async move {
                         let queue = socket.queue();
-                        serve_connection(&http, Sequence::new(socket, queue, unread, refusing), peer).await;
+                        let sequence = Sequence::new(socket, queue.clone(), unread, refusing);
+                        turns.take(&queue, serve_connection(&http, sequence, peer)).await;
                     })
                 })
             }
@@ -81,15 +84,17 @@ impl Port {
                 let acceptor = TlsAcceptor::from(tls);
                 Box::new(move |tcp, peer| {
                     let (http, unread) = (http.clone(), self.unread.enter(peer.ip()));
-                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers);
+                    let socket = Socket::new(tcp, self.client_timeout).among(&idlers).in_turns(&turns);
                     let queue = socket.queue();
                     queue.encrypt();
                     let refusing = Peer { address: peer.ip(), refuse: refuse.clone() };
                     let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket));
+                    let turns = turns.clone();
                     Box::pin(async move {
                         // A failed handshake is reported to the client by TLS itself.
                         if let Ok(Ok(stream)) = handshake.await {
-                            serve_connection(&http, Sequence::new(stream, queue, unread, refusing), peer).await;
+                            let sequence = Sequence::new(stream, queue.clone(), unread, refusing);
+                            turns.take(&queue, serve_connection(&http, sequence, peer)).await;
                         }
                     })
                 })

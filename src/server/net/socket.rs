@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::half_closed::HalfClosed;
 use super::idlers::{Idlers, Member};
 use super::tls_on_plain_port::FirstByte;
+use super::turns::Turns;
 use crate::http::SendQueue;
 
 /// A connection with its queue.
@@ -37,6 +38,7 @@ pub(super) struct Socket {
     first_byte: Option<FirstByte>,
     /// True while `TCP_CORK` is set, so that only full segments leave.
     corked: bool,
+    turns: Turns,
 }
 
 /// Ranges of at least this size in bytes are sent under `TCP_CORK`, so that only full segments leave. Otherwise the
@@ -59,12 +61,18 @@ impl Socket {
             half_closed: HalfClosed::default(),
             first_byte: None,
             corked: false,
+            turns: Turns::default(),
         }
     }
 
     /// Registers the connection among those that are closed while idle when the maximum number is reached.
     pub(super) fn among(self, idlers: &Idlers) -> Self {
         Self { member: idlers.enter(), ..self }
+    }
+
+    /// Lets the connection send no more in a turn than it may.
+    pub(super) fn in_turns(self, turns: &Turns) -> Self {
+        Self { turns: turns.clone(), ..self }
     }
 
     /// Adds a check of the first byte.
@@ -92,18 +100,28 @@ impl Socket {
 
     /// Sends as many bytes of the file range as the kernel accepts at once.
     fn poll_send_from_lane(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let waiting = self.queue.waiting();
+        let (waiting, max_bytes) = (self.queue.waiting(), self.turns.left());
         if waiting.is_some_and(|part| part.length >= MIN_CORKED_BYTES) {
             self.cork(true)?;
         }
+        let send = || self.queue.send_to(&self.tcp, max_bytes);
         let sent = match self.tcp.poll_write_ready(cx)? {
-            Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, || self.queue.send_to(&self.tcp))),
-            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || self.queue.send_to(&self.tcp)),
+            Poll::Ready(()) => Poll::Ready(self.tcp.try_io(Interest::WRITABLE, send)),
+            Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), send),
         };
         if self.queue.is_empty() && !waiting.is_some_and(|part| part.followed) {
             self.cork(false)?;
         }
-        sent
+        sent.map_ok(|sent| self.turns.sent(usize::try_from(sent).unwrap_or(usize::MAX)))
+    }
+
+    /// Returns whether the connection has sent as much as it may in this turn. If so, it is woken for the next one.
+    fn is_turn_over(&self, cx: &Context<'_>) -> bool {
+        let is_over = self.turns.left() == 0;
+        if is_over {
+            cx.waker().wake_by_ref();
+        }
+        is_over
     }
 
     fn cork(&mut self, corked: bool) -> io::Result<()> {
@@ -127,8 +145,10 @@ impl Socket {
             Poll::Pending => self.blocked.poll(cx, || send_buffer(&self.tcp), || Ok(send(&self.tcp)?)),
         };
         if let Poll::Ready(written) = &written {
+            let bytes = written.as_ref().copied().unwrap_or_default();
+            self.turns.sent(bytes);
             self.request.end();
-            self.blocked.sent(written.as_ref().map_or(0, |bytes| *bytes as u64));
+            self.blocked.sent(bytes as u64);
             self.half_closed.sent();
         }
         written
@@ -190,6 +210,9 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
+        if me.is_turn_over(cx) {
+            return Poll::Pending;
+        }
         let written = if me.queue.is_empty() && !me.queue.is_ending() {
             Pin::new(&mut me.tcp).poll_write(cx, bytes)
         } else {
@@ -225,6 +248,9 @@ impl AsyncWrite for Socket {
             me.half_closed.check(cx, &me.tcp, expected)?;
         }
         while let Some(before) = me.queue.length() {
+            if me.is_turn_over(cx) {
+                return Poll::Pending;
+            }
             match ready!(me.poll_send_from_lane(cx)) {
                 Ok(()) => {
                     // Bytes that the client has sent meanwhile are its next request. That one waits for this

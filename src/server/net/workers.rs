@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::addresses::{Addresses, Counted};
 use super::idlers::Idlers;
+use super::turns::Turns;
 use crate::actors::admission::refused;
 
 /// The worker threads, which serve until they are stopped.
@@ -50,6 +51,8 @@ pub(in crate::server) struct Thread {
     pub(in crate::server) stopping: Stopping,
     /// Its idle connections.
     pub(in crate::server) idlers: Idlers,
+    /// The turns of its connections.
+    pub(in crate::server) turns: Turns,
 }
 
 /// Serves one connection to its end. Created on the thread that uses it.
@@ -106,7 +109,7 @@ where
         let (addresses, warned) = (bounds.addresses.clone(), warned.clone());
         arbiter.spawn_fn(move || {
             let running = async move {
-                let thread = Thread { stopping, idlers: Idlers::default() };
+                let thread = Thread { stopping, idlers: Idlers::default(), turns: Turns::default() };
                 let serve = make(thread.clone()).await;
                 let worker = Worker { serving, permits, addresses, full, warned, thread, serve };
                 if let Err(error) = worker.run(listener).await {

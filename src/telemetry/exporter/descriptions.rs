@@ -119,6 +119,10 @@ fn describe_store() {
 /// Describes the metrics of bounded resources and of refusals.
 fn describe_limits() {
     describe_gauge!("dependency_proxy_connections", "Open client connections");
+    describe_gauge!(
+        "dependency_proxy_connections_waiting_for_turn",
+        "Connections that are ready and wait for their turn, because clients of several groups use the thread"
+    );
     describe_gauge!("dependency_proxy_queue_length", "Requests waiting or running, per bounded queue");
     describe_gauge!(
         "dependency_proxy_reserved_memory_bytes",

@@ -59,7 +59,7 @@ async fn downloads_wait_for_their_turn_and_questions_do_not_wait_for_them() {
         start(with_connection(setup.options(), |options| options.max_concurrent = NonZeroUsize::MIN));
     setup.hub.on(Kind::BlobDownload).times(1).hold_after(10);
     let first = upstream.send(get_blob(&setup, 0)).await.unwrap();
-    assert!(upstream.send(HeadBlob { origin: anonymous(), digest: setup.layer() }).await.is_ok());
+    assert!(upstream.send(HeadBlob { group: None, origin: anonymous(), digest: setup.layer() }).await.is_ok());
     assert_eq!(error(upstream.send(get_blob(&setup, 0)).await), UpstreamError::Busy);
     drop(first);
     let next = upstream.send(get_blob(&setup, 0)).await.unwrap();

@@ -12,16 +12,16 @@ use crate::throughput::load::{BUFFER_BYTES, Outcome, THREADS, Tally};
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// State that the clients of one thread share.
-pub(super) struct ThreadState {
+pub(in crate::throughput) struct ThreadState {
     /// Buffer that they read into.
-    pub(super) buffer: RefCell<Vec<u8>>,
+    pub(in crate::throughput) buffer: RefCell<Vec<u8>>,
     /// Their counters.
-    pub(super) tally: RefCell<Tally>,
+    pub(in crate::throughput) tally: RefCell<Tally>,
 }
 
 /// Lets each client run its task once, and waits for the last; they arrive evenly over this time. The task gets the
 /// number of the client, from 0 on.
-pub(super) fn run(
+pub(in crate::throughput) fn run(
     clients: usize,
     over: Duration,
     work: impl AsyncFn(usize, &ThreadState) -> io::Result<()> + Sync,

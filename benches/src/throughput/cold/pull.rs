@@ -17,7 +17,7 @@ use crate::throughput::load::{Received, Request, Target};
 const MAX_CONCURRENT_BLOBS: usize = 3;
 
 /// The requests of a pull, in order.
-pub(super) struct Pull {
+pub(in crate::throughput) struct Pull {
     target: Target,
     login: Option<Request>,
     manifest: Request,
@@ -25,30 +25,30 @@ pub(super) struct Pull {
 }
 
 /// Times of a pull.
-pub(super) struct Pulled {
+pub(in crate::throughput) struct Pulled {
     /// The response with the manifest.
-    pub(super) manifest: Received,
+    pub(in crate::throughput) manifest: Received,
     /// Time from the start to the last byte of the last blob.
     total: Duration,
 }
 
 impl Pulled {
     /// Returns the pull as one response, whose first byte is that of the manifest.
-    pub(super) fn received(&self) -> Received {
+    pub(in crate::throughput) fn received(&self) -> Received {
         Received { first_byte: self.manifest.total, total: self.total, reusable: false }
     }
 }
 
 impl Pull {
     /// Creates the pull of an image that upstream has under this tag.
-    pub(super) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
+    pub(in crate::throughput) fn new(server: &Running, repository: &str, tag: &str, image: &Image) -> Self {
         let get = |path: &str, size| server.request("GET", path, None).expecting(size);
         let blobs = image
             .blobs()
             .map(|blob| (get(&server.blob(repository, blob.digest()), blob.size()), blob.digest().to_owned()));
         let scope = format!("repository:bench/dependency_proxy/containers/{repository}:pull");
         let path = format!("/jwt/auth?service=dependency_proxy&scope={scope}");
-        let login = server.logins.as_ref().map(|logins| logins.deploy_token.as_str());
+        let login = server.access.logins.as_ref().map(|logins| logins.deploy_token.as_str());
         Self {
             target: server.target,
             login: login.map(|login| server.request("GET", &path, Some(login))),
@@ -58,7 +58,7 @@ impl Pull {
     }
 
     /// Pulls the image on new connections; with `check` the digest of each blob is verified, too.
-    pub(super) async fn run(&self, state: &ThreadState, check: bool) -> io::Result<Pulled> {
+    pub(in crate::throughput) async fn run(&self, state: &ThreadState, check: bool) -> io::Result<Pulled> {
         let started = Instant::now();
         let clients = (0..MAX_CONCURRENT_BLOBS).map(|_| Client::new(state, self.target));
         let mut clients = clients.collect::<io::Result<Vec<Client>>>()?;
@@ -72,7 +72,7 @@ impl Pull {
     }
 
     /// Requests the manifest only.
-    pub(super) async fn manifest(&self, state: &ThreadState) -> io::Result<Received> {
+    pub(in crate::throughput) async fn manifest(&self, state: &ThreadState) -> io::Result<Received> {
         Client::new(state, self.target)?.get(&self.manifest, None).await
     }
 

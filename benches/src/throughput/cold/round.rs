@@ -13,7 +13,7 @@ use crate::throughput::row::Row;
 
 /// Measures each server of the row once in each round. `once` starts it, and gets the direct sample of the round if
 /// there is one. It returns `None` for a server that is not installed.
-pub(super) fn rounds(
+pub(in crate::throughput) fn rounds(
     row: &Row,
     options: &Options,
     mut once: impl FnMut(Kind, Option<&Sample>) -> io::Result<Option<Sample>>,
@@ -39,7 +39,7 @@ pub(super) fn rounds(
 }
 
 /// Measures the usage and the upstream requests of a server during this work.
-pub(super) fn watched(
+pub(in crate::throughput) fn watched(
     server: &Running,
     asked: impl Fn() -> Counts,
     work: impl FnOnce() -> io::Result<Outcome>,
@@ -51,12 +51,12 @@ pub(super) fn watched(
 }
 
 /// Returns the row with its samples.
-pub(super) fn finding(row: &Row, samples: Vec<(Kind, Vec<Sample>)>) -> Finding {
+pub(in crate::throughput) fn finding(row: &Row, samples: Vec<(Kind, Vec<Sample>)>) -> Finding {
     Finding { name: row.name.clone(), figure: row.figure, aims: row.aims.clone(), samples }
 }
 
 /// Adds errors to a sample that occurred outside of it.
-pub(super) fn with_errors(mut sample: Sample, outcome: Outcome) -> Sample {
+pub(in crate::throughput) fn with_errors(mut sample: Sample, outcome: Outcome) -> Sample {
     for (why, count) in outcome.tally.errors {
         *sample.errors.entry(why).or_default() += count;
     }

@@ -17,14 +17,14 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(60);
 const LAYERS: [u64; 7] = [1_024, 10, 300, 64, 600, 20, 128];
 
 /// Images that upstream serves.
-pub(super) struct Small {
+pub(in crate::throughput) struct Small {
     images: Vec<Image>,
     tags_each: usize,
 }
 
 impl Small {
     /// Publishes this number of images of three to five layers, each under this number of tags.
-    pub(super) fn publish(lab: &Lab, images: usize, tags_each: usize) -> Self {
+    pub(in crate::throughput) fn publish(lab: &Lab, images: usize, tags_each: usize) -> Self {
         let layers = |image: usize| LAYERS.iter().cycle().skip(image).take(3 + image % 3).map(|kib| kib << 10);
         let images = (0..images).map(|image| Image::generated(100 + image as u64, &layers(image).collect::<Vec<_>>()));
         let small = Self { images: images.collect(), tags_each };
@@ -35,12 +35,12 @@ impl Small {
     }
 
     /// Returns the pulls of all tags from this server.
-    pub(super) fn pulls(&self, server: &Running) -> Vec<Pull> {
+    pub(in crate::throughput) fn pulls(&self, server: &Running) -> Vec<Pull> {
         self.tagged().map(|(tag, image)| Pull::new(server, REPOSITORY, &tag, image)).collect()
     }
 
     /// Pulls and verifies every image, and the manifest of every tag, until no blob comes from upstream.
-    pub(super) fn warm(&self, lab: &Lab, server: &Running) -> io::Result<()> {
+    pub(in crate::throughput) fn warm(&self, lab: &Lab, server: &Running) -> io::Result<()> {
         let pulls = self.pulls(server);
         // Everything is pulled each time; tags may be revalidated each time.
         let fetched = || lab.upstream.counts().of(Kind::BlobDownload);

@@ -1,4 +1,4 @@
-//! The release binary, as an operator would start it, with one group, a deploy token and a member who may pull.
+//! The release binary, as an operator would start it, with two groups, each with a deploy token and a member who may pull.
 //! Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::kind::Kind;
-use super::running::{Logins, Running};
+use super::running::{Access, Logins, Running};
 use crate::binary;
 use crate::throughput::certificates::{AUTHORITY, CERTIFICATE, KEY};
 use crate::throughput::group::Group;
@@ -34,13 +34,13 @@ pub(super) fn start(lab: &Lab, tls: bool) -> io::Result<Running> {
     let address = listening(&mut group, &log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = Api::new(address, tls).map_err(io::Error::other)?;
-    let (logins, token) = runtime.block_on(api.provision()).map_err(io::Error::other)?;
+    let provision = |path| runtime.block_on(api.provision(path)).map_err(io::Error::other);
+    let (access, other) = (provision("bench")?, provision("other")?);
     Ok(Running {
         kind: Kind::Ours,
         target: Target { address, tls },
-        prefix: "/v2/bench/dependency_proxy/containers",
-        authorization: Some(format!("Bearer {token}")),
-        logins: Some(logins),
+        access,
+        other: Some(other),
         group: Some(group),
         _folder: Some(folder),
     })
@@ -97,24 +97,30 @@ impl Api {
         Ok(Self { http, base: format!("https://localhost:{}", address.port()) })
     }
 
-    /// Creates the group, the deploy token and the member, and gets a bearer token with the deploy token.
-    async fn provision(&self) -> reqwest::Result<(Logins, String)> {
-        let group = self.make("/groups", json!({"name": "bench", "path": "bench", "visibility": "private"})).await?;
+    /// Creates a group with this path, its deploy token and a member of the same name, and gets a bearer token with the
+    /// deploy token.
+    async fn provision(&self, path: &str) -> reqwest::Result<Access> {
+        let made = self.make("/groups", json!({"name": path, "path": path, "visibility": "private"})).await?;
+        let (group, email) = (made, format!("{path}@example.com"));
         let group = format!("/groups/{}", group["id"]);
         let fields = json!({"name": "ci", "scopes": ["read_registry", "write_registry"]});
         let made = self.make(&format!("{group}/deploy_tokens"), fields).await?;
-        let user = json!({"username": "bench", "name": "bench", "email": "bench@example.com", "password": PASSWORD});
+        let user = json!({"username": path, "name": path, "email": email, "password": PASSWORD});
         let user = self.make("/users", user).await?;
         self.make(&format!("{group}/members"), json!({"user_id": user["id"], "access_level": 30})).await?;
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let logins = Logins {
             deploy_token: basic(&word(&made["username"]), &word(&made["token"])),
-            password: basic("bench", PASSWORD),
+            password: basic(path, PASSWORD),
         };
         let login = self.http.get(format!("{}/jwt/auth?service=dependency_proxy", self.base));
         let login = login.header("authorization", &logins.deploy_token).send().await?.error_for_status()?;
         let answer: Value = login.json().await?;
-        Ok((logins, word(&answer["token"])))
+        Ok(Access {
+            prefix: format!("/v2/{path}/dependency_proxy/containers"),
+            authorization: Some(format!("Bearer {}", word(&answer["token"]))),
+            logins: Some(logins),
+        })
     }
 
     async fn make(&self, path: &str, fields: Value) -> reqwest::Result<Value> {

@@ -11,15 +11,24 @@ pub struct Running {
     pub kind: Kind,
     /// Address and TLS, as clients need them.
     pub target: Target,
-    /// Path before `/<repository>/manifests/...`.
-    pub prefix: &'static str,
-    /// Value of `Authorization` that grants access to everything, if one is needed.
-    pub authorization: Option<String>,
-    /// Credentials for the token endpoint, for this service only.
-    pub logins: Option<Logins>,
+    /// Access to everything, through the first group where the server has groups.
+    pub access: Access,
+    /// The same through the second group; `None` where the server has no groups.
+    pub other: Option<Access>,
     /// Process group; `None` for upstream. Declared before the folder, so that the processes end first.
     pub(super) group: Option<Group>,
     pub(super) _folder: Option<tempfile::TempDir>,
+}
+
+/// Access to the content of a server.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Path before `/<repository>/manifests/...`.
+    pub prefix: String,
+    /// Value of `Authorization` that grants access, if one is needed.
+    pub authorization: Option<String>,
+    /// Credentials for the token endpoint, for this service only.
+    pub logins: Option<Logins>,
 }
 
 /// Credentials for the token endpoint, each a value of `Authorization`.
@@ -34,18 +43,25 @@ pub struct Logins {
 impl Running {
     /// Returns a server that needs no credential and has the paths of upstream.
     pub(super) fn open(kind: Kind, target: Target, group: Group, folder: tempfile::TempDir) -> Self {
-        let (group, folder) = (Some(group), Some(folder));
-        Self { kind, target, prefix: "/v2", authorization: None, logins: None, group, _folder: folder }
+        let (access, group, folder) = (Access::open(), Some(group), Some(folder));
+        Self { kind, target, access, other: None, group, _folder: folder }
+    }
+
+    /// Returns the same server, as the second group sees it, without its processes: it must not be used for longer than
+    /// this value.
+    pub fn other_group(&self) -> Self {
+        let access = self.other.clone().unwrap_or_else(|| self.access.clone());
+        Self { kind: self.kind, target: self.target, access, other: None, group: None, _folder: None }
     }
 
     /// Returns the path of a manifest.
     pub fn manifest(&self, repository: &str, reference: &str) -> String {
-        format!("{}/{repository}/manifests/{reference}", self.prefix)
+        format!("{}/{repository}/manifests/{reference}", self.access.prefix)
     }
 
     /// Returns the path of a blob.
     pub fn blob(&self, repository: &str, digest: &str) -> String {
-        format!("{}/{repository}/blobs/{digest}", self.prefix)
+        format!("{}/{repository}/blobs/{digest}", self.access.prefix)
     }
 
     /// Returns the usage of its processes so far.
@@ -60,7 +76,14 @@ impl Running {
 
     /// Returns a request to this server with its credential, or with another one.
     pub fn request(&self, method: &str, path: &str, authorization: Option<&str>) -> Request {
-        let authorization = authorization.or(self.authorization.as_deref());
+        let authorization = authorization.or(self.access.authorization.as_deref());
         Request::new(self.target.address, method, path, authorization)
+    }
+}
+
+impl Access {
+    /// Access to a server without credentials, with the paths of upstream.
+    pub(super) fn open() -> Self {
+        Self { prefix: "/v2".to_owned(), authorization: None, logins: None }
     }
 }

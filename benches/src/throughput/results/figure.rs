@@ -83,6 +83,8 @@ pub enum Figure {
     FirstByteAdded,
     /// 99th percentile of the time to the last byte, as a multiple of the reference's.
     P99TimesReference,
+    /// Median of the time to the last byte, as a multiple of the reference's.
+    P50TimesReference,
 }
 
 /// Unit of a figure: decides how a value is shown.
@@ -103,7 +105,7 @@ enum Unit {
 }
 
 /// All figures in the order of [`Figure`]: name in the JSON, with the unit; name in the text of an aim; unit.
-const FIGURES: [(Figure, &str, &str, Unit); 18] = [
+const FIGURES: [(Figure, &str, &str, Unit); 19] = [
     (Figure::Rate, "answers_per_second", "requests/s", Unit::PerSecond),
     (Figure::Throughput, "bytes_per_second", "bytes/s", Unit::BytesPerSecond),
     (Figure::Seconds, "seconds", "time", Unit::Seconds),
@@ -122,6 +124,7 @@ const FIGURES: [(Figure, &str, &str, Unit); 18] = [
     (Figure::TimesReference, "seconds_as_a_multiple_of_the_reference", "time", Unit::Times),
     (Figure::FirstByteAdded, "first_byte_p50_ms_beyond_the_reference", "first byte later", Unit::Milliseconds),
     (Figure::P99TimesReference, "p99_as_a_multiple_of_the_reference", "p99", Unit::Times),
+    (Figure::P50TimesReference, "p50_as_a_multiple_of_the_reference", "latency", Unit::Times),
 ];
 
 impl Figure {
@@ -210,6 +213,7 @@ impl Sample {
             Figure::Errors => Some(self.errors.values().sum::<u64>() as f64),
             Figure::TimesReference => some(self.seconds / self.reference.as_ref()?.seconds),
             Figure::FirstByteAdded => Some(self.first_byte?.p50 - self.reference.as_ref()?.first_byte?.p50),
+            Figure::P50TimesReference => some(self.total?.p50 / self.reference.as_ref()?.total?.p50),
             Figure::P99TimesReference => some(self.total?.p99 / self.reference.as_ref()?.total?.p99),
         }
     }

@@ -89,8 +89,8 @@ fn request(hit: Hit, server: &Running, image: &Image) -> Request {
             let blob = image.layers().iter().find(|layer| layer.size() == size);
             get(&server.blob(REPOSITORY, blob.map_or(image.digest(), Layer::digest)), size)
         }
-        Object::TokenForSecret => token(hit, server, server.logins.as_ref().map(|logins| &logins.deploy_token)),
-        Object::TokenForPassword => token(hit, server, server.logins.as_ref().map(|logins| &logins.password)),
+        Object::TokenForSecret => token(hit, server, server.access.logins.as_ref().map(|logins| &logins.deploy_token)),
+        Object::TokenForPassword => token(hit, server, server.access.logins.as_ref().map(|logins| &logins.password)),
     };
     if hit.reuse == Reuse::KeptAlive { request } else { request.closing() }
 }

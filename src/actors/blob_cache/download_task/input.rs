@@ -47,7 +47,7 @@ impl DownloadTask<'_> {
     /// Requests the length alone from upstream.
     pub(super) async fn request_length(&self) -> Event {
         // A refused `HEAD` does not end the download: upstream is already sending the content.
-        let head = self.shared.upstream.request(self.order.key.head()).await;
+        let head = self.shared.upstream.request(self.order.key.head(None)).await;
         Event::LengthTold(head.ok().and_then(|head| head.length))
     }
 

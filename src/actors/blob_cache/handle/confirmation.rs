@@ -9,6 +9,7 @@ use crate::actors::blob_cache::request::OpenBlob;
 use crate::actors::blob_cache::upstream::BlobKey;
 use crate::actors::upstream_fetcher::Urgency;
 use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
 
 /// Time after a successful `HEAD` within which its link is recorded: who finds no link meanwhile uses its outcome.
@@ -20,7 +21,7 @@ impl BlobCacheHandle {
     /// `since` is a time before the link was looked up.
     pub(super) async fn confirm(&self, wanted: &OpenBlob, length: u64, since: Instant) -> Result<(), BlobError> {
         let key = wanted.key();
-        let head = self.head_upstream(key.clone(), since, LINKING_TIME).await?;
+        let head = self.head_upstream(wanted.group, key.clone(), since, LINKING_TIME).await?;
         if !affirms(&head, &key.digest, length) {
             // The stored file may be damaged instead.
             if let Some(verifier) = self.verifier.get() {
@@ -50,12 +51,13 @@ impl BlobCacheHandle {
     /// was completed after `since`, or with success at most `max_age` before.
     pub(super) async fn head_upstream(
         &self,
+        group: GroupId,
         key: BlobKey,
         since: Instant,
         max_age: Duration,
     ) -> Result<ContentHead, BlobError> {
-        let _permit = self.wait()?;
-        Ok(self.cache.send(ConfirmBlob { key, since, max_age }).await.map_err(|_| BlobError::Interrupted)??)
+        let _permit = self.wait(group)?;
+        Ok(self.cache.send(ConfirmBlob { group, key, since, max_age }).await.map_err(|_| BlobError::Interrupted)??)
     }
 }
 

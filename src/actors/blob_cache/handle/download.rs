@@ -29,7 +29,7 @@ impl BlobCacheHandle {
         late: Instant,
         begin: bool,
     ) -> Result<Option<BlobReader>, BlobError> {
-        let _permit = self.wait()?;
+        let _permit = self.wait(wanted.group)?;
         let (key, expected) = (wanted.key(), link.map(Link::expected).unwrap_or_default());
         let unlinked = link.is_none_or(|link| !link.is_granted()).then_some(wanted.group);
         let mut joined = self.join(&key, expected, unlinked, None).await?;

@@ -13,6 +13,7 @@ use crate::actors::blob_cache::upstream::BlobKey;
 use crate::actors::blob_cache::{BlobCacheHandle, BlobError, OpenBlob};
 use crate::actors::cache_status::CacheStatus;
 use crate::domain::download::Expected;
+use crate::domain::id::GroupId;
 use crate::upstream::{ContentHead, UpstreamError};
 
 impl BlobCacheHandle {
@@ -48,7 +49,7 @@ impl BlobCacheHandle {
         let running = self.running(&key).await?;
         match running.and_then(|progress| progress.borrow().accepted.as_ref().map(|accepted| accepted.length)) {
             Some(length) => Ok((length, CacheStatus::Coalesced)),
-            None => Ok((self.length_upstream(key, since).await?, CacheStatus::Miss)),
+            None => Ok((self.length_upstream(wanted.group, key, since).await?, CacheStatus::Miss)),
         }
     }
 
@@ -69,9 +70,9 @@ impl BlobCacheHandle {
     /// # Errors
     ///
     /// Fails if upstream does not have the blob, does not report its length, or names another digest.
-    pub(super) async fn length_upstream(&self, key: BlobKey, since: Instant) -> Result<u64, BlobError> {
+    pub(super) async fn length_upstream(&self, group: GroupId, key: BlobKey, since: Instant) -> Result<u64, BlobError> {
         let ContentHead { length, digest, .. } =
-            self.head_upstream(key.clone(), since.into_std(), Duration::ZERO).await?;
+            self.head_upstream(group, key.clone(), since.into_std(), Duration::ZERO).await?;
         if digest.is_some_and(|digest| digest != key.digest) {
             return Err(UpstreamError::InvalidResponse { what: "another digest than the blob's" }.into());
         }

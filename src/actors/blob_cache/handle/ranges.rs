@@ -167,7 +167,7 @@ impl BlobCacheHandle {
             (Some(accepted), _) => Length::Known(accepted.length),
             (None, Some((size, true))) => Length::Known(size),
             (None, Some((size, false))) => Length::Claimed(size),
-            (None, None) => Length::Known(self.length_upstream(wanted.key(), Instant::now()).await?),
+            (None, None) => Length::Known(self.length_upstream(wanted.group, wanted.key(), Instant::now()).await?),
         };
         self.request_ranges(wanted, ranges, length, permits).await
     }
@@ -208,7 +208,7 @@ impl BlobCacheHandle {
                     Ok(Requested::Nothing) | Err(BlobError::Unavailable(UpstreamError::WrongRange)),
                     Length::Claimed(_),
                 ) => {
-                    length = Length::Known(self.length_upstream(key.clone(), Instant::now()).await?);
+                    length = Length::Known(self.length_upstream(wanted.group, key.clone(), Instant::now()).await?);
                 }
                 (Err(error), _) => return Err(error),
             }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::{ContentKind, UpstreamRequest, Urgency};
 use crate::actors::upstream_fetcher::limits::{Pool, UpstreamPermit};
 use crate::domain::digest::Digest;
+use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
 use crate::upstream::{Content, ContentHead, Registry, UpstreamError};
 
 /// Sends a `HEAD` for a blob. A success proves that this account may read the blob in this repository.
 #[derive(Clone, Debug)]
 pub struct HeadBlob {
+    /// The group for which it is sent, where one is known.
+    pub group: Option<GroupId>,
     /// The upstream, account and repository.
     pub origin: Origin,
     /// The digest.
@@ -50,6 +53,10 @@ impl UpstreamRequest for HeadBlob {
 
     fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    fn group(&self) -> Option<GroupId> {
+        self.group
     }
 
     async fn send(self, registry: Arc<Registry>) -> Result<ContentHead, UpstreamError> {

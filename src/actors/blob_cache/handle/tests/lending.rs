@@ -52,6 +52,6 @@ async fn a_file_that_was_cut_short_is_not_lent_beyond_its_end() {
     let path = scene.folder.path().join("blobs/sha256").join(&hex[..2]).join(hex);
     File::options().write(true).open(path).unwrap().set_len(10).unwrap();
     let (socket, _other) = UnixStream::pair().unwrap();
-    assert_eq!(part.send_to(&socket).unwrap(), 10);
-    assert_eq!(part.send_to(&socket).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(part.send_to(&socket, usize::MAX).unwrap(), 10);
+    assert_eq!(part.send_to(&socket, usize::MAX).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }

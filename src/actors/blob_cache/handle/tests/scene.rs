@@ -59,7 +59,8 @@ pub(super) const ROOMY: BlobCacheOptions = BlobCacheOptions {
     response_timeout: Duration::from_secs(10),
 };
 
-pub(super) const LIMITS: CacheLimits = CacheLimits { max_waiters: most(256), known_links: most(1000) };
+pub(super) const LIMITS: CacheLimits =
+    CacheLimits { max_waiters: most(256), max_waiters_per_group: most(256), known_links: most(1000) };
 
 pub(super) const fn most(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap()
@@ -231,7 +232,7 @@ pub(super) async fn taken(chunk: Chunk) -> Vec<u8> {
         bytes
     });
     while part.length() > 0 {
-        part.send_to(&socket).unwrap();
+        part.send_to(&socket, usize::MAX).unwrap();
     }
     reader.await.unwrap()
 }

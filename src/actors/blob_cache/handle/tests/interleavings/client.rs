@@ -133,7 +133,7 @@ fn taken_now(chunk: Chunk) -> Vec<u8> {
     let (socket, mut other) = UnixStream::pair().unwrap();
     let mut bytes = vec![0; part.length() as usize];
     while part.length() > 0 {
-        part.send_to(&socket).unwrap();
+        part.send_to(&socket, usize::MAX).unwrap();
     }
     other.read_exact(&mut bytes).unwrap();
     bytes

@@ -250,7 +250,10 @@ impl Requests<GetBlobRange> for Upstream {
 }
 
 impl Requests<HeadBlob> for Upstream {
-    fn request(&self, HeadBlob { origin, digest }: HeadBlob) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
+    fn request(
+        &self,
+        HeadBlob { origin, digest, .. }: HeadBlob,
+    ) -> BoxFuture<'static, Result<ContentHead, UpstreamError>> {
         let (this, (who, under_way, fault)) = (self.clone(), self.begin(&origin, Kind::Head));
         self.note(|| format!("{who:?} is a HEAD, fault {fault:?}"));
         Box::pin(async move {

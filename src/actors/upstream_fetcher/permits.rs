@@ -1,0 +1,182 @@
+//! Permits for the requests to one upstream. Groups take turns where they wait for a permit, and a quarter of the
+//! requests that may wait is left to other groups: a herd of one group delays a request of another by one permit.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::limits::Pool;
+use crate::domain::fair_queue::FairQueue;
+use crate::domain::id::GroupId;
+
+/// The permits of one upstream, in pools. Cheap to clone; clones share the permits.
+#[derive(Clone)]
+pub(super) struct Permits(Arc<Mutex<State>>);
+
+struct State {
+    /// Number of permits of each pool that are not in use. If there are any, nobody waits for them.
+    free: [usize; Pool::ALL.len()],
+    waiting: [FairQueue<Option<GroupId>, oneshot::Sender<()>>; Pool::ALL.len()],
+    /// Maximum number of requests that wait, over all pools.
+    max_waiting: usize,
+}
+
+/// A permit, which is released when it is dropped.
+pub(super) struct Permit {
+    permits: Permits,
+    pool: Pool,
+}
+
+/// A request that waits, until this is dropped.
+pub(super) struct Waiting {
+    permits: Permits,
+    pool: Pool,
+    /// `None` once the permit was received.
+    granted: Option<oneshot::Receiver<()>>,
+}
+
+impl Permits {
+    /// Creates this number of permits in each pool.
+    pub(super) fn new(each: usize, max_waiting: usize) -> Self {
+        let (free, waiting) = (Pool::ALL.map(|_| each), Pool::ALL.map(|_| FairQueue::default()));
+        Self(Arc::new(Mutex::new(State { free, waiting, max_waiting })))
+    }
+
+    /// Returns a permit, if one is free.
+    pub(super) fn try_take(&self, pool: Pool) -> Option<Permit> {
+        let mut state = self.state();
+        let free = &mut state.free[pool as usize];
+        *free = free.checked_sub(1)?;
+        Some(Permit { permits: self.clone(), pool })
+    }
+
+    /// Lets a request of the group wait. Returns `None` if the maximum number waits already, of all groups or of this
+    /// one: three quarters of all.
+    pub(super) fn wait(&self, pool: Pool, group: Option<GroupId>) -> Option<Waiting> {
+        let mut state = self.state();
+        if !state.has_room(group) {
+            state.waiting.iter_mut().for_each(|waiting| waiting.retain(|waiter| !waiter.is_closed()));
+            if !state.has_room(group) {
+                return None;
+            }
+        }
+        let (sender, granted) = oneshot::channel();
+        if state.free[pool as usize] > 0 {
+            // It was released since the caller tried to take it. The receiver exists, so that this cannot fail.
+            state.free[pool as usize] -= 1;
+            let _ = sender.send(());
+        } else {
+            state.waiting[pool as usize].push(group, sender);
+        }
+        Some(Waiting { permits: self.clone(), pool, granted: Some(granted) })
+    }
+
+    /// Hands a permit on to the request whose turn it is.
+    fn release(&self, pool: Pool) {
+        let mut state = self.state();
+        while let Some(waiter) = state.waiting[pool as usize].pop() {
+            if waiter.send(()).is_ok() {
+                return;
+            }
+        }
+        state.free[pool as usize] += 1;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self, group: Option<GroupId>) -> bool {
+        let all: usize = self.waiting.iter().map(FairQueue::len).sum();
+        let of_group: usize = self.waiting.iter().map(|waiting| waiting.len_of(group)).sum();
+        all < self.max_waiting && (group.is_none() || of_group < self.max_waiting.div_ceil(4).saturating_mul(3))
+    }
+}
+
+impl Waiting {
+    /// Waits for the permit.
+    pub(super) async fn granted(mut self) -> Option<Permit> {
+        if let Some(granted) = &mut self.granted {
+            granted.await.ok()?;
+        }
+        self.granted = None;
+        Some(Permit { permits: self.permits.clone(), pool: self.pool })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some(mut granted) = self.granted.take() else { return };
+        granted.close();
+        if granted.try_recv().is_ok() {
+            self.permits.release(self.pool);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.permits.release(self.pool);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn wait(permits: &Permits, group: u64) -> Option<Waiting> {
+        permits.wait(Pool::Short, Some(GroupId(group)))
+    }
+
+    fn is_granted(waiting: &mut Waiting) -> bool {
+        waiting.granted.as_mut().unwrap().now_or_never().is_some()
+    }
+
+    #[test]
+    fn groups_take_turns() {
+        let permits = Permits::new(1, 100);
+        let mut present = permits.try_take(Pool::Short);
+        assert!(present.is_some() && permits.try_take(Pool::Short).is_none());
+        let mut waiting: Vec<_> = [1, 1, 1, 2, 3].iter().map(|group| wait(&permits, *group)).collect();
+        let mut order = Vec::new();
+        while order.len() < 5 {
+            drop(present);
+            let next = waiting.iter_mut().position(|one| one.as_mut().is_some_and(is_granted)).unwrap();
+            order.push(next);
+            waiting[next].take().unwrap().granted = None;
+            present = Some(Permit { permits: permits.clone(), pool: Pool::Short });
+        }
+        assert_eq!(order, [0, 3, 4, 1, 2]);
+        drop(present);
+        assert!(permits.try_take(Pool::Short).is_some());
+    }
+
+    #[test]
+    fn who_leaves_takes_no_turn_and_loses_no_permit() {
+        let permits = Permits::new(1, 100);
+        let present = permits.try_take(Pool::Short);
+        let (left, stayed, last) = (wait(&permits, 1), wait(&permits, 2), wait(&permits, 2));
+        drop(left);
+        drop(present);
+        // This one leaves before it has received the permit that it was granted.
+        drop(stayed);
+        assert!(is_granted(&mut last.unwrap()));
+    }
+
+    #[test]
+    fn one_group_leaves_room_for_others() {
+        let permits = Permits::new(1, 8);
+        let _present = permits.try_take(Pool::Short);
+        let mut waiting: Vec<_> = (0..6).map(|_| wait(&permits, 1).unwrap()).collect();
+        assert!(wait(&permits, 1).is_none());
+        waiting.extend([wait(&permits, 2).unwrap(), permits.wait(Pool::Short, None).unwrap()]);
+        assert!(wait(&permits, 3).is_none());
+        waiting.truncate(5);
+        assert!(wait(&permits, 1).is_some() && wait(&permits, 3).is_some());
+    }
+}
