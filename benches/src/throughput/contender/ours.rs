@@ -1,5 +1,5 @@
-//! The release binary, as an operator would start it, with two groups, each with a deploy token and a member who may pull.
-//! Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
+//! The release binary, as an operator would start it, with two groups, each with a deploy token and a member who may
+//! pull. Only necessary settings are changed: ports, folders, the upstream and the administrator's token.
 
 use std::net::SocketAddr;
 use std::path::Path;
