@@ -29,13 +29,21 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn single() -> Vec<Row> {
-    [("", "slow", SLOW), ("", "fast", FAST), ("tls ", "slow", SLOW), ("tls ", "fast", FAST)]
-        .map(|(tls, name, pace)| {
-            let herd = Herd { clients: 1, staggered: false, size: 100 * MIB, pace, tls: !tls.is_empty() };
-            row(format!("{tls}cold blob 100 MiB, 1 client, {name} upstream"), CACHES, Figure::Seconds, Cold::Blob(herd))
-                .with(vec![once_upstream()])
+    let servers = [("", "slow", SLOW), ("", "fast", FAST), ("tls ", "slow", SLOW), ("tls ", "fast", FAST)];
+    let of_size = |mib: u64| {
+        servers.map(|(tls, name, pace)| {
+            let herd = Herd { clients: 1, staggered: false, size: mib * MIB, pace, tls: !tls.is_empty() };
+            let name = format!("{tls}cold blob {mib} MiB, 1 client, {name} upstream");
+            let aims = [ProxyCache, Distribution].map(|peer| Aim::at_most(Figure::Seconds, 1.0, peer));
+            row(name, CACHES, Figure::Seconds, Cold::Blob(herd)).with(vec![
+                once_upstream(),
+                aims[0],
+                aims[1],
+                Aim::at_most(Figure::CpuPerGigabyte, 1.1, Distribution),
+            ])
         })
-        .into()
+    };
+    [of_size(100), of_size(1024)].concat()
 }
 
 fn herds() -> Vec<Row> {
