@@ -35,7 +35,7 @@ async fn a_token_that_has_leaked_is_rotated_and_its_secret_ends_at_once() {
     assert_eq!(client.manifest("team", "alpine", "1").await.status, 200);
     let output = said(run_here(&service, &rotate.replace(" ID ", &format!(" {} ", token.id))));
     assert_eq!(client.manifest("team", "alpine", "1").await.status, 401, "{output}");
-    let scope = "repository:team/dependency_proxy/containers/alpine:pull";
+    let scope = "&scope=repository:team/dependency_proxy/containers/alpine:pull";
     assert_eq!(service.token(&token.username, &token.secret, scope).await.status, 403);
     let secret = output.lines().find_map(|line| line.trim().strip_prefix("token ")).unwrap().trim();
     assert_eq!(service.token(&token.username, secret, scope).await.status, 200, "{output}");
