@@ -40,5 +40,6 @@ mod registries;
 mod sending;
 mod service;
 mod small_disk;
+mod soak;
 mod upstream_client;
 mod verbs;

@@ -35,15 +35,16 @@ impl ActiveRule {
     }
 }
 
-/// Applies the first matching rule to the reply, and counts it down.
-pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Reply) {
+/// Applies the first matching rule to the reply, and counts it down. Returns true if it changed the reply.
+pub(super) fn apply(rules: &mut [ActiveRule], request: &Request, reply: &mut Reply) -> bool {
     let Some(rule) = rules.iter_mut().find(|rule| rule.matches(request)) else {
-        return;
+        return false;
     };
     if rule.skip > 0 {
         rule.skip -= 1;
-        return;
+        return false;
     }
     rule.left = rule.left.map(|left| left - 1);
     rule.changes.iter().for_each(|change| change(reply));
+    true
 }

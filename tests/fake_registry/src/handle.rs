@@ -132,6 +132,11 @@ impl FakeRegistry {
         self.state().rules.clear();
     }
 
+    /// Returns the number of responses that fault rules have changed since the last call.
+    pub fn take_faults(&self) -> u64 {
+        std::mem::take(&mut self.state().faults)
+    }
+
     /// Continues the held bodies of all requests so far, also of those that have not reached their hold yet.
     pub fn release(&self) {
         self.shared.releases.send_modify(|count| *count += 1);

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) accounts: Vec<Account>,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) rules: Vec<ActiveRule>,
+    /// Number of responses that rules have changed.
+    pub(super) faults: u64,
     pub(super) requests: Vec<Request>,
 }
 
@@ -75,6 +77,7 @@ impl State {
             accounts: Vec::new(),
             tokens: BTreeMap::new(),
             rules: Vec::new(),
+            faults: 0,
             requests: Vec::new(),
         }
     }
@@ -111,7 +114,7 @@ impl State {
             reply.challenge = self.challenge_text(&request);
         }
         self.pace(&mut reply);
-        faults::apply(&mut self.rules, &request, &mut reply);
+        self.faults += u64::from(faults::apply(&mut self.rules, &request, &mut reply));
         self.requests.push(request);
         reply
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use fake_registry::{FakeRegistry, Image, Layer};
@@ -65,12 +66,22 @@ const LABELS: [(&str, &[&str]); 10] = [
 ];
 
 pub async fn metrics(service: &Service) -> String {
-    reqwest::get(format!("http://{}/metrics", service.metrics)).await.unwrap().text().await.unwrap()
+    metrics_at(service.metrics).await
+}
+
+/// Returns the metrics of the service that has them at this address.
+pub(crate) async fn metrics_at(address: SocketAddr) -> String {
+    reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
 /// Returns the value of a sample of whole numbers, by its name with its labels; 0 where it is missing.
 pub(crate) async fn metric(service: &Service, sample: &str) -> u64 {
-    let metrics = metrics(service).await;
+    metric_at(service.metrics, sample).await
+}
+
+/// Returns the value of a sample as [`metric`] does, of the service with metrics at this address.
+pub(crate) async fn metric_at(address: SocketAddr, sample: &str) -> u64 {
+    let metrics = metrics_at(address).await;
     let found = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     found.unwrap_or("0").parse().unwrap()
 }

@@ -106,7 +106,12 @@ impl Client {
 
     /// Returns the response; `None` where the service is not running.
     pub async fn try_get(&self, path: &str) -> Option<Answer> {
-        Some(Self::read(self.request(Method::GET, path).send().await.ok()?).await)
+        Self::try_send(self.request(Method::GET, path)).await
+    }
+
+    /// Returns the response; `None` where the service is not running.
+    pub async fn try_send(request: RequestBuilder) -> Option<Answer> {
+        Some(Self::read(request.send().await.ok()?).await)
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Answer {

@@ -100,7 +100,7 @@ impl Service {
     /// Restarts the service with standard error as a pipe, which is read up to the line that it listens.
     pub fn restart_into_pipe(&mut self) -> BufReader<ChildStderr> {
         let mut command = self.serve();
-        self.child = command.envs(self.variables.iter().cloned()).stderr(Stdio::piped()).spawn().unwrap();
+        self.child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut pipe = BufReader::new(self.child.stderr.take().unwrap());
         let (address, metrics) = loop {
             let mut line = String::new();
@@ -117,7 +117,7 @@ impl Service {
     pub fn restart_with_output(&mut self, output: Stdio) {
         let mut command = self.serve();
         let log = fs::File::create(&self.log).unwrap();
-        self.child = command.envs(self.variables.iter().cloned()).stdout(output).stderr(log).spawn().unwrap();
+        self.child = command.stdout(output).stderr(log).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         (self.address, self.metrics) = loop {
             if let Some(found) = listening(&self.log()) {
@@ -135,7 +135,8 @@ impl Service {
 
     fn serve(&self) -> Command {
         let mut command = Command::new(super::binary());
-        command.args(["serve", "--config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["serve", "--config"]).arg(&self.config).envs(self.variables.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
 }
