@@ -1,7 +1,7 @@
-//! Pull budgets of the accounts of one upstream: what the headers of its responses report.
+//! Pull budgets of the accounts of one upstream: what the headers of its responses report, for decisions and as
+//! metrics.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,22 +10,38 @@ use reqwest::header::HeaderMap;
 use super::rate_limit;
 use crate::domain::origin::Account;
 use crate::domain::pull_budget::PullBudget;
+use crate::domain::repository::UpstreamName;
 
-/// The budgets of one upstream, by account. The default: without any report.
-#[derive(Default)]
-pub(super) struct Budgets(Mutex<HashMap<Account, PullBudget>>);
+/// The budgets of one upstream, by account.
+pub(super) struct Budgets {
+    upstream: UpstreamName,
+    known: Mutex<HashMap<Account, PullBudget>>,
+}
 
 impl Budgets {
+    /// Creates the record of this upstream, without any report.
+    pub(super) fn of(upstream: UpstreamName) -> Self {
+        Self { upstream, known: Mutex::default() }
+    }
+
     /// Records what the headers of a response report, if they report a limit.
     pub(super) fn learn(&self, account: &Account, headers: &HeaderMap) {
         let Some(report) = rate_limit::report(headers) else { return };
-        let now = Instant::now();
-        match self.known().entry(account.clone()) {
-            Entry::Occupied(mut budget) => budget.get_mut().learn(report, now),
-            Entry::Vacant(entry) => {
-                entry.insert(PullBudget::new(report, now));
+        let (now, left) = (Instant::now(), report.remaining);
+        let limit = report.limit;
+        let mut known = self.known();
+        let runs_out_in = match known.get_mut(account) {
+            Some(budget) => {
+                budget.learn(report, now);
+                budget.runs_out_in(now)
             }
-        }
+            None => {
+                known.insert(account.clone(), PullBudget::new(report, now));
+                None
+            }
+        };
+        drop(known);
+        self.gauge(account, limit, left, runs_out_in.map_or(f64::INFINITY, |time| time.as_secs_f64()));
     }
 
     /// Returns what `read` returns of the budget of an account; `None` if upstream reports none.
@@ -33,7 +49,14 @@ impl Budgets {
         self.known().get(account).map(read)
     }
 
+    fn gauge(&self, account: &Account, limit: u64, left: u64, seconds: f64) {
+        let labels = [("upstream", self.upstream.to_string()), ("account", account.username().to_owned())];
+        metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(limit as f64);
+        metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(left as f64);
+        metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", &labels).set(seconds);
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<Account, PullBudget>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

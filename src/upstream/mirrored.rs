@@ -133,7 +133,7 @@ impl Registry {
             // Mirrors took the time, which shows nothing about upstream's own registry.
             return Ok(ManifestHead::Open);
         }
-        let head = timeout_at(deadline, self.by_own(self.own.head_manifest(origin, reference))).await;
+        let head = timeout_at(deadline, self.by_own(Box::pin(self.own.head_manifest(origin, reference)))).await;
         match head.unwrap_or(Ok(ManifestHead::TooSlow)) {
             // A mirror may respond to the `GET`.
             Err(_) if is_open => Ok(ManifestHead::Open),
@@ -151,7 +151,7 @@ impl Registry {
         let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.manifest(origin, reference).await).await {
             Some(content) => Ok(content),
-            None => by(deadline, self.by_own(self.own.manifest(origin, reference))).await,
+            None => by(deadline, self.by_own(Box::pin(self.own.manifest(origin, reference)))).await,
         }
     }
 
@@ -165,7 +165,7 @@ impl Registry {
         let head = async |client: &RegistryClient, origin: &Origin| client.head_blob(origin, digest).await;
         match self.of_mirrors(async |mirror| mirror.request(origin, &Item::Digest(*digest), head).await).await {
             Some(head) => Ok(head),
-            None => by(deadline, self.by_own(head(&self.own, origin))).await,
+            None => by(deadline, self.by_own(Box::pin(head(&self.own, origin)))).await,
         }
     }
 
@@ -179,7 +179,7 @@ impl Registry {
         let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.blob(origin, digest, from).await).await {
             Some(content) => Ok(content),
-            None => by(deadline, self.by_own(self.own.blob(origin, digest, from))).await,
+            None => by(deadline, self.by_own(Box::pin(self.own.blob(origin, digest, from)))).await,
         }
     }
 
@@ -198,7 +198,7 @@ impl Registry {
         let deadline = self.deadline(self.header_timeout);
         match self.of_mirrors(async |mirror| mirror.blob_range(origin, digest, range).await).await {
             Some(content) => Ok(Some(content)),
-            None => by(deadline, self.by_own(self.own.blob_range(origin, digest, range))).await,
+            None => by(deadline, self.by_own(Box::pin(self.own.blob_range(origin, digest, range)))).await,
         }
     }
 
@@ -237,7 +237,6 @@ impl Registry {
             Some((query, Begun::Mirror(mirror))) => (query, false, Some(mirror)),
             None => (query.clone(), false, None),
         };
-        // On the heap, because the future is part of three others here.
         let send = async |client: &RegistryClient, origin: &Origin| Box::pin(request(client, origin, &query)).await;
         let page_of = async |mirror: &Arc<Mirror>| {
             let page = mirror.request(origin, &Item::List, &send).await?;
@@ -276,7 +275,8 @@ impl Registry {
         if self.requested == Requested::Own { &[] } else { &self.mirrors }
     }
 
-    /// Returns the response of upstream's own registry, if it is requested.
+    /// Returns the response of upstream's own registry, if it is requested. Long futures are to be on the heap, so that
+    /// they are not part of several others.
     async fn by_own<T>(&self, response: impl Future<Output = Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
         if self.requested == Requested::Mirrors { Err(UpstreamError::NotFound) } else { response.await }
     }

@@ -121,7 +121,7 @@ impl RegistryClient {
             accounts: Accounts::new(&options.accounts),
             has_accounts: true,
             accounts_refused: Arc::new(accounts_refused),
-            budgets: Some(Budgets::default()),
+            budgets: Some(Budgets::of(options.name.clone())),
             transport: Arc::new(Transport { upstream: options.name.clone(), clients, hosts }),
             tokens: Arc::default(),
             manifest_heads: HeadSupport::default(),

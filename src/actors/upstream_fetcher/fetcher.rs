@@ -135,7 +135,7 @@ impl UpstreamFetcher {
         let DispatchOwn { request, mut reply, times, inconclusive } = own;
         let admitted = match self.admit(&request, times) {
             Ok(admitted) => admitted,
-            Err(error) => return drop(reply.send(inconclusive.map_or(Err(error), Ok))),
+            Err(error) => return drop(reply.send(inconclusive.ok_or(error))),
         };
         let origin = request.origin().clone();
         actix_rt::spawn(async move {

@@ -88,7 +88,7 @@ impl UpstreamFetcher {
         }
     }
 
-    /// Sets the gauges of all accounts, also of those that were configured before.
+    /// Sets the gauges of the circuits of all accounts, and those of accounts that are not configured any more.
     pub(super) fn set_gauges(&mut self) {
         let states = self.states(Instant::now()).into_iter();
         let present: HashMap<Gauged, AccountState> =
@@ -101,26 +101,14 @@ impl UpstreamFetcher {
             let state = present.get(account);
             let circuit = state.map_or(Circuit::Closed, |state| state.circuit);
             metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value_of(circuit));
-            if *has_limit {
-                gauge_pulls(&labels, state);
+            if state.is_none() && *has_limit {
+                // The upstream's client, which has set them, is gone.
+                metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(0.0);
+                metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(0.0);
+                metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", &labels).set(f64::INFINITY);
             }
         }
     }
-}
-
-/// Sets the gauges of the pull limit of an account that has reported one; zero if it is not configured any more. What
-/// is left stays as it was last reported.
-fn gauge_pulls(labels: &[(&'static str, String)], state: Option<&AccountState>) {
-    let last = match state {
-        Some(state) => state.limit.as_ref().map(|limit| (limit.limit, limit.remaining)),
-        None => Some((0, 0)),
-    };
-    if let Some((limit, left)) = last {
-        metrics::gauge!("dependency_proxy_upstream_pull_limit", labels).set(limit as f64);
-        metrics::gauge!("dependency_proxy_upstream_pulls_left", labels).set(left as f64);
-    }
-    let runs_out_in = state.and_then(|state| state.runs_out_in).map_or(f64::INFINITY, |time| time.as_secs_f64());
-    metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", labels).set(runs_out_in);
 }
 
 fn value_of(circuit: Circuit) -> f64 {

@@ -142,7 +142,9 @@ impl Mirror {
         } else {
             Cow::Owned(Origin { account: Account::Anonymous, ..origin.clone() })
         };
-        let response = tokio::time::timeout(self.client.header_timeout(), send(&self.client, &origin)).await;
+        // On the heap: the futures of all registries would be parts of one another.
+        let sent = Box::pin(send(&self.client, &origin));
+        let response = tokio::time::timeout(self.client.header_timeout(), sent).await;
         let error = match response.unwrap_or(Err(UpstreamError::TimedOut)) {
             Ok(response) => {
                 pending.outcome = "ok";

@@ -89,7 +89,7 @@ async fn the_gauges_of_an_upstream_that_was_removed_are_zero() {
     let gauge = async |name: &str| {
         metric(&service, &format!("dependency_proxy_upstream_{name}{{upstream=\"other.test\",account=\"\"}}")).await
     };
-    eventually("the limit is shown", async || gauge("pulls_left").await == 50).await;
+    eventually("the limit is shown", async || gauge("pulls_left").await == 49).await;
     other.down(Listener::Registry);
     let fails = async || {
         assert_eq!(client.manifest("team", "other.test/acme/missing", "1").await.status, 503);
