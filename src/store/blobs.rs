@@ -238,7 +238,7 @@ impl BlobFiles {
     /// Fails if a folder cannot be read.
     pub fn digests(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
-        for_each_file(&self.folder, |digest, _| digests.push(digest))?;
+        for_each_file(&self.folder, "", |digest, _| digests.push(digest))?;
         Ok(digests)
     }
 
@@ -277,8 +277,12 @@ fn blob_of(size: u64) -> StoredFile {
     StoredFile { kind: FileKind::Blob, size }
 }
 
-/// Calls `call` for every file below the folder of blobs whose name is a digest.
-pub(super) fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::DirEntry)) -> Result<(), StoreError> {
+/// Calls `call` for every file below the folder of blobs or manifests whose name is a digest with this suffix.
+pub(super) fn for_each_file(
+    folder: &Path,
+    suffix: &str,
+    mut call: impl FnMut(Digest, &fs::DirEntry),
+) -> Result<(), StoreError> {
     for shard in fs::read_dir(folder)? {
         let shard = shard?.path();
         if !shard.is_dir() {
@@ -287,7 +291,8 @@ pub(super) fn for_each_file(folder: &Path, mut call: impl FnMut(Digest, &fs::Dir
         for entry in fs::read_dir(shard)? {
             let entry = entry?;
             let name = entry.file_name();
-            if let Some(digest) = name.to_str().and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()) {
+            let hex = name.to_str().and_then(|name| name.strip_suffix(suffix));
+            if let Some(digest) = hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok()) {
                 call(digest, &entry);
             }
         }

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub bytes: Bytes,
 }
 
+/// End of the name of a description, after the digest of its manifest.
+const DESCRIPTION_SUFFIX: &str = ".json";
+
 /// Maximum disk space in bytes that a manifest takes beside its bytes: for its description, and for the rounding of
 /// both files to disk blocks.
 const MAX_OVERHEAD_BYTES: u64 = 16 << 10;
@@ -80,11 +83,33 @@ impl ManifestStore {
     ///
     /// Fails if a folder cannot be read.
     pub fn digests(&self) -> Result<Vec<Digest>, StoreError> {
+        self.digests_with("")
+    }
+
+    fn digests_with(&self, suffix: &str) -> Result<Vec<Digest>, StoreError> {
         let mut digests = Vec::new();
         if self.folder.exists() {
-            for_each_file(&self.folder, |digest, _| digests.push(digest))?;
+            for_each_file(&self.folder, suffix, |digest, _| digests.push(digest))?;
         }
         Ok(digests)
+    }
+
+    /// Removes the descriptions of manifests that are not stored, which killed processes have left, and returns their
+    /// number. A manifest that is being stored may lose its description, which is written again once it is read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a folder cannot be read or a file cannot be removed.
+    pub(in crate::store) fn remove_lone_descriptions(&self) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for digest in self.digests_with(DESCRIPTION_SUFFIX)? {
+            let (file, description) = self.paths(&digest);
+            let _changing = self.usage.changing(&digest);
+            if !file.exists() {
+                removed += usize::from(atomic_file::unlink(&description)?);
+            }
+        }
+        Ok(removed)
     }
 
     /// Returns the same manifests, limited to this disk space.
@@ -191,7 +216,7 @@ impl ManifestStore {
     fn paths(&self, digest: &Digest) -> (PathBuf, PathBuf) {
         let hex = digest.hex();
         let folder = self.folder.join(&hex[..2]);
-        (folder.join(&hex), folder.join(hex + ".json"))
+        (folder.join(&hex), folder.join(hex + DESCRIPTION_SUFFIX))
     }
 }
 
@@ -261,6 +286,20 @@ mod tests {
         fs::write(store.paths(&manifest.digest).0, b"{ }").unwrap();
         assert_eq!(store.read(&manifest.digest).unwrap(), None);
         assert!(!store.paths(&manifest.digest).0.exists());
+    }
+
+    #[test]
+    fn a_description_without_a_manifest_is_removed_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ManifestStore::new(folder.path());
+        let manifests =
+            [b"{}".as_slice(), b"[]"].map(|bytes| Manifest::new(IMAGE.to_owned(), Bytes::from_static(bytes)));
+        manifests.iter().for_each(|manifest| store.put(manifest).unwrap());
+        fs::remove_file(store.paths(&manifests[0].digest).0).unwrap();
+        assert_eq!(store.remove_lone_descriptions().unwrap(), 1);
+        assert_eq!(store.remove_lone_descriptions().unwrap(), 0);
+        assert!(!store.paths(&manifests[0].digest).1.exists());
+        assert_eq!(store.read(&manifests[1].digest).unwrap().unwrap().media_type, IMAGE);
     }
 
     #[test]

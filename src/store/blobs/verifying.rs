@@ -86,7 +86,7 @@ impl BlobFiles {
     /// Fails if a folder cannot be read.
     pub fn by_last_use(&self) -> Result<Vec<Digest>, StoreError> {
         let mut blobs = Vec::new();
-        for_each_file(&self.folder, |digest, entry| {
+        for_each_file(&self.folder, "", |digest, entry| {
             // A blob that was removed meanwhile sorts last; its verification finds nothing.
             let used = entry.metadata().map_or(0, |file| file.atime().max(file.mtime()));
             blobs.push((u32::try_from(used).unwrap_or_default(), digest));

@@ -75,14 +75,17 @@ async fn whenever_a_service_is_killed_what_a_start_corrects_is_left_over_and_not
     assert!(left > 0, "no kill has left anything");
     let mut last = scene.fsck(&[]);
     // A purge that was interrupted goes on after the start, and may be interrupted by the stop.
-    for _ in 0..10 {
+    let mut pause = Duration::from_millis(50);
+    while pause < Duration::from_secs(30) {
         scene.restart().await;
+        tokio::time::sleep(pause).await;
         assert!(scene.service.stop().success());
         last = scene.fsck(&[]);
         assert!(last.code == 0 && last.kinds().iter().all(|kind| kind == "leftover"), "{:#}", last.json);
         if last.numbers().is_empty() {
             break;
         }
+        pause *= 2;
     }
     last.assert_clean("after starts and stops");
 }

@@ -191,6 +191,7 @@ impl EmbeddedContent {
             let size = self.manifests().length(&digest)?;
             corrected += usize::from(self.found(&digest, FileKind::Manifest, size)?);
         }
+        corrected += self.manifests().remove_lone_descriptions()?;
         let mut after = None;
         loop {
             let records = self.index().files_after(after, FILES_PER_STEP)?;
