@@ -164,21 +164,35 @@ impl Soak {
         let product = others[chances.below(others.len() as u64) as usize];
         let own = &self.products[chances.below(self.products.len() as u64) as usize];
         let tag = format!("manifests/{}", product.tag);
-        let parts = product.parts.iter().map(|part| (product, part.path.as_str()));
-        let elsewhere = product.parts.iter().filter(|_| own.is_for(team)).map(|part| (own, part.path.as_str()));
+        let by_tag = (product, tag.as_str(), &product.parts[0].bytes);
+        let parts = product.parts.iter().map(|part| (product, part.path.as_str(), &part.bytes));
+        let elsewhere = product.parts.iter().filter(|_| own.is_for(team));
+        let elsewhere = elsewhere.map(|part| (own, part.path.as_str(), &part.bytes));
         // The layer that all have in common is not private.
         let common: Vec<&str> = self.products[0].blobs().map(|blob| blob.path.as_str()).collect();
-        for (of, path) in std::iter::once((product, tag.as_str())).chain(parts).chain(elsewhere) {
+        for (of, path, private) in std::iter::once(by_tag).chain(parts).chain(elsewhere) {
             if common.contains(&path) {
                 continue;
             }
             let path = team.path(&of.image, path);
             let Some(answer) = self.ask(client.request(Method::GET, &path)).await else { return };
-            if ![401, 403, 404].contains(&answer.status) && !UNAVAILABLE.contains(&answer.status) {
-                self.report.violated(&format!("another's content at {path}: {}", answer.status));
-            }
-            self.report.denied.add(1);
+            self.check_denied(&path, &answer, private);
         }
+    }
+
+    /// Checks that a response has nothing of this content. What upstream sends instead, such as a web page, is passed on,
+    /// and cut off before its end.
+    fn check_denied(&self, path: &str, answer: &Answer, private: &Bytes) {
+        let Answer { status, headers, body, cut } = answer;
+        let is_refused = [401, 403, 404].contains(status) || UNAVAILABLE.contains(status);
+        let is_wrong = *status == 200 && *cut && (body.is_empty() || !private.starts_with(body));
+        if is_refused || is_wrong {
+            return self.report.denied.add(1);
+        }
+        let (length, begin) = (body.len(), String::from_utf8_lossy(&body[..body.len().min(60)]));
+        self.report.violated(&format!(
+            "another's content at {path}: {status} {headers:?}, {length} bytes, cut: {cut}, begins with {begin:?}"
+        ));
     }
 
     /// Logs in with the token of the group, which must work; `None` if the service is not running.
