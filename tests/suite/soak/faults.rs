@@ -17,7 +17,10 @@ impl Soak {
             self.hub.behave();
             match chances.below(8) {
                 0 => self.be_down(&mut chances).await,
-                1 => self.hub.expire_tokens(),
+                1 => {
+                    self.report.upstream_begins("expired tokens".to_owned());
+                    self.hub.expire_tokens();
+                }
                 2 => self.move_tag(&mut chances),
                 3 => {
                     self.fault_of_blobs(&mut chances);
@@ -37,6 +40,7 @@ impl Soak {
     async fn be_down(&self, chances: &mut Chances) {
         let all = [Listener::Registry, Listener::Storage, Listener::Realm];
         let listener = all[chances.below(3) as usize];
+        self.report.upstream_begins(format!("{listener:?} down"));
         self.hub.down(listener);
         sleep(chances.moment(1_500)).await;
         self.hub.up(listener);
@@ -53,7 +57,9 @@ impl Soak {
     fn fault_of_blobs(&self, chances: &mut Chances) {
         let at = chances.below(LAYER_BYTES);
         let rule = self.times(Kind::BlobDownload, chances);
-        let _: Rule<'_> = match chances.below(8) {
+        let fault = chances.below(8);
+        self.report.upstream_begins(format!("fault {fault} of downloads at {at}"));
+        let _: Rule<'_> = match fault {
             0 => rule.cut_after(at),
             1 => rule.close_after(at),
             2 => rule.flip_byte(at),
@@ -70,14 +76,17 @@ impl Soak {
         let kinds = [Kind::ManifestGet, Kind::ManifestHead, Kind::BlobRedirect, Kind::BlobHead, Kind::Token];
         let kind = kinds[chances.below(kinds.len() as u64) as usize];
         let rule = self.times(kind, chances);
-        let _: Rule<'_> = match chances.below(8) {
+        let fault = chances.below(8);
+        self.report.upstream_begins(format!("fault {fault} of {kind:?}"));
+        let _: Rule<'_> = match fault {
             0 => rule.status(500),
             1 => rule.status(503),
             2 => rule.too_many_requests(1),
             3 => rule.html(),
             4 => rule.hang(),
             5 => rule.delay(Duration::from_millis(700)),
-            6 => rule.flip_byte(chances.below(300)),
+            // A token that arrives wrong is refused, and that cannot be told from a refused image.
+            6 if kind != Kind::Token => rule.flip_byte(chances.below(300)),
             _ => rule.reset(),
         };
     }

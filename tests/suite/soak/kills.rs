@@ -13,6 +13,10 @@ impl Soak {
             sleep(chances.moment(6_000)).await;
             self.note_evictions().await;
             sleep(chances.moment(100)).await;
+            if self.report.has_violations() {
+                // The log of this process is wanted.
+                return;
+            }
             self.kill(&mut chances);
             self.check_acknowledged().await;
         }

@@ -32,6 +32,8 @@ pub(super) struct Report {
     pub(super) faults: Count,
     pub(super) kills: Count,
     pub(super) evicted: Count,
+    /// The latest fault of upstream.
+    upstream: RefCell<String>,
     violations: RefCell<Vec<String>>,
 }
 
@@ -53,7 +55,7 @@ impl Report {
         let started = Instant::now();
         let [requests, hits, bytes, cut, unavailable, left, denied] = Default::default();
         let [changes, revoked, removed, held, faults, kills, evicted] = Default::default();
-        let violations = RefCell::default();
+        let (upstream, violations) = Default::default();
         Self {
             started,
             requests,
@@ -70,6 +72,7 @@ impl Report {
             faults,
             kills,
             evicted,
+            upstream,
             violations,
         }
     }
@@ -81,8 +84,12 @@ impl Report {
 
     /// Notes something that must not happen, which ends the soak.
     pub(super) fn violated(&self, violation: &str) {
-        eprintln!("{}, violation: {violation}", self.progress());
+        eprintln!("{}, upstream had {}, violation: {violation}", self.progress(), self.upstream.borrow());
         self.violations.borrow_mut().push(violation.to_owned());
+    }
+
+    pub(super) fn upstream_begins(&self, fault: String) {
+        *self.upstream.borrow_mut() = fault;
     }
 
     pub(super) fn has_violations(&self) -> bool {
