@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(store.remove_lone_descriptions().unwrap(), 1);
         assert_eq!(store.remove_lone_descriptions().unwrap(), 0);
         assert!(!store.paths(&manifests[0].digest).1.exists());
-        assert_eq!(store.read(&manifests[1].digest).unwrap().unwrap().media_type, IMAGE);
+        assert!(store.paths(&manifests[1].digest).1.exists());
     }
 
     #[test]
