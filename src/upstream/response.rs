@@ -200,8 +200,9 @@ fn sent_range(headers: &HeaderMap) -> Option<(Range<u64>, Option<u64>)> {
 /// Parses `bytes 5-9/10` (RFC 9110, section 14.4) into the range and the total length; `None` if they contradict
 /// each other.
 fn content_range(value: &str) -> Option<(Range<u64>, Option<u64>)> {
-    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (start, end) = range.trim().split_once('-')?;
+    let blank = [' ', '\t'];
+    let (range, total) = value.trim_matches(blank).strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.trim_matches(blank).split_once('-')?;
     let (start, end) = (number(start)?, number(end)?);
     let total = if total == "*" { None } else { Some(number(total)?) };
     (start <= end && total.is_none_or(|total| end < total)).then_some((start..end.checked_add(1)?, total))
