@@ -77,6 +77,11 @@ pub(crate) fn refused(queue: &'static str) {
     metrics::counter!("dependency_proxy_over_capacity_total", "queue" => queue).increment(1);
 }
 
+/// Returns the part of a number of permits that one group gets at most: three quarters.
+pub(super) fn usual_share(all: usize) -> usize {
+    all.div_ceil(4).saturating_mul(3).min(all)
+}
+
 /// A limit of the same size for each group, so that no group uses all of a resource that the groups share.
 #[derive(Clone)]
 pub(super) struct Shares {
@@ -98,9 +103,9 @@ impl Shares {
         Self { each: each.clamp(1, Semaphore::MAX_PERMITS), queue, groups: Arc::default() }
     }
 
-    /// Creates limits of three quarters of `all`, the number of permits that all groups share.
+    /// Creates limits of the usual share of `all`, the number of permits that all groups share.
     pub(super) fn of(queue: &'static str, all: usize) -> Self {
-        Self::new(queue, all.div_ceil(4).saturating_mul(3).min(all))
+        Self::new(queue, usual_share(all))
     }
 
     /// Waits for a permit of the group until `late`. Returns `None`, and counts a refusal, if none

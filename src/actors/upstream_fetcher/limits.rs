@@ -83,8 +83,8 @@ impl UpstreamLimits {
         Wait { group: request.group(), until, max_waiting: self.max_waiting }
     }
 
-    /// Returns a permit of this pool. Waits for it for a bounded time, of which the request has `waited` before, in turn
-    /// with other groups, unless the maximum number of requests waits already.
+    /// Returns a permit of this pool. Waits for it for a bounded time, of which the request has `waited` before, in
+    /// turn with other groups, unless the maximum number of requests waits already.
     ///
     /// # Errors
     ///

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::limits::Pool;
+use crate::actors::admission::usual_share;
 use crate::domain::fair_queue::FairQueue;
 use crate::domain::id::GroupId;
 
@@ -51,7 +52,7 @@ impl Permits {
     }
 
     /// Lets a request of the group wait. Returns `None` if the maximum number waits already, of all groups or of this
-    /// one: three quarters of all.
+    /// one.
     pub(super) fn wait(&self, pool: Pool, group: Option<GroupId>) -> Option<Waiting> {
         let mut state = self.state();
         if !state.has_room(group) {
@@ -91,7 +92,7 @@ impl State {
     fn has_room(&self, group: Option<GroupId>) -> bool {
         let all: usize = self.waiting.iter().map(FairQueue::len).sum();
         let of_group: usize = self.waiting.iter().map(|waiting| waiting.len_of(group)).sum();
-        all < self.max_waiting && (group.is_none() || of_group < self.max_waiting.div_ceil(4).saturating_mul(3))
+        all < self.max_waiting && (group.is_none() || of_group < usual_share(self.max_waiting))
     }
 }
 
