@@ -49,6 +49,7 @@ pub(crate) mod properties {
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use budgets::gauge_pulls;
 pub use content::{Content, ContentHead, ManifestHead};
 pub use error::{ConnectionFailure, HttpFailure, RateLimit, RealmError, ReservedFor, UpstreamError};
 pub use hosts::HostPort;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
@@ -27,8 +27,7 @@ impl Budgets {
     /// Records what the headers of a response report, if they report a limit.
     pub(super) fn learn(&self, account: &Account, headers: &HeaderMap) {
         let Some(report) = rate_limit::report(headers) else { return };
-        let (now, left) = (Instant::now(), report.remaining);
-        let limit = report.limit;
+        let (now, limit, left) = (Instant::now(), report.limit, report.remaining);
         let mut known = self.known();
         let runs_out_in = match known.get_mut(account) {
             Some(budget) => {
@@ -41,7 +40,7 @@ impl Budgets {
             }
         };
         drop(known);
-        self.gauge(account, limit, left, runs_out_in.map_or(f64::INFINITY, |time| time.as_secs_f64()));
+        gauge_pulls(&self.upstream, account, (limit, left), runs_out_in);
     }
 
     /// Returns what `read` returns of the budget of an account; `None` if upstream reports none.
@@ -49,14 +48,22 @@ impl Budgets {
         self.known().get(account).map(read)
     }
 
-    fn gauge(&self, account: &Account, limit: u64, left: u64, seconds: f64) {
-        let labels = [("upstream", self.upstream.to_string()), ("account", account.username().to_owned())];
-        metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(limit as f64);
-        metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(left as f64);
-        metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", &labels).set(seconds);
-    }
-
     fn known(&self) -> MutexGuard<'_, HashMap<Account, PullBudget>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Sets the gauges of an account's pull limit: its size, the number of pulls that are left, and the time until they run
+/// out; `None`: they do not.
+pub fn gauge_pulls(
+    upstream: &UpstreamName,
+    account: &Account,
+    (limit, left): (u64, u64),
+    runs_out_in: Option<Duration>,
+) {
+    let labels = [("upstream", upstream.to_string()), ("account", account.username().to_owned())];
+    let seconds = runs_out_in.map_or(f64::INFINITY, |time| time.as_secs_f64());
+    metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(limit as f64);
+    metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(left as f64);
+    metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", &labels).set(seconds);
 }

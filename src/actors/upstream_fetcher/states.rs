@@ -12,7 +12,7 @@ use crate::domain::origin::Account;
 use crate::domain::pull_budget::LimitReport;
 use crate::domain::repository::UpstreamName;
 use crate::domain::upstream::NetworkMode;
-use crate::upstream::Registry;
+use crate::upstream::{Registry, gauge_pulls};
 
 /// State of one account at an upstream.
 #[derive(Clone, Debug)]
@@ -96,16 +96,15 @@ impl UpstreamFetcher {
         for (account, state) in &present {
             *self.gauged.entry(account.clone()).or_default() |= state.limit.is_some();
         }
-        for (account, has_limit) in &self.gauged {
-            let labels = [("upstream", account.0.to_string()), ("account", account.1.username().to_owned())];
-            let state = present.get(account);
+        for (gauged, has_limit) in &self.gauged {
+            let (upstream, account) = gauged;
+            let labels = [("upstream", upstream.to_string()), ("account", account.username().to_owned())];
+            let state = present.get(gauged);
             let circuit = state.map_or(Circuit::Closed, |state| state.circuit);
             metrics::gauge!("dependency_proxy_upstream_circuit", &labels).set(value_of(circuit));
             if state.is_none() && *has_limit {
                 // The upstream's client, which has set them, is gone.
-                metrics::gauge!("dependency_proxy_upstream_pull_limit", &labels).set(0.0);
-                metrics::gauge!("dependency_proxy_upstream_pulls_left", &labels).set(0.0);
-                metrics::gauge!("dependency_proxy_upstream_pulls_run_out_seconds", &labels).set(f64::INFINITY);
+                gauge_pulls(upstream, account, (0, 0), None);
             }
         }
     }
