@@ -232,22 +232,24 @@ impl Registry {
         request: impl AsyncFn(&RegistryClient, &Origin, &ListQuery) -> Result<ListPage, UpstreamError>,
     ) -> Result<ListPage, UpstreamError> {
         let deadline = self.deadline(deadlines::LIST);
-        let (query, of_own, of_mirror) = match query.marked().and_then(|(query, mark)| self.begun(query, mark)) {
-            Some((query, Begun::Own)) => (query, true, None),
-            Some((query, Begun::Mirror(mirror))) => (query, false, Some(mirror)),
-            None => (query.clone(), false, None),
-        };
+        let marked = query.marked().and_then(|(query, mark)| self.begun(query, mark));
+        let (query, begun) = marked.map_or_else(|| (query.clone(), None), |(query, begun)| (query, Some(begun)));
         let send = async |client: &RegistryClient, origin: &Origin| Box::pin(request(client, origin, &query)).await;
         let page_of = async |mirror: &Arc<Mirror>| {
             let page = mirror.request(origin, &Item::List, &send).await?;
             Some(page.marked(mirror.client().mark()))
         };
-        if let Some(mirror) = of_mirror {
-            let reason = "the mirror that sent the pages before does not send the next one".to_owned();
-            return page_of(mirror).await.ok_or(UpstreamError::Interrupted { reason });
-        }
-        if !of_own && let Some(page) = self.of_mirrors(page_of).await {
-            return Ok(page);
+        match begun {
+            Some(Begun::Mirror(mirror)) => {
+                let reason = "the mirror that sent the pages before does not send the next one".to_owned();
+                return page_of(mirror).await.ok_or(UpstreamError::Interrupted { reason });
+            }
+            Some(Begun::Own) => {}
+            None => {
+                if let Some(page) = self.of_mirrors(page_of).await {
+                    return Ok(page);
+                }
+            }
         }
         let page = by(deadline, self.by_own(send(&self.own, origin))).await?;
         Ok(if self.mirrors.is_empty() { page } else { page.marked(self.own.mark()) })

@@ -349,7 +349,7 @@ fn content_of(head: ContentHead, response: Response, skip: u64, idle: Duration) 
 /// Returns the first 16 hexadecimal digits of the SHA-256 of an address.
 fn mark_of(url: &Url) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, url.as_str().as_bytes());
-    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.as_ref()[..8])
 }
 
 /// Returns a random number; 0 if the operating system provides none.
