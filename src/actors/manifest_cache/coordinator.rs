@@ -33,8 +33,8 @@ pub(super) struct ManifestCache {
     /// `HEAD` requests under way. The flag is true for revalidations, which have a shorter timeout.
     heads: SingleFlight<(ManifestKey, bool), SharedOutcome<ManifestHead>>,
     fetches: SingleFlight<ManifestKey, SharedOutcome<Fetched>>,
-    /// The shares of groups in each of the two.
-    shares: [Shares; 2],
+    head_shares: Shares,
+    fetch_shares: Shares,
     /// Negative entries, with the time until which each is valid.
     absent: Cache<ManifestKey, Instant>,
 }
@@ -66,7 +66,8 @@ impl ManifestCache {
         Self {
             heads: SingleFlight::new(options.max_fetches.get()),
             fetches: SingleFlight::new(options.max_fetches.get()),
-            shares: [(); 2].map(|()| Shares::of("manifests", options.max_fetches.get())),
+            head_shares: Shares::of("manifests", options.max_fetches.get()),
+            fetch_shares: Shares::of("manifests", options.max_fetches.get()),
             fetcher: Fetcher { upstream, store, memory, unstored, evictor, max_stored_bytes },
             times,
             absent: Cache::new(MAX_ABSENT),
@@ -83,6 +84,7 @@ impl ManifestCache {
         actix_rt::spawn(async move {
             let requested = key.clone();
             let work = async move {
+                // Held by the task as a whole, until the request has ended.
                 let Share { group, .. } = &share;
                 fetcher.head(&requested, *group, time).await
             };
@@ -96,6 +98,7 @@ impl ManifestCache {
         actix_rt::spawn(async move {
             let requested = key.clone();
             let work = async move {
+                // Held by the task as a whole, until the request has ended.
                 let Share { group, .. } = &share;
                 fetcher.fetch(&requested, *group, has_stale).await
             };
@@ -143,7 +146,7 @@ impl Handler<ConfirmManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                let Some(share) = self.shares[0].try_acquire(group) else {
+                let Some(share) = self.head_shares.try_acquire(group) else {
                     self.heads.abandon(&key);
                     return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
                 };
@@ -171,7 +174,7 @@ impl Handler<FetchManifest> for ManifestCache {
             }
             Join::Coalesced(receiver) => (receiver, true),
             Join::First(receiver) => {
-                let Some(share) = self.shares[1].try_acquire(group) else {
+                let Some(share) = self.fetch_shares.try_acquire(group) else {
                     self.fetches.abandon(&key);
                     return Response::reply(SharedOutcome::at_once(Err(Cause::Busy)));
                 };
