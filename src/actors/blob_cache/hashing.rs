@@ -36,7 +36,7 @@ pub(super) struct Hashes {
 
 struct Queue {
     state: Mutex<State>,
-    /// Room for further bytes. Closed if the work was lost.
+    /// One permit for each byte that may still be added. Closed if the work was lost.
     room: Semaphore,
 }
 
@@ -48,7 +48,7 @@ struct State {
 }
 
 impl Hashing {
-    /// Adds a batch, and waits until there is room for it. The hash is computed later.
+    /// Adds a batch, and waits as long as it would exceed [`MAX_WAITING_BYTES`]. The hash is computed later.
     ///
     /// # Errors
     ///
@@ -135,10 +135,14 @@ impl Drop for Work {
     }
 }
 
-/// Returns the room that a batch takes. One that is larger than the queue takes all of it.
+/// Returns the permits for a batch, one for each byte. One that is larger than the queue needs all of them.
 fn permits(batch: &Batch) -> u32 {
-    let bytes = batch.iter().map(Bytes::len).sum::<usize>();
-    bytes.min(MAX_WAITING_BYTES) as u32
+    length(batch).min(MAX_WAITING_BYTES) as u32
+}
+
+/// Returns the number of bytes in a batch.
+pub(super) fn length(batch: &[Bytes]) -> usize {
+    batch.iter().map(Bytes::len).sum()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::task::JoinError;
 
 use super::context::DownloadContext;
-use super::hashing::{Hashes, Hashing};
+use super::hashing::{Hashes, Hashing, length};
 use super::progress::End;
 use super::upstream::BlobKey;
 use crate::auth::sha256::Hasher;
@@ -16,7 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::spool::SpoolFile;
 use crate::store::usage::Spooled;
 
-/// Number of bytes for which room is made at once, if the blob is known to be that long.
+/// Number of bytes that are reserved at once, if the blob is known to be that long.
 const RESERVED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The file of one download, and the hash of the bytes written to it.
@@ -28,7 +28,7 @@ pub(super) struct Writer {
     is_failed: bool,
     /// Number of bytes written so far.
     written: u64,
-    /// Number of bytes, from the first, that there is room for. They count against the quota.
+    /// Number of bytes, from the first, for which there is space. They count against the quota.
     reserved: u64,
     counted: Spooled,
 }
@@ -65,7 +65,7 @@ impl Writer {
         Ok((limits, Self { shared: Arc::clone(shared), spooled, hashing, is_failed, written, reserved, counted }))
     }
 
-    /// Writes a batch, and hashes it at the same time or later. `length` is the length of the whole blob, if it is
+    /// Writes a batch, and hashes it at the same time or later. `whole` is the length of the whole blob, if it is
     /// known. After a failed write, the hash is that of the batches before it, and nothing more can be written.
     ///
     /// # Errors
@@ -74,17 +74,17 @@ impl Writer {
     pub(super) async fn store(
         mut self,
         batch: Vec<Bytes>,
-        length: Option<u64>,
+        whole: Option<u64>,
     ) -> Result<(Self, Result<(), StoreError>), JoinError> {
         let batch = Arc::new(batch);
-        let end = self.written + bytes(&batch);
+        let end = self.written + length(&batch) as u64;
         if end > self.reserved && self.shared.files.room_left().is_ok_and(|room| room < end - self.reserved) {
             // A failure shows again when the batch is written.
             drop(self.shared.evictor.make_room(end - self.reserved).await);
         }
         self.hashing.add(Arc::clone(&batch)).await?;
         spawn_blocking(move || {
-            let written = self.write(&batch, length);
+            let written = self.write(&batch, whole);
             self.is_failed = written.is_err();
             (self, written)
         })
@@ -106,10 +106,10 @@ impl Writer {
         self.spooled
     }
 
-    fn write(&mut self, batch: &[Bytes], length: Option<u64>) -> Result<(), StoreError> {
-        let end = self.written + bytes(batch);
+    fn write(&mut self, batch: &[Bytes], whole: Option<u64>) -> Result<(), StoreError> {
+        let end = self.written + length(batch) as u64;
         if end > self.reserved {
-            self.reserve(end, length)?;
+            self.reserve(end, whole)?;
         }
         let mut offset = self.written;
         for bytes in batch {
@@ -125,12 +125,12 @@ impl Writer {
     /// # Errors
     ///
     /// Fails with [`StoreError::Full`] if they do not fit: other downloads may have used the space since the start.
-    fn reserve(&mut self, end: u64, length: Option<u64>) -> Result<(), StoreError> {
+    fn reserve(&mut self, end: u64, whole: Option<u64>) -> Result<(), StoreError> {
         let room_end = self.reserved.saturating_add(self.shared.files.room_left()?);
         if room_end < end {
             return Err(StoreError::Full);
         }
-        let ahead = length.unwrap_or(0).min(self.reserved + RESERVED_BYTES).min(room_end);
+        let ahead = whole.unwrap_or(0).min(self.reserved + RESERVED_BYTES).min(room_end);
         if ahead > end {
             self.spooled.allocate(self.written..ahead);
         }
@@ -139,10 +139,6 @@ impl Writer {
         self.reserved = reserved;
         Ok(())
     }
-}
-
-fn bytes(batch: &[Bytes]) -> u64 {
-    batch.iter().map(|bytes| bytes.len() as u64).sum()
 }
 
 /// Converts an error of the store to the reason why a blob is not stored.

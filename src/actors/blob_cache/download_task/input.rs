@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{DownloadTask, STALL_TIMEOUT};
+use crate::actors::blob_cache::hashing::length;
 use crate::auth::random;
 use crate::domain::download::Event;
 use crate::domain::retries::jittered;
@@ -98,7 +98,7 @@ impl DownloadTask<'_> {
 
     /// Returns the number of received bytes that are not written yet.
     pub(super) fn batched(&self) -> usize {
-        self.batch.iter().map(Bytes::len).sum()
+        length(&self.batch)
     }
 
     fn ended(&mut self) -> Event {
