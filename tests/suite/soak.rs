@@ -1,11 +1,11 @@
-//! Everything at once: pulls, revocations, pins, removals, evictions, faults of upstream and kills, for some seconds here
-//! and for as long as an operator wants with `tests/soak everything`. It ends with a report, and fails where anything
-//! was wrong or lost. The choices follow from the seed, which is printed; `DEPENDENCY_PROXY_TEST_SEED` sets another one,
-//! and `DEPENDENCY_PROXY_TEST_SOAK_SECONDS` the duration. With the same seed the same things are tried; their order
-//! still depends on the machine.
+//! Everything at once: pulls, revocations, pins, removals, evictions, faults of upstream and kills, for some seconds
+//! here and for as long as an operator wants with `tests/soak everything`. It ends with a report, and fails where
+//! anything was wrong or lost. The choices follow from the seed, which is printed; `DEPENDENCY_PROXY_TEST_SEED` sets
+//! another one, and `DEPENDENCY_PROXY_TEST_SOAK_SECONDS` the duration. With the same seed the same things are tried;
+//! their order still depends on the machine.
 //!
-//! - Each complete response has the bytes of upstream, whatever upstream sends. A range of a blob that is not stored may
-//!   be wrong where upstream sends it wrong, because it cannot be verified.
+//! - Each complete response has the bytes of upstream, whatever upstream sends. A range of a blob that is not stored
+//!   may be wrong where upstream sends it wrong, because it cannot be verified.
 //! - No pull that is allowed is refused, except with 429 or 502 to 504 because of a fault. None waits for ever.
 //! - No group gets private content of another's account.
 //! - A revoked credential, and that of a removed member, fails at the very next request and after each kill. Tokens

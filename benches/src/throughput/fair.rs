@@ -28,7 +28,7 @@ const LARGE_BYTES: u64 = 100 << 20;
 const IMAGES: usize = 50;
 const CLIENTS: usize = 4;
 /// Pause of a measured client after each pull: they alone must not use all of the processors.
-const PAUSE: Duration = Duration::from_millis(5);
+const PULL_INTERVAL: Duration = Duration::from_millis(5);
 /// Multiple of the usual round, so that the slowest hundredth has several pulls.
 const ROUNDS_EACH: u32 = 2;
 
@@ -103,7 +103,7 @@ fn watched(lab: &Lab, server: &Running, pulls: &[Pull], time: Duration) -> io::R
         || lab.upstream.counts(),
         || {
             let end = Instant::now() + time;
-            crowd::run(CLIENTS, PAUSE, async |client, state| {
+            crowd::run(CLIENTS, PULL_INTERVAL, async |client, state| {
                 for pull in pulls.iter().cycle().skip(client * pulls.len() / CLIENTS) {
                     if Instant::now() >= end {
                         break;
@@ -112,7 +112,7 @@ fn watched(lab: &Lab, server: &Running, pulls: &[Pull], time: Duration) -> io::R
                         Ok(pulled) => state.tally.borrow_mut().received(pulled.received()),
                         Err(error) => state.tally.borrow_mut().failed(&error),
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(PULL_INTERVAL).await;
                 }
                 Ok(())
             })

@@ -1,5 +1,5 @@
-//! Changes of a soak by an administrator: tokens, members, pins and removals. Each that is acknowledged is checked at the
-//! very next request, and goes into the ledger. One whose response does not arrive may have been made or not.
+//! Changes of a soak by an administrator: tokens, members, pins and removals. Each that is acknowledged is checked at
+//! the very next request, and goes into the ledger. One whose response does not arrive may have been made or not.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::ledger::{Created, KINDS, Ledger, TOKEN_NAME};
 use crate::crash::Chances;
 use crate::service::{ADMIN_TOKEN, Client, Token};
 
-/// Maximum numbers of tokens and of pins: the cache must have room for other images.
+/// Maximum numbers of tokens and of pins: other images must fit into the cache, too.
 const MAX_TOKENS: usize = 20;
 const MAX_PINS: usize = 2;
 

@@ -85,7 +85,7 @@ impl Soak {
             3 => rule.html(),
             4 => rule.hang(),
             5 => rule.delay(Duration::from_millis(700)),
-            // A token that arrives wrong is refused, and that cannot be told from a refused image.
+            // A token that arrives wrong is refused, and that cannot be distinguished from a refused image.
             6 if kind != Kind::Token => rule.flip_byte(chances.below(300)),
             _ => rule.reset(),
         };

@@ -12,7 +12,7 @@ use crate::service::{Client, Service, Token};
 /// Maximum number of revoked credentials that are checked, the newest ones.
 const MAX_REVOKED: usize = 40;
 
-/// What was acknowledged, and not changed since.
+/// Everything that was acknowledged, and not changed since.
 pub(super) struct Ledger {
     /// Tokens that were created and not revoked.
     pub(super) tokens: Vec<Created>,

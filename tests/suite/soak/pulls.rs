@@ -180,8 +180,8 @@ impl Soak {
         }
     }
 
-    /// Checks that a response has nothing of this content. What upstream sends instead, such as a web page, is passed on,
-    /// and cut off before its end.
+    /// Checks that a response has nothing of this content. What upstream sends instead, such as a web page, is passed
+    /// on, and cut off before its end.
     fn check_denied(&self, path: &str, answer: &Answer, private: &Bytes) {
         let Answer { status, headers, body, cut } = answer;
         let is_refused = [401, 403, 404].contains(status) || UNAVAILABLE.contains(status);
@@ -237,7 +237,8 @@ impl Soak {
         answer
     }
 
-    /// Returns true if an allowed request got a complete response. It may only fail where upstream or a kill explains it.
+    /// Returns true if an allowed request got a complete response. It may only fail where upstream or a kill explains
+    /// it.
     fn is_served(&self, path: &str, answer: &Answer) -> bool {
         match answer.status {
             200 | 206 if answer.cut => self.report.cut.add(1),

@@ -38,7 +38,7 @@ pub(super) struct Herd {
     thread: JoinHandle<io::Result<Done>>,
 }
 
-/// What the clients received: numbers of complete responses, or of complete pulls, and of failed requests.
+/// Result of the clients: numbers of complete responses, or of complete pulls, and of failed requests.
 pub(super) struct Done {
     responses: u64,
     errors: u64,
