@@ -12,6 +12,7 @@
 //! | [`key_file`] | replacement of the file of the signing keys | block |
 //! | [`cache_id`], [`layout`], [`damage`] | identity of the cache folder; versions of the layouts of both folders; reports of damaged files | block |
 //! | [`usage`] | sizes of all stored content, and changes of files that are not recorded yet | do not block |
+//! | [`closing`] | the end of the store's use, between changes | blocks |
 //! | [`temporary_copy`] | copies of databases, which an examination can open | block |
 //! | [`large_buffer`], [`blocking`] | memory for large content; threads for work that blocks | |
 //! | [`error`] | errors, without types of sled | do not block |
@@ -40,6 +41,7 @@ pub mod atomic_file;
 pub mod blobs;
 pub(crate) mod blocking;
 mod cache_id;
+mod closing;
 pub mod content;
 mod damage;
 pub mod data_dir;

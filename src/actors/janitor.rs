@@ -223,6 +223,8 @@ impl Janitor {
         actix_rt::spawn(async move {
             match parts.purge(group).await {
                 Ok(files) => tracing::info!(group = path, group_id = group.0, files, "a group's cache was purged"),
+                // The next start goes on with it.
+                Err(StoreError::Closed) => {}
                 Err(error) => {
                     tracing::warn!(group = path, group_id = group.0, %error, "a group's cache could not be purged");
                 }

@@ -57,7 +57,7 @@ impl<E> From<StoreError> for ChangeError<E> {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
-            StoreError::Io(_) | StoreError::Damaged(_) => Self::Store(error.to_string()),
+            StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => Self::Store(error.to_string()),
         }
     }
 }

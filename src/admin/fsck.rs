@@ -82,7 +82,7 @@ pub fn fsck(
     let folders = if repair { DataDir::open(data)?.with_cache(&cache)? } else { DataDir::inspect(data, &cache)? };
     let report = fsck::examine(data, &cache, progress).map_err(|error| match error {
         StoreError::Full => FsckError::NoSpace(std::env::temp_dir()),
-        StoreError::Io(_) | StoreError::Damaged(_) => FsckError::Store(error),
+        StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => FsckError::Store(error),
     })?;
     let repaired = if repair {
         progress(Progress::Repairing);

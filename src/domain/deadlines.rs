@@ -21,6 +21,7 @@
 //! | [`KILL`] | 30 s | the whole stop | an orchestrator kills the process |
 //! | [`SHUTDOWN`] | 25 s | the default of `shutdown_timeout`: responses under way | they are cut off |
 //! | [`COMMIT`] | 3 s | blobs that were just sent, at the stop | they are downloaded again |
+//! | [`CLOSE`] | 1 s | changes of the cache under way, at the stop | the next start corrects what they leave |
 //! | [`LAST_LINES`] | 1 s | the last log lines, at the stop: `telemetry` has this limit itself | they are lost |
 
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub const SHUTDOWN: Duration = Duration::from_secs(25);
 /// Maximum time that the stop waits for blobs that are being committed.
 pub const COMMIT: Duration = Duration::from_secs(3);
 
+/// Maximum time that the stop waits for changes of the cache, such as the removal of images.
+pub const CLOSE: Duration = Duration::from_secs(1);
+
 /// Maximum time that the end of the process waits for the reader of the log.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -105,5 +109,5 @@ const _: () = {
     // After the last wait there is time for a request.
     assert!(fits(&[RATE_LIMIT, MARGIN], RESPONSE));
     assert!(fits(&[SHORT_PERMIT, MAX_HEADER], FETCH) && fits(&[FETCH, SHORT_PERMIT, MAX_HEADER], PROBE));
-    assert!(fits(&[SHUTDOWN, COMMIT, LAST_LINES], KILL));
+    assert!(fits(&[SHUTDOWN, COMMIT, CLOSE, LAST_LINES], KILL));
 };

@@ -164,11 +164,12 @@ impl BlobFiles {
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be synced or renamed. The spool file is removed then.
+    /// Fails if the file cannot be synced or renamed, or if the store is closed. The spool file is removed then.
     pub fn commit(&self, spooled: SpoolFile, digest: &Digest) -> Result<(), StoreError> {
         let (path, file) = (self.path(digest), spooled.file().clone());
         // Outside the lock, because it waits for the disk.
         spooled.sync()?;
+        let _change = self.usage.closing().begin()?;
         let _changing = self.usage.changing(digest);
         let before = fs::metadata(&path).ok().map(|file| file.len());
         spooled.persist(&path)?;
@@ -194,8 +195,9 @@ impl BlobFiles {
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be removed or its folder cannot be synced.
+    /// Fails if the file cannot be removed or its folder cannot be synced, or if the store is closed.
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let _change = self.usage.closing().begin()?;
         self.remove_with(digest, atomic_file::remove_file)
     }
 

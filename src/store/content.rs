@@ -23,6 +23,7 @@
 //! | [`trim`](ContentStore::trim), [`remove_unread`](ContentStore::remove_unread), [`remove_unnamed`](ContentStore::remove_unnamed) | each link by itself | yes | some links are gone; content without a link is found by [`unlinked`](ContentStore::unlinked) |
 //! | [`mark_purged`](ContentStore::mark_purged) | yes | yes | as before or after |
 //! | [`remove_links`](ContentStore::remove_links), [`remove_manifests`](ContentStore::remove_manifests), [`end_purge`](ContentStore::end_purge) | in small steps | when the purge ends | [`groups`](ContentStore::groups) returns the group until the purge is repeated and ends |
+//! | [`close`](ContentStore::close) | completes the operations under way; later ones fail | yes: the whole index | as after a crash during any other operation |
 //! | [`flush`](ContentStore::flush) | no | yes: the whole index | what is lost is restored from files, apart from the numbers of reads, and the numbers and times of pulls |
 //! | [`verify`](ContentStore::verify) | each entry by itself; until it ends, lookups use the files | no: to be called after each start | repeated by the next start |
 //! | [`verify_manifest`](ContentStore::verify_manifest), [`verify_again`](ContentStore::verify_again), [`recount`](ContentStore::recount) | each manifest, entry or record by itself | no: to be called now and then | repeated by the next call |
@@ -42,6 +43,7 @@ mod verifying;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::blobs::BlobFiles;
 use super::blocking::blocking;
@@ -306,7 +308,9 @@ impl ContentStore {
     ///
     /// Fails if a folder cannot be read.
     pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
-        self.run(move |content| content.reconcile(&blobs, &mut || true)).await
+        let Engine::Embedded(content) = self.0.clone();
+        // Not as one change: it may take long, and each of its corrections is complete by itself.
+        blocking(move || content.reconcile(&blobs, &mut || true)).await
     }
 
     /// Writes what waits in memory.
@@ -318,13 +322,15 @@ impl ContentStore {
         self.run(|content| content.index().flush()).await
     }
 
-    /// Writes what waits in memory, at the end of the process.
+    /// Writes what waits in memory, at the end of the process. Waits for operations under way, at most for this time.
+    /// All later ones that change something fail with [`StoreError::Closed`].
     ///
     /// # Errors
     ///
     /// Fails if the disk fails.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        self.run(|content| content.index().close()).await
+    pub async fn close(&self, max_wait: Duration) -> Result<(), StoreError> {
+        let Engine::Embedded(content) = self.0.clone();
+        blocking(move || content.close(max_wait)).await
     }
 
     /// Returns the disk space that is available to manifests.
@@ -344,6 +350,10 @@ impl ContentStore {
         work: impl FnOnce(&EmbeddedContent) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let Engine::Embedded(content) = self.0.clone();
-        blocking(move || work(&content)).await
+        blocking(move || {
+            let _change = content.closing().begin()?;
+            work(&content)
+        })
+        .await
     }
 }

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// The content that was read is not the content that was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The store is closed, because the process ends. Nothing was changed.
+    #[error("the service is stopping")]
+    Closed,
 }
 
 impl StoreError {
@@ -24,6 +27,7 @@ impl StoreError {
     pub fn reason(&self) -> &str {
         match self {
             Self::Full => "the disk is full",
+            Self::Closed => "the service is stopping",
             Self::Io(reason) | Self::Damaged(reason) => reason,
         }
     }
@@ -167,7 +171,7 @@ impl OpenError {
                 let free = atomic_file::free_bytes(data).unwrap_or(0);
                 Self::Full { path, missing: needed.saturating_sub(free).max(1) }
             }
-            StoreError::Io(_) | StoreError::Damaged(_) => Self::Io { path, error },
+            StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => Self::Io { path, error },
         }
     }
 }

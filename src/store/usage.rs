@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::closing::Closing;
 use crate::domain::digest::Digest;
 
 /// Sizes of all stored content. Cheap to clone; clones share their state.
@@ -22,6 +23,7 @@ struct Inner {
     /// Bytes that running downloads are expected to write still.
     unwritten: AtomicU64,
     changes: Mutex<HashMap<Digest, FileChange>>,
+    closing: Closing,
     /// Held while a file is renamed into place or removed, and counted. Shared by digests with the same first bits.
     changing: [Mutex<()>; LOCKS],
 }
@@ -78,13 +80,18 @@ pub struct Spooled {
 
 impl Default for Usage {
     fn default() -> Self {
-        let (bytes, blobs, manifests, spooled, unwritten, changes) = Default::default();
+        let (bytes, blobs, manifests, spooled, unwritten, changes, closing) = Default::default();
         let changing = [const { Mutex::new(()) }; LOCKS];
-        Self(Arc::new(Inner { bytes, blobs, manifests, spooled, unwritten, changes, changing }))
+        Self(Arc::new(Inner { bytes, blobs, manifests, spooled, unwritten, changes, closing, changing }))
     }
 }
 
 impl Usage {
+    /// Returns what keeps the store from being closed during a change.
+    pub(in crate::store) fn closing(&self) -> &Closing {
+        &self.0.closing
+    }
+
     /// Waits until no other thread changes the file of this digest, and keeps others from it.
     pub(in crate::store) fn changing(&self, digest: &Digest) -> MutexGuard<'_, ()> {
         let lock = usize::from(digest.as_bytes()[0]) % LOCKS;
@@ -163,6 +170,11 @@ impl Usage {
             }
         }
         is_same
+    }
+
+    /// Returns true if changes are not in the index yet.
+    pub(in crate::store) fn has_changes(&self) -> bool {
+        !self.changes().is_empty()
     }
 
     /// Returns true if a change of this file is not in the index yet.

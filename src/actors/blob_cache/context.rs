@@ -76,7 +76,7 @@ impl DownloadContext {
         let links = vec![(key.digest, Link::granted(Some(size)))];
         let grant = Grant { group, origin: key.origin.clone(), links, pulled: Pulled::Blob };
         match self.evictor.with_room(0, || self.content.grant(grant.clone(), None)).await {
-            Ok(_) => {}
+            Ok(_) | Err(StoreError::Closed) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, Some((&key.origin, &key.digest))),
             Err(error) => {
                 static LINES: LineLimit<Origin> = LineLimit::new();

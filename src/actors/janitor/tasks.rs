@@ -14,6 +14,7 @@ use crate::actors::manifest_cache::ManifestCacheHandle;
 use crate::actors::policy_evaluator::PolicyEvaluatorHandle;
 use crate::actors::pulls::PullCounts;
 use crate::domain::commands::retention;
+use crate::domain::deadlines;
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::store::atomic_file::TempFileSweep;
@@ -91,8 +92,8 @@ impl Parts {
     /// Writes everything that waits to be written, for the end of the process.
     pub(super) async fn finish(&self) {
         self.tidy().await;
-        report("the end of the index", self.content.close().await);
         report("the identities and their export", self.identities.finish().await);
+        report("the end of the index", self.content.close(deadlines::CLOSE).await);
     }
 
     /// Removes everything that a group has cached. Returns the number of contents that no other group had a link to.
@@ -219,9 +220,10 @@ impl Parts {
     }
 }
 
-/// Logs a failure. The same work is tried again at the next interval.
+/// Logs a failure. The same work is tried again at the next interval, or by the next start.
 pub(super) fn report(what: &'static str, outcome: Result<(), StoreError>) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "{what} could not be written");
+    match outcome {
+        Ok(()) | Err(StoreError::Closed) => {}
+        Err(error) => tracing::warn!(%error, "{what} could not be written"),
     }
 }

@@ -258,6 +258,7 @@ impl CachedManifests {
     fn reported<T>(&self, outcome: Result<T, StoreError>) -> Option<T> {
         match outcome {
             Ok(value) => return Some(value),
+            Err(StoreError::Closed) => {}
             Err(StoreError::Full) => self.unstored.report(Unstored::NoSpace, None),
             Err(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => {
                 static LINES: LineLimit<()> = LineLimit::new();

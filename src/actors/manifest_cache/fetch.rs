@@ -145,6 +145,7 @@ impl Fetcher {
         let bytes = manifest.bytes.len() as u64;
         match self.evictor.with_room(bytes, || self.store.put_manifest(manifest.clone())).await {
             Ok(()) => true,
+            Err(StoreError::Closed) => false,
             Err(StoreError::Full) => {
                 self.unstored.report(Unstored::NoSpace, Some((image, &digest)));
                 false

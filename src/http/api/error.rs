@@ -264,7 +264,9 @@ impl From<ImagesError> for ApiError {
         match error {
             ImagesError::Busy => Self::TooManyLists,
             ImagesError::Store(StoreError::Full) => Self::CacheFull,
-            ImagesError::Store(error @ (StoreError::Io(_) | StoreError::Damaged(_))) => Self::Cache(error),
+            ImagesError::Store(error @ (StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed)) => {
+                Self::Cache(error)
+            }
         }
     }
 }

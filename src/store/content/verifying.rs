@@ -33,6 +33,7 @@ impl ContentStore {
     ///
     /// Fails if the process lacks open files or memory, or if a damaged file cannot be removed.
     pub fn verify_manifest(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let _change = self.engine().closing().begin()?;
         let manifest = self.engine().manifests().read(digest)?;
         Ok(manifest.map_or(0, |manifest| manifest.bytes.len() as u64))
     }

@@ -1,5 +1,6 @@
 //! Cached content in the embedded store: the index and the manifests as files. The functions block.
 
+mod closing;
 mod eviction;
 mod images;
 pub(super) mod names;

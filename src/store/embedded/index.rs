@@ -25,9 +25,7 @@ mod trimming;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-#[cfg(test)]
-use std::sync::atomic::Ordering;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::{fs, io};
 
@@ -88,6 +86,10 @@ pub struct Index {
     folder: PathBuf,
     /// A [`Trust`], as a number.
     trust: AtomicU8,
+    /// True if the last process that used the database was killed.
+    was_in_use: bool,
+    /// True if the records of files agree with the files.
+    has_compared_files: AtomicBool,
     found: Found,
     /// Held for reading while entries are added, and for writing while an entry is corrected or removed.
     adding: RwLock<()>,
@@ -97,8 +99,9 @@ pub struct Index {
     purging: Mutex<HashSet<GroupId>>,
 }
 
-/// Name of a file that marks the database in its folder as in use. It stays behind if the process is killed: then
-/// entries may be missing, or present again, which the next start corrects.
+/// Name of a file that marks the database in its folder as in use. It stays behind if the process is killed, or ends
+/// in the middle of a change or of the comparison with the files: then entries may be missing, or present again, which
+/// the next start corrects.
 const IN_USE: &str = "in-use";
 
 /// Size of sled's cache in bytes.
@@ -112,7 +115,12 @@ impl Index {
     ///
     /// Fails if the disk is full, or if the database can neither be opened nor rebuilt.
     pub fn open(data: &Path, cache: &Path) -> Result<Self, OpenError> {
-        let index = Self::open_or_rebuild(data, cache)?;
+        let was_in_use = was_interrupted(&data.join("index"));
+        let mut index = Self::open_or_rebuild(data, cache)?;
+        index.was_in_use = was_in_use;
+        // One that was built just now has no records of files yet.
+        let is_new = index.trust() == Trust::Checked;
+        index.has_compared_files = AtomicBool::new(!was_in_use && !is_new);
         // Without the mark an examination after a kill would call broken what the next start corrects.
         if let Err(error) = atomic_file::write_file(&index.folder.join(IN_USE), b"") {
             tracing::warn!(%error, "the index could not be marked as in use");
@@ -204,6 +212,8 @@ impl Index {
             free_spaces: Vec::new(),
             folder: folder.to_owned(),
             trust: AtomicU8::default(),
+            was_in_use: false,
+            has_compared_files: AtomicBool::default(),
             found: Found::default(),
             adding: RwLock::default(),
             checking: Mutex::default(),
@@ -230,13 +240,23 @@ impl Index {
         &self.folder
     }
 
-    /// Forces everything to the disk, and marks the database as no longer in use.
+    /// Records that all files were compared with their records.
+    pub fn files_compared(&self) {
+        self.has_compared_files.store(true, Ordering::Release);
+    }
+
+    /// Forces everything to the disk, and marks the database as no longer in use, unless what a killed process has left
+    /// in it is not corrected yet.
     ///
     /// # Errors
     ///
     /// Fails if the disk fails.
     pub fn close(&self) -> Result<(), StoreError> {
         self.flush()?;
+        let has_compared_links = !self.was_in_use || self.trust() != Trust::Unchecked;
+        if !(has_compared_links && self.has_compared_files.load(Ordering::Acquire)) {
+            return Ok(());
+        }
         match fs::remove_file(self.folder.join(IN_USE)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),

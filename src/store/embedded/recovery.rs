@@ -111,7 +111,7 @@ pub(super) fn open(files: &Files) -> Result<(RecordsDatabase, Journal), OpenErro
     opened.map_err(|refusal| match refusal {
         Refusal::Reason(reason) | Refusal::Failed(StoreError::Damaged(reason)) => found.refusal(files, reason),
         // No change is lost, so that a restore would not help.
-        Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_))) => {
+        Refusal::Failed(error @ (StoreError::Full | StoreError::Io(_) | StoreError::Closed)) => {
             OpenError::of(&files.database, error, &files.data, reserve::MIN_FREE_BYTES)
         }
     })
@@ -319,7 +319,7 @@ impl Witness {
     fn unreadable(error: StoreError) -> Self {
         Self::Unreadable(match error {
             StoreError::Damaged(reason) => reason,
-            StoreError::Full | StoreError::Io(_) => error.to_string(),
+            StoreError::Full | StoreError::Io(_) | StoreError::Closed => error.to_string(),
         })
     }
 

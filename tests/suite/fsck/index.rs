@@ -41,6 +41,9 @@ async fn a_start_without_the_index_brings_back_every_image_with_its_pin_and_its_
 /// Number of kills, each followed by an examination.
 const KILLS: u64 = 15;
 
+/// Number of stops, each followed by an examination.
+const STOPS: u64 = 15;
+
 /// Pulls images of one layer each, deletes every second one, and now and then all, until it is dropped.
 async fn change(scene: &Scene, client: &Client, round: u64) {
     for number in 0.. {
@@ -88,6 +91,25 @@ async fn whenever_a_service_is_killed_what_a_start_corrects_is_left_over_and_not
         pause *= 2;
     }
     last.assert_clean("after starts and stops");
+}
+
+#[actix_rt::test]
+async fn a_service_that_is_stopped_during_changes_leaves_nothing_broken() {
+    let mut chances = Chances::announced("stops before an examination");
+    let mut scene = Scene::start().await;
+    for round in 0..STOPS {
+        let client = scene.restart().await;
+        // Some stops come right after the start, while what the last kill has left is still corrected.
+        let _ = tokio::time::timeout(chances.moment(600), change(&scene, &client, round)).await;
+        assert!(scene.service.stop().success());
+        let found = scene.fsck(&[]);
+        assert!(found.code == 0 && found.json["clean"] == true, "round {round}: {:#}", found.json);
+        if round % 3 == 0 {
+            let client = scene.restart().await;
+            let _ = tokio::time::timeout(chances.moment(300), change(&scene, &client, STOPS + round)).await;
+            scene.service.kill();
+        }
+    }
 }
 
 #[actix_rt::test]

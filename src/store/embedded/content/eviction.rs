@@ -177,6 +177,7 @@ impl EmbeddedContent {
         pace: &mut dyn FnMut() -> bool,
     ) -> Result<usize, StoreError> {
         let mut corrected = 0;
+        let mut pace = || pace() && !self.closing().is_closed();
         for digest in blobs.digests()? {
             if !pace() {
                 return Ok(corrected);
@@ -195,9 +196,15 @@ impl EmbeddedContent {
         let mut after = None;
         loop {
             let records = self.index().files_after(after, FILES_PER_STEP)?;
-            let Some((last, _)) = records.last() else { return Ok(corrected) };
+            let Some((last, _)) = records.last() else {
+                self.index().files_compared();
+                return Ok(corrected);
+            };
             after = Some(*last);
             for (digest, file) in records {
+                if !pace() {
+                    return Ok(corrected);
+                }
                 let is_there = match file.kind {
                     FileKind::Blob => blobs.path(&digest).exists(),
                     FileKind::Manifest => self.manifests().length(&digest)? > 0,

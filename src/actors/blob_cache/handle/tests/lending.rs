@@ -30,8 +30,13 @@ async fn what_is_in_a_file_is_lent_in_large_parts_and_small_ones_while_it_grows(
 
 #[actix_rt::test]
 async fn the_last_byte_is_not_lent_before_the_digest_holds() {
-    let scene = Scene::new(FakeUpstream::of(100_000).replying([Reply::Corrupt(3)]));
-    let (bytes, error) = send_range(scene.open(1).await.unwrap(), 0..100_000).await;
+    let upstream = FakeUpstream { pause: Duration::from_millis(5), ..FakeUpstream::of(100_000) };
+    let scene = Scene::new(upstream.replying([Reply::Corrupt(3)]));
+    let (bytes, error) = match scene.open(1).await {
+        Ok(growing) => send_range(growing, 0..100_000).await,
+        // On a busy machine the digest may be known before the first byte is lent.
+        Err(error) => (Vec::new(), Some(error)),
+    };
     assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
 }
 
