@@ -1,13 +1,24 @@
 //! Examination and repair of a store that no service has open. [`store::embedded::fsck`](crate::store::embedded::fsck)
 //! has what is examined.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::store::embedded::fsck::{self, RepairError};
 pub use crate::store::embedded::fsck::{Examined, Finding, Findings, Progress, Quarantined, Repaired, Report};
 
 use crate::store::data_dir::DataDir;
 use crate::store::error::{OpenError, StoreError};
+
+/// The folders and the file of a stopped service.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The cache folder; `None`: the one from which the index was built, or `cache` in the data folder.
+    pub cache: Option<PathBuf>,
+    /// The file of the signing keys; `None`: the one in the data folder. It is only named in advice.
+    pub key_file: Option<PathBuf>,
+}
 
 /// Result of an examination.
 #[derive(Debug)]
@@ -58,35 +69,29 @@ pub enum FsckError {
     Repair(#[from] RepairError),
 }
 
-/// Examines the store in this data folder and its cache folder, and repairs it if `repair` is true. Without a repair
-/// nothing is changed. `cache` is the cache folder; `None`: the one from which the index was built, or `cache` in the
-/// data folder.
+/// Examines the store in these folders, and repairs it if `repair` is true. Without a repair nothing is changed.
 ///
 /// # Errors
 ///
 /// Fails if the folders do not exist, are in use or cannot be read, or if the index cannot be repaired.
-pub fn fsck(
-    data: &Path,
-    cache: Option<&Path>,
-    repair: bool,
-    progress: &dyn Fn(Progress),
-) -> Result<Outcome, FsckError> {
+pub fn fsck(folders: Folders, repair: bool, progress: &dyn Fn(Progress)) -> Result<Outcome, FsckError> {
+    let Folders { data, cache, key_file } = folders;
     if !data.join("lock").exists() {
-        return Err(FsckError::NoData(data.to_owned()));
+        return Err(FsckError::NoData(data));
     }
-    let known = || fsck::known_cache_folder(data).unwrap_or_else(|| data.join("cache"));
-    let cache = cache.map_or_else(known, Path::to_owned);
+    let known = || fsck::known_cache_folder(&data).unwrap_or_else(|| data.join("cache"));
+    let cache = cache.unwrap_or_else(known);
     if !cache.is_dir() {
         return Err(FsckError::NoCache(cache));
     }
-    let folders = if repair { DataDir::open(data)?.with_cache(&cache)? } else { DataDir::inspect(data, &cache)? };
-    let report = fsck::examine(data, &cache, progress).map_err(|error| match error {
+    let folders = if repair { DataDir::open(&data)?.with_cache(&cache)? } else { DataDir::inspect(&data, &cache)? };
+    let report = fsck::examine(&data, &cache, key_file.as_deref(), progress).map_err(|error| match error {
         StoreError::Full => FsckError::NoSpace(std::env::temp_dir()),
         StoreError::Io(_) | StoreError::Damaged(_) | StoreError::Closed => FsckError::Store(error),
     })?;
     let repaired = if repair {
         progress(Progress::Repairing);
-        let repaired = fsck::repair(data, &cache, &report);
+        let repaired = fsck::repair(&data, &cache, &report);
         // Also after a failure: the service must be able to read what was written.
         folders.give_to_owner()?;
         Some(repaired?)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use self::progress::Bar;
 use super::failure::Failure;
 use super::output::{bytes, print_line, printable};
-use crate::admin::fsck::{self, Finding, Findings, Outcome, Repaired};
+use crate::admin::fsck::{self, Finding, Findings, Folders, Outcome, Repaired};
 use crate::settings::Settings;
 
 /// Arguments of `fsck`.
@@ -28,6 +28,10 @@ pub(super) struct FsckArgs {
     /// the data folder
     #[arg(long, value_name = "DIR", requires = "data")]
     cache: Option<PathBuf>,
+    /// File of the signing keys, if the settings name another one (auth.key_file) than jwt-keys in the data folder. It
+    /// is named in the advice to restore damaged identities
+    #[arg(long, value_name = "FILE", requires = "data")]
+    key_file: Option<PathBuf>,
     /// Repair what is broken: move damaged and foreign files to the folder quarantine in the cache folder, and correct
     /// the index by the files
     #[arg(long)]
@@ -43,15 +47,15 @@ const MAX_SHOWN: usize = 10;
 impl FsckArgs {
     /// Examines the store and prints the result.
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (data, cache) = match self.data {
-            Some(data) => (data, self.cache),
+        let folders = match self.data {
+            Some(data) => Folders { data, cache: self.cache, key_file: self.key_file },
             None => {
-                let storage = Settings::load(self.config.as_deref(), std::env::vars_os())?.storage;
-                (storage.data_dir, Some(storage.cache_dir))
+                let Settings { storage, auth, .. } = Settings::load(self.config.as_deref(), std::env::vars_os())?;
+                Folders { data: storage.data_dir, cache: Some(storage.cache_dir), key_file: auth.key_file }
             }
         };
         let bar = Bar::new();
-        let outcome = fsck::fsck(&data, cache.as_deref(), self.repair, &|progress| bar.show(progress));
+        let outcome = fsck::fsck(folders, self.repair, &|progress| bar.show(progress));
         bar.clear();
         let outcome = outcome?;
         if self.json {

@@ -71,15 +71,21 @@ pub enum Progress {
     Repairing,
 }
 
-/// Examines the store in these folders, which no service has open, and changes nothing.
+/// Examines the store in these folders, which no service has open, and changes nothing. `key_file` is the file of the
+/// signing keys that the advice for damaged identities names; `None`: the one in the data folder.
 ///
 /// # Errors
 ///
 /// Fails if the process lacks open files, memory or temporary disk space. What else cannot be read is a finding.
-pub fn examine(data: &Path, cache: &Path, progress: &dyn Fn(Progress)) -> Result<Report, StoreError> {
+pub fn examine(
+    data: &Path,
+    cache: &Path,
+    key_file: Option<&Path>,
+    progress: &dyn Fn(Progress),
+) -> Result<Report, StoreError> {
     progress(Progress::Comparing);
     let mut report = Report::default();
-    let directory = identities::examine(data, &mut report)?;
+    let directory = identities::examine(data, key_file, &mut report)?;
     let content = content::list(cache, &mut report);
     let index = index_copy::open(data, cache, &mut report)?;
     compare(cache, &content, index.as_ref(), directory.as_ref(), &mut report)?;

@@ -281,7 +281,11 @@ async fn identities_that_a_start_refuses_are_reported_with_its_advice_and_are_no
     assert_eq!((run.code, run.kinds()), (1, names(&["identities"])), "{:#}", run.json);
     let text = run.json["findings"][0]["text"].as_str().unwrap();
     let advice = format!("admin restore --data {}", scene.service.data().display());
-    assert!(text.contains(&advice), "{text}");
+    assert!(text.contains(&advice) && !text.contains("--key-file"), "{text}");
+    let data = scene.service.data().to_str().unwrap().to_owned();
+    let named = Run::of(fsck(&["--data", &data, "--key-file", "/etc/elsewhere/jwt-keys"]));
+    let text = named.json["findings"][0]["text"].as_str().unwrap();
+    assert!(text.contains(&advice) && text.contains("--key-file /etc/elsewhere/jwt-keys"), "{text}");
     let before = snapshot(&scene.service.data());
     let repair = scene.fsck(&["--repair"]);
     assert_eq!(repair.code, 1);

@@ -11,13 +11,17 @@ use crate::store::temporary_copy::TemporaryCopy;
 
 /// Opens a copy of the identities, as a start does. Returns them; `None`, with a finding, if a start would be refused,
 /// or would begin without any.
-pub(super) fn examine(data: &Path, report: &mut Report) -> Result<Option<Directory>, StoreError> {
+pub(super) fn examine(
+    data: &Path,
+    key_file: Option<&Path>,
+    report: &mut Report,
+) -> Result<Option<Directory>, StoreError> {
     let copy = TemporaryCopy::of(data, &EmbeddedIdentities::FILES)?;
     let mut unusable = |reason: String| {
         report.findings.add(Finding::Identities(reason));
         Ok(None)
     };
-    match EmbeddedIdentities::load_from(copy.path()) {
+    match EmbeddedIdentities::load_from(copy.path()).map_err(|error| error.with_key_file(key_file)) {
         Ok(directory) if directory.is_empty() => {
             unusable(format!("there are no identities in {}: the next start begins with new ones", data.display()))
         }
