@@ -1,7 +1,7 @@
 //! Reports to the operator about content that is passed on to clients without being stored: a counter, a log line
 //! per image, and a warning that names the folder, its free space and the setting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,10 +29,13 @@ pub(super) struct UnstoredReports {
     any: AtomicBool,
 }
 
+/// Times of the last warnings about the disk of the cache, by reason.
+static DISK_WARNINGS: Mutex<BTreeMap<&'static str, Instant>> = Mutex::new(BTreeMap::new());
+
 /// The times of the last log lines.
 #[derive(Default)]
 struct Last {
-    warnings: HashMap<&'static str, Instant>,
+    warnings: BTreeMap<&'static str, Instant>,
     images: HashMap<Origin, Image>,
     /// The time when old images were last forgotten.
     forgot: Option<Instant>,
@@ -72,10 +75,13 @@ impl UnstoredReports {
         self.kind.count(word);
         let now = Instant::now();
         let mut last = self.last();
-        let warns = last.warnings.get(word).is_none_or(|at| now.duration_since(*at) >= WARN_INTERVAL);
-        if warns {
-            last.warnings.insert(word, now);
-        }
+        let warns = match reason {
+            Unstored::TooLong | Unstored::OverGroupQuota => is_due(&mut last.warnings, reason, now),
+            // One warning for all kinds: they are on the same disk.
+            Unstored::NoSpace | Unstored::StoreFailed => {
+                is_due(&mut DISK_WARNINGS.lock().unwrap_or_else(PoisonError::into_inner), reason, now)
+            }
+        };
         let logged = content.filter(|(image, digest)| last.record(image, digest, now));
         self.any.store(!last.images.is_empty(), Ordering::Relaxed);
         drop(last);
@@ -155,8 +161,8 @@ impl UnstoredReports {
                 free_bytes,
                 min_free = %self.free_space.min_free(),
                 setting = "storage.min_free",
-                "the disk of the cache is full, so {kind} are passed on to clients without being stored: free some space in this \
-                 folder, or move it to a larger disk"
+                "the disk of the cache is full, so what is not cached yet is passed on to clients without being stored: free some \
+                 space in this folder, or move it to a larger disk"
             ),
             Unstored::TooLong => tracing::warn!(
                 reason = reason.word(),
@@ -172,10 +178,19 @@ impl UnstoredReports {
                 reason = reason.word(),
                 %folder,
                 free_bytes,
-                "the cache cannot be written, so {kind} are passed on to clients without being stored"
+                "the cache cannot be written, so what is not cached yet is passed on to clients without being stored"
             ),
         }
     }
+}
+
+/// Returns true if a warning for this reason is due, and records its time then.
+fn is_due(warnings: &mut BTreeMap<&'static str, Instant>, reason: Unstored, now: Instant) -> bool {
+    let is_due = warnings.get(reason.word()).is_none_or(|at| now.duration_since(*at) >= WARN_INTERVAL);
+    if is_due {
+        warnings.insert(reason.word(), now);
+    }
+    is_due
 }
 
 impl Last {
