@@ -94,6 +94,10 @@ enum Order {
 const IMAGES: Columns =
     &["image", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
 
+/// As [`IMAGES`], where some were pulled with an account: an image is listed once for each.
+const IMAGES_OF_ACCOUNTS: Columns =
+    &["image", "account", "digest", "platforms", "size", "cached_at", "last_pulled_at", "pulls", "pinned", "state"];
+
 const USAGE: Columns = &["group", "size", "quota", "images", "blobs", "manifests"];
 
 /// Number of characters of a digest that a table shows.
@@ -117,7 +121,7 @@ impl CacheVerb {
                 query.extend(search.map(|search| ("search", search)));
                 query.extend(pinned.then(|| ("pinned", "true".to_owned())));
                 let images = api.list(&["groups", &group, "dependency_proxy", "images"], &query).await?;
-                Ok(Output::Table { columns: IMAGES, rows: images.iter().map(image_row).collect(), values: images })
+                Ok(table(images))
             }
             Self::Warm(args) => args.run(api, as_json).await,
             Self::Delete { group: OfGroup { group }, images } => {
@@ -140,12 +144,17 @@ impl CacheVerb {
                     let path = ["groups", &group, "dependency_proxy", "refresh", &image.to_string()];
                     refreshed.push(api.post(&path, &json!({})).await?);
                 }
-                let rows = refreshed.iter().map(image_row).collect();
-                Ok(Output::Table { columns: IMAGES, rows, values: refreshed })
+                Ok(table(refreshed))
             }
             Self::Usage => usage(api).await,
         }
     }
+}
+
+fn table(images: Vec<Value>) -> Output {
+    let has_account = images.iter().any(|image| image["account"].is_string());
+    let columns = if has_account { IMAGES_OF_ACCOUNTS } else { IMAGES };
+    Output::Table { columns, rows: images.iter().map(image_row).collect(), values: images }
 }
 
 async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<(), Failure> {
