@@ -1,8 +1,9 @@
 //! Pulls of one group beside other clients: what a herd of another group, idle connections and stalled readers do to
 //! them. Each is compared with the same pulls without those clients, on the same server just before.
 //!
-//! The other clients and upstream would run on other machines. Here they share the processors with the server, so that
-//! they run at the lowest priority: they get the time that the server and the measured clients leave.
+//! All clients and upstream would run on other machines. Here they share the processors with the server, so that the
+//! other clients and upstream run at the lowest priority, where they get the time that the server and the measured
+//! clients leave, and the measured clients at the highest, where none of their time is a wait for a processor.
 
 mod herd;
 
@@ -70,9 +71,9 @@ pub fn run(row: &Row, beside: Beside, options: &Options) -> io::Result<Finding> 
         for (server, (_, samples)) in servers.iter().zip(&mut samples) {
             let pulls = small.pulls(&server.other_group());
             let time = options.round() * ROUNDS_EACH;
-            let alone = watched(&lab, server, &pulls, time)?;
+            let alone = herd::at_highest_priority(|| watched(&lab, server, &pulls, time))??;
             let herd = Herd::start(beside, server, &lab, &large, number)?;
-            let mut sample = watched(&lab, server, &pulls, time)?;
+            let mut sample = herd::at_highest_priority(|| watched(&lab, server, &pulls, time))??;
             let done = herd.end()?;
             let shown = [&alone, &sample].map(|sample| sample.read(row.figure));
             eprintln!("  {}: {shown:?} ms, {} pulls; {done}", server.kind.name(), sample.answers);

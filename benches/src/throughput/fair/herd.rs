@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -21,8 +22,8 @@ use crate::throughput::lab::Lab;
 use crate::throughput::load::{BUFFER_BYTES, Connection, Received, Request, Target};
 use crate::throughput::row::fair::Beside;
 
-/// The lowest priority of the operating system's scheduler (nice(1)).
-const LOWEST: i32 = 19;
+/// The highest priority of the usual scheduling policy (nice(1)).
+const HIGHEST: i32 = -20;
 /// Time for which the herd runs before anything is measured beside it.
 const LEAD: Duration = Duration::from_millis(500);
 /// Idle connections and stalled readers of [`Beside::Silent`].
@@ -72,7 +73,7 @@ impl Herd {
         let stop = Arc::<AtomicBool>::default();
         let stopping = stop.clone();
         let thread = std::thread::Builder::new().name("herd".to_owned()).spawn(move || {
-            setpriority_process(None, LOWEST)?;
+            only_when_idle()?;
             work(&stopping, &begun.0)
         })?;
         begun.1.recv().map_err(|_| io::Error::other("the herd could not begin"))?;
@@ -89,10 +90,30 @@ impl Herd {
 
 /// Runs this on a thread of the lowest priority, which the threads that it starts inherit.
 pub(super) fn at_lowest_priority<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    std::thread::scope(|scope| {
-        let lowered = scope.spawn(|| setpriority_process(None, LOWEST).map(|()| work()));
-        Ok(lowered.join().map_err(|_| io::Error::other("a thread panicked"))??)
+    on_thread(|| only_when_idle().map(|()| work()))?
+}
+
+/// Sets the scheduling policy of this thread to SCHED_IDLE (sched(7)). One of the usual policy would finish its time
+/// slice of some milliseconds, whatever its priority, before a thread of the server that has work again.
+fn only_when_idle() -> io::Result<()> {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let status = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("chrt (util-linux) ended with {status}"))) }
+}
+
+/// As [`at_lowest_priority`], of the highest priority. Without the right to it, which root has, the priority stays as
+/// it is.
+pub(super) fn at_highest_priority<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    on_thread(|| {
+        if let Err(error) = setpriority_process(None, HIGHEST) {
+            eprintln!("  the measured clients wait for the processors like the server: {error}");
+        }
+        work()
     })
+}
+
+fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| scope.spawn(work).join().map_err(|_| io::Error::other("a thread panicked")))
 }
 
 /// Each client sends the same request again and again on a connection that it keeps.
