@@ -8,6 +8,7 @@
 //! memory alone.
 
 mod examination;
+mod file_record;
 mod files;
 mod holdings;
 mod images;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::rebuild::{COMPLETE, UNREADABLE};
 use super::totals::Counted;
-use super::{ImageFile, Index, LinkFile, StoreError, Summary, files, key, read};
+use super::{ImageFile, Index, LinkFile, StoreError, Summary, file_record, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Tag;
@@ -218,7 +218,7 @@ impl<'a> Comparison<'a> {
         for entry in &self.index.files {
             let (key, record) = entry?;
             entries += 1;
-            let (Some(digest), Some(record)) = (files::digest_of(&key), files::stored(&record)) else {
+            let (Some(digest), Some(record)) = (file_record::digest_of(&key), file_record::stored(&record)) else {
                 findings.add(Finding::DifferingEntry(Entry::File, described(Entry::File, &key)));
                 continue;
             };
@@ -323,7 +323,7 @@ fn described(entry: Entry, key: &[u8]) -> String {
         Entry::Link => link(),
         Entry::Image => image(),
         Entry::Tag => tag(),
-        Entry::File | Entry::Summary => files::digest_of(key).map(|digest| digest.to_string()),
+        Entry::File | Entry::Summary => file_record::digest_of(key).map(|digest| digest.to_string()),
     };
     text.unwrap_or_else(|| "a damaged name".to_owned())
 }

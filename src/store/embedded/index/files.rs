@@ -1,12 +1,12 @@
 //! Records of the stored files: length, number of reads, priority for eviction, and time of the last read. They can be
-//! rebuilt from the files themselves, apart from the reads. A record of another length counts as none; one of the same
-//! length is read as it is, so that a change of the format needs another length.
+//! rebuilt from the files themselves, apart from the reads.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
 
+use super::file_record::{FileRecord, decoded, digest_of, encoded, stored};
 use super::rebuild::Trust;
 use super::{Index, StoreError};
 use crate::domain::digest::Digest;
@@ -17,20 +17,8 @@ use crate::store::usage::{FileChange, FileKind, StoredFile, Totals, Usage};
 /// Key of the [`Age`] of the cache.
 const AGE: &[u8] = b"age";
 
-/// Length of a record in bytes: kind, size, reads, priority, and time of the last read.
-const RECORD_BYTES: usize = 1 + 8 + 4 + 8 + 8;
-
 /// Maximum number of recounts of all files, where others are stored or removed meanwhile.
 const MAX_RECOUNTS: usize = 3;
-
-/// The record of a file.
-#[derive(Clone, Copy)]
-struct FileRecord {
-    kind: FileKind,
-    usage: Use,
-    /// Time of the last read.
-    read_at: Timestamp,
-}
 
 /// A file to evict.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -300,48 +288,4 @@ impl Index {
         let age = self.in_database(|| Ok(self.database.get(AGE)?)).flatten();
         Age(age.and_then(|age| Some(f64::from_be_bytes(age.as_ref().try_into().ok()?))).unwrap_or_default())
     }
-}
-
-fn encoded(FileRecord { kind, usage, read_at }: FileRecord) -> Vec<u8> {
-    let kind = match kind {
-        FileKind::Manifest => 0,
-        FileKind::Blob => 1,
-    };
-    let mut record = Vec::with_capacity(RECORD_BYTES);
-    record.push(kind);
-    record.extend(usage.size.to_be_bytes());
-    record.extend(usage.reads.to_be_bytes());
-    record.extend(usage.priority.to_be_bytes());
-    record.extend(read_at.as_second().to_be_bytes());
-    record
-}
-
-/// Returns `None` for a record of another format, which is replaced when the file is found.
-fn decoded(record: &[u8]) -> Option<FileRecord> {
-    let record: &[u8; RECORD_BYTES] = record.try_into().ok()?;
-    let kind = if record[0] == 0 { FileKind::Manifest } else { FileKind::Blob };
-    let size = u64::from_be_bytes(record[1..9].try_into().ok()?);
-    let reads = u32::from_be_bytes(record[9..13].try_into().ok()?);
-    let priority = f64::from_be_bytes(record[13..21].try_into().ok()?);
-    let read_at = Timestamp::from_second(i64::from_be_bytes(record[21..].try_into().ok()?)).ok()?;
-    Some(FileRecord { kind, usage: Use { size, reads, priority }, read_at })
-}
-
-/// Returns the use in a record.
-pub(super) fn usage(record: &[u8]) -> Option<Use> {
-    decoded(record).map(|record| record.usage)
-}
-
-/// Returns the time of the last read in a record.
-pub(super) fn read_at(record: &[u8]) -> Option<Timestamp> {
-    decoded(record).map(|record| record.read_at)
-}
-
-/// Returns the kind and length in a record.
-pub(super) fn stored(record: &[u8]) -> Option<StoredFile> {
-    decoded(record).map(|FileRecord { kind, usage, .. }| StoredFile { kind, size: usage.size })
-}
-
-pub(super) fn digest_of(key: &[u8]) -> Option<Digest> {
-    Some(Digest::from_bytes(key.try_into().ok()?))
 }

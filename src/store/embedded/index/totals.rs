@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::rebuild::Trust;
-use super::{Index, StoreError, files, key, read};
+use super::{Index, StoreError, file_record, key, read};
 use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -184,7 +184,7 @@ impl Index {
 
     /// Returns the record of a stored file. A file whose record is not written yet has none.
     pub(super) fn file(&self, digest: &Digest) -> Result<Option<StoredFile>, StoreError> {
-        Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(files::stored))
+        Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(file_record::stored))
     }
 
     /// Returns the record of a stored file, as [`Self::file`] does; `None` if the database cannot be read.

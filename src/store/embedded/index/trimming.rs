@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{Index, StoreError, files, key, link_files, read};
+use super::{Index, StoreError, file_record, key, link_files, read};
 use crate::domain::digest::Digest;
 use crate::domain::eviction::Selection;
 use crate::domain::id::GroupId;
@@ -42,7 +42,7 @@ impl Index {
                     continue;
                 }
                 if record.is_none_or(|(known, _)| known != digest) {
-                    record = Some((digest, self.files.get(digest.as_bytes())?.as_deref().and_then(files::usage)));
+                    record = Some((digest, self.files.get(digest.as_bytes())?.as_deref().and_then(file_record::usage)));
                 }
                 seen = Some((digest, group));
                 if let Some(usage) = record.and_then(|(_, usage)| usage).filter(|_| !keep(group, &digest)) {
@@ -76,7 +76,7 @@ impl Index {
             for key in self.links.iter().keys() {
                 let Some((digest, group)) = key::holder_of_link(&key?) else { continue };
                 let Some(since) = since.get(&group).filter(|_| !keep(group, &digest)) else { continue };
-                let read_at = self.files.get(digest.as_bytes())?.as_deref().and_then(files::read_at);
+                let read_at = self.files.get(digest.as_bytes())?.as_deref().and_then(file_record::read_at);
                 // A link to what is not stored: a part of an image that nobody has pulled.
                 if read_at.is_some_and(|read_at| read_at < *since) && unread.last() != Some(&(group, digest)) {
                     unread.push((group, digest));
@@ -116,7 +116,7 @@ impl Index {
 
     /// Returns true for stored content that nobody has read since this time; false if that is unknown.
     pub fn is_unread(&self, digest: &Digest, before: Timestamp) -> bool {
-        let read_at = || Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(files::read_at));
+        let read_at = || Ok(self.files.get(digest.as_bytes())?.as_deref().and_then(file_record::read_at));
         self.in_database(read_at).flatten().is_some_and(|read_at| read_at < before)
     }
 
@@ -131,9 +131,9 @@ impl Index {
             let mut unlinked = Vec::new();
             for entry in &self.files {
                 let (key, record) = entry?;
-                let is_old = files::read_at(&record).is_some_and(|read_at| read_at < before);
+                let is_old = file_record::read_at(&record).is_some_and(|read_at| read_at < before);
                 if is_old && self.links.scan_prefix(&key).next().transpose()?.is_none() {
-                    unlinked.extend(files::digest_of(&key));
+                    unlinked.extend(file_record::digest_of(&key));
                 }
             }
             Ok(unlinked)
