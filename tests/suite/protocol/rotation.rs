@@ -216,7 +216,7 @@ async fn an_extended_token_has_another_end_and_the_same_secret() {
         let changes = || house.service.log().matches("token extended").count();
         let before = changes();
         let again = house.service.api("PUT", &path, json!({"expires_at": "2100-02-03"})).await;
-        assert_eq!((again.status, again.json()), (200, answer.json()), "{path}");
+        assert_eq!((again.status, without_last_use(&again)), (200, without_last_use(&answer)), "{path}");
         assert_eq!(changes(), before, "{path}: nothing has changed");
         for (body, error) in [
             (json!({}), json!({"error": "expires_at is missing"})),
@@ -226,6 +226,13 @@ async fn an_extended_token_has_another_end_and_the_same_secret() {
             assert_eq!((refused.status, refused.json()), (400, error), "{path}");
         }
     }
+}
+
+/// Returns a token as the response has it, without the time of its last use, which is noted some time after the use.
+fn without_last_use(answer: &Answer) -> Value {
+    let mut token = answer.json();
+    token.as_object_mut().unwrap().remove("last_used_at");
+    token
 }
 
 #[actix_rt::test]
