@@ -39,8 +39,8 @@ use std::thread;
 use self::scenario::Scenario;
 use self::world::{Run, World};
 
-/// Number of interleavings, each with another order. The state machine alone has 100,000 (`domain::download`).
-const INTERLEAVINGS: usize = 20_000;
+/// Number of interleavings, each with another order. The state machine alone has as many (`domain::download`).
+const INTERLEAVINGS: usize = 100_000;
 
 /// Number of interleavings that share a store, one after the other.
 const SEEDS_PER_STORE: u64 = 500;
