@@ -125,16 +125,19 @@ impl Evictor {
     /// Evicts this number of bytes, as far as possible. Returns true if there is more space than before.
     async fn evict_bytes(&self, bytes: u64) -> Result<bool, StoreError> {
         let began = Instant::now();
-        if let Err(error) = self.record().await {
+        let recorded = self.record().await;
+        if let Err(error) = &recorded {
             tracing::debug!(%error, "the reads of stored content could not be recorded before an eviction");
         }
         let evicted = self.content.evict(bytes, self.files.clone()).await?;
         // After a crash there may be records of files that are gone.
-        let is_fruitless = evicted.files + evicted.gone == 0;
+        let has_evicted = evicted.files + evicted.gone > 0;
+        // What is not recorded cannot be evicted, and the next eviction may record it.
+        let is_fruitless = recorded.is_ok() && !has_evicted;
         let pause = began.elapsed().saturating_mul(self.pause_factor).min(MAX_PAUSE);
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = is_fruitless.then(|| Instant::now() + pause);
         report(evicted);
-        Ok(!is_fruitless)
+        Ok(has_evicted)
     }
 
     /// Returns true shortly after an eviction that evicted nothing.
