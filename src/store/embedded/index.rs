@@ -242,7 +242,7 @@ impl Index {
     }
 
     /// Records that all files were compared with their records.
-    pub fn files_compared(&self) {
+    pub fn note_compared_files(&self) {
         self.has_compared_files.store(true, Ordering::Release);
     }
 

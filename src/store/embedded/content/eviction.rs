@@ -197,7 +197,7 @@ impl EmbeddedContent {
         loop {
             let records = self.index().files_after(after, FILES_PER_STEP)?;
             let Some((last, _)) = records.last() else {
-                self.index().files_compared();
+                self.index().note_compared_files();
                 return Ok(corrected);
             };
             after = Some(*last);
