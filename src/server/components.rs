@@ -114,7 +114,7 @@ impl Handles {
         let upstream = UpstreamHandle::start(
             settings.upstreams.iter().cloned().collect(),
             settings.proxy.network_mode,
-            &background_arbiter(),
+            &arbiter(),
         )?;
         let max_waiting = settings.storage.max_waiting_changes.get();
         let policy = PolicyEvaluatorHandle::start(identities.clone(), &identity_arbiter, max_waiting).await?;
@@ -145,8 +145,7 @@ impl Handles {
             leftovers,
         };
         let tidying = JanitorHandle::start(parts, &identity_arbiter);
-        let warmer =
-            Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), background_arbiter());
+        let warmer = Warmer::new(caches.manifests.clone(), caches.blobs.clone(), upstream.clone(), arbiter());
         let images = Images::new(stores, caches.manifests.clone(), caches.blobs.clone(), tidying.clone());
         Ok(Self {
             policy,
@@ -249,41 +248,16 @@ impl Caches {
         let reads = Reads::default();
         let evictor = Evictor::new(content.clone(), files.clone(), reads.clone());
         let (options, stores) = ((cache.manifests.clone(), cache.each), (content.clone(), evictor.clone()));
-        let manifests =
-            ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &background_arbiter());
+        let manifests = ManifestCacheHandle::start(options, upstream.clone(), stores, memory.clone(), &arbiter());
         let (ports, stores) = (Arc::new(upstream.clone()), (content, files, spool));
         let options = (cache.blobs.clone(), cache.each);
-        let blobs = BlobCacheHandle::start(&background_arbiter(), ports, stores, (evictor.clone(), quotas), options);
+        let blobs = BlobCacheHandle::start(&arbiter(), ports, stores, (evictor.clone(), quotas), options);
         blobs.verify_stored(settings.storage.verification);
         Self { manifests, blobs, lists: Lists::new(upstream.clone(), memory), reads, evictor }
     }
 }
 
-/// Priority of downloads (nice(1)).
-const DOWNLOAD_NICE: i32 = 5;
-
 /// Starts a thread with an event loop, for one kind of actors.
 fn arbiter() -> ArbiterHandle {
     Arbiter::new().handle()
-}
-
-/// Starts a thread as [`arbiter`] does, for downloads. It and its threads for blocking work have a lower priority than
-/// the threads that serve clients, so that downloads of one group do not delay what is cached for another.
-///
-/// # Panics
-///
-/// Panics if the operating system provides no event loop, as [`arbiter`] does.
-#[expect(clippy::expect_used, reason = "the service does not start")]
-fn background_arbiter() -> ArbiterHandle {
-    Arbiter::with_tokio_rt(|| {
-        yield_to_clients();
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().on_thread_start(yield_to_clients).build().expect("an event loop")
-    })
-    .handle()
-}
-
-/// Lowers the priority of this thread. A failure means that it stays as it is.
-fn yield_to_clients() {
-    let _ = rustix::process::setpriority_process(None, DOWNLOAD_NICE);
 }
