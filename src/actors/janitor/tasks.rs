@@ -107,6 +107,8 @@ impl Parts {
         self.forget_links(group);
         self.remove_orphans(&orphans).await?;
         self.content.end_purge(group).await?;
+        // What was pulled meanwhile has gone, too.
+        self.forget_links(group);
         Ok(orphans.len())
     }
 

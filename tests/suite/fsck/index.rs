@@ -113,6 +113,27 @@ async fn a_service_that_is_stopped_during_changes_leaves_nothing_broken() {
 }
 
 #[actix_rt::test]
+async fn purges_during_pulls_leave_nothing_broken() {
+    let mut scene = Scene::start().await;
+    let client = scene.restart().await;
+    let purges = async {
+        loop {
+            scene.service.api("DELETE", "/groups/team/dependency_proxy/cache", Value::Null).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let both = async { tokio::join!(change(&scene, &client, 1), change(&scene, &client, 2), purges) };
+    let _ = tokio::time::timeout(Duration::from_secs(3), both).await;
+    assert!(scene.service.stop().success());
+    let found = scene.fsck(&[]);
+    assert!(found.code == 0 && found.kinds().iter().all(|kind| kind == "leftover"), "{:#}", found.json);
+    let client = scene.restart().await;
+    scene.pull(&client, 1).await;
+    let metrics = crate::operating::metrics::metrics(&scene.service).await;
+    assert!(!metrics.contains("dependency_proxy_damaged_total{"), "{metrics}");
+}
+
+#[actix_rt::test]
 async fn a_repair_after_a_kill_corrects_what_a_start_would_and_what_is_broken_stays_broken_until_then() {
     let mut scene = Scene::start().await;
     let client = scene.restart().await;

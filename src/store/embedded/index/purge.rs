@@ -20,8 +20,10 @@ impl Index {
         self.check_against_files()?;
         self.purging.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
         drop(self.adding.write());
-        let digests = self.forget_links(group)?;
-        self.in_database(|| self.forget_tags(group).and_then(|()| self.forget_images(group)));
+        let mut digests = self.forget_entries(group);
+        for path in link_files::paths(&self.groups, group)? {
+            digests.extend(link_files::read(&path?, group)?.links.into_iter().map(|link| link.digest));
+        }
         let mut orphans = Vec::new();
         for digest in digests {
             if !self.is_linked(&digest)? {
@@ -32,14 +34,18 @@ impl Index {
         Ok(orphans)
     }
 
-    /// Removes the small files of a purged group. This is the last step, after the removal of the contents that no
-    /// group may read any more.
+    /// Removes the small files of a purged group, with those of pulls meanwhile, and the entries of these. This is the
+    /// last step, after the removal of the contents that no group may read any more.
     ///
     /// # Errors
     ///
     /// Fails if a file cannot be removed.
     pub fn remove_files(&self, group: GroupId) -> Result<(), StoreError> {
         self.in_database(|| self.database.write_out());
+        // Most files go while pulls are recorded, and only the rest keeps them waiting.
+        index_file::remove_files(&self.groups, group)?;
+        let _guard = self.adding.write().unwrap_or_else(PoisonError::into_inner);
+        self.forget_entries(group);
         index_file::remove_all(&self.groups, group)?;
         self.purging.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
         Ok(())
@@ -65,8 +71,8 @@ impl Index {
         index_file::is_forgotten(&self.groups, group)
     }
 
-    /// Removes the links of a group. Returns the contents that they referred to.
-    fn forget_links(&self, group: GroupId) -> Result<BTreeSet<Digest>, StoreError> {
+    /// Removes the entries of a group from the database. Returns the contents that its links referred to.
+    fn forget_entries(&self, group: GroupId) -> BTreeSet<Digest> {
         let mut digests = BTreeSet::new();
         self.in_database(|| {
             for entry in self.links.iter().keys() {
@@ -76,12 +82,10 @@ impl Index {
                     digests.insert(digest);
                 }
             }
-            Ok(())
+            self.forget_tags(group)?;
+            self.forget_images(group)
         });
-        for path in link_files::paths(&self.groups, group)? {
-            digests.extend(link_files::read(&path?, group)?.links.into_iter().map(|link| link.digest));
-        }
-        Ok(digests)
+        digests
     }
 
     fn forget_tags(&self, group: GroupId) -> Result<(), StoreError> {

@@ -186,7 +186,7 @@ fn a_removal_that_was_recorded_is_there_after_a_start_and_images_that_came_back_
 }
 
 #[test]
-fn an_image_that_is_pulled_in_the_middle_of_a_purge_can_be_pinned() {
+fn an_image_that_is_pulled_in_the_middle_of_a_purge_goes_with_it_and_can_be_pinned_after_its_next_pull() {
     let data = tempfile::tempdir().unwrap();
     let origin = origin(Account::Anonymous);
     let (index, _) = opened(data.path());
@@ -195,6 +195,8 @@ fn an_image_that_is_pulled_in_the_middle_of_a_purge_can_be_pinned() {
     index.forget_group(A).unwrap();
     index.set_tag(A, &origin, &latest(), entry(1, 200)).unwrap();
     index.remove_files(A).unwrap();
+    assert_eq!((index.images_of_group(A).unwrap(), index.tag(&origin, &latest()).unwrap()), (Vec::new(), None));
+    index.set_tag(A, &origin, &latest(), entry(1, 300)).unwrap();
     let images = index.images_of_group(A).unwrap();
     assert_eq!(images.len(), 1);
     assert!(index.pin(&images[0].0, true).unwrap());
@@ -202,8 +204,8 @@ fn an_image_that_is_pulled_in_the_middle_of_a_purge_can_be_pinned() {
     let (index, _) = opened(data.path());
     index.check_against_files().unwrap();
     let images = index.images_of_group(A).unwrap();
-    assert!(images.len() == 1 && images[0].1.pinned && images[0].1.cached_at == entry(1, 100).checked_at);
-    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 200)));
+    assert!(images.len() == 1 && images[0].1.pinned && images[0].1.cached_at == entry(1, 300).checked_at);
+    assert_eq!(index.tag(&origin, &latest()).unwrap(), Some(entry(1, 300)));
 }
 
 #[test]
