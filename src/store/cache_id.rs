@@ -122,11 +122,14 @@ pub(super) fn is_other(data: &Path, cache: &Path) -> bool {
     here != before
 }
 
-/// Returns the cache folder from which the index was built, if it is still where it was.
+/// Returns the cache folder from which the index was built, if it is in the data folder, or still where it was. One in
+/// the data folder comes first: a copy of the data folder has its own, and the other is that of the original.
 pub(super) fn known_folder(data: &Path) -> Option<PathBuf> {
     let known = data.join(KNOWN);
     let id = read(&known)?;
-    place_in(&known).map(|place| place.path).filter(|path| read(&path.join(MARKER)) == Some(id))
+    let inside = Some(data.join("cache"));
+    let recorded = place_in(&known).map(|place| place.path);
+    [inside, recorded].into_iter().flatten().find(|path| read(&path.join(MARKER)) == Some(id))
 }
 
 /// Returns the id in a file; `None` if there is no file, or no id in it.

@@ -19,6 +19,18 @@ async fn a_running_service_is_not_disturbed_and_the_refusal_says_what_it_verifie
 }
 
 #[actix_rt::test]
+async fn a_copy_of_the_data_folder_is_examined_with_its_own_cache() {
+    let scene = Scene::start().await;
+    let copy = scene.kept.to_str().unwrap();
+    flip(&scene.blob(1));
+    Run::of(fsck(&["--data", copy])).assert_clean("the copy");
+    let before = snapshot(&scene.service.data());
+    assert_eq!(Run::of(fsck(&["--data", copy, "--repair"])).code, 0);
+    assert_eq!(snapshot(&scene.service.data()), before, "the original is left alone");
+    assert_eq!(scene.fsck(&[]).numbers()["blob"], 1);
+}
+
+#[actix_rt::test]
 async fn folders_that_are_missing_are_named_and_not_made() {
     let scene = Scene::start().await;
     let elsewhere = scene.service.data().with_extension("elsewhere");
