@@ -76,8 +76,10 @@ pub enum FsckError {
 /// Fails if the folders do not exist, are in use or cannot be read, or if the index cannot be repaired.
 pub fn fsck(folders: Folders, repair: bool, progress: &dyn Fn(Progress)) -> Result<Outcome, FsckError> {
     let Folders { data, cache, key_file } = folders;
-    if !data.join("lock").exists() {
-        return Err(FsckError::NoData(data));
+    match data.join("lock").try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(FsckError::NoData(data)),
+        Err(error) => return Err(FsckError::Open(OpenError::Io { path: data, error: error.into() })),
     }
     let known = || fsck::known_cache_folder(&data).unwrap_or_else(|| data.join("cache"));
     let cache = cache.unwrap_or_else(known);
