@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::domain::digest::Digest;
 use crate::domain::download::Unstored;
 use crate::domain::origin::Origin;
+use crate::store::blobs::BlobFiles;
 use crate::store::free_space::FreeSpace;
 
 /// A kind of content that is not stored.
@@ -24,6 +25,8 @@ pub(super) enum Kind {
 pub(super) struct UnstoredReports {
     kind: Kind,
     free_space: FreeSpace,
+    /// The blobs, whose quota may be reached before the disk is full.
+    files: Option<BlobFiles>,
     last: Mutex<Last>,
     /// True if any image is remembered. Lets the usual pull skip the mutex.
     any: AtomicBool,
@@ -65,7 +68,12 @@ const MAX_UNSTORED_PER_IMAGE: usize = 100;
 impl UnstoredReports {
     /// Creates the reports about one kind of content. `free_space` is the folder in which that content is stored.
     pub(super) fn new(kind: Kind, free_space: FreeSpace) -> Self {
-        Self { kind, free_space, last: Mutex::default(), any: AtomicBool::new(false) }
+        Self { kind, free_space, files: None, last: Mutex::default(), any: AtomicBool::new(false) }
+    }
+
+    /// Creates the reports about blobs, which have a quota, too.
+    pub(super) fn of_blobs(files: BlobFiles) -> Self {
+        Self { files: Some(files.clone()), ..Self::new(Kind::Blobs, files.free_space().clone()) }
     }
 
     /// Counts and logs that some content is not stored; `content` is the image that it belongs to and its digest, if
@@ -146,6 +154,12 @@ impl UnstoredReports {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns true if the quota leaves less space than the disk.
+    fn is_quota_reached(&self) -> bool {
+        let Some(files) = &self.files else { return false };
+        files.room_left().is_ok_and(|room| self.free_space.left().is_ok_and(|left| room < left))
+    }
+
     fn log(&self, reason: Unstored, image: &Origin) {
         let (kind, reason) = (self.kind.name(), reason.word());
         tracing::info!(%image, reason, "{kind} of this image are not stored, so each pull requests them from upstream");
@@ -155,6 +169,14 @@ impl UnstoredReports {
         let (kind, folder) = (self.kind.name(), self.free_space.folder().display());
         let free_bytes = self.free_space.free().ok();
         match reason {
+            Unstored::NoSpace if self.is_quota_reached() => tracing::warn!(
+                reason = reason.word(),
+                %folder,
+                free_bytes,
+                setting = "storage.max_bytes",
+                "storage.max_bytes leaves too little space, beside what is pinned and being read, so what is not cached yet is passed on \
+                 to clients without being stored: raise it, or unpin images"
+            ),
             Unstored::NoSpace => tracing::warn!(
                 reason = reason.word(),
                 %folder,

@@ -9,7 +9,7 @@ use super::BlobCacheOptions;
 use super::upstream::{BlobKey, BlobUpstream};
 use crate::actors::admission::AdmissionLimit;
 use crate::actors::evictor::Evictor;
-use crate::actors::unstored_reports::{Kind, UnstoredReports};
+use crate::actors::unstored_reports::UnstoredReports;
 use crate::domain::download::{Expected, Unstored};
 use crate::domain::id::GroupId;
 use crate::domain::origin::Origin;
@@ -53,7 +53,7 @@ impl DownloadContext {
         options: BlobCacheOptions,
     ) -> Self {
         let unstored_streams = AdmissionLimit::new("unstored_streams", options.max_unstored_streams.get());
-        let unstored = UnstoredReports::new(Kind::Blobs, files.free_space().clone());
+        let unstored = UnstoredReports::of_blobs(files.clone());
         let (misled, committing) = Default::default();
         Self {
             upstream,

@@ -44,12 +44,26 @@ async fn an_image_whose_blobs_are_not_stored_is_named_and_the_warning_says_what_
     let caches = |message: &str| with(message).iter().map(|line| line["cache"].clone()).collect::<Vec<_>>();
     // Also the first ones after the start, which has forgotten what was not stored.
     assert_eq!(caches("manifest"), ["passed_through"; 4], "{lines:?}");
-    let warnings = with("blobs are passed on to clients without being stored");
+    let warnings = with("passed on to clients without being stored");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let warning = warnings[0];
     assert!(warning["folder"].as_str().unwrap().starts_with(service.data().to_str().unwrap()), "{warning}");
     assert_eq!((&warning["setting"], &warning["min_free"]), (&"storage.min_free".into(), &"99%".into()));
     assert!(warning["free_bytes"].as_u64().unwrap() > 0);
+}
+
+#[actix_rt::test]
+async fn where_the_quota_is_too_small_the_warning_names_it_and_not_the_disk() {
+    let layer = Layer::random(3 << 20, 1);
+    let scenario = Scenario::new().image("library/app", "1", &Image::single(std::slice::from_ref(&layer)));
+    let scenario = scenario.configured(|config| config.variable("DEPENDENCY_PROXY__STORAGE__MAX_BYTES", "2MB"));
+    let Started { hub: _hub, service, client, .. } = scenario.start().await;
+    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
+    assert!(client.blob("team", "app", layer.digest()).await.body == layer.bytes());
+    let is_warning = |line: &Value| line["message"].as_str().unwrap().contains("without being stored");
+    let warnings: Vec<_> = service.log_lines().into_iter().filter(is_warning).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0]["setting"], "storage.max_bytes", "{warnings:?}");
 }
 
 #[actix_rt::test]
