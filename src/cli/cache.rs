@@ -125,9 +125,8 @@ impl CacheVerb {
             }
             Self::Warm(args) => args.run(api, as_json).await,
             Self::Delete { group: OfGroup { group }, images } => {
-                for image in &images {
-                    api.delete(&path(&group, &image.to_string())).await?;
-                }
+                let delete = async |image: &Image| api.delete(&path(&group, &image.to_string())).await;
+                each(&images, "deleted", delete).await?;
                 Ok(Output::Done(format!("deleted from the cache of {group}: {}", names(&images))))
             }
             Self::Pin { group: OfGroup { group }, images } => {
@@ -158,10 +157,28 @@ fn table(images: Vec<Value>) -> Output {
 }
 
 async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<(), Failure> {
-    for image in images {
-        api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await?;
+    let change =
+        async |image: &Image| api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await.map(drop);
+    each(images, if pinned { "pinned" } else { "no longer pinned" }, change).await
+}
+
+/// Does the same with each image. After a failure the error names its image, and those that are done before it.
+async fn each(
+    images: &[Image],
+    done: &str,
+    change: impl AsyncFn(&Image) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for (number, image) in images.iter().enumerate() {
+        change(image).await.map_err(|failure| match &images[..number] {
+            before if images.len() > 1 => failure.of(&format!("{image}{}", already(before, done))),
+            _ => failure,
+        })?;
     }
     Ok(())
+}
+
+fn already(images: &[Image], done: &str) -> String {
+    if images.is_empty() { String::new() } else { format!(" (already {done}: {})", names(images)) }
 }
 
 async fn usage(api: &Api) -> Result<Output, Failure> {

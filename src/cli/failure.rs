@@ -98,6 +98,12 @@ impl Failure {
         Self::Refused { status, message }
     }
 
+    /// Returns the same failure, with what a refusal concerns before its message.
+    pub(super) fn of(self, what: &str) -> Self {
+        let Self::Refused { status, message } = self else { return self };
+        Self::Refused { status, message: format!("{what}: {message}") }
+    }
+
     /// Returns the exit code, as documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -149,8 +149,8 @@ fn shown(caller: &Caller, group: GroupId, image: &ShownImage) -> Value {
 
 /// Returns a group's image of this name, once for each account with which it was pulled; at least one.
 async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
-    let ImageName { upstream, repository, reference } =
-        ImageName::parse(name, &caller.state.upstreams.load()).map_err(|_| ApiError::malformed("image"))?;
+    let ImageName { upstream, repository, reference } = ImageName::parse(name, &caller.state.upstreams.load())
+        .map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))?;
     let found = caller.state.images.find(group, (upstream, repository, reference)).await?;
     if found.is_empty() { Err(ApiError::NotFound("Image")) } else { Ok(found) }
 }

@@ -41,6 +41,12 @@ async fn images_are_listed_pinned_and_deleted_and_groups_are_compared() {
     let again = verb(&service, ADMIN_TOKEN, "cache delete --group team app:1", "");
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("Image Not Found"));
+    let refused = |line: &str| String::from_utf8(verb(&service, ADMIN_TOKEN, line, "").stderr).unwrap();
+    let half = refused("cache pin --group team app:2 app:1 app:3");
+    assert!(half.contains("app:1 (already pinned: app:2): Image Not Found"), "{half}");
+    let half = refused("cache delete --group team app:2 app:1");
+    assert!(half.contains("app:1 (already deleted: app:2): Image Not Found"), "{half}");
+    assert!(refused("cache delete --group team NoName:1").contains("'NoName:1' is not an image: "));
 
     run("group change team --max-size 3MB --unpulled-days 90");
     let usage = run("cache usage");
