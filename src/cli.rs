@@ -64,7 +64,7 @@ enum Verb {
     User(user::UserArgs),
     /// Groups: create, list, show, change, delete, purge.
     Group(group::GroupArgs),
-    /// Images that groups have cached: list, delete, pin, unpin, refresh, usage.
+    /// Images that groups have cached: list, warm, delete, pin, unpin, refresh, usage.
     Cache(cache::CacheArgs),
     /// Members of a group: add, list, change, remove.
     Member(member::MemberArgs),

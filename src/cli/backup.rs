@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
-use super::output::print_note;
+use super::output::{number_of, print_note};
 use crate::admin::backup::{BackedUp, Output, back_up};
 use crate::domain::chosen_setting::ChosenSetting;
 use crate::settings::{Chosen, restored};
@@ -53,10 +53,11 @@ impl BackupArgs {
 
 fn report(done: &BackedUp, settings: &[ChosenSetting], with_keys: bool) {
     let BackedUp { users, groups, tokens, change, incomplete } = done;
-    let number = settings.len();
+    let [users, groups, tokens, chosen] =
+        [(*users, "user"), (*groups, "group"), (*tokens, "token"), (settings.len(), "setting")]
+            .map(|(number, thing)| number_of(number as u64, thing));
     print_note(&format!(
-        "Backed up {users} users, {groups} groups and {tokens} tokens, with all changes up to number {change}, and \
-         {number} settings."
+        "Backed up {users}, {groups} and {tokens}, with all changes up to number {change}, and {chosen}."
     ));
     if *incomplete {
         print_note("The last change in the journal is incomplete and was left out.");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use self::progress::Bar;
 use super::failure::Failure;
-use super::output::{bytes, print_line, printable};
+use super::output::{bytes, number_of, print_line, printable};
 use crate::admin::fsck::{self, Finding, Findings, Folders, Outcome, Repaired};
 use crate::settings::Settings;
 
@@ -134,10 +134,6 @@ fn verdict(outcome: &Outcome, broken: u64) -> String {
 }
 
 /// Formats a number of things.
-fn number_of(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
 fn as_json(outcome: &Outcome) -> Value {
     let repaired = |repaired: &Repaired| {
         let failure = |(path, error): &(PathBuf, String)| json!({"path": path.display().to_string(), "error": error});

@@ -83,6 +83,11 @@ pub(super) fn print_note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", printable(text));
 }
 
+/// Formats a number of things, whose plural ends with "s".
+pub(super) fn number_of(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Formats a number of bytes in decimal units.
 pub(super) fn bytes(number: u64) -> String {
     let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::confirmation::Confirmation;
 use super::failure::Failure;
-use super::output::{print_line, print_note};
+use super::output::{number_of, print_line, print_note};
 use super::restoring;
 use crate::admin::restore::{
     Comparison, Keys, PlannedRestore, Restored, plan_restore, remove_settings, write_settings,
@@ -109,7 +109,9 @@ fn of_folder(settings: &[ChosenSetting], data: &Path) -> Vec<ChosenSetting> {
 
 fn report(restored: &Restored) {
     let Restored { users, groups, tokens, aside, incomplete, key_file, keys } = restored;
-    print_line(&format!("Restored {users} users, {groups} groups and {tokens} tokens."));
+    let [users, groups, tokens] = [(*users, "user"), (*groups, "group"), (*tokens, "token")]
+        .map(|(number, thing)| number_of(number as u64, thing));
+    print_line(&format!("Restored {users}, {groups} and {tokens}."));
     if *incomplete {
         print_line("The last change of the backup is incomplete and was left out.");
     }

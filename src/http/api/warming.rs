@@ -43,18 +43,19 @@ pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<Http
 }
 
 /// Handles `GET /groups/:id/dependency_proxy/warm/:job`.
-pub(super) async fn show(caller: Caller, path: web::Path<(String, u64)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
-    let job = caller.state.warming.job(group, path.1).ok_or(ApiError::NotFound("Job"))?;
+    let job = path.1.parse().ok().and_then(|number| caller.state.warming.job(group, number));
+    let job = job.ok_or(ApiError::NotFound("Job"))?;
     Ok(HttpResponse::Ok().json(view(&job)))
 }
 
 /// Handles `DELETE /groups/:id/dependency_proxy/warm/:job`: ends the job. What it has pulled stays.
-pub(super) async fn cancel(caller: Caller, path: web::Path<(String, u64)>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let (group, job) = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let (group, _) = caller.decide_again(own)?;
-    if caller.state.warming.cancel(group, job) {
+    if job.parse().is_ok_and(|number| caller.state.warming.cancel(group, number)) {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(ApiError::NotFound("Job"))
