@@ -14,6 +14,10 @@ use crate::service::ADMIN_TOKEN;
 
 /// Duration without the variable, in seconds.
 const DEFAULT_SECONDS: u64 = 3;
+
+/// Minimum number of rounds of mutations, each of one of each request, however slow the machine is.
+const MIN_ROUNDS: u32 = 20;
+
 /// Texts that matter to a parser, and numbers at the limits of their types.
 const FRAGMENTS: [&str; 16] = [
     "\r\n",
@@ -115,13 +119,15 @@ async fn the_name_of_a_header_is_refused_at_every_length_that_is_too_long() {
 async fn no_change_to_a_request_is_a_failure_of_the_service() {
     let mut chances = Chances::announced("mutated requests");
     let seconds = std::env::var("DEPENDENCY_PROXY_TEST_MUTATION_SECONDS").ok().and_then(|number| number.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS));
     let house = House::new().await;
     assert_eq!(house.pull(&house.ci.username, &house.ci.secret, "team").await, served());
     let (address, requests) = (house.service.address, requests(&house));
     let send = move || {
+        let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS));
         let mut statuses = BTreeMap::<_, u64>::new();
-        while Instant::now() < end {
+        let mut rounds = 0;
+        while Instant::now() < end || rounds < MIN_ROUNDS {
+            rounds += 1;
             for request in &requests {
                 let bytes = mutated(request.clone(), &mut chances);
                 let status = status(address, &bytes);

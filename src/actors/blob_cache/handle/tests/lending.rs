@@ -34,7 +34,7 @@ async fn the_last_byte_is_not_lent_before_the_digest_holds() {
     let scene = Scene::new(upstream.replying([Reply::Corrupt(3)]));
     let (bytes, error) = match scene.open(1).await {
         Ok(growing) => send_range(growing, 0..100_000).await,
-        // On a busy machine the digest may be known before the first byte is lent.
+        // On a busy machine the download may have failed before its first byte is requested.
         Err(error) => (Vec::new(), Some(error)),
     };
     assert!(bytes.len() < 100_000 && matches!(error, Some(BlobError::WrongDigest)));
