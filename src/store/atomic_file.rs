@@ -240,26 +240,36 @@ impl TempFileSweep {
     ///
     /// Fails if a folder cannot be read or a file cannot be removed.
     pub fn remove(&self) -> io::Result<usize> {
-        self.folders.iter().map(|folder| self.remove_below(folder)).sum()
-    }
-
-    fn remove_below(&self, folder: &Path) -> io::Result<usize> {
-        let mut removed = 0;
-        for entry in if_present(fs::read_dir(folder))?.into_iter().flatten() {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                removed += self.remove_below(&entry.path())?;
-            } else if is_leftover(&entry.file_name()) && self.is_old(&entry)? {
-                removed += usize::from(if_present(fs::remove_file(entry.path()))?.is_some());
-            }
-        }
-        Ok(removed)
+        let is_old_leftover = |entry: &fs::DirEntry| Ok(is_leftover(&entry.file_name()) && self.is_old(entry)?);
+        self.folders.iter().map(|folder| remove_files_below(folder, &is_old_leftover)).sum()
     }
 
     fn is_old(&self, entry: &fs::DirEntry) -> io::Result<bool> {
         let written = if_present(entry.metadata().and_then(|file| file.modified()))?;
         Ok(written.is_some_and(|written| written < self.before))
     }
+}
+
+/// Removes the files below a folder that are selected, but not the folders, and returns their number. What another task
+/// removes meanwhile counts as gone.
+///
+/// # Errors
+///
+/// Fails if a folder cannot be read or a file cannot be removed.
+pub(super) fn remove_files_below(
+    folder: &Path,
+    is_selected: &impl Fn(&fs::DirEntry) -> io::Result<bool>,
+) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in if_present(fs::read_dir(folder))?.into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            removed += remove_files_below(&entry.path(), is_selected)?;
+        } else if is_selected(&entry)? {
+            removed += usize::from(unlink(&entry.path())?);
+        }
+    }
+    Ok(removed)
 }
 
 /// Maps the error that a file does not exist, because another task has removed it, to `None`.

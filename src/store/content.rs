@@ -308,9 +308,8 @@ impl ContentStore {
     ///
     /// Fails if a folder cannot be read.
     pub async fn reconcile(&self, blobs: BlobFiles) -> Result<usize, StoreError> {
-        let Engine::Embedded(content) = self.0.clone();
         // Not as one change: it may take long, and each of its corrections is complete by itself.
-        blocking(move || content.reconcile(&blobs, &mut || true)).await
+        self.on_thread(move |content| content.reconcile(&blobs, &mut || true)).await
     }
 
     /// Writes what waits in memory.
@@ -329,8 +328,7 @@ impl ContentStore {
     ///
     /// Fails if the disk fails.
     pub async fn close(&self, max_wait: Duration) -> Result<(), StoreError> {
-        let Engine::Embedded(content) = self.0.clone();
-        blocking(move || content.close(max_wait)).await
+        self.on_thread(move |content| content.close(max_wait)).await
     }
 
     /// Returns the disk space that is available to manifests.
@@ -345,15 +343,23 @@ impl ContentStore {
         content
     }
 
+    /// Runs an operation, which the end of the store's use waits for.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&EmbeddedContent) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Engine::Embedded(content) = self.0.clone();
-        blocking(move || {
+        self.on_thread(|content| {
             let _change = content.closing().begin()?;
-            work(&content)
+            work(content)
         })
         .await
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&EmbeddedContent) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Engine::Embedded(content) = self.0.clone();
+        blocking(move || work(&content)).await
     }
 }

@@ -68,20 +68,9 @@ pub(super) fn is_removing(groups: &Path) -> bool {
 /// Removes the files of a group, apart from the note of its purge, and leaves the folders. Files that a concurrent pull
 /// of the group writes may stay. Fails if a file cannot be removed.
 pub(super) fn remove_files(groups: &Path, group: GroupId) -> Result<(), StoreError> {
-    let mut folders = vec![groups.join(group.to_string())];
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else if entry.file_name() != FORGOTTEN {
-                atomic_file::unlink(&entry.path())?;
-            }
-        }
+    let folder = groups.join(group.to_string());
+    if folder.is_dir() {
+        atomic_file::remove_files_below(&folder, &|entry| Ok(entry.file_name() != FORGOTTEN))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The format of the records of stored files. A record of another length counts as none; one of the same length is read as
-//! it is, so that a change of the format needs another length.
+//! The format of the records of stored files. A record of another length counts as none; one of the same length is read
+//! as it is, so that a change of the format needs another length.
 
 use jiff::Timestamp;
 
