@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
@@ -34,9 +34,21 @@ const LAYERS_AT_ONCE: usize = 3;
 /// Time after which it is looked again whether enough is left of a pull limit.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Maximum time for which a manifest or blob waits for a pull limit. That of Docker Hub is for six hours.
+const MAX_LIMITED_TIME: Duration = Duration::from_secs(24 * 3600);
+
 /// Maximum number of attempts after failures that may pass, and the pause before the next one.
 const MAX_ATTEMPTS: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Failed attempts to pull a manifest or blob.
+#[derive(Default)]
+struct Attempts {
+    /// Number of those that failed for another reason than a pull limit.
+    failures: u32,
+    /// Time of the first one since which the pull limit was reached, or nearly reached, each time.
+    limited_since: Option<Instant>,
+}
 
 impl ImageTask<'_> {
     /// Pulls the image, and records how it goes.
@@ -92,7 +104,7 @@ impl ImageTask<'_> {
         of_index.into_iter().filter(|(_, platform)| is_wanted(platform)).map(|(digest, _)| digest).collect()
     }
 
-    /// Pulls a manifest. Waits as long as it takes while the pull limit is reached or nearly reached.
+    /// Pulls a manifest. Waits for up to a day while the pull limit is reached or nearly reached.
     async fn manifest(&self, reference: Reference) -> Result<PulledManifest, String> {
         let WarmImage { origin, freshness, .. } = self.image().clone();
         let of = |head| PullManifest {
@@ -103,7 +115,7 @@ impl ImageTask<'_> {
             freshness,
             on_demand: false,
         };
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             // A `HEAD` is no pull, and reports what is left of the limit.
             let mut outcome = self.manifests.pull(of(true)).await.outcome;
@@ -117,7 +129,7 @@ impl ImageTask<'_> {
             }
             match outcome {
                 Ok(pulled) => return Ok(pulled),
-                Err(failure) => self.wait_after(&failure, &mut failures).await?,
+                Err(failure) => self.wait_after(&failure, &mut attempts).await?,
             }
         }
     }
@@ -129,14 +141,14 @@ impl ImageTask<'_> {
     /// Pulls a blob, whose bytes are not read again.
     async fn blob(&self, digest: Digest) -> Result<(), String> {
         let origin = self.image().origin.clone();
-        let mut failures = 0;
+        let mut attempts = Attempts::default();
         loop {
             let wanted = OpenBlob { group: self.job.group, origin: origin.clone(), digest };
             let error = match self.receive(wanted).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            self.wait_after(&self.failure(&Reference::Digest(digest), error), &mut failures).await?;
+            self.wait_after(&self.failure(&Reference::Digest(digest), error), &mut attempts).await?;
         }
     }
 
@@ -164,20 +176,62 @@ impl ImageTask<'_> {
     /// # Errors
     ///
     /// Fails with a sentence if there is none: it will not pass, or has not passed after several attempts.
-    async fn wait_after(&self, failure: &PullFailure, failures: &mut u32) -> Result<(), String> {
-        let time = if matches!(failure.cause, Cause::RateLimited { .. }) {
-            failure.retry_after()
-        } else if matches!(failure.cause, Cause::Reserved(_)) {
-            BUDGET_INTERVAL
-        } else if failure.cause.may_pass() && *failures + 1 < MAX_ATTEMPTS {
-            *failures += 1;
-            RETRY_INTERVAL * *failures
-        } else {
-            return Err(failure.to_string());
-        };
+    async fn wait_after(&self, failure: &PullFailure, attempts: &mut Attempts) -> Result<(), String> {
+        let time = attempts.pause_after(failure, Instant::now()).ok_or_else(|| failure.to_string())?;
         self.job.set(self.number, ImageState::Held { because: failure.reason(), time });
         sleep(time).await;
         self.job.set(self.number, ImageState::Running);
         Ok(())
+    }
+}
+
+impl Attempts {
+    /// Returns the time until the next attempt after a failure; `None` if there is none.
+    fn pause_after(&mut self, failure: &PullFailure, now: Instant) -> Option<Duration> {
+        let pause = match failure.cause {
+            Cause::RateLimited { .. } => failure.retry_after(),
+            Cause::Reserved(_) => BUDGET_INTERVAL,
+            _ => {
+                self.limited_since = None;
+                self.failures += 1;
+                let is_repeated = failure.cause.may_pass() && self.failures < MAX_ATTEMPTS;
+                return is_repeated.then(|| RETRY_INTERVAL * self.failures);
+            }
+        };
+        let since = *self.limited_since.get_or_insert(now);
+        (now.duration_since(since) < MAX_LIMITED_TIME).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::origin::{Account, Origin};
+
+    fn failure(cause: Cause) -> PullFailure {
+        let origin = Origin {
+            upstream: "docker.io".parse().expect("a name"),
+            account: Account::Anonymous,
+            repository: "library/app".parse().expect("a repository"),
+        };
+        PullFailure { origin, image: "app:1".to_owned(), cause }
+    }
+
+    #[test]
+    fn a_pull_limit_is_waited_for_until_a_day_has_passed() {
+        let (mut attempts, start) = (Attempts::default(), Instant::now());
+        let limited = failure(Cause::RateLimited { limit: None, retry_after: Some(Duration::from_secs(90)) });
+        let mut after = |hours: u64| attempts.pause_after(&limited, start + Duration::from_secs(hours * 3600));
+        assert_eq!([after(0), after(6), after(23)], [Some(Duration::from_secs(90)); 3]);
+        assert_eq!(after(24), None);
+    }
+
+    #[test]
+    fn what_may_pass_is_repeated_a_few_times() {
+        let mut attempts = Attempts::default();
+        let busy = failure(Cause::Busy);
+        let pauses: Vec<_> = (0..5).map(|_| attempts.pause_after(&busy, Instant::now())).collect();
+        let seconds = |number| Some(Duration::from_secs(number));
+        assert_eq!(pauses, [seconds(5), seconds(10), seconds(15), seconds(20), None]);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::caller::{Caller, Right};
 use super::error::ApiError;
 use super::images::{check_switched_on, of_member};
-use super::params::Params;
+use super::params::{Params, number};
 use crate::actors::warming::{ImageProgress, ImageState, JobProgress, LayerProgress, MAX_IMAGES, WarmImage};
 use crate::domain::group::Group;
 use crate::domain::image_path::ImageName;
@@ -45,8 +45,7 @@ pub(super) async fn list(caller: Caller, path: web::Path<String>) -> Result<Http
 /// Handles `GET /groups/:id/dependency_proxy/warm/:job`.
 pub(super) async fn show(caller: Caller, path: web::Path<(String, String)>) -> Result<HttpResponse, ApiError> {
     let group = of_member(&caller.authority(), &path.0)?;
-    let job = path.1.parse().ok().and_then(|number| caller.state.warming.job(group, number));
-    let job = job.ok_or(ApiError::NotFound("Job"))?;
+    let job = caller.state.warming.job(group, number("job", &path.1)?).ok_or(ApiError::NotFound("Job"))?;
     Ok(HttpResponse::Ok().json(view(&job)))
 }
 
@@ -55,7 +54,7 @@ pub(super) async fn cancel(caller: Caller, path: web::Path<(String, String)>) ->
     let (group, job) = path.into_inner();
     let own = caller.may(move |caller| Ok(caller.group(&group, Right::Own)?.id))?;
     let (group, _) = caller.decide_again(own)?;
-    if job.parse().is_ok_and(|number| caller.state.warming.cancel(group, number)) {
+    if caller.state.warming.cancel(group, number("job", &job)?) {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(ApiError::NotFound("Job"))

@@ -85,6 +85,10 @@ async fn it_gives_way_to_others_as_the_pull_limit_is_nearly_reached() {
     assert_eq!(hub.requests().of(Kind::ManifestGet), 0);
     assert_eq!(client.manifest("team", "app", "1").await.status, 200, "a client's pull does not wait");
     assert_eq!(service.api("DELETE", &job, Value::Null).await.status, 204);
+    for method in ["GET", "DELETE"] {
+        let malformed = service.api(method, &format!("{path}/first"), Value::Null).await;
+        assert_eq!((malformed.status, malformed.json()), (400, json!({"error": "job is invalid"})), "{method}");
+    }
     let ended = async || service.api("GET", &job, Value::Null).await.json()["state"] == "cancelled";
     eventually("it has ended", ended).await;
 }
