@@ -174,8 +174,8 @@ impl UnstoredReports {
                 %folder,
                 free_bytes,
                 setting = "storage.max_bytes",
-                "storage.max_bytes leaves too little space, beside what is pinned and being read, so what is not cached yet is passed on \
-                 to clients without being stored: raise it, or unpin images"
+                "storage.max_bytes leaves too little space, beside what is pinned and being read, so what is not \
+                 cached yet is passed on to clients without being stored: raise it, or unpin images"
             ),
             Unstored::NoSpace => tracing::warn!(
                 reason = reason.word(),
@@ -183,8 +183,8 @@ impl UnstoredReports {
                 free_bytes,
                 min_free = %self.free_space.min_free(),
                 setting = "storage.min_free",
-                "the disk of the cache is full, so what is not cached yet is passed on to clients without being stored: free some \
-                 space in this folder, or move it to a larger disk"
+                "the disk of the cache is full, so what is not cached yet is passed on to clients without being \
+                 stored: free some space in this folder, or move it to a larger disk"
             ),
             Unstored::TooLong => tracing::warn!(
                 reason = reason.word(),

@@ -71,9 +71,10 @@ pub fn run(row: &Row, beside: Beside, options: &Options) -> io::Result<Finding> 
         for (server, (_, samples)) in servers.iter().zip(&mut samples) {
             let pulls = small.pulls(&server.other_group());
             let time = options.round() * ROUNDS_EACH;
-            let alone = herd::at_highest_priority(|| watched(&lab, server, &pulls, time))??;
+            let measured = || herd::at_highest_priority(|| watched(&lab, server, &pulls, time))?;
+            let alone = measured()?;
             let herd = Herd::start(beside, server, &lab, &large, number)?;
-            let mut sample = herd::at_highest_priority(|| watched(&lab, server, &pulls, time))??;
+            let mut sample = measured()?;
             let done = herd.end()?;
             let shown = [&alone, &sample].map(|sample| sample.read(row.figure));
             eprintln!("  {}: {shown:?} ms, {} pulls; {done}", server.kind.name(), sample.answers);
