@@ -81,6 +81,8 @@ pub enum ImageState {
         /// The failure, as a sentence.
         because: String,
     },
+    /// Content of it is not stored, for each of its platforms: it was not pulled, or it was evicted. A pull needs upstream.
+    Incomplete,
     /// Content of it is being downloaded.
     Arriving {
         /// Number of bytes that have arrived, of all content that is being downloaded.
@@ -205,7 +207,7 @@ impl Images {
         // What is pinned must leave space for what is pulled.
         if pinned
             && let Some(max) = self.sizes().await?.max_bytes
-            && self.pinned_bytes(image.key.group).await?.saturating_add(image.size) > max / 2
+            && self.pinned_bytes_with(image).await? > max / 2
         {
             return Ok(Pinned::TooMuch);
         }
@@ -271,13 +273,13 @@ impl Images {
         disk.into_iter().chain(index).collect()
     }
 
-    async fn pinned_bytes(&self, group: GroupId) -> Result<u64, ImagesError> {
-        let content = self.content.clone();
-        self.readers.run(Some(group), async move { content.pinned_bytes().await }).await
+    async fn pinned_bytes_with(&self, image: &CachedImage) -> Result<u64, ImagesError> {
+        let (content, digest) = (self.content.clone(), image.digest);
+        self.readers.run(Some(image.key.group), async move { content.pinned_bytes_with(digest).await }).await
     }
 
     async fn shown(&self, images: Vec<CachedImage>) -> Vec<ShownImage> {
-        let incomplete = images.iter().any(|image| !image.absent.is_empty());
+        let incomplete = images.iter().any(|image| !image.is_complete);
         let downloads = if incomplete { self.blobs.downloads().await } else { Vec::new() };
         images.into_iter().map(|image| ShownImage { state: self.state(&image, &downloads), image }).collect()
     }
@@ -294,6 +296,7 @@ impl Images {
             return ImageState::Arriving { received, length };
         }
         match self.stale_because(image) {
+            _ if !image.is_complete => ImageState::Incomplete,
             Some(because) => ImageState::Stale { because },
             None => ImageState::Fresh,
         }

@@ -10,7 +10,7 @@ use super::client::Api;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::image::Image;
-use super::output::{Columns, Output, bytes};
+use super::output::{Columns, Output, bytes, print_note};
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
@@ -130,7 +130,8 @@ impl CacheVerb {
                 Ok(Output::Done(format!("deleted from the cache of {group}: {}", names(&images))))
             }
             Self::Pin { group: OfGroup { group }, images } => {
-                pin(api, &group, &images, true).await?;
+                let pinned = pin(api, &group, &images, true).await?;
+                note_incomplete(&group, &pinned);
                 Ok(Output::Done(format!("pinned in {group}: {}", names(&images))))
             }
             Self::Unpin { group: OfGroup { group }, images } => {
@@ -138,12 +139,11 @@ impl CacheVerb {
                 Ok(Output::Done(format!("no longer pinned in {group}: {}", names(&images))))
             }
             Self::Refresh { group: OfGroup { group }, images } => {
-                let mut refreshed = Vec::new();
-                for image in &images {
+                let refresh = async |image: &Image| {
                     let path = ["groups", &group, "dependency_proxy", "refresh", &image.to_string()];
-                    refreshed.push(api.post(&path, &json!({})).await?);
-                }
-                Ok(table(refreshed))
+                    api.post(&path, &json!({})).await
+                };
+                Ok(table(each(&images, "refreshed", refresh).await?))
             }
             Self::Usage => usage(api).await,
         }
@@ -156,29 +156,41 @@ fn table(images: Vec<Value>) -> Output {
     Output::Table { columns, rows: images.iter().map(image_row).collect(), values: images }
 }
 
-async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<(), Failure> {
-    let change =
-        async |image: &Image| api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await.map(drop);
+/// Prints how to pull what is missing of pinned images.
+fn note_incomplete(group: &str, pinned: &[Value]) {
+    let incomplete: Vec<String> =
+        pinned.iter().filter(|image| image["state"] == "incomplete").map(image_name).collect();
+    if !incomplete.is_empty() {
+        let names = incomplete.join(" ");
+        print_note(&format!(
+            "Not all of this is cached. To pull what is missing: dependency-proxy cache warm --group {group} {names}"
+        ));
+    }
+}
+
+/// Pins images, or ends that, and returns them.
+async fn pin(api: &Api, group: &str, images: &[Image], pinned: bool) -> Result<Vec<Value>, Failure> {
+    let change = async |image: &Image| api.put(&path(group, &image.to_string()), &json!({ "pinned": pinned })).await;
     each(images, if pinned { "pinned" } else { "no longer pinned" }, change).await
 }
 
-/// Does the same with each image. After a failure the error names its image, and those that are done before it.
-async fn each(
+/// Does the same with each image, and returns the results. The failure of one of several names it, and those that are
+/// done before it.
+async fn each<T>(
     images: &[Image],
     done: &str,
-    change: impl AsyncFn(&Image) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    change: impl AsyncFn(&Image) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    let mut results = Vec::new();
     for (number, image) in images.iter().enumerate() {
-        change(image).await.map_err(|failure| match &images[..number] {
-            before if images.len() > 1 => failure.of(&format!("{image}{}", already(before, done))),
-            _ => failure,
-        })?;
+        let result = change(image).await.map_err(|failure| match (images.len(), number) {
+            (1, _) => failure,
+            (_, 0) => failure.of(&image.to_string()),
+            _ => failure.of(&format!("{image} (already {done}: {})", names(&images[..number]))),
+        });
+        results.push(result?);
     }
-    Ok(())
-}
-
-fn already(images: &[Image], done: &str) -> String {
-    if images.is_empty() { String::new() } else { format!(" (already {done}: {})", names(images)) }
+    Ok(results)
 }
 
 async fn usage(api: &Api) -> Result<Output, Failure> {
@@ -199,14 +211,19 @@ fn names(images: &[Image]) -> String {
     images.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+fn image_name(image: &Value) -> String {
+    let text = |field: &str| image[field].as_str().unwrap_or_default();
+    match image["tag"].as_str() {
+        Some(tag) => format!("{}:{tag}", text("name")),
+        None => format!("{}@{}", text("name"), text("digest")),
+    }
+}
+
 /// Returns an image as a line of a table.
 fn image_row(image: &Value) -> Value {
     let mut row = image.clone();
     let text = |field: &str| image[field].as_str().unwrap_or_default();
-    row["image"] = match image["tag"].as_str() {
-        Some(tag) => json!(format!("{}:{tag}", text("name"))),
-        None => json!(format!("{}@{}", text("name"), text("digest"))),
-    };
+    row["image"] = json!(image_name(image));
     row["digest"] = json!(text("digest").chars().take(DIGEST_CHARS).collect::<String>());
     row["size"] = json!(bytes(image["size"].as_u64().unwrap_or_default()));
     for time in ["cached_at", "last_pulled_at"] {

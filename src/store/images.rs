@@ -31,8 +31,10 @@ pub struct CachedImage {
     pub platforms: Vec<Platform>,
     /// Number of bytes that are stored of it, of all platforms together.
     pub size: u64,
-    /// Content that it names and that is not stored.
+    /// Content that it names and that is not stored, of those of its platforms whose manifest is stored.
     pub absent: Vec<Digest>,
+    /// True if a client can pull it, for one platform at least, while upstream is down.
+    pub is_complete: bool,
     /// Time since which the tag stands for this digest here.
     pub cached_at: Timestamp,
     /// Time of the last pull, to the minute.
@@ -46,7 +48,7 @@ pub struct CachedImage {
 }
 
 /// Request for a part of the list of a group's images.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ImageQuery {
     /// Only images whose name, tag or digest contains this text.
     pub search: Option<String>,

@@ -4,6 +4,7 @@ mod age;
 mod deletion;
 mod pins;
 mod quotas;
+mod states;
 
 use std::time::Duration;
 
@@ -175,28 +176,6 @@ async fn members_see_images_owners_change_them_and_strangers_see_nothing() {
 }
 
 #[actix_rt::test]
-async fn a_tag_that_moves_is_one_image_and_one_that_is_served_stale_says_why() {
-    let scene = Scenario::new().image("library/app", "1", &image(1)).settings("[cache]\ntag_freshness = \"0s\"");
-    let Started { hub, service, client, .. } = &scene.start().await;
-    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
-    hub.push_image("library/app", "1", &image(2));
-    assert_eq!(&client.manifest("team", "app", "1").await.body, image(2).bytes());
-    assert_eq!(field_of_all(service, "", "digest").await, [image(2).digest()]);
-    let shown = service.api("GET", &format!("{IMAGES}/app:1"), Value::Null).await.json();
-    assert_eq!(
-        (shown["history"].as_array().unwrap().len(), &shown["history"][0]["digest"]),
-        (1, &json!(image(1).digest()))
-    );
-    assert_eq!(metric(service, "dependency_proxy_moved_tags_total").await, 1);
-    assert!(service.log().contains("a tag has moved"));
-    hub.down(fake_registry::Listener::Registry);
-    assert_eq!(client.manifest("team", "app", "1").await.header("x-cache"), "stale");
-    let images = list(service, "").await;
-    assert_eq!(images[0]["state"], "stale");
-    assert!(images[0]["stale_because"].as_str().unwrap().contains("docker.io"), "{images:?}");
-}
-
-#[actix_rt::test]
 async fn a_tag_is_refreshed_on_demand_although_it_is_fresh() {
     let scenario = Scenario::new().image("library/app", "1", &image(1));
     let Started { hub, service, client, .. } = &scenario.settings(FRESH).start().await;
@@ -270,24 +249,6 @@ async fn a_tag_that_only_another_group_had_pulled_is_an_image_of_this_one_from_i
     assert_eq!(&client.manifest("team", "app", "stable").await.body, image(2).bytes());
     let digests = field_of_all(service, "", "digest").await;
     assert_eq!(digests, [image(1).digest(), image(2).digest(), image(2).digest()], "1, 2 and stable");
-}
-
-#[actix_rt::test]
-async fn an_image_arrives_while_a_layer_of_it_is_downloaded() {
-    let large = Image::single(&[Layer::random(2 << 20, 1)]);
-    let Started { hub, service, client, .. } = &Scenario::new().image("library/app", "1", &large).start().await;
-    assert_eq!(client.manifest("team", "app", "1").await.status, 200);
-    hub.on(Kind::BlobDownload).hold_after(1 << 20);
-    let (puller, digest) = (client.clone(), large.layers()[0].digest().to_owned());
-    let pulling = actix_rt::spawn(async move { puller.blob("team", "app", &digest).await });
-    let arrives = async || {
-        let images = list(service, "").await;
-        images[0]["state"] == "arriving" && images[0]["arriving"]["length"] == 2 << 20
-    };
-    eventually("the image arrives", arrives).await;
-    hub.release();
-    assert_eq!(pulling.await.unwrap().status, 200);
-    eventually("it is fresh", async || list(service, "").await[0]["state"] == "fresh").await;
 }
 
 #[actix_rt::test]

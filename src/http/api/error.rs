@@ -36,6 +36,9 @@ pub(crate) enum ApiError {
     /// There is no such user or group that the caller may see.
     #[error("404 {0} Not Found")]
     NotFound(&'static str),
+    /// The image is cached by a tag, not by this digest. The field names it with its tags.
+    #[error("404 Image Not Found - it is cached by its tag: name it {0}")]
+    ByTag(String),
     /// There is no such member, token or the like.
     #[error("404 Not found")]
     NothingThere,
@@ -128,7 +131,9 @@ impl ApiError {
         match self {
             Self::Unauthorized | Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope(_) | Self::Forbidden | Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::NothingThere | Self::NoRoute | Self::NotAtRegistry(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NoRoute | Self::NotAtRegistry(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Invalid { .. } | Self::WrongPassword => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -167,7 +172,7 @@ impl ApiError {
             Self::InsufficientScope(_) => "scopes",
             Self::Forbidden => "no_access",
             Self::Refused(_) => "refused",
-            Self::NotFound(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
+            Self::NotFound(_) | Self::ByTag(_) | Self::NothingThere | Self::NotAtRegistry(_) => "not_found",
             Self::WrongPassword => WRONG_SECRET,
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "wrong_method",
@@ -208,6 +213,7 @@ impl ApiError {
             | Self::Forbidden
             | Self::Refused(_)
             | Self::NotFound(_)
+            | Self::ByTag(_)
             | Self::NothingThere
             | Self::Busy
             | Self::TooManyJobs

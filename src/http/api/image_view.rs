@@ -10,8 +10,9 @@ use crate::domain::reference::Reference;
 /// Time before its removal from which on an image counts as going.
 const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Returns an image. `state` is `fresh`, `stale`, `arriving`, or `going` if it is removed within 7 days unless somebody
-/// pulls it; what is beside it says why. `unpulled_days` is the number of days after its last pull after which it is
+/// Returns an image. `state` is `fresh`, `stale`, `incomplete` if a pull needs upstream, because content is not stored,
+/// `arriving`, or `going` if it is removed within 7 days unless somebody pulls it; what is beside it says why.
+/// `unpulled_days` is the number of days after its last pull after which it is
 /// removed.
 pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timestamp) -> Value {
     let ShownImage { image, state } = shown;
@@ -40,6 +41,7 @@ pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timesta
     let is_going = expires_at.is_some_and(|at| at.duration_since(now) < GOING);
     match state {
         ImageState::Fresh | ImageState::Stale { .. } if is_going => view["state"] = json!("going"),
+        ImageState::Incomplete => view["state"] = json!("incomplete"),
         ImageState::Fresh => view["state"] = json!("fresh"),
         ImageState::Stale { because } => {
             view["state"] = json!("stale");

@@ -14,9 +14,13 @@ use crate::domain::directory::Directory;
 use crate::domain::id::GroupId;
 use crate::domain::image_path::ImageName;
 use crate::domain::policy;
+use crate::domain::reference::Reference;
 
 const TOO_MUCH_PINNED: &str = "The pinned images of all groups would take more than half of the maximum size of the cache \
                                (storage.max_bytes): unpin others first";
+
+/// Maximum number of images of a digest that are examined for tags.
+const MAX_TAGS_OF_DIGEST: usize = 20;
 
 /// Handles `GET /groups/:id/dependency_proxy/images`. Only the order `name`, the default, without `search` and `pinned`
 /// reads no more than the page.
@@ -87,10 +91,11 @@ pub(super) async fn update(
     let pinned = params.flag("pinned")?.ok_or_else(|| ApiError::Parameter("pinned is missing".to_owned()))?;
     let (group, path) = caller.decide_again(own)?;
     for found in find(&caller, group, &image).await? {
-        let what = if pinned { "image pinned" } else { "image unpinned" };
-        caller.log_image(what, (group, &path), &view::name(&found));
         match caller.state.images.pin(&found.image, pinned).await? {
-            Pinned::Done => {}
+            Pinned::Done => {
+                let what = if pinned { "image pinned" } else { "image unpinned" };
+                caller.log_image(what, (group, &path), &view::name(&found));
+            }
             Pinned::NotThere => return Err(ApiError::NotFound("Image")),
             Pinned::TooMuch => return Err(ApiError::Refused(TOO_MUCH_PINNED)),
         }
@@ -147,10 +152,21 @@ fn shown(caller: &Caller, group: GroupId, image: &ShownImage) -> Value {
     view::image(image, days, caller.now)
 }
 
-/// Returns a group's image of this name, once for each account with which it was pulled; at least one.
+/// Returns a group's image of this name, once for each account with which it was pulled; at least one. Fails for the
+/// digest of a tag with a sentence that names the tag.
 async fn find(caller: &Caller, group: GroupId, name: &str) -> Result<Vec<ShownImage>, ApiError> {
     let ImageName { upstream, repository, reference } = ImageName::parse(name, &caller.state.upstreams.load())
         .map_err(|error| ApiError::Parameter(format!("'{name}' is not an image: {error}")))?;
-    let found = caller.state.images.find(group, (upstream, repository, reference)).await?;
-    if found.is_empty() { Err(ApiError::NotFound("Image")) } else { Ok(found) }
+    let images = &caller.state.images;
+    let found = images.find(group, (upstream.clone(), repository.clone(), reference.clone())).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let Reference::Digest(digest) = reference else { return Err(ApiError::NotFound("Image")) };
+    let is_of_repository =
+        |one: &ShownImage| one.image.key.origin.upstream == upstream && one.image.key.origin.repository == repository;
+    let of_digest = ImageQuery { search: Some(digest.to_string()), limit: MAX_TAGS_OF_DIGEST, ..ImageQuery::default() };
+    let tagged = images.list(group, of_digest).await?.images.into_iter().filter(is_of_repository);
+    let names: Vec<String> = tagged.map(|one| view::name(&one)).collect();
+    if names.is_empty() { Err(ApiError::NotFound("Image")) } else { Err(ApiError::ByTag(names.join(" and "))) }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::ContentStore;
+use crate::domain::digest::Digest;
 use crate::domain::id::GroupId;
 use crate::domain::reference::Reference;
 use crate::domain::repository::{Repository, UpstreamName};
@@ -65,13 +66,14 @@ impl ContentStore {
         self.run(move |content| content.index().earlier(&image)).await
     }
 
-    /// Returns the number of stored bytes of all pinned images of all groups, each content once.
+    /// Returns the number of bytes of all pinned images of all groups and of this manifest or index, each content once.
+    /// What is not stored, of manifests that are, counts with the length that they claim.
     ///
     /// # Errors
     ///
-    /// Fails if the index cannot be read.
-    pub async fn pinned_bytes(&self) -> Result<u64, StoreError> {
-        self.run(|content| content.pinned_bytes()).await
+    /// Fails if the index or a manifest cannot be read.
+    pub async fn pinned_bytes_with(&self, image: Digest) -> Result<u64, StoreError> {
+        self.run(move |content| content.pinned_bytes_with(&image)).await
     }
 
     /// Pins an image, or ends that. Returns false if the group has no such image.

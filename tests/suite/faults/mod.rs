@@ -223,8 +223,13 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns true where the manifest or blob with this digest is stored.
 pub fn is_stored(service: &Service, kind: &str, digest: &str) -> bool {
+    stored_path(service, kind, digest).exists()
+}
+
+/// Returns the path of a stored file: `kind` is `blobs` or `manifests`.
+pub fn stored_path(service: &Service, kind: &str, digest: &str) -> PathBuf {
     let hex = digest.trim_start_matches("sha256:");
-    service.data().join("cache").join(kind).join("sha256").join(&hex[..2]).join(hex).exists()
+    service.data().join("cache").join(kind).join("sha256").join(&hex[..2]).join(hex)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -13,8 +13,9 @@ async fn images_are_listed_pinned_and_deleted_and_groups_are_compared() {
     let digest = |seed| Image::single(&[Layer::random(2_000_000, seed)]).digest().to_owned();
     for (tag, seed) in [("1", 1), ("2", 2)] {
         assert_eq!(client.manifest("team", "app", tag).await.status, 200);
-        let layer = Layer::random(2_000_000, seed);
-        assert_eq!(client.stored_blob("team", "app", layer.digest()).await.status, 200);
+        for blob in Image::single(&[Layer::random(2_000_000, seed)]).blobs() {
+            assert_eq!(client.stored_blob("team", "app", blob.digest()).await.status, 200);
+        }
     }
     let run = |line: &str| says(&verb(&service, ADMIN_TOKEN, line, ""));
     let listed = run("cache list --group team");

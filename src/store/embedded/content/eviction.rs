@@ -6,9 +6,7 @@ use std::fs;
 use std::sync::PoisonError;
 
 use super::EmbeddedContent;
-use super::names::{MAX_EXAMINED_BYTES, MAX_NAMES_OF_ONE};
 use crate::domain::digest::Digest;
-use crate::domain::manifest::{self, Descriptor, Named};
 use crate::store::blobs::BlobFiles;
 use crate::store::content::Evicted;
 use crate::store::damage::{self, Kind};
@@ -56,26 +54,6 @@ impl EmbeddedContent {
         }
         self.index().record_files(self.manifests().usage(), &all)?;
         self.index().record_used_links()
-    }
-
-    /// Returns the blobs of the stored manifests of an index; see
-    /// [`ContentStore::blobs_of_index`](crate::store::content::ContentStore::blobs_of_index).
-    pub(in crate::store) fn blobs_of_index(&self, index: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        let named = |digest: &Digest| {
-            if !(1..=MAX_EXAMINED_BYTES).contains(&self.manifests().length(digest)?) {
-                return Ok(Named::default());
-            }
-            let manifest = self.manifests().read(digest)?;
-            let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
-            Ok::<Named, StoreError>(named.unwrap_or_default())
-        };
-        let children: HashSet<Digest> = named(index)?.manifests.into_iter().map(|child| child.digest).collect();
-        let mut blobs = Vec::new();
-        for child in children {
-            blobs.extend(named(&child)?.blobs);
-            blobs.truncate(MAX_NAMES_OF_ONE);
-        }
-        Ok(blobs)
     }
 
     /// Evicts content; see [`ContentStore::evict`](crate::store::content::ContentStore::evict).
@@ -245,6 +223,7 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::{Value, json};
 
+    use super::super::names::MAX_NAMES_OF_ONE;
     use super::*;
     use crate::domain::id::GroupId;
     use crate::domain::manifest::ACCEPTED;

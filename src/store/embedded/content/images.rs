@@ -86,7 +86,7 @@ impl EmbeddedContent {
     }
 
     fn cached_image(&self, key: ImageKey, record: ImageRecord) -> CachedImage {
-        let Stored { size, platforms, absent, .. } = self.stored(&key, record.digest);
+        let Stored { size, platforms, absent, has_platform, .. } = self.stored(&key, record.digest);
         let checked_at = match &key.reference {
             Reference::Tag(tag) => self.index().tag(&key.origin, tag).ok().flatten().map(|entry| entry.checked_at),
             Reference::Digest(_) => None,
@@ -96,6 +96,7 @@ impl EmbeddedContent {
             digest: record.digest,
             platforms: platforms.into_iter().collect(),
             size,
+            is_complete: has_platform && absent.is_empty(),
             absent,
             cached_at: record.cached_at,
             last_pulled_at: record.last_pulled_at,
@@ -111,7 +112,8 @@ impl EmbeddedContent {
         if !self.count(image, &digest, &mut stored) {
             return stored;
         }
-        let Some(summary) = self.summary(&digest) else { return stored };
+        let summary = self.summary(&digest).unwrap_or_default();
+        stored.has_platform = summary.manifests.is_empty();
         stored.platforms.extend(summary.platform);
         for blob in &summary.blobs {
             self.count(image, blob, &mut stored);
@@ -122,6 +124,7 @@ impl EmbeddedContent {
                 continue;
             }
             self.count(image, &child, &mut stored);
+            stored.has_platform = true;
             let of_child = self.summary(&child).unwrap_or_default();
             for blob in &of_child.blobs {
                 self.count(image, blob, &mut stored);
@@ -147,6 +150,8 @@ impl EmbeddedContent {
 struct Stored {
     size: u64,
     platforms: BTreeSet<Platform>,
+    /// True for a single image, and for an index if one of its manifests is stored.
+    has_platform: bool,
     /// Content that is named and not stored.
     absent: Vec<Digest>,
     /// Content that was counted already.

@@ -5,10 +5,11 @@ use std::fs;
 
 use super::EmbeddedContent;
 use crate::domain::digest::Digest;
-use crate::domain::manifest;
+use crate::domain::manifest::{self, Descriptor, Named};
 use crate::domain::platform;
 use crate::store::blobs::BlobFiles;
 use crate::store::embedded::index::Summary;
+use crate::store::error::StoreError;
 use crate::store::manifests::Manifest;
 
 /// Maximum length of a manifest whose names are read, in bytes.
@@ -63,6 +64,29 @@ impl EmbeddedContent {
         names
     }
 
+    /// Returns the blobs of the stored manifests of an index; see
+    /// [`ContentStore::blobs_of_index`](crate::store::content::ContentStore::blobs_of_index).
+    pub(in crate::store) fn blobs_of_index(&self, index: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let children: HashSet<Digest> = self.named(index)?.manifests.into_iter().map(|child| child.digest).collect();
+        let mut blobs = Vec::new();
+        for child in children {
+            blobs.extend(self.named(&child)?.blobs);
+            blobs.truncate(MAX_NAMES_OF_ONE);
+        }
+        Ok(blobs)
+    }
+
+    /// Returns what a manifest names, with the lengths that it claims; nothing for a blob, and for a manifest that is not
+    /// stored or cannot be read.
+    pub(super) fn named(&self, digest: &Digest) -> Result<Named, StoreError> {
+        if !(1..=MAX_EXAMINED_BYTES).contains(&self.manifests().length(digest)?) {
+            return Ok(Named::default());
+        }
+        let manifest = self.manifests().read(digest)?;
+        let named = manifest.and_then(|manifest| manifest::parse(&manifest.media_type, &manifest.bytes).ok());
+        Ok(named.unwrap_or_default())
+    }
+
     /// Returns this content and what it names.
     pub(super) fn with_names(&self, digest: Digest) -> HashSet<Digest> {
         let mut content = self.names(&digest);
@@ -72,7 +96,7 @@ impl EmbeddedContent {
 
     /// Reads the platform of an image from its configuration, if it is not known and the configuration is stored.
     pub(super) fn find_platform(&self, digest: &Digest, blobs: &BlobFiles) {
-        let Some(summary) = self.index().summary(digest).filter(|summary| summary.platform.is_none()) else { return };
+        let Some(summary) = self.summary(digest).filter(|summary| summary.platform.is_none()) else { return };
         let Some(configuration) = summary.blobs.first().filter(|_| summary.manifests.is_empty()) else { return };
         let path = blobs.path(configuration);
         if fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_CONFIGURATION_BYTES)

@@ -192,21 +192,6 @@ impl EmbeddedContent {
         }
         Ok(())
     }
-
-    /// Returns the number of stored bytes of all pinned images, each content once; see
-    /// [`ContentStore::pinned_bytes`](crate::store::content::ContentStore::pinned_bytes).
-    pub(in crate::store) fn pinned_bytes(&self) -> Result<u64, StoreError> {
-        Ok(self.pinned()?.iter().filter_map(|digest| self.index().stored_file(digest)).map(|file| file.size).sum())
-    }
-
-    /// Returns what all pinned images are and name.
-    pub(super) fn pinned(&self) -> Result<HashSet<Digest>, StoreError> {
-        let mut pinned = HashSet::new();
-        for (_, digest) in self.index().pinned_images()? {
-            pinned.extend(self.with_names(digest));
-        }
-        Ok(pinned)
-    }
 }
 
 /// Forces the removal of links to the disk, and returns the digests that no group can read any more.
