@@ -92,7 +92,7 @@ struct Owner {
     #[arg(long)]
     user: Option<String>,
     /// Kind of a group's token: deploy (it has a user name of its own) or group (access token; its bot
-    /// user is a member). By default that of the token with the given number, or deploy
+    /// user is a member). By default deploy, or the kind of the token whose number is given
     #[arg(long, conflicts_with = "user")]
     kind: Option<Kind>,
 }

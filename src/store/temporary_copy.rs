@@ -33,8 +33,15 @@ impl TemporaryCopy {
     ///
     /// Fails with [`StoreError::Full`] if there is too little space, and if something cannot be read or written.
     pub(super) fn of(folder: &Path, names: &[&str]) -> Result<Self, StoreError> {
-        remove_abandoned(&std::env::temp_dir());
-        let (copy, lock) = locked_folder(&std::env::temp_dir())?;
+        let temporary = std::env::temp_dir();
+        remove_abandoned(&temporary);
+        let (copy, lock) = locked_folder(&temporary).map_err(|error| match error.into() {
+            StoreError::Io(reason) => StoreError::Io(format!(
+                "the temporary folder {} (TMPDIR) cannot be used: {reason}",
+                temporary.display()
+            )),
+            other => other,
+        })?;
         let present: Vec<(PathBuf, PathBuf)> = names
             .iter()
             .map(|name| (folder.join(name), copy.path().join(name)))

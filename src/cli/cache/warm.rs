@@ -87,9 +87,11 @@ fn read_list(list: &PathBuf) -> Result<Vec<Image>, Failure> {
     } else {
         std::fs::read_to_string(list).map_err(broken)?.lines().map(str::to_owned).collect()
     };
-    let named = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let image =
-        |line: &str| line.parse().map_err(|error| Failure::Input(format!("{name}: '{line}' is no image: {error}")));
+    let numbered = (1..).zip(lines.iter().map(|line| line.trim()));
+    let named = numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let image = |(number, line): (u32, &str)| {
+        line.parse().map_err(|error| Failure::Input(format!("{name}, line {number}: '{line}' is no image: {error}")))
+    };
     named.map(image).collect()
 }
 
