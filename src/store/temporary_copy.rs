@@ -35,12 +35,9 @@ impl TemporaryCopy {
     pub(super) fn of(folder: &Path, names: &[&str]) -> Result<Self, StoreError> {
         let temporary = std::env::temp_dir();
         remove_abandoned(&temporary);
-        let (copy, lock) = locked_folder(&temporary).map_err(|error| match error.into() {
-            StoreError::Io(reason) => StoreError::Io(format!(
-                "the temporary folder {} (TMPDIR) cannot be used: {reason}",
-                temporary.display()
-            )),
-            other => other,
+        let (copy, lock) = locked_folder(&temporary).map_err(|error| {
+            let error = format!("the temporary folder {} (TMPDIR) cannot be used: {error}", temporary.display());
+            StoreError::Io(error)
         })?;
         let present: Vec<(PathBuf, PathBuf)> = names
             .iter()

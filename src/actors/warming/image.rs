@@ -188,15 +188,15 @@ impl ImageTask<'_> {
 impl Attempts {
     /// Returns the time until the next attempt after a failure; `None` if there is none.
     fn pause_after(&mut self, failure: &PullFailure, now: Instant) -> Option<Duration> {
-        let pause = match failure.cause {
-            Cause::RateLimited { .. } => failure.retry_after(),
-            Cause::Reserved(_) => BUDGET_INTERVAL,
-            _ => {
-                self.limited_since = None;
-                self.failures += 1;
-                let is_repeated = failure.cause.may_pass() && self.failures < MAX_ATTEMPTS;
-                return is_repeated.then(|| RETRY_INTERVAL * self.failures);
-            }
+        let pause = if matches!(failure.cause, Cause::RateLimited { .. }) {
+            failure.retry_after()
+        } else if matches!(failure.cause, Cause::Reserved(_)) {
+            BUDGET_INTERVAL
+        } else {
+            self.limited_since = None;
+            self.failures += 1;
+            let is_repeated = failure.cause.may_pass() && self.failures < MAX_ATTEMPTS;
+            return is_repeated.then(|| RETRY_INTERVAL * self.failures);
         };
         let since = *self.limited_since.get_or_insert(now);
         (now.duration_since(since) < MAX_LIMITED_TIME).then_some(pause)
@@ -204,15 +204,16 @@ impl Attempts {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use crate::domain::origin::{Account, Origin};
 
     fn failure(cause: Cause) -> PullFailure {
         let origin = Origin {
-            upstream: "docker.io".parse().expect("a name"),
+            upstream: "docker.io".parse().unwrap(),
             account: Account::Anonymous,
-            repository: "library/app".parse().expect("a repository"),
+            repository: "library/app".parse().unwrap(),
         };
         PullFailure { origin, image: "app:1".to_owned(), cause }
     }
