@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::crypto::sign;
 
-use super::{ISSUER, KeySet, LEEWAY_SECS, Signer};
+use super::claims::LEEWAY_SECS;
+use super::{ISSUER, KeySet, Signer};
 
 /// A signer with a key that everybody knows, and a token that it has signed.
 pub(crate) struct Known {
