@@ -8,7 +8,9 @@ use super::super::content::{Content, ContentHead};
 use super::super::error::UpstreamError;
 use super::super::head_support::Outlook;
 use super::super::response::{self, Refusal};
-use super::{RegistryClient, Wanted, content_of, with_timeout};
+use super::RegistryClient;
+use super::requests::{content_of, with_timeout};
+use super::wanted::Wanted;
 use crate::domain::digest::Digest;
 use crate::domain::origin::Origin;
 
