@@ -22,56 +22,29 @@
 //! It counts, although it was not acknowledged.
 
 mod agreement;
+mod completion;
 mod files;
+mod found;
 mod newest;
 mod replacement;
 mod takeover;
 
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::io;
 
-use self::agreement::Agreement;
 pub(super) use self::files::Files;
 pub use self::files::Present;
 pub(super) use self::replacement::Replacement;
 
-use super::changes::{self, History, Position, Rest};
-use super::export::{self, Exported};
+use self::agreement::Agreement;
+use self::found::{Found, FoundJournal, Witness};
+use super::changes::{self, History, Rest};
+use super::export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
 use super::reserve;
 use crate::domain::directory::{Directory, Service};
 use crate::domain::id::InstallationId;
 use crate::store::error::{OpenError, StoreError};
-
-/// The state of the files of identities.
-struct Found {
-    journal: FoundJournal,
-    /// `None` if the folder is missing.
-    database: Option<Result<RecordsDatabase, StoreError>>,
-    in_database: Witness,
-    /// Path of the export that was read: the previous one if the last is missing or damaged.
-    export: PathBuf,
-    in_export: Witness,
-}
-
-enum FoundJournal {
-    Missing,
-    Unusable(String),
-    Read(History),
-}
-
-/// The position that a file other than the journal records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Witness {
-    /// The file is missing or empty.
-    Nothing,
-    /// The file has records, but no position.
-    Unnumbered,
-    At(Position),
-    Unreadable(String),
-}
 
 /// The highest numbers that any of the files knows, including damaged ones.
 #[derive(Debug, Default)]
@@ -139,25 +112,6 @@ pub(super) fn known(files: &Files) -> Known {
 }
 
 impl Found {
-    fn look(files: &Files) -> Self {
-        let journal = read_journal(&files.journal);
-        let database = files.database.exists().then(|| RecordsDatabase::open(&files.database));
-        let in_database = match &database {
-            None => Witness::Nothing,
-            Some(Ok(database)) => Witness::of_database(database).unwrap_or_else(Witness::unreadable),
-            Some(Err(error)) => Witness::unreadable(error.clone()),
-        };
-        let (mut export, mut in_export) = (files.export.clone(), Witness::of_export(&files.export));
-        if matches!(in_export, Witness::Nothing | Witness::Unreadable(_)) {
-            let previous = export::previous(&files.export);
-            let in_previous = Witness::of_export(&previous);
-            if in_previous != Witness::Nothing {
-                (export, in_export) = (previous, in_previous);
-            }
-        }
-        Self { journal, database, in_database, export, in_export }
-    }
-
     /// Returns the reason why this journal may lack changes; `None` if it has all of them.
     fn contradiction(&self, files: &Files, history: &History) -> Option<String> {
         if let Rest::Damaged(reason) = &history.rest {
@@ -183,153 +137,6 @@ impl Found {
             Rest::Torn(_) | Rest::Damaged(_) | Rest::Nothing => None,
         }
     }
-
-    /// Makes the content of the database equal to that of the journal.
-    fn follow(&mut self, files: &Files, history: &History) -> Result<(RecordsDatabase, Journal), Refusal> {
-        if let Rest::Torn(bytes) = history.rest {
-            tracing::warn!(
-                bytes,
-                "the journal of identities ends with an incomplete change that was never acknowledged; the change is dropped"
-            );
-        }
-        let journal = Journal::open(&files.journal, history)?;
-        if let Witness::Unreadable(reason) = &self.in_database
-            && let Some(Err(error @ (StoreError::Full | StoreError::Io(_)))) = &self.database
-        {
-            tracing::error!(reason, "the database of identities cannot be opened");
-            return Err(Refusal::Failed(error.clone()));
-        }
-        let database = match self.database.take() {
-            Some(Ok(database)) if !matches!(self.in_database, Witness::Unreadable(_)) => database,
-            None => RecordsDatabase::open(&files.database)?,
-            Some(old) => {
-                let database = rebuild_database(files, history, old.ok())?;
-                self.mark(&journal, &database, history)?;
-                return Ok((database, journal));
-            }
-        };
-        let database = self.complete(files, history, database)?;
-        self.mark(&journal, &database, history)?;
-        Ok((database, journal))
-    }
-
-    /// Records the installation in files of an earlier version, which lack it. If that fails, the next start
-    /// repeats it.
-    fn mark(&self, journal: &Journal, database: &RecordsDatabase, history: &History) -> Result<(), StoreError> {
-        if history.end().installation.is_some() {
-            return Ok(());
-        }
-        let end = history.end().of_installation(self.installation());
-        let end = Position { installation: end.installation.or(Position::of_new_history(0).installation), ..end };
-        match journal.rewrite(|_| Ok((end, history.records.clone()))) {
-            Ok(()) => database.apply(&[], end),
-            Err(error) => {
-                tracing::warn!(%error, "the journal of identities could not be marked as one of this installation");
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes to the database what it lacks, if anything.
-    fn complete(
-        &self,
-        files: &Files,
-        history: &History,
-        database: RecordsDatabase,
-    ) -> Result<RecordsDatabase, StoreError> {
-        let difference = database.difference(&history.records);
-        // Damaged times of last use must not refuse a start, but pages that cannot be read would fail later: the
-        // database is rebuilt without them.
-        let difference = match difference.and_then(|difference| database.last_used().map(|_| difference)) {
-            Err(StoreError::Damaged(_)) => return rebuild_database(files, history, Some(database)),
-            difference => difference?,
-        };
-        let end = history.end();
-        if difference.is_empty()
-            && let Witness::At(position) = &self.in_database
-            && position.is_at(&end)
-        {
-            // A database of an earlier version has the position without the installation.
-            if *position != end {
-                database.apply(&[], end)?;
-            }
-            return Ok(database);
-        }
-        let (changes, records) = (end.number - self.in_database.number(), difference.len());
-        // If the database lost more than the change that was being written, the rest of its content is not trusted
-        // either.
-        let is_damaged = match &self.in_database {
-            Witness::At(_) => changes != 1,
-            Witness::Unnumbered => records > 0,
-            Witness::Nothing | Witness::Unreadable(_) => false,
-        };
-        if is_damaged {
-            return rebuild_database(files, history, Some(database));
-        }
-        if changes > 0 || records > 0 {
-            warn_of_repair(changes, records);
-        }
-        database.apply_in_steps(&difference, end)?;
-        Ok(database)
-    }
-}
-
-/// Rebuilds the database from the journal.
-fn rebuild_database(
-    files: &Files,
-    history: &History,
-    old: Option<RecordsDatabase>,
-) -> Result<RecordsDatabase, StoreError> {
-    let database = files.replace_database(old)?;
-    let all = database.difference(&history.records)?;
-    warn_of_repair(history.end().number, all.len());
-    database.apply_in_steps(&all, history.end())?;
-    Ok(database)
-}
-
-fn warn_of_repair(changes: u64, records: usize) {
-    tracing::warn!(
-        changes,
-        records,
-        "changes of identities were missing in the database and are restored from the journal"
-    );
-}
-
-impl Witness {
-    fn of_database(database: &RecordsDatabase) -> Result<Self, StoreError> {
-        Ok(match database.position()? {
-            Some(position) => Self::At(position),
-            None if database.is_empty()? => Self::Nothing,
-            None => Self::Unnumbered,
-        })
-    }
-
-    fn of_export(path: &Path) -> Self {
-        match export::position(path) {
-            Ok(Exported::Nothing) => Self::Nothing,
-            Ok(Exported::Unnumbered) => Self::Unnumbered,
-            Ok(Exported::At(position)) => Self::At(position),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "an export of identities cannot be read");
-                Self::unreadable(error)
-            }
-        }
-    }
-
-    fn unreadable(error: StoreError) -> Self {
-        Self::Unreadable(match error {
-            StoreError::Damaged(reason) => reason,
-            StoreError::Full | StoreError::Io(_) | StoreError::Closed => error.to_string(),
-        })
-    }
-
-    fn number(&self) -> u64 {
-        self.position().map_or(0, |position| position.number)
-    }
-
-    fn position(&self) -> Option<&Position> {
-        if let Self::At(position) = self { Some(position) } else { None }
-    }
 }
 
 impl From<StoreError> for Refusal {
@@ -342,14 +149,6 @@ impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         Self::Failed(error.into())
     }
-}
-
-fn read_journal(path: &Path) -> FoundJournal {
-    let read = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return FoundJournal::Missing,
-        file => file.map_err(StoreError::from).and_then(|file| changes::read(BufReader::with_capacity(1 << 16, file))),
-    };
-    read.map_or_else(|error| FoundJournal::Unusable(format!("{}: {error}", path.display())), FoundJournal::Read)
 }
 
 #[cfg(test)]

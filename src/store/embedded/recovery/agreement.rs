@@ -1,7 +1,8 @@
 //! Check which of the files belong to one history. The numbers in files of two installations, or of a restored one,
 //! cannot be compared: the installation and the running digests distinguish them.
 
-use super::{Files, Found, FoundJournal, Witness};
+use super::Files;
+use super::found::{Found, FoundJournal, Witness};
 use crate::domain::id::InstallationId;
 use crate::store::embedded::changes::{History, Position};
 

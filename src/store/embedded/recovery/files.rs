@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::embedded::export::{self, Backup};
 
-use super::Found;
+use super::found::Found;
 use crate::domain::directory::Directory;
 use crate::domain::id::InstallationId;
 use crate::store::atomic_file;

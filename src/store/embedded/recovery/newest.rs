@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Files;
 use super::agreement::Name;
-use super::{Files, Found, FoundJournal, Witness, read_journal};
+use super::found::{Found, FoundJournal, Witness, read_journal};
 use crate::store::embedded::changes::{Position, Rest};
 use crate::store::embedded::export;
 use crate::store::embedded::records::RecordsDatabase;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Files, Found, Refusal, Witness};
+use super::found::{Found, Witness};
+use super::{Files, Refusal};
 use crate::domain::directory::{Directory, RecordKey};
 use crate::store::embedded::changes::{self, Position};
 use crate::store::embedded::export;

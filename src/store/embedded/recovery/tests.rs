@@ -7,10 +7,11 @@ mod replacement;
 mod takeover;
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::domain::directory::{Record, Write};
-use crate::store::embedded::changes::Entry;
+use crate::store::embedded::changes::{Entry, Position};
 use crate::store::embedded::identity::EmbeddedIdentities;
 
 const CHANGES: u64 = 6;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::store::embedded::export::Exported;
 use crate::store::embedded::reserve::Reserve;
 
 #[test]
