@@ -1,13 +1,17 @@
 //! Manifests as files, each with a small file that describes it: its media type and size. The bytes are those that
 //! upstream sent. A manifest is used only if its bytes still have its digest and match the description.
 
+mod description;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
+pub(super) use self::description::described_type;
+
+use self::description::{DESCRIPTION_SUFFIX, Description, media_type};
 use super::atomic_file;
 use super::blobs::for_each_file;
 use super::damage::{self, Kind};
@@ -17,7 +21,6 @@ use super::large_buffer::{LargeBuffer, SMALL_BYTES};
 use super::usage::{FileKind, StoredFile, Usage};
 use crate::auth::sha256;
 use crate::domain::digest::Digest;
-use crate::domain::manifest;
 use crate::domain::min_free::MinFree;
 
 /// The folder of manifests. All methods block.
@@ -38,18 +41,9 @@ pub struct Manifest {
     pub bytes: Bytes,
 }
 
-/// End of the name of a description, after the digest of its manifest.
-const DESCRIPTION_SUFFIX: &str = ".json";
-
 /// Maximum disk space in bytes that a manifest takes beside its bytes: for its description, and for the rounding of
 /// both files to disk blocks.
 const MAX_OVERHEAD_BYTES: u64 = 16 << 10;
-
-#[derive(Serialize, Deserialize)]
-struct Description {
-    media_type: String,
-    size: u64,
-}
 
 impl Manifest {
     /// Creates a manifest of these bytes and computes its digest.
@@ -231,121 +225,5 @@ fn read_large(path: &Path) -> io::Result<Bytes> {
     if length <= SMALL_BYTES { Ok(Bytes::from(fs::read(path)?)) } else { LargeBuffer::read(file, length) }
 }
 
-/// Returns the media type of a manifest whose bytes were verified: from the description if the document agrees with
-/// it, else from the document, and the description is rewritten. `None` if neither states one.
-fn media_type(bytes: &[u8], description: &Path, digest: &Digest) -> Result<Option<String>, StoreError> {
-    let text = damage::readable(Kind::Description, description, digest, fs::read(description))?;
-    let size = bytes.len() as u64;
-    if let Some(media_type) = described_type(bytes, text.as_deref()) {
-        return Ok(Some(media_type));
-    }
-    let identified = manifest::identify(None, bytes).ok().map(|(media_type, _)| media_type);
-    if text.is_some() {
-        let remedy = if identified.is_some() { "it is rewritten" } else { "its manifest is fetched again" };
-        damage::found(Kind::Description, description, digest, remedy);
-    }
-    if let Some(media_type) = identified.clone() {
-        let text = serde_json::to_vec(&Description { media_type, size })?;
-        // On a full disk the document is identified again the next time.
-        if let Err(error) = atomic_file::write_small(description, &text) {
-            tracing::debug!(%digest, %error, "a description could not be rewritten");
-        }
-    }
-    Ok(identified)
-}
-
-/// Returns the media type in a description; `None` if the description is missing or damaged, or does not agree with the
-/// bytes of the manifest.
-pub(super) fn described_type(bytes: &[u8], description: Option<&[u8]>) -> Option<String> {
-    let described = serde_json::from_slice::<Description>(description?).ok()?;
-    let agrees = described.size == bytes.len() as u64 && manifest::identify(Some(&described.media_type), bytes).is_ok();
-    agrees.then_some(described.media_type)
-}
-
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use super::*;
-
-    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-
-    /// Returns a store with a manifest of these bytes.
-    fn stored(cache: &Path, bytes: &'static str) -> (ManifestStore, Manifest) {
-        let store = ManifestStore::new(cache);
-        let manifest = Manifest::new(IMAGE.to_owned(), Bytes::from_static(bytes.as_bytes()));
-        assert_eq!(store.read(&manifest.digest).unwrap(), None);
-        store.put(&manifest).unwrap();
-        (store, manifest)
-    }
-
-    #[test]
-    fn a_manifest_is_read_back_as_it_was_and_a_damaged_one_is_not() {
-        let cache = tempfile::tempdir().unwrap();
-        let (store, manifest) = stored(cache.path(), "{}");
-        assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
-        fs::write(store.paths(&manifest.digest).0, b"{ }").unwrap();
-        assert_eq!(store.read(&manifest.digest).unwrap(), None);
-        assert!(!store.paths(&manifest.digest).0.exists());
-    }
-
-    #[test]
-    fn a_description_without_a_manifest_is_removed_and_no_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = ManifestStore::new(folder.path());
-        let manifests =
-            [b"{}".as_slice(), b"[]"].map(|bytes| Manifest::new(IMAGE.to_owned(), Bytes::from_static(bytes)));
-        manifests.iter().for_each(|manifest| store.put(manifest).unwrap());
-        fs::remove_file(store.paths(&manifests[0].digest).0).unwrap();
-        assert_eq!(store.remove_lone_descriptions().unwrap(), 1);
-        assert_eq!(store.remove_lone_descriptions().unwrap(), 0);
-        assert!(!store.paths(&manifests[0].digest).1.exists());
-        assert!(store.paths(&manifests[1].digest).1.exists());
-    }
-
-    #[test]
-    fn a_description_with_any_bit_flipped_never_changes_the_type() {
-        let cache = tempfile::tempdir().unwrap();
-        let config = format!("sha256:{}", "7".repeat(64));
-        let typed = format!(r#"{{"mediaType":"{IMAGE}"}}"#);
-        let untyped = format!(r#"{{"config":{{"digest":"{config}","size":2}}}}"#);
-        for text in [typed, untyped] {
-            let (store, manifest) = stored(cache.path(), text.leak());
-            let description = store.paths(&manifest.digest).1;
-            let whole = fs::read(&description).unwrap();
-            for bit in 0..whole.len() * 8 {
-                let mut damaged = whole.clone();
-                damaged[bit / 8] ^= 1 << (bit % 8);
-                fs::write(&description, damaged).unwrap();
-                assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest), "bit {bit}");
-            }
-            fs::remove_file(&description).unwrap();
-            assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
-            assert_eq!(fs::read(&description).unwrap(), whole, "it is there again");
-        }
-    }
-
-    #[test]
-    fn a_manifest_whose_type_nothing_tells_any_more_is_fetched_again() {
-        let cache = tempfile::tempdir().unwrap();
-        let (store, manifest) = stored(cache.path(), "{}");
-        fs::write(store.paths(&manifest.digest).1, r#"{"media_type":"text/html","size":2}"#).unwrap();
-        assert_eq!(store.read(&manifest.digest).unwrap(), None);
-        assert!(!store.paths(&manifest.digest).0.exists());
-    }
-
-    #[test]
-    fn a_manifest_or_description_that_cannot_be_read_is_moved_aside_and_stored_again() {
-        for described in [false, true] {
-            let cache = tempfile::tempdir().unwrap();
-            let (store, manifest) = stored(cache.path(), "{}");
-            let (file, description) = store.paths(&manifest.digest);
-            let path = if described { description } else { file };
-            fs::remove_file(&path).unwrap();
-            fs::create_dir(&path).unwrap();
-            assert_eq!(store.read(&manifest.digest).unwrap(), None);
-            store.put(&manifest).unwrap();
-            assert_eq!(store.read(&manifest.digest).unwrap().as_ref(), Some(&manifest));
-            assert!(path.is_file() && path.with_added_extension("damaged").is_dir());
-        }
-    }
-}
+mod tests;
