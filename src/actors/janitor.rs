@@ -1,4 +1,4 @@
-//! The Janitor: background work on the store, in [`tasks`] and [`limits`].
+//! The Janitor: background work on the store.
 //!
 //! | when | work |
 //! |---|---|
@@ -9,70 +9,31 @@
 //! | every hour | removes images that nobody pulls for as long as their group keeps them, and what they alone named; forgets old tombstones and the times of deleted credentials |
 //! | on request | purges a group; removes images: their entries at once, what only they name in the background |
 //! | at the stop | what it does every 5 s; writes the identities |
+//!
+//! | file | content |
+//! |---|---|
+//! | [`handle`] | [`JanitorHandle`]: requests of purges and removals, and the end of everything at the stop |
+//! | [`actor`] | the actor: when each run begins |
+//! | [`tasks`], [`limits`] | the work: what is written, repeated and removed; quotas, and what is old or not named |
+//! | [`purges`] | the queue of purges |
+//! | [`clock`] | jumps of the clock |
 
+mod actor;
 mod clock;
+mod handle;
 mod limits;
 mod purges;
 mod tasks;
 
-use std::time::{Duration, Instant};
-
 use actix::prelude::*;
-use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinHandle;
 
+pub use self::actor::Janitor;
+pub use self::handle::JanitorHandle;
 pub use self::limits::Trims;
 pub use self::tasks::Parts;
-
-use self::clock::Clock;
-use self::purges::Purges;
-use self::tasks::report;
-use super::abort_on_panic::abort_on_panic;
-use super::blob_cache::BlobCacheHandle;
-use super::manifest_cache::ManifestCacheHandle;
 use crate::domain::id::GroupId;
-use crate::domain::origin::Origin;
-use crate::domain::reference::Reference;
-use crate::store::content::ContentStore;
-use crate::store::error::StoreError;
 
 pub use crate::store::content::Holdings;
-
-/// Actor for background work; see the module.
-pub struct Janitor {
-    parts: Parts,
-    /// The periodic run that is under way.
-    tidying: Option<JoinHandle<()>>,
-    /// The run that removes what is old.
-    expiring: Option<JoinHandle<()>>,
-    /// Time of the next such run.
-    next_expiry: Timestamp,
-    /// The clock, as the last such run saw it.
-    clock: Clock,
-    /// Earliest time at which such a run also removes what no image names.
-    next_sweep: Timestamp,
-    purges: Purges,
-    removals: RemovalRun,
-}
-
-/// State of the run that completes removals of images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum RemovalRun {
-    #[default]
-    Idle,
-    Running,
-    /// Others were recorded since the run began.
-    RunningAndMore,
-}
-
-/// Handle of the [`Janitor`].
-#[derive(Clone)]
-pub struct JanitorHandle {
-    actor: Addr<Janitor>,
-    content: ContentStore,
-    manifests: ManifestCacheHandle,
-    blobs: BlobCacheHandle,
-}
 
 /// Queues the purge of a group's cache.
 #[derive(Message)]
@@ -98,241 +59,3 @@ struct RemovalsCompleted;
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Finish;
-
-/// Interval of the periodic run: times of last use, index, export of the identities, gauges.
-const TIDY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Interval at which old tombstones and the times of deleted credentials are forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// Interval at which images are removed that nobody pulls. The first time is as long after a start, so that after a
-/// long stop there is time to pull.
-const EXPIRY_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
-
-/// Interval at which links are removed to what no image names. The first time is with the first removal of images, so
-/// that it happens also where the service is restarted every day.
-const UNNAMED_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
-
-/// Interval of the sweep for deleted groups. It removes what a download leaves that ends after its group was deleted.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-
-impl JanitorHandle {
-    /// Starts the actor on this arbiter.
-    pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
-        let (content, manifests, blobs) = (parts.content.clone(), parts.manifests.clone(), parts.blobs.clone());
-        let janitor = Janitor {
-            parts,
-            tidying: None,
-            expiring: None,
-            next_expiry: Timestamp::now() + EXPIRY_INTERVAL,
-            clock: Clock::new(Timestamp::now(), Instant::now()),
-            next_sweep: Timestamp::now(),
-            purges: Purges::default(),
-            removals: RemovalRun::default(),
-        };
-        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
-    }
-
-    /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
-    /// a link to. Returns once the purge is recorded on disk, so that it also happens if the process ends before.
-    pub async fn purge(&self, group: GroupId) {
-        report("the note of a purge", self.content.mark_purged(group).await);
-        self.actor.do_send(Purge(group));
-    }
-
-    /// Removes images of one origin from a group, and then in the background what only they name. Returns once the
-    /// removal is recorded on disk and the next pull of each image makes a request to upstream.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store fails. Some of the images may be removed.
-    pub async fn remove_images(
-        &self,
-        group: GroupId,
-        origin: Origin,
-        references: Vec<Reference>,
-    ) -> Result<(), StoreError> {
-        let removed = self.content.remove_images(group, origin, references, None).await;
-        self.manifests.forget_group(group);
-        self.blobs.forget_group(group);
-        self.actor.do_send(CompleteRemovals);
-        removed.map(drop)
-    }
-
-    /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index
-    /// cannot be read.
-    pub async fn holdings(&self, groups: Vec<GroupId>) -> Option<Holdings> {
-        let holdings = self.content.holdings(groups).await;
-        holdings.inspect_err(|error| tracing::warn!(%error, "what groups have cached could not be counted")).ok()
-    }
-
-    /// Waits for the blobs that are being stored, then writes everything that waits to be written. Called at shutdown.
-    pub async fn finish(&self) {
-        self.blobs.finish().await;
-        if self.actor.send(Finish).await.is_err() {
-            tracing::warn!("the last changes and times of last use may not have been written");
-        }
-    }
-}
-
-impl Janitor {
-    /// Starts a periodic run, unless the one before is still under way.
-    fn tidy(&mut self, _: &mut Context<Self>) {
-        if self.tidying.as_ref().is_none_or(JoinHandle::is_finished) {
-            let parts = self.parts.clone();
-            self.tidying = Some(actix_rt::spawn(async move { parts.tidy().await }));
-        }
-    }
-
-    /// Starts a run that removes what nobody pulls, if it is time for it and the one before has ended. Leaves one out
-    /// if the clock has jumped forward, because everything would be old at once: then there is time to correct the
-    /// clock.
-    fn expire(&mut self, _: &mut Context<Self>) {
-        let now = Timestamp::now();
-        if now < self.next_expiry || !self.expiring.as_ref().is_none_or(JoinHandle::is_finished) {
-            return;
-        }
-        self.next_expiry = now + EXPIRY_INTERVAL;
-        if let Some(ahead) = self.clock.jump(now, Instant::now()) {
-            let hours = ahead.as_hours();
-            tracing::warn!(
-                hours,
-                "the clock of this machine has jumped forward: correct it within an hour if it is wrong, because then images \
-                 are removed for their age"
-            );
-            return;
-        }
-        let sweeps = now >= self.next_sweep;
-        if sweeps {
-            self.next_sweep = now + UNNAMED_INTERVAL;
-        }
-        let parts = self.parts.clone();
-        self.expiring = Some(actix_rt::spawn(async move {
-            report("the removal of old images", parts.expire(now).await);
-            if sweeps {
-                report("the removal of what no image names", parts.remove_unnamed(now).await);
-            }
-        }));
-    }
-
-    fn purge(&self, group: GroupId, ctx: &Context<Self>) {
-        let (parts, me) = (self.parts.clone(), ctx.address());
-        // A deleted group has no path any more.
-        let directory = parts.policy.directory();
-        let path = directory.group(group).map(|group| group.path.to_string());
-        actix_rt::spawn(async move {
-            match parts.purge(group).await {
-                Ok(files) => tracing::info!(group = path, group_id = group.0, files, "a group's cache was purged"),
-                // The next start goes on with it.
-                Err(StoreError::Closed) => {}
-                Err(error) => {
-                    tracing::warn!(group = path, group_id = group.0, %error, "a group's cache could not be purged");
-                }
-            }
-            me.do_send(Purged);
-        });
-    }
-
-    fn purge_deleted(&mut self, _: &mut Context<Self>) {
-        let parts = self.parts.clone();
-        actix_rt::spawn(async move { report("the end of deleted groups' caches", parts.purge_deleted().await) });
-    }
-
-    fn complete_removals(&mut self, ctx: &mut Context<Self>) {
-        if self.removals != RemovalRun::Idle {
-            self.removals = RemovalRun::RunningAndMore;
-            return;
-        }
-        self.removals = RemovalRun::Running;
-        let (parts, me) = (self.parts.clone(), ctx.address());
-        actix_rt::spawn(async move {
-            report("the end of removed images", parts.complete_removals().await);
-            me.do_send(RemovalsCompleted);
-        });
-    }
-
-    fn forget_old_tokens(&mut self, _: &mut Context<Self>) {
-        let parts = self.parts.clone();
-        actix_rt::spawn(async move { parts.forget_old_tokens().await });
-    }
-}
-
-impl Actor for Janitor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let parts = self.parts.clone();
-        actix_rt::spawn(async move {
-            parts.remove_leftovers().await;
-            parts.reconcile().await;
-            report("the totals of groups", parts.content.totals().await.map(drop));
-        });
-        ctx.run_interval(TIDY_INTERVAL, Self::tidy);
-        ctx.run_interval(FORGET_INTERVAL, Self::forget_old_tokens);
-        ctx.run_interval(TIDY_INTERVAL, Self::expire);
-        ctx.run_interval(SWEEP_INTERVAL, Self::purge_deleted);
-        ctx.run_interval(SWEEP_INTERVAL, Self::complete_removals);
-        // A purge that the last process acknowledged may not have run to its end.
-        self.purge_deleted(ctx);
-        self.complete_removals(ctx);
-    }
-}
-
-impl Handler<CompleteRemovals> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, _: CompleteRemovals, ctx: &mut Self::Context) {
-        self.complete_removals(ctx);
-    }
-}
-
-impl Handler<RemovalsCompleted> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, _: RemovalsCompleted, ctx: &mut Self::Context) {
-        if std::mem::take(&mut self.removals) == RemovalRun::RunningAndMore {
-            self.complete_removals(ctx);
-        }
-    }
-}
-
-impl Handler<Purge> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, Purge(group): Purge, ctx: &mut Self::Context) {
-        if let Some(group) = self.purges.add(group) {
-            self.purge(group, ctx);
-        }
-    }
-}
-
-impl Handler<Purged> for Janitor {
-    type Result = ();
-
-    fn handle(&mut self, _: Purged, ctx: &mut Self::Context) {
-        if let Some(group) = self.purges.ended() {
-            self.purge(group, ctx);
-        }
-    }
-}
-
-impl Handler<Finish> for Janitor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Finish, _: &mut Self::Context) -> Self::Result {
-        let (parts, tidying) = (self.parts.clone(), self.tidying.take());
-        Box::pin(async move {
-            // An older export that is written meanwhile must not replace the last one.
-            if let Some(tidying) = tidying {
-                drop(tidying.await);
-            }
-            parts.finish().await;
-        })
-    }
-}
-
-impl Drop for Janitor {
-    fn drop(&mut self) {
-        abort_on_panic("Janitor");
-    }
-}

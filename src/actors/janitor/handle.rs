@@ -1,0 +1,73 @@
+//! The handle of the [`Janitor`].
+
+use actix::prelude::*;
+
+use super::actor::Janitor;
+use super::tasks::{Parts, report};
+use super::{CompleteRemovals, Finish, Holdings, Purge};
+use crate::actors::blob_cache::BlobCacheHandle;
+use crate::actors::manifest_cache::ManifestCacheHandle;
+use crate::domain::id::GroupId;
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+use crate::store::content::ContentStore;
+use crate::store::error::StoreError;
+
+/// Handle of the [`Janitor`].
+#[derive(Clone)]
+pub struct JanitorHandle {
+    actor: Addr<Janitor>,
+    content: ContentStore,
+    manifests: ManifestCacheHandle,
+    blobs: BlobCacheHandle,
+}
+
+impl JanitorHandle {
+    /// Starts the actor on this arbiter.
+    pub fn start(parts: Parts, arbiter: &ArbiterHandle) -> Self {
+        let (content, manifests, blobs) = (parts.content.clone(), parts.manifests.clone(), parts.blobs.clone());
+        let janitor = Janitor::new(parts);
+        Self { actor: Janitor::start_in_arbiter(arbiter, |_| janitor), content, manifests, blobs }
+    }
+
+    /// Removes everything that this group has cached: first its links and tags, then the files that no other group has
+    /// a link to. Returns once the purge is recorded on disk, so that it also happens if the process ends before.
+    pub async fn purge(&self, group: GroupId) {
+        report("the note of a purge", self.content.mark_purged(group).await);
+        self.actor.do_send(Purge(group));
+    }
+
+    /// Removes images of one origin from a group, and then in the background what only they name. Returns once the
+    /// removal is recorded on disk and the next pull of each image makes a request to upstream.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store fails. Some of the images may be removed.
+    pub async fn remove_images(
+        &self,
+        group: GroupId,
+        origin: Origin,
+        references: Vec<Reference>,
+    ) -> Result<(), StoreError> {
+        let removed = self.content.remove_images(group, origin, references, None).await;
+        self.manifests.forget_group(group);
+        self.blobs.forget_group(group);
+        self.actor.do_send(CompleteRemovals);
+        removed.map(drop)
+    }
+
+    /// Returns what these groups have cached, added up. Returns `None`, and logs the reason, if the index
+    /// cannot be read.
+    pub async fn holdings(&self, groups: Vec<GroupId>) -> Option<Holdings> {
+        let holdings = self.content.holdings(groups).await;
+        holdings.inspect_err(|error| tracing::warn!(%error, "what groups have cached could not be counted")).ok()
+    }
+
+    /// Waits for the blobs that are being stored, then writes everything that waits to be written. Called at shutdown.
+    pub async fn finish(&self) {
+        self.blobs.finish().await;
+        if self.actor.send(Finish).await.is_err() {
+            tracing::warn!("the last changes and times of last use may not have been written");
+        }
+    }
+}
