@@ -2,20 +2,23 @@
 //! acknowledged: first in the [journal](crate::store::embedded::journal), from which a start completes the
 //! [database](super::records). The [export](super::export) is a copy for backups.
 
+mod folder;
+
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::changes::{self, Entry, Position};
+pub use super::recovery::Present;
+
+use super::changes::Entry;
 use super::export::Export;
 use super::journal::Journal;
 use super::records::RecordsDatabase;
-pub use super::recovery::Present;
-use super::recovery::{self, Files, Replacement};
+use super::recovery::{self, Files};
 use super::reserve::Reserve;
-use crate::domain::directory::{Directory, Service, Write};
-use crate::domain::id::{CredentialId, InstallationId};
+use crate::domain::directory::{Directory, Write};
+use crate::domain::id::CredentialId;
 use crate::store::damage::{self, Kind};
 use crate::store::error::{OpenError, StoreError};
 
@@ -27,26 +30,7 @@ pub struct EmbeddedIdentities {
     reserve: Reserve,
 }
 
-/// Gap between the last known change and the first change of a restored store, so that no new change gets the
-/// number of one that was made after the backup.
-const CHANGES_SKIPPED: u64 = 1000;
-
 impl EmbeddedIdentities {
-    /// Names of the files and folders of identities in the data folder.
-    pub(in crate::store) const FILES: [&str; 4] =
-        ["identity", "identity.journal", "identity.jsonl", "identity.jsonl.1"];
-
-    /// Opens the identities below a folder as a start does, and returns them. For a copy of the files: may change them.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`Self::open`] does.
-    pub(in crate::store) fn load_from(data: &Path) -> Result<Directory, OpenError> {
-        let files = Files::below(data);
-        let (database, _journal) = recovery::open(&files)?;
-        database.load().map_err(|error| OpenError::Io { path: files.database, error })
-    }
-
     /// Opens the store below the data folder, creating an empty one if there is none. Changes that the database
     /// lost are restored from the journal.
     ///
@@ -164,59 +148,6 @@ impl EmbeddedIdentities {
         }
     }
 
-    /// Returns the highest numbers that were assigned to users, groups and tokens, as far as the files below this
-    /// folder can be read.
-    pub fn given_numbers(data: &Path) -> Service {
-        recovery::known(&Files::below(data)).service
-    }
-
-    /// Returns the identities below this folder from the file with the latest change; `None` if there are none.
-    /// Changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// Fails if none of the files can be read.
-    pub fn present(data: &Path) -> Result<Option<Present>, StoreError> {
-        Files::below(data).present()
-    }
-
-    /// Returns true if the identities below this folder are known to belong to this installation, or if one of its
-    /// files has identities of which `is_same` holds. Changes nothing.
-    pub fn is_of(data: &Path, installation: Option<InstallationId>, is_same: impl Fn(&Directory) -> bool) -> bool {
-        Files::below(data).are_of(installation, is_same)
-    }
-
-    /// Creates a store with these identities below the data folder, and its export. `number` is that of the last
-    /// change in them. An existing store is moved aside; returns its new path. A process that is killed in the
-    /// middle leaves either the existing store or the new one. `before` is called before the existing store changes,
-    /// once what needs the most disk space has been written.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the disk is full, a file cannot be written, or `before` fails. The existing store is still in place
-    /// then.
-    pub fn restore(
-        data: &Path,
-        directory: &Directory,
-        number: u64,
-        before: impl FnOnce() -> Result<(), OpenError>,
-    ) -> Result<Option<PathBuf>, OpenError> {
-        let files = Files::below(data);
-        let records = changes::records_of(directory);
-        let records = records.map_err(|error| OpenError::Io { path: files.journal.clone(), error })?;
-        let known = recovery::known(&files);
-        let number = number.max(known.change).saturating_add(CHANGES_SKIPPED);
-        let position = Position::of_new_history(number).of_installation(known.installation);
-        let replacement = Replacement::prepare(&files, position, &records, &Reserve::at(data))?;
-        before()?;
-        let aside = replacement.carry_out()?;
-        let store = Self::open(data)?;
-        if let Err(error) = store.write_export() {
-            tracing::warn!(%error, "the export of the restored identities is written by the next start");
-        }
-        Ok(aside)
-    }
-
     /// Forces everything to the disk, as before the process ends.
     ///
     /// # Errors
@@ -228,107 +159,4 @@ impl EmbeddedIdentities {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-mod tests {
-    use super::*;
-    use crate::domain::directory::{Record, RecordKey};
-    use crate::store::embedded::export;
-
-    fn service(last_user: u64) -> Record {
-        Record::Service(Service { last_user, ..Service::default() })
-    }
-
-    #[test]
-    fn a_folder_that_was_there_before_does_not_open_the_identities_to_others() {
-        use std::os::unix::fs::PermissionsExt;
-        let data = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        EmbeddedIdentities::open(data.path()).unwrap();
-        let mode = std::fs::metadata(data.path().join("identity")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
-    }
-
-    #[test]
-    fn what_was_committed_is_there_after_reopening() {
-        let data = tempfile::tempdir().unwrap();
-        EmbeddedIdentities::open(data.path()).unwrap().commit(&[Write::Put(service(7))]).unwrap();
-        let store = EmbeddedIdentities::open(data.path()).unwrap();
-        assert_eq!(store.load().unwrap().service().last_user, 7);
-        store.commit(&[Write::Remove(RecordKey::Service)]).unwrap();
-        assert_eq!(store.load().unwrap().service().last_user, 0);
-    }
-
-    #[test]
-    fn times_of_last_use_are_kept_until_they_are_forgotten() {
-        let data = tempfile::tempdir().unwrap();
-        let store = EmbeddedIdentities::open(data.path()).unwrap();
-        let (id, at) = (CredentialId::from_random([1; 16]), Timestamp::from_second(1_000).unwrap());
-        let other = CredentialId::from_random([2; 16]);
-        store.note_last_used([(id, at), (other, at)]).unwrap();
-        store.forget_last_used(&[other]).unwrap();
-        assert_eq!(store.last_used().unwrap(), HashMap::from([(id, at)]));
-    }
-
-    #[test]
-    fn a_journal_that_is_damaged_or_removed_while_it_is_open_is_written_anew() {
-        for damage in ["flipped", "removed", "older", "moved"] {
-            let data = tempfile::tempdir().unwrap();
-            let journal = data.path().join("identity.journal");
-            let store = EmbeddedIdentities::open(data.path()).unwrap();
-            store.commit(&[Write::Put(service(7))]).unwrap();
-            let mut bytes = std::fs::read(&journal).unwrap();
-            store.commit(&[Write::Put(service(8))]).unwrap();
-            match damage {
-                "flipped" => {
-                    bytes[100] ^= 1;
-                    std::fs::write(&journal, bytes).unwrap();
-                }
-                "removed" => std::fs::remove_file(&journal).unwrap(),
-                "older" => std::fs::write(&journal, bytes).unwrap(),
-                _ => {
-                    std::fs::write(data.path().join("older"), bytes).unwrap();
-                    std::fs::rename(data.path().join("older"), &journal).unwrap();
-                }
-            }
-            store.commit(&[Write::Put(service(9))]).unwrap();
-            store.tidy().unwrap();
-            assert_eq!(export::read(&journal).unwrap().directory.service().last_user, 9, "{damage}");
-            store.commit(&[Write::Put(service(10))]).unwrap();
-            drop(store);
-            assert_eq!(
-                EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user,
-                10,
-                "{damage}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_store_that_lost_its_content_is_refused_with_the_way_out() {
-        let data = tempfile::tempdir().unwrap();
-        let store = EmbeddedIdentities::open(data.path()).unwrap();
-        store.commit(&[Write::Put(service(7))]).unwrap();
-        store.write_export().unwrap();
-        drop(store);
-        assert!(EmbeddedIdentities::open(data.path()).is_ok());
-        std::fs::remove_dir_all(data.path().join("identity")).unwrap();
-        std::fs::remove_file(data.path().join("identity.journal")).unwrap();
-        let refusal = EmbeddedIdentities::open(data.path()).err().unwrap().to_string();
-        assert!(refusal.contains("admin restore"), "{refusal}");
-    }
-
-    #[test]
-    fn a_restored_store_holds_what_it_was_given_and_the_one_before_is_kept_aside() {
-        let data = tempfile::tempdir().unwrap();
-        let given = Directory::from_records([service(7)]);
-        assert_eq!(EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap(), None);
-        let store = EmbeddedIdentities::open(data.path()).unwrap();
-        store.commit(&[Write::Put(service(8))]).unwrap();
-        drop(store);
-        let aside = EmbeddedIdentities::restore(data.path(), &given, 0, || Ok(())).unwrap().unwrap();
-        assert!(aside.join("db").exists());
-        assert_eq!(EmbeddedIdentities::open(data.path()).unwrap().load().unwrap().service().last_user, 7);
-        let export = export::read(&data.path().join("identity.jsonl")).unwrap();
-        assert_eq!(export.directory.service().last_user, 7);
-    }
-}
+mod tests;
