@@ -1,8 +1,16 @@
 //! Errors of requests to an upstream, one variant per cause. They never contain a secret or the query of a signed
 //! address, and no HTTP status of this service.
 
-use std::fmt;
+mod failure;
+mod realm;
+
 use std::time::Duration;
+
+pub(super) use self::failure::is_transient;
+pub use self::failure::{ConnectionFailure, HttpFailure, RateLimit};
+pub use self::realm::RealmError;
+
+use self::failure::quoted;
 
 /// Reason why an upstream sent no usable response. Cheap to clone: all callers that share a request get a copy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,93 +116,6 @@ pub enum ReservedFor {
     OtherGroups,
 }
 
-/// The details of a response with an error status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpFailure {
-    /// The HTTP status.
-    pub status: u16,
-    /// The error code in the body, if there is one (OCI distribution specification, "Error codes").
-    pub code: Option<String>,
-    /// The message in the body, shortened, if there is one.
-    pub message: Option<String>,
-    /// Time to wait before the next request, if upstream reports it.
-    pub retry_after: Option<Duration>,
-}
-
-/// Kind of a failure before a response began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConnectionFailure {
-    /// The host's name has no address.
-    NameResolution,
-    /// The connection was refused.
-    Refused,
-    /// The TLS handshake failed, or the certificate is not trusted.
-    Tls,
-    /// The peer closed or reset the connection before it responded, and did so again for the retry.
-    Closed,
-    /// The response is not valid HTTP/1.1.
-    InvalidHttp,
-    /// There was no response in time.
-    TimedOut,
-    /// The HTTP proxy refused the request or failed.
-    Proxy,
-    /// Another failure of the network.
-    Network,
-}
-
-/// Reason why a token realm issued no token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RealmError {
-    /// The realm issues no anonymous token for this repository.
-    #[error("it refuses an anonymous token with status {status}")]
-    Denied {
-        /// 401 or 403.
-        status: u16,
-    },
-    /// The realm refuses the configured credentials.
-    #[error("it refuses the configured credentials with status {status}")]
-    Refused {
-        /// 401 or 403.
-        status: u16,
-    },
-    /// The realm cannot be reached, or the connection broke.
-    #[error("{host} cannot be reached: {failure}: {reason}")]
-    Unreachable {
-        /// The realm's host.
-        host: String,
-        /// The kind of failure.
-        failure: ConnectionFailure,
-        /// The innermost error, in a few words.
-        reason: String,
-    },
-    /// The realm responded with another error status.
-    #[error("it responded with {0}")]
-    Failed(HttpFailure),
-    /// A success without a token, or a challenge without a usable realm.
-    #[error("invalid: {what}")]
-    InvalidResponse {
-        /// The problem.
-        what: &'static str,
-    },
-    /// The credentials may not be sent to the realm: it is at another site, or not encrypted although upstream is.
-    #[error("the configured credentials may not be sent to {host}; if they should be, add it to auth_hosts")]
-    Untrusted {
-        /// The realm's host.
-        host: String,
-    },
-}
-
-/// Rate limit as reported by upstream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Number of pulls allowed in a window.
-    pub limit: Option<u64>,
-    /// Length of the window.
-    pub window: Option<Duration>,
-    /// Time to wait before the next request.
-    pub retry_after: Option<Duration>,
-}
-
 impl UpstreamError {
     /// Returns the time that upstream wants to pass before the next request, if it reports one.
     pub fn retry_after(&self) -> Option<Duration> {
@@ -281,49 +202,7 @@ impl UpstreamError {
     }
 }
 
-impl RealmError {
-    fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Failed(failure) => is_transient(failure.status),
-            Self::Denied { .. } | Self::Refused { .. } | Self::InvalidResponse { .. } | Self::Untrusted { .. } => false,
-        }
-    }
-}
-
-/// Returns true if the status means that the same request may succeed later: 408 and 425 (RFC 9110, section 15.5.9;
-/// RFC 8470) and all 5xx.
-pub(super) fn is_transient(status: u16) -> bool {
-    status >= 500 || matches!(status, 408 | 425)
-}
-
-impl fmt::Display for HttpFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTP status {}{}", self.status, quoted(self.message.as_deref()))
-    }
-}
-
-impl fmt::Display for ConnectionFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NameResolution => "its name cannot be resolved",
-            Self::Refused => "it refused the connection",
-            Self::Tls => "TLS failed",
-            Self::Closed => "it closed the connection before it responded",
-            Self::InvalidHttp => "its response is not valid HTTP",
-            Self::TimedOut => "it did not respond in time",
-            Self::Proxy => "the HTTP proxy failed",
-            Self::Network => "the network failed",
-        })
-    }
-}
-
 /// Returns ` at HOST`, or an empty text.
 fn named(host: Option<&str>) -> String {
     host.map(|host| format!(" at {host}")).unwrap_or_default()
-}
-
-/// Returns ` ("no such page")`, or an empty text.
-fn quoted(message: Option<&str>) -> String {
-    message.map(|message| format!(" (\"{message}\")")).unwrap_or_default()
 }
