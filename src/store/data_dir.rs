@@ -1,13 +1,19 @@
 //! The data folder: created, tested for writing, locked for this process and upgraded to the present layout before
 //! anything in it is opened.
 
-use std::fs::{File, Metadata};
+mod access;
+mod owner;
+
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+pub use self::access::{check_folder, check_new_file};
+pub use self::owner::give_to_owner_of;
 
+use self::access::{lock_folder, locked, unless_missing};
+use self::owner::chown;
 use super::atomic_file;
 use super::error::{OpenError, StoreError};
 use super::layout;
@@ -133,60 +139,6 @@ impl DataDir {
     }
 }
 
-/// Checks that this process could lock the folder, or create and lock it, and use what is in it. Leaves no trace.
-///
-/// # Errors
-///
-/// Fails if the folder, or the nearest existing one above it, is not a folder or not writable, or if a newer program
-/// has written it.
-pub fn check_folder(path: &Path) -> Result<(), OpenError> {
-    check_nearest(path).map_err(|error| refusal(path, error))?;
-    // The names of the files tell which of the two it is.
-    [layout::DATA, layout::CACHE].iter().try_for_each(|layout| layout.check(path))
-}
-
-/// Checks that this process could create a file, whose folder has to exist. Leaves no trace.
-///
-/// # Errors
-///
-/// Fails if the folder does not exist, or is not writable.
-pub fn check_new_file(path: &Path) -> Result<(), OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    check_writable(folder).map_err(|error| refusal(path, error))
-}
-
-/// Checks the nearest existing folder on a path, in which the others would be created.
-fn check_nearest(path: &Path) -> io::Result<()> {
-    for above in path.ancestors() {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        match above.symlink_metadata() {
-            Ok(_) => {
-                // Only in a folder that exists does the kernel report that a name is too long.
-                for name in path.strip_prefix(above).unwrap_or(path).components() {
-                    above.join(name).symlink_metadata().map(|_| ()).or_else(unless_missing)?;
-                }
-                return check_writable(above);
-            }
-            Err(error) => unless_missing(error)?,
-        }
-    }
-    Ok(())
-}
-
-fn unless_missing(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn check_writable(folder: &Path) -> io::Result<()> {
-    if !std::fs::metadata(folder)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
-    // With all permissions, as root has them, the file system may still refuse new files. This one has no name.
-    tempfile::tempfile_in(folder)?;
-    Ok(())
-}
-
 /// Returns the content of a file; `None` if there is no file.
 ///
 /// # Errors
@@ -198,69 +150,6 @@ pub fn read_if_any(path: &Path) -> Result<Option<String>, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(OpenError::Io { path: path.to_owned(), error: StoreError::Io(error.to_string()) }),
     }
-}
-
-/// Changes the owner of a file, which may be in another folder, to the owner of the data folder. Does nothing unless
-/// the process runs as root.
-///
-/// # Errors
-///
-/// Fails if the owner of the folder cannot be read, or that of the file cannot be changed.
-pub fn give_to_owner_of(data: &Path, file: &Path) -> io::Result<()> {
-    let owner = std::fs::metadata(data)?;
-    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
-        std::os::unix::fs::lchown(file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    Ok(())
-}
-
-/// Locks a folder by means of the file with this name in it.
-fn lock_folder(path: &Path, name: &str) -> Result<File, OpenError> {
-    locked(path, probe(path, name).map_err(|error| refusal(path, error))?)
-}
-
-fn locked(path: &Path, lock: File) -> Result<File, OpenError> {
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path.to_owned())),
-        Err(error) => Err(refusal(path, error.into())),
-    }
-}
-
-/// Creates the folder, tests that it is writable, and opens the file that is locked on its behalf.
-fn probe(path: &Path, name: &str) -> io::Result<File> {
-    create(path)?;
-    tempfile::tempfile_in(path)?;
-    File::options().create(true).truncate(false).write(true).open(path.join(name))
-}
-
-/// Changes the owner of everything below the folder that another user owns.
-fn chown(folder: &Path, owner: &Metadata) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let found = entry.metadata()?;
-        if found.is_dir() {
-            chown(&entry.path(), owner)?;
-        }
-        if found.uid() != owner.uid() {
-            std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Creates the folder, accessible to this service's user only, if it is missing.
-fn create(path: &Path) -> io::Result<()> {
-    if !path.is_dir() {
-        atomic_file::create_folder(path)?;
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-fn refusal(path: &Path, error: io::Error) -> OpenError {
-    let uid = rustix::process::geteuid().as_raw();
-    OpenError::NotWritable { path: path.to_owned(), uid, error }
 }
 
 #[cfg(test)]
