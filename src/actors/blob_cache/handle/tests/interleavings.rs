@@ -22,8 +22,11 @@
 
 mod client;
 mod oracle;
+mod random;
 mod scenario;
 mod scheduler;
+mod step;
+mod stepwise;
 mod upstream;
 mod world;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::SEEDS_PER_STORE;
-use super::scheduler::Random;
+use super::random::Random;
 use crate::actors::blob_cache::handle::tests::scene::{most, origin};
 use crate::actors::blob_cache::{BlobCacheOptions, OpenBlob, Transfer};
 use crate::auth::sha256;

@@ -2,93 +2,20 @@
 //! of upstream, of blocking work and of a disturbance. A seeded choice gives one of them its turn, or lets time pass.
 //! So the seed alone decides the order of everything.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::LocalBoxFuture;
 use futures::task::AtomicWaker;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-/// Source of seeded choices: splitmix64.
-#[derive(Clone)]
-pub(super) struct Random(u64);
-
-impl Random {
-    /// Returns the choices of one part of an interleaving, which do not depend on those of the others.
-    pub(super) fn new(seed: u64, part: u64) -> Self {
-        let mut random = Self(seed ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93));
-        random.next();
-        random
-    }
-
-    /// Returns a number from 0 to below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    /// Returns true once in this number of times.
-    pub(super) fn one_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    /// Returns one of these.
-    pub(super) fn of<T: Clone>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize].clone()
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed(self.0)
-    }
-}
-
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-/// Party that waits for a turn.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Who {
-    /// A caller, by its number.
-    Caller(usize),
-    /// A request to upstream, by its number.
-    Upstream(usize),
-    /// Blocking work, by its number.
-    Work(usize),
-    /// A disturbance, by its number.
-    Disturbance(usize),
-}
-
-impl Who {
-    /// Returns a number that is nobody else's.
-    fn code(self) -> u64 {
-        let (kind, number) = match self {
-            Self::Caller(number) => (1, number),
-            Self::Upstream(number) => (2, number),
-            Self::Work(number) => (3, number),
-            Self::Disturbance(number) => (4, number),
-        };
-        kind << 32 | number as u64
-    }
-}
-
-/// A step of the interleaving.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Turn(Who),
-    Time(Duration),
-    Note(String),
-}
+use super::random::{Random, mixed};
+use super::step::{Step, Who};
 
 /// Reason why the scheduler has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,77 +226,4 @@ async fn others_run() {
         if mem::replace(&mut have_run, true) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Turn(who) => write!(f, "{who:?}"),
-            Self::Time(time) => write!(f, "{time:?} pass"),
-            Self::Note(note) => write!(f, "    {note}"),
-        }
-    }
-}
-
-/// A task that begins after a number of turns of all, is polled only at its turn, however often it is woken, and leaves
-/// after a number of turns of its own.
-pub(super) struct Stepwise<T> {
-    task: LocalBoxFuture<'static, T>,
-    scheduler: Scheduler,
-    who: Who,
-    woken: Arc<Woken>,
-    turn: Option<Turn>,
-    turns_left: usize,
-}
-
-#[derive(Default)]
-struct Woken {
-    is_woken: AtomicBool,
-    outer: AtomicWaker,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.is_woken.store(true, Ordering::SeqCst);
-        self.outer.wake();
-    }
-}
-
-impl<T> Stepwise<T> {
-    pub(super) fn new(
-        scheduler: &Scheduler,
-        who: Who,
-        (after, turns_left): (usize, usize),
-        task: impl Future<Output = T> + 'static,
-    ) -> Self {
-        let (woken, turn) = (Arc::default(), Some(scheduler.turn_after(after, who)));
-        Self { task: Box::pin(task), scheduler: scheduler.clone(), who, woken, turn, turns_left }
-    }
-}
-
-impl<T> Future for Stepwise<T> {
-    /// `None` if it left.
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        loop {
-            self.woken.outer.register(context.waker());
-            let this = &mut *self;
-            let turn = match &mut this.turn {
-                Some(turn) => turn,
-                none if this.woken.is_woken.swap(false, Ordering::SeqCst) => none.insert(this.scheduler.turn(this.who)),
-                None => return Poll::Pending,
-            };
-            ready!(Pin::new(turn).poll(context));
-            this.turn = None;
-            if this.turns_left == 0 {
-                return Poll::Ready(None);
-            }
-            this.turns_left -= 1;
-            let waker = Waker::from(Arc::clone(&this.woken));
-            if let Poll::Ready(done) = this.task.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Poll::Ready(Some(done));
-            }
-        }
-    }
 }

@@ -12,8 +12,10 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 
 use super::oracle::{Kind, Oracle, UnderWay};
+use super::random::Random;
 use super::scenario::Scenario;
-use super::scheduler::{Random, Scheduler, Who};
+use super::scheduler::Scheduler;
+use super::step::Who;
 use crate::actors::admission::AdmissionLimit;
 use crate::actors::upstream_fetcher::{GetBlob, GetBlobRange, HeadBlob, Requests};
 use crate::domain::digest::Digest;

@@ -16,8 +16,11 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::oracle::Oracle;
+use super::random::Random;
 use super::scenario::{Caller, Disturbance, Scenario, Wants, has_database};
-use super::scheduler::{Ended, Random, Scheduler, Step, Stepwise, Who};
+use super::scheduler::{Ended, Scheduler};
+use super::step::{Step, Who};
+use super::stepwise::Stepwise;
 use super::upstream::Upstream;
 use crate::actors::blob_cache::handle::tests::scene::{LIMITS, most};
 use crate::actors::blob_cache::{BlobCacheHandle, BlobError, Transfer};
