@@ -20,8 +20,11 @@
 //! `DEPENDENCY_PROXY_TEST_SEED=<seed>` runs the interleaving of that seed alone, and
 //! `DEPENDENCY_PROXY_TEST_INTERLEAVINGS=<number>` more of them.
 
+mod checks;
 mod client;
+mod interleaving;
 mod oracle;
+mod process;
 mod random;
 mod scenario;
 mod scheduler;
@@ -39,8 +42,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use self::interleaving::Run;
 use self::scenario::Scenario;
-use self::world::{Run, World};
+use self::world::World;
 
 /// Number of interleavings, each with another order. The state machine alone has as many (`domain::download`).
 const INTERLEAVINGS: usize = 100_000;
