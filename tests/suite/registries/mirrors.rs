@@ -1,11 +1,9 @@
 //! Mirrors of an upstream: their order, what they do not have or cannot deliver, and what they must not see.
 
 mod accounts;
+mod content;
+mod outages;
 mod pauses;
-
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fake_registry::{Authorization, FakeRegistry, Image, Kind, Layer, Listener};
 
@@ -153,164 +151,6 @@ async fn a_mirror_decides_neither_that_there_is_no_image_nor_that_it_is_refused(
 }
 
 #[actix_rt::test]
-async fn a_page_in_place_of_a_manifest_and_another_manifest_for_a_digest_lead_to_the_next() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let (image, other) = (image(1), image(2));
-    own.push_image("acme/app", "1", &image);
-    own.push_image("acme/other", "1", &other);
-    for registry in [&own, &mirror] {
-        registry.push_untagged("acme/app", &image);
-    }
-    mirror.on(Kind::ManifestGet).for_reference("1").html();
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    mirror.on(Kind::ManifestHead).for_reference(image.digest()).manifest_of(&other);
-    mirror.on(Kind::ManifestGet).for_reference(image.digest()).manifest_of(&other);
-    is_image(&scene.client.manifest("team", "acme/app", image.digest()).await, &image);
-    is_image(&scene.pull("acme/app").await, &image);
-    assert!(scene.outcomes(&mirror.host(Listener::Registry), "wrong").await > 0);
-}
-
-#[actix_rt::test]
-async fn a_manifest_that_a_mirror_breaks_off_comes_from_the_next_in_the_same_pull() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    mirror.on(Kind::ManifestGet).cut_after(10);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    is_image(&scene.pull("acme/app").await, &image);
-    assert_eq!((mirror.requests().of(Kind::ManifestGet), scene.own.requests().of(Kind::ManifestGet)), (1, 1));
-}
-
-#[actix_rt::test]
-async fn a_blob_that_a_mirror_breaks_off_is_continued_by_the_next_from_the_same_byte() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    own.redirect_blobs(false);
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    mirror.on(Kind::BlobDownload).cut_after(40_000);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    scene.gives("acme/app", &image.layers()[0]).await;
-    let requests = scene.own.requests();
-    let ranges: Vec<_> = requests.iter().filter_map(|request| request.range.as_deref()).collect();
-    assert!(!ranges.is_empty() && ranges.iter().all(|range| *range == "bytes=40000-"), "{ranges:?}");
-    assert_eq!(mirror.requests().of(Kind::BlobDownload), 1);
-    assert_store_is_clean(&scene.service).await;
-}
-
-#[actix_rt::test]
-async fn wrong_bytes_of_a_mirror_reach_no_client_as_a_whole_and_the_next_pull_goes_to_the_next() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    mirror.on(Kind::BlobDownload).flip_byte(50_000);
-    mirror.on(Kind::ManifestGet).flip_byte(20);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    let layer = &image.layers()[0];
-    let wrong = scene.blob("acme/app", layer).await;
-    assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
-    scene.gives("acme/app", layer).await;
-    assert_eq!(scene.pull("acme/app").await.status, 503);
-    is_image(&scene.pull("acme/app").await, &image);
-    assert_eq!(mirror.requests().of(Kind::BlobDownload), 1, "the mirror is not asked for it again");
-    assert_eq!(mirror.requests().of(Kind::ManifestGet), 1);
-    assert_store_is_clean(&scene.service).await;
-    let log = scene.service.log();
-    assert!(log.contains("sent wrong content"), "{log}");
-    // Other content still comes from the mirror.
-    let another = self::image(2);
-    mirror.behave();
-    mirror.push_image("acme/another", "1", &another);
-    is_image(&scene.pull("acme/another").await, &another);
-}
-
-#[actix_rt::test]
-async fn a_wrong_length_at_a_mirror_is_not_repeated() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    mirror.on(Kind::BlobDownload).body_length_off_by(-10);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    is_image(&scene.pull("acme/app").await, &image);
-    let wrong = scene.blob("acme/app", &image.layers()[0]).await;
-    assert!(wrong.status == 503 || wrong.cut, "{}", wrong.status);
-    scene.gives("acme/app", &image.layers()[0]).await;
-}
-
-/// Starts a host that accepts connections and never responds. Returns its address and the number of connections.
-fn silent_host() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, accepted) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let counter = accepted.clone();
-    std::thread::spawn(move || {
-        let mut open = Vec::new();
-        for stream in listener.incoming() {
-            counter.fetch_add(1, Ordering::SeqCst);
-            open.push(stream);
-        }
-    });
-    (format!("http://{address}"), accepted)
-}
-
-#[actix_rt::test]
-async fn a_mirror_that_does_not_respond_is_skipped_and_costs_its_timeout_seldom() {
-    let own = FakeRegistry::start();
-    let images: Vec<Image> = (0..30).map(image).collect();
-    for (number, image) in images.iter().enumerate() {
-        own.push_image(&format!("acme/{number}"), "1", image);
-    }
-    let (silent, accepted) = silent_host();
-    let scene = Scene::start(own, &[silent], "header_timeout = \"1s\"").await;
-    for (number, image) in images.iter().enumerate() {
-        is_image(&scene.pull(&format!("acme/{number}")).await, image);
-    }
-    let accepted = accepted.load(Ordering::SeqCst);
-    assert!((1..images.len()).contains(&accepted), "{accepted} connections for {} pulls", images.len());
-    let metrics = scene.metrics().await;
-    assert!(
-        metrics.contains("dependency_proxy_mirror_skipped{upstream=\"docker.io\",mirror=\"127.0.0.1:"),
-        "{metrics}"
-    );
-    let log = scene.service.log();
-    assert!(log.contains("is skipped for a while: upstream did not respond in time"), "{log}");
-}
-
-#[actix_rt::test]
-async fn a_mirror_that_comes_back_is_used_again_and_the_log_says_both() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    mirror.down(Listener::Registry);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    is_image(&scene.pull("acme/app").await, &image);
-    mirror.up(Listener::Registry);
-    eventually("the mirror is used again", async || {
-        is_image(&scene.pull("acme/app").await, &image);
-        mirror.requests().total() > 0
-    })
-    .await;
-    let name = mirror.host(Listener::Registry);
-    let log = scene.service.log();
-    assert!(log.contains(&format!("the mirror {name} of docker.io is skipped for a while")), "{log}");
-    assert!(log.contains(&format!("the mirror {name} of docker.io works again")), "{log}");
-}
-
-#[actix_rt::test]
-async fn a_mirror_serves_while_the_registry_itself_is_down() {
-    let (own, mirror) = (FakeRegistry::start(), open_registry());
-    let image = image(1);
-    [&own, &mirror].iter().for_each(|registry| drop(registry.push_image("acme/app", "1", &image)));
-    own.down(Listener::Registry);
-    let scene = Scene::start(own, &[mirror.url()], "").await;
-    is_image(&scene.pull("acme/app").await, &image);
-    scene.gives("acme/app", &image.layers()[0]).await;
-}
-
-/// Returns the path of the next page; empty where there is none.
-fn next_page(page: &Answer) -> String {
-    page.header("link").trim_start_matches('<').split('>').next().unwrap_or_default().to_owned()
-}
-
-#[actix_rt::test]
 async fn the_next_page_of_a_list_comes_from_the_registry_that_sent_the_pages_before() {
     let (own, mirror) = (FakeRegistry::start(), open_registry());
     for (registry, tags) in [(&own, ["a", "b", "c"]), (&mirror, ["x", "y", "z"])] {
@@ -334,4 +174,9 @@ async fn the_next_page_of_a_list_comes_from_the_registry_that_sent_the_pages_bef
     mirror.reset_counts();
     let second = scene.client.get(&next_page(&first)).await;
     assert_eq!((second.json()["tags"].clone(), mirror.requests().total()), (serde_json::json!(["c"]), 0));
+}
+
+/// Returns the path of the next page; empty where there is none.
+fn next_page(page: &Answer) -> String {
+    page.header("link").trim_start_matches('<').split('>').next().unwrap_or_default().to_owned()
 }
