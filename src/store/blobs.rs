@@ -14,7 +14,6 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 
 use super::atomic_file;
-use super::damage::{self, Kind};
 use super::error::StoreError;
 use super::free_space::FreeSpace;
 use super::spool::SpoolFile;
@@ -105,7 +104,8 @@ impl BlobFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let length = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let length = metadata.len();
         let whole = match expected {
             Some(expected) => length == expected,
             None => length > 0 || digest.hex() == EMPTY_SHA256,
@@ -118,9 +118,8 @@ impl BlobFiles {
         let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
         // A blob of this size is cheap to verify, and from now on is served without reading the file again.
         if bytes.as_ref().is_some_and(|bytes| sha256::digest(bytes) != *digest) {
-            let removed = self.remove(digest);
-            damage::found(Kind::Blob, &self.path(digest), digest, "it is removed and fetched again");
-            return removed.map(|_| None);
+            let removed = self.remove_damaged(digest, &metadata)?;
+            return if removed { Ok(None) } else { self.blob(digest, expected) };
         }
         Ok(Some(self.keep_open(digest, &file, bytes, length)))
     }

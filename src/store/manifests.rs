@@ -151,16 +151,30 @@ impl ManifestStore {
         let Some(bytes) = damage::readable(Kind::Manifest, &file, digest, read_large(&file))? else { return Ok(None) };
         let mut manifest = Manifest::new(String::new(), bytes);
         if manifest.digest != *digest {
-            damage::found(Kind::Manifest, &file, digest, "it is removed and fetched again");
-            self.remove(digest)?;
-            return Ok(None);
+            return self.remove_damaged(digest, &manifest);
         }
         let Some(media_type) = media_type(&manifest.bytes, &description, digest)? else {
-            self.remove(digest)?;
-            return Ok(None);
+            return self.remove_damaged(digest, &manifest);
         };
         manifest.media_type = media_type;
         Ok(Some(manifest))
+    }
+
+    /// Removes a damaged manifest of which this was read. If it was stored again meanwhile, returns it.
+    fn remove_damaged(&self, digest: &Digest, read: &Manifest) -> Result<Option<Manifest>, StoreError> {
+        let (file, description) = self.paths(digest);
+        let changing = self.usage.changing(digest);
+        let is_right = read.digest == *digest;
+        let is_described = || described_type(&read.bytes, fs::read(&description).ok().as_deref()).is_some();
+        if fs::read(&file).is_ok_and(|now| now != read.bytes) || (is_right && is_described()) {
+            drop(changing);
+            return self.read(digest);
+        }
+        if !is_right {
+            damage::found(Kind::Manifest, &file, digest, "it is removed and fetched again");
+        }
+        self.remove_locked(digest, atomic_file::remove_file)?;
+        Ok(None)
     }
 
     /// Returns the length of a manifest in bytes; 0 if it is not stored.
@@ -196,8 +210,13 @@ impl ManifestStore {
     }
 
     fn remove_with(&self, digest: &Digest, remove: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, StoreError> {
-        let (file, description) = self.paths(digest);
         let _changing = self.usage.changing(digest);
+        self.remove_locked(digest, remove)
+    }
+
+    /// Removes a manifest that no other thread changes meanwhile.
+    fn remove_locked(&self, digest: &Digest, remove: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, StoreError> {
+        let (file, description) = self.paths(digest);
         let size = self.length(digest).unwrap_or_default();
         let removed = remove(&file)?;
         if removed {

@@ -1,7 +1,7 @@
 //! Verification of stored blobs: reads them back and compares their digests. A damaged blob is removed, so that it
 //! is downloaded again. The caller decides when, how fast and in which order blobs are verified.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -11,6 +11,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 use super::{BlobFile, BlobFiles, for_each_file};
 use crate::auth::sha256::Hasher;
 use crate::domain::digest::Digest;
+use crate::store::atomic_file;
 use crate::store::damage::{self, Kind};
 use crate::store::error::StoreError;
 
@@ -60,13 +61,24 @@ impl BlobFiles {
         if found.as_ref().is_ok_and(|found| found == digest) {
             return Ok(Verified::Holds);
         }
-        // A blob that was replaced meanwhile was verified as it was downloaded.
-        if stamp(&path)? != Some(stamp_of(&file.metadata()?)) {
-            return Ok(Verified::Gone);
+        if self.remove_damaged(digest, &file.metadata()?)? { Ok(Verified::Removed) } else { Ok(Verified::Gone) }
+    }
+
+    /// Removes a damaged blob, which was read from the file of this metadata. Returns false if another file is there: it was verified as
+    /// it was downloaded.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be removed, or if the store is closed.
+    pub(super) fn remove_damaged(&self, digest: &Digest, read: &Metadata) -> Result<bool, StoreError> {
+        let (path, read) = (self.path(digest), stamp_of(read));
+        let _change = self.usage.closing().begin()?;
+        let remove = |path: &Path| if stamp(path)? == Some(read) { atomic_file::remove_file(path) } else { Ok(false) };
+        let removed = self.remove_with(digest, remove);
+        if !matches!(removed, Ok(false)) {
+            damage::found(Kind::Blob, &path, digest, "it is removed and fetched again");
         }
-        let removed = self.remove(digest);
-        damage::found(Kind::Blob, &path, digest, "it is removed and fetched again");
-        removed.map(|_| Verified::Removed)
+        removed
     }
 
     /// Returns the identity of the file of this blob; `None` if there is no file.
@@ -146,7 +158,7 @@ fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     }
 }
 
-fn stamp_of(file: &std::fs::Metadata) -> Stamp {
+fn stamp_of(file: &Metadata) -> Stamp {
     (file.dev(), file.ino(), file.ctime(), file.ctime_nsec())
 }
 
@@ -217,5 +229,19 @@ mod tests {
         }
         blobs.verify(&digests[2], &mut |_| true).unwrap();
         assert_eq!(blobs.by_last_use().unwrap(), [digests[1], digests[0], digests[2]]);
+    }
+
+    #[test]
+    fn a_blob_that_was_replaced_after_its_damage_was_read_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (blobs, digest) = stored(folder.path(), b"right");
+        let path = blobs.path(&digest);
+        std::fs::write(&path, b"wrong").unwrap();
+        let read = std::fs::metadata(&path).unwrap();
+        std::fs::rename(&path, path.with_extension("read")).unwrap();
+        std::fs::write(&path, b"right").unwrap();
+        assert!(!blobs.remove_damaged(&digest, &read).unwrap() && path.exists());
+        let read = std::fs::metadata(&path).unwrap();
+        assert!(blobs.remove_damaged(&digest, &read).unwrap() && !path.exists());
     }
 }

@@ -25,6 +25,19 @@ fn a_manifest_is_read_back_as_it_was_and_a_damaged_one_is_not() {
 }
 
 #[test]
+fn a_manifest_that_was_stored_again_after_its_damage_was_read_stays() {
+    let cache = tempfile::tempdir().unwrap();
+    let (store, manifest) = stored(cache.path(), "{}");
+    let damaged = Manifest::new(String::new(), Bytes::from_static(b"{ }"));
+    assert_eq!(store.remove_damaged(&manifest.digest, &damaged).unwrap(), Some(manifest.clone()));
+    let undescribed = Manifest { media_type: String::new(), ..manifest.clone() };
+    assert_eq!(store.remove_damaged(&manifest.digest, &undescribed).unwrap(), Some(manifest.clone()));
+    fs::write(store.paths(&manifest.digest).0, b"{ }").unwrap();
+    assert_eq!(store.remove_damaged(&manifest.digest, &damaged).unwrap(), None);
+    assert!(!store.paths(&manifest.digest).0.exists());
+}
+
+#[test]
 fn a_description_without_a_manifest_is_removed_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = ManifestStore::new(folder.path());

@@ -142,7 +142,8 @@ pub(in crate::store::embedded) fn all(
 pub(in crate::store::embedded) fn read(path: &Path, group: GroupId) -> Result<Option<ImageFile>, StoreError> {
     let Some(bytes) = damage::readable(Kind::Tag, path, of(group), fs::read(path))? else { return Ok(None) };
     let file = parse(&bytes);
-    if file.is_none() {
+    // Another task may have noticed the damage before, and written it again.
+    if file.is_none() && fs::read(path).is_ok_and(|now| now == bytes) {
         damage::found(Kind::Tag, path, of(group), "it is removed, and upstream is requested again");
         if let Err(error) = atomic_file::remove_file(path) {
             tracing::warn!(path = %path.display(), %error, "a damaged file could not be removed");
