@@ -18,7 +18,7 @@ use crate::domain::id::{GroupId, UserId};
 use crate::domain::regained::{self, Regained};
 use crate::domain::user::Username;
 use crate::store::atomic_file;
-use crate::store::data_dir::DataDir;
+use crate::store::data_dir::{DataDir, check_new_file};
 use crate::store::embedded::backup::Beside;
 use crate::store::embedded::export::{self, Backup};
 use crate::store::embedded::identity::{EmbeddedIdentities, Present};
@@ -137,12 +137,13 @@ impl PlannedRestore {
     /// Returns the file of the signing keys, which a restore replaces.
     ///
     /// # Errors
-    /// The settings of the backup place it outside the data folder, so that it must be `given`.
+    /// The settings of the backup place it outside the data folder, so that it must be `given`; or the folder of the given
+    /// one does not exist or is not writable.
     pub fn key_file(&self, given: Option<PathBuf>) -> Result<PathBuf, RestoreError> {
         let is_key_file = |setting: &&ChosenSetting| setting.key == ["auth", "key_file"];
         let elsewhere = self.beside.settings.iter().find(is_key_file).map(|setting| &setting.value);
         match (given, elsewhere) {
-            (Some(given), _) => Ok(given),
+            (Some(given), _) => check_new_file(&given).map(|()| given).map_err(RestoreError::Open),
             (None, Some(ChosenValue::Plain(path))) => Err(RestoreError::KeysElsewhere(path.to_string())),
             (None, Some(ChosenValue::Secret { .. }) | None) => Ok(default_key_file(self.data.path())),
         }

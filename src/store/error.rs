@@ -75,6 +75,9 @@ pub enum OpenError {
     /// Another process has locked the folder.
     #[error("{} is in use by another process; only one may use it at a time", .0.display())]
     InUse(PathBuf),
+    /// The path, or a part of it, is no folder.
+    #[error("{} cannot be used as a folder: it, or a part of its path, is a file", .0.display())]
+    NoFolder(PathBuf),
     /// The folder cannot be written.
     #[error(
         "{} cannot be written by user {uid}: {error}. To give it to this user: {}chown -R {uid} '{}'",

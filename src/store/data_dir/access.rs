@@ -41,7 +41,7 @@ pub fn check_folder(path: &Path) -> Result<(), OpenError> {
 /// Fails if the folder does not exist, or is not writable.
 pub fn check_new_file(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    check_writable(folder).map_err(|error| refusal(path, error))
+    check_writable(folder).map_err(|error| refusal(folder, error))
 }
 
 /// Checks the nearest existing folder on a path, in which the others would be created.
@@ -93,6 +93,9 @@ pub(super) fn unless_missing(error: io::Error) -> io::Result<()> {
 }
 
 fn refusal(path: &Path, error: io::Error) -> OpenError {
+    if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
+        return OpenError::NoFolder(path.to_owned());
+    }
     let uid = rustix::process::geteuid().as_raw();
     OpenError::NotWritable { path: path.to_owned(), uid, error }
 }

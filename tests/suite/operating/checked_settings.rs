@@ -65,7 +65,7 @@ async fn every_fault_of_values_and_of_files_is_told_with_its_line_and_key() {
     for expected in [
         "line 2: server.tls_certificate: broken.pem holds no certificate in the PEM form",
         "line 3: server.tls_key: nowhere.pem cannot be read",
-        "line 5: storage.data_dir: file/data cannot be written by user",
+        "line 5: storage.data_dir: file/data cannot be used as a folder",
         "line 7: auth.key_file: jwt-keys: ",
         "line 9: upstreams.\"quay.io\".ca_file: broken.pem holds no certificate",
     ] {
@@ -92,7 +92,7 @@ async fn faults_of_files_and_folders_are_found_beside_those_of_values() {
         "line 4: server.tls_key: nowhere.pem cannot be read",
         "line 6: storage.data_dir: x",
         "line 7: storage.cache_dir: /proc/cache cannot be written",
-        "line 9: auth.key_file: none/keys cannot be written",
+        "line 9: auth.key_file: none cannot be written",
         "line 12: upstreams.\"quay.io\".password_file: two-lines has more than one line",
     ] {
         assert!(said(&output).contains(expected), "{expected}\nis not in\n{}", said(&output));

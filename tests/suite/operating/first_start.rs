@@ -39,10 +39,15 @@ fn a_cache_folder_that_cannot_be_written_is_refused_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let mut command = serve(folder.path(), "127.0.0.1:0");
-    let output = command.env("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", file.join("cache")).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("file/cache cannot be written by user") && said.contains("chown -R"), "{said}");
+    for (cache, sentences) in [
+        (file.join("cache"), ["file/cache cannot be used as a folder", "is a file"]),
+        ("/proc/cache".into(), ["/proc/cache cannot be written by user", "chown -R"]),
+    ] {
+        let mut command = serve(folder.path(), "127.0.0.1:0");
+        let output = command.env("DEPENDENCY_PROXY__STORAGE__CACHE_DIR", cache).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(sentences.iter().all(|sentence| said.contains(sentence)), "{said}");
+    }
 }
 
 #[test]
