@@ -24,6 +24,7 @@ mod refusal;
 mod restore;
 mod restoring;
 mod serve;
+mod snippet;
 mod token;
 mod upstream;
 mod user;
@@ -90,6 +91,8 @@ enum Verb {
     Upstream(upstream::UpstreamArgs),
     /// Measure pulls of many clients at once, from this service or any registry.
     Bench(Box<bench::BenchArgs>),
+    /// Print the lines with which a client pulls through a group: GitLab CI, containerd and others.
+    Snippet(snippet::SnippetArgs),
     /// Check that the service is ready; for health checks of containers.
     Health(health::HealthArgs),
     /// Print a completion script for a shell.
@@ -131,6 +134,7 @@ fn perform(line: CommandLine) -> Result<(), Failure> {
         Some(Verb::Check(args)) => block_on(args.run()),
         Some(Verb::Upstream(args)) => block_on(args.run()),
         Some(Verb::Bench(args)) => block_on(args.run()),
+        Some(Verb::Snippet(args)) => args.run(),
         Some(Verb::Health(args)) => block_on(args.run()),
         Some(Verb::Completions(args)) => args.run(CommandLine::command()),
         Some(Verb::Manual(args)) => args.run(CommandLine::command()),

@@ -36,6 +36,7 @@
 //! | [`repository`] | names of repositories and upstreams |
 //! | [`retries`] | retries of requests to upstreams, and the pauses before them |
 //! | [`scope`] | scopes of tokens |
+//! | [`snippets`] | lines for clients that pull through a group |
 //! | [`takeover`] | the choice between the two credentials of an account at an upstream |
 //! | [`throttle`] | pace of requests to an upstream whose limit is reached |
 //! | [`token`] | tokens, and tombstones of deleted ones |
@@ -76,6 +77,7 @@ pub mod regained;
 pub mod repository;
 pub mod retries;
 pub mod scope;
+pub mod snippets;
 pub mod takeover;
 pub mod throttle;
 pub mod token;

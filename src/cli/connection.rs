@@ -47,9 +47,7 @@ impl Connection {
 
     /// Returns the service as container clients name it: the host, with the port where it is not the default one.
     pub(super) fn host(&self) -> String {
-        let url = &self.service.url;
-        let host = url.host_str().unwrap_or_default();
-        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.service.host()
     }
 
     /// Returns a client of the API that uses a password, for the routes that accept one.
@@ -72,6 +70,12 @@ impl Connection {
 }
 
 impl Service {
+    /// Returns the service as container clients name it: the host, with the port where it is not the default one.
+    pub(super) fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     /// Returns an HTTP client for the service.
     pub(super) fn http(&self) -> Result<Http, Failure> {
         Http::new(&self.url, self.authorities()?.as_deref())

@@ -5,6 +5,7 @@ mod cache;
 mod confirming;
 mod finding;
 mod if_missing;
+mod snippet;
 mod upstream_check;
 mod warm;
 
