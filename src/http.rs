@@ -10,6 +10,7 @@
 //! | `.../tags/list`, `.../referrers/<digest>` | lists, passed through from upstream | [`registry`] |
 //! | `/jwt/auth` | a bearer token for a credential | [`registry::token`] |
 //! | `/api/v4/...` | identities, cached images, sizes of caches, in the shapes of GitLab's REST API | [`api`] |
+//! | `/`, `/-/...`, `/groups/...` | the web console: pages for people | [`ui`] |
 //! | `/healthz`, `/readyz` | liveness and readiness | [`health`] |
 //!
 //! The [`middleware`] gives each request an id and counts its response, with a label for its route
@@ -34,6 +35,7 @@ mod refusals;
 mod registry;
 mod request_metrics;
 mod send_queue;
+mod ui;
 
 /// The properties of the parsers of requests, for `fuzzing`.
 #[cfg(any(test, feature = "fuzzing"))]
@@ -50,6 +52,7 @@ pub(crate) use refusals::{EXAMINED_BYTES, EarlyFault, EarlyRefusals, Refusals};
 pub(crate) use registry::path_cache::Paths;
 pub(crate) use registry::state::{CurrentUpstreams, RegistryOptions, RegistryState};
 pub(crate) use send_queue::SendQueue;
+pub(crate) use ui::Sessions;
 
 /// Registers every public route. All other paths go to the registry, which parses them itself: actix's path
 /// patterns would be matched anew at every pull.
@@ -59,6 +62,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/readyz", get().to(health::ready))
         .route("/jwt/auth", web::route().to(registry::token::handle))
         .configure(api::configure)
+        .configure(ui::configure)
         .default_service(web::route().to(registry::handle));
 }
 

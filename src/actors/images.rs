@@ -2,6 +2,7 @@
 //! being downloaded. No actor: reads the store, and leaves removals to the Janitor.
 
 mod readers;
+mod shown;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::store::blocking::blocking;
 use crate::store::content::ContentStore;
 use crate::store::usage::Totals;
 
+pub use self::shown::{ImageState, ShownImage, ShownPage};
 pub use crate::store::error::StoreError;
 pub use crate::store::images::{CachedImage, Earlier, GroupTotals, ImageKey, ImageOrder, ImageQuery};
 
@@ -62,36 +64,6 @@ pub enum NotRefreshed {
     Failed(String),
 }
 
-/// A cached image and its state.
-#[derive(Clone, Debug)]
-pub struct ShownImage {
-    /// The image.
-    pub image: CachedImage,
-    /// Its state.
-    pub state: ImageState,
-}
-
-/// State of a cached image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageState {
-    /// Upstream confirmed it when it was last requested; also what was pulled by digest.
-    Fresh,
-    /// It was served since its revalidation failed.
-    Stale {
-        /// The failure, as a sentence.
-        because: String,
-    },
-    /// Content of it is not stored, for each of its platforms: it was not pulled, or it was evicted. A pull needs upstream.
-    Incomplete,
-    /// Content of it is being downloaded.
-    Arriving {
-        /// Number of bytes that have arrived, of all content that is being downloaded.
-        received: u64,
-        /// Their number in the end, as far as upstream has told it.
-        length: u64,
-    },
-}
-
 /// Outcome of the pinning of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pinned {
@@ -101,15 +73,6 @@ pub enum Pinned {
     NotThere,
     /// The pinned images of all groups would take more than half of the maximum size of the cache.
     TooMuch,
-}
-
-/// Part of a list of images.
-#[derive(Clone, Debug, Default)]
-pub struct ShownPage {
-    /// The images.
-    pub images: Vec<ShownImage>,
-    /// Number of images in the whole list.
-    pub total: usize,
 }
 
 /// Sizes of the whole store.

@@ -43,6 +43,7 @@ mod deploy_tokens;
 mod error;
 mod group_tokens;
 mod groups;
+pub(in crate::http) mod image_changes;
 mod image_view;
 mod images;
 mod losses;
@@ -70,7 +71,8 @@ use actix_web::web::{delete, post, put};
 use actix_web::{Resource, Scope, web};
 
 pub(crate) use self::caller::Identities;
-use self::error::ApiError;
+pub(super) use self::caller::{Authority, Caller, Needed, Right};
+pub(super) use self::error::ApiError;
 pub(crate) use self::pace::Pace;
 pub(crate) use self::problems::problems;
 pub(crate) use self::state::ApiState;

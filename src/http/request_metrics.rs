@@ -62,6 +62,7 @@ fn route(path: &str) -> &'static str {
         "/jwt/auth" => "token",
         "/healthz" | "/readyz" => "health",
         _ if path.starts_with("/api/v4/") => "api",
+        _ if path == "/" || path.starts_with("/-/") || path.starts_with("/groups/") => "console",
         _ if path.starts_with("/v2/") => content(path),
         _ => "other",
     }
@@ -93,6 +94,8 @@ mod tests {
             ("/v2/team/secret-project", "other"),
             ("/jwt/auth", "token"),
             ("/api/v4/groups/team", "api"),
+            ("/", "console"),
+            ("/groups/team/-/dependency_proxy", "console"),
             ("/secret", "other"),
         ] {
             assert_eq!(route(path), word, "{path}");

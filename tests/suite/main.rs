@@ -14,6 +14,7 @@ mod api;
 mod backup;
 mod blobs;
 mod canary;
+mod console;
 mod crash;
 mod eviction;
 mod fair;

@@ -33,7 +33,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 
-pub(super) use self::authority::{Authority, Needed, Right};
+pub(in crate::http) use self::authority::{Authority, Needed, Right};
 pub(crate) use self::identities::Identities;
 use super::error::ApiError;
 use super::state::ApiState;
@@ -48,17 +48,17 @@ use crate::domain::user::User;
 /// A user with an active credential that suffices for this request.
 pub(crate) struct Caller {
     /// The state of the API.
-    pub(super) state: web::Data<ApiState>,
+    pub(in crate::http) state: web::Data<ApiState>,
     /// The identities when the head of the request arrived.
-    pub(super) directory: Arc<Directory>,
+    pub(in crate::http) directory: Arc<Directory>,
     /// The user that the credential acts as.
-    pub(super) user: Arc<User>,
+    pub(in crate::http) user: Arc<User>,
     /// The time when the head of the request arrived.
-    pub(super) now: Timestamp,
+    pub(in crate::http) now: Timestamp,
     /// The client's address.
     address: IpAddr,
     /// Scheme and host of URLs for this client.
-    pub(super) base_url: String,
+    pub(in crate::http) base_url: String,
     identity: Identity,
     credential: CredentialId,
     needed: Needed,
@@ -95,7 +95,7 @@ impl Caller {
     ///
     /// # Errors
     /// There is no such credential, it is not active, or it is not as `needed`.
-    pub(super) fn with(
+    pub(in crate::http) fn with(
         state: web::Data<ApiState>,
         request: &HttpRequest,
         needed: Needed,
@@ -120,7 +120,7 @@ impl Caller {
     }
 
     /// Returns the caller's rights when the head of the request arrived.
-    pub(super) fn authority(&self) -> Authority<'_> {
+    pub(in crate::http) fn authority(&self) -> Authority<'_> {
         Authority {
             directory: &self.directory,
             identity: &self.identity,
@@ -231,6 +231,11 @@ impl Caller {
         })?;
         let path = directory.group(group).map(|group| group.path.as_str().to_owned()).unwrap_or_default();
         Ok((group, path))
+    }
+
+    /// Logs that a session of this caller in the console has begun or ended.
+    pub(in crate::http) fn log_session(&self, what: &'static str) {
+        log_of!(self, what, "session of the console");
     }
 
     /// Logs that this caller changes an image that a group has cached.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::caller::{Authority, Caller, Right};
 use super::error::ApiError;
+use super::image_changes;
 use super::pagination::Page;
 use super::params::Params;
 use crate::domain::access::AccessLevel;
@@ -125,8 +126,7 @@ pub(super) async fn delete(caller: Caller, path: web::Path<String>) -> Result<Ht
 
 /// Handles `DELETE /groups/:id/dependency_proxy/cache` (<https://docs.gitlab.com/api/dependency_proxy/>).
 pub(super) async fn purge(caller: Caller, path: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    let own = caller.may(move |caller| Ok(caller.group(&path, Right::Own)?.id))?;
-    caller.purge(own).await?;
+    image_changes::clear(&caller, &path).await?;
     Ok(HttpResponse::Accepted().json(json!({"message": "202 Accepted"})))
 }
 

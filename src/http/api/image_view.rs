@@ -1,14 +1,11 @@
 //! Cached images and sizes of caches, as the API shows them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::actors::images::{Earlier, GroupTotals, ImageState, ShownImage};
 use crate::domain::group::Group;
 use crate::domain::reference::Reference;
-
-/// Time before its removal from which on an image counts as going.
-const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Returns an image. `state` is `fresh`, `stale`, `incomplete` if a pull needs upstream, because content is not stored,
 /// `arriving`, or `going` if it is removed within 7 days unless somebody pulls it; what is beside it says why.
@@ -16,8 +13,6 @@ const GOING: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// removed.
 pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timestamp) -> Value {
     let ShownImage { image, state } = shown;
-    let days = unpulled_days.filter(|_| !image.pinned).map(|days| SignedDuration::from_hours(24 * i64::from(days)));
-    let expires_at = days.and_then(|days| image.last_pulled_at.checked_add(days).ok());
     let tag = match &image.key.reference {
         Reference::Tag(tag) => Some(tag.as_str()),
         Reference::Digest(_) => None,
@@ -36,11 +31,10 @@ pub(super) fn image(shown: &ShownImage, unpulled_days: Option<u32>, now: Timesta
         "pulls": image.pulls,
         "pinned": image.pinned,
         "checked_at": image.checked_at.map(|at| format!("{at:.3}")),
-        "expires_at": expires_at.map(|at| format!("{at:.3}")),
+        "expires_at": shown.expires_at(unpulled_days).map(|at| format!("{at:.3}")),
     });
-    let is_going = expires_at.is_some_and(|at| at.duration_since(now) < GOING);
     match state {
-        ImageState::Fresh | ImageState::Stale { .. } if is_going => view["state"] = json!("going"),
+        _ if shown.going_at(unpulled_days, now).is_some() => view["state"] = json!("going"),
         ImageState::Incomplete => view["state"] = json!("incomplete"),
         ImageState::Fresh => view["state"] = json!("fresh"),
         ImageState::Stale { because } => {

@@ -21,22 +21,22 @@ use crate::domain::user::User;
 
 /// A user with an active credential, in this directory and at this time.
 #[derive(Clone, Copy)]
-pub(in crate::http::api) struct Authority<'a> {
+pub(in crate::http) struct Authority<'a> {
     /// The identities on which every decision is based.
-    pub(in crate::http::api) directory: &'a Directory,
+    pub(in crate::http) directory: &'a Directory,
     /// The identity that the credential proves.
-    pub(in crate::http::api) identity: &'a Identity,
+    pub(in crate::http) identity: &'a Identity,
     /// The user that the credential acts as.
-    pub(in crate::http::api) user: &'a Arc<User>,
+    pub(in crate::http) user: &'a Arc<User>,
     /// The time of the decision.
-    pub(in crate::http::api) now: Timestamp,
+    pub(in crate::http) now: Timestamp,
     /// The state that the routes share.
-    pub(in crate::http::api) state: &'a ApiState,
+    pub(in crate::http) state: &'a ApiState,
 }
 
 /// The right that a caller needs in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http::api) enum Right {
+pub(in crate::http) enum Right {
     /// To know that the group exists, and its members.
     See,
     /// To change the group, its members and its tokens, and what it has cached.
@@ -45,7 +45,7 @@ pub(in crate::http::api) enum Right {
 
 /// The credential that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http::api) enum Needed {
+pub(in crate::http) enum Needed {
     /// An access token with any scope.
     AnyScope,
     /// An access token whose scopes allow reading.
@@ -58,7 +58,7 @@ pub(in crate::http::api) enum Needed {
 
 impl<'a> Authority<'a> {
     /// Returns the authority of this identity; `None` if it is not a user.
-    pub(in crate::http::api) fn of(
+    pub(in crate::http) fn of(
         state: &'a ApiState,
         directory: &'a Directory,
         identity: &'a Identity,
@@ -68,7 +68,7 @@ impl<'a> Authority<'a> {
     }
 
     /// Returns the conditions of a change by this caller: its maker, the limits, and the time.
-    pub(in crate::http::api) fn terms(&self) -> Terms<'a> {
+    pub(in crate::http) fn terms(&self) -> Terms<'a> {
         Terms { maker: Maker::of(self.identity), by: Some(self.user.id), limits: &self.state.limits, now: self.now }
     }
 
@@ -76,7 +76,7 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// A password was presented.
-    pub(in crate::http::api) fn token(&self) -> Result<&'a Arc<Token>, ApiError> {
+    pub(in crate::http) fn token(&self) -> Result<&'a Arc<Token>, ApiError> {
         match self.identity {
             Identity::UserToken(token, _) => self.directory.token(token.id).ok_or(ApiError::Unauthorized),
             Identity::Nobody | Identity::User(..) | Identity::DeployToken(_) => Err(ApiError::Unauthorized),
@@ -88,7 +88,7 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// The old secret of this token was presented.
-    pub(in crate::http::api) fn check_secret(&self, token: &Token) -> Result<(), CommandError> {
+    pub(in crate::http) fn check_secret(&self, token: &Token) -> Result<(), CommandError> {
         match self.identity {
             Identity::UserToken(own, _) if own.id == token.id && own.credential != token.credential => {
                 Err(CommandError::Refused("The old secret of a token cannot rotate or extend it"))
@@ -98,12 +98,12 @@ impl<'a> Authority<'a> {
     }
 
     /// Fails unless the caller is an administrator.
-    pub(in crate::http::api) fn administrator(&self) -> Result<(), ApiError> {
+    pub(in crate::http) fn administrator(&self) -> Result<(), ApiError> {
         if self.user.admin { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 
     /// Fails unless the caller is an administrator or this user.
-    pub(in crate::http::api) fn administrator_or(&self, user: UserId) -> Result<(), ApiError> {
+    pub(in crate::http) fn administrator_or(&self, user: UserId) -> Result<(), ApiError> {
         if self.user.id == user { Ok(()) } else { self.administrator() }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Authority<'a> {
     /// # Errors
     /// The group does not exist, or the caller may not see it, which is reported alike; or the caller is not its
     /// owner.
-    pub(in crate::http::api) fn group(&self, reference: &str, right: Right) -> Result<Arc<Group>, ApiError> {
+    pub(in crate::http) fn group(&self, reference: &str, right: Right) -> Result<Arc<Group>, ApiError> {
         let found = match reference.parse() {
             Ok(id) => self.directory.group(GroupId(id)),
             Err(_) => reference.parse().ok().and_then(|path| self.directory.group_at(&path)),
@@ -125,25 +125,25 @@ impl<'a> Authority<'a> {
     }
 
     /// Returns whether the caller may know of this group.
-    pub(in crate::http::api) fn sees(&self, group: &Group) -> bool {
+    pub(in crate::http) fn sees(&self, group: &Group) -> bool {
         let open = group.visibility == Visibility::Public && self.state.public_groups != PublicGroups::Members;
         open || self.level(group.id).is_some()
     }
 
     /// Returns the caller's level in a group. An administrator has the highest level in every group.
-    pub(in crate::http::api) fn level(&self, group: GroupId) -> Option<AccessLevel> {
+    pub(in crate::http) fn level(&self, group: GroupId) -> Option<AccessLevel> {
         if self.user.admin { Some(AccessLevel::Owner) } else { self.own_level(group) }
     }
 
     /// Returns the caller's level in a group as a member of it.
-    pub(in crate::http::api) fn own_level(&self, group: GroupId) -> Option<AccessLevel> {
+    pub(in crate::http) fn own_level(&self, group: GroupId) -> Option<AccessLevel> {
         policy::access_level(self.directory, self.user.id, group, self.now)
     }
 }
 
 impl Needed {
     /// Returns the credential that a request with this method needs.
-    pub(in crate::http::api) fn by(method: &Method) -> Self {
+    pub(in crate::http) fn by(method: &Method) -> Self {
         if [Method::GET, Method::HEAD].contains(method) { Self::Reading } else { Self::Writing }
     }
 
@@ -151,7 +151,7 @@ impl Needed {
     ///
     /// # Errors
     /// The credential is not active, or does not suffice.
-    pub(in crate::http::api) fn identify(
+    pub(in crate::http) fn identify(
         self,
         directory: &Directory,
         credential: Credential,
@@ -170,7 +170,7 @@ impl Needed {
     ///
     /// # Errors
     /// The credential is no longer active or does not suffice, or `decide` refuses.
-    pub(in crate::http::api) fn decide_again<T>(
+    pub(in crate::http) fn decide_again<T>(
         self,
         state: &ApiState,
         (directory, now): (&Directory, Timestamp),

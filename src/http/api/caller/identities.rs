@@ -19,7 +19,7 @@ impl Identities {
     }
 
     /// Returns a snapshot of all identities. It contains every change that was acknowledged.
-    pub(in crate::http::api) fn directory(&self) -> Arc<Directory> {
+    pub(in crate::http) fn directory(&self) -> Arc<Directory> {
         self.0.directory()
     }
 

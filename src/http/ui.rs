@@ -1,0 +1,57 @@
+//! The web console: pages that the server renders, for people who are signed in with their password. It shows and
+//! changes what the API does, by the same rules ([`api::Authority`](super::api::Authority)).
+//!
+//! | address | page | module |
+//! |---|---|---|
+//! | `/` | the groups of the user | [`home`] |
+//! | `/-/sign-in`, `/-/sign-out` | start and end of a session | [`sign_in`] |
+//! | `/-/assets/...` | style sheet, script and icon, embedded in the binary | [`assets`] |
+//! | `/groups/<group>` | leads to the next | [`group`] |
+//! | `/groups/<group>/-/dependency_proxy` | what a group has cached, and how to pull it | [`group`] |
+//! | `.../images/<image>` | one image; its owner pins and refreshes it here | [`image`] |
+//! | `.../delete?image=<image>` | confirmation before images are deleted | [`deletion`] |
+//! | `.../clear` | confirmation before a cache is cleared | [`clearing`] |
+//!
+//! A request passes [`visitor`], which finds the session of its cookie ([`sessions`]) and decides on the present
+//! identities whether its password is still valid; a form also passes [`form`], which wants the session's token
+//! against forged requests. What fails becomes a page in [`fault`], the only place of the console that knows status
+//! codes.
+//!
+//! Pages are written with maud: templates are Rust, checked by the compiler, escape every value, and share parts as
+//! functions ([`page`], [`parts`], [`words`]). Nothing is loaded from elsewhere, no page has a script or style in it,
+//! and all works without a script but copying.
+
+mod address;
+mod assets;
+mod clearing;
+mod deletion;
+mod fault;
+mod form;
+mod group;
+mod home;
+mod image;
+mod image_row;
+mod page;
+mod parts;
+mod sessions;
+mod sign_in;
+mod snippets;
+mod visitor;
+mod words;
+
+use actix_web::web::{self, post};
+
+pub(crate) use self::sessions::Sessions;
+use super::get;
+
+/// Registers all routes of the console. They need `web::Data` of `ApiState` and of [`Sessions`].
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/").route(get().to(home::show)))
+        .service(web::resource("/-/sign-in").route(get().to(sign_in::show)).route(post().to(sign_in::sign_in)))
+        .service(web::resource("/-/sign-out").route(post().to(sign_in::sign_out)))
+        .service(web::resource("/-/assets/{name}").route(get().to(assets::show)))
+        .service(
+            web::resource("/groups/{address:.+}").route(get().to(address::show)).route(post().to(address::change)),
+        );
+}

@@ -1,0 +1,98 @@
+//! Addresses of the pages of a group: `/groups/<group path>/-/dependency_proxy/<page>`. The path of a group has slashes,
+//! and no part of it is `-`, so the first `/-/` ends it.
+
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::fault::Fault;
+use super::form::Form;
+use super::visitor::Visitor;
+use super::{clearing, deletion, group, image};
+
+/// A page of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Page<'a> {
+    /// The group itself, without a page.
+    Bare,
+    /// What it has cached.
+    Group,
+    /// One image, by the name that follows `images/`.
+    Image(&'a str),
+    /// The confirmation before images are deleted.
+    Deletion,
+    /// The confirmation before the cache is cleared.
+    Clearing,
+}
+
+const PAGES: &str = "/-/dependency_proxy";
+
+/// Shows a page.
+pub(super) async fn show(
+    request: HttpRequest,
+    visitor: Visitor,
+    address: web::Path<String>,
+) -> Result<HttpResponse, Fault> {
+    let query = request.query_string();
+    let (path, page) = parse(&address).ok_or_else(|| visitor.no_such_page())?;
+    match page {
+        Page::Bare => Ok(HttpResponse::SeeOther().insert_header((LOCATION, of_group(path))).finish()),
+        Page::Group => group::show(&visitor, path, query).await,
+        Page::Image(name) => image::show(&visitor, path, name).await,
+        Page::Deletion => deletion::show(&visitor, path, query).await,
+        Page::Clearing => clearing::show(&visitor, path).await,
+    }
+}
+
+/// Carries out what a form of a page wants.
+pub(super) async fn change(form: Form, address: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let (path, page) = parse(&address).ok_or_else(|| form.visitor.no_such_page())?;
+    match page {
+        Page::Image(name) => image::change(&form, path, name).await,
+        Page::Deletion => deletion::delete(&form, path).await,
+        Page::Clearing => clearing::clear(&form, path).await,
+        Page::Bare | Page::Group => Err(form.visitor.no_such_page()),
+    }
+}
+
+/// Returns the address of a group's first page.
+pub(super) fn of_group(path: &str) -> String {
+    format!("/groups/{path}{PAGES}")
+}
+
+/// Returns the address of an image's page.
+pub(super) fn of_image(path: &str, image: &str) -> String {
+    format!("{}/images/{image}", of_group(path))
+}
+
+/// Returns the path of the group and the page in an address below `/groups/`; `None` if there is no such page.
+fn parse(address: &str) -> Option<(&str, Page<'_>)> {
+    let Some((path, page)) = address.split_once(PAGES) else {
+        return (!address.split('/').any(|part| part == "-")).then_some((address, Page::Bare));
+    };
+    let page = match page {
+        "" | "/" => Page::Group,
+        "/delete" => Page::Deletion,
+        "/clear" => Page::Clearing,
+        _ => Page::Image(page.strip_prefix("/images/")?),
+    };
+    Some((path, page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_group_and_a_page() {
+        for (address, expected) in [
+            ("team", Some(("team", Page::Bare))),
+            ("team/ci/-/dependency_proxy", Some(("team/ci", Page::Group))),
+            ("team/-/dependency_proxy/clear", Some(("team", Page::Clearing))),
+            ("team/-/dependency_proxy/images/ghcr.io/a/b:1", Some(("team", Page::Image("ghcr.io/a/b:1")))),
+            ("team/-/dependency_proxy/other", None),
+            ("team/-/other", None),
+        ] {
+            assert_eq!(parse(address), expected, "{address}");
+        }
+    }
+}

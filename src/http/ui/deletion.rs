@@ -1,0 +1,82 @@
+//! The confirmation before images are deleted, one or several, and their deletion.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use maud::html;
+
+use super::address;
+use super::fault::{Fault, Kind};
+use super::form::Form;
+use super::image;
+use super::page;
+use super::parts::{crumbs, token_field};
+use super::visitor::Visitor;
+use super::words::{number_of, size};
+use crate::http::api::image_changes;
+
+/// Maximum number of images that are deleted at once: as many as a page of the list has.
+const MAX_IMAGES: usize = 20;
+
+/// Shows what goes.
+pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
+    let group = visitor.own_group(path)?;
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
+    let names: Vec<String> = pairs.into_iter().filter(|(key, _)| key == "image").map(|(_, name)| name).collect();
+    check(visitor, names.len())?;
+    let mut found = Vec::new();
+    for name in &names {
+        found.push((name, image::find(visitor, &group, name).await?));
+    }
+    let base = address::of_group(group.path.as_str());
+    let pinned = found.iter().filter(|(_, images)| images.iter().any(|one| one.image.pinned)).count();
+    let content = html! {
+        (crumbs(visitor, &group, Some("Delete")))
+        h1 { "Delete " (number_of(found.len() as u64, "image")) " from the cache of " (group.path) "?" }
+        section aria-labelledby="goes" {
+            h2.unseen #goes { "What goes" }
+            dl.facts {
+                dt { "Goes" }
+                dd {
+                    ul { @for (name, images) in &found {
+                        li { b { (name) } ", " (size(images.iter().map(|one| one.image.size).sum())) }
+                    } }
+                    @if pinned > 0 { p { (number_of(pinned as u64, "image")) " of them pinned: the pin goes, too." } }
+                }
+                dt { "Stays" } dd { "Layers that other images of the group, or other groups, have pulled, too" }
+                dt { "Then" } dd { "The next pull of each image fetches it again from its registry, if that has it still." }
+            }
+        }
+        form.stack method="post" action={ (base) "/delete" } {
+            (token_field(visitor))
+            @for (name, _) in &found { input type="hidden" name="image" value=(name); }
+            div.actions { button.danger { "Delete" } a href=(base) { "Keep everything" } }
+        }
+    };
+    Ok(page::show(&visitor.frame(), "Delete images", &content))
+}
+
+/// Deletes the images that the form names, and leads to the list.
+pub(super) async fn delete(form: &Form, path: &str) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let group = visitor.own_group(path)?;
+    let names: Vec<&str> = form.values("image").collect();
+    check(visitor, names.len())?;
+    for name in names {
+        match image_changes::delete(&visitor.caller, group.path.as_str(), name).await {
+            // Somebody else was faster.
+            Err(error) if image_changes::is_missing(&error) => {}
+            deleted => deleted.map_err(|error| visitor.refused(&error))?,
+        }
+    }
+    let back = address::of_group(group.path.as_str());
+    Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
+}
+
+fn check(visitor: &Visitor, number: usize) -> Result<(), Fault> {
+    let invalid = |sentence: String| Err(visitor.fault(Kind::Invalid(sentence)));
+    match number {
+        0 => invalid("No image was chosen.".to_owned()),
+        1..=MAX_IMAGES => Ok(()),
+        _ => invalid(format!("At most {MAX_IMAGES} images can be deleted at once.")),
+    }
+}

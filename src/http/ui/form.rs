@@ -1,0 +1,93 @@
+//! Forms that a visitor sends: their fields, with the proof that a page of the same session sent them.
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{HOST, HeaderName, ORIGIN};
+use actix_web::{FromRequest, HttpRequest};
+use futures::future::LocalBoxFuture;
+
+use super::fault::{Fault, Kind};
+use super::visitor::Visitor;
+use crate::http::form_body::{self, BodyFault};
+
+/// A form of a session.
+pub(super) struct Form {
+    /// The user who sent it.
+    pub(super) visitor: Visitor,
+    fields: Fields,
+}
+
+/// The fields of a form, in the order in which they were sent (`application/x-www-form-urlencoded`).
+pub(super) struct Fields(Vec<(String, String)>);
+
+/// Name of the field with the session's token.
+pub(super) const TOKEN_FIELD: &str = "csrf";
+
+impl Form {
+    /// Returns the first value of a field.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.fields.value(name)
+    }
+
+    /// Returns all values of a field.
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Fields {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    ///
+    /// Fails with a sentence if the body is too large, late or malformed.
+    pub(super) fn read(
+        request: &HttpRequest,
+        payload: &mut Payload,
+    ) -> impl Future<Output = Result<Self, &'static str>> + use<> {
+        let body = form_body::whole(request, payload);
+        async {
+            let bytes = body.await.map_err(|fault| match fault {
+                BodyFault::TooLarge => "The form is larger than this service accepts.",
+                BodyFault::TooSlow => "The form did not arrive in time.",
+                BodyFault::Broken => "The form arrived incomplete.",
+            })?;
+            serde_urlencoded::from_bytes(&bytes).map(Self).map_err(|_| "The form cannot be read.")
+        }
+    }
+
+    /// Returns the first value of a field.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl FromRequest for Form {
+    type Error = Fault;
+    type Future = LocalBoxFuture<'static, Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (visitor, body) = (Visitor::of(request), Fields::read(request, payload));
+        let is_foreign = is_of_another_site(request);
+        Box::pin(async move {
+            let visitor = visitor?;
+            let fields = body.await.map_err(|sentence| visitor.fault(Kind::Invalid(sentence.to_owned())))?;
+            if is_foreign || !fields.value(TOKEN_FIELD).is_some_and(|token| visitor.has_issued(token)) {
+                return Err(visitor.fault(Kind::Forged));
+            }
+            Ok(Self { visitor, fields })
+        })
+    }
+}
+
+/// Returns true if the browser says that a page of another site sent this request (Fetch Metadata, section 2.4; RFC 6454,
+/// section 7). A proxy in front may have changed `Host`, so only an origin that differs from all names counts.
+pub(super) fn is_of_another_site(request: &HttpRequest) -> bool {
+    let header = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = header(&ORIGIN) else { return false };
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    let names = [header(&HOST), header(&HeaderName::from_static("x-forwarded-host"))];
+    !names.into_iter().flatten().any(|name| name.eq_ignore_ascii_case(host))
+}

@@ -1,0 +1,184 @@
+//! The page of a group: how to pull through it, how much it has cached, and the list of its images.
+
+mod list;
+
+use actix_web::HttpResponse;
+use maud::{Markup, html};
+
+use self::list::List;
+use super::address;
+use super::fault::Fault;
+use super::home::share;
+use super::page;
+use super::parts::{crumbs, icon, prefix, visibility};
+use super::snippets;
+use super::visitor::Visitor;
+use super::words::{number, number_of, size};
+use crate::actors::images::{GroupTotals, ImageQuery};
+use crate::domain::group::Group;
+use crate::domain::policy;
+
+/// Shows the page.
+pub(super) async fn show(visitor: &Visitor, path: &str, query: &str) -> Result<HttpResponse, Fault> {
+    let group = visitor.group(path)?;
+    let list = List::read(visitor, &group, query).await?;
+    let images = &visitor.caller.state.images;
+    let totals = images.totals().await.ok().flatten().map(|all| all.get(&group.id).copied().unwrap_or_default());
+    let pinned = ImageQuery { pinned: Some(true), limit: 0, ..ImageQuery::default() };
+    let pinned = images.list(group.id, pinned).await.map_err(|error| visitor.refused(&error.into()))?.total;
+    let is_empty = list.is_of_all() && list.is_empty();
+    let content = html! {
+        (crumbs(visitor, &group, None))
+        div.head { h1 { (group.path) " " (visibility(&group)) } }
+        @if !group.description.is_empty() { p.soft { (group.description) } }
+        (notes(visitor, &group))
+        @if is_empty {
+            (first_steps(visitor, &group))
+        } @else {
+            section aria-labelledby="pull" {
+                h2.unseen #pull { "Pull through this group" }
+                (prefix(visitor, &group))
+                details.fold {
+                    summary { "Setup snippets for GitLab CI, GitHub Actions, Kubernetes, containerd, Podman, Docker and BuildKit" }
+                    (snippets::choice(visitor, &group))
+                }
+            }
+            (figures(&group, totals, pinned))
+            (images_of(visitor, &group, &list, pinned))
+        }
+    };
+    Ok(page::show(&visitor.frame(), &format!("Images of {}", group.path), &content))
+}
+
+fn notes(visitor: &Visitor, group: &Group) -> Markup {
+    let (caller, authority) = (&visitor.caller, visitor.authority());
+    let switched = caller.directory.service().proxy_enabled.unwrap_or(caller.state.proxy_enabled);
+    let is_on = switched && policy::proxy_enabled(&caller.directory, group.id);
+    html! {
+        @if !is_on {
+            div.note.warn {
+                (icon("off"))
+                div { p { b { "Pulls are switched off for this group." } " What is cached stays, and is served again once they are switched on." } }
+            }
+        }
+        @if authority.own_level(group.id).is_none() { p.hint { "You see this as an administrator." } }
+    }
+}
+
+fn first_steps(visitor: &Visitor, group: &Group) -> Markup {
+    html! {
+        section aria-labelledby="start" {
+            h2 #start { "Nothing is cached yet" }
+            p.soft { "An image is kept from its first pull on. Three steps to it:" }
+            ol.steps {
+                li {
+                    h3 { "Make a token that may pull" }
+                    p.soft { "Machines and CI jobs pull with a deploy token of the group. You can pull with your own password, too." }
+                    p { code { "dependency-proxy token create --group " (group.path) " ci" } }
+                }
+                li {
+                    h3 { "Put this before the names of images" }
+                    (prefix(visitor, group))
+                }
+                li {
+                    h3 { "Pull" }
+                    (snippets::choice(visitor, group))
+                }
+            }
+        }
+    }
+}
+
+fn figures(group: &Group, totals: Option<GroupTotals>, pinned: usize) -> Markup {
+    html! {
+        section aria-labelledby="figures" {
+            h2.unseen #figures { "In figures" }
+            dl.tiles {
+                div {
+                    dt { "Images" }
+                    dd {
+                        span.figure { @match totals { Some(totals) => (number(totals.images)), None => "unknown" } }
+                        @if pinned > 0 { " " (number(pinned as u64)) " pinned" }
+                    }
+                }
+                div {
+                    dt { "Stored" }
+                    dd {
+                        @match totals {
+                            Some(totals) => (stored(totals, group.cache.max_bytes)),
+                            None => { span.figure { "unknown" } " The index of the cache is damaged. A restart of the service rebuilds it." },
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn stored(totals: GroupTotals, quota: Option<u64>) -> Markup {
+    html! {
+        span.figure { (size(totals.bytes)) }
+        @match quota {
+            Some(quota) => {
+                svg.share aria-hidden="true" { rect x="0%" width={ (share(totals.bytes, quota)) "%" } height="100%" {} }
+                " " (share(totals.bytes, quota)) " % of the quota of " (size(quota))
+            },
+            None => { " in " (number_of(totals.blobs, "blob")) " and " (number_of(totals.manifests, "manifest")) },
+        }
+    }
+}
+
+fn images_of(visitor: &Visitor, group: &Group, list: &List, pinned: usize) -> Markup {
+    let clear = format!("{}/clear", address::of_group(group.path.as_str()));
+    html! {
+        section aria-labelledby="images" {
+            div.head {
+                h2 #images { "Cached images" }
+                @if visitor.owns(group) { a.button.minor href=(clear) { "Clear the cache…" } }
+            }
+            (list.show(visitor, group, pinned))
+            p.hint {
+                "Sizes count what is stored of all platforms. Images share layers, which the group counts once, so the sizes of all
+                images add up to more than is stored."
+            }
+            (states())
+            @if !visitor.owns(group) { p.hint { "Owners of the group can refresh, pin and delete images." } }
+        }
+    }
+}
+
+fn states() -> Markup {
+    let all = [
+        (
+            "good",
+            "fresh",
+            "Fresh",
+            "The registry confirmed this image when it was last asked; also all that was pulled by digest.",
+        ),
+        (
+            "warn",
+            "stale",
+            "Stale",
+            "The registry could not be asked, so pulls get the image that is here. It may have moved on since.",
+        ),
+        (
+            "",
+            "off",
+            "Incomplete",
+            "Not all of it is stored, because it was not pulled or made room for others. A pull fetches the rest.",
+        ),
+        ("", "arriving", "Arriving", "It is being downloaded. Everybody who pulls it now shares that one download."),
+        ("", "going", "Going", "It is about to be removed, because nobody pulls it. A pull or a pin keeps it."),
+    ];
+    html! {
+        details.fold {
+            summary { "What the states mean" }
+            dl.facts.small {
+                @for (class, shape, word, meaning) in all {
+                    dt { div class={ "state " (class) } { (icon(shape)) b { (word) } } }
+                    dd { (meaning) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The list of a group's images: what the address asks for, and the table.
+
+use maud::{Markup, html};
+
+use crate::actors::images::{ImageOrder, ImageQuery, ShownPage};
+use crate::domain::group::Group;
+use crate::http::query::value_in;
+use crate::http::ui::address;
+use crate::http::ui::fault::Fault;
+use crate::http::ui::image_row;
+use crate::http::ui::visitor::Visitor;
+use crate::http::ui::words::{number, number_of};
+
+/// A part of the list, with the wishes that led to it.
+pub(super) struct List {
+    wanted: Wanted,
+    found: ShownPage,
+}
+
+/// What the address asks for: search, order and page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    search: String,
+    pinned: bool,
+    column: Column,
+    descending: bool,
+    /// The page, from 0.
+    page: usize,
+}
+
+/// A column by which the list can be sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Column {
+    #[default]
+    Name,
+    Size,
+    Cached,
+    LastPulled,
+    Pulls,
+}
+
+/// Number of images on a page.
+const PER_PAGE: usize = 20;
+
+/// Maximum number of the page, so that its first image has a number.
+const MAX_PAGE: usize = 1_000_000;
+
+impl List {
+    /// Reads the part of the list that the query of the address asks for.
+    pub(super) async fn read(visitor: &Visitor, group: &Group, query: &str) -> Result<Self, Fault> {
+        let wanted = Wanted::of(query);
+        let found = visitor.caller.state.images.list(group.id, wanted.query()).await;
+        let found = found.map_err(|error| visitor.refused(&error.into()))?;
+        Ok(Self { wanted, found })
+    }
+
+    /// Returns true if nothing was searched for.
+    pub(super) fn is_of_all(&self) -> bool {
+        self.wanted.search.is_empty() && !self.wanted.pinned
+    }
+
+    /// Returns true if there is no such image.
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.total == 0
+    }
+
+    /// Shows the list. `pinned` is the number of pinned images.
+    pub(super) fn show(&self, visitor: &Visitor, group: &Group, pinned: usize) -> Markup {
+        let (base, owns) = (address::of_group(group.path.as_str()), visitor.owns(group));
+        html! {
+            (self.tools(&base, pinned))
+            @if self.is_empty() {
+                p { "No image has " b { (self.wanted.search) } " in its name, tag or digest. " a href=(base) { "Show all images" } }
+            } @else {
+                @if owns { form #selection action={ (base) "/delete" } {} }
+                table.cards role="table" aria-label="Cached images" {
+                    (self.head(&base))
+                    tbody role="rowgroup" {
+                        @for (number, image) in self.found.images.iter().enumerate() {
+                            (image_row::show(visitor, group, image, number))
+                        }
+                    }
+                }
+                (self.pages(&base))
+                @if owns { p.actions { button.minor form="selection" { "Delete the chosen images…" } } }
+            }
+        }
+    }
+
+    fn tools(&self, base: &str, pinned: usize) -> Markup {
+        html! {
+            div.tools {
+                form role="search" action=(base) {
+                    label.unseen for="q" { "Name, tag or digest" }
+                    input #q name="q" type="search" placeholder="Name, tag or digest" value=(self.wanted.search);
+                    button { "Search" }
+                }
+                ul.filters aria-label="Show" {
+                    li { a href=(base) aria-current=[(!self.wanted.pinned).then_some("true")] { "All" } }
+                    li {
+                        a href={ (base) "?pinned=1" } aria-current=[self.wanted.pinned.then_some("true")] {
+                            "Pinned " span.count { (number(pinned as u64)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn head(&self, base: &str) -> Markup {
+        html! {
+            thead role="rowgroup" {
+                tr role="row" {
+                    (self.column(base, Column::Name, "Image", "main-column"))
+                    th role="columnheader" scope="col" { "Platforms" }
+                    (self.column(base, Column::Size, "Size", "num"))
+                    (self.column(base, Column::Cached, "Cached", ""))
+                    (self.column(base, Column::LastPulled, "Last pulled", ""))
+                    (self.column(base, Column::Pulls, "Pulls", "num"))
+                    th role="columnheader" scope="col" { "State" }
+                    th.act role="columnheader" scope="col" { span.unseen { "Actions" } }
+                }
+            }
+        }
+    }
+
+    /// Shows the header of a column: a link that sorts by it, and that reverses the order if it is sorted already.
+    fn column(&self, base: &str, column: Column, label: &str, class: &str) -> Markup {
+        let is_sorted = self.wanted.column == column;
+        let direction = if self.wanted.descending { "descending" } else { "ascending" };
+        // Of numbers and times, the largest are of interest first.
+        let descending = if is_sorted { !self.wanted.descending } else { column != Column::Name };
+        let sorted = Wanted { column, descending, page: 0, ..self.wanted.clone() };
+        html! {
+            th class=[(!class.is_empty()).then_some(class)] role="columnheader" scope="col"
+                aria-sort=[is_sorted.then_some(direction)] {
+                a href={ (base) (sorted.address()) } { (label) }
+            }
+        }
+    }
+
+    fn pages(&self, base: &str) -> Markup {
+        let (page, total) = (self.wanted.page, self.found.total);
+        let first = page * PER_PAGE;
+        let last = first + self.found.images.len();
+        let to = |page: usize| format!("{base}{}", Wanted { page, ..self.wanted.clone() }.address());
+        html! {
+            nav.pages aria-label="Pages of the list" {
+                @if page > 0 { a href=(to(page - 1)) rel="prev" { "Previous" } }
+                span {
+                    @if last > first { (number(first as u64 + 1)) " to " (number(last as u64)) " of " (number(total as u64)) }
+                    @else { "Nothing is here any more; there are " (number_of(total as u64, "image")) }
+                }
+                @if last < total { a href=(to(page + 1)) rel="next" { "Next" } }
+            }
+        }
+    }
+}
+
+impl Wanted {
+    fn of(query: &str) -> Self {
+        let value = |name: &str| value_in(query, name).unwrap_or_default();
+        let column = match value("sort").as_str() {
+            "size" => Column::Size,
+            "cached" => Column::Cached,
+            "last_pulled" => Column::LastPulled,
+            "pulls" => Column::Pulls,
+            _ => Column::Name,
+        };
+        Self {
+            search: value("q").trim().to_owned(),
+            pinned: value("pinned") == "1",
+            column,
+            descending: value("order") == "desc",
+            page: value("page").parse::<usize>().unwrap_or(1).clamp(1, MAX_PAGE) - 1,
+        }
+    }
+
+    fn query(&self) -> ImageQuery {
+        let order = match self.column {
+            Column::Name => ImageOrder::Name,
+            Column::Size => ImageOrder::Size,
+            Column::Cached => ImageOrder::CachedAt,
+            Column::LastPulled => ImageOrder::LastPulledAt,
+            Column::Pulls => ImageOrder::Pulls,
+        };
+        ImageQuery {
+            search: Some(self.search.clone()).filter(|text| !text.is_empty()),
+            pinned: self.pinned.then_some(true),
+            order,
+            descending: self.descending,
+            skip: self.page * PER_PAGE,
+            limit: PER_PAGE,
+        }
+    }
+
+    /// Returns the query of an address that asks for the same; nothing for what is so without one.
+    fn address(&self) -> String {
+        let column = match self.column {
+            Column::Name => "",
+            Column::Size => "size",
+            Column::Cached => "cached",
+            Column::LastPulled => "last_pulled",
+            Column::Pulls => "pulls",
+        };
+        let page = if self.page > 0 { (self.page + 1).to_string() } else { String::new() };
+        let pairs = [
+            ("q", self.search.as_str()),
+            ("pinned", if self.pinned { "1" } else { "" }),
+            ("sort", column),
+            ("order", if self.descending { "desc" } else { "" }),
+            ("page", page.as_str()),
+        ];
+        let pairs: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let query = serde_urlencoded::to_string(pairs).unwrap_or_default();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_and_what_it_asks_for_are_the_same() {
+        let all = Wanted::default();
+        assert_eq!((all.address(), Wanted::of("")), (String::new(), all));
+        let wanted =
+            Wanted { search: "a b&c".to_owned(), pinned: true, column: Column::LastPulled, descending: true, page: 3 };
+        assert_eq!(wanted.address(), "?q=a+b%26c&pinned=1&sort=last_pulled&order=desc&page=4");
+        assert_eq!(Wanted::of(&wanted.address()[1..]), wanted);
+        for query in ["page=0", "page=x", "page=18446744073709551616", "sort=other&order=up"] {
+            assert_eq!(Wanted::of(query), Wanted::default(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `/`: the groups of the user, with what they have cached.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use maud::{Markup, html};
+
+use super::address;
+use super::fault::Fault;
+use super::page;
+use super::parts::path_words;
+use super::visitor::Visitor;
+use super::words::{number, size};
+use crate::actors::images::GroupTotals;
+use crate::domain::access::AccessLevel;
+use crate::domain::group::Group;
+use crate::domain::id::GroupId;
+use crate::domain::policy;
+
+/// Sizes of what groups have cached; `None`: unknown at present.
+type Sizes = Option<HashMap<GroupId, GroupTotals>>;
+
+/// Handles `GET /`.
+pub(super) async fn show(visitor: Visitor) -> Result<HttpResponse, Fault> {
+    let authority = visitor.authority();
+    let is_member = |group: &&Arc<Group>| authority.level(group.id).is_some();
+    let mut groups: Vec<Arc<Group>> = visitor.caller.directory.groups().filter(is_member).cloned().collect();
+    groups.sort_by(|a, b| a.path.cmp(&b.path));
+    let sizes = visitor.caller.state.images.totals().await.ok().flatten();
+    let content = html! {
+        div.head { h1 { @if visitor.caller.user.admin { "All groups" } @else { "Your groups" } } }
+        p.soft { "Each group caches for itself and sees only what it pulled. Members of a group can pull from the groups below it, too." }
+        @if groups.is_empty() { (no_groups(&visitor)) } @else { (table(&visitor, &groups, &sizes)) }
+    };
+    Ok(page::show(&visitor.frame(), "Groups", &content))
+}
+
+fn no_groups(visitor: &Visitor) -> Markup {
+    html! {
+        section {
+            @if visitor.caller.user.admin {
+                h2 { "There is no group yet" }
+                p { "Make the first one: " code { "dependency-proxy group create team" } }
+            } @else {
+                h2 { "You are in no group yet" }
+                p { "Tell its owners your user name: " b { (visitor.username()) } "." }
+            }
+        }
+    }
+}
+
+fn table(visitor: &Visitor, groups: &[Arc<Group>], sizes: &Sizes) -> Markup {
+    html! {
+        section aria-labelledby="groups" {
+            h2.unseen #groups { "Groups" }
+            table.cards role="table" aria-label="Groups" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th.main-column role="columnheader" scope="col" aria-sort="ascending" { "Group" }
+                        th role="columnheader" scope="col" { "Your role" }
+                        th.num role="columnheader" scope="col" { "Images" }
+                        th role="columnheader" scope="col" { "Stored" }
+                    }
+                }
+                tbody role="rowgroup" { @for group in groups { (row(visitor, group, sizes)) } }
+            }
+        }
+    }
+}
+
+fn row(visitor: &Visitor, group: &Group, sizes: &Sizes) -> Markup {
+    let totals = sizes.as_ref().map(|sizes| sizes.get(&group.id).copied().unwrap_or_default());
+    let is_on = policy::proxy_enabled(&visitor.caller.directory, group.id);
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" {
+                div.name { a href=(address::of_group(group.path.as_str())) { (path_words(group.path.as_str())) } }
+                @if !is_on { " " span.badge { "Switched off" } }
+            }
+            td role="cell" data-label="Your role" { (role(visitor, group)) }
+            td.num role="cell" data-label="Images" {
+                @match totals { Some(totals) => (number(totals.images)), None => "unknown" }
+            }
+            td role="cell" data-label="Stored" {
+                @match totals { Some(totals) => (stored(totals.bytes, group.cache.max_bytes)), None => "unknown" }
+            }
+        }
+    }
+}
+
+/// Shows a size, and what it is of the quota.
+pub(super) fn stored(bytes: u64, quota: Option<u64>) -> Markup {
+    html! {
+        (size(bytes)) " "
+        @match quota {
+            Some(quota) => {
+                span.soft.small { "of " (size(quota)) }
+                svg.share aria-hidden="true" { rect x="0%" width={ (share(bytes, quota)) "%" } height="100%" {} }
+            },
+            None => { span.soft.small { "no quota" } },
+        }
+    }
+}
+
+/// Returns which part of a quota is used, in percent.
+pub(super) fn share(bytes: u64, quota: u64) -> f64 {
+    (bytes as f64 * 1000.0 / quota.max(1) as f64).round().min(1000.0) / 10.0
+}
+
+fn role(visitor: &Visitor, group: &Group) -> &'static str {
+    match visitor.authority().own_level(group.id) {
+        Some(AccessLevel::Guest) => "Guest",
+        Some(AccessLevel::Planner) => "Planner",
+        Some(AccessLevel::Reporter) => "Reporter",
+        Some(AccessLevel::Developer) => "Developer",
+        Some(AccessLevel::Maintainer) => "Maintainer",
+        Some(AccessLevel::Owner) => "Owner",
+        None => "Administrator",
+    }
+}

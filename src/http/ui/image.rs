@@ -1,0 +1,162 @@
+//! The page of one image: how to pull it, its state and figures, and the history of its tag. Its owner pins and refreshes
+//! it here.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::address;
+use super::fault::{Fault, Kind};
+use super::form::Form;
+use super::image_row::{changes, delete_address, pinned, state};
+use super::page;
+use super::parts::{code, copy_button, crumbs, image_name, image_prefix, image_words, short};
+use super::visitor::Visitor;
+use super::words::{minute, number, size, time};
+use crate::actors::images::{Earlier, ShownImage};
+use crate::domain::digest::Digest;
+use crate::domain::group::Group;
+use crate::domain::reference::Reference;
+use crate::http::api::image_changes;
+
+/// Shows the page.
+pub(super) async fn show(visitor: &Visitor, path: &str, name: &str) -> Result<HttpResponse, Fault> {
+    let group = visitor.group(path)?;
+    let found = find(visitor, &group, name).await?;
+    let shown = &found[0];
+    let earlier = visitor.caller.state.images.earlier(&shown.image).await;
+    let earlier = earlier.map_err(|error| visitor.refused(&error.into()))?;
+    let (origin, reference) = (&shown.image.key.origin, &shown.image.key.reference);
+    let name = image_name(origin, reference);
+    let content = html! {
+        (crumbs(visitor, &group, Some(&name)))
+        div.head {
+            h1 { (image_words(origin, reference)) (pinned(shown.image.pinned)) }
+            @if visitor.owns(&group) {
+                div.actions {
+                    (changes(visitor, &group, shown))
+                    a.button.bad href=(delete_address(&group, &name)) { "Delete…" }
+                }
+            }
+        }
+        p.soft {
+            "From " (origin.upstream) ", cached for "
+            a href=(address::of_group(group.path.as_str())) { (group.path) }
+        }
+        (pulls(visitor, &group, shown))
+        (facts(visitor, &group, &found))
+        @if let Reference::Tag(_) = reference { (history(visitor, &group, shown, &earlier)) }
+    };
+    Ok(page::show(&visitor.frame(), &format!("{name} in {}", group.path), &content))
+}
+
+/// Carries out what a form of the page wants, and leads back to it.
+pub(super) async fn change(form: &Form, path: &str, name: &str) -> Result<HttpResponse, Fault> {
+    let visitor = &form.visitor;
+    let group = visitor.own_group(path)?;
+    find(visitor, &group, name).await?;
+    let caller = &visitor.caller;
+    let changed = match form.value("do") {
+        Some("pin") => image_changes::pin(caller, group.path.as_str(), name, true).await,
+        Some("unpin") => image_changes::pin(caller, group.path.as_str(), name, false).await,
+        Some("refresh") => image_changes::refresh(caller, group.path.as_str(), name).await,
+        _ => return Err(visitor.fault(Kind::Invalid("The form does not say what to do.".to_owned()))),
+    };
+    changed.map_err(|error| visitor.refused(&error))?;
+    let back = address::of_image(group.path.as_str(), name);
+    Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish())
+}
+
+/// Returns the group's image of this name, once for each account with which it was pulled; at least one.
+pub(super) async fn find(visitor: &Visitor, group: &Group, name: &str) -> Result<Vec<ShownImage>, Fault> {
+    image_changes::find(&visitor.caller, group.id, name).await.map_err(|error| {
+        if image_changes::is_missing(&error) {
+            visitor.fault(Kind::NoImage { path: group.path.to_string(), image: name.to_owned() })
+        } else {
+            visitor.refused(&error)
+        }
+    })
+}
+
+fn pulls(visitor: &Visitor, group: &Group, ShownImage { image, .. }: &ShownImage) -> Markup {
+    let (prefix, name) = (image_prefix(visitor, group), image.key.origin.image_name());
+    let by_digest = format!("docker pull {prefix}{name}@{}", image.digest);
+    html! {
+        section aria-labelledby="pull" {
+            h2.unseen #pull { "Pull it" }
+            @if let Reference::Tag(tag) = &image.key.reference {
+                (code("by-tag", "By tag: what the tag means when it is pulled", &format!("docker pull {prefix}{name}:{tag}")))
+            }
+            (code("by-digest", "By digest: this very image, for ever", &by_digest))
+        }
+    }
+}
+
+fn facts(visitor: &Visitor, group: &Group, found: &[ShownImage]) -> Markup {
+    let (shown, now) = (&found[0], visitor.caller.now);
+    let image = &shown.image;
+    let platforms: Vec<String> = image.platforms.iter().map(ToString::to_string).collect();
+    let accounts: Vec<&str> = found.iter().map(|one| one.image.key.origin.account.username()).collect();
+    html! {
+        section aria-labelledby="facts" {
+            h2 #facts { "About this image" }
+            dl.facts {
+                dt { "State" } dd { (state(visitor, group, shown)) }
+                dt { "Digest" }
+                dd { code { (image.digest) } " " (copy_button(&image.digest.to_string(), "Copy the digest")) }
+                dt { "Platforms" }
+                dd { @if platforms.is_empty() { "unknown" } @else { (platforms.join(", ")) } }
+                dt { "Stored" } dd { (size(image.size)) ", of all platforms that were pulled" }
+                dt { "Fetched as" }
+                dd { @if accounts.iter().all(|name| name.is_empty()) { "nobody: without an account" } @else { (accounts.join(", ")) } }
+                dt { "Cached" } dd { (minute(image.cached_at)) " UTC" }
+                @if let Some(at) = image.checked_at { dt { "Confirmed" } dd { (time(at, now)) " by " (image.key.origin.upstream) } }
+                dt { "Last pulled" } dd { (time(image.last_pulled_at, now)) }
+                dt { "Pulls" } dd { (number(image.pulls)) }
+            }
+        }
+    }
+}
+
+fn history(visitor: &Visitor, group: &Group, shown: &ShownImage, earlier: &[Earlier]) -> Markup {
+    let image = &shown.image;
+    let present = (image.digest, image.cached_at, true);
+    let before = earlier.iter().rev().map(|one| (one.digest, one.cached_at, false));
+    html! {
+        section aria-labelledby="history" {
+            h2 #history { "Tag history" }
+            p.soft { "A line for each time this group pulled the tag and got another image than before. Times are UTC." }
+            table.cards role="table" aria-label="History of the tag" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        th.main-column role="columnheader" scope="col" { "Since" }
+                        th role="columnheader" scope="col" { "Digest" }
+                    }
+                }
+                tbody role="rowgroup" {
+                    @for (digest, since, is_present) in std::iter::once(present).chain(before) {
+                        (line(visitor, group, shown, (&digest, since, is_present)))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn line(
+    visitor: &Visitor,
+    group: &Group,
+    shown: &ShownImage,
+    (digest, since, is_present): (&Digest, Timestamp, bool),
+) -> Markup {
+    let name = format!("{}{}@{digest}", image_prefix(visitor, group), shown.image.key.origin.image_name());
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" { (minute(since)) @if is_present { " " span.badge { "Now" } } }
+            td.two role="cell" data-label="Digest" {
+                span.pair { (short(digest)) (copy_button(&name, &format!("Copy the name with the digest {}", short(digest)))) }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The frame of every page: head, bar with the user's menu, content, foot; and the headers of its response.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::form::TOKEN_FIELD;
+use super::parts::icon;
+
+/// What a page shows around its content.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    /// The host and port of this service.
+    pub(super) host: String,
+    /// The time of the request.
+    pub(super) at: Timestamp,
+    /// The user; `None`: nobody is signed in.
+    pub(super) user: Option<SignedIn>,
+}
+
+/// The user of a page.
+#[derive(Clone, Debug)]
+pub(super) struct SignedIn {
+    /// The user name.
+    pub(super) username: String,
+    /// A token for the form that signs out.
+    pub(super) form_token: String,
+}
+
+/// What a page may load: the console's own files, and nothing inline (Content Security Policy Level 3).
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// The shapes of all icons, which pages use by name.
+const ICONS: &str = include_str!("assets/icons.svg");
+
+/// Returns a page with this title and content.
+pub(super) fn show(frame: &Frame, title: &str, content: &Markup) -> HttpResponse {
+    respond(StatusCode::OK, frame, title, content)
+}
+
+/// Works as [`show`], with another status.
+pub(super) fn respond(status: StatusCode, frame: &Frame, title: &str, content: &Markup) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((X_FRAME_OPTIONS, "DENY"))
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        // Pages show what only their user may see.
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(whole(frame, title, content).into_string())
+}
+
+fn whole(frame: &Frame, title: &str, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) @if !frame.host.is_empty() { " · " (frame.host) } }
+                link rel="icon" href=(ICON.address);
+                link rel="stylesheet" href=(STYLE.address);
+                script src=(SCRIPT.address) defer {}
+            }
+            body {
+                (PreEscaped(ICONS))
+                a.skip href="#main" { "Skip to the content" }
+                (bar(frame))
+                main #main { (content) }
+                (foot(frame))
+                p.unseen #said role="status" {}
+            }
+        }
+    }
+}
+
+fn bar(frame: &Frame) -> Markup {
+    html! {
+        header.bar {
+            div.top {
+                a.mark href="/" {
+                    svg aria-hidden="true" { use href="#i-mark" {} }
+                    span.word { (frame.host) }
+                    @if frame.user.is_some() { span.unseen { ", your groups" } }
+                }
+                @if let Some(SignedIn { username, form_token }) = &frame.user {
+                    nav aria-label="Main" { a href="/" { "Groups" } }
+                    button.plain type="button" popovertarget="menu-you" { (username) " " (icon("down")) }
+                    div.menu #menu-you popover {
+                        p { "Signed in as " (username) }
+                        form method="post" action="/-/sign-out" {
+                            input type="hidden" name=(TOKEN_FIELD) value=(form_token);
+                            button { "Sign out" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn foot(frame: &Frame) -> Markup {
+    html! {
+        footer {
+            div.foot {
+                span { "dependency-proxy " (env!("CARGO_PKG_VERSION")) }
+                span { "As of " (frame.at.strftime("%H:%M:%S UTC on %-d %B %Y")) }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Parts that several pages share: icons, buttons, names of images, the way to a page.
+
+use maud::{Markup, html};
+
+use super::address;
+use super::form::TOKEN_FIELD;
+use super::visitor::Visitor;
+use crate::domain::digest::Digest;
+use crate::domain::group::{Group, Visibility};
+use crate::domain::origin::Origin;
+use crate::domain::reference::Reference;
+
+/// Number of characters of a digest that is not shown whole.
+const DIGEST_CHARS: usize = 12;
+
+/// Returns an icon, by the end of its name in `icons.svg`.
+pub(super) fn icon(name: &str) -> Markup {
+    html! { svg.icon aria-hidden="true" { use href={ "#i-" (name) } {} } }
+}
+
+/// Returns a small button that copies `text`; `label` says what that is.
+pub(super) fn copy_button(text: &str, label: &str) -> Markup {
+    html! { button.copy.tiny type="button" data-copy=(text) aria-label=(label) title=(label) { (icon("copy")) } }
+}
+
+/// Returns the hidden field that every form of a session needs.
+pub(super) fn token_field(visitor: &Visitor) -> Markup {
+    html! { input type="hidden" name=(TOKEN_FIELD) value=(visitor.form_token()); }
+}
+
+/// Returns a digest, shortened.
+pub(super) fn short(digest: &Digest) -> String {
+    format!("sha256:{}…", &digest.hex()[..DIGEST_CHARS])
+}
+
+/// Returns the whole name of an image, such as `library/alpine:3.22`.
+pub(super) fn image_name(origin: &Origin, reference: &Reference) -> String {
+    let separator = if matches!(reference, Reference::Digest(_)) { '@' } else { ':' };
+    format!("{}{separator}{reference}", origin.image_name())
+}
+
+/// Shows the name of an image: it can break after a slash and before the tag, and its last part is bold.
+pub(super) fn image_words(origin: &Origin, reference: &Reference) -> Markup {
+    let name = origin.image_name();
+    let (above, last) = name.rsplit_once('/').map_or(("", name.as_str()), |(above, last)| (above, last));
+    html! {
+        @for part in above.split('/').filter(|part| !part.is_empty()) { (part) "/" wbr; }
+        b { (last) } wbr;
+        @match reference {
+            Reference::Tag(tag) => { ":" (tag) },
+            Reference::Digest(digest) => { "@" (short(digest)) },
+        }
+    }
+}
+
+/// Shows a path that can break after each slash.
+pub(super) fn path_words(path: &str) -> Markup {
+    html! { @for (number, part) in path.split('/').enumerate() { @if number > 0 { "/" wbr; } (part) } }
+}
+
+/// Shows the way to a page of a group: the groups above it as links, as far as the user may see them, and what follows.
+pub(super) fn crumbs(visitor: &Visitor, group: &Group, page: Option<&str>) -> Markup {
+    let lineage: Vec<_> = visitor.caller.directory.lineage(group.id).collect();
+    html! {
+        nav.crumbs aria-label="You are here" {
+            a href="/" { "Groups" }
+            @for above in lineage.into_iter().rev() {
+                @let name = above.path.last_part();
+                @if above.id == group.id && page.is_none() {
+                    span { (name) }
+                } @else if visitor.authority().level(above.id).is_some() {
+                    a href=(address::of_group(above.path.as_str())) { (name) }
+                } @else {
+                    span { (name) }
+                }
+            }
+            @if let Some(page) = page { span { (page) } }
+        }
+    }
+}
+
+/// Shows who can see a group.
+pub(super) fn visibility(group: &Group) -> Markup {
+    let word = match group.visibility {
+        Visibility::Private | Visibility::Internal => "Private",
+        Visibility::Public => "Public",
+    };
+    html! { span.badge { (word) } }
+}
+
+/// Shows the prefix before the names of images, with a button that copies it.
+pub(super) fn prefix(visitor: &Visitor, group: &Group) -> Markup {
+    let prefix = image_prefix(visitor, group);
+    html! {
+        div.prefix {
+            code { (path_words(&prefix)) }
+            button.copy.primary type="button" data-copy=(prefix) { (icon("copy")) span { "Copy prefix" } }
+        }
+        p.hint {
+            "Put it before the name of an image: " code { "postgres:17" } " for Docker Hub, " code { "ghcr.io/acme/app:1.4" }
+            " for another registry."
+        }
+    }
+}
+
+/// Returns what stands before the name of an image of this group.
+pub(super) fn image_prefix(visitor: &Visitor, group: &Group) -> String {
+    format!("{}/{}/dependency_proxy/containers/", visitor.host, group.path)
+}
+
+/// Shows lines that are to be copied. `id` differs from all others of the page.
+pub(super) fn code(id: &str, title: &str, text: &str) -> Markup {
+    html! {
+        div.code {
+            header {
+                span { (title) }
+                button.copy.minor type="button" data-copy-from=(id) { (icon("copy")) span { "Copy" } }
+            }
+            pre tabindex="0" role="group" aria-label=(title) { code #(id) { (text) } }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sessions of the console. Each belongs to the password with which it was started, so that it ends when the user is
+//! blocked or deleted or the password changes, which [`super::visitor`] decides at each request. They are kept in memory:
+//! a restart ends all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::auth::{form_token, random, sha256};
+use crate::domain::digest::Digest;
+use crate::domain::id::CredentialId;
+
+/// All sessions. Cheap to clone; clones share them.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    by_secret: Arc<Mutex<HashMap<Digest, Session>>>,
+    times: SessionTimes,
+}
+
+/// Times after which sessions end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionTimes {
+    /// The time without a request.
+    pub(crate) idle: Duration,
+    /// The time since the start.
+    pub(crate) longest: Duration,
+}
+
+/// A session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    /// The password with which it was started.
+    pub(super) credential: CredentialId,
+    /// Proof that a form comes from a page of this session.
+    pub(super) form_secret: [u8; form_token::SECRET_BYTES],
+    started: Instant,
+    used: Instant,
+}
+
+/// Length of the secret in a cookie, in bytes.
+const SECRET_BYTES: usize = 32;
+
+/// Maximum number of sessions: further ones end the one that was not used for the longest time.
+const MAX_SESSIONS: usize = 10_000;
+
+/// Maximum number of sessions of one password, in the same way.
+const MAX_OF_ONE: usize = 50;
+
+impl Default for SessionTimes {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(12 * 3600), longest: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new(SessionTimes::default())
+    }
+}
+
+impl Sessions {
+    /// Returns no sessions yet, with these times.
+    pub(crate) fn new(times: SessionTimes) -> Self {
+        Self { by_secret: Arc::default(), times }
+    }
+
+    /// Starts a session, and returns its secret for the cookie. Only the digest of the secret is kept.
+    pub(super) fn start(&self, credential: CredentialId, now: Instant) -> String {
+        let secret = hex::encode(random::bytes::<SECRET_BYTES>());
+        let session = Session { credential, form_secret: random::bytes(), started: now, used: now };
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| self.is_valid(session, now));
+        let of_same = |(_, other): &(&Digest, &Session)| other.credential == credential;
+        if sessions.iter().filter(of_same).count() >= MAX_OF_ONE {
+            remove_least_used(&mut sessions, |other| other.credential == credential);
+        } else if sessions.len() >= MAX_SESSIONS {
+            remove_least_used(&mut sessions, |_| true);
+        }
+        sessions.insert(sha256::digest(secret.as_bytes()), session);
+        secret
+    }
+
+    /// Returns the session with this secret, which is used now.
+    pub(super) fn find(&self, secret: &str, now: Instant) -> Option<Session> {
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(&sha256::digest(secret.as_bytes()))?;
+        if !self.is_valid(session, now) {
+            return None;
+        }
+        session.used = now;
+        Some(*session)
+    }
+
+    /// Ends the session with this secret.
+    pub(super) fn end(&self, secret: &str) {
+        self.lock().remove(&sha256::digest(secret.as_bytes()));
+    }
+
+    fn is_valid(&self, session: &Session, now: Instant) -> bool {
+        now.duration_since(session.used) < self.times.idle && now.duration_since(session.started) < self.times.longest
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        self.by_secret.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove_least_used(sessions: &mut HashMap<Digest, Session>, fits: impl Fn(&Session) -> bool) {
+    let least = sessions.iter().filter(|(_, session)| fits(session)).min_by_key(|(_, session)| session.used);
+    if let Some(digest) = least.map(|(digest, _)| *digest) {
+        sessions.remove(&digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions() -> (Sessions, CredentialId, Instant) {
+        let times = SessionTimes { idle: Duration::from_secs(10), longest: Duration::from_secs(25) };
+        (Sessions::new(times), random::credential_id(), Instant::now())
+    }
+
+    #[test]
+    fn a_session_ends_without_requests_and_after_the_longest_time() {
+        let (sessions, credential, start) = sessions();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let (idle, used) = (sessions.start(credential, start), sessions.start(credential, start));
+        assert_eq!(sessions.find(&used, at(9)).map(|session| session.credential), Some(credential));
+        assert!(sessions.find(&idle, at(10)).is_none());
+        assert!(sessions.find(&used, at(18)).is_some() && sessions.find(&used, at(24)).is_some());
+        assert!(sessions.find(&used, at(25)).is_none());
+        assert!(sessions.find("", start).is_none());
+    }
+
+    #[test]
+    fn a_session_that_was_ended_and_those_above_the_limit_are_gone() {
+        let (sessions, credential, start) = sessions();
+        let first = sessions.start(credential, start);
+        let rest: Vec<_> =
+            (1..=MAX_OF_ONE).map(|_| sessions.start(credential, start + Duration::from_secs(1))).collect();
+        assert!(sessions.find(&first, start + Duration::from_secs(2)).is_none());
+        sessions.end(&rest[7]);
+        let left = rest.iter().filter(|secret| sessions.find(secret, start + Duration::from_secs(2)).is_some());
+        assert_eq!(left.count(), MAX_OF_ONE - 1);
+    }
+}

@@ -1,0 +1,205 @@
+//! `/-/sign-in` and `/-/sign-out`: a session starts with the user's name and password, and ends. A wrong password counts
+//! as a failed login, as at all other places.
+
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev};
+use jiff::Timestamp;
+use maud::{Markup, html};
+use secrecy::SecretString;
+
+use super::form::{self, Fields, Form};
+use super::page::{self, Frame};
+use super::parts::icon;
+use super::sessions::Sessions;
+use super::visitor::{Visitor, cookie, secret_of};
+use crate::actors::token_issuer::IssueError;
+use crate::http::api::{ApiState, Caller, Needed};
+use crate::http::query::query_value;
+use crate::http::refusals::{Refused, Subject, WRONG_SECRET};
+
+/// Name and password in a form that is not of a session yet.
+pub(super) struct Login {
+    username: String,
+    password: SecretString,
+    /// The address to show afterwards.
+    back: String,
+}
+
+/// Reason why nobody was signed in.
+enum Failure {
+    /// The form is not from this site, or incomplete.
+    Form(String),
+    /// The name or the password is wrong, or the user is blocked: one sentence for all.
+    Wrong,
+    /// Too many failed logins. The field is the time to wait, in seconds.
+    TooManyFailures(u64),
+    /// Too many passwords wait to be verified.
+    Busy,
+}
+
+/// Handles `GET /-/sign-in`. Who is signed in already is led on.
+pub(super) async fn show(request: HttpRequest, state: Data<ApiState>) -> HttpResponse {
+    let back = query_value(&request, "return").unwrap_or_default();
+    if Visitor::of(&request).is_ok() {
+        return see(&back);
+    }
+    page::show(&frame(&request, &state), "Sign in", &content("", &back, None))
+}
+
+/// Handles `POST /-/sign-in`.
+pub(super) async fn sign_in(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    sessions: Data<Sessions>,
+    login: Result<Login, LoginError>,
+) -> HttpResponse {
+    let login = match login {
+        Ok(login) => login,
+        Err(LoginError(sentence)) => return refused(&request, &state, ("", ""), &Failure::Form(sentence)),
+    };
+    let Login { username, password, back } = login;
+    let address = state.public_url.client(&request);
+    let verified = state.tokens.identify_by_password(&username, password, address).await;
+    let outcome = verified.map_err(|error| match error {
+        IssueError::Busy => Failure::Busy,
+        IssueError::TooManyFailures(wait) => Failure::TooManyFailures(wait.as_secs() + 1),
+        IssueError::Refused(_) | IssueError::NoCredentials | IssueError::Signing => Failure::Wrong,
+    });
+    let caller = outcome.and_then(|credential| {
+        let caller = Caller::with(state.clone(), &request, Needed::Password, |all| all.credential(credential));
+        caller.map(|caller| (caller, credential)).map_err(|_| Failure::Wrong)
+    });
+    match caller {
+        Ok((caller, credential)) => {
+            caller.log_session("signed in to the console");
+            // The session before belongs to another user, or is older: its cookie is replaced.
+            secret_of(&request, &state).iter().for_each(|before| sessions.end(before));
+            let secret = sessions.start(credential, Instant::now());
+            let mut response = see(&back);
+            // Fails only for a cookie that is no header, which hexadecimal digits are.
+            let _ = response.add_cookie(&cookie(&request, &state, Some(secret)));
+            response
+        }
+        Err(failure) => {
+            let subject = Subject::by_login(&state.identities.directory(), &username, "");
+            request.extensions_mut().insert(subject);
+            refused(&request, &state, (&username, &back), &failure)
+        }
+    }
+}
+
+/// Handles `POST /-/sign-out`.
+pub(super) async fn sign_out(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    sessions: Data<Sessions>,
+    form: Form,
+) -> HttpResponse {
+    secret_of(&request, &state).iter().for_each(|secret| sessions.end(secret));
+    form.visitor.caller.log_session("signed out of the console");
+    let mut response = HttpResponse::SeeOther().insert_header((LOCATION, "/-/sign-in")).finish();
+    let _ = response.add_cookie(&cookie(&request, &state, None));
+    response
+}
+
+/// Leads to an address of this site, and else to the first page.
+fn see(back: &str) -> HttpResponse {
+    let is_local = back.starts_with('/') && !back.starts_with("//") && !back.contains(['\\', '\r', '\n']);
+    HttpResponse::SeeOther().insert_header((LOCATION, if is_local { back } else { "/" })).finish()
+}
+
+fn refused(request: &HttpRequest, state: &ApiState, (username, back): (&str, &str), failure: &Failure) -> HttpResponse {
+    let (status, reason) = match failure {
+        Failure::Form(_) => (StatusCode::BAD_REQUEST, "wrong_request"),
+        Failure::Wrong => (StatusCode::FORBIDDEN, WRONG_SECRET),
+        Failure::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+        Failure::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+    };
+    let sentence = sentence(failure);
+    let content = content(username, back, Some(&sentence));
+    let mut response = page::respond(status, &frame(request, state), "Sign in", &content);
+    Refused::new(reason, sentence).attach(&mut response);
+    response
+}
+
+fn sentence(failure: &Failure) -> String {
+    match failure {
+        Failure::Form(sentence) => sentence.clone(),
+        Failure::Wrong => "No user has this name and this password, or the user is blocked.".to_owned(),
+        Failure::TooManyFailures(seconds) => {
+            format!("There were too many failed logins. The next one is possible in {seconds} s.")
+        }
+        Failure::Busy => "Too many people sign in at this moment. Try it again.".to_owned(),
+    }
+}
+
+fn frame(request: &HttpRequest, state: &ApiState) -> Frame {
+    Frame { host: state.public_url.host(request), at: Timestamp::now(), user: None }
+}
+
+fn content(username: &str, back: &str, error: Option<&str>) -> Markup {
+    html! {
+        div.alone.flow {
+            h1 { "Sign in" }
+            @if let Some(error) = error {
+                div.note.bad role="alert" #wrong { (icon("bad")) div { p { b { (error) } } } }
+            }
+            form.stack method="post" action="/-/sign-in" {
+                input type="hidden" name="return" value=(back);
+                div.field {
+                    label for="username" { "User name" }
+                    input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required
+                        value=(username);
+                }
+                div.field {
+                    label for="password" { "Password" }
+                    input #password name="password" type="password" autocomplete="current-password" required
+                        aria-invalid=[error.map(|_| "true")] aria-describedby=[error.map(|_| "wrong")];
+                }
+                button.primary { "Sign in" }
+            }
+            p.hint {
+                "Tokens are for machines and do not open this page. If you forgot your password, an administrator can set a new one."
+            }
+        }
+    }
+}
+
+/// Reason why a form for signing in cannot be used, as a sentence.
+#[derive(Debug)]
+pub(super) struct LoginError(String);
+
+impl From<LoginError> for actix_web::Error {
+    fn from(LoginError(sentence): LoginError) -> Self {
+        actix_web::error::ErrorBadRequest(sentence)
+    }
+}
+
+impl FromRequest for Login {
+    type Error = LoginError;
+    type Future = futures::future::LocalBoxFuture<'static, Result<Self, LoginError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let (fields, is_foreign) = (Fields::read(request, payload), form::is_of_another_site(request));
+        Box::pin(async move {
+            let fields = fields.await.map_err(|sentence| LoginError(sentence.to_owned()))?;
+            // Nobody is to be signed in as somebody else by a page of another site.
+            if is_foreign {
+                return Err(LoginError("The form was sent from another site. Sign in here.".to_owned()));
+            }
+            let required = |name: &str, label: &str| {
+                let value = fields.value(name).filter(|value| !value.is_empty()).map(str::to_owned);
+                value.ok_or_else(|| LoginError(format!("{label} is missing.")))
+            };
+            Ok(Self {
+                username: required("username", "The user name")?,
+                password: required("password", "The password")?.into(),
+                back: fields.value("return").unwrap_or_default().to_owned(),
+            })
+        })
+    }
+}

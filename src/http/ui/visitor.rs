@@ -1,0 +1,167 @@
+//! The person who requests a page: a user with a session, whose password is valid on the present identities.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::fault::{Fault, Kind};
+use super::page::{Frame, SignedIn};
+use super::sessions::{Session, Sessions};
+use crate::auth::form_token;
+use crate::domain::access::AccessLevel;
+use crate::domain::group::Group;
+use crate::domain::policy;
+use crate::http::api::{ApiError, ApiState, Authority, Caller, Needed, Right};
+
+/// A user who is signed in.
+pub(super) struct Visitor {
+    /// The user as a caller of what the API does.
+    pub(super) caller: Caller,
+    /// The host and port of this service, as users write it in image names.
+    pub(super) host: String,
+    session: Session,
+}
+
+/// Name of the cookie. Browsers accept the prefix only from this very host, over TLS (RFC 6265bis, section 4.1.3.2).
+const SECURE_COOKIE: &str = "__Host-dependency-proxy-session";
+
+/// Name of the cookie where the service is reached without TLS.
+const PLAIN_COOKIE: &str = "dependency-proxy-session";
+
+impl Visitor {
+    /// Returns the visitor who sent this request.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no session, or if its password is not valid any more.
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Fault> {
+        let signed_out = || Fault::signed_out(request);
+        let state = request.app_data::<Data<ApiState>>().cloned().ok_or_else(signed_out)?;
+        let sessions = request.app_data::<Data<Sessions>>().ok_or_else(signed_out)?;
+        let secret = secret_of(request, &state).ok_or_else(signed_out)?;
+        let session = sessions.find(&secret, Instant::now()).ok_or_else(signed_out)?;
+        let host = state.public_url.host(request);
+        let caller =
+            Caller::with(state, request, Needed::Password, |directory| directory.credential(session.credential));
+        let caller = caller.map_err(|_| {
+            sessions.end(&secret);
+            signed_out()
+        })?;
+        Ok(Self { caller, host, session })
+    }
+
+    /// Returns what the page shows around its content.
+    pub(super) fn frame(&self) -> Frame {
+        let user = SignedIn { username: self.username().to_owned(), form_token: self.form_token() };
+        Frame { host: self.host.clone(), at: self.caller.now, user: Some(user) }
+    }
+
+    /// Returns the name of the user.
+    pub(super) fn username(&self) -> &str {
+        self.caller.user.username.as_str()
+    }
+
+    /// Returns the user's rights.
+    pub(super) fn authority(&self) -> Authority<'_> {
+        self.caller.authority()
+    }
+
+    /// Returns a token for a form of this session.
+    pub(super) fn form_token(&self) -> String {
+        form_token::issue(&self.session.form_secret)
+    }
+
+    /// Returns true if the token comes from a page of this session.
+    pub(super) fn has_issued(&self, token: &str) -> bool {
+        form_token::is_of(token, &self.session.form_secret)
+    }
+
+    /// Returns the group at this path, if the user is a member of it or an administrator.
+    ///
+    /// # Errors
+    ///
+    /// Fails alike if there is no such group and if the user is no member of it.
+    pub(super) fn group(&self, path: &str) -> Result<Arc<Group>, Fault> {
+        let authority = self.authority();
+        let found = authority.group(path, Right::See).ok().filter(|group| authority.level(group.id).is_some());
+        found.ok_or_else(|| self.fault(Kind::NoGroup { path: path.to_owned(), username: self.username().to_owned() }))
+    }
+
+    /// Returns the group at this path, if the user is an owner of it or an administrator.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::group`] does, and if the user is a member and no owner.
+    pub(super) fn own_group(&self, path: &str) -> Result<Arc<Group>, Fault> {
+        let group = self.group(path)?;
+        if self.owns(&group) { Ok(group) } else { Err(self.owners_only(&group)) }
+    }
+
+    /// Returns true if the user may change this group and what it has cached.
+    pub(super) fn owns(&self, group: &Group) -> bool {
+        self.authority().level(group.id) >= Some(AccessLevel::Owner)
+    }
+
+    /// Returns the fault of a page for which there is no address.
+    pub(super) fn no_such_page(&self) -> Fault {
+        self.fault(Kind::NoPage)
+    }
+
+    /// Returns a fault with the frame of this visitor.
+    pub(super) fn fault(&self, kind: Kind) -> Fault {
+        Fault::new(kind, self.frame())
+    }
+
+    /// Returns the fault of a request that the API would refuse in this way.
+    pub(super) fn refused(&self, error: &ApiError) -> Fault {
+        self.fault(Kind::of(error))
+    }
+
+    fn owners_only(&self, group: &Group) -> Fault {
+        let (directory, now) = (&self.caller.directory, self.caller.now);
+        let is_owner = |user| policy::access_level(directory, user, group.id, now) >= Some(AccessLevel::Owner);
+        let people = directory.users().filter(|user| user.bot_of.is_none() && !user.blocked && is_owner(user.id));
+        let mut owners: Vec<String> = people.map(|user| user.username.to_string()).collect();
+        owners.sort();
+        self.fault(Kind::OwnersOnly { path: group.path.to_string(), owners, username: self.username().to_owned() })
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Fault;
+    type Future = Ready<Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+/// Returns the secret of the session in the cookie of this request.
+pub(super) fn secret_of(request: &HttpRequest, state: &ApiState) -> Option<String> {
+    let name = cookie_name(is_secure(request, state));
+    request.cookie(name).map(|cookie| cookie.value().to_owned())
+}
+
+/// Returns the cookie with this secret; the one that removes it, if there is none.
+pub(super) fn cookie(request: &HttpRequest, state: &ApiState, secret: Option<String>) -> Cookie<'static> {
+    let secure = is_secure(request, state);
+    let cookie = Cookie::build(cookie_name(secure), secret.clone().unwrap_or_default());
+    let mut cookie = cookie.path("/").http_only(true).same_site(SameSite::Lax).secure(secure).finish();
+    if secret.is_none() {
+        cookie.make_removal();
+    }
+    cookie
+}
+
+fn is_secure(request: &HttpRequest, state: &ApiState) -> bool {
+    state.public_url.base(request).starts_with("https://")
+}
+
+fn cookie_name(secure: bool) -> &'static str {
+    if secure { SECURE_COOKIE } else { PLAIN_COOKIE }
+}

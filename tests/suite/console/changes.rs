@@ -1,0 +1,111 @@
+//! What owners change on pages: pins, refreshes, deletions and the whole cache; and who may not.
+
+use serde_json::Value;
+
+use super::*;
+use crate::service::eventually;
+
+async fn images(house: &House) -> Vec<Value> {
+    let path = "/groups/team/dependency_proxy/images";
+    house.started.service.api("GET", path, Value::Null).await.json().as_array().unwrap().clone()
+}
+
+#[actix_rt::test]
+async fn an_owner_pins_refreshes_and_deletes_images() {
+    let house = House::new(with_images(3)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2)), ("3", &image(3))]).await;
+    let alice = house.visitor("alice").await;
+    let one = format!("{TEAM}/images/library/app:1");
+    alice.get(TEAM).await.shows(&["library/<wbr><b>app</b><wbr>:1", "Delete the chosen images…"]);
+    alice.get(&one).await.shows(&["Pin: keep it", "Refresh: check docker.io now", image(1).digest()]);
+
+    let back = alice.post(&one, &[("do", "pin")]).await;
+    assert_eq!((back.status, &back.leads_to), (303, &one));
+    assert_eq!(images(&house).await[0]["pinned"], true);
+    alice.get(&one).await.shows(&["Pinned", "Unpin"]);
+    assert_eq!(alice.post(&one, &[("do", "unpin")]).await.status, 303);
+    assert_eq!(images(&house).await[0]["pinned"], false);
+
+    house.started.hub.push_image("library/app", "1", &image(7));
+    assert_eq!(alice.post(&one, &[("do", "refresh")]).await.status, 303);
+    let moved = alice.get(&one).await;
+    moved.shows(&[image(7).digest(), "Tag history", &image(1).digest()[..19], "Incomplete"]);
+    alice.post(&one, &[("do", "other")]).await.is(400, "The form does not say what to do.");
+
+    let confirm = alice.get(&format!("{TEAM}/delete?image=library/app:1&image=library/app:2")).await;
+    confirm.shows(&["Delete 2 images from the cache of team?", "library/app:1", "library/app:2"]);
+    let deleted =
+        alice.post(&format!("{TEAM}/delete"), &[("image", "library/app:1"), ("image", "library/app:2")]).await;
+    assert_eq!((deleted.status, deleted.leads_to.as_str()), (303, TEAM));
+    assert_eq!(images(&house).await.iter().map(|image| image["tag"].clone()).collect::<Vec<_>>(), ["3"]);
+    alice.get(&one).await.is(404, "The cache of team has no image library/app:1");
+    alice.get(&format!("{TEAM}/delete")).await.is(400, "No image was chosen.");
+    assert!(house.started.service.log().contains(r#""what":"image deleted""#));
+}
+
+#[actix_rt::test]
+async fn a_cache_is_cleared_once_the_path_of_its_group_is_typed() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let alice = house.visitor("alice").await;
+    let clear = format!("{TEAM}/clear");
+    alice.get(&clear).await.shows(&["Clear the cache of team?", "1 image, "]);
+    alice.post(&clear, &[("path", "teem")]).await.is(400, "This is not the path of the group.");
+    assert_eq!(images(&house).await.len(), 1);
+    let cleared = alice.post(&clear, &[("path", "team")]).await;
+    assert_eq!((cleared.status, cleared.leads_to.as_str()), (303, TEAM));
+    eventually("all images are gone", async || images(&house).await.is_empty()).await;
+    alice.get(TEAM).await.shows(&["Nothing is cached yet", "Put this before the names of images"]);
+}
+
+#[actix_rt::test]
+async fn a_member_sees_everything_and_changes_nothing() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let bob = house.visitor("bob").await;
+    let page = bob.get(TEAM).await;
+    page.shows(&["library/<wbr><b>app</b>", "Owners of the group can refresh, pin and delete images."]);
+    let one = format!("{TEAM}/images/library/app:1");
+    for absent in ["Clear the cache", "Delete", "type=\"checkbox\"", "Pin: keep it"] {
+        assert!(!page.text.contains(absent) && !bob.get(&one).await.text.contains(absent), "{absent}");
+    }
+    for (address, fields) in [
+        (format!("{TEAM}/clear"), vec![("path", "team")]),
+        (format!("{TEAM}/delete"), vec![("image", "library/app:1")]),
+        (one.clone(), vec![("do", "pin")]),
+    ] {
+        bob.post(&address, &fields).await.is(403, "Its owners can change it, or make you an owner: <b>alice, root</b>");
+    }
+    bob.get(&format!("{TEAM}/clear")).await.is(403, "This page of team is for its owners");
+    let shown = images(&house).await;
+    assert_eq!((shown.len(), &shown[0]["pinned"]), (1, &Value::Bool(false)));
+    house.visitor("dave").await.post(&one, &[("do", "pin")]).await.is(404, "There is no group team");
+}
+
+#[actix_rt::test]
+async fn a_form_that_is_not_from_a_page_of_this_session_changes_nothing() {
+    let house = House::new(with_images(1)).await;
+    house.pull(&[("1", &image(1))]).await;
+    let [alice, other] = [house.visitor("alice").await, house.visitor("alice").await];
+    let one = format!("{TEAM}/images/library/app:1");
+    let tokens = [String::new(), "0".repeat(128), other.get("/").await.form_token()];
+    let pin = |token: &str| alice.request("POST", &one).form(&[("do", "pin"), ("csrf", token)]);
+    for token in &tokens {
+        alice.send(pin(token)).await.is(403, "Nothing was changed: this form is not from your present session");
+    }
+    alice.send(alice.request("POST", &one).form(&[("do", "pin")])).await.is(403, "Nothing was changed");
+    let right = alice.get("/").await.form_token();
+    for (header, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "null")] {
+        alice.send(pin(&right).header(header, value)).await.is(403, "Nothing was changed");
+    }
+    assert_eq!(images(&house).await[0]["pinned"], false);
+    let own = house.started.service.url();
+    for (header, value) in [("sec-fetch-site", "same-origin"), ("origin", own.as_str())] {
+        assert_eq!(alice.send(pin(&right).header(header, value)).await.status, 303, "{header}");
+    }
+    let login = [("username", "alice"), ("password", &password("alice"))];
+    let foreign = Visitor::stranger(&house.started.service);
+    let foreign =
+        foreign.send(foreign.request("POST", "/-/sign-in").header("origin", "https://evil.example").form(&login));
+    foreign.await.is(400, "The form was sent from another site.");
+}

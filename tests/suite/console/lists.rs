@@ -1,0 +1,79 @@
+//! What pages show: lists with search, order and pages; figures; texts of people, which are never markup.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::service::eventually;
+
+fn position(text: &str, of: &str) -> usize {
+    text.find(of).unwrap_or_else(|| panic!("{of} is not in {text}"))
+}
+
+#[actix_rt::test]
+async fn the_list_is_searched_sorted_and_has_pages() {
+    let house = House::new(with_images(23)).await;
+    let numbers: Vec<_> = (1..=23).map(|number| (number.to_string(), image(number))).collect();
+    let images: Vec<_> = numbers.iter().map(|(tag, image)| (tag.as_str(), image)).collect();
+    house.pull(&images).await;
+    let alice = house.visitor("alice").await;
+    let first = alice.get(TEAM).await;
+    first.shows(&["1 to 20 of 23", &format!(r#"href="{TEAM}?page=2" rel="next""#), "<span class=\"figure\">23</span>"]);
+    alice.get(&format!("{TEAM}?page=2")).await.shows(&["21 to 23 of 23", &format!(r#"href="{TEAM}" rel="prev""#)]);
+    alice.get(&format!("{TEAM}?page=9")).await.shows(&["Nothing is here any more; there are 23 images"]);
+    let found = alice.get(&format!("{TEAM}?q=app:2")).await;
+    found.shows(&["1 to 5 of 5", r#"value="app:2""#]);
+    let reversed = alice.get(&format!("{TEAM}?q=app:2&order=desc")).await;
+    let order = |page: &str| position(page, "<wbr>:2<") < position(page, "<wbr>:23<");
+    assert!(order(&found.text) && !order(&reversed.text));
+    alice.get(&format!("{TEAM}?sort=size&order=desc")).await.shows(&[r#"aria-sort="descending""#]);
+    let nothing = alice.get(&format!("{TEAM}?q=%3Cscript%3Ealert(1)%3C/script%3E")).await;
+    nothing.shows(&["&lt;script&gt;alert(1)&lt;/script&gt;", "Show all images"]);
+    assert!(!nothing.text.contains("<script>alert"));
+}
+
+#[actix_rt::test]
+async fn figures_states_and_quotas_are_shown() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1))]).await;
+    assert_eq!(house.started.client.manifest("team", "app", "2").await.status, 200);
+    let service = &house.started.service;
+    let limits = json!({"dependency_proxy_max_bytes": 10_000, "description": "<b>Jobs</b> & \"runners\""});
+    assert_eq!(service.api("PUT", "/groups/team", limits).await.status, 200);
+    let alice = house.visitor("alice").await;
+    let is_counted = async || alice.get(TEAM).await.text.contains(r#"class="num" role="cell" data-label="Pulls">1<"#);
+    eventually("the pulls are counted", is_counted).await;
+    let page = alice.get(TEAM).await;
+    page.shows(&["% of the quota of 10.0 kB", "Fresh", "Incomplete", "a pull fetches the rest from docker.io"]);
+    page.shows(&["&lt;b&gt;Jobs&lt;/b&gt; &amp; &quot;runners&quot;"]);
+    alice.get("/").await.shows(&["Owner", "of 10.0 kB", &format!(r#"href="{TEAM}""#)]);
+    let off = json!({"dependency_proxy_enabled": false});
+    assert_eq!(service.api("PUT", "/groups/team", off).await.status, 200);
+    alice.get(TEAM).await.shows(&["Pulls are switched off for this group."]);
+    alice.get("/").await.shows(&["Switched off"]);
+}
+
+#[actix_rt::test]
+async fn the_address_of_a_group_in_the_api_leads_to_its_page() {
+    let house = House::new(with_images(1)).await;
+    let service = &house.started.service;
+    let group = service.api("GET", "/groups/team", Value::Null).await.json();
+    let address = group["web_url"].as_str().unwrap().strip_prefix(&service.url()).unwrap().to_owned();
+    let alice = house.visitor("alice").await;
+    assert_eq!(alice.get(&address).await.leads_to, TEAM);
+    for address in ["/groups/team/-/other", "/groups/team/-/dependency_proxy/other", "/groups/team/-/dependency_proxyx"]
+    {
+        alice.get(address).await.is(404, "There is no page with this address");
+    }
+}
+
+#[actix_rt::test]
+async fn an_administrator_sees_every_group_and_is_told_why() {
+    let house = House::new(with_images(1)).await;
+    let service = &house.started.service;
+    let admin = json!({"username": "olga", "name": "olga", "email": "o@example.com", "password": password("olga"), "admin": true});
+    assert_eq!(service.api("POST", "/users", admin).await.status, 201);
+    house.pull(&[("1", &image(1))]).await;
+    let olga = house.visitor("olga").await;
+    olga.get(TEAM).await.shows(&["You see this as an administrator.", "Clear the cache…"]);
+    olga.get("/").await.shows(&["All groups", "Administrator"]);
+}

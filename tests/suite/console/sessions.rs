@@ -1,0 +1,150 @@
+//! Sessions: they begin with a password, and end when they should.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::service::ADMIN_TOKEN;
+
+#[actix_rt::test]
+async fn who_is_not_signed_in_is_led_to_the_form_and_back() {
+    let house = House::new(Scenario::new()).await;
+    let mut visitor = Visitor::stranger(&house.started.service);
+    for address in ["/", TEAM, "/groups/nowhere/-/dependency_proxy", "/groups/team/-/dependency_proxy/clear"] {
+        let page = visitor.get(address).await;
+        let encoded = address.replace('/', "%2F");
+        assert_eq!((page.status, page.leads_to), (303, format!("/-/sign-in?return={encoded}")), "{address}");
+    }
+    let form = visitor.get(&format!("/-/sign-in?return={TEAM}")).await;
+    form.shows(&["<h1>Sign in</h1>", &format!(r#"name="return" value="{TEAM}""#)]);
+    let page = visitor.sign_in("alice", &password("alice"), TEAM).await;
+    assert_eq!((page.status, page.leads_to.as_str()), (303, TEAM));
+    visitor.get(TEAM).await.shows(&["<h1>team ", "Signed in as alice"]);
+    let again = visitor.get("/-/sign-in").await;
+    assert_eq!((again.status, again.leads_to.as_str()), (303, "/"), "who is signed in is led on");
+}
+
+#[actix_rt::test]
+async fn nobody_is_led_to_another_site() {
+    let house = House::new(Scenario::new()).await;
+    for back in ["https://evil.example/", "//evil.example/", "/\\evil.example", "evil", ""] {
+        let page = Visitor::stranger(&house.started.service).sign_in("alice", &password("alice"), back).await;
+        assert_eq!((page.status, page.leads_to.as_str()), (303, "/"), "{back}");
+    }
+}
+
+#[actix_rt::test]
+async fn every_wrong_login_gets_the_same_page_and_is_a_failed_login() {
+    let house = House::new(Scenario::new()).await;
+    let service = &house.started.service;
+    let block = format!("/users/{}/block", house.bob.id);
+    assert_eq!(service.api("POST", &block, Value::Null).await.status, 201);
+    let mut visitor = Visitor::stranger(service);
+    for (username, password) in
+        [("alice", "a-wrong-password".to_owned()), ("nobody", "a-wrong-password".to_owned()), ("bob", password("bob"))]
+    {
+        let page = visitor.sign_in(username, &password, "/").await;
+        page.is(403, "No user has this name and this password, or the user is blocked.");
+        assert!(page.text.contains(&format!(r#"value="{username}""#)), "what was typed stays");
+        assert!(!page.text.contains(&password) && visitor.cookie.is_none());
+    }
+    let token = visitor.sign_in("root", ADMIN_TOKEN, "/").await;
+    assert_eq!(token.status, 403, "tokens open no page");
+    visitor.sign_in("alice", "", "/").await.is(400, "The password is missing.");
+    let log = service.log();
+    assert!(log.contains(r#""reason":"wrong_secret""#) && !log.contains(&password("bob")), "{log}");
+}
+
+#[actix_rt::test]
+async fn a_session_ends_by_signing_out_a_new_password_and_a_block() {
+    let house = House::new(Scenario::new()).await;
+    let service = &house.started.service;
+    let is_out = async |visitor: &Visitor| visitor.get(TEAM).await.leads_to.starts_with("/-/sign-in");
+
+    let [first, second] = [house.visitor("alice").await, house.visitor("alice").await];
+    assert_ne!(first.cookie, second.cookie);
+    let signed_out = first.post("/-/sign-out", &[]).await;
+    assert_eq!((signed_out.status, signed_out.leads_to.as_str()), (303, "/-/sign-in"));
+    assert!(signed_out.header("set-cookie").contains("Max-Age=0"), "{}", signed_out.header("set-cookie"));
+    assert!(is_out(&first).await && !is_out(&second).await);
+
+    let new = json!({"password": "another-password"});
+    assert_eq!(service.api("PUT", &format!("/users/{}", house.alice.id), new).await.status, 200);
+    assert!(is_out(&second).await, "the password has changed");
+
+    let bob = house.visitor("bob").await;
+    assert!(!is_out(&bob).await);
+    assert_eq!(service.api("POST", &format!("/users/{}/block", house.bob.id), Value::Null).await.status, 201);
+    assert!(is_out(&bob).await);
+    assert_eq!(service.api("POST", &format!("/users/{}/unblock", house.bob.id), Value::Null).await.status, 201);
+    assert!(is_out(&bob).await, "a session that has ended stays so");
+}
+
+#[actix_rt::test]
+async fn a_member_who_is_removed_sees_at_once_what_a_stranger_sees() {
+    let house = House::new(Scenario::new()).await;
+    let service = &house.started.service;
+    let (bob, dave) = (house.visitor("bob").await, house.visitor("dave").await);
+    bob.get(TEAM).await.shows(&["<h1>team "]);
+    let member = format!("/groups/team/members/{}", house.bob.id);
+    assert_eq!(service.api("DELETE", &member, Value::Null).await.status, 204);
+    bob.get(TEAM).await.is(404, "There is no group team, or you are not a member of it");
+    let plain = |text: String, path: &str| {
+        let from = text.find("<main").unwrap();
+        text[from..text.find("<footer").unwrap()].replace(path, "PATH")
+    };
+    let existing = dave.get(TEAM).await;
+    let missing = dave.get("/groups/nowhere/-/dependency_proxy").await;
+    assert_eq!((existing.status, missing.status), (404, 404));
+    assert_eq!(plain(existing.text, "team"), plain(missing.text, "nowhere"), "the same page to the byte");
+    dave.get("/").await.shows(&["You are in no group yet", "dave"]);
+}
+
+#[actix_rt::test]
+async fn pages_load_nothing_but_the_consoles_own_files_and_have_no_script_or_style_in_them() {
+    let house = House::new(with_images(2)).await;
+    house.pull(&[("1", &image(1)), ("2", &image(2))]).await;
+    let alice = house.visitor("alice").await;
+    let one = format!("{TEAM}/images/library/app:1");
+    let delete = format!("{TEAM}/delete?image=library/app:1");
+    let clear = format!("{TEAM}/clear");
+    for address in ["/", TEAM, one.as_str(), delete.as_str(), clear.as_str(), "/groups/none/-/dependency_proxy"] {
+        let page = alice.get(address).await;
+        assert!(
+            page.header("content-security-policy").starts_with("default-src 'none'; style-src 'self'"),
+            "{address}"
+        );
+        assert_eq!((page.header("cache-control"), page.header("x-frame-options")), ("no-store", "DENY"));
+        for forbidden in [" style=", "<style", "<script>", " onclick", "javascript:", "http://", "https://"] {
+            let text = page.text.replace(&house.started.service.url(), "");
+            assert!(!text.contains(forbidden), "{forbidden} is in {address}");
+        }
+        for file in page.text.split(['"']).filter(|part| part.starts_with("/-/assets/")) {
+            let asset = alice.get(file).await;
+            assert!(asset.status == 200 && asset.header("cache-control").contains("immutable"), "{file}");
+        }
+    }
+    let old = alice.get("/-/assets/000000000000-console.css").await;
+    assert_eq!(
+        (old.status, old.header("cache-control")),
+        (200, "no-cache"),
+        "a page of another version finds its style"
+    );
+    assert_eq!(alice.get("/-/assets/other").await.status, 404);
+}
+
+#[actix_rt::test]
+async fn the_cookie_is_for_this_host_alone_and_behind_tls_for_tls_alone() {
+    let secure = Scenario::new()
+        .configured(|config| config.variable("DEPENDENCY_PROXY__SERVER__EXTERNAL_URL", "https://images.example"));
+    for (scenario, name, is_secure) in
+        [(Scenario::new(), "dependency-proxy-session=", false), (secure, "__Host-dependency-proxy-session=", true)]
+    {
+        let started = scenario.start().await;
+        user(&started.service, "alice").await;
+        let page = Visitor::stranger(&started.service).sign_in("alice", &password("alice"), "/").await;
+        let cookie = page.header("set-cookie");
+        assert!(cookie.starts_with(name) && cookie.contains("; Secure") == is_secure, "{cookie}");
+        assert!(["; HttpOnly", "; SameSite=Lax", "; Path=/"].iter().all(|part| cookie.contains(part)), "{cookie}");
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+}
